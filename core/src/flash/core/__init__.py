@@ -1,0 +1,1 @@
+"""The core: tasks, the trainer, finetuning strategies, registries and checkpoints."""

@@ -1,0 +1,107 @@
+"""What a finetuning run has changed about a model and its optimizers, so that a resumed run can be put there again.
+
+An optimizer's own state names its parameters by position alone. A strategy that adds parameters in the middle of
+training therefore has to rebuild the same groups, in the same order, before that state can be loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.strategies import DDPStrategy
+from torch import nn
+from torch.optim import Optimizer
+
+__all__ = ["add_param_group", "apply_state", "capture_state", "release", "remember_frozen", "rewrap"]
+
+_FROZEN = "_flash_frozen"
+# Entries of an optimizer group that are learning rates: its own, and those that torch's schedulers keep there.
+_LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+
+
+def capture_state(module: pl.LightningModule, optimizers: Sequence[Optimizer]) -> dict[str, Any]:
+    """Describe, as plain data, which parameters train, which modules are in eval mode and who is in which group."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    return {
+        "trainable": [name for name, parameter in module.named_parameters() if parameter.requires_grad],
+        "eval_modules": [name for name, child in module.named_modules() if not child.training],
+        "param_groups": [
+            [[names[id(parameter)] for parameter in group["params"]] for group in optimizer.param_groups]
+            for optimizer in optimizers
+        ],
+    }
+
+
+def apply_state(state: Mapping[str, Any], trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    """Put a model and its fresh optimizers where :func:`capture_state` saw them."""
+    trainable, in_eval = set(state["trainable"]), set(state["eval_modules"])
+    parameters = dict(module.named_parameters())
+    for name, parameter in parameters.items():
+        parameter.requires_grad = name in trainable
+    for name, child in module.named_modules():
+        child.training = name not in in_eval
+    for optimizer, groups in zip(trainer.optimizers, state["param_groups"], strict=True):
+        for group, members in zip(optimizer.param_groups, groups, strict=False):
+            group["params"] = [parameters[name] for name in members]
+        for members in groups[len(optimizer.param_groups) :]:
+            add_param_group(trainer, optimizer, [parameters[name] for name in members], scale=1.0)
+    rewrap(trainer)
+
+
+def add_param_group(
+    trainer: pl.Trainer | None, optimizer: Optimizer, parameters: Iterable[nn.Parameter], scale: float
+) -> None:
+    """Give parameters a group of their own, at ``scale`` times the learning rate of the first group.
+
+    Learning-rate schedulers follow: what they keep about each group is extended by the new one.
+    """
+    first = optimizer.param_groups[0]
+    group = {key: value for key, value in first.items() if key != "params"}
+    group |= {key: group[key] * scale for key in _LEARNING_RATES if key in group}
+    optimizer.add_param_group({"params": list(parameters), **group})
+    if trainer is not None:
+        for config in trainer.lr_scheduler_configs:
+            _extend_scheduler(config.scheduler, optimizer, scale)
+
+
+def _extend_scheduler(scheduler: Any, optimizer: Optimizer, scale: float) -> None:
+    if getattr(scheduler, "optimizer", None) is not optimizer:
+        return
+    for nested in getattr(scheduler, "_schedulers", []):
+        _extend_scheduler(nested, optimizer, scale)
+    for name in ("base_lrs", "_last_lr", "min_lrs"):
+        rates = getattr(scheduler, name, None)
+        if isinstance(rates, list) and rates:
+            rates.append(rates[0] * scale)
+    lambdas = getattr(scheduler, "lr_lambdas", None)
+    if isinstance(lambdas, list):
+        lambdas.append(lambdas[0])
+
+
+def rewrap(trainer: pl.Trainer) -> None:
+    """Let DDP see the parameters that train now; it averages the gradients of those alone that it saw when wrapping."""
+    strategy = trainer.strategy
+    if isinstance(strategy, DDPStrategy) and strategy.model is not strategy.lightning_module:
+        strategy.model = strategy.lightning_module
+        strategy.configure_ddp()
+
+
+def remember_frozen(module: pl.LightningModule, parameters: Iterable[str], modules: Iterable[str]) -> None:
+    """Note on the model what a strategy froze, so that the next run can start clean."""
+    object.__setattr__(module, _FROZEN, (tuple(parameters), tuple(modules)))
+
+
+def release(module: pl.LightningModule) -> None:
+    """Undo what an earlier finetuning run froze and did not thaw."""
+    parameters, modules = getattr(module, _FROZEN, ((), ()))
+    by_name = dict(module.named_parameters())
+    for name in parameters:
+        if name in by_name:
+            by_name[name].requires_grad = True
+    children = dict(module.named_modules())
+    for name in modules:
+        if name in children:
+            children[name].training = True
+    remember_frozen(module, (), ())

@@ -1,0 +1,236 @@
+"""Callbacks that Flash brings: metrics once an epoch, the best weights, a quiet progress bar, whole predictions."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from torch import Tensor
+from torch import distributed as dist
+
+from flash.errors import ConfigurationError
+
+__all__ = ["FlashProgressBar", "GatherPredictions", "KeepBest", "MetricLogger"]
+
+log = logging.getLogger(__name__)
+
+
+class MetricLogger(Callback):
+    """Logs the mean loss and the metrics of a task once an epoch, as ``<stage>_loss`` and ``<stage>_<name>``."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Forget what an interrupted epoch left."""
+        pl_module.train_metrics.reset()
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Forget what an interrupted epoch left."""
+        pl_module.val_metrics.reset()
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Forget what an interrupted epoch left."""
+        pl_module.test_metrics.reset()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Log the train metrics."""
+        self._log(trainer, pl_module, "train")
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Log the validation metrics."""
+        if not trainer.sanity_checking:
+            self._log(trainer, pl_module, "val")
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Log the test metrics."""
+        self._log(trainer, pl_module, "test")
+
+    def _log(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+        metrics = getattr(pl_module, f"{stage}_metrics")
+        values = {f"{stage}_{name}": value for name, value in metrics.compute().items()}
+        pl_module.log_dict(values, prog_bar=True, sync_dist=trainer.world_size > 1, batch_size=1)
+        metrics.reset()
+
+
+class KeepBest(Callback):
+    """Puts the weights of the best epoch back when training ends, and stops early where nothing improves.
+
+    Args:
+        monitor: The logged number that decides; by default ``val_loss``.
+        mode: ``"min"`` or ``"max"``; whether less or more is better.
+        patience: After how many validations without improvement training stops; ``None`` never stops it.
+        min_delta: How much counts as an improvement.
+
+    Raises:
+        ConfigurationError: If an argument is out of range, or nothing of the name is logged.
+
+    Example:
+        >>> KeepBest("val_accuracy", mode="max", patience=5).patience
+        5
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        mode: Literal["min", "max"] = "min",
+        patience: int | None = None,
+        min_delta: float = 0.0,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ConfigurationError(f"Expected mode to be 'min' or 'max', but got {mode!r}.")
+        if patience is not None and (isinstance(patience, bool) or patience < 1):
+            raise ConfigurationError(f"Expected patience to be at least 1, or None, but got {patience!r}.")
+        self.monitor = monitor
+        self.mode = mode
+        self.patience = patience
+        self.min_delta = min_delta
+        self._reset()
+
+    def _reset(self) -> None:
+        self.best_score = math.inf if self.mode == "min" else -math.inf
+        self.best_epoch: int | None = None
+        self._weights: dict[str, Tensor] = {}
+        self._waited = 0
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Forget an earlier run."""
+        if stage == "fit":
+            self._reset()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare this validation with the best one so far."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        score = trainer.callback_metrics.get(self.monitor)
+        if score is None:
+            known = ", ".join(sorted(trainer.callback_metrics)) or "nothing"
+            raise ConfigurationError(
+                f"Expected {self.monitor!r} to be logged, for KeepBest to watch it, but there is only {known}. "
+                "Choose one of these with KeepBest(monitor=...)."
+            )
+        gain = self.best_score - float(score) if self.mode == "min" else float(score) - self.best_score
+        if gain > self.min_delta or self.best_epoch is None:
+            self.best_score, self.best_epoch, self._waited = float(score), trainer.current_epoch, 0
+            self._weights = {
+                name: value.detach().to("cpu", copy=True) for name, value in pl_module.state_dict().items()
+            }
+            return
+        self._waited += 1
+        if self.patience is not None and self._waited >= self.patience:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the best weights back."""
+        if self._weights:
+            pl_module.load_state_dict(self._weights)
+            log.info("Kept the weights of epoch %s: %s %.4g.", self.best_epoch, self.monitor, self.best_score)
+            self._weights = {}
+        elif self.best_epoch is None:
+            log.warning("KeepBest had nothing to compare: there was no validation. Pass val data or val_split.")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best score and weights so far, for the checkpoint."""
+        return {
+            "best_score": self.best_score,
+            "best_epoch": self.best_epoch,
+            "weights": self._weights,
+            "waited": self._waited,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state of the run that is resumed."""
+        self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+        self._weights, self._waited = state_dict["weights"], state_dict["waited"]
+
+
+class FlashProgressBar(TQDMProgressBar):
+    """Lightning's progress bar, drawn at most some ten times a second, with a line for each epoch that stays.
+
+    Drawing after each step, as the original does, can cost more than the step.
+
+    Args:
+        seconds: The time between two drawings.
+    """
+
+    def __init__(self, seconds: float = 0.1) -> None:
+        super().__init__(leave=False)
+        self._seconds = seconds
+        self._drawn = 0.0
+
+    def _is_due(self, batch_idx: int, total: int | float) -> bool:
+        now = time.monotonic()
+        if now - self._drawn < self._seconds and batch_idx + 1 < total:
+            return False
+        self._drawn = now
+        return True
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Draw, if it is time."""
+        if self._is_due(batch_idx, self.total_train_batches):
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_validation_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Draw, if it is time."""
+        if self._is_due(batch_idx, self.total_val_batches_current_dataloader):
+            super().on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+
+    def on_test_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Draw, if it is time."""
+        if self._is_due(batch_idx, self.total_test_batches_current_dataloader):
+            super().on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+
+    def on_predict_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Draw, if it is time."""
+        if self._is_due(batch_idx, self.total_predict_batches_current_dataloader):
+            super().on_predict_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave a line with the epoch's numbers."""
+        super().on_train_epoch_end(trainer, pl_module)
+        numbers = {
+            name: float(value)
+            for name, value in sorted(trainer.callback_metrics.items(), key=_train_then_val)
+            if name.startswith(("train_", "val_")) and not name.endswith("_step")
+        }
+        if self.is_enabled and numbers:
+            last = (trainer.max_epochs or 0) > 0
+            epoch = f"{trainer.current_epoch + 1}" + (f"/{trainer.max_epochs}" if last else "")
+            line = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            self.train_progress_bar.write(f"Epoch {epoch}  {line}")
+
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
+        """The numbers beside the bar, without the logger's version number."""
+        numbers = dict(super().get_metrics(trainer, pl_module))
+        numbers.pop("v_num", None)
+        return numbers
+
+
+def _train_then_val(item: tuple[str, Any]) -> tuple[bool, str]:
+    name = item[0]
+    return (not name.startswith("train_"), name)
+
+
+class GatherPredictions(Callback):
+    """Makes the predictions of several processes one list: complete, in order, nothing twice."""
+
+    def on_predict_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Exchange the results; each process ends with all of them."""
+        if trainer.world_size == 1 or not dist.is_initialized():
+            return
+        batches: Any = trainer.predict_loop.predictions
+        gathered: list[list[Any]] = [[] for _ in range(trainer.world_size)]
+        dist.all_gather_object(gathered, [sample for batch in batches for sample in batch])
+        # Lightning gives process r of n the samples r, r + n, r + 2n, ...
+        total = sum(map(len, gathered))
+        samples = [gathered[i % len(gathered)][i // len(gathered)] for i in range(total)]
+        size = max((len(batch) for batch in batches), default=1)
+        batches[:] = [samples[start : start + size] for start in range(0, total, size)]
+

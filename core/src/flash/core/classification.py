@@ -1,0 +1,126 @@
+"""ClassificationTask: what classifiers of all domains share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy, MultilabelAccuracy
+
+from flash.core.model import Task
+from flash.core.outputs import classification_outputs, to_probabilities
+from flash.core.registry import Registry
+from flash.errors import ConfigurationError
+
+__all__ = ["ClassificationTask"]
+
+
+class ClassificationTask(Task):
+    """A task that tells classes apart: one class a sample, or with ``multi_label`` any number of them.
+
+    The network gives one score (logit) a class, shape ``(batch, num_classes)``. Targets are class numbers, shape
+    ``(batch,)``, or with ``multi_label`` zeros and ones, shape ``(batch, num_classes)``. The loss is cross entropy
+    (binary cross entropy with ``multi_label``); the metric accuracy.
+
+    Args:
+        num_classes: How many classes there are; by default the number of ``labels``.
+        labels: The names of the classes, in the order of their numbers.
+        multi_label: Whether a sample can have several classes.
+        class_weights: What each class counts in the loss: one number a class, or ``"balanced"`` with
+            ``class_counts`` for weights that are inverse to the classes' frequencies.
+        class_counts: How many train samples each class has.
+        threshold: The probability from which on a class counts as present, with ``multi_label``.
+        kwargs: The arguments of :class:`~flash.core.model.Task`.
+
+    Raises:
+        ConfigurationError: If the number of classes is missing or less than 2, or does not match the labels or
+            weights.
+
+    Example:
+        >>> task = ClassificationTask(labels=["ants", "bees"], model=nn.Linear(3, 2))
+        >>> set(task.predict(torch.randn(4, 3))) <= {"ants", "bees"}
+        True
+    """
+
+    outputs: ClassVar[Registry] = classification_outputs
+    default_output: str = "labels"
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        labels: Sequence[str] | None = None,
+        multi_label: bool = False,
+        class_weights: Sequence[float] | Tensor | str | None = None,
+        class_counts: Sequence[int] | None = None,
+        threshold: float = 0.5,
+        *,
+        loss_fn: Any = None,
+        metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        count = _count_classes(num_classes, labels, multi_label)
+        weights = _weights(class_weights, class_counts, count)
+        if metrics is None:
+            metrics = {"accuracy": _accuracy(count, multi_label, threshold)}
+        super().__init__(loss_fn=loss_fn, metrics=metrics, **kwargs)
+        self.num_classes = count
+        self.labels = None if labels is None else [str(label) for label in labels]
+        self.multi_label = multi_label
+        self.threshold = threshold
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def compute_loss(self, y_hat: Any, y: Any) -> Tensor:
+        """Cross entropy, or with ``multi_label`` binary cross entropy; or the ``loss_fn`` that was passed."""
+        if self.loss_fn is not None:
+            return super().compute_loss(y_hat, y)
+        if self.multi_label:
+            return nn.functional.binary_cross_entropy_with_logits(y_hat, y.to(y_hat.dtype), weight=self.class_weights)
+        return nn.functional.cross_entropy(y_hat, y, weight=self.class_weights)
+
+    def to_probabilities(self, predictions: Tensor) -> Tensor:
+        """Probabilities of the network's scores, of the same shape."""
+        return to_probabilities(predictions, self.multi_label)
+
+    def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
+        """Metrics see scores and class numbers; with ``multi_label`` probabilities and whole numbers."""
+        return (torch.sigmoid(y_hat), y.long()) if self.multi_label else (y_hat, y)
+
+
+def _count_classes(num_classes: int | None, labels: Sequence[str] | None, multi_label: bool) -> int:
+    count = len(labels) if num_classes is None and labels is not None else num_classes
+    least = 1 if multi_label else 2
+    if isinstance(count, bool) or not isinstance(count, int) or count < least:
+        raise ConfigurationError(
+            f"Expected num_classes of at least {least}, or labels, but got num_classes={num_classes!r} and "
+            f"labels={labels!r}. Make the task with from_data(datamodule), which knows them."
+        )
+    if labels is not None and len(labels) != count:
+        raise ConfigurationError(f"Expected one label a class, but got {len(labels)} labels for {count} classes.")
+    return count
+
+
+def _accuracy(num_classes: int, multi_label: bool, threshold: float) -> Any:
+    if multi_label:
+        return MultilabelAccuracy(num_labels=num_classes, threshold=threshold, average="micro")
+    return MulticlassAccuracy(num_classes=num_classes, average="micro", validate_args=False)
+
+
+def _weights(weights: Any, counts: Sequence[int] | None, num_classes: int) -> Tensor | None:
+    if weights is None:
+        return None
+    if isinstance(weights, str):
+        if weights != "balanced" or counts is None:
+            raise ConfigurationError(
+                f"Expected class_weights to be one number a class, or 'balanced' together with class_counts, "
+                f"but got {weights!r}."
+            )
+        frequency = torch.tensor(counts, dtype=torch.get_default_dtype()).clamp(min=1)
+        return frequency.sum() / (len(frequency) * frequency)
+    tensor = torch.as_tensor(weights, dtype=torch.get_default_dtype())
+    if tensor.shape != (num_classes,):
+        raise ConfigurationError(
+            f"Expected {num_classes} class weights, one a class, but got shape {tuple(tensor.shape)}."
+        )
+    return tensor

@@ -1,0 +1,470 @@
+"""Finetuning strategies: what of a task is frozen, and when it thaws."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import BaseFinetuning, Callback
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim import Optimizer
+
+from flash.core._finetuning_state import (
+    add_param_group,
+    apply_state,
+    capture_state,
+    release,
+    remember_frozen,
+    rewrap,
+)
+from flash.core.registry import Registry, strategy_registry
+from flash.errors import FinetuningError
+
+__all__ = [
+    "FlashBaseFinetuning",
+    "Freeze",
+    "FreezeUnfreeze",
+    "NoFreeze",
+    "UnfreezeMilestones",
+    "finetuning_strategies",
+    "resolve_strategy",
+]
+
+log = logging.getLogger(__name__)
+
+Modules = nn.Module | Iterable[nn.Module]
+
+#: The strategies by name, those of installed plugins included.
+finetuning_strategies: Registry = strategy_registry()
+
+
+class FlashBaseFinetuning(Callback):
+    """Base of finetuning strategies: freezes modules before training and thaws them when it decides to.
+
+    Frozen means frozen: parameters get no gradient and are not in the optimizer, and the modules stay in eval mode,
+    so that batch-norm statistics and dropout rest as well. A run that is resumed from a checkpoint continues with
+    the same parameters, groups and learning rates, whatever :meth:`finetune_function` does.
+
+    Override :meth:`finetune_function` to thaw modules, and :meth:`freeze_before_training` to freeze others.
+
+    Args:
+        attr_names: Attributes of the task to freeze, such as ``"backbone"``; looked up on the task and inside its
+            ``model``. By default the task says it, with ``modules_to_freeze()``.
+        train_bn: Whether batch-norm layers inside frozen modules go on training.
+
+    Example:
+        >>> class FeatureExtractorFreezeUnfreeze(FlashBaseFinetuning):
+        ...     def __init__(self, unfreeze_at_epoch=5, train_bn=True):
+        ...         super().__init__("feature_extractor", train_bn)
+        ...         self.unfreeze_at_epoch = unfreeze_at_epoch
+        ...     def finetune_function(self, pl_module, current_epoch, optimizer):
+        ...         if current_epoch == self.unfreeze_at_epoch:
+        ...             self.unfreeze_and_add_param_group(pl_module.feature_extractor, optimizer)
+    """
+
+    def __init__(self, attr_names: str | Sequence[str] | None = None, train_bn: bool = False) -> None:
+        self.attr_names = [attr_names] if isinstance(attr_names, str) else attr_names and list(attr_names)
+        self.train_bn = train_bn
+        self._state: dict[str, Any] = {}
+        self._resumed = False
+        self._trainer: pl.Trainer | None = None
+        # Roots in the order of the model, and the modules inside them that have thawed.
+        self._frozen: list[nn.Module] = []
+        self._thawed: set[int] = set()
+        self._resting_modules: list[nn.Module] = []
+
+    # ------------------------------------------------------------------ for strategies to override
+
+    def freeze_before_training(self, pl_module: pl.LightningModule) -> None:
+        """Freeze what the strategy freezes; called before the optimizers are made."""
+        self.freeze(self.modules_to_freeze(pl_module), train_bn=self.train_bn)
+
+    def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None:
+        """Thaw what is due; called at the start of each epoch for each optimizer.
+
+        A fourth parameter gets the optimizer's number, as in Lightning 1.
+        """
+
+    # ------------------------------------------------------------------ tools for strategies
+
+    def modules_to_freeze(self, pl_module: pl.LightningModule) -> list[nn.Module]:
+        """Return the modules that ``attr_names`` names, or those that the task names.
+
+        Raises:
+            FinetuningError: If there is none, or none of them has parameters.
+        """
+        if self.attr_names is None:
+            found = _chosen_by_task(pl_module)
+            wanted = "a `backbone`"
+        else:
+            found = [_find_attribute(pl_module, name) for name in self.attr_names]
+            wanted = " and ".join(f"`{name}`" for name in self.attr_names)
+        modules = [module for module in found if module is not None]
+        if len(modules) < len(found) or not any(True for module in modules for _ in module.parameters()):
+            raise FinetuningError(
+                f"Expected {wanted} with parameters to freeze, but {type(pl_module).__name__} has nothing to freeze "
+                "there. Override modules_to_freeze() in the task, or choose the strategy 'no_freeze'."
+            )
+        return modules
+
+    def freeze(self, modules: Modules, train_bn: bool = False) -> None:
+        """Take modules out of training: no gradients, eval mode, batch-norm statistics at rest.
+
+        Args:
+            modules: One module or several.
+            train_bn: Whether batch-norm layers inside go on training.
+        """
+        for root in _as_list(modules):
+            self._frozen.append(root)
+            for child in root.modules():
+                if not (train_bn and isinstance(child, _BatchNorm)):
+                    for parameter in child.parameters(recurse=False):
+                        parameter.requires_grad = False
+
+    def unfreeze_and_add_param_group(
+        self,
+        modules: Modules | None = None,
+        optimizer: Optimizer | None = None,
+        lr: float | None = None,
+        initial_denom_lr: float = 10.0,
+        train_bn: bool = True,
+        *,
+        module: Modules | None = None,
+    ) -> None:
+        """Thaw modules and give their parameters a group of their own in the optimizer, once.
+
+        Args:
+            modules: One module or several; ``module`` is accepted too.
+            optimizer: The optimizer that trains them from now on.
+            lr: The learning rate of the new group; by default that of the first group, divided by
+                ``initial_denom_lr``.
+            initial_denom_lr: What the first group's learning rate is divided by.
+            train_bn: Whether batch-norm layers inside thaw too.
+            module: Another name of ``modules``.
+        """
+        chosen = modules if modules is not None else module
+        if chosen is None or optimizer is None:
+            raise FinetuningError("Expected modules to thaw and the optimizer that trains them, but one is missing.")
+        children = [child for root in _as_list(chosen) for child in root.modules()]
+        if not train_bn:
+            children = [child for child in children if not isinstance(child, _BatchNorm)]
+        first = optimizer.param_groups[0]["lr"]
+        if lr is None:
+            self._thaw(children, optimizer, 1.0 / initial_denom_lr)
+        elif self._thaw(children, optimizer, lr / first if first else 1.0):
+            optimizer.param_groups[-1]["lr"] = lr
+
+    def _thaw(self, children: Iterable[nn.Module], optimizer: Optimizer, scale: float) -> bool:
+        """Thaw modules, each without what is inside it; say whether that gave the optimizer a new group."""
+        members = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        joining: list[nn.Parameter] = []
+        for child in children:
+            self._thawed.add(id(child))
+            child.training = True
+            for parameter in child.parameters(recurse=False):
+                parameter.requires_grad = True
+                if id(parameter) not in members:
+                    members.add(id(parameter))
+                    joining.append(parameter)
+        if joining:
+            add_param_group(self._trainer, optimizer, joining, scale)
+        return bool(joining)
+
+    # ------------------------------------------------------------------ Lightning's hooks
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Start clean, and freeze before the optimizers are made."""
+        if stage != "fit":
+            return
+        release(pl_module)
+        self._state, self._resumed, self._trainer = {}, False, trainer
+        self._frozen, self._thawed = [], set()
+        self.freeze_before_training(pl_module)
+        self._remember(pl_module)
+        frozen = sum(p.numel() for p in pl_module.parameters() if not p.requires_grad)
+        if frozen:
+            total = sum(p.numel() for p in pl_module.parameters())
+            log.info("%s froze %s of %s parameters.", type(self).__name__, f"{frozen:,}", f"{total:,}")
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put a resumed run where the checkpoint left it, before the optimizers' own state is loaded."""
+        if self._resumed:
+            apply_state(self._state, trainer, pl_module)
+            self._thawed = {id(child) for child in self._resting() if child.training}
+            self._remember(pl_module)
+        self._state = capture_state(pl_module, trainer.optimizers)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Let the strategy thaw what is due."""
+        before = {id(p) for p in pl_module.parameters() if p.requires_grad}
+        takes_number = _takes_optimizer_number(self.finetune_function)
+        for number, optimizer in enumerate(trainer.optimizers):
+            arguments = (pl_module, trainer.current_epoch, optimizer, *([number] if takes_number else []))
+            self.finetune_function(*arguments)
+        if before != {id(p) for p in pl_module.parameters() if p.requires_grad}:
+            rewrap(trainer)
+        self._remember(pl_module)
+        self._state = capture_state(pl_module, trainer.optimizers)
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Keep frozen modules in eval mode, whoever called ``train()`` on the model."""
+        self._rest()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which parameters train, in which groups: plain data, for the checkpoint."""
+        return self._state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state of the run that is resumed."""
+        self._state, self._resumed = state_dict, True
+
+    def _resting(self) -> list[nn.Module]:
+        return [
+            child
+            for root in self._frozen
+            for child in root.modules()
+            if id(child) not in self._thawed and not (self.train_bn and isinstance(child, _BatchNorm))
+        ]
+
+    def _rest(self) -> None:
+        for child in self._resting_modules:
+            child.training = False
+
+    def _remember(self, pl_module: pl.LightningModule) -> None:
+        self._resting_modules = self._resting()
+        self._rest()
+        ours = {id(p) for root in self._frozen for p in root.parameters() if not p.requires_grad}
+        resting = {id(child) for child in self._resting_modules}
+        remember_frozen(
+            pl_module,
+            [name for name, p in pl_module.named_parameters() if id(p) in ours],
+            [name for name, m in pl_module.named_modules() if id(m) in resting],
+        )
+
+
+class NoFreeze(FlashBaseFinetuning):
+    """Train everything from the first step.
+
+    Example:
+        >>> trainer.finetune(task, datamodule=dm, strategy="no_freeze")  # doctest: +SKIP
+    """
+
+    def freeze_before_training(self, pl_module: pl.LightningModule) -> None:
+        """Freeze nothing."""
+
+
+class Freeze(FlashBaseFinetuning):
+    """Keep the backbone frozen in the whole run and train the rest.
+
+    Args:
+        attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
+        train_bn: Whether batch-norm layers of the backbone go on training.
+
+    Example:
+        >>> Freeze(train_bn=True).train_bn
+        True
+    """
+
+
+class FreezeUnfreeze(FlashBaseFinetuning):
+    """Keep the backbone frozen until an epoch starts, then train everything.
+
+    What thaws trains at the learning rate that the first group has at that time, divided by ``initial_denom_lr``.
+
+    Args:
+        unfreeze_epoch: The epoch, counted from 0, at whose start the backbone thaws; at least 1.
+        attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
+        train_bn: Whether batch-norm layers of the backbone train while it is frozen.
+        initial_denom_lr: What the learning rate is divided by for the thawed parameters.
+
+    Raises:
+        FinetuningError: If the epoch is not a whole number of at least 1.
+
+    Example:
+        >>> FreezeUnfreeze(unfreeze_epoch=5).unfreeze_epoch
+        5
+    """
+
+    def __init__(
+        self,
+        unfreeze_epoch: int = 10,
+        attr_names: str | Sequence[str] | None = None,
+        train_bn: bool = False,
+        initial_denom_lr: float = 10.0,
+    ) -> None:
+        super().__init__(attr_names, train_bn)
+        self.unfreeze_epoch = _positive("unfreeze_epoch", unfreeze_epoch)
+        self.initial_denom_lr = initial_denom_lr
+
+    def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None:
+        """Thaw the whole backbone when its epoch has come."""
+        if epoch >= self.unfreeze_epoch and not self._thawed:
+            self.unfreeze_and_add_param_group(self._frozen, optimizer, initial_denom_lr=self.initial_denom_lr)
+
+
+class UnfreezeMilestones(FlashBaseFinetuning):
+    """Keep the backbone frozen, thaw its last layers at a first epoch and the others at a second.
+
+    What thaws trains at the learning rate that the first group has at that time, divided by ``initial_denom_lr``.
+
+    Args:
+        unfreeze_milestones: The two epochs, counted from 0, the second after the first.
+        num_layers: How many layers thaw at the first milestone, counted from the end; only layers that have
+            parameters of their own count.
+        attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
+        train_bn: Whether batch-norm layers of the backbone train while it is frozen.
+        initial_denom_lr: What the learning rate is divided by for the thawed parameters.
+
+    Raises:
+        FinetuningError: If the milestones are not two whole numbers that increase, or ``num_layers`` is less than 1.
+
+    Example:
+        >>> UnfreezeMilestones((3, 6), num_layers=2).unfreeze_milestones
+        (3, 6)
+    """
+
+    def __init__(
+        self,
+        unfreeze_milestones: tuple[int, int] = (5, 10),
+        num_layers: int = 5,
+        attr_names: str | Sequence[str] | None = None,
+        train_bn: bool = False,
+        initial_denom_lr: float = 10.0,
+    ) -> None:
+        super().__init__(attr_names, train_bn)
+        self.unfreeze_milestones = _increasing(unfreeze_milestones)
+        self.num_layers = _positive("num_layers", num_layers)
+        self.initial_denom_lr = initial_denom_lr
+
+    def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None:
+        """Thaw the last layers, or all, when their epoch has come."""
+        first, second = self.unfreeze_milestones
+        if epoch >= second:
+            due = [layer for layer in self._layers() if id(layer) not in self._thawed]
+        elif epoch >= first and not self._thawed:
+            due = self._last_layers()
+        else:
+            return
+        if due:
+            self._thaw(due, optimizer, 1.0 / self.initial_denom_lr)
+
+    def _layers(self) -> list[nn.Module]:
+        return [child for root in self._frozen for child in root.modules()]
+
+    def _last_layers(self) -> list[nn.Module]:
+        layers = self._layers()
+        with_parameters = [i for i, layer in enumerate(layers) if any(True for _ in layer.parameters(recurse=False))]
+        if self.num_layers >= len(with_parameters):
+            log.warning(
+                "The backbone has %s layers with parameters: all of them thaw at the first milestone, since "
+                "num_layers is %s.",
+                len(with_parameters),
+                self.num_layers,
+            )
+            return layers
+        # What lies behind the first thawed layer thaws with it: dropout and activations have no parameters.
+        return layers[with_parameters[-self.num_layers] :]
+
+
+class LightningResume(Callback):
+    """Makes a finetuning callback of Lightning resumable: it records and restores what that one changed."""
+
+    def __init__(self) -> None:
+        self._state: dict[str, Any] = {}
+        self._resumed = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Forget an earlier run."""
+        self._state, self._resumed = {}, False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put a resumed run where the checkpoint left it."""
+        if self._resumed:
+            apply_state(self._state, trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record what the strategy, which ran just before, left."""
+        self._state = capture_state(pl_module, trainer.optimizers)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which parameters train, in which groups."""
+        return self._state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the state of the run that is resumed."""
+        self._state, self._resumed = state_dict, True
+
+
+def resolve_strategy(strategy: Any) -> list[Callback]:
+    """Make the callbacks of a strategy: a name, ``(name, arguments)``, or a finetuning callback.
+
+    Raises:
+        FinetuningError: If it is none of these.
+        UnknownNameError: If no strategy has the name.
+
+    Example:
+        >>> resolve_strategy(("freeze_unfreeze", 5))[0].unfreeze_epoch
+        5
+    """
+    if isinstance(strategy, str):
+        return resolve_strategy(finetuning_strategies.get(strategy)())
+    if isinstance(strategy, tuple) and len(strategy) == 2 and isinstance(strategy[0], str):
+        name, arguments = strategy
+        factory = finetuning_strategies.get(name)
+        if isinstance(arguments, Mapping):
+            return resolve_strategy(factory(**arguments))
+        return resolve_strategy(factory(*(arguments if isinstance(arguments, tuple) else (arguments,))))
+    if isinstance(strategy, BaseFinetuning):
+        return [strategy, LightningResume()]
+    if isinstance(strategy, Callback):
+        return [strategy]
+    names = ", ".join(repr(name) for name in finetuning_strategies.list())
+    raise FinetuningError(
+        f"Expected a finetuning strategy: one of {names}, a tuple such as ('freeze_unfreeze', 5), or a finetuning "
+        f"callback, but got {strategy!r}. Choose one: trainer.finetune(task, datamodule, strategy='freeze')."
+    )
+
+
+def _chosen_by_task(pl_module: pl.LightningModule) -> list[nn.Module]:
+    choose = getattr(pl_module, "modules_to_freeze", None)
+    chosen = choose() if callable(choose) else _find_attribute(pl_module, "backbone")
+    return [] if chosen is None else _as_list(chosen)
+
+
+def _find_attribute(pl_module: pl.LightningModule, name: str) -> nn.Module | None:
+    for owner in (pl_module, getattr(pl_module, "model", None)):
+        found = getattr(owner, name, None)
+        if isinstance(found, nn.Module):
+            return found
+    return None
+
+
+def _as_list(modules: Any) -> list[nn.Module]:
+    if isinstance(modules, nn.ModuleDict):
+        return list(modules.values())
+    return [modules] if isinstance(modules, nn.Module) else list(modules)
+
+
+def _takes_optimizer_number(function: Any) -> bool:
+    return len(inspect.signature(function).parameters) > 3
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise FinetuningError(f"Expected {name} to be a whole number of at least 1, but got {value!r}.")
+    return value
+
+
+def _increasing(milestones: Any) -> tuple[int, int]:
+    values = tuple(milestones) if isinstance(milestones, tuple | list) else ()
+    whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    if len(values) != 2 or not whole or values[0] < 1 or values[0] >= values[1]:
+        raise FinetuningError(
+            "Expected unfreeze_milestones to be two epochs of at least 1, the second after the first, such as "
+            f"(5, 10), but got {milestones!r}."
+        )
+    return values[0], values[1]

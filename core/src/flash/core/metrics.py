@@ -1,0 +1,176 @@
+"""Losses and metrics of one stage, gathered cheaply in each step and computed once an epoch."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric
+
+from flash.errors import ConfigurationError
+
+__all__ = ["StageMetrics", "named_metrics"]
+
+# A metric object costs about as much a call as a small network's whole step: it is called for many steps at once.
+_ROWS_AT_ONCE = 8192
+_VALUES_AT_ONCE = 2**20
+_STEPS_AT_ONCE = 256
+
+
+def named_metrics(metrics: Any) -> dict[str, Callable[..., Any]]:
+    """Give each metric the name that it is logged by.
+
+    Args:
+        metrics: A torchmetrics object or a callable ``(predictions, targets) -> number``; or several, as a list, or
+            as a dict that names them. Unnamed ones get the name of their class or function:
+            ``MulticlassAccuracy`` is ``accuracy``, ``MeanSquaredError`` is ``mean_squared_error``.
+
+    Raises:
+        ConfigurationError: If something is not callable, or two have one name.
+
+    Example:
+        >>> from torchmetrics import MeanSquaredError
+        >>> list(named_metrics([MeanSquaredError(), torch.nn.functional.l1_loss]))
+        ['mean_squared_error', 'l1_loss']
+    """
+    if metrics is None:
+        return {}
+    if isinstance(metrics, Mapping | nn.ModuleDict):
+        named = [(str(name), metric) for name, metric in metrics.items()]
+    else:
+        several = list(metrics) if isinstance(metrics, Sequence | nn.ModuleList) else [metrics]
+        named = [(_name_of(metric), metric) for metric in several]
+    result: dict[str, Callable[..., Any]] = {}
+    for name, metric in named:
+        if isinstance(metric, type) or not callable(metric):
+            raise ConfigurationError(
+                f"Expected metrics to be torchmetrics objects or callables, but got {metric!r}. "
+                "A metric class must be called: Accuracy(task='binary'), not Accuracy."
+            )
+        if name in result:
+            raise ConfigurationError(
+                f"Expected metrics with different names, but two are called {name!r}. "
+                "Give them as a dict: {'accuracy_top1': ..., 'accuracy_top5': ...}."
+            )
+        result[name] = metric
+    return result
+
+
+def _name_of(metric: Any) -> str:
+    name = getattr(metric, "__name__", None) or type(metric).__name__
+    name = re.sub("^(Binary|Multiclass|Multilabel)(?=[A-Z])", "", name)
+    return re.sub("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+class StageMetrics(nn.Module):
+    """The mean loss and the metrics of one stage.
+
+    Steps are collected and given to the metrics in blocks of some thousand rows. A torchmetrics object computes
+    over all rows, so this changes no result; a plain callable is computed for each block, and its values are
+    averaged with the blocks' numbers of rows as weights.
+
+    Args:
+        metrics: What :func:`named_metrics` takes; torchmetrics objects are copied.
+
+    Example:
+        >>> metrics = StageMetrics({"mae": torch.nn.functional.l1_loss})
+        >>> metrics.update(torch.tensor(0.5), torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
+        >>> {name: float(value) for name, value in metrics.compute().items()}
+        {'loss': 0.5, 'mae': 1.0}
+    """
+
+    def __init__(self, metrics: Any = None) -> None:
+        super().__init__()
+        named = named_metrics(metrics)
+        self.objects = nn.ModuleDict(
+            {name: copy.deepcopy(metric) for name, metric in named.items() if isinstance(metric, Metric)}
+        )
+        self.functions = {name: metric for name, metric in named.items() if not isinstance(metric, Metric)}
+        self.means = nn.ModuleDict({name: MeanMetric() for name in ("loss", *self.functions)})
+        self._order = list(named)
+        self._losses: list[tuple[Tensor, int]] = []
+        self._steps: list[tuple[Tensor, Tensor]] = []
+        self._rows = 0
+
+    def update(self, loss: Tensor | None, predictions: Any = None, targets: Any = None) -> None:
+        """Take in one step: its loss, and what the metrics compare.
+
+        Args:
+            loss: A single number; ``None`` where there is none.
+            predictions: The network's output, shape ``(batch, ...)``, or whatever the metrics take.
+            targets: The targets, shape ``(batch, ...)``.
+        """
+        rows = len(predictions) if isinstance(predictions, Tensor) and predictions.ndim else 1
+        if loss is not None:
+            self._losses.append((loss.detach(), rows))
+        if predictions is not None and self._order:
+            self._collect(predictions, targets, rows)
+        if len(self._losses) >= _STEPS_AT_ONCE:
+            self.flush()
+
+    def _collect(self, predictions: Any, targets: Any, rows: int) -> None:
+        if not isinstance(predictions, Tensor) or not isinstance(targets, Tensor) or not predictions.ndim:
+            self._give(predictions, targets, rows)
+            return
+        step = (predictions.detach(), targets.detach())
+        if self._steps and any(
+            new.shape[1:] != old.shape[1:] or new.dtype != old.dtype
+            for new, old in zip(step, self._steps[-1], strict=True)
+        ):
+            self.flush()
+        self._steps.append(step)
+        self._rows += rows
+        if self._rows >= _ROWS_AT_ONCE or self._rows * predictions[0].numel() >= _VALUES_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give the metrics what has been collected."""
+        if self._losses:
+            losses, weights = zip(*self._losses, strict=True)
+            self.means["loss"].update(torch.stack(losses).float(), torch.tensor(weights, device=losses[0].device))
+            self._losses = []
+        if self._steps:
+            predictions, targets = (torch.cat(parts) for parts in zip(*self._steps, strict=True))
+            rows, self._steps, self._rows = self._rows, [], 0
+            self._give(predictions, targets, rows)
+
+    def _give(self, predictions: Any, targets: Any, rows: int) -> None:
+        with torch.no_grad():
+            for metric in self.objects.values():
+                metric.update(predictions, targets)
+            for name, function in self.functions.items():
+                self.means[name].update(torch.as_tensor(function(predictions, targets)).float(), rows)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the loss and each metric over everything taken in since the last :meth:`reset`.
+
+        Metrics that give several numbers are spread: a dict by its keys, a vector by its positions.
+        """
+        self.flush()
+        values: dict[str, Tensor] = {}
+        for name in ("loss", *self._order):
+            metric: Any = self.objects[name] if name in self.objects else self.means[name]
+            if metric.update_called:
+                values |= _spread(name, metric.compute())
+        return values
+
+    def reset(self) -> None:
+        """Forget everything taken in."""
+        self._losses, self._steps, self._rows = [], [], 0
+        for metric in (*self.objects.values(), *self.means.values()):
+            metric.reset()
+
+
+def _spread(name: str, value: Any) -> dict[str, Tensor]:
+    if isinstance(value, Mapping):
+        return {f"{name}_{key}": part for key, item in value.items() for part in [torch.as_tensor(item)] if part.numel() == 1}
+    tensor = torch.as_tensor(value)
+    if tensor.numel() == 1:
+        return {name: tensor.reshape(())}
+    if tensor.ndim == 1:
+        return {f"{name}_{index}": part for index, part in enumerate(tensor)}
+    return {}

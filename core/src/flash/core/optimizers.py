@@ -1,0 +1,151 @@
+"""Optimizers and learning-rate schedulers: by class, callable, registered name, or ``(name, kwargs)``."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.optim import Optimizer, lr_scheduler
+
+from flash.core.registry import Registry
+from flash.errors import ConfigurationError
+
+__all__ = ["lr_schedulers", "make_lr_scheduler", "make_optimizer", "optimizers"]
+
+#: The optimizers of torch, and those that are registered here.
+optimizers = Registry("optimizers")
+#: The learning-rate schedulers of torch, and those that are registered here.
+lr_schedulers = Registry("learning-rate schedulers")
+
+for _name in ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"):
+    optimizers.register(_name, getattr(torch.optim, _name), summary=f"torch.optim.{_name}")
+for _name in (
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "StepLR",
+):
+    lr_schedulers.register(_name, getattr(lr_scheduler, _name), summary=f"torch.optim.lr_scheduler.{_name}")
+
+
+def make_optimizer(
+    choice: Any, parameters: Iterable[nn.Parameter] | list[dict[str, Any]], learning_rate: float | None
+) -> Optimizer:
+    """Make an optimizer.
+
+    Args:
+        choice: A class such as ``torch.optim.SGD``, a callable that takes the parameters, a registered name, or
+            ``(name or callable, kwargs)``.
+        parameters: What it trains.
+        learning_rate: Its learning rate; ``None`` leaves the optimizer's own default.
+
+    Raises:
+        ConfigurationError: If the choice is none of these, or its arguments do not fit.
+
+    Example:
+        >>> make_optimizer(("sgd", {"momentum": 0.9}), nn.Linear(2, 1).parameters(), 0.1).defaults["lr"]
+        0.1
+    """
+    factory, kwargs, extra = _unpack("optimizer", choice, optimizers)
+    if extra:
+        raise ConfigurationError(f"Expected (optimizer, kwargs), but got {choice!r}.")
+    if learning_rate is not None:
+        kwargs = {"lr": learning_rate, **kwargs}
+    try:
+        return factory(parameters, **kwargs)  # type: ignore[no-any-return]  # whatever the user's factory makes
+    except TypeError as error:
+        raise ConfigurationError(
+            f"Expected arguments that the optimizer {_name_of(factory)} takes, but it says: {error}."
+        ) from error
+
+
+def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | None) -> dict[str, Any]:
+    """Make a learning-rate scheduler, as the dict that Lightning takes.
+
+    The length of the training is filled in where the scheduler asks for it and the choice does not say it:
+    ``total_steps`` (then it steps with each batch), ``T_max`` and ``total_iters`` (epochs).
+
+    Args:
+        choice: A class, a callable that takes the optimizer, a registered name, ``(name, kwargs)`` or
+            ``(name, kwargs, Lightning's settings)`` such as ``{"interval": "step"}``.
+        optimizer: Whose learning rate it changes.
+        trainer: Knows how long the training is.
+
+    Raises:
+        ConfigurationError: If the choice is none of these, or its arguments do not fit.
+
+    Example:
+        >>> optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
+        >>> make_lr_scheduler(("StepLR", {"step_size": 3}), optimizer, None)["interval"]
+        'epoch'
+    """
+    factory, kwargs, settings = _unpack("lr_scheduler", choice, lr_schedulers)
+    interval = "epoch"
+    if inspect.isclass(factory):
+        accepted = inspect.signature(factory).parameters
+        if factory is lr_scheduler.OneCycleLR:
+            kwargs = {"max_lr": [group["lr"] for group in optimizer.param_groups], **kwargs}
+            if not {"total_steps", "epochs"} & set(kwargs):
+                kwargs["total_steps"] = _total_steps(trainer)
+            interval = "step"
+        for name in ("T_max", "total_iters"):
+            if name in accepted and name not in kwargs and _epochs(trainer) is not None:
+                kwargs[name] = _epochs(trainer)
+    try:
+        scheduler = factory(optimizer, **kwargs)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"Expected arguments that the scheduler {_name_of(factory)} takes, but it says: {error}."
+        ) from error
+    result = {"scheduler": scheduler, "interval": interval}
+    if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
+        result |= {"monitor": "val_loss", "strict": False}
+    return result | settings
+
+
+def _total_steps(trainer: pl.Trainer | None) -> int:
+    steps = math.inf if trainer is None else trainer.estimated_stepping_batches
+    if not math.isfinite(steps) or steps < 1:
+        raise ConfigurationError(
+            "Expected a training of known length for OneCycleLR, but it has no end. Give Trainer(max_epochs=...) "
+            "or the scheduler total_steps."
+        )
+    return int(steps)
+
+
+def _epochs(trainer: pl.Trainer | None) -> int | None:
+    epochs = None if trainer is None else trainer.max_epochs
+    return epochs if epochs is not None and epochs > 0 else None
+
+
+def _unpack(
+    kind: str, choice: Any, registry: Registry
+) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
+    parts = choice if isinstance(choice, tuple | list) else (choice,)
+    head, *rest = parts or (None,)
+    if isinstance(head, str):
+        head = registry.get(head)
+    if not callable(head) or len(rest) > 2 or not all(isinstance(part, dict) for part in rest):
+        raise ConfigurationError(
+            f"Expected {kind} to be a class, a callable, a name such as {registry.list()[0]!r}, or (name, kwargs), "
+            f"but got {choice!r}."
+        )
+    kwargs, settings = [*map(dict, rest), {}, {}][:2]
+    return head, kwargs, settings
+
+
+def _name_of(factory: Any) -> str:
+    return getattr(factory, "__name__", repr(factory))

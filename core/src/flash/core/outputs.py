@@ -1,0 +1,106 @@
+"""Outputs: how predictions are presented. One vocabulary for all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from flash.core.registry import Registry
+from flash.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from flash.core.model import Task
+
+__all__ = ["classification_outputs", "regression_outputs", "resolve_output", "task_outputs"]
+
+#: What every task has.
+task_outputs = Registry("outputs")
+#: What classifiers have.
+classification_outputs = Registry("outputs")
+#: What regressors have.
+regression_outputs = Registry("outputs")
+
+
+def raw(predictions: Any, task: Any) -> Any:
+    """What the network gave, as it is."""
+    return predictions
+
+
+def logits(predictions: Tensor, task: Any) -> list[Any]:
+    """The network's scores, a list of one number a class."""
+    values: list[Any] = predictions.float().tolist()
+    return values
+
+
+def probabilities(predictions: Tensor, task: Any) -> list[Any]:
+    """A list of one probability a class; they add up to one, unless a sample can have several classes."""
+    values: list[Any] = task.to_probabilities(predictions.float()).tolist()
+    return values
+
+
+def classes(predictions: Tensor, task: Any) -> list[Any]:
+    """The number of the most probable class, or a list of the numbers of all that are above the threshold."""
+    if task.multi_label:
+        chosen = task.to_probabilities(predictions.float()) > task.threshold
+        return [row.nonzero().flatten().tolist() for row in chosen]
+    numbers: list[Any] = predictions.argmax(dim=-1).tolist()
+    return numbers
+
+
+def labels(predictions: Tensor, task: Any) -> list[Any]:
+    """The name of the most probable class, or a list of the names of all that are above the threshold."""
+    numbers = classes(predictions, task)
+    names = task.labels
+    if names is None:
+        return numbers
+    if task.multi_label:
+        return [[names[number] for number in row] for row in numbers]
+    return [names[number] for number in numbers]
+
+
+def values(predictions: Tensor, task: Any) -> list[Any]:
+    """One number a sample, in the units of the target."""
+    numbers = predictions.float()
+    flat = numbers.squeeze(-1) if numbers.ndim > 1 and numbers.shape[-1] == 1 else numbers
+    result: list[Any] = flat.tolist()
+    return result
+
+
+for _registry, _outputs in (
+    (task_outputs, (raw,)),
+    (classification_outputs, (labels, classes, probabilities, logits, raw)),
+    (regression_outputs, (values, raw)),
+):
+    for _output in _outputs:
+        _registry.register(_output.__name__, _output, summary=(_output.__doc__ or "").split("\n")[0])
+
+
+def resolve_output(task: Task, output: str | Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """Return the function that presents a batch of predictions.
+
+    Args:
+        task: Whose outputs are meant.
+        output: A name from ``task.available_outputs()``, a callable that takes a batch of predictions, or ``None``
+            for the task's default.
+
+    Raises:
+        ConfigurationError: If it is neither a name nor a callable.
+        UnknownNameError: If the task has no output of that name.
+    """
+    chosen = task.default_output if output is None else output
+    if isinstance(chosen, str):
+        function = task.outputs.get(chosen)
+        return lambda predictions: function(predictions, task)
+    if callable(chosen):
+        return chosen
+    raise ConfigurationError(
+        f"Expected an output's name, such as {task.default_output!r}, or a callable, but got {output!r}."
+    )
+
+
+def to_probabilities(predictions: Tensor, multi_label: bool) -> Tensor:
+    """Probabilities of logits: each class for itself where a sample can have several, else adding up to one."""
+    return torch.sigmoid(predictions) if multi_label else torch.softmax(predictions, dim=-1)

@@ -1,0 +1,301 @@
+"""Mappings from a name to the factory of what it stands for, with metadata and where it came from."""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from flash.errors import (
+    ConfigurationError,
+    DuplicateNameError,
+    PluginConflictError,
+    PluginError,
+    PluginWarning,
+    UnknownNameError,
+)
+from flash.plugins import BackboneCatalogue, Contribution, Provider, get_host, load_target
+from flash.plugins._names import Claims, natural
+
+__all__ = ["Registry", "RegistryEntry", "backbone_registry", "strategy_registry"]
+
+Factory = Callable[..., Any]
+F = TypeVar("F", bound=Factory)
+_Names = list[str]  # Inside the class, ``list`` is the method.
+
+
+@dataclass(frozen=True)
+class RegistryEntry:
+    """What a registry knows about a name.
+
+    Args:
+        name: The name.
+        summary: One sentence about it.
+        metadata: Whatever was said when it was registered.
+        provider: The plugin that it comes from, or None if it was registered in this process.
+
+    Example:
+        >>> RegistryEntry("tiny", summary="Two layers.").provider is None
+        True
+    """
+
+    name: str
+    summary: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    provider: Provider | None = None
+
+
+@dataclass(frozen=True)
+class _Item:
+    entry: RegistryEntry
+    load: Callable[[], Factory]
+
+    @property
+    def name(self) -> str:
+        return self.entry.name
+
+    @property
+    def provider(self) -> Provider | None:
+        return self.entry.provider
+
+
+class Registry:
+    """Named factories: those registered in this process and those that installed plugins give.
+
+    A name is found as it is written, or else by the only entry that differs from it in case alone, or else by
+    a catalogue that accepts names it does not list. A name that two plugins give is found as
+    ``"<dist>/<name>"``.
+
+    Args:
+        name: What is in it, in the plural; error messages use it.
+        plugins: Returns what plugins give, asked at each look-up.
+        explain: Returns a sentence that says why a name may be missing, or None.
+
+    Example:
+        >>> optimizers = Registry("optimizers")
+        >>> @optimizers(summary="Goes nowhere.")
+        ... def standstill(parameters):
+        ...     return list(parameters)
+        >>> optimizers.register("ordered", "collections:OrderedDict")
+        >>> optimizers.list()
+        ['ordered', 'standstill']
+        >>> optimizers.get("Ordered").__name__
+        'OrderedDict'
+        >>> optimizers.describe("standstill").summary
+        'Goes nowhere.'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        plugins: Callable[[], Iterable[Contribution]] | None = None,
+        explain: Callable[[str], str | None] | None = None,
+    ) -> None:
+        self.name = name
+        self._plugins = plugins or tuple
+        self._explain = explain
+        self._local: dict[str, _Item] = {}
+
+    def __call__(
+        self, name: str | None = None, *, override: bool = False, summary: str = "", **metadata: Any
+    ) -> Callable[[F], F]:
+        """Register what is decorated, under its own name unless another is given."""
+        if callable(name):
+            raise ConfigurationError(
+                f"write @registry() with parentheses to register {name!r} in the {self.name}"
+            )
+
+        def decorate(factory: F) -> F:
+            self.register(name or factory.__name__, factory, override=override, summary=summary, **metadata)
+            return factory
+
+        return decorate
+
+    def register(
+        self, name: str, factory: Factory | str, *, override: bool = False, summary: str = "", **metadata: Any
+    ) -> None:
+        """Register a factory, or the ``"module:attribute"`` string of one, which is imported on first use.
+
+        Args:
+            name: The name to find it by.
+            factory: The callable or the string.
+            override: Replace what has the name already, be it registered here or given by a plugin.
+            summary: One sentence about it.
+            metadata: Anything else worth keeping; ``describe`` returns it.
+
+        Raises:
+            DuplicateNameError: If the name is taken and ``override`` is false.
+        """
+        rivals = [] if override else self._claims().claimants(name)
+        if rivals:
+            origin = " and ".join(str(rival.provider or "this process") for rival in rivals)
+            raise DuplicateNameError(
+                f"{name!r} is among the {self.name} already, from {origin}; "
+                "choose another name, or pass override=True to replace it"
+            )
+        entry = RegistryEntry(name, summary, MappingProxyType(metadata))
+        self._local[name] = _Item(entry, functools.partial(_resolve, factory))
+
+    def remove(self, name: str) -> None:
+        """Take back a registration of this process; a plugin's entry that it had replaced is there again.
+
+        Raises:
+            UnknownNameError: If nothing was registered under the name in this process.
+        """
+        if name not in self._local:
+            entry = self.describe(name)
+            raise UnknownNameError(
+                f"{name!r} was not registered in this process but comes from {entry.provider}; keep that plugin "
+                f"out with FLASH_DISABLE_PLUGINS={entry.provider and entry.provider.plugin}"
+            )
+        del self._local[name]
+
+    def get(self, name: str) -> Factory:
+        """The factory of a name.
+
+        Raises:
+            UnknownNameError: If there is no such name; it says what is close and which plugin may have it.
+            PluginConflictError: If two plugins give the name.
+            PluginError: If the factory cannot be imported.
+        """
+        return self._find(name).load()
+
+    __getitem__ = get
+
+    def describe(self, name: str) -> RegistryEntry:
+        """What is known about a name, without importing its factory.
+
+        Raises:
+            UnknownNameError: If there is no such name; it says what is close and which plugin may have it.
+            PluginConflictError: If two plugins give the name.
+        """
+        return self._find(name).entry
+
+    def list(self, filter: str | None = None) -> _Names:
+        """The names in natural order, ``resnet9`` before ``resnet18``.
+
+        Args:
+            filter: Keep the names that match this pattern, such as ``"res*"``; case does not count.
+        """
+        pattern = (filter or "*").lower()
+        return sorted((name for name in self if fnmatch.fnmatchcase(name.lower(), pattern)), key=natural)
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return isinstance(name, str) and bool(self._find(name))
+        except (UnknownNameError, PluginConflictError):
+            return False
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims())
+
+    def __len__(self) -> int:
+        return len(self._claims())
+
+    def __repr__(self) -> str:
+        return f"Registry({self.name!r})"
+
+    def _find(self, name: str) -> _Item:
+        if name in self._local:
+            return self._local[name]
+        claims = self._claims()
+        if claims.claimants(name):
+            return claims[name]
+        alike = [known for known in claims if known.lower() == name.lower()]
+        if len(alike) == 1:
+            return claims[alike[0]]
+        return self._in_open_catalogue(name) or claims[name]
+
+    def _claims(self) -> Claims[_Item]:
+        given = tuple(self._plugins())
+        catalogues = [each for each in given if isinstance(each.spec, BackboneCatalogue)]
+        items = [*self._local.values()]
+        items += [_single(each) for each in given if each not in catalogues]
+        items += [_member(each, name) for each in catalogues for name in _listed(each)]
+        return Claims(items, self.name, self._explain)
+
+    def _in_open_catalogue(self, name: str) -> _Item | None:
+        catalogues = [
+            each for each in self._plugins() if isinstance(each.spec, BackboneCatalogue) and each.spec.open
+        ]
+        owner, _, plain = name.partition("/")
+        owned = [each for each in catalogues if plain and each.provider.is_called(owner)]
+        if owned:
+            name, catalogues = plain, owned
+        return Claims([_member(each, name) for each in catalogues], self.name)[name] if catalogues else None
+
+
+def _resolve(factory: Factory | str) -> Factory:
+    if isinstance(factory, str):
+        resolved: Factory = load_target(factory)
+        return resolved
+    return factory
+
+
+def _single(given: Contribution) -> _Item:
+    apart = {"name", "summary", *given.spec.target_fields}
+    metadata = {
+        each.name: getattr(given.spec, each.name) for each in fields(given.spec) if each.name not in apart
+    }
+    entry = RegistryEntry(given.name, given.spec.summary, MappingProxyType(metadata), given.provider)
+    return _Item(entry, given.load)
+
+
+def _member(catalogue: Contribution, name: str) -> _Item:
+    metadata = {"domain": catalogue.spec.scope, "catalogue": catalogue.name}
+    entry = RegistryEntry(name, catalogue.spec.summary, MappingProxyType(metadata), catalogue.provider)
+    return _Item(entry, lambda: functools.partial(catalogue.load(), name))
+
+
+def _listed(catalogue: Contribution) -> Sequence[str]:
+    try:
+        return catalogue.listed()
+    except PluginError as error:
+        # One catalogue that cannot be read must not take the other backbones of the domain with it.
+        warnings.warn(f"the {catalogue.label} is left out: {error}", PluginWarning, stacklevel=2)
+        return ()
+
+
+def backbone_registry(domain: str) -> Registry:
+    """The backbones of a domain: those that plugins give, catalogues included, and those registered on it.
+
+    Args:
+        domain: Such as ``"image"``.
+
+    Example:
+        >>> from flash.plugins import Backbone, hookimpl, isolated_plugins
+        >>> class Plugin:
+        ...     @hookimpl
+        ...     def flash_backbones(self):
+        ...         yield Backbone("wav_cnn", domain="audio", factory="acme.backbones:wav_cnn", pretrained=True)
+        >>> backbones = backbone_registry("audio")
+        >>> with isolated_plugins(Plugin()):
+        ...     backbones.describe("wav_cnn").metadata["pretrained"]
+        True
+    """
+    return Registry(
+        f"{domain} backbones",
+        plugins=lambda: [
+            each for kind in ("backbone", "catalogue") for each in get_host().contributions(kind, domain)
+        ],
+        explain=lambda name: get_host().explain_missing("backbone", name, domain=domain),
+    )
+
+
+def strategy_registry() -> Registry:
+    """The finetuning strategies: those that are built in, those that plugins give, and those registered on it.
+
+    Example:
+        >>> "freeze" in strategy_registry()
+        True
+    """
+    return Registry(
+        "finetuning strategies",
+        plugins=lambda: get_host().contributions("strategy"),
+        explain=lambda name: get_host().explain_missing("strategy", name),
+    )

@@ -1,0 +1,220 @@
+"""Trainer: Lightning's, with finetuning, presented predictions and safe checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.plugins.io import CheckpointIO
+
+from flash.core._finetuning_state import release
+from flash.core.callbacks import FlashProgressBar, GatherPredictions
+from flash.core.checkpoint import FlashCheckpointIO
+from flash.core.finetuning import resolve_strategy
+from flash.core.model import Task
+from flash.core.registry import Registry
+from flash.data.data_module import DataModule
+from flash.errors import ConfigurationError
+from flash.plugins import get_host
+
+__all__ = ["Trainer"]
+
+log = logging.getLogger(__name__)
+
+#: Callbacks that plugins registered by name.
+callback_registry = Registry("callbacks", plugins=lambda: get_host().callbacks())
+
+
+class Trainer(pl.Trainer):
+    """Lightning's ``Trainer``, with :meth:`finetune`, and :meth:`predict` with presented results.
+
+    Everything that Lightning's takes works unchanged: loggers, callbacks, devices, precisions, strategies.
+    Checkpoints are written whole or not at all, and read without executing anything.
+
+    Args:
+        callbacks: Lightning callbacks; also names of registered ones, such as ``"keep_best"``, or
+            ``("keep_best", {"patience": 5})``.
+        plugins: As in Lightning.
+        plugin_callbacks: Whether callbacks that installed plugins bring for every trainer are added.
+        kwargs: The arguments of Lightning's ``Trainer``, such as ``max_epochs``.
+
+    Example:
+        >>> trainer = Trainer(max_epochs=3, callbacks=["keep_best"], logger=False, enable_checkpointing=False)
+        >>> trainer.max_epochs
+        3
+    """
+
+    def __init__(
+        self,
+        *,
+        callbacks: Any = None,
+        plugins: Any = None,
+        plugin_callbacks: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        chosen = _make_callbacks(callbacks)
+        if plugin_callbacks:
+            chosen += _automatic_callbacks()
+        wants_bar = kwargs.get("enable_progress_bar") is not False and not kwargs.get("barebones")
+        if wants_bar and not any(isinstance(callback, ProgressBar) for callback in chosen):
+            chosen.append(FlashProgressBar())
+        given = list(plugins) if isinstance(plugins, list | tuple) else [] if plugins is None else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in given):
+            given.append(FlashCheckpointIO())
+        super().__init__(callbacks=chosen or None, plugins=given, **kwargs)
+        self._finetuning_callbacks: list[Callback] = []
+
+    def fit(  # type: ignore[override]  # all of Lightning's arguments are passed on
+        self, model: pl.LightningModule, train_dataloaders: Any = None, *args: Any, **kwargs: Any
+    ) -> None:
+        """Train everything that is not frozen by the user; the arguments are those of Lightning's ``fit``."""
+        self._finetune(model, [], train_dataloaders, *args, **kwargs)
+
+    def finetune(
+        self,
+        model: pl.LightningModule,
+        datamodule: Any = None,
+        strategy: Any = None,
+        ckpt_path: Any = None,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+    ) -> None:
+        """Train with a finetuning strategy, which decides what is frozen and when it thaws.
+
+        Args:
+            model: The task, or any LightningModule with a ``backbone``.
+            datamodule: The data; or a train dataloader.
+            strategy: A name from ``Task.available_finetuning_strategies()``, a tuple such as
+                ``("freeze_unfreeze", 5)`` or ``("unfreeze_milestones", ((3, 6), 2))``, or a callback.
+            ckpt_path: A checkpoint of a run with the same strategy, to go on from.
+            train_dataloaders: Loaders, where there is no data module.
+            val_dataloaders: Loaders, where there is no data module.
+
+        Raises:
+            FinetuningError: If there is no strategy, or it finds nothing to freeze.
+            UnknownNameError: If no strategy has the name.
+
+        Example:
+            >>> trainer.finetune(task, dm, strategy=("freeze_unfreeze", 5))  # doctest: +SKIP
+        """
+        callbacks = resolve_strategy(strategy)
+        if train_dataloaders is None:
+            train_dataloaders, datamodule = _as_loaders(datamodule), _as_datamodule(datamodule)
+        self._finetune(
+            model,
+            callbacks,
+            train_dataloaders,
+            val_dataloaders=val_dataloaders,
+            datamodule=datamodule,
+            ckpt_path=ckpt_path,
+        )
+
+    def _finetune(
+        self, model: pl.LightningModule, callbacks: list[Callback], train_dataloaders: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        self.callbacks = [c for c in self.callbacks if c not in self._finetuning_callbacks]
+        # They stay after the run, so that a checkpoint that is saved then can be resumed. First in the list, they
+        # thaw before any other callback looks.
+        self.callbacks = callbacks + self.callbacks
+        self._finetuning_callbacks = callbacks
+        release(model)
+        self._connect(model, train_dataloaders, kwargs.get("datamodule"))
+        super().fit(model, train_dataloaders, *args, **kwargs)
+
+    def validate(self, model: Any = None, dataloaders: Any = None, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Run one validation; the arguments are those of Lightning's ``validate``."""
+        self._connect(model, dataloaders, kwargs.get("datamodule"))
+        return super().validate(model, dataloaders, *args, **kwargs)
+
+    def test(self, model: Any = None, dataloaders: Any = None, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Run the test; the arguments are those of Lightning's ``test``."""
+        self._connect(model, dataloaders, kwargs.get("datamodule"))
+        return super().test(model, dataloaders, *args, **kwargs)
+
+    def predict(  # type: ignore[override]
+        self,
+        model: pl.LightningModule | None = None,
+        dataloaders: Any = None,
+        datamodule: Any = None,
+        output: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Predict, and present the results.
+
+        Args:
+            model: The task; by default the one of the last run.
+            dataloaders: Loaders, or a data module.
+            datamodule: The data.
+            output: A name from ``task.available_outputs()``, a callable that takes a batch of predictions, or
+                ``None`` for the task's default.
+            kwargs: Further arguments of Lightning's ``predict``.
+
+        Returns:
+            A list of batches, each a list with one result a sample, such as ``[["ants", "bees"], ["ants"]]``; with
+            several processes complete, in order and without duplicates.
+        """
+        task = model if model is not None else self.lightning_module
+        self._connect(task, dataloaders, datamodule)
+        if not isinstance(task, Task):
+            if output is not None:
+                raise ConfigurationError("Expected a Flash task, for output= to be presented, but got another module.")
+            return super().predict(model, dataloaders, datamodule, **kwargs)
+        before, task.output = task.output, output
+        gather = GatherPredictions()
+        self.callbacks.append(gather)
+        try:
+            return super().predict(model, dataloaders, datamodule, **kwargs)
+        finally:
+            self.callbacks.remove(gather)
+            task.output = before
+
+    def _connect(self, model: Any, dataloaders: Any, datamodule: Any) -> None:
+        task = model if model is not None else self.lightning_module
+        data = _as_datamodule(dataloaders) if datamodule is None else datamodule
+        if isinstance(task, Task) and isinstance(data, DataModule):
+            task.use_data(data)
+
+
+def _as_datamodule(data: Any) -> Any:
+    return data if isinstance(data, pl.LightningDataModule) else None
+
+
+def _as_loaders(data: Any) -> Any:
+    return None if isinstance(data, pl.LightningDataModule) else data
+
+
+def _make_callbacks(callbacks: Any) -> list[Callback]:
+    if callbacks is None:
+        return []
+    is_one = isinstance(callbacks, Callback | str | tuple) or not isinstance(callbacks, Iterable)
+    return [_make_callback(callback) for callback in ([callbacks] if is_one else callbacks)]
+
+
+def _make_callback(callback: Any) -> Callback:
+    if isinstance(callback, Callback):
+        return callback
+    name, arguments = callback if isinstance(callback, tuple) and len(callback) == 2 else (callback, {})
+    if not isinstance(name, str) or not isinstance(arguments, Mapping):
+        raise ConfigurationError(
+            f"Expected a Lightning callback, a name such as 'keep_best', or (name, arguments), but got {callback!r}."
+        )
+    made: Callback = callback_registry.get(name)(**arguments)
+    return made
+
+
+def _automatic_callbacks() -> list[Callback]:
+    made = []
+    for name, contribution in get_host().callbacks().items():
+        if contribution.spec.automatic:
+            provider = contribution.provider
+            log.info(
+                "The plugin %s %s adds the callback %s; Trainer(plugin_callbacks=False) leaves it out.",
+                provider.dist,
+                provider.version,
+                name,
+            )
+            made.append(_make_callback(name))
+    return made

@@ -1,0 +1,226 @@
+"""Unpack archives that nobody vouches for.
+
+Three steps, each of which can fail without a trace: read the list of members and refuse the archive if any
+of them is unsafe; write the files into a hidden folder beside their place; move them there. Nothing is
+written by the standard library's ``extract``: what its filters do differs between the Python versions that
+we support.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import shutil
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Collection, Iterable
+from contextlib import closing
+from pathlib import Path
+
+from flash.data._archive_formats import CorruptArchiveError, Member, Reader, open_archive, safe_parts
+from flash.data._disk import disk_errors
+from flash.data._progress import Bar, progress_bar
+from flash.errors import DownloadError, UnsafeArchiveError
+
+_CORRUPT = (
+    CorruptArchiveError,
+    EOFError,
+    OSError,  # how gzip and bz2 report damaged data
+    NotImplementedError,  # a compression that zipfile does not know
+    ValueError,  # a name that is no text, a negative offset
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_KEPT = "The archive is kept; free some space and call again."
+
+
+def unpack(
+    archive: Path,
+    folder: Path,
+    *,
+    max_bytes: int | None = None,
+    reserved: Collection[str] = (),
+    suffix: str = "",
+    progress: bool = True,
+) -> list[str]:
+    """Unpack a zip or tar archive into a folder, completely or not at all.
+
+    Files that are there already are replaced, folders are joined. Owners, times and all permissions but
+    "executable" are left behind.
+
+    Args:
+        archive: The file, whose content decides what it is.
+        folder: Where the members go; it must exist.
+        max_bytes: Refuse an archive that unpacks to more. The default is what is free on the folder's disk.
+        reserved: Names in the folder that no member may take.
+        suffix: Tells this temporary folder from that of another process that unpacks the archive now.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The names in ``folder`` that came out of the archive, sorted.
+
+    Raises:
+        UnsafeArchiveError: A member would be written outside the folder, or is no file, folder or link, or
+            the archive unpacks to more than ``max_bytes``.
+        DownloadError: The archive is damaged, or the disk is full.
+
+    Example:
+        >>> import tempfile, zipfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with zipfile.ZipFile(folder / "pets.zip", "w") as archive:
+        ...     archive.writestr("pets/ant.txt", "six legs")
+        >>> unpack(folder / "pets.zip", folder, progress=False)
+        ['pets']
+    """
+    # A fixed name, as a rule: what a killed process left is found and removed by the next one.
+    staging = folder / f".{archive.name}{suffix}.unpacking"
+    try:
+        with closing(open_archive(archive)) as reader:
+            members = _checked(reader, folder, max_bytes, {*reserved, staging.name})
+            total = sum(member.size for member in members)
+            bar = progress_bar(f"Unpacking {archive.name}", total, shown=progress)
+            with disk_errors(folder, lambda: total, _KEPT), bar:
+                _write_and_move(reader, members, staging, bar)
+    except UnsafeArchiveError as error:
+        raise UnsafeArchiveError(
+            f"Refused to unpack {archive}: {error}. Nothing was written. Do not trust this file; if you know "
+            "why it is like that, unpack it by hand and pass extract=False."
+        ) from error
+    except DownloadError:
+        raise
+    except _CORRUPT as error:
+        raise DownloadError(
+            f"{archive} cannot be unpacked: {error or type(error).__name__}. It is damaged or no archive. "
+            "Delete it and download it again."
+        ) from error
+    return sorted({member.parts[0] for member in members})
+
+
+def _checked(reader: Reader, folder: Path, max_bytes: int | None, reserved: Collection[str]) -> list[Member]:
+    """The members, once all of them are known to be harmless."""
+    free = shutil.disk_usage(folder).free
+    members, total = [], 0
+    for member in reader.members():
+        total += member.size
+        if max_bytes is not None and total > max_bytes:
+            raise UnsafeArchiveError(f"it unpacks to more than max_unpacked_bytes={max_bytes}")
+        if max_bytes is None and total > free:
+            raise DownloadError(
+                f"The disk is full: unpacking needs {total} bytes or more, {free} are free. {_KEPT}"
+            )
+        if member.parts:
+            members.append(member)
+        elif member.kind != "folder":
+            raise UnsafeArchiveError(f"a {member.kind} would replace the folder itself")
+    _check_links(members)
+    _check_folder(members, folder, {_key([name]) for name in reserved})
+    return members
+
+
+def _key(parts: Iterable[str]) -> tuple[str, ...]:
+    """One key for all spellings that some file system takes for the same name."""
+    return tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
+
+
+def _check_links(members: list[Member]) -> None:
+    links = {_key(member.parts) for member in members if member.kind == "symlink"}
+    others = {_key(member.parts) for member in members if member.kind != "symlink"}
+    for member in members:
+        if links and any(_key(member.parts[:depth]) in links for depth in range(1, len(member.parts))):
+            raise UnsafeArchiveError(f"{member.name!r} would be written through a link")
+        if member.kind == "symlink" and _key(member.parts) in others:
+            raise UnsafeArchiveError(f"{member.name!r} is a link and something else")
+        if member.kind == "symlink" and not _stays_inside(member, links):
+            raise UnsafeArchiveError(f"the link {member.name!r} points outside, to {member.target!r}")
+        if member.kind == "hardlink" and _key(safe_parts(member.target)) not in others:
+            raise UnsafeArchiveError(f"the link {member.name!r} points outside, to {member.target!r}")
+
+
+def _stays_inside(member: Member, links: set[tuple[str, ...]]) -> bool:
+    """Walk to the target of a symbolic link in mind; a way through another link could end anywhere."""
+    here = list(member.parts[:-1])
+    for step in member.target.split("/"):
+        if _key(here) in links or (step == ".." and not here):
+            return False
+        if step == "..":
+            here.pop()
+        else:
+            here += safe_parts(step)
+    return not member.target.startswith("/")
+
+
+def _check_folder(members: list[Member], folder: Path, reserved: set[tuple[str, ...]]) -> None:
+    """What is there already must neither lead elsewhere nor stand in the way."""
+    seen = set()
+    for member in members:
+        if _key(member.parts[:1]) in reserved:
+            raise UnsafeArchiveError(f"{member.name!r} would replace the archive or its record")
+        for depth in range(1, len(member.parts) + 1):
+            parts = member.parts[:depth]
+            is_folder = depth < len(member.parts) or member.kind == "folder"
+            if (parts, is_folder) not in seen:
+                seen.add((parts, is_folder))
+                _check_place(folder.joinpath(*parts), is_folder)
+
+
+def _check_place(path: Path, is_folder: bool) -> None:
+    if is_folder and path.is_symlink():
+        raise UnsafeArchiveError(f"it would write through the link {path}, which was there before")
+    if path.exists() and not path.is_symlink() and path.is_dir() != is_folder:
+        new, old = ("folder", "file") if is_folder else ("file", "folder")
+        raise DownloadError(f"Cannot unpack the {new} {path}: there is a {old} of this name. Move it away.")
+
+
+def _write_and_move(reader: Reader, members: list[Member], staging: Path, bar: Bar) -> None:
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        _write(reader, members, staging, bar)
+        _move(staging, staging.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write(reader: Reader, members: list[Member], staging: Path, bar: Bar) -> None:
+    for member in members:
+        path = staging.joinpath(*member.parts)
+        (path if member.kind == "folder" else path.parent).mkdir(parents=True, exist_ok=True)
+        if member.kind == "file":
+            _write_file(reader, member, path, bar)
+    # Links come last, symbolic ones after all: until then no path in the staging folder leads through one.
+    for member in (member for member in members if member.kind == "hardlink"):
+        _renewed(staging.joinpath(*member.parts)).hardlink_to(staging.joinpath(*safe_parts(member.target)))
+    for member in (member for member in members if member.kind == "symlink"):
+        _renewed(staging.joinpath(*member.parts)).symlink_to(member.target)
+
+
+def _renewed(path: Path) -> Path:
+    """Make way for a later member of the same name, which wins."""
+    path.unlink(missing_ok=True)
+    return path
+
+
+def _write_file(reader: Reader, member: Member, path: Path, bar: Bar) -> None:
+    # Of the mode only "executable" is taken over, and at creation: the umask holds, no setuid bit slips in.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(_renewed(path), flags, 0o777 if member.executable else 0o666)
+    written = 0
+    with os.fdopen(handle, "wb") as file, reader.open(member) as content:
+        while chunk := content.read(1 << 20):
+            written += file.write(chunk)
+            bar.update(len(chunk))
+    if written != member.size:
+        raise CorruptArchiveError(f"{member.name!r} has {written} bytes, not {member.size}")
+
+
+def _move(staged: Path, folder: Path) -> None:
+    for entry in staged.iterdir():
+        place = folder / entry.name
+        if entry.is_dir() and not entry.is_symlink() and place.exists():
+            _move(entry, place)
+        else:
+            entry.replace(place)

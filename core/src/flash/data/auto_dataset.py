@@ -1,0 +1,83 @@
+"""AutoDataset: a dataset whose samples go through the hooks of a preprocess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch.utils.data import Dataset
+
+from flash.data.columns import Columns
+from flash.data.process import Preprocess, StageHooks
+from flash.data.stage import Stage
+from flash.errors import DataError
+
+__all__ = ["AutoDataset"]
+
+
+class AutoDataset(Dataset[Any]):
+    """Raw data, loaded and transformed by the hooks of a :class:`~flash.data.process.Preprocess`.
+
+    ``dataset[i]`` is sample ``i`` after the per-sample hooks. Attributes that ``load_data`` sets on the dataset are
+    facts about the data (``dataset.num_inputs = 10``): readable as ``datamodule.train_dataset.num_inputs``, and
+    given to the task by :meth:`flash.Task.from_data`.
+
+    Args:
+        data: Whatever the preprocess's ``load_data`` takes.
+        stage: What the samples are for.
+        preprocess: The hooks.
+
+    Raises:
+        DataError: If ``load_data`` returned something without a length or without elements.
+
+    Example:
+        >>> dataset = AutoDataset([1.0, 2.0], Stage.TRAIN, Preprocess())
+        >>> len(dataset), dataset[1]
+        (2, tensor(2.))
+    """
+
+    def __init__(self, data: Any, stage: Stage, preprocess: Preprocess) -> None:
+        self._hooks = StageHooks(preprocess, stage)
+        self._rows: Sequence[int] | None = None
+        self._samples = self._hooks.load_data(data, self)
+        if not hasattr(self._samples, "__len__") or not hasattr(self._samples, "__getitem__"):
+            raise DataError(
+                f"Expected {type(preprocess).__name__}.load_data to return a sequence of samples, "
+                f"but got {type(self._samples).__name__}. Return a list, an array or a torch Dataset."
+            )
+        if len(self._samples) == 0:
+            raise DataError(f"Expected at least one sample in the {stage.value} data, but it is empty.")
+
+    @property
+    def hooks(self) -> StageHooks:
+        """The hooks that the samples go through."""
+        return self._hooks
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What ``load_data`` found out about the data: the attributes that it set on this dataset."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    @property
+    def columns(self) -> Columns | None:
+        """The samples as tensors in memory, where whole batches can be taken of them; else ``None``."""
+        if isinstance(self._samples, Columns) and self._hooks.has_default_sample_path:
+            return self._samples
+        return None
+
+    def subset(self, rows: Sequence[int], stage: Stage) -> AutoDataset:
+        """Return the given rows as a dataset for ``stage``, without loading anything again."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        other._hooks = StageHooks(self._hooks.preprocess, stage)
+        other._rows = rows if self._rows is None else [self._rows[row] for row in rows]
+        if isinstance(self._samples, Columns):
+            other._samples, other._rows = Columns(self._samples.take(rows)), None
+        return other
+
+    def __len__(self) -> int:
+        return len(self._samples if self._rows is None else self._rows)
+
+    def __getitem__(self, index: int) -> Any:
+        row = index if self._rows is None else self._rows[index]
+        return self._hooks.load_sample(self._samples[row], self)

@@ -1,0 +1,513 @@
+"""DataModule: the datasets of all stages, and how batches are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+from typing_extensions import Self
+
+from flash.data.auto_dataset import AutoDataset
+from flash.data.columns import Columns
+from flash.data.loader import make_loader
+from flash.data.process import Postprocess, Preprocess, StageHooks
+from flash.data.splits import split_rows
+from flash.data.stage import Stage
+from flash.errors import ConfigurationError, DataError
+from flash.plugins import get_host
+
+__all__ = ["DataModule"]
+
+
+class DataModule(pl.LightningDataModule):
+    """Datasets for training, validation, testing and prediction, with the hooks that they go through.
+
+    Takes any torch datasets. The ``from_*`` constructors of the domains make the datasets from files, tables or
+    arrays; all of them end in :meth:`from_load_data_inputs`.
+
+    Args:
+        train_dataset: Samples to train on.
+        val_dataset: Samples to validate on.
+        test_dataset: Samples to test on.
+        predict_dataset: Samples to predict.
+        preprocess: The hooks that samples and batches go through.
+        postprocess: The hooks that predictions go through.
+        batch_size: Samples in a batch.
+        num_workers: Processes that load batches; 0 loads in this process.
+        val_split: A fraction of the train samples, between 0 and 1, to validate on instead; stratified where there
+            are classes.
+        seed: Decides the validation split and the order of train samples. ``None`` draws one from torch's random
+            numbers, so that ``seed_everything`` decides.
+        sampler: Gives the train rows in order, instead of a shuffle: a torch sampler, or a class or function that
+            makes one from the dataset.
+        pin_memory: Whether batches are made in pinned memory; by default where there is CUDA.
+        persistent_workers: Whether workers live on from epoch to epoch.
+
+    Raises:
+        ConfigurationError: If arguments contradict each other.
+
+    Example:
+        >>> import torch
+        >>> from torch.utils.data import TensorDataset
+        >>> dataset = TensorDataset(torch.randn(10, 3), torch.randint(0, 2, (10,)))
+        >>> dm = DataModule(train_dataset=dataset, batch_size=4, val_split=0.2, seed=0)
+        >>> len(dm.train_dataset), len(dm.val_dataset)
+        (8, 2)
+    """
+
+    preprocess_cls: ClassVar[type[Preprocess]] = Preprocess
+    postprocess_cls: ClassVar[type[Postprocess]] = Postprocess
+
+    def __init__(
+        self,
+        train_dataset: Dataset[Any] | None = None,
+        val_dataset: Dataset[Any] | None = None,
+        test_dataset: Dataset[Any] | None = None,
+        predict_dataset: Dataset[Any] | None = None,
+        *,
+        preprocess: Preprocess | None = None,
+        postprocess: Postprocess | None = None,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        val_split: float | None = None,
+        seed: int | None = None,
+        sampler: Any = None,
+        pin_memory: bool | None = None,
+        persistent_workers: bool = True,
+    ) -> None:
+        super().__init__()
+        _check_count("batch_size", batch_size, least=1)
+        _check_count("num_workers", num_workers, least=0)
+        self.preprocess = preprocess
+        self.postprocess = postprocess
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = int(torch.randint(2**31, (1,)).item()) if seed is None else seed
+        self.sampler = sampler
+        self._loader_options = {
+            "pin_memory": torch.cuda.is_available() if pin_memory is None else pin_memory,
+            "persistent_workers": persistent_workers,
+        }
+        given = {
+            Stage.TRAIN: train_dataset,
+            Stage.VAL: val_dataset,
+            Stage.TEST: test_dataset,
+            Stage.PREDICT: predict_dataset,
+        }
+        self._datasets = {stage: dataset for stage, dataset in given.items() if dataset is not None}
+        # Data without train data waits for the preprocess of the task that will see it.
+        self._waiting: dict[Stage, Any] = {}
+        self._device_hooks: dict[Stage, StageHooks] = {}
+        if val_split is not None:
+            self._split_train_dataset(val_split)
+
+    # ------------------------------------------------------------------ constructors
+
+    @classmethod
+    def from_load_data_inputs(
+        cls,
+        train_load_data_input: Any = None,
+        val_load_data_input: Any = None,
+        test_load_data_input: Any = None,
+        predict_load_data_input: Any = None,
+        *,
+        preprocess: Preprocess | None = None,
+        postprocess: Postprocess | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a data module of raw inputs: each is given to the preprocess's ``load_data`` for its stage.
+
+        Train data is loaded first, so that the preprocess knows its statistics and labels. Without train data, the
+        inputs are loaded when a task comes that has a preprocess.
+
+        Args:
+            train_load_data_input: What ``train_load_data`` or ``load_data`` takes.
+            val_load_data_input: The same for validation.
+            test_load_data_input: The same for testing.
+            predict_load_data_input: The same for prediction.
+            preprocess: The hooks; by default a new ``cls.preprocess_cls()``.
+            postprocess: The hooks for predictions; by default a new ``cls.postprocess_cls()``.
+            kwargs: The arguments of the constructor, ``batch_size`` and its kin.
+
+        Example:
+            >>> dm = DataModule.from_load_data_inputs(train_load_data_input=[(1.0, 2.0), (3.0, 4.0)], batch_size=2)
+            >>> len(dm.train_dataset)
+            2
+        """
+        inputs = {
+            Stage.TRAIN: train_load_data_input,
+            Stage.VAL: val_load_data_input,
+            Stage.TEST: test_load_data_input,
+            Stage.PREDICT: predict_load_data_input,
+        }
+        inputs = {stage: data for stage, data in inputs.items() if data is not None}
+        if not inputs:
+            raise DataError(f"Expected data for at least one stage, but {cls.__name__} was given none.")
+        fitted = preprocess is not None and bool(preprocess.state_dict())
+        preprocess = cls.preprocess_cls() if preprocess is None else preprocess
+        postprocess = cls.postprocess_cls() if postprocess is None else postprocess
+        val_split = kwargs.pop("val_split", None)
+        module = cls(preprocess=preprocess, postprocess=postprocess, **kwargs)
+        if val_split is not None:
+            _check_val_split(Stage.TRAIN in inputs, Stage.VAL in inputs)
+            train, val = module._split_train_input(inputs[Stage.TRAIN], val_split)
+            inputs |= {Stage.TRAIN: train} if val is None else {Stage.TRAIN: train, Stage.VAL: val}
+        module._waiting = inputs
+        if fitted or Stage.TRAIN in inputs:
+            module._load_waiting()
+        if val_split is not None and Stage.VAL not in inputs:
+            module._split_train_dataset(val_split)
+        return module
+
+    @classmethod
+    def from_tensors(
+        cls,
+        train_data: Any = None,
+        train_targets: Any = None,
+        val_data: Any = None,
+        val_targets: Any = None,
+        test_data: Any = None,
+        test_targets: Any = None,
+        predict_data: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a data module of tensors that are in memory, one row a sample.
+
+        Args:
+            train_data: Inputs, shape ``(rows, ...)``.
+            train_targets: Targets, shape ``(rows,)`` or ``(rows, ...)``.
+            val_data: Inputs for validation.
+            val_targets: Targets for validation.
+            test_data: Inputs for testing.
+            test_targets: Targets for testing.
+            predict_data: Inputs for prediction.
+            kwargs: As for :meth:`from_load_data_inputs`.
+
+        Example:
+            >>> import torch
+            >>> dm = DataModule.from_tensors(torch.randn(6, 2), torch.tensor([0, 1, 2, 0, 1, 2]), seed=0)
+            >>> dm.num_classes
+            3
+        """
+        kwargs.setdefault("preprocess", _PairPreprocess())
+        return cls.from_load_data_inputs(
+            train_load_data_input=_pair("train", train_data, train_targets),
+            val_load_data_input=_pair("val", val_data, val_targets),
+            test_load_data_input=_pair("test", test_data, test_targets),
+            predict_load_data_input=predict_data,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_numpy(cls, *args: Any, **kwargs: Any) -> Self:
+        """Make a data module of numpy arrays; the arguments are those of :meth:`from_tensors`.
+
+        Float arrays become torch's default float type.
+
+        Example:
+            >>> import numpy as np
+            >>> dm = DataModule.from_numpy(np.zeros((4, 2)), np.zeros(4), batch_size=4, seed=0)
+            >>> next(iter(dm.train_dataloader()))[0].dtype
+            torch.float32
+        """
+        return cls.from_tensors(*args, **kwargs)
+
+    @classmethod
+    def from_datasets(
+        cls,
+        train_dataset: Dataset[Any] | None = None,
+        val_dataset: Dataset[Any] | None = None,
+        test_dataset: Dataset[Any] | None = None,
+        predict_dataset: Dataset[Any] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a data module of torch datasets; the same as calling the class."""
+        return cls(train_dataset, val_dataset, test_dataset, predict_dataset, **kwargs)
+
+    @classmethod
+    def from_source(cls, source: str, **kwargs: Any) -> Self:
+        """Make a data module with a data source that a plugin registered.
+
+        Args:
+            source: The name of the source; ``cls.available_sources()`` lists them.
+            kwargs: What the source takes.
+
+        Raises:
+            UnknownNameError: If no installed plugin has the source for this data module.
+        """
+        module: Self = cls._sources().get(source)(cls, **kwargs)
+        return module
+
+    @classmethod
+    def available_sources(cls) -> list[str]:
+        """The names of the data sources that plugins registered for this data module."""
+        return cls._sources().list()
+
+    @classmethod
+    def _sources(cls) -> Any:
+        from flash.core.registry import Registry
+
+        path = f"{cls.__module__}:{cls.__qualname__}"
+        tasks = [name for name, task in get_host().tasks().items() if task.spec.data == path]
+
+        def contributions() -> Mapping[str, Any]:
+            found: dict[str, Any] = {}
+            for task in [*tasks, "*"]:
+                found |= get_host().data_sources(task)
+            return found
+
+        return Registry(f"{cls.__name__} sources", plugins=contributions)
+
+    # ------------------------------------------------------------------ datasets and facts
+
+    @property
+    def train_dataset(self) -> Any:
+        """The samples to train on, or ``None``."""
+        return self._dataset(Stage.TRAIN)
+
+    @property
+    def val_dataset(self) -> Any:
+        """The samples to validate on, or ``None``."""
+        return self._dataset(Stage.VAL)
+
+    @property
+    def test_dataset(self) -> Any:
+        """The samples to test on, or ``None``."""
+        return self._dataset(Stage.TEST)
+
+    @property
+    def predict_dataset(self) -> Any:
+        """The samples to predict, or ``None``."""
+        return self._dataset(Stage.PREDICT)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the train data says about the task: ``num_classes``, ``labels``, ``num_inputs``, ...
+
+        These are the attributes that the preprocess's ``load_data`` set on the train dataset.
+        """
+        return self.train_dataset.facts if isinstance(self.train_dataset, AutoDataset) else {}
+
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes the train targets have; ``None`` where they are not classes."""
+        return self._fact("num_classes")
+
+    @property
+    def labels(self) -> list[str] | None:
+        """The names of the classes, in the order of their numbers; ``None`` where they have none."""
+        return self._fact("labels")
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a sample can have several classes at once."""
+        return bool(self._fact("multi_label"))
+
+    def _fact(self, name: str) -> Any:
+        return self.facts.get(name, getattr(self.train_dataset, name, None))
+
+    def _dataset(self, stage: Stage) -> Any:
+        if stage in self._waiting:
+            self._load_waiting()
+        return self._datasets.get(stage)
+
+    def _load_waiting(self) -> None:
+        assert self.preprocess is not None
+        # In the order of the stages: train first.
+        for stage in sorted(self._waiting, key=list(Stage).index):
+            self._datasets[stage] = AutoDataset(self._waiting[stage], stage, self.preprocess)
+        self._waiting = {}
+
+    def _split_train_input(self, train: Any, val_split: float) -> tuple[Any, Any]:
+        """Split the raw train input, where statistics of train rows must not see validation rows.
+
+        By default nothing is split here, and the rows are split after loading.
+        """
+        return train, None
+
+    def _split_train_dataset(self, val_split: float) -> None:
+        _check_val_split(Stage.TRAIN in self._datasets, Stage.VAL in self._datasets)
+        dataset: Any = self._datasets[Stage.TRAIN]
+        if not hasattr(dataset, "__len__"):
+            raise ConfigurationError(
+                "Expected train data with a length to split, but got an iterable dataset. Pass val data instead."
+            )
+        train, val = split_rows(len(dataset), val_split, self.seed, _classes_of(dataset))
+        if isinstance(dataset, AutoDataset):
+            self._datasets[Stage.VAL] = dataset.subset(val.tolist(), Stage.VAL)
+            self._datasets[Stage.TRAIN] = dataset.subset(train.tolist(), Stage.TRAIN)
+        else:
+            self._datasets[Stage.VAL] = Subset(dataset, val.tolist())
+            self._datasets[Stage.TRAIN] = Subset(dataset, train.tolist())
+
+    # ------------------------------------------------------------------ the task's preprocess
+
+    def adopt(self, preprocess: Preprocess) -> None:
+        """Send the data through the preprocess that a task was trained with.
+
+        Raises:
+            DataError: If this module's own preprocess learned something else from its train data.
+        """
+        if preprocess is self.preprocess:
+            return
+        own = self.preprocess.state_dict() if self.preprocess is not None else {}
+        if own and preprocess.state_dict() and not _same(own, preprocess.state_dict()):
+            raise DataError(
+                "Expected data that is prepared as the task's train data was, but this data module learned other "
+                "statistics or labels from its own train data. Make the data module with the task's: "
+                f"{type(self).__name__}.from_...(..., preprocess=task.preprocess)."
+            )
+        if self._waiting and not own:
+            self.preprocess = preprocess
+
+    # ------------------------------------------------------------------ loaders
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled batches of the train samples."""
+        if self.train_dataset is None:
+            raise DataError(
+                f"Expected train data, but this {type(self).__name__} has none. Pass a train_ argument, such as "
+                "train_file, train_data_frame or train_dataset."
+            )
+        return self._loader(Stage.TRAIN)
+
+    def val_dataloader(self) -> Any:
+        """Batches of the validation samples; an empty list where there are none."""
+        return [] if self.val_dataset is None else self._loader(Stage.VAL)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Batches of the test samples."""
+        return self._required(Stage.TEST)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Batches of the samples to predict."""
+        return self._required(Stage.PREDICT)
+
+    def _required(self, stage: Stage) -> DataLoader[Any]:
+        if self._dataset(stage) is None:
+            raise DataError(
+                f"Expected {stage.value} data, but this {type(self).__name__} has none. "
+                f"Pass a {stage.value}_ argument, such as {stage.value}_file or {stage.value}_data_frame."
+            )
+        return self._loader(stage)
+
+    def _loader(self, stage: Stage) -> DataLoader[Any]:
+        trainer = self.trainer
+        return make_loader(
+            self._dataset(stage),
+            stage,
+            self.preprocess,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            seed=self.seed,
+            # current_epoch is not set right yet when the loaders of a resumed run are made.
+            epoch=trainer.fit_loop.epoch_progress.current.processed if trainer is not None else 0,
+            shard=(trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1),
+            sampler=self.sampler if stage is Stage.TRAIN else None,
+            **self._loader_options,
+        )
+
+    # ------------------------------------------------------------------ Lightning's hooks
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a batch to the device; batches are made on the CPU, so that there is nothing to do for it."""
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Run the device hooks of the preprocess."""
+        if self.preprocess is None:
+            return batch
+        return self._hooks_now(self.preprocess).transform_on_device(batch)
+
+    def _hooks_now(self, preprocess: Preprocess) -> StageHooks:
+        stage = _stage_of(self.trainer)
+        hooks = self._device_hooks.get(stage)
+        if hooks is None or hooks.preprocess is not preprocess:
+            hooks = self._device_hooks[stage] = StageHooks(preprocess, stage)
+        return hooks
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed: with it, a resumed run sees the batches that the interrupted one would have seen."""
+        return {"seed": self.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the seed of the run that is resumed."""
+        self.seed = state_dict["seed"]
+
+
+class _PairPreprocess(Preprocess):
+    """Arrays or tensors with their targets, held in memory as they are."""
+
+    def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
+        columns = Columns(tuple(_in_default_dtype(part) for part in data))
+        if self.training:
+            inputs, targets = columns.tree
+            dataset.num_inputs = inputs.shape[-1]
+            if not targets.is_floating_point() and targets.ndim == 1:
+                dataset.num_classes = int(targets.max()) + 1
+        return columns
+
+    def predict_load_data(self, data: Any) -> Columns:
+        return Columns(_in_default_dtype(data))
+
+
+def _in_default_dtype(data: Any) -> Tensor:
+    tensor = torch.as_tensor(data)
+    return tensor.to(torch.get_default_dtype()) if tensor.dtype is torch.float64 else tensor
+
+
+def _pair(stage: str, data: Any, targets: Any) -> Any:
+    if (data is None) != (targets is None):
+        missing, given = ("targets", "data") if targets is None else ("data", "targets")
+        raise DataError(f"Expected {stage}_data together with {stage}_targets, but got {given} without {missing}.")
+    return None if data is None else (data, targets)
+
+
+def _stage_of(trainer: Any) -> Stage:
+    if trainer.predicting:
+        return Stage.PREDICT
+    if trainer.testing:
+        return Stage.TEST
+    return Stage.VAL if trainer.validating or trainer.sanity_checking else Stage.TRAIN
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"Expected {name} to be a whole number of at least {least}, but got {value!r}.")
+
+
+def _check_val_split(has_train: bool, has_val: bool) -> None:
+    if not has_train:
+        raise ConfigurationError("Expected train data to split validation data off, but got val_split alone.")
+    if has_val:
+        raise ConfigurationError("Expected val_split or validation data, but got both. Leave one of them out.")
+
+
+def _classes_of(dataset: Any) -> Any:
+    """The class of each sample, where they can be had without loading samples."""
+    if isinstance(dataset, AutoDataset):
+        columns = dataset.columns
+        targets = columns.tree[1] if columns is not None and isinstance(columns.tree, tuple) else None
+    else:
+        targets = getattr(dataset, "targets", None)
+        tensors = getattr(dataset, "tensors", None)
+        targets = tensors[-1] if targets is None and tensors else targets
+    if isinstance(targets, Tensor):
+        return targets if targets.ndim == 1 and not targets.is_floating_point() else None
+    if isinstance(targets, Sequence) and targets and all(isinstance(t, int | str) for t in targets):
+        return targets
+    return None
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.shape == other.shape and torch.equal(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)

@@ -1,0 +1,233 @@
+"""Loaders: seeded order that a checkpoint can restore, and whole batches from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    DistributedSampler,
+    Sampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+)
+
+from flash.data.auto_dataset import AutoDataset
+from flash.data.columns import Columns
+from flash.data.process import Preprocess, StageHooks
+from flash.data.stage import Stage
+
+__all__ = ["BatchRows", "Loader", "ShuffledRows", "make_loader"]
+
+
+class ShuffledRows(Sampler[int]):
+    """A random order of the rows that depends on nothing but the seed and the epoch.
+
+    That is what lets a resumed run see the batches that the interrupted one would have seen.
+
+    Args:
+        length: The number of rows.
+        seed: Where the random numbers start.
+
+    Example:
+        >>> rows = ShuffledRows(4, seed=0)
+        >>> sorted(rows)
+        [0, 1, 2, 3]
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self._length = length
+        self._seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of another epoch; Lightning calls this before each."""
+        self.epoch = epoch
+
+    def permutation(self) -> Tensor:
+        """The order of this epoch, shape ``(length,)``."""
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.epoch)
+        return torch.randperm(self._length, generator=generator)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.permutation().tolist()
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class BatchRows(BatchSampler):
+    """Batches of row numbers; shuffled ones come as tensors, without one Python step a row.
+
+    The signature is that of torch's ``BatchSampler``, so that Lightning can put a distributed sampler inside.
+
+    Args:
+        sampler: Gives the rows in order.
+        batch_size: Rows in a batch.
+        drop_last: Whether to leave out a last batch that is not full.
+        skip: How many batches at the start to leave out, once.
+    """
+
+    def __init__(self, sampler: Sampler[int], batch_size: int, drop_last: bool) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self.skip = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        skip, self.skip = self.skip, 0
+        rows: Any = self.sampler.permutation() if isinstance(self.sampler, ShuffledRows) else list(self.sampler)
+        for start in range(skip * self.batch_size, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
+
+
+class Loader(DataLoader[Any]):
+    """A ``DataLoader`` that can say how far it is, and go on from there.
+
+    Lightning stores :meth:`state_dict` in checkpoints that are written in the middle of an epoch.
+    """
+
+    _given = 0
+    _resume_at = 0
+    _sampler: Any = None
+
+    # With a batch sampler, torch would answer with a sequential sampler, whatever the order really is. Lightning
+    # asks here whether the rows are sharded between processes already.
+    @property
+    def sampler(self) -> Any:  # type: ignore[override]
+        """What gives the rows in order."""
+        return self.batch_sampler.sampler if isinstance(self.batch_sampler, BatchRows) else self._sampler
+
+    @sampler.setter
+    def sampler(self, sampler: Any) -> None:
+        self._sampler = sampler
+
+    def __iter__(self) -> Any:
+        if isinstance(self.batch_sampler, BatchRows):
+            self.batch_sampler.skip = self._resume_at
+        self._given, self._resume_at = self._resume_at, 0
+        return self._count(super().__iter__())
+
+    def _count(self, batches: Iterator[Any]) -> Iterator[Any]:
+        for batch in batches:
+            self._given += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of this epoch have been given out."""
+        return {"batches": self._given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Leave out, in the next iteration, the batches that were given out already."""
+        self._resume_at = state["batches"]
+
+
+class _MemoryDataset(Dataset[Any]):
+    """Whole batches from memory."""
+
+    def __init__(self, columns: Columns, hooks: StageHooks) -> None:
+        self._columns = columns
+        self._hooks = hooks
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._columns[index]
+
+    def __getitems__(self, rows: Any) -> Any:
+        return self._hooks.transform_batch(self._columns.take(rows))
+
+
+def make_loader(
+    dataset: Dataset[Any],
+    stage: Stage,
+    preprocess: Preprocess | None,
+    *,
+    batch_size: int,
+    num_workers: int = 0,
+    seed: int = 0,
+    epoch: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    sampler: Any = None,
+    **options: Any,
+) -> DataLoader[Any]:
+    """Make the loader for a stage: shuffled for training, in order otherwise.
+
+    A last train batch of a single row is left out where there are others, since batch normalisation cannot use it.
+
+    Args:
+        dataset: Any torch dataset.
+        stage: What the batches are for.
+        preprocess: Its ``collate`` makes the batches of a dataset that is not an :class:`AutoDataset`.
+        batch_size: Rows in a batch.
+        num_workers: Processes that load batches; 0 loads in this process.
+        seed: With the epoch, decides the order.
+        epoch: The epoch that the first iteration serves.
+        shard: The number of this process and of all processes that train together.
+        sampler: For training: gives the rows in order instead of the shuffle; an object or a callable that takes
+            the dataset.
+        options: More arguments of torch's ``DataLoader``.
+    """
+    source, collate = _with_collate(dataset, stage, preprocess)
+    options["persistent_workers"] = bool(options.get("persistent_workers", True)) and num_workers > 0
+    if not hasattr(dataset, "__len__"):
+        return DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=collate, **options)
+    length = len(dataset)
+    rows: Any = SequentialSampler(dataset)  # type: ignore[arg-type]  # it has a length, as was seen above
+    if stage is Stage.TRAIN:
+        rows = _train_rows(dataset, seed, epoch, shard, sampler)
+        length = len(rows) if hasattr(rows, "__len__") else length
+    drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
+    return Loader(
+        source,
+        batch_sampler=BatchRows(rows, batch_size, drop_last),
+        num_workers=num_workers,
+        collate_fn=collate,
+        # Its own generator: reading data draws nothing from the random numbers that training uses.
+        generator=torch.Generator().manual_seed(seed),
+        **options,
+    )
+
+
+def _train_rows(dataset: Any, seed: int, epoch: int, shard: tuple[int, int], sampler: Any) -> Any:
+    if sampler is not None:
+        return sampler(dataset) if isinstance(sampler, type) or not hasattr(sampler, "__iter__") else sampler
+    rank, processes = shard
+    rows: ShuffledRows | DistributedSampler[Any] = ShuffledRows(len(dataset), seed)
+    if processes > 1:
+        rows = DistributedSampler(dataset, num_replicas=processes, rank=rank, shuffle=True, seed=seed)
+    # Workers read ahead as soon as they start, before anybody calls set_epoch.
+    rows.set_epoch(epoch)
+    return rows
+
+
+def _with_collate(dataset: Dataset[Any], stage: Stage, preprocess: Preprocess | None) -> tuple[Dataset[Any], Any]:
+    if isinstance(dataset, AutoDataset):
+        hooks, columns = dataset.hooks, dataset.columns
+    else:
+        hooks = StageHooks(preprocess or Preprocess(), stage)
+        columns = _columns_of(dataset) if hooks.has_default_sample_path else None
+    if columns is None:
+        return dataset, hooks.collate
+    return _MemoryDataset(columns, hooks), _already_a_batch
+
+
+def _columns_of(dataset: Dataset[Any]) -> Columns | None:
+    if type(dataset) is TensorDataset:
+        return Columns(tuple(dataset.tensors))
+    if type(dataset) is Subset:
+        whole = _columns_of(dataset.dataset)
+        return None if whole is None else Columns(whole.take(dataset.indices))
+    return None
+
+
+def _already_a_batch(batch: Any) -> Any:
+    return batch
+

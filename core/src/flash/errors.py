@@ -1,0 +1,89 @@
+"""Every error that Flash raises on purpose.
+
+One root, :class:`FlashError`; each child also inherits the type that the ecosystem would raise, so that
+``except KeyError`` and ``except FlashError`` both work. A message says what was expected, what came and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CheckpointError",
+    "ChecksumError",
+    "ConfigurationError",
+    "DataError",
+    "DownloadError",
+    "DuplicateNameError",
+    "FinetuningError",
+    "FlashError",
+    "MissingColumnError",
+    "PluginConflictError",
+    "PluginError",
+    "PluginWarning",
+    "UnknownNameError",
+    "UnsafeArchiveError",
+    "UnsafeCheckpointError",
+]
+
+
+class FlashError(Exception):
+    """Root of all errors that Flash raises on purpose."""
+
+    def __str__(self) -> str:
+        # KeyError, a parent of some children, would show the repr of the message, quotes and escapes included.
+        return Exception.__str__(self)
+
+
+class ConfigurationError(FlashError, ValueError):
+    """An argument that contradicts itself, another argument or the data."""
+
+
+class DataError(FlashError, ValueError):
+    """Data that cannot be used as asked: empty, of the wrong type, or without what the task needs."""
+
+
+class MissingColumnError(DataError, KeyError):
+    """A column that was asked for is not in the table."""
+
+
+class UnknownNameError(FlashError, KeyError):
+    """A name that no registry entry has."""
+
+
+class DuplicateNameError(FlashError, ValueError):
+    """A name that is registered already."""
+
+
+class FinetuningError(FlashError, ValueError):
+    """A finetuning strategy that cannot do what it promises, such as freeze a task that has nothing to freeze."""
+
+
+class CheckpointError(FlashError, RuntimeError):
+    """A checkpoint that cannot be read, or that holds something else than was asked for."""
+
+
+class UnsafeCheckpointError(CheckpointError):
+    """A checkpoint that would execute code when loaded."""
+
+
+class DownloadError(FlashError, OSError):
+    """A file that could not be fetched or unpacked."""
+
+
+class ChecksumError(DownloadError):
+    """A downloaded file whose sha256 is not the expected one."""
+
+
+class UnsafeArchiveError(DownloadError):
+    """An archive with a member that would be written outside its folder."""
+
+
+class PluginError(FlashError, RuntimeError):
+    """A plugin that is not installed, is disabled, or failed to load."""
+
+
+class PluginConflictError(PluginError):
+    """Two plugins that claim one name; neither gets it."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin that is left out, or a switch that switches nothing."""

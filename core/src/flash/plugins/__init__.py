@@ -1,0 +1,44 @@
+"""How domains, backbones, finetuning strategies, data sources and callbacks reach Flash.
+
+A plugin is a module that an entry point of the group ``flash.plugins`` names. It imports in milliseconds,
+without torch, and holds hook implementations that describe what it gives; the hooks and what they may return
+are in :mod:`flash.plugins.hookspecs`.
+
+Example:
+    >>> from flash.plugins import Backbone, hookimpl, isolated_plugins
+    >>> class Plugin:
+    ...     @hookimpl
+    ...     def flash_backbones(self):
+    ...         yield Backbone("counter", domain="audio", factory="collections:Counter")
+    >>> with isolated_plugins(Plugin()) as host:
+    ...     host.backbones("audio")["counter"].load().__name__
+    'Counter'
+"""
+
+from flash.errors import PluginWarning
+from flash.plugins._current import get_host, isolated_plugins
+from flash.plugins._targets import load_target
+from flash.plugins.hookspecs import HOOK_API, hookimpl
+from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider
+from flash.plugins.manager import PluginHost
+from flash.plugins.types import Backbone, BackboneCatalogue, CallbackSpec, DataSource, Strategy, TaskSpec
+
+__all__ = [
+    "HOOK_API",
+    "Backbone",
+    "BackboneCatalogue",
+    "CallbackSpec",
+    "Contribution",
+    "DataSource",
+    "PluginHost",
+    "PluginInfo",
+    "PluginState",
+    "PluginWarning",
+    "Provider",
+    "Strategy",
+    "TaskSpec",
+    "get_host",
+    "hookimpl",
+    "isolated_plugins",
+    "load_target",
+]

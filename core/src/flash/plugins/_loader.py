@@ -1,0 +1,126 @@
+"""Import and inspection of one plugin, such that whatever is wrong with it stays its own."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+
+import pluggy
+
+from flash.errors import FlashError, PluginError
+from flash.plugins import hookspecs
+from flash.plugins._discovery import Candidate
+from flash.plugins._targets import one_line
+from flash.plugins.info import Contribution, PluginInfo, PluginState
+from flash.plugins.types import Spec
+
+__all__ = ["load"]
+
+_SLOW_SECONDS = 1.0
+
+
+class _Hooks(pluggy.PluginManager):
+    """The hooks of a single plugin: with a manager to itself, it cannot disturb those of another."""
+
+    def __init__(self, plugin: object) -> None:
+        super().__init__(hookspecs.PROJECT)
+        self.add_hookspecs(hookspecs)
+        self.register(plugin)
+        self.callers = self.get_hookcallers(plugin) or []
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
+        """Ignore all but marked functions.
+
+        pluggy before 1.7 takes every attribute by ``getattr``, which makes a lazy module import all it has.
+        """
+        static = inspect.getattr_static(plugin, name, None)
+        function = static.__func__ if isinstance(static, (classmethod, staticmethod)) else static
+        if not hasattr(function, f"{self.project_name}_impl"):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)
+
+
+def load(candidate: Candidate) -> PluginInfo:
+    """Import a plugin and ask it for what it gives; the outcome, good or bad, is in what comes back."""
+    had_torch = "torch" in sys.modules
+    start = time.perf_counter()
+    try:
+        info = replace(candidate.info, state=PluginState.LOADED, contributions=_contributions(candidate))
+    except Exception as error:
+        text = str(error) if isinstance(error, FlashError) else one_line(error)
+        info = replace(candidate.info, state=PluginState.FAILED, error=text, exception=error)
+    seconds = time.perf_counter() - start
+    notes = []
+    if seconds > _SLOW_SECONDS:
+        notes.append(
+            f"slow: loading it took {seconds:.1f} s; import what is heavy in the targets, not in the plugin"
+        )
+    if not had_torch and "torch" in sys.modules:
+        notes.append("slow: it imports torch; name what needs torch by 'module:attribute' strings only")
+    return replace(info, seconds=seconds, notes=tuple(notes))
+
+
+def _contributions(candidate: Candidate) -> tuple[Contribution, ...]:
+    plugin = candidate.load()
+    _check_api(plugin)
+    hooks = _Hooks(plugin)
+    _check_names(hooks)
+    found: dict[tuple[str, str, str], Contribution] = {}
+    for caller in hooks.callers:
+        for spec in _results(caller):
+            contribution = Contribution(spec, candidate.provider)
+            key = (spec.kind, spec.scope, spec.name)
+            if key in found:
+                raise PluginError(f"{caller.name} gives the {contribution.label} twice")
+            found[key] = contribution
+    return tuple(found.values())
+
+
+def _check_api(plugin: object) -> None:
+    api = inspect.getattr_static(plugin, "HOOK_API", hookspecs.HOOK_API)
+    if not isinstance(api, int):
+        raise PluginError(f"HOOK_API must be an integer, but {api!r} came")
+    if api > hookspecs.HOOK_API:
+        raise PluginError(
+            f"it is written for hook API {api}, but this flash-core has {hookspecs.HOOK_API}: "
+            "pip install --upgrade flash-core"
+        )
+
+
+def _check_names(hooks: _Hooks) -> None:
+    if not hooks.callers:
+        raise PluginError(
+            "it has no hook implementation; mark its flash_... functions with @hookimpl from flash.plugins"
+        )
+    for caller in hooks.callers:
+        if caller.has_spec() or all(impl.optionalhook for impl in caller.get_hookimpls()):
+            continue
+        close = get_close_matches(caller.name, hookspecs.RESULTS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"the hooks are {', '.join(hookspecs.RESULTS)}"
+        raise PluginError(f"there is no hook {caller.name}; {hint}")
+
+
+def _results(caller: pluggy.HookCaller) -> Iterator[Spec]:
+    expected = hookspecs.RESULTS.get(caller.name, ())
+    wanted = " or ".join(kind.__name__ for kind in expected)
+    try:
+        specs = [spec for result in (caller() if expected else ()) for spec in _each(result)]
+    except Exception as error:
+        raise PluginError(f"{caller.name} raised {one_line(error)}") from error
+    for spec in specs:
+        if not isinstance(spec, expected):
+            raise PluginError(
+                f"{caller.name} must give {wanted} objects, but {spec!r} came ({type(spec).__name__})"
+            )
+        yield spec
+
+
+def _each(result: object) -> Iterable[object]:
+    # A lone object, a string or a mapping, returned by mistake, is named as it came and not taken apart.
+    return (
+        result if isinstance(result, Iterable) and not isinstance(result, (str, bytes, Mapping)) else [result]
+    )

@@ -1,0 +1,62 @@
+"""The environment variables that say which plugins may load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from flash.plugins._discovery import Candidate
+from flash.plugins.info import canonical
+
+__all__ = ["Switches"]
+
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+@dataclass(frozen=True)
+class Switches:
+    """``FLASH_PLUGINS``, ``FLASH_DISABLE_PLUGINS`` and ``FLASH_PLUGINS_STRICT``, read once."""
+
+    allowed: tuple[str, ...] | None = None
+    disabled: tuple[str, ...] = ()
+    strict: bool = False
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Switches:
+        """The switches as an environment sets them."""
+        return cls(
+            allowed=_names(environ["FLASH_PLUGINS"]) if "FLASH_PLUGINS" in environ else None,
+            disabled=_names(environ.get("FLASH_DISABLE_PLUGINS", "")),
+            strict=environ.get("FLASH_PLUGINS_STRICT", "").strip().lower() not in _FALSE,
+        )
+
+    def why_blocked(self, candidate: Candidate) -> str | None:
+        """The variable that keeps a plugin out, in words, or None."""
+        if any(map(candidate.provider.is_called, self.disabled)):
+            return "FLASH_DISABLE_PLUGINS names it"
+        if self.allowed is not None and not any(map(candidate.provider.is_called, self.allowed)):
+            return "FLASH_PLUGINS does not name it"
+        return None
+
+    def unknown(self, candidates: Iterable[Candidate], builtin: Iterable[str]) -> list[str]:
+        """One sentence for each name in the variables that no plugin has."""
+        known = {alias for candidate in candidates for alias in candidate.provider.aliases}
+        expected = [
+            ("FLASH_PLUGINS", self.allowed or (), known | {canonical(name) for name in builtin}),
+            ("FLASH_DISABLE_PLUGINS", self.disabled, known),
+        ]
+        listed = ", ".join(sorted(known)) or "none"
+        return [
+            f"{variable} names {name!r}, which is no plugin that can be switched (installed: {listed})"
+            for variable, names, valid in expected
+            for name in names
+            if canonical(name) not in valid
+        ]
+
+    def to_disable(self, name: str) -> str:
+        """What to set so that one more plugin is kept out."""
+        return "FLASH_DISABLE_PLUGINS=" + ",".join([*self.disabled, name])
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())

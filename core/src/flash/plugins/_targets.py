@@ -1,0 +1,52 @@
+"""Import of what a ``"module:attribute"`` string names."""
+
+from __future__ import annotations
+
+import importlib
+from difflib import get_close_matches
+from typing import Any
+
+from flash.errors import PluginError
+
+__all__ = ["load_target", "one_line"]
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line of bounded length."""
+    text = " ".join(str(error).split())
+    text = text if len(text) <= 300 else f"{text[:297]}..."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def load_target(target: str, *, owner: str = "") -> Any:
+    """Import the object that a ``"module:attribute"`` string names.
+
+    Args:
+        target: The string.
+        owner: Whose target it is, for the error message.
+
+    Raises:
+        PluginError: If the module cannot be imported or has no such attribute.
+
+    Example:
+        >>> load_target("collections:Counter").__name__
+        'Counter'
+    """
+    module_name, _, path = target.partition(":")
+    whose = f" ({owner})" if owner else ""
+    try:
+        value: Any = importlib.import_module(module_name)
+    except Exception as error:
+        raise PluginError(f"cannot import {target}{whose}: {one_line(error)}") from error
+    for attribute in path.split("."):
+        try:
+            value = getattr(value, attribute)
+        except AttributeError as error:
+            close = get_close_matches(attribute, dir(value), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise PluginError(
+                f"cannot import {target}{whose}: there is no {attribute!r} in it{hint}"
+            ) from error
+        except Exception as error:  # A lazy module imports in its __getattr__, which can fail in any way.
+            raise PluginError(f"cannot import {target}{whose}: {one_line(error)}") from error
+    return value

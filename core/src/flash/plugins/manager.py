@@ -1,0 +1,189 @@
+"""The plugin host: finds plugins, decides which may load, loads them once, and answers for what they give."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import flash
+from flash.errors import PluginConflictError, PluginError, PluginWarning
+from flash.plugins import _loader
+from flash.plugins._discovery import Candidate, installed
+from flash.plugins._names import Claims
+from flash.plugins._screening import mark_clashes, screen
+from flash.plugins._switches import Switches
+from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider, canonical
+
+__all__ = ["PluginHost"]
+
+_BUILTIN = "flash-core"
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    infos: tuple[PluginInfo, ...]
+    contributions: tuple[Contribution, ...]
+
+
+class PluginHost:
+    """All plugins of a process and what they give.
+
+    Making a host costs nothing. Plugins are found by their metadata, and imported, each on its own, when a
+    contribution is first looked up.
+
+    Args:
+        discover: Returns the plugins there are; by default those that are installed.
+        environ: Where the switches are read from; by default the environment.
+
+    Example:
+        >>> host = PluginHost(discover=list)
+        >>> sorted(host.strategies())
+        ['freeze', 'freeze_unfreeze', 'no_freeze', 'unfreeze_milestones']
+        >>> host.strategies()["freeze"].provider.dist
+        'flash-core'
+    """
+
+    def __init__(
+        self,
+        discover: Callable[[], Iterable[Candidate]] = installed,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self._discover = discover
+        self._environ = environ
+        self._lock = threading.RLock()
+        self._loading = False
+        self._loaded: _Loaded | None = None
+
+    def tasks(self) -> Mapping[str, Contribution]:
+        """Tasks by name."""
+        return self._claims("task", "tasks")
+
+    def strategies(self) -> Mapping[str, Contribution]:
+        """Finetuning strategies by name."""
+        return self._claims("strategy", "finetuning strategies")
+
+    def callbacks(self) -> Mapping[str, Contribution]:
+        """Trainer callbacks by name."""
+        return self._claims("callback", "callbacks")
+
+    def data_sources(self, task: str) -> Mapping[str, Contribution]:
+        """Data sources by name, of those that fill the data module of a task."""
+        return self._claims("data source", f"data sources of {task}", task, "*")
+
+    def backbones(self, domain: str) -> Mapping[str, Contribution]:
+        """Backbones of a domain by name, without those in catalogues."""
+        return self._claims("backbone", f"{domain} backbones", domain)
+
+    def catalogues(self, domain: str) -> Mapping[str, Contribution]:
+        """Backbone catalogues of a domain by name."""
+        return self._claims("catalogue", f"{domain} backbone catalogues", domain)
+
+    def contributions(self, kind: str | None = None, scope: str | None = None) -> tuple[Contribution, ...]:
+        """Everything that plugins give, disputed names included, or what is of one kind and scope."""
+        return tuple(
+            contribution
+            for contribution in self._load().contributions
+            if kind in {None, contribution.spec.kind} and scope in {None, contribution.spec.scope}
+        )
+
+    def domains(self) -> tuple[str, ...]:
+        """Domains that a plugin has a task or a backbone for, sorted."""
+        domains = {task.name.partition("/")[0] for task in self.contributions("task")}
+        for kind in ("backbone", "catalogue"):
+            domains.update(contribution.spec.scope for contribution in self.contributions(kind))
+        return tuple(sorted(domains))
+
+    def infos(self, *, load: bool = True) -> tuple[PluginInfo, ...]:
+        """Everything known about each plugin, the built-in one first.
+
+        Args:
+            load: Load the plugins first. Without it nothing is imported.
+        """
+        if load or self._loaded:
+            return self._load().infos
+        return tuple(info for _, info in screen(self._candidates(), self._switches()))
+
+    def to_disable(self, name: str) -> str:
+        """The setting that keeps a plugin out, besides those that are kept out already."""
+        return self._switches().to_disable(name)
+
+    def explain_missing(self, kind: str, name: str, *, domain: str | None = None) -> str | None:
+        """Why something that a plugin could give is not there, in a sentence, or None if no reason is known.
+
+        Args:
+            kind: ``"task"``, ``"backbone"``, ``"strategy"``, ``"callback"`` or ``"data source"``.
+            name: Its name.
+            domain: The domain it would belong to; for a task it is read from the name.
+        """
+        domain = domain or (name.partition("/")[0] if kind == "task" else None)
+        infos = self.infos()
+        dist = flash._DOMAINS.get(domain or "")
+        if dist and canonical(dist) not in {canonical(info.dist) for info in infos}:
+            return f"flash.{domain} is provided by a plugin that is not installed: pip install {dist}."
+        absent = [info for info in infos if info.state is not PluginState.LOADED and not info.contributions]
+        if not absent:
+            return None
+        reasons = "; ".join(f"{info}, {info.state}: {info.error or ' '.join(info.notes)}" for info in absent)
+        return f"Plugins that are not loaded and may have this {kind}: {reasons}."
+
+    def _claims(self, kind: str, what: str, *scopes: str) -> Claims[Contribution]:
+        found = [each for each in self.contributions(kind) if not scopes or each.spec.scope in scopes]
+        domain = scopes[0].partition("/")[0] if scopes else None
+        return Claims(found, what, lambda name: self.explain_missing(kind, name, domain=domain))
+
+    def _switches(self) -> Switches:
+        return Switches.read(os.environ if self._environ is None else self._environ)
+
+    def _candidates(self) -> list[Candidate]:
+        location = os.path.dirname(os.path.dirname(flash.__file__))
+        builtin = Candidate(
+            Provider(_BUILTIN, _BUILTIN, flash.__version__, builtin=True), "flash.core._plugin", location
+        )
+        return [builtin, *self._discover()]
+
+    def _load(self) -> _Loaded:
+        if self._loaded is None:
+            with self._lock:
+                if self._loading:
+                    raise PluginError("a plugin looked up what plugins give while it was being loaded itself")
+                if self._loaded is None:
+                    self._loading = True
+                    try:
+                        complaints = self._load_all()
+                    finally:
+                        self._loading = False
+                    for complaint in complaints:
+                        warnings.warn(complaint, PluginWarning, stacklevel=4)
+        assert self._loaded is not None
+        return self._loaded
+
+    def _load_all(self) -> list[str]:
+        switches = self._switches()
+        candidates = self._candidates()
+        complaints = switches.unknown(candidates[1:], builtin=[_BUILTIN])
+        screened = screen(candidates, switches)
+        infos = tuple(
+            mark_clashes(
+                _loader.load(candidate) if info.state is PluginState.AVAILABLE else info
+                for candidate, info in screened
+            )
+        )
+        for info in infos:
+            if info.in_trouble and (switches.strict or info is infos[0]):
+                raise _error(info, switches) from info.exception
+            if info.in_trouble and not info.contributions:
+                complaints.append(str(_error(info, switches)))
+        self._loaded = _Loaded(infos, tuple(given for info in infos for given in info.contributions))
+        return complaints
+
+
+def _error(info: PluginInfo, switches: Switches) -> PluginError:
+    if info.state is PluginState.CONFLICT:
+        return PluginConflictError(f"plugin {info} is in conflict: {info.error}")
+    return PluginError(
+        f"plugin {info} failed and is left out: {info.error}. "
+        f"Keep it out with {switches.to_disable(info.name)}; 'flash plugins --debug' has the traceback"
+    )

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flash.data import _ledger
+from flash.data._ledger import Ledger
+from flash.data._remote import Remote
+from flash.data.download import download_data, fetch
+
+
+def visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError("waited in vain")
+
+
+# Going on
+
+
+def test_an_interrupted_download_goes_on_where_it_stopped(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    assert site.download(tmp_path, sha256=site.sha256).read_bytes() == site.content
+    assert site.requests[0]["range"] == f"bytes={site.half}-"
+    assert site.requests[0]["if-range"] == '"one"'
+    assert visible(tmp_path) == ["data.bin"]
+
+
+def test_the_date_of_the_file_serves_where_there_is_no_strong_etag(site: Any, tmp_path: Path) -> None:
+    site.etag, site.modified = 'W/"weak"', "Wed, 21 Oct 2015 07:28:00 GMT"
+    site.interrupt(tmp_path)
+    assert site.download(tmp_path).read_bytes() == site.content
+    assert site.requests[0]["if-range"] == site.modified
+
+
+def test_a_server_that_ignores_ranges_is_read_from_the_start(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    site.ranges = False
+    assert site.download(tmp_path).read_bytes() == site.content
+
+
+def test_a_file_that_changed_meanwhile_is_read_from_the_start(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    site.etag, site.content = '"two"', site.content[::-1]
+    assert site.download(tmp_path).read_bytes() == site.content
+
+
+def test_a_server_that_ignores_if_range_does_not_get_two_files_mixed(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    site.if_range, site.etag, site.content = False, '"two"', site.content[::-1]
+    assert site.download(tmp_path).read_bytes() == site.content
+    assert len(site.requests) == 2
+
+
+def test_a_file_without_etag_and_date_is_read_from_the_start(site: Any, tmp_path: Path) -> None:
+    site.etag = None
+    site.interrupt(tmp_path)
+    assert site.download(tmp_path).read_bytes() == site.content
+    assert "range" not in site.requests[0]
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    with (tmp_path / "data.bin.part").open("ab") as part:
+        part.write(site.content)
+    assert site.download(tmp_path).read_bytes() == site.content
+
+
+def test_a_range_that_the_server_cannot_satisfy_starts_anew(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    site.content = b"short"
+    assert site.download(tmp_path).read_bytes() == b"short"
+    assert len(site.requests) == 2
+
+
+def test_a_part_of_another_url_is_thrown_away(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    site.content = site.content[::-1]
+    other = download_data(site.url("/v2/data.bin"), tmp_path, progress=False)
+    assert other.read_bytes() == site.content
+
+
+def test_a_part_that_is_complete_needs_no_server(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    (tmp_path / "data.bin.part").write_bytes(site.content)
+    assert site.download(tmp_path).read_bytes() == site.content
+    assert site.requests == []
+
+
+def test_a_copy_of_a_local_file_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    source, target = tmp_path / "source.bin", tmp_path / "target.bin"
+    source.write_bytes(b"abcdef")
+    (tmp_path / "target.bin.part").write_bytes(b"###")
+    version = {"etag": f"{source.stat().st_mtime_ns}-6", "modified": "", "size": 6}
+    with Ledger(target) as ledger:
+        ledger.record(part={"source": Remote.parse(source.as_uri()).identity, **version})
+    fetch(source.as_uri(), target, progress=False)
+    assert target.read_bytes() == b"###def"
+
+
+# Several processes
+
+_CHILD = """
+import sys
+from flash.data.download import download_data
+print("ready", flush=True)
+download_data(sys.argv[1], sys.argv[2], progress=False)
+"""
+
+
+def start_child(site: Any, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", _CHILD, site.url(), str(folder)]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return child
+
+
+def said(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline()
+
+
+def test_a_killed_process_leaves_a_part_that_the_next_one_continues(site: Any, tmp_path: Path) -> None:
+    site.stall_after = site.half
+    part = tmp_path / "data.bin.part"
+    with start_child(site, tmp_path) as child:
+        # What sits in the buffer of the killed process is lost; what it wrote is not.
+        wait_for(lambda: part.exists() and part.stat().st_size > 0)
+        child.kill()
+    kept = part.stat().st_size
+    assert visible(tmp_path) == ["data.bin.part"]
+    site.stall_after = None
+    site.stall.set()
+    assert site.download(tmp_path).read_bytes() == site.content
+    assert site.requests[-1]["range"] == f"bytes={kept}-"
+
+
+def test_two_processes_at_once_both_end_with_the_whole_file(site: Any, tmp_path: Path) -> None:
+    site.stall_after = site.half
+    with start_child(site, tmp_path) as one, start_child(site, tmp_path) as two:
+        assert said(one) == said(two) == "ready\n"
+        site.stall.set()
+    assert one.returncode == two.returncode == 0
+    assert (tmp_path / "data.bin").read_bytes() == site.content
+    assert len(site.requests) == 1
+
+
+def test_without_file_locks_each_process_has_a_part_of_its_own(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(handle: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(_ledger, "_wait_for_lock", unsupported)
+    with Ledger(tmp_path / "x") as one, Ledger(tmp_path / "x") as two:
+        assert one.suffix != two.suffix
+    assert site.download(tmp_path).read_bytes() == site.content

@@ -1,0 +1,116 @@
+"""The project's tasks: ``python -m pip install "nox[uv]"``, then ``nox -l`` lists them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "tests"]
+
+ROOT = Path(__file__).parent
+CORE = "core"
+PLUGINS = ["plugins/flash-tabular"]
+TEST_TOOLS = ["pytest", "pytest-xdist"]
+SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "noxfile.py"]
+# Nothing that runs here may wait for a model hub.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+
+
+def install(session: nox.Session, *packages: str, tools: list[str] | None = None) -> None:
+    """Install packages of this repository as editable, and tools from the registry."""
+    editable = [part for package in packages for part in ("-e", package)]
+    session.install(*editable, *(tools or []))
+
+
+def pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest in parallel, with one thread of torch a process."""
+    workers = os.environ.get("FLASH_TEST_WORKERS", "auto")
+    env = {**OFFLINE, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    session.run("pytest", "-n", workers, "--dist", "loadgroup", *arguments, *session.posargs, env=env)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Finetune a classifier on a real table, save it, and use it in a new process."""
+    install(session, CORE, *PLUGINS)
+    session.run("python", "examples/demo.py", env=OFFLINE)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests: core alone, each plugin alone, and what crosses packages."""
+    for name in ("tests_core", "tests_tabular", "tests_cross"):
+        session.notify(name)
+
+
+@nox.session
+def tests_core(session: nox.Session) -> None:
+    """Core's tests, with no plugin installed."""
+    install(session, CORE, tools=[*TEST_TOOLS, "scikit-learn", "hatchling"])
+    pytest(session, "core/tests", "--doctest-modules", "core/src")
+
+
+@nox.session
+def tests_tabular(session: nox.Session) -> None:
+    """flash-tabular's tests, with its own dependencies alone."""
+    install(session, CORE, "plugins/flash-tabular[parquet]", tools=TEST_TOOLS)
+    pytest(session, "plugins/flash-tabular/tests", "--doctest-modules", "plugins/flash-tabular/src")
+
+
+@nox.session
+def tests_cross(session: nox.Session) -> None:
+    """What crosses packages: seeds, documentation, namespace, isolation, wheels."""
+    install(session, CORE, *PLUGINS, tools=[*TEST_TOOLS, "hatchling", "uv", "tensorboard"])
+    pytest(session, "tests")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install("ruff")
+    session.run("ruff", "check", *SOURCES)
+    session.run("ruff", "format", "--check", *SOURCES)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types: mypy on the sources, pyright on the built wheels as users have them."""
+    install(session, CORE, *PLUGINS, tools=["mypy", "pandas-stubs", "pytest", "nox"])
+    session.run("mypy", "core/src", "plugins/flash-tabular/src", "examples", "noxfile.py")
+    session.notify("types_wheels")
+
+
+@nox.session
+def types_wheels(session: nox.Session) -> None:
+    """Check with pyright that programs of users see precise types in the installed wheels."""
+    session.install(*build_wheels(session), "pyright")
+    session.run("pyright", "--pythonpath", f"{session.virtualenv.bin}/python", "tests/typing")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run a benchmark: ``nox -s bench -- overhead``."""
+    install(session, CORE, *PLUGINS)
+    name, *rest = session.posargs or ["overhead"]
+    session.run("python", f"benchmarks/{name}.py", *rest, env=OFFLINE)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the wheels of all packages into ``dist/``."""
+    build_wheels(session)
+
+
+def build_wheels(session: nox.Session) -> list[str]:
+    """Build all wheels and return their paths."""
+    target = ROOT / "dist"
+    shutil.rmtree(target, ignore_errors=True)
+    session.install("build", "hatchling")
+    for package in (CORE, *PLUGINS):
+        session.run("python", "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target), package, silent=True)
+    return [str(path) for path in sorted(target.glob("*.whl"))]

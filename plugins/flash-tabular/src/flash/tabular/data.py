@@ -1,0 +1,211 @@
+"""TabularClassificationData and TabularRegressionData: tables from files, data frames, dicts and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from typing_extensions import Self
+
+from flash import DataModule
+from flash.data.process import Preprocess
+from flash.data.splits import split_rows
+from flash.errors import DataError
+
+from .preprocess import TabularPreprocess
+from .read import read_csv, read_parquet, read_table
+
+__all__ = ["TabularClassificationData", "TabularData", "TabularRegressionData"]
+
+Fields = str | Sequence[str] | None
+Table = Any
+
+
+class TabularData(DataModule):
+    """Rows of tables. Use :class:`TabularClassificationData` or :class:`TabularRegressionData`."""
+
+    preprocess_cls = TabularPreprocess
+    kind: ClassVar[Literal["classification", "regression"]]
+
+    @classmethod
+    def from_data_frame(
+        cls,
+        categorical_fields: Fields = None,
+        numerical_fields: Fields = None,
+        target_fields: Fields = None,
+        train_data_frame: Table = None,
+        val_data_frame: Table = None,
+        test_data_frame: Table = None,
+        predict_data_frame: Table = None,
+        *,
+        preprocess: Preprocess | None = None,
+        verbose: bool = True,
+        batch_size: int = 256,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a data module of pandas data frames.
+
+        Args:
+            categorical_fields: Columns that are categories.
+            numerical_fields: Columns that are numbers. Where neither kind is named, both are inferred, and printed.
+            target_fields: The column to predict; a list of columns for multi-label classification (zeros and
+                ones) or for a regression of several numbers.
+            train_data_frame: Rows to train on.
+            val_data_frame: Rows to validate on.
+            test_data_frame: Rows to test on.
+            predict_data_frame: Rows to predict; the target may be absent.
+            preprocess: That of a trained task, whose statistics and labels are to be used.
+            verbose: Whether what was inferred is printed.
+            batch_size: Rows in a batch.
+            kwargs: Further arguments of :class:`~flash.data.data_module.DataModule`, such as ``val_split``.
+
+        Raises:
+            MissingColumnError: If a column is missing; the message names it.
+            DataError: If a table is empty, or a column does not hold what it should.
+
+        Example:
+            >>> import pandas as pd
+            >>> frame = pd.DataFrame({"age": [20, 30, 40, 50], "bought": ["no", "yes", "no", "yes"]})
+            >>> dm = TabularClassificationData.from_data_frame(
+            ...     target_fields="bought", train_data_frame=frame, verbose=False
+            ... )
+            >>> dm.num_classes, dm.labels
+            (2, ['no', 'yes'])
+        """
+        if preprocess is None:
+            preprocess = TabularPreprocess(
+                cls.kind, target_fields, categorical_fields, numerical_fields, verbose=verbose
+            )
+        return cls.from_load_data_inputs(
+            train_load_data_input=train_data_frame,
+            val_load_data_input=val_data_frame,
+            test_load_data_input=test_data_frame,
+            predict_load_data_input=predict_data_frame,
+            preprocess=preprocess,
+            batch_size=batch_size,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_csv(
+        cls,
+        categorical_fields: Fields = None,
+        numerical_fields: Fields = None,
+        target_fields: Fields = None,
+        train_file: str | Path | None = None,
+        val_file: str | Path | None = None,
+        test_file: str | Path | None = None,
+        predict_file: str | Path | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a data module of CSV files whose first line names the columns.
+
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
+        """
+        tables = _read_all(read_csv, (train_file, val_file, test_file, predict_file))
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *tables, **kwargs)
+
+    @classmethod
+    def from_parquet(
+        cls,
+        categorical_fields: Fields = None,
+        numerical_fields: Fields = None,
+        target_fields: Fields = None,
+        train_file: str | Path | None = None,
+        val_file: str | Path | None = None,
+        test_file: str | Path | None = None,
+        predict_file: str | Path | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a data module of Parquet files; needs pyarrow: ``pip install "flash-tabular[parquet]"``.
+
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
+        """
+        tables = _read_all(read_parquet, (train_file, val_file, test_file, predict_file))
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *tables, **kwargs)
+
+    @classmethod
+    def from_dicts(
+        cls,
+        categorical_fields: Fields = None,
+        numerical_fields: Fields = None,
+        target_fields: Fields = None,
+        train_dict: Table = None,
+        val_dict: Table = None,
+        test_dict: Table = None,
+        predict_dict: Table = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a data module of dicts of columns, such as ``{"age": [20, 30], "city": ["Rome", "Oslo"]}``.
+
+        The arguments are those of :meth:`from_data_frame`, with a dict in place of each data frame.
+        """
+        tables = (train_dict, val_dict, test_dict, predict_dict)
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *tables, **kwargs)
+
+    @classmethod
+    def from_lists(
+        cls,
+        categorical_fields: Fields = None,
+        numerical_fields: Fields = None,
+        target_fields: Fields = None,
+        train_list: Table = None,
+        val_list: Table = None,
+        test_list: Table = None,
+        predict_list: Table = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a data module of lists of rows: dicts such as ``{"age": 20, "city": "Rome"}``, or tuples.
+
+        The columns of tuples are named by their position: ``"0"``, ``"1"``, ... The arguments are those of
+        :meth:`from_data_frame`, with a list in place of each data frame.
+        """
+        tables = (train_list, val_list, test_list, predict_list)
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *tables, **kwargs)
+
+    def _split_train_input(self, train: Any, val_split: float) -> tuple[Any, Any]:
+        """Split the rows before anything is learned from them."""
+        frame = read_table(train)
+        fields = self.preprocess.target_fields if isinstance(self.preprocess, TabularPreprocess) else []
+        classes = None
+        if self.kind == "classification" and len(fields) == 1 and fields[0] in frame.columns:
+            classes = frame[fields[0]].astype(str).to_numpy()
+        train_rows, val_rows = split_rows(len(frame), val_split, self.seed, classes)
+        return frame.iloc[train_rows], frame.iloc[val_rows]
+
+
+class TabularClassificationData(TabularData):
+    """Rows of tables, each with a class, or with any number of classes.
+
+    Example:
+        >>> dm = TabularClassificationData.from_lists(
+        ...     target_fields="bought", train_list=[{"age": 20, "bought": 0}, {"age": 30, "bought": 1}], verbose=False
+        ... )
+        >>> dm.labels
+        [0, 1]
+    """
+
+    kind = "classification"
+
+
+class TabularRegressionData(TabularData):
+    """Rows of tables, each with a number.
+
+    Example:
+        >>> dm = TabularRegressionData.from_dicts(
+        ...     target_fields="price", train_dict={"area": [20, 30, 50], "price": [1.0, 1.5, 2.5]}, verbose=False
+        ... )
+        >>> dm.facts["num_targets"]
+        1
+    """
+
+    kind = "regression"
+
+
+def _read_all(read: Any, files: Sequence[str | Path | None]) -> list[Any]:
+    if all(file is None for file in files):
+        raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
+    return [None if file is None else read(Path(file)) for file in files]
+
+

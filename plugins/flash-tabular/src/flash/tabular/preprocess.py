@@ -1,0 +1,139 @@
+"""TabularPreprocess: rows become tensors, with what was learned from train rows alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from flash import Preprocess
+from flash.data.auto_dataset import AutoDataset
+from flash.data.columns import Columns
+from flash.errors import ConfigurationError, DataError
+
+from .read import read_table
+from .schema import Schema, check_columns, learn_schema
+from .targets import Targets, learn_targets, targets_from_plain
+
+__all__ = ["TabularPreprocess"]
+
+
+class TabularPreprocess(Preprocess):
+    """Turns tables into tensors: standardised numbers, codes of categories, and targets.
+
+    Everything that is learned (kinds of columns, means, categories, labels) comes from train rows and is the state
+    of this object, which a checkpoint carries.
+
+    Args:
+        kind: ``"classification"`` or ``"regression"``.
+        target_fields: The target's column; several columns of zeros and ones for multi-label classification, or
+            several columns of numbers for regression.
+        categorical_fields: Columns that are categories.
+        numerical_fields: Columns that are numbers. Where neither kind is named, both are inferred and printed.
+        verbose: Whether what was inferred is printed.
+
+    Example:
+        >>> from flash.data.auto_dataset import AutoDataset
+        >>> from flash.data.stage import Stage
+        >>> preprocess = TabularPreprocess("classification", "bought", verbose=False)
+        >>> rows = {"age": [20, 30, 40], "city": ["Rome", "Oslo", "Rome"], "bought": ["no", "yes", "no"]}
+        >>> dataset = AutoDataset(rows, Stage.TRAIN, preprocess)
+        >>> inputs, target = dataset[1]
+        >>> inputs["categorical"], target, dataset.labels
+        (tensor([1], dtype=torch.int32), tensor(1), ['no', 'yes'])
+    """
+
+    def __init__(
+        self,
+        kind: Literal["classification", "regression"] = "classification",
+        target_fields: str | Sequence[str] | None = None,
+        categorical_fields: str | Sequence[str] | None = None,
+        numerical_fields: str | Sequence[str] | None = None,
+        verbose: bool = True,
+    ) -> None:
+        if kind not in ("classification", "regression"):
+            raise ConfigurationError(f"Expected kind to be 'classification' or 'regression', but got {kind!r}.")
+        self.kind = kind
+        self.target_fields = _names(target_fields) or []
+        self.categorical_fields = _names(categorical_fields)
+        self.numerical_fields = _names(numerical_fields)
+        self.verbose = verbose
+        self.several_targets = target_fields is not None and not isinstance(target_fields, str | int)
+        self.schema: Schema | None = None
+        self.targets: Targets | None = None
+
+    def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
+        """Make columns of a table with targets; of train rows, learn their statistics first, once."""
+        frame = read_table(data)
+        if self.schema is None or self.targets is None:
+            if not self.training:
+                raise DataError(
+                    "Expected statistics that were learned from train rows, but there are none yet. Add train data, "
+                    "or pass preprocess=task.preprocess of a task that was trained."
+                )
+            schema, targets = self._learn(frame)
+        else:
+            schema, targets = self.schema, self.targets
+        y = targets.encode(frame, dataset.hooks.stage.value)
+        if self.training:
+            for name, fact in self._facts(schema, targets, y).items():
+                setattr(dataset, name, fact)
+        return Columns((_inputs(schema, frame, dataset.hooks.stage.value), y))
+
+    def predict_load_data(self, data: Any) -> Columns:
+        """Make columns of a table without targets."""
+        if self.schema is None:
+            raise DataError(
+                "Expected a task that was trained, whose preprocess knows the columns, but this one has seen no "
+                "train rows. Train it, or load it from a checkpoint."
+            )
+        return Columns(_inputs(self.schema, read_table(data), "predict"))
+
+    def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
+        if not self.target_fields:
+            raise ConfigurationError("Expected target_fields to name the column to predict, but got none.")
+        check_columns(frame, self.target_fields, "train")
+        targets = learn_targets(frame, self.target_fields, self.kind, self.several_targets)
+        schema = learn_schema(frame, self.categorical_fields, self.numerical_fields, self.target_fields)
+        if self.verbose and self.categorical_fields is None and self.numerical_fields is None:
+            print(f"{schema.summary()}\ntarget_fields: {', '.join(self.target_fields)} ({targets.summary()})")
+        self.schema, self.targets = schema, targets
+        return schema, targets
+
+    def _facts(self, schema: Schema, targets: Targets, y: Tensor) -> dict[str, Any]:
+        features = {
+            "num_numerical": len(schema.numerical),
+            "cardinalities": schema.cardinalities,
+            "bins": schema.bins,
+        }
+        return features | targets.facts(y)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The columns' kinds and statistics, and the labels or units of the targets."""
+        if self.schema is None or self.targets is None:
+            return {}
+        return {"schema": self.schema.to_plain(), "targets": self.targets.to_plain()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what another preprocess learned."""
+        if state:
+            self.schema = Schema.from_plain(state["schema"])
+            self.targets = targets_from_plain(state["targets"])
+
+
+def _inputs(schema: Schema, frame: pd.DataFrame, stage: str) -> dict[str, Tensor]:
+    numbers, codes = schema.encode(frame, stage)
+    return {"numerical": torch.from_numpy(numbers), "categorical": torch.from_numpy(codes)}
+
+
+def _names(fields: str | Sequence[str] | None) -> list[str] | None:
+    if fields is None:
+        return None
+    if isinstance(fields, str | int):
+        return [str(fields)]
+    return [str(name) for name in fields]
+
+

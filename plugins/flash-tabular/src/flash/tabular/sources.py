@@ -1,0 +1,56 @@
+"""Data sources for tables, beside the ``from_*`` constructors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from sklearn import datasets
+from sklearn.model_selection import train_test_split
+
+from flash.errors import ConfigurationError
+
+from .data import TabularData
+
+__all__ = ["from_sklearn"]
+
+_NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+
+
+def from_sklearn(
+    data: type[TabularData], dataset: Any, test_split: float | None = None, seed: int = 0, **kwargs: Any
+) -> TabularData:
+    """Make a data module of a table that comes with scikit-learn; nothing is downloaded.
+
+    Args:
+        data: The data module's class.
+        dataset: A name, such as ``"breast_cancer"``, or what one of ``sklearn.datasets``' functions returns.
+        test_split: The fraction of rows to test on.
+        seed: Decides which rows these are, and the validation split.
+        kwargs: Arguments of ``from_data_frame``, such as ``val_split``.
+
+    Raises:
+        ConfigurationError: If there is no such table.
+
+    Example:
+        >>> from flash.tabular import TabularClassificationData
+        >>> dm = TabularClassificationData.from_source("sklearn", dataset="iris", verbose=False)
+        >>> dm.labels
+        ['setosa', 'versicolor', 'virginica']
+    """
+    if isinstance(dataset, str):
+        if dataset not in _NAMES:
+            raise ConfigurationError(f"Expected dataset to be one of {', '.join(_NAMES)}, but got {dataset!r}.")
+        dataset = getattr(datasets, f"load_{dataset}")(as_frame=True)
+    frame = pd.DataFrame(dataset.data, columns=list(dataset.feature_names))
+    target = pd.Series(dataset.target, index=frame.index)
+    names = getattr(dataset, "target_names", None)
+    if names is not None and target.dtype.kind in "iu":
+        target = target.map(dict(enumerate(map(str, names))))
+    frame["target"] = target
+    test = None
+    if test_split is not None:
+        frame, test = train_test_split(frame, test_size=test_split, random_state=seed)
+    return data.from_data_frame(
+        target_fields="target", train_data_frame=frame, test_data_frame=test, seed=seed, **kwargs
+    )

@@ -1,0 +1,214 @@
+"""Targets: labels become class numbers, numbers stay numbers; learned from train rows alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from flash.errors import DataError
+
+from .schema import check_columns, read_numbers
+
+__all__ = ["Targets", "learn_targets", "targets_from_plain"]
+
+# More different values than this, with fractions, are measurements and not classes.
+_MOST_NUMERIC_CLASSES = 20
+
+
+@dataclass
+class Targets(ABC):
+    """The target columns, and how they become tensors."""
+
+    fields: list[str]
+
+    def encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
+        """Return the targets of a table.
+
+        Raises:
+            MissingColumnError: If a column is not in the table.
+            DataError: If a target is missing or was not among those of the train rows.
+        """
+        check_columns(frame, self.fields, stage)
+        for name in self.fields:
+            missing = int(frame[name].isna().sum())
+            if missing:
+                raise DataError(
+                    f"Expected a target in every row of the {stage} table, but column {name!r} is missing in "
+                    f"{missing} of {len(frame)}. Drop these rows: frame.dropna(subset=[{name!r}])."
+                )
+        return self._encode(frame, stage)
+
+    @abstractmethod
+    def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor: ...
+
+    @abstractmethod
+    def facts(self, y: Tensor) -> dict[str, Any]:
+        """What a task must know, given the encoded train targets."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """What was found, for people."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data, for a checkpoint."""
+        return {"type": type(self).__name__, **asdict(self)}
+
+
+@dataclass
+class ClassTargets(Targets):
+    """One class a row; ``labels`` are the classes in order, as they stand in the table."""
+
+    labels: list[Any]
+
+    def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
+        (name,) = self.fields
+        values = frame[name]
+        codes = pd.Index(self.labels, dtype=object).get_indexer(pd.Index(_plain_values(values), dtype=object))
+        unknown = codes < 0
+        if unknown.any():
+            raise DataError(
+                f"Expected targets in column {name!r} of the {stage} table that are among those of the train rows "
+                f"({_shown(self.labels)}), but got {values[unknown].iloc[0]!r} in {int(unknown.sum())} rows. "
+                "Drop these rows, or add such rows to the train data."
+            )
+        return torch.from_numpy(codes.astype(np.int64))
+
+    def facts(self, y: Tensor) -> dict[str, Any]:
+        counts = torch.bincount(y, minlength=len(self.labels)).tolist()
+        return {
+            "num_classes": len(self.labels),
+            "labels": self.labels,
+            "multi_label": False,
+            "class_counts": counts,
+        }
+
+    def summary(self) -> str:
+        return f"{len(self.labels)} classes: {_shown(self.labels)}"
+
+
+@dataclass
+class MultiLabelTargets(Targets):
+    """Several classes a row: a column of zeros and ones for each."""
+
+    def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
+        columns = [read_numbers(frame[name], "", stage) for name in self.fields]
+        for name, column in zip(self.fields, columns, strict=True):
+            wrong = ~np.isin(column, (0, 1))
+            if wrong.any():
+                raise DataError(
+                    f"Expected zeros and ones in the multi-label target column {name!r} of the {stage} table, but "
+                    f"got {column[wrong][0]:g}. For one class a row, pass target_fields={name!r} instead of a list."
+                )
+        return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+
+    def facts(self, y: Tensor) -> dict[str, Any]:
+        counts = y.sum(0).int().tolist()
+        return {
+            "num_classes": len(self.fields),
+            "labels": self.fields,
+            "multi_label": True,
+            "class_counts": counts,
+        }
+
+    def summary(self) -> str:
+        return f"{len(self.fields)} labels, any number a row"
+
+
+@dataclass
+class NumberTargets(Targets):
+    """Numbers; ``mean`` and ``std`` of the train rows, by which a task standardises them inside."""
+
+    mean: list[float]
+    std: list[float]
+
+    def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
+        columns = np.stack([_target_numbers(frame[name], stage) for name in self.fields], axis=1)
+        return torch.from_numpy(columns.astype(np.float32))
+
+    def facts(self, y: Tensor) -> dict[str, Any]:
+        return {"num_targets": len(self.fields), "target_mean": self.mean, "target_std": self.std}
+
+    def summary(self) -> str:
+        ranges = zip(self.mean, self.std, strict=True)
+        return ", ".join(f"mean {mean:.4g}, standard deviation {std:.4g}" for mean, std in ranges)
+
+
+def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several: bool) -> Targets:
+    """Learn labels, or mean and standard deviation, from train rows.
+
+    Raises:
+        DataError: If there is one class only, the targets look like measurements but classes are asked for, or
+            they are text but numbers are asked for.
+    """
+    names = list(fields)
+    if kind == "regression":
+        columns = [_target_numbers(frame[name], "train") for name in names]
+        for name, column in zip(names, columns, strict=True):
+            if len(column) and np.nanmin(column) == np.nanmax(column):
+                raise DataError(
+                    f"Expected different numbers in the target column {name!r}, but all rows of the train table "
+                    f"have {column[0]:g}. There is nothing to learn; choose another target."
+                )
+        return NumberTargets(names, [float(c.mean()) for c in columns], [float(c.std()) for c in columns])
+    if several:
+        return MultiLabelTargets(names)
+    values = frame[names[0]].dropna()
+    if values.dtype.kind == "f" and values.nunique() > _MOST_NUMERIC_CLASSES and (values % 1 != 0).any():
+        raise DataError(
+            f"Expected classes in the target column {names[0]!r}, but it has {values.nunique()} different numbers "
+            "with fractions. For numbers use TabularRegressionData and TabularRegressor."
+        )
+    labels = sorted(set(_plain_values(values)), key=lambda label: (isinstance(label, str), label))
+    if len(labels) < 2:
+        raise DataError(
+            f"Expected at least two classes in the target column {names[0]!r} of the train table, but got "
+            f"{_shown(labels) or 'none'}. Check target_fields and the rows."
+        )
+    return ClassTargets(names, labels)
+
+
+def targets_from_plain(plain: Mapping[str, Any]) -> Targets:
+    """Undo :meth:`Targets.to_plain`."""
+    kinds = {cls.__name__: cls for cls in (ClassTargets, MultiLabelTargets, NumberTargets)}
+    arguments = {name: value for name, value in plain.items() if name != "type"}
+    made: Targets = kinds[plain["type"]](**arguments)
+    return made
+
+
+def _target_numbers(series: pd.Series[Any], stage: str) -> Any:
+    try:
+        numbers = read_numbers(series, "", stage)
+    except DataError as error:
+        raise DataError(
+            f"{error} For classes use TabularClassificationData and TabularClassifier."
+        ) from None
+    infinite = np.isnan(numbers) & series.notna().to_numpy()
+    if infinite.any():
+        raise DataError(f"Expected finite numbers in the target column {series.name!r} of the {stage} table.")
+    return numbers
+
+
+def _plain_values(series: pd.Series[Any]) -> list[Any]:
+    """Values as Python's own types; whole floats as ints, since a missing value elsewhere makes floats of ints."""
+    values = series.astype(object).tolist()
+    return [_plain(value) for value in values]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _shown(labels: Sequence[Any]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:8])
+    return shown + (", ..." if len(labels) > 8 else "")

@@ -1,0 +1,219 @@
+"""TabularClassifier and TabularRegressor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import tabm
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, R2Score
+
+from flash import Registry, Task
+from flash.core.classification import ClassificationTask
+from flash.core.outputs import regression_outputs
+from flash.core.registry import backbone_registry
+from flash.errors import ConfigurationError
+
+__all__ = ["TabularClassifier", "TabularRegressor"]
+
+_BACKBONES = backbone_registry("tabular")
+
+
+class _TabularTask(Task):
+    """A backbone on a table's columns, and a head on its features; for ensembles a head for each member."""
+
+    backbones: ClassVar[Registry] = _BACKBONES
+    backbone: nn.Module
+    head: nn.Module
+
+    def _build(
+        self,
+        backbone: str | nn.Module,
+        backbone_kwargs: Mapping[str, Any] | None,
+        columns: tuple[int, Sequence[int], Sequence[Sequence[float]]],
+        outputs: int,
+    ) -> None:
+        num_numerical, cardinalities, bins = columns
+        if not num_numerical and not cardinalities:
+            raise ConfigurationError(
+                f"Expected columns to learn from, but got num_numerical=0 and no cardinalities. "
+                f"Make the task with {type(self).__name__}.from_data(datamodule), which knows them."
+            )
+        if isinstance(backbone, nn.Module):
+            self.backbone = backbone
+        else:
+            factory = self.backbones.get(backbone)
+            self.backbone = factory(num_numerical, cardinalities, bins, **(backbone_kwargs or {}))
+        members = getattr(self.backbone, "members", 1)
+        features = self.backbone.out_features
+        self.head = tabm.LinearEnsemble(features, outputs, k=members) if members > 1 else nn.Linear(features, outputs)
+        if self.learning_rate is None:
+            self.learning_rate = getattr(self.backbone, "learning_rate", None)
+        if self.optimizer == "AdamW":
+            self.optimizer = ("AdamW", {"weight_decay": getattr(self.backbone, "weight_decay", 0.01)})
+
+    def forward(self, x: Any) -> Tensor:
+        """Return one prediction a row: for ensembles the mean of the members'.
+
+        Args:
+            x: ``{"numerical": (batch, columns), "categorical": (batch, columns)}``.
+        """
+        members, _ = self._members(x)
+        return self._average(members)
+
+    def step(self, batch: Any, batch_idx: int) -> Any:
+        """Train each member of an ensemble for itself, and judge their mean."""
+        x, y = batch
+        members, auxiliary = self._members(x)
+        y_hat = self._average(members)
+        if self.training and members.ndim == 3:
+            loss = self.compute_loss(members.flatten(0, 1), y.repeat_interleave(members.shape[1], dim=0))
+        else:
+            loss = self.compute_loss(y_hat, y)
+        if self.training and auxiliary is not None:
+            loss = loss + auxiliary
+        return {"loss": loss, "y_hat": y_hat, "y": y}
+
+    def _members(self, x: Any) -> tuple[Tensor, Tensor | None]:
+        """The head's output, shape ``(batch, outputs)`` or ``(batch, members, outputs)``, and an auxiliary loss."""
+        features = self.backbone(x)
+        features, auxiliary = features if isinstance(features, tuple) else (features, None)
+        return self.head(features), auxiliary
+
+    def _average(self, members: Tensor) -> Tensor:
+        return members.mean(1) if members.ndim == 3 else members
+
+
+class TabularClassifier(_TabularTask, ClassificationTask):
+    """Which class a row of a table belongs to; with a list of ``target_fields``, which classes.
+
+    Make it with ``from_data``: what it must know of the columns and classes comes from the train rows.
+
+    Args:
+        num_numerical: How many numbers a row has.
+        cardinalities: How many codes each category has.
+        bins: Bin edges of each number, in standardised units.
+        num_classes: How many classes there are.
+        labels: The names of the classes.
+        multi_label: Whether a row can have several classes.
+        class_weights: What each class counts in the loss, or ``"balanced"``.
+        class_counts: How many train rows each class has.
+        backbone: A name from ``TabularClassifier.available_backbones()``, or a module as described in
+            :mod:`flash.tabular.backbones`.
+        backbone_kwargs: Arguments of the backbone.
+        kwargs: Arguments of :class:`~flash.core.classification.ClassificationTask` and
+            :class:`~flash.core.model.Task`, such as ``learning_rate``, ``optimizer`` and ``metrics``.
+
+    Example:
+        >>> from flash.tabular import TabularClassificationData
+        >>> dm = TabularClassificationData.from_source("sklearn", dataset="iris", verbose=False)
+        >>> task = TabularClassifier.from_data(dm, backbone="mlp")
+        >>> task.labels
+        ['setosa', 'versicolor', 'virginica']
+    """
+
+    def __init__(
+        self,
+        num_numerical: int = 0,
+        cardinalities: Sequence[int] = (),
+        bins: Sequence[Sequence[float]] = (),
+        num_classes: int | None = None,
+        labels: Sequence[Any] | None = None,
+        multi_label: bool = False,
+        class_weights: Any = None,
+        class_counts: Sequence[int] | None = None,
+        backbone: str | nn.Module = "tabm",
+        backbone_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            num_classes=num_classes,
+            labels=labels,
+            multi_label=multi_label,
+            class_weights=class_weights,
+            class_counts=class_counts,
+            **kwargs,
+        )
+        self._build(backbone, backbone_kwargs, (num_numerical, cardinalities, bins), self.num_classes)
+
+    def _average(self, members: Tensor) -> Tensor:
+        """The mean of the members' probabilities, as scores whose probabilities they are."""
+        if members.ndim != 3:
+            return members
+        if self.multi_label:
+            return torch.logit(torch.sigmoid(members).mean(1), eps=1e-6)
+        return torch.logsumexp(torch.log_softmax(members, dim=-1), dim=1) - math.log(members.shape[1])
+
+
+class TabularRegressor(_TabularTask):
+    """Which number belongs to a row of a table; with a list of ``target_fields``, which numbers.
+
+    The target is standardised inside, by the train rows; predictions and metrics are in its own units. Make it with
+    ``from_data``.
+
+    Args:
+        num_numerical: How many numbers a row has.
+        cardinalities: How many codes each category has.
+        bins: Bin edges of each number, in standardised units.
+        num_targets: How many numbers to predict.
+        target_mean: The mean of each target.
+        target_std: The standard deviation of each target.
+        backbone: A name from ``TabularRegressor.available_backbones()``, or a module as described in
+            :mod:`flash.tabular.backbones`.
+        backbone_kwargs: Arguments of the backbone.
+        kwargs: Arguments of :class:`~flash.core.model.Task`, such as ``learning_rate`` and ``optimizer``.
+
+    Example:
+        >>> from flash.tabular import TabularRegressionData
+        >>> dm = TabularRegressionData.from_source("sklearn", dataset="diabetes", verbose=False)
+        >>> TabularRegressor.from_data(dm, backbone="mlp").available_outputs()
+        ['raw', 'values']
+    """
+
+    outputs: ClassVar[Registry] = regression_outputs
+    default_output = "values"
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(
+        self,
+        num_numerical: int = 0,
+        cardinalities: Sequence[int] = (),
+        bins: Sequence[Sequence[float]] = (),
+        num_targets: int = 1,
+        target_mean: Sequence[float] = (0.0,),
+        target_std: Sequence[float] = (1.0,),
+        backbone: str | nn.Module = "tabm",
+        backbone_kwargs: Mapping[str, Any] | None = None,
+        *,
+        loss_fn: Any = nn.functional.mse_loss,
+        metrics: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if metrics is None:
+            metrics = {
+                "rmse": MeanSquaredError(squared=False, num_outputs=num_targets),
+                "mae": MeanAbsoluteError(num_outputs=num_targets),
+                "r2": R2Score(),
+            }
+        super().__init__(loss_fn=loss_fn, metrics=metrics, **kwargs)
+        self.register_buffer("target_mean", torch.tensor(target_mean, dtype=torch.get_default_dtype()))
+        self.register_buffer("target_std", torch.tensor(target_std, dtype=torch.get_default_dtype()))
+        self._build(backbone, backbone_kwargs, (num_numerical, cardinalities, bins), num_targets)
+
+    def forward(self, x: Any) -> Tensor:
+        """Return predictions in the target's own units, shape ``(batch, num_targets)``."""
+        return super().forward(x) * self.target_std + self.target_mean
+
+    def compute_loss(self, y_hat: Any, y: Any) -> Tensor:
+        """Compare standardised predictions with standardised targets."""
+        return super().compute_loss(y_hat, (y - self.target_mean) / self.target_std)
+
+    def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
+        """Metrics see both in the target's own units."""
+        return (y_hat * self.target_std + self.target_mean).squeeze(-1), y.squeeze(-1)
+
+
