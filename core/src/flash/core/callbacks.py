@@ -24,15 +24,15 @@ class MetricLogger(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Forget what an interrupted epoch left."""
-        pl_module.train_metrics.reset()
+        pl_module.stage_metrics["train_metrics"].reset()
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Forget what an interrupted epoch left."""
-        pl_module.val_metrics.reset()
+        pl_module.stage_metrics["val_metrics"].reset()
 
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Forget what an interrupted epoch left."""
-        pl_module.test_metrics.reset()
+        pl_module.stage_metrics["test_metrics"].reset()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Log the train metrics."""
@@ -48,7 +48,7 @@ class MetricLogger(Callback):
         self._log(trainer, pl_module, "test")
 
     def _log(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
-        metrics = getattr(pl_module, f"{stage}_metrics")
+        metrics = pl_module.stage_metrics[f"{stage}_metrics"]
         values = {f"{stage}_{name}": value for name, value in metrics.compute().items()}
         pl_module.log_dict(values, prog_bar=True, sync_dist=trainer.world_size > 1, batch_size=1)
         metrics.reset()
@@ -158,6 +158,7 @@ class FlashProgressBar(TQDMProgressBar):
         super().__init__(leave=False)
         self._seconds = seconds
         self._drawn = 0.0
+        self._unreported = False
 
     def _is_due(self, batch_idx: int, total: int | float) -> bool:
         now = time.monotonic()
@@ -192,19 +193,30 @@ class FlashProgressBar(TQDMProgressBar):
         if self._is_due(batch_idx, self.total_predict_batches_current_dataloader):
             super().on_predict_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leave a line with the epoch's numbers."""
-        super().on_train_epoch_end(trainer, pl_module)
+    # An epoch's own numbers are all known only when the next one starts.
+    def on_train_epoch_start(self, trainer: Any, *args: Any) -> None:
+        """Leave a line with the numbers of the epoch before."""
+        self._leave_line(trainer)
+        self._unreported = True
+        super().on_train_epoch_start(trainer, *args)
+
+    def on_train_end(self, trainer: Any, *args: Any) -> None:
+        """Leave a line with the numbers of the last epoch."""
+        self._leave_line(trainer)
+        super().on_train_end(trainer, *args)
+
+    def _leave_line(self, trainer: pl.Trainer) -> None:
         numbers = {
             name: float(value)
             for name, value in sorted(trainer.callback_metrics.items(), key=_train_then_val)
             if name.startswith(("train_", "val_")) and not name.endswith("_step")
         }
-        if self.is_enabled and numbers:
-            last = (trainer.max_epochs or 0) > 0
-            epoch = f"{trainer.current_epoch + 1}" + (f"/{trainer.max_epochs}" if last else "")
+        if self._unreported and self.is_enabled and numbers:
+            # Both hooks run when the epoch's number has been counted up.
+            of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
             line = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-            self.train_progress_bar.write(f"Epoch {epoch}  {line}")
+            self.train_progress_bar.write(f"Epoch {trainer.current_epoch}{of}  {line}")
+        self._unreported = False
 
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
         """The numbers beside the bar, without the logger's version number."""

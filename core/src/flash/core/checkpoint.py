@@ -68,7 +68,8 @@ def _read_file(path: Path, name: str, map_location: Any) -> dict[str, Any]:
                 f"({reason}). Ask its author for a checkpoint that holds tensors, numbers and strings only."
             ) from error
         raise CheckpointError(_not_a_checkpoint(name)) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    # torch says OSError where the end of the file is not where the archive says.
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(_not_a_checkpoint(name)) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(_not_a_checkpoint(name))

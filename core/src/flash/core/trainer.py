@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ProgressBar
 from pytorch_lightning.plugins.io import CheckpointIO
+from pytorch_lightning.profilers import PassThroughProfiler
 
 from flash.core._finetuning_state import release
 from flash.core.callbacks import FlashProgressBar, GatherPredictions
@@ -25,7 +27,21 @@ __all__ = ["Trainer"]
 log = logging.getLogger(__name__)
 
 #: Callbacks that plugins registered by name.
-callback_registry = Registry("callbacks", plugins=lambda: get_host().callbacks())
+callback_registry = Registry(
+    "callbacks",
+    plugins=lambda: get_host().contributions("callback"),
+    explain=lambda name: get_host().explain_missing("callback", name),
+)
+
+
+class _NoProfiler(PassThroughProfiler):
+    """Lightning's profiler that measures nothing, without making a context manager for each of its calls."""
+
+    _nothing: AbstractContextManager[Any] = nullcontext()
+
+    def profile(self, action_name: str) -> Any:
+        """Return a context that does nothing."""
+        return self._nothing
 
 
 class Trainer(pl.Trainer):
@@ -64,6 +80,8 @@ class Trainer(pl.Trainer):
         given = list(plugins) if isinstance(plugins, list | tuple) else [] if plugins is None else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in given):
             given.append(FlashCheckpointIO())
+        if kwargs.get("profiler") is None and not kwargs.get("barebones"):
+            kwargs["profiler"] = _NoProfiler()
         super().__init__(callbacks=chosen or None, plugins=given, **kwargs)
         self._finetuning_callbacks: list[Callback] = []
 
@@ -170,6 +188,10 @@ class Trainer(pl.Trainer):
         finally:
             self.callbacks.remove(gather)
             task.output = before
+
+    def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, **kwargs: Any) -> None:
+        """Save a checkpoint; the arguments are those of Lightning's ``save_checkpoint``."""
+        super().save_checkpoint(filepath, weights_only, **kwargs)
 
     def _connect(self, model: Any, dataloaders: Any, datamodule: Any) -> None:
         task = model if model is not None else self.lightning_module

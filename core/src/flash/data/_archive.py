@@ -1,13 +1,13 @@
 """Unpack archives that nobody vouches for.
 
-Three steps, each of which can fail without a trace: read the list of members and refuse the archive if any
-of them is unsafe; write the files into a hidden folder beside their place; move them there. Nothing is
-written by the standard library's ``extract``: what its filters do differs between the Python versions that
-we support.
+Three steps: read the list of members and refuse the archive if any of them is unsafe; write all of them into a
+hidden folder beside their place; move them there. Nothing is written by the standard library's ``extract``: what
+its filters do differs between the Python versions that we support.
 """
 
 from __future__ import annotations
 
+import itertools
 import lzma
 import os
 import shutil
@@ -47,7 +47,7 @@ def unpack(
     suffix: str = "",
     progress: bool = True,
 ) -> list[str]:
-    """Unpack a zip or tar archive into a folder, completely or not at all.
+    """Unpack a zip or tar archive into a folder; no member appears there before all of them are unpacked.
 
     Files that are there already are replaced, folders are joined. Owners, times and all permissions but
     "executable" are left behind.
@@ -134,23 +134,22 @@ def _check_links(members: list[Member]) -> None:
             raise UnsafeArchiveError(f"{member.name!r} would be written through a link")
         if member.kind == "symlink" and _key(member.parts) in others:
             raise UnsafeArchiveError(f"{member.name!r} is a link and something else")
-        if member.kind == "symlink" and not _stays_inside(member, links):
-            raise UnsafeArchiveError(f"the link {member.name!r} points outside, to {member.target!r}")
+        if member.kind == "symlink":
+            _check_symlink(member)
         if member.kind == "hardlink" and _key(safe_parts(member.target)) not in others:
             raise UnsafeArchiveError(f"the link {member.name!r} points outside, to {member.target!r}")
 
 
-def _stays_inside(member: Member, links: set[tuple[str, ...]]) -> bool:
-    """Walk to the target of a symbolic link in mind; a way through another link could end anywhere."""
-    here = list(member.parts[:-1])
-    for step in member.target.split("/"):
-        if _key(here) in links or (step == ".." and not here):
-            return False
-        if step == "..":
-            here.pop()
-        else:
-            here += safe_parts(step)
-    return not member.target.startswith("/")
+def _check_symlink(member: Member) -> None:
+    """Let a link go up, not too far, and then only down.
+
+    Up after down could start from another link and so end anywhere; down is safe through links that stay inside.
+    """
+    steps = [step for step in member.target.split("/") if step not in ("", ".")]
+    down = list(itertools.dropwhile(lambda step: step == "..", steps))
+    if member.target.startswith("/") or len(steps) - len(down) >= len(member.parts):
+        raise UnsafeArchiveError(f"the link {member.name!r} points outside, to {member.target!r}")
+    safe_parts("/".join(down))
 
 
 def _check_folder(members: list[Member], folder: Path, reserved: set[tuple[str, ...]]) -> None:

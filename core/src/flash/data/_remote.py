@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, OpenerDirector, Request, build_opener, url2pathname
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener, url2pathname
 
 from flash import __version__
 from flash.errors import DownloadError
@@ -151,7 +151,8 @@ class Remote:
             request.add_header("Range", f"bytes={offset}-")
             request.add_header("If-Range", known.token)
         try:
-            response = _opener().open(request, timeout=timeout)
+            # A new opener each time: a proxy that was set after a failure is used by the next try.
+            response = build_opener(_Redirects, _Https).open(request, timeout=timeout)
         except HTTPError as error:
             with error:
                 raise _refusal(error, self, ranged=offset > 0) from error
@@ -207,10 +208,11 @@ class _Redirects(HTTPRedirectHandler):
     http_error_308 = HTTPRedirectHandler.http_error_302  # Python 3.10 does not know it
 
 
-def _opener() -> OpenerDirector:
-    # A new one each time, so that a proxy or certificate that was set after a failure is used by the next try.
-    # With a context of its own, since a program may have turned off verification in the default one.
-    return build_opener(_Redirects, HTTPSHandler(context=ssl.create_default_context()))
+class _Https(HTTPSHandler):
+    """Verifies certificates, also in a program that turned that off in the ``ssl`` module."""
+
+    def https_open(self, req: Request) -> http.client.HTTPResponse:
+        return self.do_open(http.client.HTTPSConnection, req, context=ssl.create_default_context())
 
 
 def _basic(user: str | None, password: str | None) -> str:

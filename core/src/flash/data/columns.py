@@ -47,12 +47,13 @@ class Columns:
             raise DataError(f"Expected tensors with one number of rows, but got {lengths}.")
         self._leaves: list[Tensor] = leaves
         self._length = lengths[0]
+        self._is_flat_tuple = type(tree) is tuple and all(isinstance(part, Tensor | np.ndarray) for part in tree)
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int) -> Any:
-        return tree_unflatten([leaf[index] for leaf in self._leaves], self._structure)
+        return self._nest([leaf[index] for leaf in self._leaves])
 
     def take(self, rows: Tensor | slice | Sequence[int]) -> Any:
         """Return many rows at once: the nesting of the columns, with tensors of ``len(rows)`` rows."""
@@ -61,12 +62,16 @@ class Columns:
         else:
             index = rows if isinstance(rows, Tensor) else torch.tensor(rows, dtype=torch.long)
             batch = [leaf.index_select(0, index) for leaf in self._leaves]
-        return tree_unflatten(batch, self._structure)
+        return self._nest(batch)
 
     @property
     def tree(self) -> Any:
         """The tensors themselves, in their nesting."""
-        return tree_unflatten(self._leaves, self._structure)
+        return self._nest(self._leaves)
+
+    def _nest(self, leaves: list[Tensor]) -> Any:
+        # The usual pair of inputs and targets, without a walk through the tree for each batch.
+        return tuple(leaves) if self._is_flat_tuple else tree_unflatten(leaves, self._structure)
 
 
 def _as_tensor(leaf: Any) -> Tensor:

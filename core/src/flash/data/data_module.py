@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 from typing_extensions import Self
 
+from flash.core.registry import Registry
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.loader import make_loader
@@ -248,19 +249,15 @@ class DataModule(pl.LightningDataModule):
         return cls._sources().list()
 
     @classmethod
-    def _sources(cls) -> Any:
-        from flash.core.registry import Registry
-
-        path = f"{cls.__module__}:{cls.__qualname__}"
-        tasks = [name for name, task in get_host().tasks().items() if task.spec.data == path]
-
-        def contributions() -> Mapping[str, Any]:
-            found: dict[str, Any] = {}
-            for task in [*tasks, "*"]:
-                found |= get_host().data_sources(task)
-            return found
-
-        return Registry(f"{cls.__name__} sources", plugins=contributions)
+    def _sources(cls) -> Registry:
+        paths = {f"{base.__module__}:{base.__qualname__}" for base in cls.__mro__}
+        host = get_host()
+        scopes = {"*"} | {task.name for task in host.contributions("task") if task.spec.data in paths}
+        return Registry(
+            f"data sources of {cls.__name__}",
+            plugins=lambda: [each for each in host.contributions("data source") if each.spec.scope in scopes],
+            explain=lambda name: host.explain_missing("data source", name),
+        )
 
     # ------------------------------------------------------------------ datasets and facts
 

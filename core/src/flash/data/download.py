@@ -34,7 +34,7 @@ def download_data(
     came from this URL and still has its size, or that was put there by hand. An archive is not unpacked
     again while everything at its top level is there; delete what you want to have back. A download that was
     interrupted is continued by the next call. Several processes may call this at once: one downloads, the
-    others wait for it.
+    others wait for it. What must be known for that is in a small hidden file beside, ``.<name>.download``.
 
     Args:
         url: An address of ``http``, ``https`` or ``file``. A user and password before the host are sent as

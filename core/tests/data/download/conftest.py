@@ -155,8 +155,8 @@ class Packer:
         noise = random.Random(0).randbytes(200_000)
         if packing == "zip":
             return self.zip("noise", ("a", noise.hex()), ("b", "b"))
-        # Without the padding behind the end mark, which nobody would miss.
-        return self.tar("noise", self.entry("a", noise), self.entry("b", noise[:8_000]), packing=packing)
+        # 400 blocks of 512 bytes: a header before each member, two blocks of end mark, and no padding.
+        return self.tar("noise", self.entry("a", noise), self.entry("b", noise[: 5 * 512]), packing=packing)
 
     @staticmethod
     def entry(

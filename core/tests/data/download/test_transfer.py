@@ -123,8 +123,7 @@ download_data(sys.argv[1], sys.argv[2], progress=False)
 
 def start_child(site: Any, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", _CHILD, site.url(), str(folder)]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    return child
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 def said(child: subprocess.Popen[str]) -> str:
