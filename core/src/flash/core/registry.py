@@ -148,10 +148,9 @@ class Registry:
             UnknownNameError: If nothing was registered under the name in this process.
         """
         if name not in self._local:
-            entry = self.describe(name)
             raise UnknownNameError(
-                f"{name!r} was not registered in this process but comes from {entry.provider}; keep that plugin "
-                f"out with FLASH_DISABLE_PLUGINS={entry.provider and entry.provider.plugin}"
+                f"{name!r} among the {self.name} was not registered in this process but comes from "
+                f"{self.describe(name).provider}; only what was registered here can be removed"
             )
         del self._local[name]
 
@@ -272,7 +271,7 @@ def backbone_registry(domain: str) -> Registry:
         >>> class Plugin:
         ...     @hookimpl
         ...     def flash_backbones(self):
-        ...         yield Backbone("wav_cnn", domain="audio", factory="acme.backbones:wav_cnn", pretrained=True)
+        ...         yield Backbone("wav_cnn", domain="audio", factory="acme:wav_cnn", pretrained=True)
         >>> backbones = backbone_registry("audio")
         >>> with isolated_plugins(Plugin()):
         ...     backbones.describe("wav_cnn").metadata["pretrained"]
@@ -288,7 +287,7 @@ def backbone_registry(domain: str) -> Registry:
 
 
 def strategy_registry() -> Registry:
-    """The finetuning strategies: those that are built in, those that plugins give, and those registered on it.
+    """The finetuning strategies: the built-in ones, those of plugins, and those registered on it.
 
     Example:
         >>> "freeze" in strategy_registry()

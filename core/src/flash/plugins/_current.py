@@ -46,8 +46,8 @@ def use_host(host: PluginHost) -> Iterator[PluginHost]:
 def isolated_plugins(*plugins: object, strict: bool = True) -> Iterator[PluginHost]:
     """Use only the given plugins, and what is built in, for a while.
 
-    Made for tests, and for trying out a plugin in a notebook. What is installed and what the environment says do
-    not count. All threads of the process are affected.
+    Made for tests, and for trying out a plugin in a notebook. What is installed and what the environment says
+    do not count. All threads of the process are affected.
 
     Args:
         plugins: Modules, or objects with hook implementations.

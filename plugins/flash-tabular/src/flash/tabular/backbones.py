@@ -37,24 +37,29 @@ class TableBackbone(nn.Module):
     out_features: int
     members: int = 1
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
+    weight_decay: float = 3e-4
 
 
 class _Embedded(nn.Module):
-    """One vector for a row: its numbers in pieces between bin edges, its categories as learned vectors."""
+    """One vector for a row: its numbers in pieces between bin edges, its categories as zeros and a one."""
 
     def __init__(self, cardinalities: Sequence[int], bins: Bins, d_embedding: int) -> None:
         super().__init__()
         self.numerical = _piecewise(bins, d_embedding)
-        self.categorical = rtdl.CategoricalEmbeddings(list(cardinalities), d_embedding) if cardinalities else None
-        self.out_features = (len(bins) + len(cardinalities)) * d_embedding
+        starts = torch.tensor([0, *cardinalities]).cumsum(0)
+        self.starts: Tensor
+        self.register_buffer("starts", starts[:-1], persistent=False)
+        self.num_codes = int(starts[-1])
+        self.out_features = len(bins) * d_embedding + self.num_codes
 
     def forward(self, inputs: Inputs) -> Tensor:
+        numbers, codes = inputs["numerical"], inputs["categorical"]
         parts = []
         if self.numerical is not None:
-            parts.append(self.numerical(inputs["numerical"]).flatten(1))
-        if self.categorical is not None:
-            parts.append(self.categorical(inputs["categorical"].long()).flatten(1))
+            parts.append(self.numerical(numbers).flatten(1))
+        if self.num_codes:
+            ones = torch.zeros(len(codes), self.num_codes, dtype=numbers.dtype, device=numbers.device)
+            parts.append(ones.scatter_(1, codes.long() + self.starts, 1))
         return torch.cat(parts, dim=1)
 
 
@@ -86,10 +91,10 @@ def mlp(
     *,
     n_blocks: int = 2,
     d_block: int = 256,
-    dropout: float = 0.1,
+    dropout: float = 0.2,
     d_embedding: int = 8,
 ) -> TableBackbone:
-    """Multilayer perceptron of rtdl_revisiting_models on embedded columns.
+    """Multilayer perceptron of rtdl_revisiting_models, with piecewise-linear embeddings of numbers.
 
     Args:
         num_numerical: How many numbers a row has.
@@ -98,7 +103,7 @@ def mlp(
         n_blocks: Hidden layers.
         d_block: Their width.
         dropout: Dropout rate.
-        d_embedding: Size of a column's vector.
+        d_embedding: Size of a number's vector.
 
     Example:
         >>> mlp(1, [3], [[0.0, 1.0]]).out_features
@@ -117,13 +122,13 @@ def resnet(
     bins: Bins,
     *,
     n_blocks: int = 2,
-    d_block: int = 192,
+    d_block: int = 128,
     d_hidden_multiplier: float = 2.0,
-    dropout1: float = 0.15,
+    dropout1: float = 0.2,
     dropout2: float = 0.0,
     d_embedding: int = 8,
 ) -> TableBackbone:
-    """Residual network of rtdl_revisiting_models on embedded columns.
+    """Residual network of rtdl_revisiting_models, with piecewise-linear embeddings of numbers.
 
     Args:
         num_numerical: How many numbers a row has.
@@ -134,11 +139,11 @@ def resnet(
         d_hidden_multiplier: Width inside a block, in units of ``d_block``.
         dropout1: Dropout rate inside a block.
         dropout2: Dropout rate at the end of a block.
-        d_embedding: Size of a column's vector.
+        d_embedding: Size of a number's vector.
 
     Example:
         >>> resnet(1, [3], [[0.0, 1.0]]).out_features
-        192
+        128
     """
     embedded = _Embedded(cardinalities, bins, d_embedding)
     network = rtdl.ResNet(
@@ -154,13 +159,16 @@ def resnet(
 
 
 class _FTTransformer(TableBackbone):
-    learning_rate = 1e-4
+    weight_decay = 1e-4
 
-    def __init__(self, num_numerical: int, cardinalities: Sequence[int], options: dict[str, Any]) -> None:
+    def __init__(
+        self, num_numerical: int, cardinalities: Sequence[int], bins: Bins, options: dict[str, Any]
+    ) -> None:
         super().__init__()
         self.network = rtdl.FTTransformer(
             n_cont_features=num_numerical, cat_cardinalities=list(cardinalities), d_out=None, **options
         )
+        self.network.cont_embeddings = _piecewise(bins, options["d_block"])
         self.normalization = nn.LayerNorm(options["d_block"])
         self.out_features = options["d_block"]
 
@@ -173,24 +181,31 @@ class _FTTransformer(TableBackbone):
 
 
 def ft_transformer(
-    num_numerical: int, cardinalities: Sequence[int], bins: Bins, *, n_blocks: int = 3, **options: Any
+    num_numerical: int,
+    cardinalities: Sequence[int],
+    bins: Bins,
+    *,
+    n_blocks: int = 1,
+    d_block: int = 64,
+    **options: Any,
 ) -> TableBackbone:
-    """FT-Transformer of rtdl_revisiting_models: a transformer with a token for each column.
+    """FT-Transformer of rtdl_revisiting_models, with piecewise-linear embeddings of numbers.
 
     Args:
         num_numerical: How many numbers a row has.
         cardinalities: How many codes each category has.
-        bins: Not used.
-        n_blocks: Transformer blocks, 1 to 6; the other sizes follow from it.
+        bins: Bin edges of each number.
+        n_blocks: Transformer blocks, 1 to 6.
+        d_block: Size of a token; a multiple of the attention heads (8).
         options: Arguments of ``FTTransformerBackbone`` that replace the defaults for ``n_blocks``.
 
     Example:
-        >>> ft_transformer(1, [3], [[0.0, 1.0]], n_blocks=1).out_features
-        96
+        >>> ft_transformer(1, [3], [[0.0, 1.0]]).out_features
+        64
     """
     defaults = rtdl.FTTransformer.get_default_kwargs(n_blocks)
     defaults.pop("_is_default")
-    return _FTTransformer(num_numerical, cardinalities, {**defaults, **options})
+    return _FTTransformer(num_numerical, cardinalities, bins, {**defaults, "d_block": d_block, **options})
 
 
 class _TabNet(TableBackbone):
@@ -239,7 +254,7 @@ def tabnet(
     n_a: int = 8,
     n_steps: int = 3,
     gamma: float = 1.3,
-    cat_emb_dim: int = 1,
+    cat_emb_dim: int = 4,
     lambda_sparse: float = 1e-3,
     virtual_batch_size: int = 128,
     **options: Any,
@@ -268,8 +283,7 @@ def tabnet(
 
 
 class _TabM(TableBackbone):
-    learning_rate = 2e-3
-    weight_decay = 3e-4
+    learning_rate = 3e-3
 
     def __init__(
         self, num_numerical: int, cardinalities: Sequence[int], bins: Bins, d_embedding: int, options: dict[str, Any]
