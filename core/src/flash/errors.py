@@ -74,7 +74,7 @@ class ChecksumError(DownloadError):
 
 
 class UnsafeArchiveError(DownloadError):
-    """An archive with a member that would be written outside its folder."""
+    """An archive with a member that would be written outside its folder, is a device, or unpacks to too much."""
 
 
 class PluginError(FlashError, RuntimeError):

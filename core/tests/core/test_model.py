@@ -226,6 +226,7 @@ def test_something_else_as_an_optimizer_is_an_error(optimizer: Any) -> None:
     [
         ("OneCycleLR", True),
         ("CosineAnnealingLR", False),
+        ("cosine", False),
         (("StepLR", {"step_size": 1}), False),
         (("StepLR", {"step_size": 1}, {"interval": "step"}), True),
         (lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5), False),

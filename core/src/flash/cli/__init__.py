@@ -1,1 +1,8 @@
+"""The ``flash`` command: what is installed, what it gives, and what is wrong with it.
 
+It never imports torch, and it works when a plugin does not.
+"""
+
+from flash.cli._main import main
+
+__all__ = ["main"]

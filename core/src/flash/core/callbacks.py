@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import time
+from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from torch import Tensor
 from torch import distributed as dist
@@ -88,6 +90,11 @@ class KeepBest(Callback):
         self.min_delta = min_delta
         self._reset()
 
+    @property
+    def state_key(self) -> str:
+        """Tells the state of several such callbacks in one checkpoint apart."""
+        return f"KeepBest({self.monitor}, {self.mode})"
+
     def _reset(self) -> None:
         self.best_score = math.inf if self.mode == "min" else -math.inf
         self.best_epoch: int | None = None
@@ -126,7 +133,6 @@ class KeepBest(Callback):
         if self._weights:
             pl_module.load_state_dict(self._weights)
             log.info("Kept the weights of epoch %s: %s %.4g.", self.best_epoch, self.monitor, self.best_score)
-            self._weights = {}
         elif self.best_epoch is None:
             log.warning("KeepBest had nothing to compare: there was no validation. Pass val data or val_split.")
 
@@ -231,18 +237,42 @@ def _train_then_val(item: tuple[str, Any]) -> tuple[bool, str]:
 
 
 class GatherPredictions(Callback):
-    """Makes the predictions of several processes one list: complete, in order, nothing twice."""
+    """Makes the predictions of several processes one list: complete, in order, nothing twice.
+
+    Processes that were started for the run alone cannot return anything to the one that started them; there the
+    first of them leaves the list in a file.
+
+    Args:
+        path: Where the list is left.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._batches: list[list[Any]] = []
+
+    def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
+        """Keep the results of a batch, where Lightning does not."""
+        if trainer.world_size > 1:
+            self._batches.append(outputs)
 
     def on_predict_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Exchange the results; each process ends with all of them."""
         if trainer.world_size == 1 or not dist.is_initialized():
             return
-        batches: Any = trainer.predict_loop.predictions
         gathered: list[list[Any]] = [[] for _ in range(trainer.world_size)]
-        dist.all_gather_object(gathered, [sample for batch in batches for sample in batch])
+        dist.all_gather_object(gathered, [sample for batch in self._batches for sample in batch])
         # Lightning gives process r of n the samples r, r + n, r + 2n, ...
         total = sum(map(len, gathered))
         samples = [gathered[i % len(gathered)][i // len(gathered)] for i in range(total)]
-        size = max((len(batch) for batch in batches), default=1)
-        batches[:] = [samples[start : start + size] for start in range(0, total, size)]
+        size = max((len(batch) for batch in self._batches), default=1)
+        merged = [samples[start : start + size] for start in range(0, total, size)]
+        self._batches = []
+        if trainer.predict_loop.return_predictions:
+            trainer.predict_loop.predictions[:] = merged
+        elif trainer.is_global_zero:
+            torch.save(merged, self._path)
 
+    def left_behind(self) -> Any:
+        """The list that another process left, or ``None``."""
+        # Written by this program a moment ago, in a folder that nobody else can write to.
+        return torch.load(self._path, weights_only=False) if self._path.exists() else None

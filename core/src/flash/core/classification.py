@@ -26,7 +26,7 @@ class ClassificationTask(Task):
 
     Args:
         num_classes: How many classes there are; by default the number of ``labels``.
-        labels: The names of the classes, in the order of their numbers.
+        labels: The names of the classes, in the order of their numbers: strings, or numbers as in the data.
         multi_label: Whether a sample can have several classes.
         class_weights: What each class counts in the loss: one number a class, or ``"balanced"`` with
             ``class_counts`` for weights that are inverse to the classes' frequencies.
@@ -50,7 +50,7 @@ class ClassificationTask(Task):
     def __init__(
         self,
         num_classes: int | None = None,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[Any] | None = None,
         multi_label: bool = False,
         class_weights: Sequence[float] | Tensor | str | None = None,
         class_counts: Sequence[int] | None = None,
@@ -66,7 +66,7 @@ class ClassificationTask(Task):
             metrics = {"accuracy": _accuracy(count, multi_label, threshold)}
         super().__init__(loss_fn=loss_fn, metrics=metrics, **kwargs)
         self.num_classes = count
-        self.labels = None if labels is None else [str(label) for label in labels]
+        self.labels = None if labels is None else list(labels)
         self.multi_label = multi_label
         self.threshold = threshold
         self.register_buffer("class_weights", weights, persistent=False)
@@ -88,7 +88,7 @@ class ClassificationTask(Task):
         return (torch.sigmoid(y_hat), y.long()) if self.multi_label else (y_hat, y)
 
 
-def _count_classes(num_classes: int | None, labels: Sequence[str] | None, multi_label: bool) -> int:
+def _count_classes(num_classes: int | None, labels: Sequence[Any] | None, multi_label: bool) -> int:
     count = len(labels) if num_classes is None and labels is not None else num_classes
     least = 1 if multi_label else 2
     if isinstance(count, bool) or not isinstance(count, int) or count < least:

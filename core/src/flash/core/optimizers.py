@@ -41,6 +41,19 @@ for _name in (
     lr_schedulers.register(_name, getattr(lr_scheduler, _name), summary=f"torch.optim.lr_scheduler.{_name}")
 
 
+@lr_schedulers(summary="Half a cosine from the learning rate to zero, over the whole training.")
+def cosine(optimizer: Optimizer, total_epochs: int | None = None) -> lr_scheduler.LRScheduler:
+    """Lower the learning rate along half a cosine, to zero at the end; keep it where the training has no end.
+
+    Args:
+        optimizer: Whose learning rate it changes.
+        total_epochs: The length of the training; filled in.
+    """
+    if total_epochs is None:
+        return lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_epochs)
+
+
 def make_optimizer(
     choice: Any, parameters: Iterable[nn.Parameter] | list[dict[str, Any]], learning_rate: float | None
 ) -> Optimizer:
@@ -95,7 +108,7 @@ def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | N
     """Make a learning-rate scheduler, as the dict that Lightning takes.
 
     The length of the training is filled in where the scheduler asks for it and the choice does not say it:
-    ``total_steps`` (then it steps with each batch), ``T_max`` and ``total_iters`` (epochs).
+    ``total_steps`` (then it steps with each batch), ``T_max``, ``total_iters`` and ``total_epochs`` (epochs).
 
     Args:
         choice: A class, a callable that takes the optimizer, a registered name, ``(name, kwargs)`` or
@@ -113,16 +126,14 @@ def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | N
     """
     factory, kwargs, settings = _unpack("lr_scheduler", choice, lr_schedulers)
     interval = "epoch"
-    if inspect.isclass(factory):
-        accepted = inspect.signature(factory).parameters
-        if factory is lr_scheduler.OneCycleLR:
-            kwargs = {"max_lr": [group["lr"] for group in optimizer.param_groups], **kwargs}
-            if not {"total_steps", "epochs"} & set(kwargs):
-                kwargs["total_steps"] = _total_steps(trainer)
-            interval = "step"
-        for name in ("T_max", "total_iters"):
-            if name in accepted and name not in kwargs and _epochs(trainer) is not None:
-                kwargs[name] = _epochs(trainer)
+    if factory is lr_scheduler.OneCycleLR:
+        kwargs = {"max_lr": [group["lr"] for group in optimizer.param_groups], **kwargs}
+        if not {"total_steps", "epochs"} & set(kwargs):
+            kwargs["total_steps"] = _total_steps(trainer)
+        interval = "step"
+    for name in {"T_max", "total_iters", "total_epochs"} & set(inspect.signature(factory).parameters):
+        if name not in kwargs and _epochs(trainer) is not None:
+            kwargs[name] = _epochs(trainer)
     try:
         scheduler = factory(optimizer, **kwargs)
     except TypeError as error:

@@ -20,6 +20,7 @@ from flash.errors import (
 )
 from flash.plugins import BackboneCatalogue, Contribution, Provider, get_host, load_target
 from flash.plugins._names import Claims, natural
+from flash.plugins.types import Spec
 
 __all__ = ["Registry", "RegistryEntry", "backbone_registry", "strategy_registry"]
 
@@ -93,7 +94,7 @@ class Registry:
         self,
         name: str,
         *,
-        plugins: Callable[[], Iterable[Contribution]] | None = None,
+        plugins: Callable[[], Iterable[Contribution[Spec]]] | None = None,
         explain: Callable[[str], str | None] | None = None,
     ) -> None:
         self.name = name
@@ -181,8 +182,18 @@ class Registry:
         Args:
             filter: Keep the names that match this pattern, such as ``"res*"``; case does not count.
         """
+        return [*self.entries(filter)]
+
+    def entries(self, filter: str | None = None) -> dict[str, RegistryEntry]:
+        """What is known about each name, in the order of :meth:`list`.
+
+        Args:
+            filter: Keep the names that match this pattern; case does not count.
+        """
+        claims = self._claims()
         pattern = (filter or "*").lower()
-        return sorted((name for name in self if fnmatch.fnmatchcase(name.lower(), pattern)), key=natural)
+        names = [name for name in claims if fnmatch.fnmatchcase(name.lower(), pattern)]
+        return {name: claims[name].entry for name in sorted(names, key=natural)}
 
     def __contains__(self, name: object) -> bool:
         try:
@@ -236,7 +247,7 @@ def _resolve(factory: Factory | str) -> Factory:
     return factory
 
 
-def _single(given: Contribution) -> _Item:
+def _single(given: Contribution[Spec]) -> _Item:
     apart = {"name", "summary", *given.spec.target_fields}
     metadata = {
         each.name: getattr(given.spec, each.name) for each in fields(given.spec) if each.name not in apart
@@ -245,13 +256,13 @@ def _single(given: Contribution) -> _Item:
     return _Item(entry, given.load)
 
 
-def _member(catalogue: Contribution, name: str) -> _Item:
+def _member(catalogue: Contribution[Spec], name: str) -> _Item:
     metadata = {"domain": catalogue.spec.scope, "catalogue": catalogue.name}
     entry = RegistryEntry(name, catalogue.spec.summary, MappingProxyType(metadata), catalogue.provider)
     return _Item(entry, lambda: functools.partial(catalogue.load(), name))
 
 
-def _listed(catalogue: Contribution) -> Sequence[str]:
+def _listed(catalogue: Contribution[Spec]) -> Sequence[str]:
     try:
         return catalogue.listed()
     except PluginError as error:
@@ -280,7 +291,8 @@ def backbone_registry(domain: str) -> Registry:
     return Registry(
         f"{domain} backbones",
         plugins=lambda: [
-            each for kind in ("backbone", "catalogue") for each in get_host().contributions(kind, domain)
+            *get_host().contributions("backbone", domain),
+            *get_host().contributions("catalogue", domain),
         ],
         explain=lambda name: get_host().explain_missing("backbone", name, domain=domain),
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -181,13 +183,16 @@ class Trainer(pl.Trainer):
                 raise ConfigurationError("Expected a Flash task, for output= to be presented, but got another module.")
             return super().predict(model, dataloaders, datamodule, **kwargs)
         before, task.output = task.output, output
-        gather = GatherPredictions()
-        self.callbacks.append(gather)
-        try:
-            return super().predict(model, dataloaders, datamodule, **kwargs)
-        finally:
-            self.callbacks.remove(gather)
-            task.output = before
+        with tempfile.TemporaryDirectory() as folder:
+            gather = GatherPredictions(Path(folder) / "predictions")
+            self.callbacks.append(gather)
+            try:
+                batches = super().predict(model, dataloaders, datamodule, **kwargs)
+                wanted = kwargs.get("return_predictions") is not False
+                return gather.left_behind() if batches is None and wanted else batches
+            finally:
+                self.callbacks.remove(gather)
+                task.output = before
 
     def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, **kwargs: Any) -> None:
         """Save a checkpoint; the arguments are those of Lightning's ``save_checkpoint``."""

@@ -70,7 +70,7 @@ def isolated_plugins(*plugins: object, strict: bool = True) -> Iterator[PluginHo
     """
     candidates = given(plugins)
     host = PluginHost(discover=lambda: candidates, environ={"FLASH_PLUGINS_STRICT": "1" if strict else ""})
-    if strict:
-        host.infos()
     with use_host(host):
+        if strict:
+            host.domains()  # Looks something up, which loads the plugins.
         yield host

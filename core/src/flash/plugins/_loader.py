@@ -64,12 +64,12 @@ def load(candidate: Candidate) -> PluginInfo:
     return replace(info, seconds=seconds, notes=tuple(notes))
 
 
-def _contributions(candidate: Candidate) -> tuple[Contribution, ...]:
+def _contributions(candidate: Candidate) -> tuple[Contribution[Spec], ...]:
     plugin = candidate.load()
     _check_api(plugin)
     hooks = _Hooks(plugin)
     _check_names(hooks)
-    found: dict[tuple[str, str, str], Contribution] = {}
+    found: dict[tuple[str, str, str], Contribution[Spec]] = {}
     for caller in hooks.callers:
         for spec in _results(caller):
             contribution = Contribution(spec, candidate.provider)

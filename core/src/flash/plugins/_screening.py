@@ -9,6 +9,7 @@ from dataclasses import replace
 from flash.plugins._discovery import Candidate
 from flash.plugins._switches import Switches
 from flash.plugins.info import Contribution, PluginInfo, PluginState, canonical
+from flash.plugins.types import Spec
 
 __all__ = ["mark_clashes", "screen"]
 
@@ -44,7 +45,7 @@ def _namesake(candidate: Candidate, others: Sequence[Candidate], switches: Switc
 def mark_clashes(infos: Iterable[PluginInfo]) -> Iterator[PluginInfo]:
     """The same plugins, those in conflict that give something under a name that another one also gives."""
     infos = tuple(infos)
-    rivals: dict[tuple[str, str, str], list[Contribution]] = defaultdict(list)
+    rivals: dict[tuple[str, str, str], list[Contribution[Spec]]] = defaultdict(list)
     for contribution in (given for info in infos for given in info.contributions):
         rivals[contribution.spec.kind, contribution.spec.scope, contribution.name].append(contribution)
     for info in infos:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from difflib import get_close_matches
+from functools import reduce
 from typing import Any
 
 from flash.errors import PluginError
@@ -35,18 +36,14 @@ def load_target(target: str, *, owner: str = "") -> Any:
     module_name, _, path = target.partition(":")
     whose = f" ({owner})" if owner else ""
     try:
-        value: Any = importlib.import_module(module_name)
+        module = importlib.import_module(module_name)
     except Exception as error:
         raise PluginError(f"cannot import {target}{whose}: {one_line(error)}") from error
-    for attribute in path.split("."):
-        try:
-            value = getattr(value, attribute)
-        except AttributeError as error:
-            close = get_close_matches(attribute, dir(value), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise PluginError(
-                f"cannot import {target}{whose}: there is no {attribute!r} in it{hint}"
-            ) from error
-        except Exception as error:  # A lazy module imports in its __getattr__, which can fail in any way.
-            raise PluginError(f"cannot import {target}{whose}: {one_line(error)}") from error
-    return value
+    try:
+        return reduce(getattr, path.split("."), module)
+    except AttributeError as error:
+        close = get_close_matches(path, dir(module), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise PluginError(f"cannot import {target}{whose}: there is no {path!r} in it{hint}") from error
+    except Exception as error:  # A lazy module imports when it is asked, and that can fail in any way.
+        raise PluginError(f"cannot import {target}{whose}: {one_line(error)}") from error

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from flash.errors import PluginError
 from flash.plugins._targets import load_target, one_line
 from flash.plugins.types import Spec
 
 __all__ = ["Contribution", "PluginInfo", "PluginState", "Provider", "canonical"]
+
+S = TypeVar("S", bound=Spec, covariant=True)
 
 
 def canonical(name: str) -> str:
@@ -76,7 +78,7 @@ class Provider:
 
 
 @dataclass(frozen=True)
-class Contribution:
+class Contribution(Generic[S]):
     """One thing that a plugin gives, and which plugin that is.
 
     Args:
@@ -91,7 +93,7 @@ class Contribution:
         'OrderedDict'
     """
 
-    spec: Spec
+    spec: S
     provider: Provider
 
     @property
@@ -167,7 +169,7 @@ class PluginInfo:
     error: str | None = None
     notes: tuple[str, ...] = ()
     seconds: float | None = None
-    contributions: tuple[Contribution, ...] = ()
+    contributions: tuple[Contribution[Spec], ...] = ()
     exception: BaseException | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:

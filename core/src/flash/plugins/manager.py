@@ -7,6 +7,8 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
 
 import flash
 from flash.errors import PluginConflictError, PluginError, PluginWarning
@@ -15,17 +17,29 @@ from flash.plugins._discovery import Candidate, installed
 from flash.plugins._names import Claims
 from flash.plugins._screening import mark_clashes, screen
 from flash.plugins._switches import Switches
-from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider, canonical
+from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider, S, canonical
+from flash.plugins.types import (
+    Backbone,
+    BackboneCatalogue,
+    CallbackSpec,
+    DataSource,
+    Spec,
+    Strategy,
+    TaskSpec,
+)
 
 __all__ = ["PluginHost"]
 
 _BUILTIN = "flash-core"
+_Many = tuple[Contribution[S], ...]
 
 
 @dataclass(frozen=True)
 class _Loaded:
     infos: tuple[PluginInfo, ...]
-    contributions: tuple[Contribution, ...]
+    contributions: _Many[Spec]
+    #: What strict mode raises when something is looked up.
+    refusal: PluginError | None
 
 
 class PluginHost:
@@ -57,47 +71,66 @@ class PluginHost:
         self._loading = False
         self._loaded: _Loaded | None = None
 
-    def tasks(self) -> Mapping[str, Contribution]:
+    def tasks(self) -> Mapping[str, Contribution[TaskSpec]]:
         """Tasks by name."""
-        return self._claims("task", "tasks")
+        return self._claims("task", "tasks", self.contributions("task"))
 
-    def strategies(self) -> Mapping[str, Contribution]:
+    def strategies(self) -> Mapping[str, Contribution[Strategy]]:
         """Finetuning strategies by name."""
-        return self._claims("strategy", "finetuning strategies")
+        return self._claims("strategy", "finetuning strategies", self.contributions("strategy"))
 
-    def callbacks(self) -> Mapping[str, Contribution]:
+    def callbacks(self) -> Mapping[str, Contribution[CallbackSpec]]:
         """Trainer callbacks by name."""
-        return self._claims("callback", "callbacks")
+        return self._claims("callback", "callbacks", self.contributions("callback"))
 
-    def data_sources(self, task: str) -> Mapping[str, Contribution]:
+    def data_sources(self, task: str) -> Mapping[str, Contribution[DataSource]]:
         """Data sources by name, of those that fill the data module of a task."""
-        return self._claims("data source", f"data sources of {task}", task, "*")
+        found = [each for scope in (task, "*") for each in self.contributions("data source", scope)]
+        return self._claims("data source", f"data sources of {task}", found, task.partition("/")[0])
 
-    def backbones(self, domain: str) -> Mapping[str, Contribution]:
+    def backbones(self, domain: str) -> Mapping[str, Contribution[Backbone]]:
         """Backbones of a domain by name, without those in catalogues."""
-        return self._claims("backbone", f"{domain} backbones", domain)
+        return self._claims("backbone", f"{domain} backbones", self.contributions("backbone", domain), domain)
 
-    def catalogues(self, domain: str) -> Mapping[str, Contribution]:
+    def catalogues(self, domain: str) -> Mapping[str, Contribution[BackboneCatalogue]]:
         """Backbone catalogues of a domain by name."""
-        return self._claims("catalogue", f"{domain} backbone catalogues", domain)
+        what = f"{domain} backbone catalogues"
+        return self._claims("catalogue", what, self.contributions("catalogue", domain), domain)
 
-    def contributions(self, kind: str | None = None, scope: str | None = None) -> tuple[Contribution, ...]:
-        """Everything that plugins give, disputed names included, or what is of one kind and scope."""
+    @overload
+    def contributions(self, kind: Literal["task"], scope: str | None = None) -> _Many[TaskSpec]: ...
+    @overload
+    def contributions(self, kind: Literal["backbone"], scope: str | None = None) -> _Many[Backbone]: ...
+    @overload
+    def contributions(
+        self, kind: Literal["catalogue"], scope: str | None = None
+    ) -> _Many[BackboneCatalogue]: ...
+    @overload
+    def contributions(self, kind: Literal["strategy"], scope: str | None = None) -> _Many[Strategy]: ...
+    @overload
+    def contributions(self, kind: Literal["data source"], scope: str | None = None) -> _Many[DataSource]: ...
+    @overload
+    def contributions(self, kind: Literal["callback"], scope: str | None = None) -> _Many[CallbackSpec]: ...
+    def contributions(self, kind: str, scope: str | None = None) -> _Many[Any]:
+        """Everything of one kind that plugins give, disputed names included.
+
+        Args:
+            kind: The kind, such as ``"backbone"``.
+            scope: Keep what belongs to this domain or, for data sources, to this task.
+        """
         return tuple(
-            contribution
-            for contribution in self._load().contributions
-            if kind in {None, contribution.spec.kind} and scope in {None, contribution.spec.scope}
+            each for each in self._usable() if each.spec.kind == kind and scope in {None, each.spec.scope}
         )
 
     def domains(self) -> tuple[str, ...]:
         """Domains that a plugin has a task or a backbone for, sorted."""
-        domains = {task.name.partition("/")[0] for task in self.contributions("task")}
-        for kind in ("backbone", "catalogue"):
-            domains.update(contribution.spec.scope for contribution in self.contributions(kind))
+        domains = {task.spec.domain for task in self.contributions("task")}
+        domains.update(backbone.spec.domain for backbone in self.contributions("backbone"))
+        domains.update(catalogue.spec.domain for catalogue in self.contributions("catalogue"))
         return tuple(sorted(domains))
 
     def infos(self, *, load: bool = True) -> tuple[PluginInfo, ...]:
-        """Everything known about each plugin, the built-in one first.
+        """Everything known about each plugin, the built-in one first. It comes in strict mode too.
 
         Args:
             load: Load the plugins first. Without it nothing is imported.
@@ -129,20 +162,26 @@ class PluginHost:
         reasons = "; ".join(f"{info}, {info.state}: {info.error or ' '.join(info.notes)}" for info in absent)
         return f"Plugins that are not loaded and may have this {kind}: {reasons}."
 
-    def _claims(self, kind: str, what: str, *scopes: str) -> Claims[Contribution]:
-        found = [each for each in self.contributions(kind) if not scopes or each.spec.scope in scopes]
-        domain = scopes[0].partition("/")[0] if scopes else None
+    def _claims(
+        self, kind: str, what: str, found: Iterable[Contribution[S]], domain: str | None = None
+    ) -> Claims[Contribution[S]]:
         return Claims(found, what, lambda name: self.explain_missing(kind, name, domain=domain))
 
     def _switches(self) -> Switches:
         return Switches.read(os.environ if self._environ is None else self._environ)
 
     def _candidates(self) -> list[Candidate]:
-        location = os.path.dirname(os.path.dirname(flash.__file__))
+        location = str(Path(flash.__file__).parent.parent)
         builtin = Candidate(
             Provider(_BUILTIN, _BUILTIN, flash.__version__, builtin=True), "flash.core._plugin", location
         )
         return [builtin, *self._discover()]
+
+    def _usable(self) -> _Many[Spec]:
+        loaded = self._load()
+        if loaded.refusal:
+            raise loaded.refusal
+        return loaded.contributions
 
     def _load(self) -> _Loaded:
         if self._loaded is None:
@@ -152,18 +191,16 @@ class PluginHost:
                 if self._loaded is None:
                     self._loading = True
                     try:
-                        complaints = self._load_all()
+                        self._loaded, complaints = self._load_all()
                     finally:
                         self._loading = False
                     for complaint in complaints:
                         warnings.warn(complaint, PluginWarning, stacklevel=4)
-        assert self._loaded is not None
         return self._loaded
 
-    def _load_all(self) -> list[str]:
+    def _load_all(self) -> tuple[_Loaded, list[str]]:
         switches = self._switches()
         candidates = self._candidates()
-        complaints = switches.unknown(candidates[1:], builtin=[_BUILTIN])
         screened = screen(candidates, switches)
         infos = tuple(
             mark_clashes(
@@ -171,19 +208,23 @@ class PluginHost:
                 for candidate, info in screened
             )
         )
+        complaints = switches.unknown(candidates[1:], builtin=[_BUILTIN])
+        refusal = None
         for info in infos:
             if info.in_trouble and (switches.strict or info is infos[0]):
-                raise _error(info, switches) from info.exception
-            if info.in_trouble and not info.contributions:
+                refusal = refusal or _error(info, switches)
+            elif info.in_trouble and not info.contributions:
                 complaints.append(str(_error(info, switches)))
-        self._loaded = _Loaded(infos, tuple(given for info in infos for given in info.contributions))
-        return complaints
+        given = tuple(contribution for info in infos for contribution in info.contributions)
+        return _Loaded(infos, given, refusal), complaints
 
 
 def _error(info: PluginInfo, switches: Switches) -> PluginError:
     if info.state is PluginState.CONFLICT:
         return PluginConflictError(f"plugin {info} is in conflict: {info.error}")
-    return PluginError(
+    error = PluginError(
         f"plugin {info} failed and is left out: {info.error}. "
         f"Keep it out with {switches.to_disable(info.name)}; 'flash plugins --debug' has the traceback"
     )
+    error.__cause__ = info.exception
+    return error

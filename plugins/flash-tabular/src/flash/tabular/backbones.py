@@ -316,7 +316,7 @@ def tabm(
     n_blocks: int = 2,
     d_block: int = 128,
     dropout: float = 0.1,
-    d_embedding: int = 8,
+    d_embedding: int = 16,
     **options: Any,
 ) -> TableBackbone:
     """TabM of the tabm package: an ensemble of MLPs that share most of their weights.

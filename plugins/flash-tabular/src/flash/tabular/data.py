@@ -14,7 +14,7 @@ from flash.data.splits import split_rows
 from flash.errors import DataError
 
 from .preprocess import TabularPreprocess
-from .read import read_csv, read_parquet, read_table
+from .read import check_exists, read_parquet, read_table
 
 __all__ = ["TabularClassificationData", "TabularData", "TabularRegressionData"]
 
@@ -41,14 +41,14 @@ class TabularData(DataModule):
         *,
         preprocess: Preprocess | None = None,
         verbose: bool = True,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         **kwargs: Any,
     ) -> Self:
         """Make a data module of pandas data frames.
 
         Args:
             categorical_fields: Columns that are categories.
-            numerical_fields: Columns that are numbers. Where neither kind is named, both are inferred, and printed.
+            numerical_fields: Columns that are numbers. Where neither kind is named, both are inferred and printed.
             target_fields: The column to predict; a list of columns for multi-label classification (zeros and
                 ones) or for a regression of several numbers.
             train_data_frame: Rows to train on.
@@ -57,7 +57,7 @@ class TabularData(DataModule):
             predict_data_frame: Rows to predict; the target may be absent.
             preprocess: That of a trained task, whose statistics and labels are to be used.
             verbose: Whether what was inferred is printed.
-            batch_size: Rows in a batch.
+            batch_size: Rows in a batch; by default some 50 to 100 batches an epoch, of 32 to 512 rows.
             kwargs: Further arguments of :class:`~flash.data.data_module.DataModule`, such as ``val_split``.
 
         Raises:
@@ -77,6 +77,9 @@ class TabularData(DataModule):
             preprocess = TabularPreprocess(
                 cls.kind, target_fields, categorical_fields, numerical_fields, verbose=verbose
             )
+        if batch_size is None:
+            train_data_frame = None if train_data_frame is None else read_table(train_data_frame)
+            batch_size = 512 if train_data_frame is None else _batch_size(len(train_data_frame))
         return cls.from_load_data_inputs(
             train_load_data_input=train_data_frame,
             val_load_data_input=val_data_frame,
@@ -103,8 +106,9 @@ class TabularData(DataModule):
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
-        tables = _read_all(read_csv, (train_file, val_file, test_file, predict_file))
-        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *tables, **kwargs)
+        # Read when they are loaded: what is text in the train file is text in the others.
+        files = _existing(train_file, val_file, test_file, predict_file)
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *files, **kwargs)
 
     @classmethod
     def from_parquet(
@@ -122,7 +126,8 @@ class TabularData(DataModule):
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
-        tables = _read_all(read_parquet, (train_file, val_file, test_file, predict_file))
+        files = _existing(train_file, val_file, test_file, predict_file)
+        tables = [None if file is None else read_parquet(file) for file in files]
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *tables, **kwargs)
 
     @classmethod
@@ -180,7 +185,9 @@ class TabularClassificationData(TabularData):
 
     Example:
         >>> dm = TabularClassificationData.from_lists(
-        ...     target_fields="bought", train_list=[{"age": 20, "bought": 0}, {"age": 30, "bought": 1}], verbose=False
+        ...     target_fields="bought",
+        ...     train_list=[{"age": 20, "bought": 0}, {"age": 30, "bought": 1}],
+        ...     verbose=False,
         ... )
         >>> dm.labels
         [0, 1]
@@ -203,9 +210,15 @@ class TabularRegressionData(TabularData):
     kind = "regression"
 
 
-def _read_all(read: Any, files: Sequence[str | Path | None]) -> list[Any]:
+def _batch_size(rows: int) -> int:
+    return min(512, max(32, 1 << max(rows // 50, 1).bit_length() - 1))
+
+
+def _existing(*files: str | Path | None) -> list[Path | None]:
     if all(file is None for file in files):
         raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
-    return [None if file is None else read(Path(file)) for file in files]
-
-
+    paths = [None if file is None else Path(file) for file in files]
+    for path in paths:
+        if path is not None:
+            check_exists(path)
+    return paths

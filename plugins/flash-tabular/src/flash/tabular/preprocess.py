@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from flash.data.columns import Columns
 from flash.errors import ConfigurationError, DataError
 
 from .read import read_table
-from .schema import Schema, check_columns, learn_schema
+from .schema import Schema, learn_schema
 from .targets import Targets, learn_targets, targets_from_plain
 
 __all__ = ["TabularPreprocess"]
@@ -61,18 +62,18 @@ class TabularPreprocess(Preprocess):
         self.categorical_fields = _names(categorical_fields)
         self.numerical_fields = _names(numerical_fields)
         self.verbose = verbose
-        self.several_targets = target_fields is not None and not isinstance(target_fields, str | int)
+        self.several_targets = target_fields is not None and not _is_name(target_fields)
         self.schema: Schema | None = None
         self.targets: Targets | None = None
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
         """Make columns of a table with targets; of train rows, learn their statistics first, once."""
-        frame = read_table(data)
+        frame = read_table(data, self._text_fields)
         if self.schema is None or self.targets is None:
             if not self.training:
                 raise DataError(
-                    "Expected statistics that were learned from train rows, but there are none yet. Add train data, "
-                    "or pass preprocess=task.preprocess of a task that was trained."
+                    "Expected statistics that were learned from train rows, but there are none yet. Add train "
+                    "data, or pass preprocess=task.preprocess of a task that was trained."
                 )
             schema, targets = self._learn(frame)
         else:
@@ -90,18 +91,23 @@ class TabularPreprocess(Preprocess):
                 "Expected a task that was trained, whose preprocess knows the columns, but this one has seen no "
                 "train rows. Train it, or load it from a checkpoint."
             )
-        return Columns(_inputs(self.schema, read_table(data), "predict"))
+        return Columns(_inputs(self.schema, read_table(data, self._text_fields), "predict"))
 
     def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
         if not self.target_fields:
             raise ConfigurationError("Expected target_fields to name the column to predict, but got none.")
-        check_columns(frame, self.target_fields, "train")
         targets = learn_targets(frame, self.target_fields, self.kind, self.several_targets)
         schema = learn_schema(frame, self.categorical_fields, self.numerical_fields, self.target_fields)
         if self.verbose and self.categorical_fields is None and self.numerical_fields is None:
             print(f"{schema.summary()}\ntarget_fields: {', '.join(self.target_fields)} ({targets.summary()})")
         self.schema, self.targets = schema, targets
         return schema, targets
+
+    @property
+    def _text_fields(self) -> list[str]:
+        if self.schema is None or self.targets is None:
+            return []
+        return self.schema.text_fields + self.targets.text_fields
 
     def _facts(self, schema: Schema, targets: Targets, y: Tensor) -> dict[str, Any]:
         features = {
@@ -132,8 +138,9 @@ def _inputs(schema: Schema, frame: pd.DataFrame, stage: str) -> dict[str, Tensor
 def _names(fields: str | Sequence[str] | None) -> list[str] | None:
     if fields is None:
         return None
-    if isinstance(fields, str | int):
-        return [str(fields)]
-    return [str(name) for name in fields]
+    return [str(fields)] if _is_name(fields) else [str(name) for name in fields]
 
 
+def _is_name(fields: Any) -> bool:
+    # Whole numbers name the columns of lists, and frame.columns gives numpy's.
+    return isinstance(fields, str | int | np.integer)

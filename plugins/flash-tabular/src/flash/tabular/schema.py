@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,6 +23,13 @@ _MOST_DISTINCT = 0.5
 _FEW_ROWS = 50
 _DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?"
 _DATE_PARTS = ("days", "month", "weekday", "hour")
+_DURATION_PARTS = ("seconds",)
+_NUMBER_PARTS = ("",)
+# Further from the mean, in standard deviations, than any of 10**12 train rows can be. To numbers that are much larger,
+# networks answer NaN.
+_FURTHEST = 1e6
+# From this many rows on, it is no coincidence that none of them has a known category.
+_MANY_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,11 @@ class NumericalColumn:
 
     Attributes:
         name: The column.
-        part: For dates, which number is made of it; else empty.
+        part: For dates and durations, which number is made of it; else empty.
         mean: The mean of the train rows; what is missing counts as the mean.
         std: The standard deviation of the train rows.
-        bins: Edges between which train rows lie, in standardised units; a distinct value is an edge where there are
-            few, which keeps spikes such as "0 in nine of ten rows" apart.
+        bins: Edges between which train rows lie, in standardised units; a distinct value is an edge where there
+            are few, which keeps spikes such as "0 in nine of ten rows" apart.
     """
 
     name: str
@@ -51,13 +59,15 @@ class CategoricalColumn:
     Attributes:
         name: The column.
         is_missing_flag: Whether the category is just "present" or "missing" of a number.
-        categories: The values of the train rows, as text; value ``i`` has code ``i + 1``, and code 0 is for what is
-            missing or was not seen in the train rows.
+        categories: The values of the train rows, as text; value ``i`` has code ``i + 1``, and code 0 is for what
+            is missing or was not seen in the train rows.
+        is_text: Whether all values of the train rows were text: a file without types is read accordingly.
     """
 
     name: str
     is_missing_flag: bool
     categories: list[str]
+    is_text: bool = False
 
 
 @dataclass
@@ -77,7 +87,13 @@ class Schema:
     @property
     def fields(self) -> list[str]:
         """The columns of the table that are needed."""
-        return list(dict.fromkeys(column.name for column in (*self.numerical, *self.categorical)))
+        names = [column.name for column in self.numerical] + [column.name for column in self.categorical]
+        return list(dict.fromkeys(names))
+
+    @property
+    def text_fields(self) -> list[str]:
+        """The columns that are text, even where all of it looks like numbers."""
+        return [column.name for column in self.categorical if column.is_text]
 
     @property
     def cardinalities(self) -> list[int]:
@@ -99,15 +115,18 @@ class Schema:
         check_columns(frame, self.fields, stage)
         numbers = np.empty((len(frame), len(self.numerical)), dtype=np.float32)
         codes = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
-        for name in self.fields:
-            series = frame[name]
-            for place, column in enumerate(self.numerical):
-                if column.name == name:
-                    raw = read_numbers(series, column.part, stage)
-                    numbers[:, place] = np.nan_to_num((raw - column.mean) / column.std, nan=0.0)
-            for place, category in enumerate(self.categorical):
-                if category.name == name:
-                    codes[:, place] = _codes(series, category, stage)
+        parts: dict[str, str] = {}
+        for place, column in enumerate(self.numerical):
+            raw = read_numbers(frame[column.name], column.part, stage)
+            numbers[:, place] = _standardised(raw, column.mean, column.std)
+            parts[column.name] = column.part
+        for place, category in enumerate(self.categorical):
+            series = frame[category.name]
+            if category.is_missing_flag:
+                part = parts.get(category.name, _parts(series)[0])
+                codes[:, place] = np.isnan(read_numbers(series, part, stage))
+            else:
+                codes[:, place] = _codes(series, category, stage)
         return numbers, codes
 
     def to_plain(self) -> dict[str, Any]:
@@ -125,14 +144,15 @@ class Schema:
 
     def summary(self) -> str:
         """What was found, for people."""
-        dates = {column.name for column in self.numerical if column.part}
-        flags = {column.name for column in self.categorical if column.is_missing_flag}
-        numerical = [c.name for c in self.numerical if not c.part]
+        dates = {column.name for column in self.numerical if column.part in _DATE_PARTS}
+        flags = {column.name: "" for column in self.categorical if column.is_missing_flag}
+        numerical = [c.name for c in self.numerical if c.part not in _DATE_PARTS]
+        only_flags = [f"{name} (only whether it is missing)" for name in flags if name not in (*numerical, *dates)]
         categorical = [f"{c.name} ({len(c.categories)})" for c in self.categorical if not c.is_missing_flag]
         lines = [
             ("numerical_fields", [name + (" (with missing)" if name in flags else "") for name in numerical]),
-            ("dates", sorted(dates)),
-            ("categorical_fields", categorical),
+            ("dates", [name + (" (with missing)" if name in flags else "") for name in sorted(dates)]),
+            ("categorical_fields", [*categorical, *only_flags]),
             ("left out", [f"{name} ({reason})" for name, reason in self.left_out.items()]),
         ]
         return "\n".join(f"{title}: {', '.join(names)}" for title, names in lines if names)
@@ -191,10 +211,10 @@ def learn_schema(
         else:
             _learn_numbers(schema, series)
     if not schema.numerical and not schema.categorical:
+        reasons = ", ".join(f"{name!r} is {reason}" for name, reason in schema.left_out.items()) or "none is named"
         raise DataError(
-            "Expected at least one column to learn from, but none is left: "
-            + ", ".join(f"{name!r} is {reason}" for name, reason in schema.left_out.items())
-            + ". Name categorical_fields or numerical_fields yourself."
+            f"Expected at least one column to learn from, but none is left: {reasons}. "
+            "Name categorical_fields or numerical_fields yourself."
         )
     return schema
 
@@ -202,39 +222,73 @@ def learn_schema(
 def _learn_any(schema: Schema, series: pd.Series[Any]) -> None:
     if pd.api.types.is_bool_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
         _learn_categories(schema, series)
-    elif pd.api.types.is_numeric_dtype(series) or _is_date(series) or series.dtype.kind == "m":
+    elif _is_number(series) or _is_date(series) or series.dtype.kind == "m":
         _learn_numbers(schema, series)
+    elif not _is_hashable(series):
+        schema.left_out[str(series.name)] = f"made of values of type {type(series.dropna().iloc[0]).__name__}"
     else:
         distinct = series.nunique()
         if len(series) >= _FEW_ROWS and distinct > _MOST_DISTINCT * series.notna().sum():
-            schema.left_out[str(series.name)] = f"text with {distinct} different values in {len(series)} rows"
+            reason = f"text with {distinct} different values in {len(series)} rows"
+            schema.left_out[str(series.name)] = reason + _hint_of_numbers(series)
         else:
             _learn_categories(schema, series)
 
 
+def _hint_of_numbers(series: pd.Series[Any]) -> str:
+    known = series.dropna()
+    wrong = known[pd.to_numeric(known.astype(object), errors="coerce").isna()]
+    if len(wrong) > len(known) / 10:
+        return ""
+    unlike = f", but for {len(wrong)} such as {wrong.iloc[0]!r}" if len(wrong) else ""
+    return f" that are numbers{unlike}: convert it with pandas.to_numeric"
+
+
 def _learn_categories(schema: Schema, series: pd.Series[Any]) -> None:
+    name = str(series.name)
+    if not _is_hashable(series):
+        raise DataError(
+            f"Expected categories in column {name!r} of the train table, but got values of type "
+            f"{type(series.dropna().iloc[0]).__name__}. Convert them to text, or leave the column out."
+        )
     categories = sorted(_as_text(series).dropna().unique().tolist())
     if len(categories) == 1 and series.notna().all():
-        schema.left_out[str(series.name)] = "constant"
+        schema.left_out[name] = "constant"
         return
-    schema.categorical.append(CategoricalColumn(str(series.name), False, categories))
+    is_text = pd.api.types.infer_dtype(series.dropna().astype(object)) == "string"
+    schema.categorical.append(CategoricalColumn(name, False, categories, is_text))
 
 
 def _learn_numbers(schema: Schema, series: pd.Series[Any]) -> None:
     name = str(series.name)
+    parts = _parts(series)
     constant = True
-    for part in _DATE_PARTS if _is_date(series) else ("",):
+    for part in parts:
         values = read_numbers(series, part, "train")
         known = values[~np.isnan(values)]
         if len(known) and known.min() < known.max():
-            mean, std = float(known.mean()), float(known.std())
-            schema.numerical.append(NumericalColumn(name, part, mean, std, _bins((known - mean) / std)))
+            mean, std = mean_and_std(known)
+            schema.numerical.append(NumericalColumn(name, part, mean, std, _bins(_standardised(known, mean, std))))
             constant = False
-    has_missing = bool(np.isnan(read_numbers(series, _DATE_PARTS[0] if _is_date(series) else "", "train")).any())
+    has_missing = bool(np.isnan(read_numbers(series, parts[0], "train")).any())
     if has_missing:
         schema.categorical.append(CategoricalColumn(name, True, ["missing"]))
     elif constant:
         schema.left_out[name] = "constant"
+
+
+def mean_and_std(values: Floats) -> tuple[float, float]:
+    """Return mean and standard deviation, without an overflow on the way to either."""
+    scale = float(np.abs(values).max()) or 1.0
+    scaled = values / scale
+    mean = scaled.mean()
+    spread = float(np.abs(scaled - mean).max()) or 1.0
+    return float(mean * scale), float(((scaled - mean) / spread).std() * spread * scale)
+
+
+def _standardised(values: Floats, mean: float, std: float) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.nan_to_num(np.clip((values - mean) / std, -_FURTHEST, _FURTHEST), nan=0.0)
 
 
 def _bins(values: Floats) -> list[float]:
@@ -246,35 +300,59 @@ def _bins(values: Floats) -> list[float]:
     return edges
 
 
+def _is_number(series: pd.Series[Any]) -> bool:
+    # Python's own numbers, as they come from databases, Parquet files and transposed tables.
+    own = ("integer", "floating", "mixed-integer-float", "decimal")
+    return pd.api.types.is_numeric_dtype(series) or pd.api.types.infer_dtype(series, skipna=True) in own
+
+
 def _is_date(series: pd.Series[Any]) -> bool:
     if pd.api.types.is_datetime64_any_dtype(series):
         return True
     if pd.api.types.is_numeric_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
         return False
-    known = series.dropna()
-    return bool(len(known)) and bool(known.map(lambda v: isinstance(v, str)).all()) and bool(
-        known.str.fullmatch(_DATE).all()
-    )
+    kind = pd.api.types.infer_dtype(series, skipna=True)
+    return kind in ("date", "datetime") or (kind == "string" and bool(series.dropna().str.fullmatch(_DATE).all()))
 
 
-def read_numbers(series: pd.Series[Any], part: str, stage: str) -> Floats:
+def _is_hashable(series: pd.Series[Any]) -> bool:
+    if pd.api.types.infer_dtype(series, skipna=True) != "mixed":
+        return True
+    try:
+        pd.factorize(series)
+    except TypeError:
+        return False
+    return True
+
+
+def _parts(series: pd.Series[Any]) -> tuple[str, ...]:
+    """The numbers that are made of a column."""
+    if series.dtype.kind == "m":
+        return _DURATION_PARTS
+    return _DATE_PARTS if _is_date(series) else _NUMBER_PARTS
+
+
+def read_numbers(
+    series: pd.Series[Any], part: str, stage: str, hint: str = "Clean it, or name it in categorical_fields."
+) -> Floats:
     """Return a column as floats, with NaN for what is missing or infinite; for dates one part of them.
 
     Raises:
-        DataError: If a value is neither a number nor missing; the message shows it.
+        DataError: If a value is neither a number nor missing; the message shows it, and what to do as in ``hint``.
     """
+    if part in _DURATION_PARTS:
+        return _seconds(series, stage)
     if part:
         return _date_part(series, part, stage)
-    if series.dtype.kind == "m":
-        return _finite(series.dt.total_seconds().to_numpy(dtype=np.float64))
     if pd.api.types.is_bool_dtype(series) or pd.api.types.is_numeric_dtype(series):
-        return _finite(series.to_numpy(dtype=np.float64, na_value=np.nan))
-    numbers = pd.to_numeric(series.astype(object), errors="coerce")
-    wrong = numbers.isna() & series.notna()
+        return _finite(series.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan))
+    values = series.astype(object)
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = (numbers.isna() | (series.dtype.kind == "m")) & series.notna()
     if wrong.any():
         raise DataError(
-            f"Expected numbers in column {series.name!r} of the {stage} table, but got {series[wrong].iloc[0]!r}"
-            f" in {int(wrong.sum())} of {len(series)} rows. Clean it, or name it in categorical_fields."
+            f"Expected numbers in column {series.name!r} of the {stage} table, but got {values[wrong].iloc[0]!r}"
+            f" in {int(wrong.sum())} of {len(series)} rows. {hint}"
         )
     return _finite(numbers.to_numpy(dtype=np.float64))
 
@@ -283,19 +361,35 @@ def _finite(values: Floats) -> Floats:
     return np.where(np.isfinite(values), values, np.nan)
 
 
+def _seconds(series: pd.Series[Any], stage: str) -> Floats:
+    if series.dtype.kind != "m" and series.notna().any():
+        raise DataError(
+            f"Expected durations in column {series.name!r} of the {stage} table, but got "
+            f"{series.astype(object).dropna().iloc[0]!r}. Convert it with pandas.to_timedelta."
+        )
+    return _finite(pd.to_timedelta(series).dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan))
+
+
 def _date_part(series: pd.Series[Any], part: str, stage: str) -> Floats:
-    dates = pd.to_datetime(series, errors="coerce", utc=True, format=None if series.dtype.kind == "M" else "ISO8601")
-    wrong = dates.isna() & series.notna()
+    # Numbers would be taken for nanoseconds or years.
+    numeric = pd.api.types.is_numeric_dtype(series)
+    # The nanoseconds of Arrow's own type refuse any arithmetic that would round them.
+    values = series.astype(object) if isinstance(series.dtype, pd.ArrowDtype) else series
+    layout = None if values.dtype.kind == "M" else "ISO8601"
+    dates = pd.to_datetime(values, errors="coerce", utc=True, format=layout)
+    wrong = (dates.isna() | numeric) & series.notna()
     if wrong.any():
         raise DataError(
             f"Expected dates such as 2024-12-31 in column {series.name!r} of the {stage} table, but got "
-            f"{series[wrong].iloc[0]!r}. Convert it with pandas.to_datetime."
+            f"{values[wrong].astype(object).iloc[0]!r}. Convert it with pandas.to_datetime."
         )
     if part == "days":
         elapsed = dates - pd.Timestamp("1970-01-01", tz="UTC")
-        return (elapsed.dt.total_seconds() / 86400).to_numpy(dtype=np.float64)
-    number = {"month": dates.dt.month, "weekday": dates.dt.dayofweek, "hour": dates.dt.hour}[part]
-    return number.to_numpy(dtype=np.float64, na_value=np.nan)
+        number = elapsed.dt.total_seconds() / 86400
+    else:
+        number = {"month": dates.dt.month, "weekday": dates.dt.dayofweek, "hour": dates.dt.hour}[part]
+    floats: Floats = number.to_numpy(dtype=np.float64, na_value=np.nan)
+    return floats
 
 
 def _as_text(series: pd.Series[Any]) -> pd.Series[Any]:
@@ -310,15 +404,29 @@ def _text(value: Any) -> str:
 
 
 def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str) -> npt.NDArray[np.int32]:
-    if column.is_missing_flag:
-        part = _DATE_PARTS[0] if _is_date(series) and not pd.api.types.is_numeric_dtype(series) else ""
-        return np.isnan(read_numbers(series, part, stage)).astype(np.int32)
-    values = pd.Categorical(_distinct_as_text(series), categories=column.categories)
-    return values.codes.astype(np.int32) + 1
+    if not _is_hashable(series):
+        raise DataError(
+            f"Expected categories in column {column.name!r} of the {stage} table, but got "
+            f"{series.dropna().iloc[0]!r}. Convert it to text, as in the train table."
+        )
+    codes = pd.Categorical(_distinct_as_text(series), categories=column.categories).codes.astype(np.int32) + 1
+    if len(series) >= _MANY_ROWS and not codes.any() and series.notna().any():
+        known = series.dropna().astype(object)
+        warnings.warn(
+            f"None of the {len(known)} values in column {column.name!r} of the {stage} table, such as "
+            f"{known.iloc[0]!r}, is among the {len(column.categories)} categories of the train rows, such as "
+            f"{column.categories[0]!r}. All count as unknown; is it the same column, of the same type?",
+            stacklevel=2,
+        )
+    return codes
 
 
 def _distinct_as_text(series: pd.Series[Any]) -> pd.Series[Any]:
     """Like :func:`_as_text`, one Python call for each different value instead of each row."""
+    if pd.api.types.infer_dtype(series, skipna=True).startswith("mixed"):
+        # True and 1 are equal, but different categories.
+        return _as_text(series)
     codes, distinct = pd.factorize(series)
     texts = np.append(_as_text(pd.Series(distinct)).to_numpy(dtype=object), [None])
-    return pd.Series(texts[codes])
+    values: pd.Series[Any] = pd.Series(texts[codes])
+    return values

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flash.errors import DataError
 
-from .schema import check_columns, read_numbers
+from .schema import check_columns, mean_and_std, read_numbers
 
 __all__ = ["Targets", "learn_targets", "targets_from_plain"]
 
@@ -35,15 +35,13 @@ class Targets(ABC):
             MissingColumnError: If a column is not in the table.
             DataError: If a target is missing or was not among those of the train rows.
         """
-        check_columns(frame, self.fields, stage)
-        for name in self.fields:
-            missing = int(frame[name].isna().sum())
-            if missing:
-                raise DataError(
-                    f"Expected a target in every row of the {stage} table, but column {name!r} is missing in "
-                    f"{missing} of {len(frame)}. Drop these rows: frame.dropna(subset=[{name!r}])."
-                )
+        check_targets(frame, self.fields, stage)
         return self._encode(frame, stage)
+
+    @property
+    def text_fields(self) -> list[str]:
+        """The columns that are text, even where all of it looks like numbers."""
+        return []
 
     @abstractmethod
     def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor: ...
@@ -67,15 +65,20 @@ class ClassTargets(Targets):
 
     labels: list[Any]
 
+    @property
+    def text_fields(self) -> list[str]:
+        """The column, if all labels are text."""
+        return self.fields if all(isinstance(label, str) for label in self.labels) else []
+
     def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
         (name,) = self.fields
         values = frame[name]
         codes = pd.Index(self.labels, dtype=object).get_indexer(pd.Index(_plain_values(values), dtype=object))
-        unknown = codes < 0
-        if unknown.any():
+        unknown = values[codes < 0].astype(object)
+        if len(unknown):
             raise DataError(
                 f"Expected targets in column {name!r} of the {stage} table that are among those of the train rows "
-                f"({_shown(self.labels)}), but got {values[unknown].iloc[0]!r} in {int(unknown.sum())} rows. "
+                f"({_shown(self.labels)}), but got {unknown.iloc[0]!r} in {len(unknown)} rows. "
                 "Drop these rows, or add such rows to the train data."
             )
         return torch.from_numpy(codes.astype(np.int64))
@@ -103,8 +106,8 @@ class MultiLabelTargets(Targets):
             wrong = ~np.isin(column, (0, 1))
             if wrong.any():
                 raise DataError(
-                    f"Expected zeros and ones in the multi-label target column {name!r} of the {stage} table, but "
-                    f"got {column[wrong][0]:g}. For one class a row, pass target_fields={name!r} instead of a list."
+                    f"Expected zeros and ones in the multi-label target column {name!r} of the {stage} table, "
+                    f"but got {column[wrong][0]:g}. For one class a row, pass target_fields={name!r}, not a list."
                 )
         return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
 
@@ -140,26 +143,41 @@ class NumberTargets(Targets):
         return ", ".join(f"mean {mean:.4g}, standard deviation {std:.4g}" for mean, std in ranges)
 
 
+def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> None:
+    """Raise an error that names a target that a row of the table lacks."""
+    check_columns(frame, fields, stage)
+    for name in fields:
+        missing = int(frame[name].isna().sum())
+        if missing:
+            raise DataError(
+                f"Expected a target in every row of the {stage} table, but column {name!r} is missing in "
+                f"{missing} of {len(frame)}. Drop these rows: frame.dropna(subset=[{name!r}])."
+            )
+
+
 def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several: bool) -> Targets:
     """Learn labels, or mean and standard deviation, from train rows.
 
     Raises:
-        DataError: If there is one class only, the targets look like measurements but classes are asked for, or
-            they are text but numbers are asked for.
+        MissingColumnError: If a target is not in the table.
+        DataError: If a target is missing, there is one class only, the targets look like measurements but classes
+            are asked for, or they are text but numbers are asked for.
     """
     names = list(fields)
+    check_targets(frame, names, "train")
     if kind == "regression":
         columns = [_target_numbers(frame[name], "train") for name in names]
         for name, column in zip(names, columns, strict=True):
-            if len(column) and np.nanmin(column) == np.nanmax(column):
+            if column.min() == column.max():
                 raise DataError(
                     f"Expected different numbers in the target column {name!r}, but all rows of the train table "
                     f"have {column[0]:g}. There is nothing to learn; choose another target."
                 )
-        return NumberTargets(names, [float(c.mean()) for c in columns], [float(c.std()) for c in columns])
+        means, stds = zip(*(mean_and_std(column) for column in columns), strict=True)
+        return NumberTargets(names, list(means), list(stds))
     if several:
         return MultiLabelTargets(names)
-    values = frame[names[0]].dropna()
+    values = frame[names[0]]
     if values.dtype.kind == "f" and values.nunique() > _MOST_NUMERIC_CLASSES and (values % 1 != 0).any():
         raise DataError(
             f"Expected classes in the target column {names[0]!r}, but it has {values.nunique()} different numbers "
@@ -169,7 +187,7 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
     if len(labels) < 2:
         raise DataError(
             f"Expected at least two classes in the target column {names[0]!r} of the train table, but got "
-            f"{_shown(labels) or 'none'}. Check target_fields and the rows."
+            f"{_shown(labels)}. Check target_fields and the rows."
         )
     return ClassTargets(names, labels)
 
@@ -183,15 +201,15 @@ def targets_from_plain(plain: Mapping[str, Any]) -> Targets:
 
 
 def _target_numbers(series: pd.Series[Any], stage: str) -> Any:
-    try:
-        numbers = read_numbers(series, "", stage)
-    except DataError as error:
+    hint = "For classes use TabularClassificationData and TabularClassifier."
+    numbers = read_numbers(series, "", stage, hint)
+    outside = (np.isnan(numbers) & series.notna().to_numpy()) | (np.abs(numbers) > np.finfo(np.float32).max)
+    wrong = series[outside].astype(object)
+    if len(wrong):
         raise DataError(
-            f"{error} For classes use TabularClassificationData and TabularClassifier."
-        ) from None
-    infinite = np.isnan(numbers) & series.notna().to_numpy()
-    if infinite.any():
-        raise DataError(f"Expected finite numbers in the target column {series.name!r} of the {stage} table.")
+            f"Expected finite numbers up to 3e38 in the target column {series.name!r} of the {stage} table, but "
+            f"got {wrong.iloc[0]!r} in {len(wrong)} rows. Drop these rows, or use other units."
+        )
     return numbers
 
 

@@ -104,6 +104,7 @@ class TabularClassifier(_TabularTask, ClassificationTask):
         backbone: A name from ``TabularClassifier.available_backbones()``, or a module as described in
             :mod:`flash.tabular.backbones`.
         backbone_kwargs: Arguments of the backbone.
+        lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
         kwargs: Arguments of :class:`~flash.core.classification.ClassificationTask` and
             :class:`~flash.core.model.Task`, such as ``learning_rate``, ``optimizer`` and ``metrics``.
 
@@ -127,9 +128,11 @@ class TabularClassifier(_TabularTask, ClassificationTask):
         class_counts: Sequence[int] | None = None,
         backbone: str | nn.Module = "tabm",
         backbone_kwargs: Mapping[str, Any] | None = None,
+        lr_scheduler: Any = "cosine",
         **kwargs: Any,
     ) -> None:
         super().__init__(
+            lr_scheduler=lr_scheduler,
             num_classes=num_classes,
             labels=labels,
             multi_label=multi_label,
@@ -164,6 +167,7 @@ class TabularRegressor(_TabularTask):
         backbone: A name from ``TabularRegressor.available_backbones()``, or a module as described in
             :mod:`flash.tabular.backbones`.
         backbone_kwargs: Arguments of the backbone.
+        lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
         kwargs: Arguments of :class:`~flash.core.model.Task`, such as ``learning_rate`` and ``optimizer``.
 
     Example:
@@ -188,6 +192,7 @@ class TabularRegressor(_TabularTask):
         target_std: Sequence[float] = (1.0,),
         backbone: str | nn.Module = "tabm",
         backbone_kwargs: Mapping[str, Any] | None = None,
+        lr_scheduler: Any = "cosine",
         *,
         loss_fn: Any = nn.functional.mse_loss,
         metrics: Any = None,
@@ -199,7 +204,7 @@ class TabularRegressor(_TabularTask):
                 "mae": MeanAbsoluteError(num_outputs=num_targets),
                 "r2": R2Score(),
             }
-        super().__init__(loss_fn=loss_fn, metrics=metrics, **kwargs)
+        super().__init__(lr_scheduler=lr_scheduler, loss_fn=loss_fn, metrics=metrics, **kwargs)
         self.register_buffer("target_mean", torch.tensor(target_mean, dtype=torch.get_default_dtype()))
         self.register_buffer("target_std", torch.tensor(target_std, dtype=torch.get_default_dtype()))
         self._build(backbone, backbone_kwargs, (num_numerical, cardinalities, bins), num_targets)

@@ -1,0 +1,113 @@
+"""What the doctor looks for: each check gives what is wrong, with the command that repairs it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import flash
+from flash.cli._installation import InstalledDist
+from flash.plugins import PluginInfo, PluginState
+from flash.plugins.info import canonical
+
+__all__ = ["Finding", "leftover", "plugins", "shadows", "shared_files", "versions"]
+
+_CORE = "flash-core"
+_PREDECESSOR = "lightning-flash"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong, and the command that repairs it."""
+
+    trouble: str
+    repair: str
+
+
+def leftover(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
+    """The predecessor, which installs into the same folder."""
+    for dist in dists:
+        if canonical(dist.name) == _PREDECESSOR:
+            yield Finding(
+                f"{dist.name} {dist.version} is installed; it writes into the same folder flash/.",
+                f"pip uninstall -y {dist.name} && pip install --force-reinstall --no-deps {_CORE}",
+            )
+
+
+def shadows(
+    dists: Sequence[InstalledDist], portions: Iterable[str] | None = None, here: Path | None = None
+) -> Iterator[Finding]:
+    """Folders and files named ``flash``, on the path or here, that no distribution put there."""
+    core = Path(flash.__file__).parent.resolve()
+    here = (here or Path.cwd()).resolve()
+    on_path = [Path(portion).resolve() for portion in (flash.__path__ if portions is None else portions)]
+    for odd in dict.fromkeys([*on_path, here / "flash", here / "flash.py"]):
+        if odd == core or not odd.exists() or any(dist.holds(odd) for dist in dists):
+            continue
+        where = "in the current folder hides" if odd.parent == here else "on the module path mixes with"
+        renamed = odd.with_name(f"my_{odd.name}")
+        yield Finding(f"{odd} {where} the installed flash.", f"mv {odd} {renamed}")
+
+
+def shared_files(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
+    """Files under ``flash/`` of two distributions: the last one wins, and the first to go deletes them."""
+    owners: dict[str, list[str]] = defaultdict(list)
+    for dist in dists:
+        for file in dist.files:
+            owners[file].append(dist.name)
+    shared: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for file, names in owners.items():
+        if len(names) > 1:
+            shared[tuple(sorted(names))].append(file)
+    for names, files in shared.items():
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        rightful = _rightful(files[0])
+        intruders = [name for name in names if canonical(name) != rightful]
+        yield Finding(
+            f"{' and '.join(names)} both installed {min(files)}{more}.",
+            f"pip uninstall -y {' '.join(intruders)} && pip install --force-reinstall --no-deps {rightful}",
+        )
+
+
+def _rightful(file: str) -> str:
+    return flash._DOMAINS.get(file.split("/")[1], _CORE)
+
+
+def versions(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
+    """Distributions whose requirement on flash-core the present one does not meet."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for dist in dists:
+        for text in dist.requires:
+            try:
+                requirement = Requirement(text)
+            except InvalidRequirement:
+                continue
+            wanted = canonical(requirement.name) == _CORE
+            if not wanted or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+                continue
+            if not requirement.specifier.contains(flash.__version__, prereleases=True):
+                yield Finding(
+                    f"{dist.name} {dist.version} needs {_CORE}{requirement.specifier}, "
+                    f"but {_CORE} {flash.__version__} is installed.",
+                    f"pip install --upgrade {_CORE} {dist.name}",
+                )
+
+
+def plugins(infos: Iterable[PluginInfo], to_disable: Callable[[str], str]) -> Iterator[Finding]:
+    """Plugins that failed or conflict."""
+    for info in infos:
+        if info.state is PluginState.FAILED:
+            yield Finding(
+                f"The plugin {info} failed: {info.error}.",
+                f"pip install --upgrade {_CORE} {info.dist}   "
+                f"(or leave it out: export {to_disable(info.name)})",
+            )
+        elif info.state is PluginState.CONFLICT:
+            name = info.name if info.contributions else info.dist
+            yield Finding(
+                f"The plugin {info} is in conflict: {info.error}.",
+                f"pip uninstall -y {info.dist}   (or leave it out: export {to_disable(name)})",
+            )

@@ -1,0 +1,52 @@
+"""``flash doctor``: what is wrong with the installation, and the command that repairs it."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import warnings
+from typing import Any
+
+import flash
+from flash.cli import _checks
+from flash.cli._installation import installed_dists
+from flash.cli._output import counted, print_json
+from flash.errors import PluginWarning
+from flash.plugins import get_host
+
+__all__ = ["add_to", "run"]
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        "doctor", help="say what is wrong with the installation and how to repair it"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Examine the installation."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)  # A plugin in trouble is one of the findings.
+        infos = get_host().infos()
+    dists = installed_dists()
+    findings = [
+        *_checks.leftover(dists),
+        *_checks.shadows(dists),
+        *_checks.shared_files(dists),
+        *_checks.versions(dists),
+        *_checks.plugins(infos, get_host().to_disable),
+    ]
+    if arguments.json:
+        print_json([{"trouble": finding.trouble, "repair": finding.repair} for finding in findings])
+        return int(bool(findings))
+    plugins = counted(len(infos) - 1, "plugin")
+    print(
+        f"flash-core {flash.__version__}, Python {platform.python_version()}, {platform.system()}, {plugins}"
+    )
+    for number, finding in enumerate(findings, 1):
+        print(f"\n{number}. {finding.trouble}\n   repair: {finding.repair}")
+    print("" if findings else "No trouble found.", end="" if findings else "\n")
+    return int(bool(findings))

@@ -1,0 +1,80 @@
+"""What the installed distributions put under ``flash/``, as far as the doctor has to know."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from flash.plugins.info import canonical
+
+__all__ = ["InstalledDist", "installed_dists"]
+
+
+@dataclass(frozen=True)
+class InstalledDist:
+    """A distribution, and its share of the ``flash`` package.
+
+    Args:
+        name: As pip knows it.
+        version: Its version.
+        folder: What its files are relative to.
+        files: Its files under ``flash/``, relative and with forward slashes.
+        requires: Its requirements as they are written.
+        source: The folder of its source, if it is installed in editable mode.
+    """
+
+    name: str
+    version: str
+    folder: Path
+    files: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    source: Path | None = None
+
+    def holds(self, portion: Path) -> bool:
+        """Whether it accounts for a ``flash`` folder."""
+        if self.source and portion.is_relative_to(self.source):
+            return True
+        return bool(self.files) and portion.parent == self.folder
+
+
+def installed_dists(path: Sequence[str] | None = None) -> list[InstalledDist]:
+    """The distributions on a path, ``sys.path`` by default; of each name the first."""
+    found: dict[str, InstalledDist] = {}
+    for dist in map(_read, distributions(path=sys.path if path is None else list(path))):
+        if dist:
+            found.setdefault(canonical(dist.name), dist)
+    return list(found.values())
+
+
+def _read(dist: Distribution) -> InstalledDist | None:
+    try:
+        return InstalledDist(
+            name=str(dist.metadata["Name"]),
+            version=dist.version,
+            folder=Path(str(dist.locate_file(""))).resolve(),
+            files=_files(dist),
+            requires=tuple(dist.requires or ()),
+            source=_source(dist),
+        )
+    except Exception:  # What cannot be read cannot be judged, and is not Flash's to repair.
+        return None
+
+
+def _files(dist: Distribution) -> tuple[str, ...]:
+    # Distribution.files parses every line of RECORD, which takes seconds where torch is installed.
+    record = dist.read_text("RECORD") or ""
+    files = (line.partition(",")[0].strip('"').replace("\\", "/") for line in record.splitlines())
+    return tuple(file for file in files if file.startswith("flash/") and "__pycache__" not in file)
+
+
+def _source(dist: Distribution) -> Path | None:
+    direct = json.loads(dist.read_text("direct_url.json") or "{}")
+    if not direct.get("dir_info", {}).get("editable"):
+        return None
+    return Path(url2pathname(urlsplit(direct["url"]).path)).resolve()

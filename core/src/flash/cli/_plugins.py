@@ -1,0 +1,93 @@
+"""``flash plugins``: what is installed, how far it got, and what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from flash.cli._output import counted, print_json, table
+from flash.errors import PluginError, PluginWarning
+from flash.plugins import BackboneCatalogue, Contribution, PluginInfo, get_host
+from flash.plugins.types import Spec
+
+__all__ = ["add_to", "run"]
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("plugins", help="list the plugins, how far each got and what it gives")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--check", action="store_true", help="import all targets; exit with 1 if one is in trouble"
+    )
+    parser.add_argument("--debug", action="store_true", help="add targets, places, times and tracebacks")
+    parser.add_argument("--no-load", action="store_true", help="read metadata only; import no plugin")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List the plugins."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)  # The table says what is wrong.
+        infos = get_host().infos(load=not arguments.no_load)
+    checked = [(info, _unresolved(info) if arguments.check else []) for info in infos]
+    if arguments.json:
+        print_json([_as_json(info, problems, arguments.debug) for info, problems in checked])
+    else:
+        rows = [_row(info, problems, arguments.debug) for info, problems in checked]
+        print(table(["PLUGIN", "PACKAGE", "STATE", "GIVES"], rows))
+        if arguments.debug:
+            print("".join(f"\n{info.name}:\n{_traceback(info)}" for info in infos if info.exception), end="")
+    return int(arguments.check and any(info.in_trouble or problems for info, problems in checked))
+
+
+def _unresolved(info: PluginInfo) -> list[str]:
+    """What goes wrong when everything that a plugin gives is imported."""
+    tried = [_import(given, target) for given in info.contributions for target in given.spec.targets]
+    return [problem for problem in tried if problem]
+
+
+def _import(contribution: Contribution[Spec], target: str) -> str | None:
+    try:
+        if isinstance(contribution.spec, BackboneCatalogue) and target == "names":
+            contribution.listed()
+        else:
+            contribution.load(target)
+    except PluginError as error:
+        return str(error)
+    return None
+
+
+def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
+    kinds = Counter(contribution.spec.kind for contribution in info.contributions)
+    gives = ", ".join(counted(number, kind) for kind, number in kinds.items())
+    remedy = f"keep it out with {get_host().to_disable(info.name)}" if info.in_trouble else ""
+    lines = [gives, info.error or "", remedy, *info.notes, *problems]
+    if debug:
+        seconds = "" if info.seconds is None else f"loaded in {info.seconds:.3f} s"
+        lines += [f"target {info.target}", f"in {info.location}", seconds]
+    return [info.name, f"{info.dist} {info.version}", str(info.state), "\n".join(filter(None, lines)) or "-"]
+
+
+def _as_json(info: PluginInfo, problems: Sequence[str], debug: bool) -> dict[str, Any]:
+    contributions = [
+        {
+            "kind": given.spec.kind,
+            "name": given.name,
+            "scope": given.spec.scope,
+            "targets": given.spec.targets,
+        }
+        for given in info.contributions
+    ]
+    shown = ("name", "dist", "version", "target", "location", "state", "error", "notes", "seconds")
+    facts = {field: getattr(info, field) for field in shown}
+    trace = {"traceback": _traceback(info) if info.exception else None} if debug else {}
+    return {**facts, "contributions": contributions, "problems": list(problems), **trace}
+
+
+def _traceback(info: PluginInfo) -> str:
+    return "".join(traceback.format_exception(info.exception))

@@ -1,0 +1,41 @@
+"""``flash tasks``: the tasks there are."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import flash
+from flash.cli._output import print_json, provider_json, table
+from flash.plugins import get_host
+
+__all__ = ["add_to", "run"]
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("tasks", help="list the tasks that installed plugins give")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List the tasks."""
+    tasks = get_host().tasks()
+    names = sorted(tasks)
+    if arguments.json:
+        print_json(
+            [
+                {"name": name, **tasks[name].spec.targets, "summary": tasks[name].spec.summary}
+                | {"provider": provider_json(tasks[name].provider)}
+                for name in names
+            ]
+        )
+    elif names:
+        rows = [[name, str(tasks[name].provider), tasks[name].spec.summary] for name in names]
+        print(table(["TASK", "FROM", "SUMMARY"], rows))
+    else:
+        reason = get_host().explain_missing("task", "")
+        dists = ", ".join(sorted(set(flash._DOMAINS.values())))
+        print(f"No plugin gives a task. {reason or f'Install one with pip: {dists}.'}")
+    return 0

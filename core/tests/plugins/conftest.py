@@ -1,0 +1,83 @@
+"""Plugins that are installed into a folder of the test, and hosts that see nothing else."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flash.plugins import PluginHost
+from flash.plugins._discovery import installed
+
+
+class Site:
+    """A folder like site-packages."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+
+    def install(self, dist: str, version: str = "1.0", /, **plugins: str) -> None:
+        """Install a distribution; each plugin is the source text of a module that its entry point names."""
+        info = self.folder / f"{dist.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
+        lines = ["[flash.plugins]"]
+        for name, source in plugins.items():
+            module = f"{dist.replace('-', '_')}_{name}_plugin"
+            (self.folder / f"{module}.py").write_text(HEADER + textwrap.dedent(source))
+            lines.append(f"{name} = {module}")
+        (info / "entry_points.txt").write_text("\n".join(lines))
+
+    def host(self, **environ: str) -> PluginHost:
+        """A host for what is installed here."""
+        return PluginHost(discover=lambda: installed([str(self.folder)]), environ=environ)
+
+
+HEADER = """\
+from flash.plugins import *
+from flash.plugins import hookimpl
+"""
+
+GOOD = """
+@hookimpl
+def flash_backbones():
+    yield Backbone("wav_cnn", domain="audio", factory="collections:Counter")
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty site folder on the module path; modules imported from it are forgotten afterwards."""
+    site = Site(tmp_path / "site")
+    monkeypatch.syspath_prepend(site.folder)
+    before = set(sys.modules)
+    yield site
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def good() -> str:
+    """The source of a plugin with nothing wrong: one audio backbone, wav_cnn."""
+    return GOOD
+
+
+@pytest.fixture
+def failure(site: Site) -> Callable[[str], str]:
+    """Installs a plugin of the given source and returns why it failed."""
+
+    def failure(source: str) -> str:
+        site.install("flash-bad", "3.1", bad=source)
+        with pytest.warns(match="plugin 'bad' \\(flash-bad 3.1\\) failed"):
+            infos = site.host().infos()
+        assert infos[1].state == "failed"
+        assert infos[1].contributions == ()
+        return infos[1].error or ""
+
+    return failure

@@ -1,0 +1,171 @@
+"""What is in the wheels that users install, and what their metadata promises."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import shutil
+import sys
+import zipfile
+from collections import Counter
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCES = {"flash-core": ROOT / "core", "flash-tabular": ROOT / "plugins" / "flash-tabular"}
+DISTS = list(SOURCES)
+# A library that only a domain needs; core must neither require nor import it.
+OF_A_DOMAIN = {
+    *("datasets", "huggingface-hub", "nltk", "sentencepiece", "tokenizers", "transformers"),
+    *("albumentations", "kornia", "opencv-python", "pil", "pillow", "scikit-image", "timm", "torchvision"),
+    *("joblib", "pandas", "pyarrow", "pytorch-tabnet", "scikit-learn", "scipy", "sklearn", "tabm"),
+    *("librosa", "soundfile", "torchaudio"),
+}
+
+
+def files_in(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def read(wheel: Path, ending: str) -> str:
+    (name,) = (name for name in files_in(wheel) if name.endswith(ending))
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(name).decode()
+
+
+def metadata_of(wheel: Path) -> Message:
+    return Parser().parsestr(read(wheel, ".dist-info/METADATA"))
+
+
+def requirements_of(wheel: Path) -> set[str]:
+    """The names of what a wheel requires, extras left out."""
+    lines = [line for line in metadata_of(wheel).get_all("Requires-Dist", []) if "extra ==" not in line]
+    return {re.split(r"[\s<>=!~;\[]", line)[0].lower().replace("_", "-") for line in lines}
+
+
+def test_only_the_wheel_of_core_contains_the_init_file_of_flash(wheels: dict[str, Path]) -> None:
+    assert [name for name, wheel in wheels.items() if "flash/__init__.py" in files_in(wheel)] == ["flash-core"]
+
+
+def test_no_path_is_in_two_wheels(wheels: dict[str, Path]) -> None:
+    paths = Counter(path for wheel in wheels.values() for path in files_in(wheel))
+    assert [path for path, times in paths.items() if times > 1] == []
+
+
+def test_the_wheel_of_a_plugin_ships_its_own_folder_of_flash_and_nothing_else(wheels: dict[str, Path]) -> None:
+    folders = {PurePosixPath(path).parts[:2] for path in files_in(wheels["flash-tabular"])}
+    assert {parts for parts in folders if not parts[0].endswith(".dist-info")} == {("flash", "tabular")}
+
+
+def test_a_plugin_cannot_ship_the_init_file_of_flash_even_where_one_lies_in_its_sources(
+    build_wheel: Any, tmp_path: Path
+) -> None:
+    copy = tmp_path / "flash-tabular"
+    shutil.copytree(SOURCES["flash-tabular"], copy, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    (copy / "src" / "flash" / "__init__.py").write_text("raise ImportError('an editor made me')\n")
+    assert "flash/__init__.py" not in files_in(build_wheel(copy, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("dist", "marker"), [("flash-core", "flash/py.typed"), ("flash-tabular", "flash/tabular/py.typed")]
+)
+def test_a_wheel_says_that_it_is_typed(wheels: dict[str, Path], dist: str, marker: str) -> None:
+    assert marker in files_in(wheels[dist])
+
+
+@pytest.mark.parametrize("dist", DISTS)
+def test_a_wheel_includes_the_whole_licence(wheels: dict[str, Path], dist: str) -> None:
+    assert read(wheels[dist], "licenses/LICENSE") == (ROOT / "LICENSE").read_text()
+
+
+@pytest.mark.parametrize("dist", DISTS)
+def test_a_wheel_holds_every_module_of_its_sources_and_no_other_file(wheels: dict[str, Path], dist: str) -> None:
+    folder = SOURCES[dist] / "src"
+    sources = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert {path for path in files_in(wheels[dist]) if ".dist-info/" not in path} == sources
+
+
+@pytest.mark.parametrize("dist", DISTS)
+def test_a_wheel_holds_no_tests_and_no_benchmarks(wheels: dict[str, Path], dist: str) -> None:
+    strange = {"tests", "benchmarks", "examples", "conftest.py"}
+    found = [
+        path
+        for path in files_in(wheels[dist])
+        if strange & set(PurePosixPath(path).parts) or PurePosixPath(path).name.startswith("test_")
+    ]
+    assert found == []
+
+
+def test_the_wheel_of_core_brings_the_command(wheels: dict[str, Path]) -> None:
+    assert entry_points_of(wheels["flash-core"])["console_scripts"] == {"flash": "flash.cli:main"}
+
+
+def test_the_wheel_of_a_plugin_brings_its_entry_point(wheels: dict[str, Path]) -> None:
+    assert entry_points_of(wheels["flash-tabular"]) == {"flash.plugins": {"tabular": "flash.tabular._plugin"}}
+
+
+def entry_points_of(wheel: Path) -> dict[str, dict[str, str]]:
+    parser = configparser.ConfigParser(delimiters=("=",))
+    parser.read_string(read(wheel, ".dist-info/entry_points.txt"))
+    return {section: dict(parser[section]) for section in parser.sections()}
+
+
+def test_core_requires_nothing_of_a_domain(wheels: dict[str, Path]) -> None:
+    assert requirements_of(wheels["flash-core"]) & OF_A_DOMAIN == set()
+
+
+def test_core_imports_nothing_of_a_domain() -> None:
+    assert imports_of(ROOT / "core" / "src") & OF_A_DOMAIN == set()
+
+
+@pytest.mark.parametrize("dist", DISTS)
+def test_what_a_package_imports_is_what_it_requires(wheels: dict[str, Path], dist: str) -> None:
+    names_of_imports = {"scikit-learn": "sklearn", "flash-core": "flash"}
+    required = {names_of_imports.get(name, name).replace("-", "_") for name in requirements_of(wheels[dist])}
+    # Torch and Lightning require these themselves; core requires both for every plugin; pyarrow is an extra.
+    brought = {"numpy", "packaging", "tqdm", "typing_extensions"}
+    brought |= set() if dist == "flash-core" else {"torch", "torchmetrics"}
+    assert imports_of(SOURCES[dist] / "src") - required - brought - {"flash", "pyarrow"} == set()
+
+
+def imports_of(folder: Path) -> set[str]:
+    """The top-level names that sources import, in functions too, those of the standard library left out."""
+    names: set[str] = set()
+    for file in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names.add(node.module.partition(".")[0])
+    return {name.lower() for name in names - sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("dist", DISTS)
+def test_the_version_of_a_wheel_is_the_one_that_its_module_says(wheels: dict[str, Path], dist: str) -> None:
+    init = "flash/__init__.py" if dist == "flash-core" else "flash/tabular/__init__.py"
+    assert f'__version__ = "{metadata_of(wheels[dist])["Version"]}"' in read(wheels[dist], init)
+
+
+def test_a_plugin_requires_the_core_that_it_was_built_with(wheels: dict[str, Path]) -> None:
+    version = metadata_of(wheels["flash-core"])["Version"]
+    (line,) = (
+        line
+        for line in metadata_of(wheels["flash-tabular"]).get_all("Requires-Dist", [])
+        if line.startswith("flash-core")
+    )
+    assert f">={version}" in line
+
+
+def test_every_package_of_the_repository_is_tested_here() -> None:
+    plugins = {file.parent for file in ROOT.glob("plugins/*/pyproject.toml")}
+    assert {ROOT / "core", *plugins} == set(SOURCES.values())
