@@ -16,6 +16,8 @@ ROOT = Path(__file__).parent
 CORE = "core"
 PLUGINS = ["plugins/flash-tabular"]
 TEST_TOOLS = ["pytest", "pytest-xdist"]
+# What builds wheels and editable installs offline, makes environments, checks types, and logs.
+CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorboard"]
 SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "noxfile.py"]
 # Nothing that runs here may wait for a model hub.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
@@ -65,7 +67,7 @@ def tests_tabular(session: nox.Session) -> None:
 @nox.session
 def tests_cross(session: nox.Session) -> None:
     """What crosses packages: seeds, documentation, namespace, isolation, wheels."""
-    install(session, CORE, *PLUGINS, tools=[*TEST_TOOLS, "hatchling", "uv", "tensorboard"])
+    install(session, CORE, *PLUGINS, tools=[*TEST_TOOLS, *CROSS_TOOLS])
     pytest(session, "tests")
 
 

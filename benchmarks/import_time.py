@@ -1,8 +1,7 @@
 """Time until Flash and its command are there, each in new processes, compared with a Python that does nothing.
 
-The target is 0.2 s for ``import flash``, measured inside the process; the other lines are whole processes. Machines
-are noisy and slower at times but never faster, so each figure is the least of several, taken in turn. Run:
-``nox -s bench -- import_time``.
+The target is 0.2 s for ``import flash``, measured inside the process; the other lines are whole processes. Noise
+only ever adds time, so each figure is the least of several, taken in turn. Run: ``nox -s bench -- import_time``.
 """
 
 from __future__ import annotations

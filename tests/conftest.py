@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+# Before torch is imported: tests that run side by side, each with a thread a core, take a hundred times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"flash-core": ROOT / "core", "flash-tabular": ROOT / "plugins" / "flash-tabular"}
 # What only domains need: an environment of core alone does not have it.

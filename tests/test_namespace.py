@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYOUTS = [("wheel", "wheel"), ("editable", "editable"), ("wheel", "editable"), ("editable", "wheel")]
+SINCE_3_11 = pytest.mark.skipif(sys.version_info < (3, 11), reason="python -P is there since Python 3.11")
 
 WHERE = """
 from importlib.resources import files
@@ -57,7 +59,9 @@ class TestHoweverInstalled:
         self, python: Path, run: Any, layout: tuple[str, str]
     ) -> None:
         core, plugin, _ = run(python, "-c", WHERE).stdout.splitlines()
-        assert tuple("editable" if Path(file).is_relative_to(ROOT) else "wheel" for file in (core, plugin)) == layout
+        assert (
+            tuple("editable" if Path(file).is_relative_to(ROOT) else "wheel" for file in (core, plugin)) == layout
+        )
 
     def test_files_of_the_plugin_are_found_as_resources(self, python: Path, run: Any) -> None:
         assert run(python, "-c", WHERE).stdout.splitlines()[-1] == "True"
@@ -85,7 +89,9 @@ class TestCoreAlone:
         assert f"pip install flash-{domain}" in message
 
     def test_a_domain_that_is_not_installed_is_no_attribute(self, python_of_core: Path, run: Any) -> None:
-        code = "import flash; print(hasattr(flash, 'tabular'), hasattr(flash, 'image'), hasattr(flash, 'nonsense'))"
+        code = (
+            "import flash; print(hasattr(flash, 'tabular'), hasattr(flash, 'image'), hasattr(flash, 'nonsense'))"
+        )
         assert run(python_of_core, "-c", code).stdout.split() == ["False", "False", "False"]
 
     def test_importing_from_a_domain_that_is_not_installed_is_an_import_error(
@@ -110,7 +116,7 @@ class TestWhatGoesWrong:
         """
         assert run(python, "-c", dedent(code)).stdout.split() == ["True", "False"]
 
-    @pytest.mark.parametrize("flags", [["-P"], []], ids=["safe_path", "default_path"])
+    @pytest.mark.parametrize("flags", [pytest.param(["-P"], marks=SINCE_3_11), []], ids=["safe_path", "default_path"])
     def test_a_folder_that_is_called_flash_where_one_works_changes_nothing(
         self, python_of_both: Path, run: Any, tmp_path: Path, flags: list[str]
     ) -> None:

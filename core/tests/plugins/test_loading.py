@@ -52,7 +52,7 @@ def test_a_misspelt_hook_fails_with_the_closest_match(failure: Failure) -> None:
 
 def test_an_unknown_hook_that_resembles_none_fails_with_all_hooks(failure: Failure) -> None:
     error = failure("@hookimpl\ndef configure():\n    return []")
-    assert "there is no hook configure; the hooks are flash_tasks, flash_backbones" in error
+    assert "there is no hook configure; there are flash_tasks, flash_backbones" in error
 
 
 def test_a_hook_that_is_marked_optional_may_be_unknown(site: Any, good: str) -> None:
@@ -65,7 +65,15 @@ def test_a_hook_with_an_argument_fails(failure: Failure) -> None:
 
 
 def test_a_plugin_without_hooks_fails(failure: Failure) -> None:
-    assert "decorate" in failure("def flash_tasks():\n    return []")
+    assert failure("") == (
+        "it implements no hook; there are flash_tasks, flash_backbones, flash_finetuning_strategies, "
+        "flash_data_sources, flash_callbacks"
+    )
+
+
+def test_a_hook_without_its_mark_fails(failure: Failure, good: str) -> None:
+    error = failure(good + "def flash_tasks():\n    return []")
+    assert error == "flash_tasks is not marked with @hookimpl from flash.plugins"
 
 
 @pytest.mark.parametrize(
@@ -85,12 +93,16 @@ def test_a_result_of_the_wrong_type_fails_and_is_named(failure: Failure, result:
 
 
 def test_a_lone_result_counts_as_one(site: Any) -> None:
-    site.install("flash-a", a="@hookimpl\ndef flash_callbacks():\n    return CallbackSpec('carbon', factory='a:b')")
+    site.install(
+        "flash-a", a="@hookimpl\ndef flash_callbacks():\n    return CallbackSpec('carbon', factory='a:b')"
+    )
     assert "carbon" in site.host().callbacks()
 
 
 def test_an_invalid_name_fails_and_is_named(failure: Failure) -> None:
-    error = failure("@hookimpl\ndef flash_finetuning_strategies():\n    yield Strategy('Thaw It', factory='a:b')")
+    error = failure(
+        "@hookimpl\ndef flash_finetuning_strategies():\n    yield Strategy('Thaw It', factory='a:b')"
+    )
     assert "Strategy.name must be" in error
     assert "'Thaw It' came" in error
 
@@ -119,7 +131,8 @@ def test_the_present_hook_api_is_accepted(site: Any, good: str) -> None:
 def test_attributes_of_a_lazy_module_are_left_alone(site: Any, good: str) -> None:
     site.install(
         "flash-acme",
-        audio=good + "def __getattr__(name): raise SystemExit(name)\ndef __dir__(): return [*globals(), 'Heavy']\n",
+        audio=good
+        + "def __getattr__(name): raise SystemExit(name)\ndef __dir__(): return [*globals(), 'Heavy']\n",
     )
     assert site.host().domains() == ("audio",)
 

@@ -51,14 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _overview(found: Mapping[str, Entries]) -> str:
     rows = []
     for domain, entries in found.items():
-        givers = [
-            *get_host().contributions("backbone", domain),
-            *get_host().contributions("catalogue", domain),
-        ]
-        origin = ", ".join(sorted({str(giver.provider) for giver in givers}))
-        some = ", ".join(list(entries)[:4]) + (", ..." if len(entries) > 4 else "")
-        rows.append([domain, str(len(entries)), origin or "-", some or "-"])
-    return table(["DOMAIN", "BACKBONES", "FROM", "SUCH AS"], rows)
+        catalogues = get_host().contributions("catalogue", domain)
+        givers = {str(each.provider) for each in (*get_host().contributions("backbone", domain), *catalogues)}
+        examples = [*list(entries)[:4], *(["..."] if len(entries) > 4 else [])]
+        others = ["any other name"] if any(each.spec.open for each in catalogues) else []
+        rows.append([domain, str(len(entries)), ", ".join(sorted(givers)), ", ".join([*examples, *others])])
+    return table(["DOMAIN", "BACKBONES", "FROM", "SUCH AS"], [[*row[:-1], row[-1] or "-"] for row in rows])
 
 
 def _sections(domain: str, entries: Entries, pattern: str | None) -> Iterator[str]:

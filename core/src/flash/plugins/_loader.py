@@ -30,7 +30,7 @@ class _Hooks(pluggy.PluginManager):
         super().__init__(hookspecs.PROJECT)
         self.add_hookspecs(hookspecs)
         self.register(plugin)
-        self.callers = self.get_hookcallers(plugin) or []
+        self.callers = {caller.name: caller for caller in self.get_hookcallers(plugin) or ()}
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         """Ignore all but marked functions.
@@ -68,14 +68,14 @@ def _contributions(candidate: Candidate) -> tuple[Contribution[Spec], ...]:
     plugin = candidate.load()
     _check_api(plugin)
     hooks = _Hooks(plugin)
-    _check_names(hooks)
+    _check_names(plugin, hooks)
     found: dict[tuple[str, str, str], Contribution[Spec]] = {}
-    for caller in hooks.callers:
-        for spec in _results(caller):
+    for hook in hookspecs.RESULTS:
+        for spec in _results(hook, hooks):
             contribution = Contribution(spec, candidate.provider)
             key = (spec.kind, spec.scope, spec.name)
             if key in found:
-                raise PluginError(f"{caller.name} gives the {contribution.label} twice")
+                raise PluginError(f"{hook} gives the {contribution.label} twice")
             found[key] = contribution
     return tuple(found.values())
 
@@ -91,31 +91,32 @@ def _check_api(plugin: object) -> None:
         )
 
 
-def _check_names(hooks: _Hooks) -> None:
+def _check_names(plugin: object, hooks: _Hooks) -> None:
+    for hook in hookspecs.RESULTS:
+        if hook not in hooks.callers and inspect.getattr_static(plugin, hook, None) is not None:
+            raise PluginError(f"{hook} is not marked with @hookimpl from flash.plugins")
     if not hooks.callers:
-        raise PluginError(
-            "it has no hook implementation; mark its flash_... functions with @hookimpl from flash.plugins"
-        )
-    for caller in hooks.callers:
+        raise PluginError(f"it implements no hook; there are {', '.join(hookspecs.RESULTS)}")
+    for name, caller in hooks.callers.items():
         if caller.has_spec() or all(impl.optionalhook for impl in caller.get_hookimpls()):
             continue
-        close = get_close_matches(caller.name, hookspecs.RESULTS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"the hooks are {', '.join(hookspecs.RESULTS)}"
-        raise PluginError(f"there is no hook {caller.name}; {hint}")
+        close = get_close_matches(name, hookspecs.RESULTS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(hookspecs.RESULTS)}"
+        raise PluginError(f"there is no hook {name}; {hint}")
 
 
-def _results(caller: pluggy.HookCaller) -> Iterator[Spec]:
-    expected = hookspecs.RESULTS.get(caller.name, ())
-    wanted = " or ".join(kind.__name__ for kind in expected)
+def _results(hook: str, hooks: _Hooks) -> Iterator[Spec]:
+    if hook not in hooks.callers:
+        return
     try:
-        specs = [spec for result in (caller() if expected else ()) for spec in _each(result)]
+        specs = [spec for result in hooks.callers[hook]() for spec in _each(result)]
     except Exception as error:
-        raise PluginError(f"{caller.name} raised {one_line(error)}") from error
+        raise PluginError(f"{hook} raised {one_line(error)}") from error
+    expected = hookspecs.RESULTS[hook]
     for spec in specs:
         if not isinstance(spec, expected):
-            raise PluginError(
-                f"{caller.name} must give {wanted} objects, but {spec!r} came ({type(spec).__name__})"
-            )
+            wanted = " or ".join(kind.__name__ for kind in expected)
+            raise PluginError(f"{hook} must give {wanted} objects, but {spec!r} came ({type(spec).__name__})")
         yield spec
 
 

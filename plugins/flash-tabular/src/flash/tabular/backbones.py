@@ -18,6 +18,8 @@ from pytorch_tabnet.tab_network import EmbeddingGenerator, TabNetEncoder
 from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 from torch import Tensor, nn
 
+from .ghost_norm import speed_up
+
 __all__ = ["TableBackbone", "ft_transformer", "mlp", "resnet", "tabm", "tabnet"]
 
 Inputs = Mapping[str, Tensor]
@@ -233,6 +235,7 @@ class _TabNet(TableBackbone):
         self.encoder = TabNetEncoder(
             self.embedder.post_embed_dim, options["n_d"], group_attention_matrix=groups, **options
         )
+        speed_up(self.encoder)
         # A plain attribute there, which would stay behind when the network moves to another device.
         del self.encoder.group_attention_matrix
         self.encoder.register_buffer("group_attention_matrix", groups, persistent=False)

@@ -79,10 +79,15 @@ class TabularPreprocess(Preprocess):
         else:
             schema, targets = self.schema, self.targets
         y = targets.encode(frame, dataset.hooks.stage.value)
+        inputs = _inputs(schema, frame, dataset.hooks.stage.value)
+        if self.schema is not schema:
+            # Only now that all rows could be used: what was learned of rows that are refused is not kept.
+            self.schema, self.targets = schema, targets
+            self._report(schema, targets)
         if self.training:
             for name, fact in self._facts(schema, targets, y).items():
                 setattr(dataset, name, fact)
-        return Columns((_inputs(schema, frame, dataset.hooks.stage.value), y))
+        return Columns((inputs, y))
 
     def predict_load_data(self, data: Any) -> Columns:
         """Make columns of a table without targets."""
@@ -98,10 +103,11 @@ class TabularPreprocess(Preprocess):
             raise ConfigurationError("Expected target_fields to name the column to predict, but got none.")
         targets = learn_targets(frame, self.target_fields, self.kind, self.several_targets)
         schema = learn_schema(frame, self.categorical_fields, self.numerical_fields, self.target_fields)
+        return schema, targets
+
+    def _report(self, schema: Schema, targets: Targets) -> None:
         if self.verbose and self.categorical_fields is None and self.numerical_fields is None:
             print(f"{schema.summary()}\ntarget_fields: {', '.join(self.target_fields)} ({targets.summary()})")
-        self.schema, self.targets = schema, targets
-        return schema, targets
 
     @property
     def _text_fields(self) -> list[str]:

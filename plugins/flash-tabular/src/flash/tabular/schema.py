@@ -25,8 +25,8 @@ _DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?"
 _DATE_PARTS = ("days", "month", "weekday", "hour")
 _DURATION_PARTS = ("seconds",)
 _NUMBER_PARTS = ("",)
-# Further from the mean, in standard deviations, than any of 10**12 train rows can be. To numbers that are much larger,
-# networks answer NaN.
+# Further from the mean, in standard deviations, than any of 10**12 train rows can be. Networks answer NaN to much
+# larger numbers.
 _FURTHEST = 1e6
 # From this many rows on, it is no coincidence that none of them has a known category.
 _MANY_ROWS = 10
@@ -362,32 +362,40 @@ def _finite(values: Floats) -> Floats:
 
 
 def _seconds(series: pd.Series[Any], stage: str) -> Floats:
-    if series.dtype.kind != "m" and series.notna().any():
+    known = series.dropna().astype(object)
+    if len(known) and series.dtype.kind != "m":
         raise DataError(
-            f"Expected durations in column {series.name!r} of the {stage} table, but got "
-            f"{series.astype(object).dropna().iloc[0]!r}. Convert it with pandas.to_timedelta."
+            f"Expected durations in column {series.name!r} of the {stage} table, but got {known.iloc[0]!r}. "
+            "Convert it with pandas.to_timedelta."
         )
-    return _finite(pd.to_timedelta(series).dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan))
+    if not len(known):
+        return np.full(len(series), np.nan)
+    return _finite(series.dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def _date_part(series: pd.Series[Any], part: str, stage: str) -> Floats:
-    # Numbers would be taken for nanoseconds or years.
-    numeric = pd.api.types.is_numeric_dtype(series)
+    known = series.dropna().astype(object)
+    if not len(known):
+        return np.full(len(series), np.nan)
     # The nanoseconds of Arrow's own type refuse any arithmetic that would round them.
     values = series.astype(object) if isinstance(series.dtype, pd.ArrowDtype) else series
-    layout = None if values.dtype.kind == "M" else "ISO8601"
-    dates = pd.to_datetime(values, errors="coerce", utc=True, format=layout)
-    wrong = (dates.isna() | numeric) & series.notna()
-    if wrong.any():
+    if pd.api.types.is_numeric_dtype(values):
+        # They would be taken for years, or for nanoseconds.
+        wrong = known
+    else:
+        layout = None if values.dtype.kind == "M" else "ISO8601"
+        dates = pd.to_datetime(values, errors="coerce", utc=True, format=layout)
+        wrong = known[dates.isna()[series.notna()].to_numpy()]
+    if len(wrong):
         raise DataError(
             f"Expected dates such as 2024-12-31 in column {series.name!r} of the {stage} table, but got "
-            f"{values[wrong].astype(object).iloc[0]!r}. Convert it with pandas.to_datetime."
+            f"{wrong.iloc[0]!r}. Convert it with pandas.to_datetime."
         )
     if part == "days":
         elapsed = dates - pd.Timestamp("1970-01-01", tz="UTC")
         number = elapsed.dt.total_seconds() / 86400
     else:
-        number = {"month": dates.dt.month, "weekday": dates.dt.dayofweek, "hour": dates.dt.hour}[part]
+        number = {"month": dates.dt.month, "weekday": dates.dt.day_of_week, "hour": dates.dt.hour}[part]
     floats: Floats = number.to_numpy(dtype=np.float64, na_value=np.nan)
     return floats
 
@@ -409,7 +417,9 @@ def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str) -> npt
             f"Expected categories in column {column.name!r} of the {stage} table, but got "
             f"{series.dropna().iloc[0]!r}. Convert it to text, as in the train table."
         )
-    codes = pd.Categorical(_distinct_as_text(series), categories=column.categories).codes.astype(np.int32) + 1
+    code_of = {category: code for code, category in enumerate(column.categories, start=1)}
+    rows, texts = _distinct_as_text(series)
+    codes = np.array([*(code_of.get(text, 0) for text in texts), 0], dtype=np.int32)[rows]
     if len(series) >= _MANY_ROWS and not codes.any() and series.notna().any():
         known = series.dropna().astype(object)
         warnings.warn(
@@ -421,12 +431,10 @@ def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str) -> npt
     return codes
 
 
-def _distinct_as_text(series: pd.Series[Any]) -> pd.Series[Any]:
-    """Like :func:`_as_text`, one Python call for each different value instead of each row."""
+def _distinct_as_text(series: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Each row's place in a list of texts, -1 for missing values: one Python call a text instead of a row."""
     if pd.api.types.infer_dtype(series, skipna=True).startswith("mixed"):
         # True and 1 are equal, but different categories.
-        return _as_text(series)
-    codes, distinct = pd.factorize(series)
-    texts = np.append(_as_text(pd.Series(distinct)).to_numpy(dtype=object), [None])
-    values: pd.Series[Any] = pd.Series(texts[codes])
-    return values
+        series = _as_text(series)
+    rows, distinct = pd.factorize(series)
+    return rows.astype(np.int64), _as_text(pd.Series(distinct)).tolist()

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import flash as package
+from flash.cli import _checks
+from flash.cli._installation import InstalledDist, installed_dists
+
+CORE = Path(package.__file__).parent
+
+
+def dist(name: str, *files: str, **facts: Any) -> InstalledDist:
+    return InstalledDist(name, facts.pop("version", "1.0"), Path("/site").resolve(), files, **facts)
+
+
+@pytest.fixture
+def only_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment with nothing in it but flash-core."""
+    monkeypatch.setattr(package, "__path__", [str(CORE)])
+    monkeypatch.setattr("flash.cli._doctor.installed_dists", lambda: [dist("flash-core")])
+
+
+@pytest.mark.usefixtures("only_core")
+class TestCommand:
+    def test_an_installation_in_order_gets_a_clean_bill(self, flash: Any) -> None:
+        result = flash("doctor")
+        assert result.code == 0
+        assert result.out.startswith(f"flash-core {package.__version__}, Python 3.")
+        assert result.out.endswith(", 1 plugin\nNo trouble found.\n")
+
+    def test_trouble_is_numbered_and_comes_with_its_repair(self, flash: Any, broken: Any) -> None:
+        result = flash("doctor", plugins=[("broken", broken)])
+        assert result.code == 1
+        assert result.out.endswith(
+            "\n\n1. The plugin 'broken' (acme-broken 1.2) failed: flash_tasks raised RuntimeError: out of order.\n"
+            "   repair: pip install --upgrade flash-core acme-broken   "
+            "(or leave it out: export FLASH_DISABLE_PLUGINS=broken)\n"
+        )
+        assert result.err == ""
+
+    def test_json_is_a_list_of_findings(self, flash: Any, five_states: Any) -> None:
+        result = flash("doctor", "--json", plugins=five_states[3:])
+        assert result.code == 1
+        assert [finding["repair"].split("   ")[0] for finding in json.loads(result.out)] == [
+            "pip uninstall -y acme-twin",
+            "pip uninstall -y acme-Twin",
+        ]
+
+    def test_a_flash_folder_where_one_works_is_found(self, flash: Any, tmp_path: Path) -> None:
+        (tmp_path / "flash").mkdir()
+        result = flash("doctor")
+        assert result.code == 1
+        assert f"{tmp_path / 'flash'} in the current folder hides the installed flash." in result.out
+        assert f"repair: mv {tmp_path / 'flash'} {tmp_path / 'my_flash'}" in result.out
+
+
+class TestShadows:
+    def test_core_itself_is_no_trouble(self) -> None:
+        assert list(_checks.shadows([], [str(CORE)], here=CORE.parent)) == []
+
+    def test_a_portion_that_no_dist_accounts_for_is(self, tmp_path: Path) -> None:
+        odd = tmp_path / "somewhere" / "flash"
+        odd.mkdir(parents=True)
+        (finding,) = _checks.shadows([], [str(CORE), str(odd)], here=tmp_path)
+        assert finding.trouble == f"{odd} on the module path mixes with the installed flash."
+
+    def test_a_portion_that_a_dist_installed_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "flash").mkdir()
+        owner = InstalledDist("flash-image", "1.0", tmp_path, ("flash/image/__init__.py",))
+        assert list(_checks.shadows([owner], [str(tmp_path / "flash")], here=CORE)) == []
+
+    def test_a_portion_of_an_editable_dist_is_none(self, tmp_path: Path) -> None:
+        portion = tmp_path / "src" / "flash"
+        portion.mkdir(parents=True)
+        owner = InstalledDist("flash-image", "1.0", Path("/site"), source=tmp_path)
+        assert list(_checks.shadows([owner], [str(portion)], here=CORE)) == []
+
+    def test_a_script_named_flash_is_found(self, tmp_path: Path) -> None:
+        (tmp_path / "flash.py").write_text("")
+        (finding,) = _checks.shadows([], [str(CORE)], here=tmp_path)
+        assert finding.repair == f"mv {tmp_path / 'flash.py'} {tmp_path / 'my_flash.py'}"
+
+
+def test_the_predecessor_is_found_whatever_its_spelling() -> None:
+    (finding,) = _checks.leftover([dist("Lightning_Flash", version="0.8.2"), dist("flash-core")])
+    assert finding.trouble.startswith("Lightning_Flash 0.8.2 is installed")
+    assert finding.repair.startswith("pip uninstall -y Lightning_Flash && ")
+
+
+class TestSharedFiles:
+    def test_files_of_one_owner_are_no_trouble(self) -> None:
+        dists = [dist("flash-core", "flash/__init__.py"), dist("flash-image", "flash/image/__init__.py")]
+        assert list(_checks.shared_files(dists)) == []
+
+    def test_a_file_of_two_owners_is_given_back_to_the_rightful_one(self) -> None:
+        dists = [
+            dist("acme-audio", "flash/__init__.py", "flash/errors.py"),
+            dist("flash-core", "flash/__init__.py"),
+        ]
+        (finding,) = _checks.shared_files(dists)
+        assert finding.trouble == "acme-audio and flash-core both installed flash/__init__.py."
+        assert finding.repair == (
+            "pip uninstall -y acme-audio && pip install --force-reinstall --no-deps flash-core"
+        )
+
+    def test_a_file_of_a_domain_belongs_to_its_plugin(self) -> None:
+        files = ("flash/image/__init__.py", "flash/image/model.py")
+        (finding,) = _checks.shared_files([dist("flash-image", *files), dist("acme-vision", *files)])
+        assert finding.trouble.endswith("both installed flash/image/__init__.py and 1 more.")
+        assert finding.repair.startswith("pip uninstall -y acme-vision && ")
+        assert finding.repair.endswith(" flash-image")
+
+
+class TestVersions:
+    @pytest.mark.parametrize(
+        "requirement",
+        [
+            "flash-core",
+            f"Flash_Core>={package.__version__}",
+            "flash-core>=99; python_version < '3'",
+            "flash-core>=99; extra == 'x'",
+            "torch>=99",
+            "not a requirement",
+        ],
+    )
+    def test_a_requirement_that_is_met_or_does_not_apply_is_no_trouble(self, requirement: str) -> None:
+        assert list(_checks.versions([dist("acme-audio", requires=(requirement,))])) == []
+
+    @pytest.mark.parametrize("requirement", ["flash-core>=99", "flash_core<0.0.1"])
+    def test_a_requirement_that_is_not_met_is_found(self, requirement: str) -> None:
+        (finding,) = _checks.versions([dist("acme-audio", requires=(requirement,))])
+        assert finding.trouble.startswith("acme-audio 1.0 needs flash-core")
+        assert finding.trouble.endswith(f", but flash-core {package.__version__} is installed.")
+        assert finding.repair == "pip install --upgrade flash-core acme-audio"
+
+
+class TestInstalledDists:
+    @pytest.fixture
+    def install(self, tmp_path: Path) -> Any:
+        def install(name: str, **files: str) -> None:
+            info = tmp_path / f"{name}-1.0.dist-info"
+            info.mkdir()
+            for file, text in files.items():
+                (info / file.replace("direct_url", "direct_url.json")).write_text(text)
+
+        return install
+
+    def test_files_requirements_and_folder_are_read(self, install: Any, tmp_path: Path) -> None:
+        metadata = "Metadata-Version: 2.1\nName: flash-image\nVersion: 1.0\nRequires-Dist: flash-core<1\n"
+        record = "flash/image/a.py,sha256=x,1\nflash/image/__pycache__/a.pyc,,\nother/b.py,,\n"
+        install("flash_image", METADATA=metadata, RECORD=record)
+        assert installed_dists([str(tmp_path)]) == [
+            InstalledDist("flash-image", "1.0", tmp_path.resolve(), ("flash/image/a.py",), ("flash-core<1",))
+        ]
+
+    def test_the_source_of_an_editable_dist_is_read(self, install: Any, tmp_path: Path) -> None:
+        metadata = "Metadata-Version: 2.1\nName: flash-image\nVersion: 1.0\n"
+        direct = {"url": tmp_path.as_uri(), "dir_info": {"editable": True}}
+        install("flash_image", METADATA=metadata, direct_url=json.dumps(direct))
+        assert installed_dists([str(tmp_path)])[0].source == tmp_path.resolve()
+
+    def test_what_cannot_be_read_is_passed_over(self, install: Any, tmp_path: Path) -> None:
+        install("nameless", METADATA="Metadata-Version: 2.1\n", direct_url="{")
+        install("good", METADATA="Metadata-Version: 2.1\nName: good\nVersion: 1.0\n")
+        assert [each.name for each in installed_dists([str(tmp_path)])] == ["good"]
+
+    def test_of_two_copies_the_first_counts(self, install: Any, tmp_path: Path) -> None:
+        install("good", METADATA="Metadata-Version: 2.1\nName: good\nVersion: 1.0\n")
+        assert len(installed_dists([str(tmp_path), str(tmp_path)])) == 1

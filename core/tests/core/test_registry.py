@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import collections
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flash.core.registry import Registry, RegistryEntry, backbone_registry, strategy_registry
+from flash.errors import (
+    ConfigurationError,
+    DuplicateNameError,
+    FlashError,
+    PluginConflictError,
+    PluginError,
+    UnknownNameError,
+)
+from flash.plugins import (
+    Backbone,
+    BackboneCatalogue,
+    Contribution,
+    PluginWarning,
+    Provider,
+    hookimpl,
+    isolated_plugins,
+)
+from flash.plugins.types import Spec
+
+ACME = Provider("acme", "flash-acme", "1.2")
+BEST = Provider("best", "flash-best", "2.0")
+
+
+def zoo_names() -> list[str]:
+    return ["resnet18", "resnet9", "ViT_base", "wav_cnn"]
+
+
+def zoo_build(name: str, **kwargs: Any) -> tuple[str, dict[str, Any]]:
+    return name, kwargs
+
+
+def zoo_fails() -> list[str]:
+    raise OSError("the list is lost")
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This module can be named by targets however pytest imported it."""
+    monkeypatch.setitem(sys.modules, "registry_test", sys.modules[__name__])
+
+
+def backbone(
+    name: str, factory: str = "collections:Counter", provider: Provider = ACME
+) -> Contribution[Backbone]:
+    spec = Backbone(name, "audio", factory, pretrained=True, summary="A backbone.", source="https://acme.org")
+    return Contribution(spec, provider)
+
+
+def catalogue(provider: Provider = BEST, names: str = "zoo_names", open: bool = False) -> Contribution[Spec]:
+    target = "registry_test"
+    spec = BackboneCatalogue(
+        "zoo", "audio", f"{target}:{names}", f"{target}:zoo_build", open=open, summary="All."
+    )
+    return Contribution(spec, provider)
+
+
+def registry(*contributions: Contribution[Spec]) -> Registry:
+    return Registry("audio backbones", plugins=lambda: contributions)
+
+
+class TestRegistration:
+    def test_a_decorated_function_is_found_by_its_name(self) -> None:
+        optimizers = Registry("optimizers")
+
+        @optimizers()
+        def standstill() -> None: ...
+
+        assert optimizers.get("standstill") is standstill
+        assert optimizers["standstill"] is standstill
+
+    def test_a_name_a_summary_and_metadata_can_be_given(self) -> None:
+        optimizers = Registry("optimizers")
+
+        @optimizers("still", summary="Goes nowhere.", paper="none")
+        def standstill() -> None: ...
+
+        assert optimizers.describe("still") == RegistryEntry(
+            "still", "Goes nowhere.", {"paper": "none"}, None
+        )
+
+    def test_forgotten_parentheses_are_pointed_out(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"write @registry\(\) with parentheses"):
+
+            @Registry("optimizers")  # type: ignore[arg-type]
+            def standstill() -> None: ...
+
+    def test_a_string_is_imported_on_first_use(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "module_of_registry_test.py").write_text("thing = dict")
+        monkeypatch.syspath_prepend(tmp_path)
+        things = Registry("things")
+        things.register("thing", "module_of_registry_test:thing")
+        assert "thing" in things
+        assert "module_of_registry_test" not in sys.modules
+        assert things.get("thing") is dict
+
+    def test_a_string_that_cannot_be_imported_is_an_error(self) -> None:
+        things = Registry("things")
+        things.register("thing", "nowhere:thing")
+        with pytest.raises(PluginError, match="cannot import nowhere:thing: ModuleNotFoundError"):
+            things.get("thing")
+
+    def test_a_duplicate_is_refused(self) -> None:
+        things = Registry("things")
+        things.register("thing", dict)
+        with pytest.raises(
+            DuplicateNameError, match="'thing' is among the things already, from this process"
+        ):
+            things.register("thing", list)
+        assert things.get("thing") is dict
+
+    def test_a_duplicate_of_what_a_plugin_gives_is_refused(self) -> None:
+        with pytest.raises(DuplicateNameError, match=r"from flash-acme 1\.2; .* pass override=True"):
+            registry(backbone("wav_cnn")).register("wav_cnn", dict)
+
+    def test_a_duplicate_can_override(self) -> None:
+        backbones = registry(backbone("wav_cnn"))
+        backbones.register("wav_cnn", dict, override=True)
+        backbones.register("wav_cnn", list, override=True)
+        assert backbones.get("wav_cnn") is list
+        assert backbones.list() == ["wav_cnn"]
+
+    def test_what_was_overridden_is_there_again_after_removal(self) -> None:
+        backbones = registry(backbone("wav_cnn"))
+        backbones.register("wav_cnn", dict, override=True)
+        backbones.remove("wav_cnn")
+        assert backbones.get("wav_cnn") is collections.Counter
+
+    def test_what_a_plugin_gives_cannot_be_removed(self) -> None:
+        with pytest.raises(
+            UnknownNameError, match=r"not registered in this process but comes from flash-acme 1\.2"
+        ):
+            registry(backbone("wav_cnn")).remove("wav_cnn")
+
+    def test_what_is_not_there_cannot_be_removed(self) -> None:
+        with pytest.raises(UnknownNameError, match="'thing' is not among the things"):
+            Registry("things").remove("thing")
+
+    def test_metadata_cannot_be_changed_afterwards(self) -> None:
+        things = Registry("things")
+        things.register("thing", dict, year=2021)
+        with pytest.raises(TypeError):
+            things.describe("thing").metadata["year"] = 2022  # type: ignore[index]
+
+
+class TestListing:
+    def test_order_is_natural(self) -> None:
+        backbones = registry(*(backbone(name) for name in ("resnet101", "resnet18", "alexnet", "resnet9")))
+        assert backbones.list() == ["alexnet", "resnet9", "resnet18", "resnet101"]
+
+    @pytest.mark.parametrize("pattern", ["res*", "RES*", "*et?", "[r]*"])
+    def test_a_pattern_filters_whatever_the_case(self, pattern: str) -> None:
+        backbones = registry(backbone("resnet9"), backbone("alexnet2d"))
+        assert backbones.list(pattern) == ["resnet9"]
+
+    def test_length_iteration_and_membership_agree(self) -> None:
+        backbones = registry(backbone("wav_cnn"), catalogue(ACME))
+        assert len(backbones) == len(list(backbones)) == 4
+        assert all(name in backbones for name in backbones)
+        assert 3 not in backbones
+
+    def test_plugins_are_asked_only_when_something_is_looked_up(self) -> None:
+        def plugins() -> Iterable[Contribution[Spec]]:
+            raise AssertionError
+
+        backbones = Registry("audio backbones", plugins=plugins)
+        assert repr(backbones) == "Registry('audio backbones')"
+        backbones.register("mine", dict, override=True)
+        assert backbones.get("mine") is dict
+
+    def test_entries_come_in_the_same_order(self) -> None:
+        entries = registry(backbone("b"), backbone("a")).entries()
+        assert [*entries] == ["a", "b"]
+        assert entries["a"].provider == ACME
+
+
+class TestLookUp:
+    def test_what_a_plugin_gives_is_imported_when_it_is_asked_for(self) -> None:
+        assert registry(backbone("wav_cnn")).get("wav_cnn") is collections.Counter
+
+    def test_a_description_has_metadata_and_provider(self) -> None:
+        entry = registry(backbone("wav_cnn")).describe("wav_cnn")
+        assert entry.summary == "A backbone."
+        assert entry.provider == ACME
+        assert entry.metadata["pretrained"] is True
+        assert entry.metadata["source"] == "https://acme.org"
+
+    def test_case_does_not_matter_where_one_name_matches(self) -> None:
+        assert registry(backbone("wav_cnn")).describe("Wav_CNN").name == "wav_cnn"
+
+    def test_case_matters_where_two_names_match(self) -> None:
+        things = Registry("things")
+        things.register("thing", dict)
+        things.register("Thing", list)
+        assert things.get("Thing") is list
+        with pytest.raises(UnknownNameError):
+            things.get("THING")
+
+    def test_a_miss_says_what_is_close(self) -> None:
+        with pytest.raises(
+            UnknownNameError, match=r"'wavcnn' is not among the audio backbones\. Did you mean 'wav_cnn'"
+        ):
+            registry(backbone("wav_cnn"), backbone("unlike")).get("wavcnn")
+
+    def test_a_miss_lists_what_exists_but_not_all_of_many(self) -> None:
+        many = registry(*(backbone(f"net{number}") for number in range(200)))
+        with pytest.raises(
+            UnknownNameError, match=r"There are: net0, net1, .*, net9, \.\.\. \(200 in all\)\.$"
+        ):
+            many.get("zzz")
+
+    def test_a_miss_in_an_empty_registry_says_so(self) -> None:
+        with pytest.raises(UnknownNameError, match=r"'x' is not among the things\. There are none yet\.$"):
+            Registry("things").get("x")
+
+    def test_a_miss_is_explained(self) -> None:
+        things = Registry("things", explain=lambda name: f"Install {name}.")
+        with pytest.raises(UnknownNameError, match=r"Install x\.$"):
+            things.get("x")
+
+    @pytest.mark.parametrize("parent", [FlashError, KeyError])
+    def test_a_miss_can_be_caught_as(self, parent: type[Exception]) -> None:
+        with pytest.raises(parent):
+            Registry("things").get("x")
+
+    def test_a_name_of_two_plugins_belongs_to_neither(self) -> None:
+        disputed = registry(backbone("wav_cnn"), backbone("wav_cnn", "collections:deque", BEST))
+        with pytest.raises(PluginConflictError, match=r"claimed by flash-acme 1\.2 and by flash-best 2\.0"):
+            disputed.get("wav_cnn")
+        assert "wav_cnn" not in disputed
+        assert disputed.list() == ["flash-acme/wav_cnn", "flash-best/wav_cnn"]
+        assert disputed.get("flash-best/wav_cnn") is collections.deque
+
+
+class TestCatalogues:
+    def test_names_are_listed_among_the_others(self) -> None:
+        names = registry(backbone("alone"), catalogue()).list()
+        assert names == ["alone", "resnet9", "resnet18", "ViT_base", "wav_cnn"]
+
+    def test_a_name_is_handed_to_the_factory(self) -> None:
+        assert registry(catalogue()).get("resnet18")(pretrained=True) == ("resnet18", {"pretrained": True})
+
+    def test_a_name_is_handed_over_as_it_is_listed(self) -> None:
+        assert registry(catalogue()).get("vit_BASE")() == ("ViT_base", {})
+
+    def test_a_description_names_the_catalogue(self) -> None:
+        entry = registry(catalogue()).describe("resnet18")
+        assert entry.metadata == {"domain": "audio", "catalogue": "zoo"}
+        assert entry.summary == "All."
+
+    def test_a_closed_one_refuses_what_it_does_not_list(self) -> None:
+        with pytest.raises(UnknownNameError, match="Did you mean 'resnet18'"):
+            registry(catalogue()).get("resnet81")
+
+    def test_an_open_one_accepts_what_it_does_not_list(self) -> None:
+        backbones = registry(catalogue(open=True))
+        assert backbones.get("some/Model-on-a-hub")() == ("some/Model-on-a-hub", {})
+        assert "some/Model-on-a-hub" not in backbones.list()
+
+    def test_two_open_ones_leave_an_unlisted_name_to_neither(self) -> None:
+        backbones = registry(catalogue(ACME, open=True), catalogue(BEST, open=True))
+        with pytest.raises(
+            PluginConflictError, match="Write 'flash-acme/some/model' or 'flash-best/some/model'"
+        ):
+            backbones.get("some/model")
+        assert backbones.get("flash-best/some/model")() == ("some/model", {})
+
+    def test_a_name_given_singly_by_the_same_plugin_comes_first(self) -> None:
+        assert registry(catalogue(ACME), backbone("wav_cnn")).get("wav_cnn") is collections.Counter
+
+    def test_a_name_given_singly_by_another_plugin_is_disputed(self) -> None:
+        with pytest.raises(PluginConflictError):
+            registry(catalogue(BEST), backbone("wav_cnn")).get("wav_cnn")
+
+    def test_one_that_cannot_list_leaves_the_others_alone(self) -> None:
+        backbones = registry(backbone("wav_cnn"), catalogue(names="zoo_fails"))
+        with pytest.warns(
+            PluginWarning, match=r"flash-best 2\.0 cannot list its names: OSError: the list is lost"
+        ):
+            assert backbones.list() == ["wav_cnn"]
+
+
+class Plugin:
+    @hookimpl
+    def flash_backbones(self) -> list[Backbone]:
+        return [Backbone("wav_cnn", domain="audio", factory="collections:Counter")]
+
+
+def test_the_backbones_of_a_domain_are_those_of_the_installed_plugins() -> None:
+    backbones = backbone_registry("audio")
+    with isolated_plugins(Plugin()):
+        assert backbones.list() == ["wav_cnn"]
+    with isolated_plugins():
+        assert backbones.list() == []
+
+
+def test_a_backbone_of_a_domain_without_plugin_says_what_to_install() -> None:
+    with isolated_plugins(), pytest.raises(UnknownNameError, match="pip install flash-image"):
+        backbone_registry("image").get("resnet18")
+
+
+def test_the_strategies_are_built_in_and_can_be_added_to() -> None:
+    strategies = strategy_registry()
+    strategies.register("mine", dict)
+    with isolated_plugins():
+        assert strategies.list() == ["freeze", "freeze_unfreeze", "mine", "no_freeze", "unfreeze_milestones"]

@@ -1,0 +1,463 @@
+"""What is learned of a table's columns, and how they become numbers and codes."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flash.errors import ConfigurationError, DataError, MissingColumnError
+from flash.tabular.read import read_table
+from flash.tabular.schema import MAX_BINS, Schema, learn_schema, mean_and_std
+
+DATES = ["2024-01-01", "2024-03-01", None]
+THREE = ["a", "b", "c"]
+
+
+def learn(values: Any, **fields: Any) -> Schema:
+    """Learn the column ``a``."""
+    options = {"categorical": None, "numerical": None, "targets": [], **fields}
+    return learn_schema(pd.DataFrame({"a": values}), **options)
+
+
+def encode(schema: Schema, values: Any) -> tuple[list[list[float]], list[list[int]]]:
+    """Encode the column ``a``."""
+    numbers, codes = schema.encode(read_table(pd.DataFrame({"a": values})), "predict")
+    return np.round(numbers.astype(float), 4).tolist(), codes.tolist()
+
+
+def numbers_of(values: Any, **fields: Any) -> list[float]:
+    (column,) = zip(*encode(learn(values, **fields), values)[0], strict=True)
+    return list(column)
+
+
+def codes_of(values: Any, **fields: Any) -> list[int]:
+    (column,) = zip(*encode(learn(values, **fields), values)[1], strict=True)
+    return list(column)
+
+
+# ---------------------------------------------------------------------- kinds of columns
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 3],
+        [1.5, 2.5],
+        np.array([1, 3], dtype=np.uint8),
+        np.array([1, 3], dtype=np.float16),
+        pd.array([1, 3], dtype="Int64"),
+        pd.array([1, 3], dtype="Float64"),
+        pd.arrays.SparseArray([0.0, 3.0]),
+        pd.Series([1, 3], dtype=object),
+        pd.Series([2**70, 2**71], dtype=object),
+        pd.Series([1, 2.5], dtype=object),
+        [decimal.Decimal("1.5"), decimal.Decimal(2)],
+    ],
+    ids=lambda values: f"{getattr(values, 'dtype', 'list')} of {type(np.asarray(values)[0]).__name__}",
+)
+def test_numbers_of_any_type_are_standardised(values: Any) -> None:
+    assert numbers_of(values) == [-1.0, 1.0]
+
+
+@pytest.mark.parametrize("dtype", ["int64[pyarrow]", "double[pyarrow]", "Int64", "Float64", "float64", "object"])
+def test_a_missing_number_counts_as_the_mean_and_raises_its_flag(dtype: str) -> None:
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    values = pd.Series([1, 3, None], dtype=dtype)
+    assert numbers_of(values) == [-1.0, 1.0, 0.0]
+    assert codes_of(values) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("dtype", ["object", "string", "string[pyarrow]", "large_string[pyarrow]", "category", "str"])
+def test_text_of_any_type_is_a_category_whose_missing_values_have_code_0(dtype: str) -> None:
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    if dtype == "str" and int(pd.__version__.split(".")[0]) < 3:
+        pytest.skip("pandas 2 makes the text 'None' of None")
+    assert codes_of(pd.Series(["b", "a", None], dtype=dtype)) == [2, 1, 0]
+
+
+@pytest.mark.parametrize("dtype", ["object", "boolean", "bool[pyarrow]", "category"])
+def test_bools_of_any_type_are_categories(dtype: str) -> None:
+    if "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    assert codes_of(pd.Series([True, False, None], dtype=dtype)) == [2, 1, 0]
+    assert codes_of([True, False]) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.to_datetime(DATES),
+        pd.to_datetime(DATES).as_unit("s"),
+        pd.to_datetime(DATES).tz_localize("UTC"),
+        pd.Series(DATES, dtype=object),
+        pd.Series(DATES, dtype="string"),
+        ["2024-01-01T00:00:00Z", "2024-03-01 00:00", None],
+        ["2024-01-01T00:00:00.000", "2024-03-01T02:00:00+02:00", None],
+        [datetime.date(2024, 1, 1), datetime.date(2024, 3, 1), None],
+        pd.Series([datetime.datetime(2024, 1, 1), datetime.datetime(2024, 3, 1), None], dtype=object),
+        [pd.Timestamp("2024-01-01", tz="UTC"), pd.Timestamp("2024-03-01 01:00", tz="Europe/Rome"), None],
+    ],
+    ids=["ns", "s", "UTC", "text", "string", "ISO", "offset", "date", "datetime", "zones"],
+)
+def test_dates_of_any_type_become_the_same_numbers(values: Any) -> None:
+    schema = learn(values)
+    assert [column.part for column in schema.numerical] == ["days", "month", "weekday"]
+    assert encode(schema, values) == ([[-1.0, -1.0, -1.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]], [[0], [0], [1]])
+
+
+@pytest.mark.parametrize("dtype", ["timestamp[ns][pyarrow]", "timestamp[us, tz=UTC][pyarrow]", "date32[pyarrow]"])
+def test_dates_of_arrow_are_dates(dtype: str) -> None:
+    pytest.importorskip("pyarrow")
+    dates = pd.Series(pd.to_datetime(DATES))
+    if "tz" in dtype:
+        dates = dates.dt.tz_localize("UTC")
+    schema = learn(dates.astype(dtype))
+    assert [column.part for column in schema.numerical] == ["days", "month", "weekday"]
+    assert encode(schema, pd.to_datetime(DATES)) == encode(schema, dates.astype(dtype))
+
+
+def test_the_time_of_day_counts_where_it_differs() -> None:
+    schema = learn(pd.to_datetime(["2024-01-01 06:00", "2024-01-01 18:00"]))
+    assert [column.part for column in schema.numerical] == ["days", "hour"]
+
+
+@pytest.mark.parametrize("dtype", [None, "duration[ns][pyarrow]", "timedelta64[s]"])
+def test_durations_are_numbers(dtype: str | None) -> None:
+    if dtype is not None and "pyarrow" in dtype:
+        pytest.importorskip("pyarrow")
+    values = pd.Series(pd.to_timedelta(["1D", "3D", None]))
+    values = values if dtype is None else values.astype(dtype)
+    assert numbers_of(values) == [-1.0, 1.0, 0.0]
+    assert codes_of(values) == [0, 0, 1]
+    assert learn(values).summary() == "numerical_fields: a (with missing)"
+
+
+def test_values_of_several_types_are_categories_each_its_own() -> None:
+    assert codes_of(pd.Series([1, "a", None, True, 2.5], dtype=object)) == [1, 4, 0, 3, 2]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.period_range("2024-01", periods=3, freq="M"),
+        pd.cut(pd.Series([1, 5, 9]), 3),
+        [b"a", b"b", b"c"],
+        [datetime.time(1), datetime.time(2), datetime.time(3)],
+        list(enum.Enum("E", "A B C")),
+    ],
+    ids=["periods", "intervals", "bytes", "times", "enums"],
+)
+def test_other_values_that_can_be_compared_are_categories(values: Any) -> None:
+    assert codes_of(values) == [1, 2, 3]
+
+
+def test_text_that_is_no_iso_date_is_a_category() -> None:
+    assert not learn(["1/2/2024", "2/2/2024"]).numerical
+
+
+def test_a_text_that_only_looks_like_a_date_is_named() -> None:
+    with pytest.raises(DataError, match=r"Expected dates such as 2024-12-31 in column 'a'.*'2024-13-45'"):
+        learn(["2024-01-01", "2024-13-45"])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [(["ä", "日本", "🙂"], [1, 2, 3]), (["", " ", "x"], [1, 2, 3]), (["nan", "None", "x"], [2, 1, 3])],
+    ids=["unicode", "empty", "words for nothing"],
+)
+def test_any_text_is_a_category_of_its_own(values: list[str], expected: list[int]) -> None:
+    assert codes_of(values) == expected
+
+
+def test_the_text_nan_is_no_missing_value() -> None:
+    assert codes_of(pd.Series(["nan", "b", None], dtype=object)) == [2, 1, 0]
+
+
+# ---------------------------------------------------------------------- columns that are left out
+
+
+@pytest.mark.parametrize("values", [[1, 1], [0.0, -0.0], ["x", "x"], [True, True], pd.to_datetime(["2024-01-01"] * 2)])
+def test_a_constant_column_is_left_out(values: Any) -> None:
+    schema = learn_schema(pd.DataFrame({"a": values, "b": [1, 2]}), None, None, [])
+    assert schema.left_out == {"a": "constant"}
+    assert schema.fields == ["b"]
+
+
+@pytest.mark.parametrize(("values", "codes"), [([1, None, 1], [0, 1, 0]), (["x", None, "x"], [1, 0, 1])])
+def test_a_constant_column_with_missing_values_says_whether_it_is_missing(values: Any, codes: list[int]) -> None:
+    assert codes_of(values) == codes
+    assert learn(values).summary().startswith("categorical_fields: a (")
+
+
+def test_text_that_names_the_rows_is_left_out_and_in_a_small_table_is_not() -> None:
+    frame = pd.DataFrame({"a": [f"name {i}" for i in range(50)], "b": range(50)})
+    schema = learn_schema(frame, None, None, [])
+    assert schema.left_out == {"a": "text with 50 different values in 50 rows"}
+    assert learn_schema(frame.head(49), None, None, []).left_out == {}
+
+
+def test_text_that_names_the_rows_is_used_where_it_is_named() -> None:
+    frame = pd.DataFrame({"a": [f"name {i}" for i in range(50)]})
+    assert learn_schema(frame, ["a"], None, []).cardinalities == [51]
+
+
+def test_text_that_should_be_numbers_is_left_out_with_a_hint() -> None:
+    frame = pd.DataFrame({"a": [*(f"{i}.5" for i in range(99)), " "], "b": range(100)})
+    reason = learn_schema(frame, None, None, []).left_out["a"]
+    assert reason.endswith("that are numbers, but for 1 such as ' ': convert it with pandas.to_numeric")
+
+
+@pytest.mark.parametrize("values", [[[1], [2], [1]], [{"x": 1}, None, {"x": 2}], [np.zeros(2), np.ones(2)]])
+def test_a_column_of_lists_or_dicts_is_left_out_with_their_type(values: list[Any]) -> None:
+    frame = pd.DataFrame({"a": pd.Series(values, dtype=object), "b": range(len(values))})
+    assert learn_schema(frame, None, None, []).left_out == {
+        "a": f"made of values of type {type(values[0]).__name__}"
+    }
+
+
+def test_a_column_of_lists_cannot_be_a_category() -> None:
+    with pytest.raises(DataError, match=r"Expected categories in column 'a' of the train table.*type list"):
+        learn([[1], [2]], categorical=["a"])
+
+
+@pytest.mark.parametrize("values", [[None, None], [np.nan, np.nan], pd.array([pd.NA] * 2, dtype="Int64")])
+def test_a_column_without_any_value_is_an_error_that_names_it(values: Any) -> None:
+    with pytest.raises(DataError, match=r"Expected values in column 'a' of the train table, but all 2 are missing"):
+        learn(values)
+
+
+def test_a_table_in_which_nothing_is_left_says_why() -> None:
+    with pytest.raises(DataError, match=r"none is left: 'a' is constant. Name categorical_fields or numerical_fields"):
+        learn([1, 1])
+
+
+# ---------------------------------------------------------------------- named fields
+
+
+def test_named_fields_are_taken_as_named_and_no_others() -> None:
+    frame = pd.DataFrame({"a": [1, 2], "b": ["1", "2"], "c": [3, 4], "y": [0, 1]})
+    schema = learn_schema(frame, ["a"], ["b"], ["y"])
+    assert [column.name for column in schema.categorical] == ["a"]
+    assert [column.name for column in schema.numerical] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "values", [["1", "3"], pd.Series(["1", "3"], dtype="category"), [1, 3], [False, True]], ids=str
+)
+def test_what_can_be_read_as_a_number_can_be_named_a_number(values: Any) -> None:
+    assert numbers_of(values, numerical=["a"]) == [-1.0, 1.0]
+
+
+def test_text_in_a_column_named_a_number_is_an_error_that_shows_it() -> None:
+    with pytest.raises(DataError, match=r"numbers in column 'a' of the train table, but got 'x' in 2 of 3 rows"):
+        learn([1, "x", "y"], numerical=["a"])
+
+
+def test_a_column_in_two_roles_is_an_error_that_names_it() -> None:
+    frame = pd.DataFrame({"a": [1, 2], "y": [0, 1]})
+    with pytest.raises(ConfigurationError, match=r"Expected each column in one role, but 'y' is named in several"):
+        learn_schema(frame, None, ["a", "y"], ["y"])
+
+
+def test_named_columns_that_are_missing_are_all_in_the_error() -> None:
+    with pytest.raises(MissingColumnError, match=r"train table to have the columns 'c', 'b', but it has only 'a'"):
+        learn([1, 2], numerical=["b"], categorical=["c"])
+
+
+def test_no_named_column_at_all_is_an_error() -> None:
+    with pytest.raises(DataError, match="Expected at least one column to learn from"):
+        learn([1, 2], categorical=[])
+
+
+# ---------------------------------------------------------------------- one category, however it is stored
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1, 2], [1.0, 2.0], [1.0, 2.0, None], ["1", "2"], pd.array([1, 2], dtype="Int64"), pd.Series([1, "2"])],
+    ids=str,
+)
+def test_a_whole_number_is_one_category_whether_stored_as_int_float_or_text(values: Any) -> None:
+    schema = learn([1, 2, 3], categorical=["a"])
+    assert encode(schema, values)[1][:2] == [[1], [2]]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "object", "category", "str"])
+def test_a_bool_is_one_category_whether_stored_as_bool_or_text(dtype: str) -> None:
+    assert encode(learn([True, False]), pd.Series([False, True]).astype(dtype))[1] == [[1], [2]]
+
+
+def test_categories_of_a_pandas_category_are_those_of_the_rows_in_no_special_order() -> None:
+    values = pd.Series(["b", "a"], dtype=pd.CategoricalDtype(["z", "b", "a"], ordered=True))
+    assert learn(values).categorical[0].categories == ["a", "b"]
+
+
+def test_unseen_and_missing_categories_have_code_0() -> None:
+    assert encode(learn(THREE), ["z", None, "a"])[1] == [[0], [0], [1]]
+
+
+def test_codes_of_a_row_do_not_depend_on_the_other_rows() -> None:
+    values = pd.Series([1, True, "1", 1.0, "True", None], dtype=object)
+    schema = learn(values)
+    together = encode(schema, values)[1]
+    assert together == [encode(schema, values[i : i + 1])[1][0] for i in range(len(values))]
+
+
+def test_a_column_of_many_values_of_which_none_is_known_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match=r"None of the 12 values in column 'a' of the predict table, such as 7"):
+        encode(learn(THREE), [7] * 12)
+
+
+def test_a_few_unknown_values_are_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    encode(learn(THREE), ["z"] * 9)
+    encode(learn(THREE), [*"zzzzzzzzzzz", "a"])
+    encode(learn(THREE), [None] * 20)
+    assert not recwarn.list
+
+
+def test_negative_zero_is_the_category_zero() -> None:
+    assert codes_of([0.0, -0.0, 1.5], categorical=["a"]) == [1, 1, 2]
+
+
+# ---------------------------------------------------------------------- numbers that are hard to bear
+
+
+def test_infinite_numbers_count_as_missing() -> None:
+    assert numbers_of([1, 3, np.inf, -np.inf]) == [-1.0, 1.0, 0.0, 0.0]
+    assert codes_of([1, 3, np.inf, -np.inf]) == [0, 0, 1, 1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e-30, 1e30, 1e200, 1e308])
+def test_very_small_and_very_large_numbers_are_standardised_without_overflow(scale: float) -> None:
+    schema = learn([-scale, scale])
+    assert encode(schema, [-scale, scale])[0] == [[-1.0], [1.0]]
+    assert schema.bins == [[-1.0, 1.0]]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_number_far_from_the_train_rows_stays_finite() -> None:
+    assert encode(learn([1, 3]), [1e300, -1e300])[0] == [[1e6], [-1e6]]
+
+
+def test_numbers_that_hardly_differ_have_bins_that_do() -> None:
+    for values in ([1e15, 1e15 + 1, 1e15], [1.0, 1.0 + 1e-15, 1.0], [2**62, 2**62 + 4096, 1]):
+        (edges,) = learn(values).bins
+        assert len(edges) >= 2
+        assert edges == sorted(set(edges))
+
+
+def test_mean_and_standard_deviation_are_numpys() -> None:
+    values = np.random.default_rng(0).normal(3, 2, 1000)
+    mean, std = mean_and_std(values)
+    assert math.isclose(mean, values.mean())
+    assert math.isclose(std, values.std())
+
+
+def test_bins_are_few_and_keep_a_frequent_value_apart() -> None:
+    values = np.concatenate([np.zeros(900), np.linspace(1, 100, 1000)])
+    (edges,) = learn(values).bins
+    assert len(edges) == MAX_BINS + 1
+    assert edges[0] == pytest.approx((0 - values.mean()) / values.std())
+    assert edges[1] > edges[0]
+
+
+# ---------------------------------------------------------------------- other tables than the train table
+
+
+def test_order_of_columns_other_columns_and_the_index_do_not_matter() -> None:
+    frame = pd.DataFrame({"n": [1, 2, 3], "c": THREE})
+    schema = learn_schema(frame, None, None, [])
+    other = frame[["c", "n"]].assign(extra="x").set_axis([7, 7, "x"])
+    for one, two in zip(schema.encode(frame, "val"), schema.encode(other, "val"), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_table_with_fewer_columns_is_an_error_that_names_them() -> None:
+    schema = learn_schema(pd.DataFrame({"n": [1, 2], "c": ["a", "b"]}), None, None, [])
+    with pytest.raises(MissingColumnError, match=r"the predict table to have the column 'c', but it has only 'n'"):
+        schema.encode(pd.DataFrame({"n": [1]}), "predict")
+
+
+@pytest.mark.parametrize(
+    ("train", "other", "message"),
+    [
+        ([1, 2], ["x", "2"], r"Expected numbers in column 'a' of the predict table, but got 'x' in 1 of 2 rows"),
+        ([1, 2], pd.to_datetime(["2024-01-01"]), r"Expected numbers in column 'a'.*Timestamp\('2024-01-01"),
+        ([1, 2], pd.to_timedelta(["1D"]), r"Expected numbers in column 'a'.*Timedelta"),
+        ([1, 2], [[1]], r"Expected numbers in column 'a' of the predict table, but got \[1\]"),
+        (pd.to_datetime(DATES), [2024, 2025], r"Expected dates such as 2024-12-31 in column 'a'.*but got 2024"),
+        (pd.to_datetime(DATES), [2024.5], r"Expected dates.*2024.5. Convert it with pandas.to_datetime"),
+        (pd.to_datetime(DATES), ["01/02/2024"], r"Expected dates.*'01/02/2024'. Convert it with pandas.to_datetime"),
+        (pd.to_timedelta(["1D", "2D"]), [86400], r"Expected durations in column 'a'.*86400.*pandas.to_timedelta"),
+        (THREE, [["a"], ["b"]], r"Expected categories in column 'a' of the predict table, but got \['a'\]"),
+    ],
+    ids=["text", "dates", "durations", "lists", "years", "floats", "other dates", "seconds", "lists for text"],
+)
+def test_values_of_a_wrong_type_are_an_error_that_shows_one(train: Any, other: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        encode(learn(train), other)
+
+
+def test_numbers_as_text_and_bools_are_numbers_where_numbers_are_expected() -> None:
+    schema = learn([1, 3])
+    assert encode(schema, ["1", "3"])[0] == [[-1.0], [1.0]]
+    assert encode(schema, [True, True])[0] == [[-1.0], [-1.0]]
+
+
+@pytest.mark.parametrize("values", [[None], [np.nan], [pd.NaT], pd.array([pd.NA], dtype="Int64")], ids=str)
+@pytest.mark.parametrize("train", [[1, 3, None], pd.to_datetime(DATES), pd.to_timedelta(["1D", "2D", None])])
+def test_a_table_of_which_all_is_missing_is_the_mean_and_raises_the_flag(train: Any, values: Any) -> None:
+    numbers, codes = encode(learn(train), values)
+    assert set(numbers[0]) == {0.0}
+    assert codes == [[1]]
+
+
+@pytest.mark.parametrize("value", ["2024-03-01", "2024-03", "20240301", datetime.date(2024, 3, 1)])
+def test_a_date_may_be_written_in_another_iso_form_than_in_the_train_rows(value: Any) -> None:
+    assert encode(learn(pd.to_datetime(DATES)), [value]) == ([[1.0, 1.0, 1.0]], [[0]])
+
+
+def test_a_number_that_was_never_missing_may_be_missing_later() -> None:
+    assert encode(learn([1, 3]), [None]) == ([[0.0]], [[]])
+
+
+# ---------------------------------------------------------------------- plain data and the summary
+
+
+def test_a_schema_is_the_same_after_a_way_through_plain_data() -> None:
+    frame = pd.DataFrame({"n": [1.5, None, 2], "c": THREE, "d": DATES, "k": [1, 1, 1]})
+    schema = learn_schema(frame, None, None, [])
+    again = Schema.from_plain(schema.to_plain())
+    assert again == schema
+    for one, two in zip(schema.encode(frame, "val"), again.encode(frame, "val"), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_the_summary_says_what_each_column_is_taken_for() -> None:
+    frame = pd.DataFrame(
+        {
+            "n": [1.5, None, 2],
+            "m": [1, 2, 3],
+            "c": THREE,
+            "b": [True, False, True],
+            "d": DATES,
+            "k": [1, 1, 1],
+            "f": [None, 5, 5],
+        }
+    )
+    assert learn_schema(frame, None, None, []).summary().splitlines() == [
+        "numerical_fields: n (with missing), m",
+        "dates: d (with missing)",
+        "categorical_fields: c (3), b (2), f (only whether it is missing)",
+        "left out: k (constant)",
+    ]

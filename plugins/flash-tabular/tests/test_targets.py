@@ -1,0 +1,195 @@
+"""Targets: labels become class numbers, numbers stay numbers, and what cannot be a target is refused."""
+
+from __future__ import annotations
+
+import decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from flash.errors import DataError, MissingColumnError
+from flash.tabular.targets import Targets, learn_targets, targets_from_plain
+
+
+def learn(values: Any, kind: str = "classification") -> Targets:
+    return learn_targets(pd.DataFrame({"y": values}), ["y"], kind, several=False)
+
+
+def encode(targets: Targets, values: Any) -> Any:
+    return targets.encode(pd.DataFrame({"y": values}), "val").tolist()
+
+
+# ---------------------------------------------------------------------- one class a row
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (["no", "yes", "no"], ["no", "yes"]),
+        ([1, 0, 1], [0, 1]),
+        ([1.0, 0.0, 1.0], [0, 1]),
+        ([0.5, 1.5, 0.5], [0.5, 1.5]),
+        ([10, 9, 100], [9, 10, 100]),
+        ([True, False, True], [False, True]),
+        (pd.array([1, 0, 1], dtype="Int64"), [0, 1]),
+        (pd.array(["b", "a", "b"], dtype="string"), ["a", "b"]),
+        (pd.Series(["b", "a", "b"], dtype=pd.CategoricalDtype(["z", "b", "a"])), ["a", "b"]),
+        (pd.Series([2, "a", 1], dtype=object), [1, 2, "a"]),
+        (pd.to_datetime(["2024-01-01", "2023-01-01", "2024-01-01"]), ["2023-01-01 00:00:00", "2024-01-01 00:00:00"]),
+    ],
+    ids=str,
+)
+def test_labels_are_the_values_as_they_stand_in_the_table_sorted(values: Any, labels: list[Any]) -> None:
+    targets = learn(values)
+    facts = targets.facts(targets.encode(pd.DataFrame({"y": values}), "train"))
+    assert facts["labels"] == labels
+    assert [type(label) for label in facts["labels"]] == [type(label) for label in labels]
+    assert facts["num_classes"] == len(labels)
+
+
+def test_class_counts_are_those_of_the_train_rows() -> None:
+    targets = learn(["b", "a", "b"])
+    y = targets.encode(pd.DataFrame({"y": ["b", "a", "b"]}), "train")
+    assert y.tolist() == [1, 0, 1]
+    assert targets.facts(y)["class_counts"] == [1, 2]
+
+
+@pytest.mark.parametrize("values", [[0, 1], [0.0, 1.0], pd.array([0, 1], dtype="Int64"), [False, True]], ids=str)
+def test_a_class_is_the_same_whether_stored_as_int_or_float(values: Any) -> None:
+    assert encode(learn([0, 1, 2]), values) == [0, 1]
+
+
+def test_a_label_that_the_train_rows_lack_is_an_error_that_shows_it() -> None:
+    message = r"column 'y' of the val table that are among those of the train rows \(0, 1\), but got 2 in 1 rows"
+    with pytest.raises(DataError, match=message):
+        encode(learn([0, 1]), [1, 2])
+
+
+def test_labels_that_are_text_are_not_the_numbers_that_look_like_them() -> None:
+    with pytest.raises(DataError, match=r"\('0', '1'\), but got 0 in 2 rows"):
+        encode(learn(["0", "1"]), [0, 1])
+
+
+@pytest.mark.parametrize("values", [[1, 1], ["a", "a"], [True, True]])
+def test_one_class_only_is_an_error_that_names_the_column(values: list[Any]) -> None:
+    with pytest.raises(DataError, match=r"at least two classes in the target column 'y' of the train table, but got"):
+        learn(values)
+
+
+def test_measurements_are_no_classes() -> None:
+    with pytest.raises(DataError, match=r"'y', but it has 30 different numbers with fractions.*TabularRegressionData"):
+        learn(np.arange(30) / 7)
+
+
+def test_many_whole_numbers_are_classes() -> None:
+    assert len(learn(np.arange(30.0)).facts(torch.arange(30))["labels"]) == 30
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+@pytest.mark.parametrize("values", [[1, None, 2], [None, None], pd.array([1, pd.NA], dtype="Int64")], ids=str)
+def test_a_row_without_a_target_is_an_error_that_says_how_to_drop_it(values: Any, kind: str) -> None:
+    with pytest.raises(DataError, match=r"column 'y' is missing in \d of \d.*frame.dropna\(subset=\['y'\]\)"):
+        learn(values, kind)
+
+
+def test_a_row_without_a_target_in_validation_is_an_error_that_names_the_table() -> None:
+    with pytest.raises(DataError, match=r"Expected a target in every row of the val table, but column 'y'"):
+        encode(learn([0, 1]), [0, None])
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_a_target_column_that_is_missing_is_named(kind: str) -> None:
+    with pytest.raises(MissingColumnError, match=r"train table to have the column 'z', but it has only 'y'"):
+        learn_targets(pd.DataFrame({"y": [0, 1]}), ["z"], kind, several=False)
+
+
+# ---------------------------------------------------------------------- several classes a row
+
+
+def labels_table(**columns: Any) -> pd.DataFrame:
+    return pd.DataFrame({"p": [0, 1, 1], "q": [1.0, 0.0, 0.0], "r": [True, False, False], **columns})
+
+
+def test_columns_of_zeros_and_ones_are_labels() -> None:
+    frame = labels_table()
+    targets = learn_targets(frame, ["p", "q", "r"], "classification", several=True)
+    y = targets.encode(frame, "train")
+    assert y.tolist() == [[0, 1, 1], [1, 0, 0], [1, 0, 0]]
+    facts = targets.facts(y)
+    assert (facts["labels"], facts["multi_label"], facts["class_counts"]) == (["p", "q", "r"], True, [2, 1, 1])
+
+
+@pytest.mark.parametrize("values", [[0, 1, 2], [0, 1, 0.5], [0, 1, -1]])
+def test_another_number_than_0_and_1_is_an_error_that_names_its_column(values: list[float]) -> None:
+    frame = labels_table(q=values)
+    targets = learn_targets(frame, ["p", "q"], "classification", several=True)
+    with pytest.raises(DataError, match=r"zeros and ones in the multi-label target column 'q'.*target_fields='q'"):
+        targets.encode(frame, "train")
+
+
+def test_text_is_no_label_of_several() -> None:
+    frame = labels_table(q=["a", "b", "c"])
+    targets = learn_targets(frame, ["p", "q"], "classification", several=True)
+    with pytest.raises(DataError, match=r"Expected numbers in column 'q' of the train table, but got 'a'"):
+        targets.encode(frame, "train")
+
+
+# ---------------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1, 3],
+        [1.0, 3.0],
+        ["1", "3"],
+        pd.array([1, 3], dtype="Int64"),
+        pd.Series([1, 3], dtype="category"),
+        [decimal.Decimal(1), decimal.Decimal(3)],
+    ],
+    ids=str,
+)
+def test_numbers_of_any_type_are_targets_with_their_mean_and_spread(values: Any) -> None:
+    targets = learn(values, "regression")
+    assert encode(targets, values) == [[1.0], [3.0]]
+    assert targets.facts(torch.empty(0)) == {"num_targets": 1, "target_mean": [2.0], "target_std": [1.0]}
+
+
+def test_a_target_that_never_changes_is_an_error_that_shows_it() -> None:
+    with pytest.raises(DataError, match=r"different numbers in the target column 'y', but all rows.*have 7"):
+        learn([7, 7], "regression")
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
+def test_a_target_that_is_not_finite_is_an_error_that_shows_it(value: float) -> None:
+    with pytest.raises(DataError, match=r"Expected finite numbers up to 3e38 in the target column 'y'.*but got"):
+        learn([1.0, value], "regression")
+
+
+@pytest.mark.parametrize("values", [["a", "b"], pd.to_datetime(["2024-01-01", "2024-02-01"])], ids=["text", "dates"])
+def test_text_and_dates_are_no_numbers_and_the_error_leads_to_classification(values: Any) -> None:
+    with pytest.raises(DataError, match=r"numbers in column 'y' of the train table.*For classes use TabularClassific"):
+        learn(values, "regression")
+
+
+def test_a_large_target_keeps_its_mean_and_spread() -> None:
+    targets = learn([3e38, -3e38], "regression")
+    assert targets.facts(torch.empty(0))["target_std"] == [3e38]
+
+
+# ---------------------------------------------------------------------- plain data
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"), [("classification", ["p"]), ("classification", ["p", "q"]), ("regression", ["p", "q"])]
+)
+def test_targets_are_the_same_after_a_way_through_plain_data(kind: str, fields: list[str]) -> None:
+    frame = labels_table()
+    targets = learn_targets(frame, fields, kind, several=len(fields) > 1)
+    again = targets_from_plain(targets.to_plain())
+    assert again == targets
+    assert torch.equal(again.encode(frame, "val"), targets.encode(frame, "val"))
+    assert again.summary() == targets.summary()

@@ -1,0 +1,144 @@
+"""Every Python block of the documentation runs as it stands.
+
+The blocks of a file run in order and see what earlier ones defined, in a folder with ``train.csv``, ``val.csv``,
+``test.csv`` (columns age, city, income, bought) and ``new.csv`` (the same without bought). A comment on the line
+before a block changes that:
+
+- ``<!-- skip: reason -->``: the block does not run.
+- ``<!-- setup: data -->``: a data module ``data`` is made first.
+- ``<!-- setup: task -->``: ``data``, ``task`` and ``trainer`` are made first.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import flash
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    *(ROOT / name for name in ("README.md", "core/README.md", "plugins/flash-tabular/README.md")),
+    *sorted(ROOT.glob("docs/*.md")),
+]
+# A block may be indented, as in a list, and then ends with a fence that is indented as well.
+BLOCK = re.compile(
+    r"(?:^[ ]*<!--[ ]*(?P<word>skip|setup):[ ]*(?P<rest>.*?)[ ]*-->[ ]*\n\s*?)?"
+    r"^(?P<indent>[ ]*)```python[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$",
+    re.MULTILINE | re.DOTALL,
+)
+SETUPS = {
+    "data": """
+from flash.tabular import TabularClassificationData
+data = TabularClassificationData.from_csv(
+    target_fields="bought", train_file="train.csv", val_file="val.csv", test_file="test.csv", verbose=False
+)
+""",
+    "task": """
+from flash import Trainer
+from flash.tabular import TabularClassificationData, TabularClassifier
+data = TabularClassificationData.from_csv(
+    target_fields="bought", train_file="train.csv", val_file="val.csv", test_file="test.csv", verbose=False
+)
+task = TabularClassifier.from_data(data, backbone="mlp")
+trainer = Trainer(max_epochs=1)
+trainer.finetune(task, data, strategy="no_freeze")
+""",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of Python on a page."""
+
+    line: int
+    code: str
+    skip: str = ""
+    setup: str = ""
+
+
+def blocks_of(text: str) -> Iterator[Block]:
+    """The Python blocks of a page, in their order."""
+    for found in BLOCK.finditer(text):
+        indent = len(found["indent"])
+        code = "".join(line[indent:] or "\n" for line in found["code"].splitlines(keepends=True))
+        word = {found["word"]: found["rest"]} if found["word"] else {}
+        yield Block(text.count("\n", 0, found.start("code")) + 1, code, **word)
+
+
+def pages_with_code() -> list[Path]:
+    return [page for page in PAGES if page.is_file() and any(blocks_of(page.read_text()))]
+
+
+def run_page(page: Path) -> None:
+    """Run the blocks of a page as one module, whose tracebacks name the page and its lines."""
+    module = ModuleType(f"blocks_of_{page.stem.replace('-', '_')}")
+    with pytest.MonkeyPatch.context() as patch:
+        # Checkpoints and data loaders look for the module that defines a class.
+        patch.setitem(sys.modules, module.__name__, module)
+        for block in blocks_of(page.read_text()):
+            if block.skip:
+                continue
+            if block.setup:
+                exec(SETUPS[block.setup], module.__dict__)
+            exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), module.__dict__)
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    """A folder with the tables that the documentation uses, in which the test works."""
+    numbers = random.Random(0)
+    for name, rows in (("train", 60), ("val", 20), ("test", 20), ("new", 5)):
+        lines = ["age,city,income" + (",bought" if name != "new" else "")]
+        for _ in range(rows):
+            age, income = numbers.randint(18, 80), numbers.randint(15, 90) * 1000
+            bought = "yes" if income > 50_000 else "no"
+            target = f",{bought}" if name != "new" else ""
+            lines.append(f"{age},{numbers.choice(['Rome', 'Oslo', 'Lima'])},{income}{target}")
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", pages_with_code(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_python_blocks_of_a_page_run(page: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where a page leaves it to the trainer, that trains on the processor, and not for Lightning's thousand epochs.
+    make = flash.Trainer.__init__
+    usual = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False}
+    monkeypatch.setattr(flash.Trainer, "__init__", lambda self, **kwargs: make(self, **{**usual, **kwargs}))
+    run_page(page)
+    assert Path.cwd() == Path(os.path.realpath(tables))
+
+
+@pytest.mark.parametrize("setup", SETUPS)
+def test_what_a_page_can_ask_for_is_made(tables: Path, setup: str) -> None:
+    names = {"data"} if setup == "data" else {"data", "task", "trainer"}
+    (tables / "page.md").write_text(f"<!-- setup: {setup} -->\n```python\nassert set(dir()) >= {names}\n```\n")
+    run_page(tables / "page.md")
+
+
+def test_blocks_see_what_earlier_ones_defined_and_skipped_ones_do_not_run(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "1. A list:\n\n   ```python\n   if True:\n       first = 1\n   ```\n\n"
+        "<!-- skip: needs an accelerator -->\n```python\nraise RuntimeError\n```\n\n"
+        "```bash\nnot python\n```\n\n```python\nassert first == 1\nopen('seen', 'w').close()\n```\n"
+    )
+    run_page(page)
+    assert Path("seen").exists()
+
+
+def test_an_error_in_a_block_names_the_line_of_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\nText.\n\n```python\nfine = True\n1 / 0\n```\n")
+    with pytest.raises(ZeroDivisionError) as caught:
+        run_page(page)
+    assert caught.traceback[-1].lineno + 1 == 7
+    assert str(caught.traceback[-1].path) == str(page)
