@@ -14,8 +14,7 @@ import flash
 from flash.tabular import TabularClassificationData, TabularClassifier
 
 ROWS: list[dict[str, Any]] = [
-    {"age": 20 + i, "city": ("Rome", "Oslo", "Lima")[i % 3], "bought": "yes" if i > 20 else "no"}
-    for i in range(40)
+    {"age": 20 + i, "city": ("Rome", "Oslo", "Lima")[i % 3], "bought": "yes" if i > 20 else "no"} for i in range(40)
 ]
 NEW_ROWS: list[dict[str, Any]] = [{"age": age, "city": city} for age in (21, 40, 58) for city in ("Oslo", "Paris")]
 
@@ -72,9 +71,7 @@ def test_another_process_that_has_the_plugin_predicts_the_same_from_raw_rows_wit
     torch.testing.assert_close(torch.tensor(probabilities), torch.tensor(expected))
 
 
-def test_a_process_without_the_plugin_says_what_to_install(
-    checkpoint: Path, python_of_core: Path, run: Any
-) -> None:
+def test_a_process_without_the_plugin_says_what_to_install(checkpoint: Path, python_of_core: Path, run: Any) -> None:
     done = run(python_of_core, "-c", OFFLINE + LOAD, checkpoint, check=False)
     message = done.stderr.splitlines()[-1]
     assert "CheckpointError" in message

@@ -59,9 +59,7 @@ class TestHoweverInstalled:
         self, python: Path, run: Any, layout: tuple[str, str]
     ) -> None:
         core, plugin, _ = run(python, "-c", WHERE).stdout.splitlines()
-        assert (
-            tuple("editable" if Path(file).is_relative_to(ROOT) else "wheel" for file in (core, plugin)) == layout
-        )
+        assert tuple("editable" if Path(file).is_relative_to(ROOT) else "wheel" for file in (core, plugin)) == layout
 
     def test_files_of_the_plugin_are_found_as_resources(self, python: Path, run: Any) -> None:
         assert run(python, "-c", WHERE).stdout.splitlines()[-1] == "True"
@@ -89,9 +87,7 @@ class TestCoreAlone:
         assert f"pip install flash-{domain}" in message
 
     def test_a_domain_that_is_not_installed_is_no_attribute(self, python_of_core: Path, run: Any) -> None:
-        code = (
-            "import flash; print(hasattr(flash, 'tabular'), hasattr(flash, 'image'), hasattr(flash, 'nonsense'))"
-        )
+        code = "import flash; print(hasattr(flash, 'tabular'), hasattr(flash, 'image'), hasattr(flash, 'nonsense'))"
         assert run(python_of_core, "-c", code).stdout.split() == ["False", "False", "False"]
 
     def test_importing_from_a_domain_that_is_not_installed_is_an_import_error(

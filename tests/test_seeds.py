@@ -18,8 +18,7 @@ from flash.tabular import TabularClassificationData, TabularClassifier
 
 LAYERS = 8
 ROWS = [
-    {"age": 20 + i, "city": ("Rome", "Oslo", "Lima")[i % 3], "bought": "yes" if i > 20 else "no"}
-    for i in range(40)
+    {"age": 20 + i, "city": ("Rome", "Oslo", "Lima")[i % 3], "bought": "yes" if i > 20 else "no"} for i in range(40)
 ]
 
 
@@ -40,9 +39,7 @@ class FeatureExtractorFreezeUnfreeze(FlashBaseFinetuning):
 
     def finetune_function(self, pl_module: Any, current_epoch: int, optimizer: Any, opt_idx: int) -> None:  # type: ignore[override]
         if current_epoch == self._unfreeze_at_epoch:
-            self.unfreeze_and_add_param_group(
-                module=pl_module.feature_extractor, optimizer=optimizer, train_bn=True
-            )
+            self.unfreeze_and_add_param_group(module=pl_module.feature_extractor, optimizer=optimizer, train_bn=True)
 
 
 class WithoutOptimizerNumber(FlashBaseFinetuning):
@@ -150,9 +147,7 @@ class TestStrategies:
         assert finetune(strategy).training == [0] * 5 + [5] * 5 + [layers] * 2
 
     @pytest.mark.parametrize("strategy", [FeatureExtractorFreezeUnfreeze, WithoutOptimizerNumber])
-    def test_the_documentations_own_strategy_thaws_the_feature_extractor(
-        self, finetune: Any, strategy: Any
-    ) -> None:
+    def test_the_documentations_own_strategy_thaws_the_feature_extractor(self, finetune: Any, strategy: Any) -> None:
         assert finetune(strategy(unfreeze_at_epoch=5)).moved == [False] * 5 + [True] * 7
 
     def test_a_finetuning_callback_of_lightning_is_a_strategy(self, finetune: Any) -> None:

@@ -88,9 +88,7 @@ def test_a_wheel_includes_the_whole_licence(wheels: dict[str, Path], dist: str) 
 def test_a_wheel_holds_every_module_of_its_sources_and_no_other_file(wheels: dict[str, Path], dist: str) -> None:
     folder = SOURCES[dist] / "src"
     sources = {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"
     }
     assert {path for path in files_in(wheels[dist]) if ".dist-info/" not in path} == sources
 

@@ -41,7 +41,7 @@ class NumpyPreprocess(Preprocess):
     def load_data(self, data: tuple[ND, ND], dataset: AutoDataset) -> list[tuple[ND, float]]:
         if self.training:
             dataset.num_inputs = data[0].shape[1]
-        return [(x, y) for x, y in zip(*data)]
+        return [(x, y) for x, y in zip(*data, strict=True)]
 
     def to_tensor_transform(self, sample: Any) -> tuple[Tensor, Tensor]:
         x, y = sample
@@ -106,9 +106,7 @@ def test_the_number_of_inputs_is_read_from_the_train_dataset(fitted: tuple[Any, 
     assert datamodule.num_inputs == 10
 
 
-def test_fitting_and_testing_learn_at_least_the_mean(
-    fitted: tuple[Any, Any], trainer_options: dict[str, Any]
-) -> None:
+def test_fitting_and_testing_learn_at_least_the_mean(fitted: tuple[Any, Any], trainer_options: dict[str, Any]) -> None:
     model, datamodule = fitted
     (result,) = flash.Trainer(**trainer_options).test(model, datamodule=datamodule)
     targets = torch.tensor([y for _, y in datamodule.test_dataset])

@@ -24,8 +24,6 @@ def classify() -> None:
 
 
 def regress() -> None:
-    data = TabularRegressionData.from_dicts(
-        target_fields="price", train_dict={"area": [20, 30], "price": [1.0, 2.0]}
-    )
+    data = TabularRegressionData.from_dicts(target_fields="price", train_dict={"area": [20, 30], "price": [1.0, 2.0]})
     assert_type(data, TabularRegressionData)
     assert_type(TabularRegressor.from_data(data), TabularRegressor)

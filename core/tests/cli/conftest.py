@@ -27,17 +27,16 @@ class Audio:
     @hookimpl
     def flash_tasks(self) -> Iterator[TaskSpec]:
         counter = "collections:Counter"
-        yield TaskSpec(
-            "audio/classification", counter, counter, summary="Which of N classes a recording is of."
-        )
+        yield TaskSpec("audio/classification", counter, counter, summary="Which of N classes a recording is of.")
 
     @hookimpl
     def flash_backbones(self) -> Iterator[Backbone | BackboneCatalogue]:
         yield Backbone("wav_cnn", "audio", "collections:Counter", pretrained=True, summary="A small CNN.")
-        yield BackboneCatalogue(
-            "zoo", "audio", "string:digits.__iter__", "collections:Counter", summary="Big."
-        )
+        yield BackboneCatalogue("zoo", "audio", "string:digits.__iter__", "collections:Counter", summary="Big.")
         yield BackboneCatalogue("hub", "birds", "builtins:list", "collections:Counter", open=True)
+
+
+AUDIO = (("audio", Audio()),)
 
 
 class Unresolvable:
@@ -62,7 +61,7 @@ def flash(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     """Runs ``flash`` with the given arguments, plugins (name, object) and environment."""
     monkeypatch.setenv("COLUMNS", "100")
 
-    def flash(*arguments: str, plugins: Any = (("audio", Audio()),), **environ: str) -> Result:
+    def flash(*arguments: str, plugins: Any = AUDIO, **environ: str) -> Result:
         candidates = [Candidate(Provider(n, f"acme-{n}", "1.2"), f"acme.{n}", "/site", p) for n, p in plugins]
         with use_host(PluginHost(lambda: candidates, environ)):
             try:

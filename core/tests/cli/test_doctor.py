@@ -36,7 +36,8 @@ class TestCommand:
         result = flash("doctor", plugins=[("broken", broken)])
         assert result.code == 1
         assert result.out.endswith(
-            "\n\n1. The plugin 'broken' (acme-broken 1.2) failed: flash_tasks raised RuntimeError: out of order.\n"
+            "\n\n1. The plugin 'broken' (acme-broken 1.2) failed: "
+            "flash_tasks raised RuntimeError: out of order.\n"
             "   repair: pip install --upgrade flash-core acme-broken   "
             "(or leave it out: export FLASH_DISABLE_PLUGINS=broken)\n"
         )
@@ -103,9 +104,7 @@ class TestSharedFiles:
         ]
         (finding,) = _checks.shared_files(dists)
         assert finding.trouble == "acme-audio and flash-core both installed flash/__init__.py."
-        assert finding.repair == (
-            "pip uninstall -y acme-audio && pip install --force-reinstall --no-deps flash-core"
-        )
+        assert finding.repair == ("pip uninstall -y acme-audio && pip install --force-reinstall --no-deps flash-core")
 
     def test_a_file_of_a_domain_belongs_to_its_plugin(self) -> None:
         files = ("flash/image/__init__.py", "flash/image/model.py")

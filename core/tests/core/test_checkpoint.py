@@ -110,7 +110,9 @@ def test_weights_that_do_not_fit_are_an_error(trained: Any) -> None:
 
 
 def test_a_checkpoint_of_another_task_is_an_error_that_names_both(trained: Any) -> None:
-    with pytest.raises(CheckpointError, match="Expected a checkpoint of a ClassificationTask, but this one holds a Task"):
+    with pytest.raises(
+        CheckpointError, match="Expected a checkpoint of a ClassificationTask, but this one holds a Task"
+    ):
         ClassificationTask.load_from_checkpoint("task.ckpt")
 
 
@@ -194,7 +196,9 @@ def test_a_task_of_a_plugin_that_is_not_installed_is_an_error_that_names_it(trai
     stored = torch.load("task.ckpt", weights_only=True)
     stored["flash"]["task"] |= {"class": "acme_audio.task:Tagger", "dist": "acme-audio", "version": "1.2"}
     write_checkpoint(stored, "task.ckpt")
-    with pytest.raises(CheckpointError, match="It comes from acme-audio 1.2, which is not installed: pip install acme-a"):
+    with pytest.raises(
+        CheckpointError, match="It comes from acme-audio 1.2, which is not installed: pip install acme-a"
+    ):
         flash.Task.load_from_checkpoint("task.ckpt")
 
 
@@ -238,7 +242,9 @@ def test_resuming_from_a_file_that_would_execute_code_is_refused(trainer_options
     assert not Path("executed").exists()
 
 
-@pytest.mark.parametrize("name", ["os:system", "torch:load", "torch.hub:load", "builtins:eval", "torch.nn.functional:sys"])
+@pytest.mark.parametrize(
+    "name", ["os:system", "torch:load", "torch.hub:load", "builtins:eval", "torch.nn.functional:sys"]
+)
 def test_a_name_outside_torchs_own_functions_is_refused(trained: Any, name: str) -> None:
     stored = torch.load("task.ckpt", weights_only=True)
     stored["flash"]["task"]["init"]["learning_rate"] = {"__reference__": name}
@@ -334,7 +340,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
         write_checkpoint({"version": 2}, target)
     monkeypatch.undo()
     assert read_checkpoint(target) == {"version": 1}
-    assert os.listdir(tmp_path) == ["task.ckpt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["task.ckpt"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full to stand for a full disk")

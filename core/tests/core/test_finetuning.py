@@ -124,9 +124,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
 def test_thawed_parameters_follow_the_learning_rate_schedule(
     task_class: Any, datamodule: Any, trainer_options: Any, scheduler: Any
 ) -> None:
-    recorder = run(
-        task_class(lr_scheduler=scheduler), datamodule, ("freeze_unfreeze", 1), trainer_options, epochs=4
-    )
+    recorder = run(task_class(lr_scheduler=scheduler), datamodule, ("freeze_unfreeze", 1), trainer_options, epochs=4)
     for groups in recorder.groups[1:]:
         (_, head), (_, backbone) = groups
         assert backbone == pytest.approx(head / 10, rel=1e-3)
@@ -136,7 +134,13 @@ def test_thawed_parameters_follow_the_learning_rate_schedule(
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_a_resumed_run_equals_the_uninterrupted_one_before_at_and_after_a_thaw(
-    task_class: Any, datamodule: Any, trainer_options: Any, strategy: Any, stop: int, optimizer: str, tmp_path: Path
+    task_class: Any,
+    datamodule: Any,
+    trainer_options: Any,
+    strategy: Any,
+    stop: int,
+    optimizer: str,
+    tmp_path: Path,
 ) -> None:
     def make() -> Any:
         torch.manual_seed(3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 from typing import Any
 
@@ -55,7 +56,9 @@ def test_logged_numbers_are_those_of_the_whole_data_whatever_the_batches(trainer
     assert tested["test_rmse"] == pytest.approx(float((error**2).mean().sqrt()))
 
 
-def test_metrics_of_the_stages_are_separate_and_the_given_one_is_not_touched(trainer_options: dict[str, Any]) -> None:
+def test_metrics_of_the_stages_are_separate_and_the_given_one_is_not_touched(
+    trainer_options: dict[str, Any],
+) -> None:
     metric = MeanAbsoluteError()
     flash.Trainer(max_epochs=1, **trainer_options).fit(linear(metrics=metric), regression_data())
     assert not metric.update_called
@@ -136,7 +139,9 @@ def test_a_task_works_with_lightnings_own_trainer(trainer_options: dict[str, Any
     assert {"train_loss", "val_loss"} <= set(trainer.callback_metrics)
 
 
-def test_a_plain_lightning_module_works_with_the_trainer_and_the_data_module(trainer_options: dict[str, Any]) -> None:
+def test_a_plain_lightning_module_works_with_the_trainer_and_the_data_module(
+    trainer_options: dict[str, Any],
+) -> None:
     class Plain(pl.LightningModule):
         def __init__(self) -> None:
             super().__init__()
@@ -245,7 +250,7 @@ def test_schedulers_change_the_learning_rate_as_training_goes_on(
     trainer = flash.Trainer(max_epochs=2, callbacks=[Watch()], **trainer_options)
     trainer.fit(linear(lr_scheduler=scheduler), regression_data())
     if steps is not None:
-        changes = sum(one != other for one, other in zip(rates, rates[1:], strict=False))
+        changes = sum(one != other for one, other in itertools.pairwise(rates))
         assert changes == (len(rates) - 1 if steps else 1)
 
 
@@ -268,7 +273,7 @@ def test_predict_gives_one_result_for_each_input_in_order_whatever_the_batches()
 def test_predict_takes_arrays_and_lists_too() -> None:
     task = linear()
     x = np.ones((2, 3))
-    for raw in (x, [row for row in x], x.tolist() and [torch.ones(3), torch.ones(3)]):
+    for raw in (x, list(x), [torch.ones(3), torch.ones(3)]):
         assert len(task.predict(raw)) == 2
 
 
@@ -295,7 +300,14 @@ def test_trainer_predict_gives_batches_of_results(trainer_options: dict[str, Any
 
 @pytest.mark.parametrize(
     ("output", "kind"),
-    [("labels", str), ("classes", int), ("probabilities", list), ("logits", list), ("raw", torch.Tensor), (None, str)],
+    [
+        ("labels", str),
+        ("classes", int),
+        ("probabilities", list),
+        ("logits", list),
+        ("raw", torch.Tensor),
+        (None, str),
+    ],
 )
 def test_every_output_of_a_classifier(output: Any, kind: type, trainer_options: dict[str, Any]) -> None:
     task = ClassificationTask(labels=["ants", "bees"], model=nn.Linear(3, 2))

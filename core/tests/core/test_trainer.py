@@ -35,7 +35,14 @@ class GreeterPlugin:
 
 
 def test_callbacks_are_objects_names_or_names_with_arguments() -> None:
-    trainer = flash.Trainer(callbacks=["keep_best", ("keep_best", {"monitor": "val_accuracy", "mode": "max"}), EarlyStopping("val_loss")], **QUIET)
+    trainer = flash.Trainer(
+        callbacks=[
+            "keep_best",
+            ("keep_best", {"monitor": "val_accuracy", "mode": "max"}),
+            EarlyStopping("val_loss"),
+        ],
+        **QUIET,
+    )
     kinds = [type(c).__name__ for c in trainer.callbacks]
     assert kinds.count("KeepBest") == 2
     assert "EarlyStopping" in kinds
@@ -67,7 +74,11 @@ def test_a_plugins_automatic_callback_is_added_said_and_can_be_refused(caplog: p
 
 
 def test_the_users_progress_bar_is_kept() -> None:
-    bars = [c for c in flash.Trainer(callbacks=RichProgressBar(), **QUIET).callbacks if isinstance(c, pl.callbacks.ProgressBar)]
+    bars = [
+        c
+        for c in flash.Trainer(callbacks=RichProgressBar(), **QUIET).callbacks
+        if isinstance(c, pl.callbacks.ProgressBar)
+    ]
     assert [type(bar) for bar in bars] == [RichProgressBar]
 
 
@@ -112,7 +123,11 @@ def run_scripted(
     task = Scripted(losses)
     keeper = KeepBest(**arguments)
     trainer = flash.Trainer(
-        max_epochs=epochs or len(losses), callbacks=keeper, num_sanity_val_steps=0, enable_progress_bar=False, **QUIET
+        max_epochs=epochs or len(losses),
+        callbacks=keeper,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        **QUIET,
     )
     rows = torch.zeros(2, 1)
     dm = flash.DataModule.from_tensors(rows, rows, rows, rows, seed=0, batch_size=2)
@@ -202,7 +217,8 @@ SCRIPT = textwrap.dedent(
                        enable_progress_bar=False, enable_model_summary=False)
         task = Classifier()
         before = torch.cat([p.detach().flatten() for p in task.backbone.parameters()])
-        dm = flash.DataModule.from_tensors(x, y, val_data=x[:9], val_targets=y[:9], predict_data=x, batch_size=4, seed=0)
+        val = dict(val_data=x[:9], val_targets=y[:9])
+        dm = flash.DataModule.from_tensors(x, y, **val, predict_data=x, batch_size=4, seed=0)
         flash.Trainer(max_epochs=3, callbacks=Same(), **options).finetune(task, dm, strategy=("freeze_unfreeze", 1))
         batches = flash.Trainer(**options).predict(task, datamodule=dm)
         flat = [sample for batch in batches for sample in batch]

@@ -113,7 +113,9 @@ def test_rows_split_off_are_seen_with_the_hooks_of_validation() -> None:
     )
     assert {dm.train_dataset[i][0] for i in range(8)} == {"train"}
     assert {dm.val_dataset[i][0] for i in range(2)} == {"val"}
-    assert sorted([dm.train_dataset[i][1] for i in range(8)] + [dm.val_dataset[i][1] for i in range(2)]) == list(range(10))
+    assert sorted([dm.train_dataset[i][1] for i in range(8)] + [dm.val_dataset[i][1] for i in range(2)]) == list(
+        range(10)
+    )
 
 
 # ---------------------------------------------------------------------- order and batches
@@ -239,7 +241,9 @@ def test_without_validation_data_there_is_no_validation_loader() -> None:
 @pytest.mark.parametrize("stage", ["train", "test", "predict"])
 def test_a_loader_without_data_is_an_error_that_says_what_to_pass(stage: str) -> None:
     dm = DataModule(val_dataset=Rows(2))
-    with pytest.raises(DataError, match=f"Expected {stage} data, but this DataModule has none. Pass a {stage}_ argument"):
+    with pytest.raises(
+        DataError, match=f"Expected {stage} data, but this DataModule has none. Pass a {stage}_ argument"
+    ):
         getattr(dm, f"{stage}_dataloader")()
 
 
@@ -255,7 +259,9 @@ def test_a_batch_size_that_is_no_positive_whole_number_is_an_error(size: Any) ->
 
 
 def test_data_without_targets_is_an_error() -> None:
-    with pytest.raises(DataError, match="Expected train_data together with train_targets, but got data without targets"):
+    with pytest.raises(
+        DataError, match="Expected train_data together with train_targets, but got data without targets"
+    ):
         DataModule.from_tensors(train_data=torch.zeros(2, 2))
 
 

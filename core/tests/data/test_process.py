@@ -178,7 +178,9 @@ def test_uncollate_splits_what_networks_return(batch: Any, samples: Any) -> None
 
 
 def test_uncollate_of_parts_of_different_lengths_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"Expected parts of one length in a batch of results, but got lengths \[1, 2\]"):
+    with pytest.raises(
+        DataError, match=r"Expected parts of one length in a batch of results, but got lengths \[1, 2\]"
+    ):
         Postprocess().uncollate(([1], [1, 2]))
 
 

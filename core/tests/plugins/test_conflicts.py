@@ -72,7 +72,7 @@ def test_a_plugin_cannot_take_the_name_of_the_built_in_one(site: Any, good: str)
 def test_a_name_that_two_plugins_give_belongs_to_neither(rivals: PluginHost) -> None:
     with pytest.raises(
         PluginConflictError,
-        match="'wav_cnn' among the audio backbones is claimed by acme-audio 1.0 and by best-audio 2.0, so neither",
+        match=r"'wav_cnn' among the audio backbones is claimed by acme-audio 1\.0 and by best-audio 2\.0, so",
     ):
         rivals.backbones("audio")["wav_cnn"]
 
@@ -80,7 +80,7 @@ def test_a_name_that_two_plugins_give_belongs_to_neither(rivals: PluginHost) -> 
 def test_the_error_says_how_to_choose_and_how_to_keep_one_out(rivals: PluginHost) -> None:
     with pytest.raises(
         PluginConflictError,
-        match="Write 'acme-audio/wav_cnn' or 'best-audio/wav_cnn', or .*: FLASH_DISABLE_PLUGINS=best",
+        match=r"Write 'acme-audio/wav_cnn' or 'best-audio/wav_cnn', or .*: FLASH_DISABLE_PLUGINS=best",
     ):
         rivals.backbones("audio")["wav_cnn"]
 
@@ -115,7 +115,7 @@ def test_one_name_in_two_domains_is_no_conflict(site: Any, good: str) -> None:
 
 
 def test_a_plugin_cannot_take_a_built_in_name(site: Any) -> None:
-    source = "@hookimpl\ndef flash_finetuning_strategies():\n    yield Strategy('freeze', factory='collections:deque')"
+    source = "@hookimpl\ndef flash_finetuning_strategies(): yield Strategy('freeze', 'collections:deque')"
     site.install("acme-thaw", "3.0", thaw=source)
     host = site.host()
     assert host.strategies()["freeze"].provider.builtin
@@ -141,5 +141,5 @@ def test_a_task_in_dispute_is_found_with_its_dist_in_front(site: Any) -> None:
 def test_strict_mode_raises_a_conflict(site: Any, good: str) -> None:
     site.install("acme-audio", acme=good)
     site.install("best-audio", best=good)
-    with pytest.raises(PluginConflictError, match="plugin 'acme' .* is in conflict"):
+    with pytest.raises(PluginConflictError, match=r"plugin 'acme' .* is in conflict"):
         site.host(FLASH_PLUGINS_STRICT="1").domains()

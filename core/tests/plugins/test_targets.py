@@ -23,19 +23,17 @@ def test_a_target_may_be_an_attribute_of_an_attribute() -> None:
 def test_a_module_that_is_missing_is_an_error_with_plugin_dist_and_version() -> None:
     with pytest.raises(
         PluginError,
-        match=r"cannot import nowhere:Thaw \(strategy 'thaw' of flash-acme 1\.2\): ModuleNotFoundError: No module",
+        match=r"cannot import nowhere:Thaw \(strategy 'thaw' of flash-acme 1\.2\): ModuleNotFoundError: No",
     ):
         contribution("nowhere:Thaw").load()
 
 
 def test_an_attribute_that_is_missing_comes_with_the_closest_one() -> None:
-    with pytest.raises(PluginError, match="there is no 'Pth' in it; did you mean 'Path'?"):
+    with pytest.raises(PluginError, match="there is no 'Pth' in it; did you mean 'Path'"):
         load_target("pathlib:Pth")
 
 
-def test_an_attribute_of_a_lazy_module_may_fail_to_import(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_attribute_of_a_lazy_module_may_fail_to_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lazy_module_of_test.py").write_text("def __getattr__(name): import nowhere")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(PluginError, match="ModuleNotFoundError: No module named 'nowhere'"):

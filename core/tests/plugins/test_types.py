@@ -20,13 +20,9 @@ def test_names_of_existing_model_zoos_are_accepted(name: str) -> None:
     assert Backbone(name, domain="image", factory="acme:build").name == name
 
 
-@pytest.mark.parametrize(
-    "target", ["acme", "acme.plugin", ":build", "acme:", "acme plugin:build", "acme:1x", None]
-)
+@pytest.mark.parametrize("target", ["acme", "acme.plugin", ":build", "acme:", "acme plugin:build", "acme:1x", None])
 def test_a_target_that_is_not_module_and_attribute_is_refused(target: Any) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"Strategy\.factory must look like 'package\.module:attribute'"
-    ):
+    with pytest.raises(ConfigurationError, match=r"Strategy\.factory must look like 'package\.module:attribute'"):
         Strategy("thaw", factory=target)
 
 
@@ -42,16 +38,14 @@ def test_a_task_name_has_a_domain_and_a_task() -> None:
 
 @pytest.mark.parametrize("kind", [Backbone, BackboneCatalogue])
 def test_a_domain_is_checked_like_a_name(kind: Any) -> None:
-    targets = {field: "acme:build" for field in kind.target_fields}
+    targets = dict.fromkeys(kind.target_fields, "acme:build")
     with pytest.raises(ConfigurationError, match=r"\.domain must be"):
         kind("wav_cnn", domain="Audio", **targets)
 
 
 def test_a_data_source_is_for_one_task_or_for_all() -> None:
     assert DataSource("lmdb", data="*", factory="acme:load").scope == "*"
-    assert (
-        DataSource("lmdb", data="image/classification", factory="acme:load").scope == "image/classification"
-    )
+    assert DataSource("lmdb", data="image/classification", factory="acme:load").scope == "image/classification"
     with pytest.raises(ConfigurationError, match=r"DataSource\.data must be"):
         DataSource("lmdb", data="image", factory="acme:load")
 

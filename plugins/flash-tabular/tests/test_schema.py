@@ -219,9 +219,7 @@ def test_text_that_should_be_numbers_is_left_out_with_a_hint() -> None:
 @pytest.mark.parametrize("values", [[[1], [2], [1]], [{"x": 1}, None, {"x": 2}], [np.zeros(2), np.ones(2)]])
 def test_a_column_of_lists_or_dicts_is_left_out_with_their_type(values: list[Any]) -> None:
     frame = pd.DataFrame({"a": pd.Series(values, dtype=object), "b": range(len(values))})
-    assert learn_schema(frame, None, None, []).left_out == {
-        "a": f"made of values of type {type(values[0]).__name__}"
-    }
+    assert learn_schema(frame, None, None, []).left_out == {"a": f"made of values of type {type(values[0]).__name__}"}
 
 
 def test_a_column_of_lists_cannot_be_a_category() -> None:

@@ -61,12 +61,12 @@ def shared_files(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
     for file, names in owners.items():
         if len(names) > 1:
             shared[tuple(sorted(names))].append(file)
-    for names, files in shared.items():
+    for sharers, files in shared.items():
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         rightful = _rightful(files[0])
-        intruders = [name for name in names if canonical(name) != rightful]
+        intruders = [name for name in sharers if canonical(name) != rightful]
         yield Finding(
-            f"{' and '.join(names)} both installed {min(files)}{more}.",
+            f"{' and '.join(sharers)} both installed {min(files)}{more}.",
             f"pip uninstall -y {' '.join(intruders)} && pip install --force-reinstall --no-deps {rightful}",
         )
 
@@ -102,8 +102,7 @@ def plugins(infos: Iterable[PluginInfo], to_disable: Callable[[str], str]) -> It
         if info.state is PluginState.FAILED:
             yield Finding(
                 f"The plugin {info} failed: {info.error}.",
-                f"pip install --upgrade {_CORE} {info.dist}   "
-                f"(or leave it out: export {to_disable(info.name)})",
+                f"pip install --upgrade {_CORE} {info.dist}   (or leave it out: export {to_disable(info.name)})",
             )
         elif info.state is PluginState.CONFLICT:
             name = info.name if info.contributions else info.dist

@@ -77,7 +77,9 @@ def counted(number: int, what: str) -> str:
 
 def provider_json(provider: Provider | None) -> dict[str, str] | None:
     """A provider for JSON."""
-    return provider and {"plugin": provider.plugin, "dist": provider.dist, "version": provider.version}
+    if provider is None:
+        return None
+    return {"plugin": provider.plugin, "dist": provider.dist, "version": provider.version}
 
 
 def print_json(value: object) -> None:

@@ -154,9 +154,7 @@ def describe(made: Rebuildable) -> dict[str, Any]:
     }
 
 
-def rebuild(
-    description: Mapping[str, Any], cls: type[T], overrides: Mapping[str, Any], *, source: str
-) -> T:
+def rebuild(description: Mapping[str, Any], cls: type[T], overrides: Mapping[str, Any], *, source: str) -> T:
     """Make the object that :func:`describe` described.
 
     Args:
@@ -168,9 +166,7 @@ def rebuild(
     Raises:
         CheckpointError: If an argument that has weights, such as a network, is in neither.
     """
-    missing = [
-        name for name, kind in description["left_out"].items() if kind == "module" and name not in overrides
-    ]
+    missing = [name for name, kind in description["left_out"].items() if kind == "module" and name not in overrides]
     if missing:
         names = ", ".join(f"{name}=..." for name in missing)
         raise CheckpointError(

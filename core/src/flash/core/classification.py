@@ -69,6 +69,7 @@ class ClassificationTask(Task):
         self.labels = None if labels is None else list(labels)
         self.multi_label = multi_label
         self.threshold = threshold
+        self.class_weights: Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)
 
     def compute_loss(self, y_hat: Any, y: Any) -> Tensor:

@@ -97,8 +97,9 @@ class FlashBaseFinetuning(Callback):
         Raises:
             FinetuningError: If there is none, or none of them has parameters.
         """
+        found: list[nn.Module | None]
         if self.attr_names is None:
-            found = _chosen_by_task(pl_module)
+            found = [*_chosen_by_task(pl_module)]
             wanted = "a `backbone`"
         else:
             found = [_find_attribute(pl_module, name) for name in self.attr_names]
@@ -201,10 +202,10 @@ class FlashBaseFinetuning(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Let the strategy thaw what is due."""
         before = {id(p) for p in pl_module.parameters() if p.requires_grad}
-        takes_number = _takes_optimizer_number(self.finetune_function)
+        finetune: Any = self.finetune_function
+        takes_number = _takes_optimizer_number(finetune)
         for number, optimizer in enumerate(trainer.optimizers):
-            arguments = (pl_module, trainer.current_epoch, optimizer, *([number] if takes_number else []))
-            self.finetune_function(*arguments)
+            finetune(pl_module, trainer.current_epoch, optimizer, *([number] if takes_number else []))
         if before != {id(p) for p in pl_module.parameters() if p.requires_grad}:
             rewrap(trainer)
         self._remember(pl_module)

@@ -87,11 +87,11 @@ class StageMetrics(nn.Module):
         super().__init__()
         named = named_metrics(metrics)
         # A module's children cannot have any name: "train" or "keys" is taken. Hence the prefixes.
-        self.objects = nn.ModuleDict(
+        self.objects: Any = nn.ModuleDict(
             {f"metric_{name}": copy.deepcopy(metric) for name, metric in named.items() if isinstance(metric, Metric)}
         )
         self.functions = {name: metric for name, metric in named.items() if not isinstance(metric, Metric)}
-        self.means = nn.ModuleDict({f"mean_{name}": MeanMetric() for name in ("loss", *self.functions)})
+        self.means: Any = nn.ModuleDict({f"mean_{name}": MeanMetric() for name in ("loss", *self.functions)})
         self._order = list(named)
         self._losses: list[tuple[Tensor, int]] = []
         self._steps: list[tuple[Tensor, Tensor]] = []
@@ -127,9 +127,7 @@ class StageMetrics(nn.Module):
         """Give the metrics what has been collected."""
         if self._losses:
             losses, weights = zip(*self._losses, strict=True)
-            self.means["mean_loss"].update(
-                torch.stack(losses).float(), torch.tensor(weights, device=losses[0].device)
-            )
+            self.means["mean_loss"].update(torch.stack(losses).float(), torch.tensor(weights, device=losses[0].device))
             self._losses = []
         steps, self._steps, self._rows, self._values = self._steps, [], 0, 0
         if len({(predictions.shape[1:], targets.shape[1:]) for predictions, targets in steps}) > 1:
@@ -170,7 +168,12 @@ class StageMetrics(nn.Module):
 
 def _spread(name: str, value: Any) -> dict[str, Tensor]:
     if isinstance(value, Mapping):
-        return {f"{name}_{key}": part for key, item in value.items() for part in [torch.as_tensor(item)] if part.numel() == 1}
+        return {
+            f"{name}_{key}": part
+            for key, item in value.items()
+            for part in [torch.as_tensor(item)]
+            if part.numel() == 1
+        }
     tensor = torch.as_tensor(value)
     if tensor.numel() == 1:
         return {name: tensor.reshape(())}

@@ -200,7 +200,7 @@ class Task(Rebuildable, pl.LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Run :meth:`step`, and collect what is logged."""
         loss = self._shared_step(batch, batch_idx, "train")
-        trainer = self.trainer
+        trainer: Any = self.trainer
         if trainer.logger is not None and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
             self.log("train_loss_step", loss.detach(), batch_size=1)
         return loss
@@ -240,7 +240,8 @@ class Task(Rebuildable, pl.LightningModule):
 
     def configure_callbacks(self) -> list[Callback]:
         """Bring the callback that logs losses and metrics once an epoch."""
-        attached = () if self._trainer is None else self._trainer.callbacks
+        trainer: Any = self._trainer
+        attached = () if trainer is None else trainer.callbacks
         return [] if any(isinstance(callback, MetricLogger) for callback in attached) else [MetricLogger()]
 
     def modules_to_freeze(self) -> nn.Module | list[nn.Module] | None:
@@ -272,9 +273,7 @@ class Task(Rebuildable, pl.LightningModule):
         postprocess = self.postprocess or Postprocess()
         return postprocess(predictions, resolve_output(self, output))
 
-    def predict(
-        self, raw: Any, output: str | Callable[[Any], Any] | None = None, batch_size: int = 64
-    ) -> list[Any]:
+    def predict(self, raw: Any, output: str | Callable[[Any], Any] | None = None, batch_size: int = 64) -> list[Any]:
         """Predict raw inputs, which go through the preprocess that the task was trained with.
 
         Args:
@@ -434,12 +433,12 @@ class Task(Rebuildable, pl.LightningModule):
             )
         task_class = _choose_class(cls, stored["task"])
         parameters = inspect.signature(task_class.__init__).parameters
-        given = {name: kwargs.pop(name) for name in ("preprocess", "postprocess") if name in kwargs}
+        given: dict[str, Any] = {name: kwargs.pop(name) for name in ("preprocess", "postprocess") if name in kwargs}
         # The weights come from the file: nothing is downloaded to be overwritten at once.
         offline = {"pretrained": False} if "pretrained" in parameters else {}
         for name in ("preprocess", "postprocess"):
             stored["task"]["left_out"].pop(name, None)
-        task = rebuild(
+        task: Self = rebuild(
             stored["task"], task_class, {**offline, **kwargs}, source=f"{cls.__name__}.load_from_checkpoint"
         )
         task._load_weights(checkpoint["state_dict"], strict, str(checkpoint_path))
@@ -477,9 +476,7 @@ class Task(Rebuildable, pl.LightningModule):
             self.preprocess.load_state_dict(description["state"])
         description = stored["postprocess"]
         if self.postprocess is None and description is not None:
-            self.postprocess = rebuild(
-                description, resolve_class(description, Postprocess), {}, source="Postprocess"
-            )
+            self.postprocess = rebuild(description, resolve_class(description, Postprocess), {}, source="Postprocess")
 
 
 def _like_predictions(y: Any, y_hat: Any) -> Any:
@@ -504,7 +501,7 @@ def _choose_class(asked: type[Any], description: dict[str, Any]) -> type[Any]:
         raise
     if issubclass(found, asked):
         return found
-    if bears_the_name or (issubclass(asked, found) and asked is not found):
+    if bears_the_name or issubclass(asked, found):
         return asked
     raise CheckpointError(
         f"Expected a checkpoint of a {asked.__name__}, but this one holds a {name}. "

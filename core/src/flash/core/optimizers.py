@@ -22,7 +22,19 @@ optimizers = Registry("optimizers")
 #: The learning-rate schedulers of torch, and those that are registered here.
 lr_schedulers = Registry("learning-rate schedulers")
 
-for _name in ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD"):
+for _name in (
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "ASGD",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+):
     optimizers.register(_name, getattr(torch.optim, _name), summary=f"torch.optim.{_name}")
 for _name in (
     "ConstantLR",
@@ -77,11 +89,11 @@ def make_optimizer(
         raise ConfigurationError(f"Expected (optimizer, kwargs), but got {choice!r}.")
     if learning_rate is not None:
         kwargs = {"lr": learning_rate, **kwargs}
-    parameters = list(parameters)
-    if _gains_from_fusing(factory, parameters, kwargs):
+    trained = list(parameters)
+    if _gains_from_fusing(factory, trained, kwargs):
         kwargs["fused"] = True
     try:
-        return factory(parameters, **kwargs)  # type: ignore[no-any-return]  # whatever the user's factory makes
+        return factory(trained, **kwargs)  # type: ignore[no-any-return]  # whatever the user's factory makes
     except TypeError as error:
         raise ConfigurationError(
             f"Expected arguments that the optimizer {_name_of(factory)} takes, but it says: {error}."
@@ -161,9 +173,7 @@ def _epochs(trainer: pl.Trainer | None) -> int | None:
     return epochs if epochs is not None and epochs > 0 else None
 
 
-def _unpack(
-    kind: str, choice: Any, registry: Registry
-) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
+def _unpack(kind: str, choice: Any, registry: Registry) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:
     parts = choice if isinstance(choice, tuple | list) else (choice,)
     head, *rest = parts or (None,)
     if isinstance(head, str):

@@ -107,9 +107,7 @@ class Registry:
     ) -> Callable[[F], F]:
         """Register what is decorated, under its own name unless another is given."""
         if callable(name):
-            raise ConfigurationError(
-                f"write @registry() with parentheses to register {name!r} in the {self.name}"
-            )
+            raise ConfigurationError(f"write @registry() with parentheses to register {name!r} in the {self.name}")
 
         def decorate(factory: F) -> F:
             self.register(name or factory.__name__, factory, override=override, summary=summary, **metadata)
@@ -230,9 +228,7 @@ class Registry:
         return Claims(items, self.name, self._explain)
 
     def _in_open_catalogue(self, name: str) -> _Item | None:
-        catalogues = [
-            each for each in self._plugins() if isinstance(each.spec, BackboneCatalogue) and each.spec.open
-        ]
+        catalogues = [each for each in self._plugins() if isinstance(each.spec, BackboneCatalogue) and each.spec.open]
         owner, _, plain = name.partition("/")
         owned = [each for each in catalogues if plain and each.provider.is_called(owner)]
         if owned:
@@ -249,9 +245,7 @@ def _resolve(factory: Factory | str) -> Factory:
 
 def _single(given: Contribution[Spec]) -> _Item:
     apart = {"name", "summary", *given.spec.target_fields}
-    metadata = {
-        each.name: getattr(given.spec, each.name) for each in fields(given.spec) if each.name not in apart
-    }
+    metadata = {each.name: getattr(given.spec, each.name) for each in fields(given.spec) if each.name not in apart}
     entry = RegistryEntry(given.name, given.spec.summary, MappingProxyType(metadata), given.provider)
     return _Item(entry, given.load)
 

@@ -85,13 +85,19 @@ class Trainer(pl.Trainer):
         if kwargs.get("profiler") is None and not kwargs.get("barebones"):
             kwargs["profiler"] = _NoProfiler()
         super().__init__(callbacks=chosen or None, plugins=given, **kwargs)
-        self._finetuning_callbacks: list[Callback] = []
+        self._strategy: list[Callback] = []
 
-    def fit(  # type: ignore[override]  # all of Lightning's arguments are passed on
-        self, model: pl.LightningModule, train_dataloaders: Any = None, *args: Any, **kwargs: Any
+    def fit(  # type: ignore[override]  # what newer Lightnings take besides is passed on
+        self,
+        model: pl.LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: Any = None,
+        ckpt_path: Any = None,
+        **kwargs: Any,
     ) -> None:
-        """Train everything that is not frozen by the user; the arguments are those of Lightning's ``fit``."""
-        self._finetune(model, [], train_dataloaders, *args, **kwargs)
+        """Train everything that the user did not freeze; the arguments are those of Lightning's ``fit``."""
+        self._finetune(model, [], train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
 
     def finetune(
         self,
@@ -123,36 +129,52 @@ class Trainer(pl.Trainer):
         callbacks = resolve_strategy(strategy)
         if train_dataloaders is None:
             train_dataloaders, datamodule = _as_loaders(datamodule), _as_datamodule(datamodule)
-        self._finetune(
-            model,
-            callbacks,
-            train_dataloaders,
-            val_dataloaders=val_dataloaders,
-            datamodule=datamodule,
-            ckpt_path=ckpt_path,
-        )
+        self._finetune(model, callbacks, train_dataloaders, val_dataloaders, datamodule, ckpt_path)
 
     def _finetune(
-        self, model: pl.LightningModule, callbacks: list[Callback], train_dataloaders: Any, *args: Any, **kwargs: Any
+        self,
+        model: pl.LightningModule,
+        strategy: list[Callback],
+        train_dataloaders: Any,
+        val_dataloaders: Any,
+        datamodule: Any,
+        ckpt_path: Any,
+        **kwargs: Any,
     ) -> None:
-        self.callbacks = [c for c in self.callbacks if c not in self._finetuning_callbacks]
         # They stay after the run, so that a checkpoint that is saved then can be resumed. First in the list, they
         # thaw before any other callback looks.
-        self.callbacks = callbacks + self.callbacks
-        self._finetuning_callbacks = callbacks
+        others = [callback for callback in self.callbacks if callback not in self._strategy]
+        self.callbacks: list[Callback] = strategy + others
+        self._strategy = strategy
         release(model)
-        self._connect(model, train_dataloaders, kwargs.get("datamodule"))
-        super().fit(model, train_dataloaders, *args, **kwargs)
+        self._connect(model, train_dataloaders, datamodule)
+        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
 
-    def validate(self, model: Any = None, dataloaders: Any = None, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def validate(  # type: ignore[override]  # as above
+        self,
+        model: pl.LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: Any = None,
+        verbose: bool = True,
+        datamodule: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Run one validation; the arguments are those of Lightning's ``validate``."""
-        self._connect(model, dataloaders, kwargs.get("datamodule"))
-        return super().validate(model, dataloaders, *args, **kwargs)
+        self._connect(model, dataloaders, datamodule)
+        return super().validate(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
 
-    def test(self, model: Any = None, dataloaders: Any = None, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def test(  # type: ignore[override]  # as above
+        self,
+        model: pl.LightningModule | None = None,
+        dataloaders: Any = None,
+        ckpt_path: Any = None,
+        verbose: bool = True,
+        datamodule: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Run the test; the arguments are those of Lightning's ``test``."""
-        self._connect(model, dataloaders, kwargs.get("datamodule"))
-        return super().test(model, dataloaders, *args, **kwargs)
+        self._connect(model, dataloaders, datamodule)
+        return super().test(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
 
     def predict(  # type: ignore[override]
         self,
@@ -194,9 +216,9 @@ class Trainer(pl.Trainer):
                 self.callbacks.remove(gather)
                 task.output = before
 
-    def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, **kwargs: Any) -> None:
+    def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, storage_options: Any = None) -> None:
         """Save a checkpoint; the arguments are those of Lightning's ``save_checkpoint``."""
-        super().save_checkpoint(filepath, weights_only, **kwargs)
+        super().save_checkpoint(filepath, weights_only, storage_options)
 
     def _connect(self, model: Any, dataloaders: Any, datamodule: Any) -> None:
         task = model if model is not None else self.lightning_module

@@ -109,9 +109,7 @@ def _checked(reader: Reader, folder: Path, max_bytes: int | None, reserved: Coll
         if max_bytes is not None and total > max_bytes:
             raise UnsafeArchiveError(f"it unpacks to more than max_unpacked_bytes={max_bytes}")
         if max_bytes is None and total > free:
-            raise DownloadError(
-                f"The disk is full: unpacking needs {total} bytes or more, {free} are free. {_KEPT}"
-            )
+            raise DownloadError(f"The disk is full: unpacking needs {total} bytes or more, {free} are free. {_KEPT}")
         if member.parts:
             members.append(member)
         elif member.kind != "folder":

@@ -218,7 +218,7 @@ class DataModule(pl.LightningDataModule):
         return cls.from_tensors(*args, **kwargs)
 
     @classmethod
-    def from_datasets(
+    def from_datasets(  # type: ignore[override]  # the arguments of this class, and its own type back
         cls,
         train_dataset: Dataset[Any] | None = None,
         val_dataset: Dataset[Any] | None = None,
@@ -292,12 +292,14 @@ class DataModule(pl.LightningDataModule):
     @property
     def num_classes(self) -> int | None:
         """How many classes the train targets have; ``None`` where they are not classes."""
-        return self._fact("num_classes")
+        number: int | None = self._fact("num_classes")
+        return number
 
     @property
-    def labels(self) -> list[str] | None:
+    def labels(self) -> list[Any] | None:
         """The names of the classes, in the order of their numbers; ``None`` where they have none."""
-        return self._fact("labels")
+        names: list[Any] | None = self._fact("labels")
+        return names
 
     @property
     def multi_label(self) -> bool:
@@ -393,7 +395,7 @@ class DataModule(pl.LightningDataModule):
         return self._loader(stage)
 
     def _loader(self, stage: Stage) -> DataLoader[Any]:
-        trainer = self.trainer
+        trainer: Any = self.trainer
         return make_loader(
             self._dataset(stage),
             stage,
@@ -439,7 +441,7 @@ class DataModule(pl.LightningDataModule):
 class _PairPreprocess(Preprocess):
     """Arrays or tensors with their targets, held in memory as they are."""
 
-    def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
+    def load_data(self, data: Any, dataset: Any) -> Columns:
         columns = Columns(tuple(_in_default_dtype(part) for part in data))
         if self.training:
             inputs, targets = columns.tree

@@ -100,7 +100,7 @@ class Loader(DataLoader[Any]):
     # With a batch sampler, torch would answer with a sequential sampler, whatever the order really is. Lightning
     # asks here whether the rows are sharded between processes already.
     @property
-    def sampler(self) -> Any:  # type: ignore[override]
+    def sampler(self) -> Any:
         """What gives the rows in order."""
         return self.batch_sampler.sampler if isinstance(self.batch_sampler, BatchRows) else self._sampler
 
@@ -180,7 +180,7 @@ def make_loader(
     if not hasattr(dataset, "__len__"):
         return DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=collate, **options)
     length = len(dataset)
-    rows: Any = SequentialSampler(dataset)  # type: ignore[arg-type]  # it has a length, as was seen above
+    rows: Any = SequentialSampler(dataset)
     if stage is Stage.TRAIN:
         rows = _train_rows(dataset, seed, epoch, shard, sampler)
         length = len(rows) if hasattr(rows, "__len__") else length
@@ -230,4 +230,3 @@ def _columns_of(dataset: Dataset[Any]) -> Columns | None:
 
 def _already_a_batch(batch: Any) -> Any:
     return batch
-

@@ -167,9 +167,7 @@ class StageHooks:
         self._load_data = resolved["load_data"]
         self._load_sample = resolved["load_sample"]
         self._transforms = [
-            resolved[name]
-            for name in _SAMPLE_HOOKS[1:]
-            if name == "to_tensor_transform" or not self._is_default(name)
+            resolved[name] for name in _SAMPLE_HOOKS[1:] if name == "to_tensor_transform" or not self._is_default(name)
         ]
         self._collate = resolved["collate"]
         self._per_batch = resolved["per_batch_transform"]

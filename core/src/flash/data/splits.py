@@ -14,9 +14,7 @@ __all__ = ["split_rows"]
 Rows = npt.NDArray[np.int64]
 
 
-def split_rows(
-    length: int, val_split: float, seed: int, classes: npt.ArrayLike | None = None
-) -> tuple[Rows, Rows]:
+def split_rows(length: int, val_split: float, seed: int, classes: npt.ArrayLike | None = None) -> tuple[Rows, Rows]:
     """Split ``range(length)`` at random into train and validation rows, both sorted and neither empty.
 
     With ``classes``, each class gives its share of the validation rows (stratified), and keeps at least one train

@@ -132,9 +132,7 @@ class Packer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def zip(
-        self, name: str, *members: tuple[str, str], mode: int = 0, packing: int = zipfile.ZIP_DEFLATED
-    ) -> Path:
+    def zip(self, name: str, *members: tuple[str, str], mode: int = 0, packing: int = zipfile.ZIP_DEFLATED) -> Path:
         with zipfile.ZipFile(self.folder / name, "w", packing) as archive:
             for path, content in members:
                 info = zipfile.ZipInfo(path)

@@ -16,9 +16,7 @@ from flash.data._archive_formats import is_archive
 def tree(folder: Path) -> dict[str, str]:
     """Everything below a folder, with its content."""
     return {
-        path.relative_to(folder).as_posix(): path.read_text()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 
@@ -34,9 +32,7 @@ def test_a_tar_is_unpacked_however_it_is_packed(pack: Any, target: Path, suffix:
     assert tree(target) == {"a/b/c.txt": "c", "d.txt": "d"}
 
 
-@pytest.mark.parametrize(
-    "packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
-)
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_zip_is_unpacked_with_its_empty_folders(pack: Any, target: Path, packing: int) -> None:
     archive = pack.zip("data.zip", ("empty/", ""), ("a/ä.txt", "ä"), packing=packing)
     assert unpack(archive, target, progress=False) == ["a", "empty"]

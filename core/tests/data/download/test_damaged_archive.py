@@ -15,9 +15,7 @@ from flash.errors import DownloadError
 def tree(folder: Path) -> dict[str, str]:
     """Everything below a folder, with its content."""
     return {
-        path.relative_to(folder).as_posix(): path.read_text()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 
@@ -57,9 +55,7 @@ def test_a_tar_with_a_damaged_header_in_the_middle_is_an_error(pack: Any, target
 
 
 @pytest.mark.parametrize("packing", ["zip", "gz", "bz2", "xz"])
-def test_an_archive_with_damaged_bytes_is_an_error_that_leaves_nothing(
-    pack: Any, target: Path, packing: str
-) -> None:
+def test_an_archive_with_damaged_bytes_is_an_error_that_leaves_nothing(pack: Any, target: Path, packing: str) -> None:
     archive = pack.of_noise(packing)
     data = bytearray(archive.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -95,9 +91,7 @@ def test_a_full_disk_says_how_many_bytes_are_needed_and_leaves_nothing(
 
     monkeypatch.setattr(_archive, "_write_file", full)
     archive = pack.zip("data.zip", ("a/b", "0" * 1234))
-    with pytest.raises(
-        DownloadError, match=r"The disk is full: .*target needs 1234 more bytes. The archive is kept"
-    ):
+    with pytest.raises(DownloadError, match=r"The disk is full: .*target needs 1234 more bytes. The archive is kept"):
         unpack(archive, target, progress=False)
     assert list(target.iterdir()) == []
 

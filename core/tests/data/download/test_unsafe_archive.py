@@ -34,9 +34,7 @@ def test_a_tar_member_outside_the_folder_is_refused(pack: Any, target: Path, nam
     refused(archive, target, "leads out of the folder")
 
 
-@pytest.mark.parametrize(
-    "to", ["../evil", "/etc/passwd", "a/../../../evil", "..", "C:/evil", "..\\evil", "//host/x"]
-)
+@pytest.mark.parametrize("to", ["../evil", "/etc/passwd", "a/../../../evil", "..", "C:/evil", "..\\evil", "//host/x"])
 @pytest.mark.parametrize("name", ["link", "a/link"])
 def test_a_symlink_that_points_outside_is_refused(pack: Any, target: Path, name: str, to: str) -> None:
     to = f"../{to}" if "/" in name and to.startswith("..") and "\\" not in to else to
@@ -54,13 +52,9 @@ def test_a_symlink_that_gets_outside_through_another_link_is_refused(pack: Any, 
     refused(pack.tar("data.tar", *members), target, r"'.*/\.\./evil' leads out of the folder")
 
 
-def test_a_symlink_that_gets_outside_through_the_link_of_an_earlier_archive_is_refused(
-    pack: Any, target: Path
-) -> None:
+def test_a_symlink_that_gets_outside_through_the_link_of_an_earlier_archive_is_refused(pack: Any, target: Path) -> None:
     unpack(pack.tar("one.tar", pack.symlink("here", ".")), target, progress=False)
-    refused(
-        pack.tar("two.tar", pack.symlink("out", "here/../evil")), target, r"'.*/\.\./evil' leads out of the folder"
-    )
+    refused(pack.tar("two.tar", pack.symlink("out", "here/../evil")), target, r"'.*/\.\./evil' leads out of the folder")
 
 
 @pytest.mark.parametrize("to", ["../evil", "/etc/passwd", "missing", "C:/evil"])
@@ -93,9 +87,7 @@ def test_a_link_that_was_there_before_is_not_written_through(tmp_path: Path, pac
     refused(pack.zip("data.zip", ("a/b/evil", "evil")), target, "through the link .*/a, which was there")
 
 
-def test_a_file_takes_the_place_of_a_link_not_of_what_it_points_to(
-    tmp_path: Path, pack: Any, target: Path
-) -> None:
+def test_a_file_takes_the_place_of_a_link_not_of_what_it_points_to(tmp_path: Path, pack: Any, target: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     (target / "a.txt").symlink_to(tmp_path / "mine.txt")
     unpack(pack.zip("data.zip", ("a.txt", "new")), target, progress=False)

@@ -36,7 +36,11 @@ def flash_backbones() -> Iterator[Backbone]:
         ("ft_transformer", "https://arxiv.org/abs/2106.11959", "Transformer with a token for each column."),
         ("mlp", "https://arxiv.org/abs/2106.11959", "Multilayer perceptron on embedded columns; the fastest."),
         ("resnet", "https://arxiv.org/abs/2106.11959", "Residual network on embedded columns."),
-        ("tabnet", "https://arxiv.org/abs/1908.07442", "Attends to few columns at a time (pytorch-tabnet's network)."),
+        (
+            "tabnet",
+            "https://arxiv.org/abs/1908.07442",
+            "Attends to few columns at a time (pytorch-tabnet's network).",
+        ),
     ):
         yield Backbone(
             name, domain="tabular", factory=f"flash.tabular.backbones:{name}", summary=summary, source=source

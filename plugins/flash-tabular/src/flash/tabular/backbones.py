@@ -112,9 +112,7 @@ def mlp(
         256
     """
     embedded = _Embedded(cardinalities, bins, d_embedding)
-    network = rtdl.MLP(
-        d_in=embedded.out_features, d_out=None, n_blocks=n_blocks, d_block=d_block, dropout=dropout
-    )
+    network = rtdl.MLP(d_in=embedded.out_features, d_out=None, n_blocks=n_blocks, d_block=d_block, dropout=dropout)
     return _OnEmbedded(embedded, network, d_block)
 
 
@@ -163,9 +161,7 @@ def resnet(
 class _FTTransformer(TableBackbone):
     weight_decay = 1e-4
 
-    def __init__(
-        self, num_numerical: int, cardinalities: Sequence[int], bins: Bins, options: dict[str, Any]
-    ) -> None:
+    def __init__(self, num_numerical: int, cardinalities: Sequence[int], bins: Bins, options: dict[str, Any]) -> None:
         super().__init__()
         self.network = rtdl.FTTransformer(
             n_cont_features=num_numerical, cat_cardinalities=list(cardinalities), d_out=None, **options
@@ -176,9 +172,7 @@ class _FTTransformer(TableBackbone):
 
     def forward(self, inputs: Inputs) -> Tensor:
         numbers, codes = inputs["numerical"], inputs["categorical"]
-        features = self.network(
-            numbers if numbers.shape[1] else None, codes.long() if codes.shape[1] else None
-        )
+        features = self.network(numbers if numbers.shape[1] else None, codes.long() if codes.shape[1] else None)
         return torch.relu(self.normalization(features))
 
 
@@ -289,7 +283,12 @@ class _TabM(TableBackbone):
     learning_rate = 3e-3
 
     def __init__(
-        self, num_numerical: int, cardinalities: Sequence[int], bins: Bins, d_embedding: int, options: dict[str, Any]
+        self,
+        num_numerical: int,
+        cardinalities: Sequence[int],
+        bins: Bins,
+        d_embedding: int,
+        options: dict[str, Any],
     ) -> None:
         super().__init__()
         self.network = tabm_library.TabM.make(
@@ -304,9 +303,7 @@ class _TabM(TableBackbone):
 
     def forward(self, inputs: Inputs) -> Tensor:
         numbers, codes = inputs["numerical"], inputs["categorical"]
-        features: Tensor = self.network(
-            numbers if numbers.shape[1] else None, codes.long() if codes.shape[1] else None
-        )
+        features: Tensor = self.network(numbers if numbers.shape[1] else None, codes.long() if codes.shape[1] else None)
         return features
 
 

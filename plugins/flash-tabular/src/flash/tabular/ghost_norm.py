@@ -36,6 +36,7 @@ class GhostBatchNorm(nn.Module):
         self.virtual_batch_size: int = original.virtual_batch_size
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise a batch."""
         if not self.bn.training:
             # All rows are normalised alike.
             normalised: Tensor = self.bn(x)

@@ -48,7 +48,7 @@ class _TabularTask(Task):
             factory = self.backbones.get(backbone)
             self.backbone = factory(num_numerical, cardinalities, bins, **(backbone_kwargs or {}))
         members = getattr(self.backbone, "members", 1)
-        features = self.backbone.out_features
+        features: Any = self.backbone.out_features
         self.head = tabm.LinearEnsemble(features, outputs, k=members) if members > 1 else nn.Linear(features, outputs)
         if self.learning_rate is None:
             self.learning_rate = getattr(self.backbone, "learning_rate", None)
@@ -220,5 +220,3 @@ class TabularRegressor(_TabularTask):
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
         """Metrics see both in the target's own units."""
         return (y_hat * self.target_std + self.target_mean).squeeze(-1), y.squeeze(-1)
-
-
