@@ -51,7 +51,10 @@ class TestCommand:
             "pip uninstall -y acme-Twin",
         ]
 
-    def test_a_flash_folder_where_one_works_is_found(self, flash: Any, tmp_path: Path) -> None:
+    def test_a_flash_folder_where_one_works_is_found(
+        self, flash: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
         (tmp_path / "flash").mkdir()
         result = flash("doctor")
         assert result.code == 1
@@ -104,7 +107,9 @@ class TestSharedFiles:
         ]
         (finding,) = _checks.shared_files(dists)
         assert finding.trouble == "acme-audio and flash-core both installed flash/__init__.py."
-        assert finding.repair == ("pip uninstall -y acme-audio && pip install --force-reinstall --no-deps flash-core")
+        assert finding.repair == (
+            "pip uninstall -y acme-audio && pip install --force-reinstall --no-deps flash-core"
+        )
 
     def test_a_file_of_a_domain_belongs_to_its_plugin(self) -> None:
         files = ("flash/image/__init__.py", "flash/image/model.py")

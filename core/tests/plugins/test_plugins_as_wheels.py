@@ -123,7 +123,9 @@ def run(sites: dict[str, Path]) -> Run:
             text=True,
             check=False,
         )
-        err, _, torch = finished.stderr.rpartition("\n") if "\n" in finished.stderr else ("", "", finished.stderr)
+        err, _, torch = (
+            finished.stderr.rpartition("\n") if "\n" in finished.stderr else ("", "", finished.stderr)
+        )
         return Result(finished.returncode, finished.stdout, err, {"True": True, "False": False}[torch])
 
     return run
@@ -149,7 +151,9 @@ def state_of(result: Result, name: str) -> tuple[str, str]:
     ],
     ids=" ".join,
 )
-def test_the_command_never_imports_torch(run: Run, arguments: tuple[str, ...], plugins: tuple[str, ...]) -> None:
+def test_the_command_never_imports_torch(
+    run: Run, arguments: tuple[str, ...], plugins: tuple[str, ...]
+) -> None:
     result = run(*arguments, plugins=plugins)
     assert not result.torch
     assert "Traceback" not in result.err

@@ -35,7 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _describe(arguments.describe, domains, arguments.json)
     found = {domain: backbone_registry(domain).entries(arguments.filter) for domain in domains}
     in_detail = bool(arguments.domain or arguments.filter)
-    shown = [text for domain, entries in found.items() for text in _sections(domain, entries, arguments.filter)]
+    shown = [
+        text for domain, entries in found.items() for text in _sections(domain, entries, arguments.filter)
+    ]
     if arguments.json:
         print_json([_as_json(name, entry) for entries in found.values() for name, entry in entries.items()])
     elif shown:
@@ -69,7 +71,11 @@ def _sections(domain: str, entries: Entries, pattern: str | None) -> Iterator[st
         yield table([f"{domain.upper()} BACKBONE", "PRETRAINED", "FROM", "SUMMARY"], rows)
     for catalogue in get_host().contributions("catalogue", domain):
         origin = (catalogue.name, catalogue.provider)
-        names = [name for name, entry in entries.items() if (entry.metadata.get("catalogue"), entry.provider) == origin]
+        names = [
+            name
+            for name, entry in entries.items()
+            if (entry.metadata.get("catalogue"), entry.provider) == origin
+        ]
         if names or (catalogue.spec.open and not pattern):
             yield f"{_heading(catalogue, len(names))}\n{columns(names)}".rstrip()
 
@@ -86,9 +92,13 @@ def _heading(catalogue: Contribution[BackboneCatalogue], number: int) -> str:
 def _describe(name: str, domains: Sequence[str], as_json: bool) -> int:
     registries = [backbone_registry(domain) for domain in domains]
     # A catalogue that accepts any name must not answer for one that another domain lists.
-    having = [each for each in registries if name in each.list()] or [each for each in registries if name in each]
+    having = [each for each in registries if name in each.list()] or [
+        each for each in registries if name in each
+    ]
     if not having and len(registries) != 1:
-        raise UnknownNameError(f"no domain has a backbone {name!r}; the domains: {', '.join(domains) or 'none'}")
+        raise UnknownNameError(
+            f"no domain has a backbone {name!r}; the domains: {', '.join(domains) or 'none'}"
+        )
     entries = [registry.describe(name) for registry in having or registries]
     if as_json:
         print_json([_as_json(entry.name, entry) for entry in entries])

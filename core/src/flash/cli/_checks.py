@@ -10,6 +10,7 @@ from pathlib import Path
 import flash
 from flash.cli._installation import InstalledDist
 from flash.plugins import PluginInfo, PluginState
+from flash.plugins._wording import sentence
 from flash.plugins.info import canonical
 
 __all__ = ["Finding", "leftover", "plugins", "shadows", "shared_files", "versions"]
@@ -96,17 +97,16 @@ def versions(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
                 )
 
 
-def plugins(infos: Iterable[PluginInfo], to_disable: Callable[[str], str]) -> Iterator[Finding]:
+def plugins(infos: Iterable[PluginInfo], to_disable: Callable[[PluginInfo], str]) -> Iterator[Finding]:
     """Plugins that failed or conflict."""
     for info in infos:
         if info.state is PluginState.FAILED:
             yield Finding(
-                f"The plugin {info} failed: {info.error}.",
-                f"pip install --upgrade {_CORE} {info.dist}   (or leave it out: export {to_disable(info.name)})",
+                f"The plugin {info} failed: {sentence(info.error or '')}",
+                f"pip install --upgrade {_CORE} {info.dist}   (or leave it out: export {to_disable(info)})",
             )
         elif info.state is PluginState.CONFLICT:
-            name = info.name if info.contributions else info.dist
             yield Finding(
-                f"The plugin {info} is in conflict: {info.error}.",
-                f"pip uninstall -y {info.dist}   (or leave it out: export {to_disable(name)})",
+                f"The plugin {info} is in conflict: {sentence(info.error or '')}",
+                f"pip uninstall -y {info.dist}   (or leave it out: export {to_disable(info)})",
             )

@@ -19,7 +19,9 @@ __all__ = ["add_to", "run"]
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = commands.add_parser("doctor", help="say what is wrong with the installation and how to repair it")
+    parser = commands.add_parser(
+        "doctor", help="say what is wrong with the installation and how to repair it"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -41,7 +43,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_json([{"trouble": finding.trouble, "repair": finding.repair} for finding in findings])
         return int(bool(findings))
     plugins = counted(len(infos) - 1, "plugin")
-    print(f"flash-core {flash.__version__}, Python {platform.python_version()}, {platform.system()}, {plugins}")
+    print(
+        f"flash-core {flash.__version__}, Python {platform.python_version()}, {platform.system()}, {plugins}"
+    )
     for number, finding in enumerate(findings, 1):
         print(f"\n{number}. {finding.trouble}\n   repair: {finding.repair}")
     print("" if findings else "No trouble found.", end="" if findings else "\n")

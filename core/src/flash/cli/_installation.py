@@ -54,8 +54,10 @@ def installed_dists(path: Sequence[str] | None = None) -> list[InstalledDist]:
 
 def _read(dist: Distribution) -> InstalledDist | None:
     try:
+        if "Name" not in dist.metadata or "Version" not in dist.metadata:
+            return None
         return InstalledDist(
-            name=str(dist.metadata["Name"]),
+            name=dist.name,
             version=dist.version,
             folder=Path(str(dist.locate_file(""))).resolve(),
             files=_files(dist),

@@ -21,7 +21,9 @@ def add_to(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser("plugins", help="list the plugins, how far each got and what it gives")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--check", action="store_true", help="import all targets; exit with 1 if one is in trouble")
+    parser.add_argument(
+        "--check", action="store_true", help="import all targets; exit with 1 if one is in trouble"
+    )
     parser.add_argument("--debug", action="store_true", help="add targets, places, times and tracebacks")
     parser.add_argument("--no-load", action="store_true", help="read metadata only; import no plugin")
     parser.set_defaults(run=run)
@@ -63,12 +65,12 @@ def _import(contribution: Contribution[Spec], target: str) -> str | None:
 def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
     kinds = Counter(contribution.spec.kind for contribution in info.contributions)
     gives = ", ".join(counted(number, kind) for kind, number in kinds.items())
-    remedy = f"keep it out with {get_host().to_disable(info.name)}" if info.in_trouble else ""
+    remedy = f"keep it out with {get_host().to_disable(info)}" if info.in_trouble else ""
     lines = [gives, info.error or "", remedy, *info.notes, *problems]
     if debug:
         seconds = "" if info.seconds is None else f"loaded in {info.seconds:.3f} s"
         lines += [f"target {info.target}", f"in {info.location}", seconds]
-    return [info.name, f"{info.dist} {info.version}", str(info.state), "\n".join(filter(None, lines)) or "-"]
+    return [info.name, info.package, str(info.state), "\n".join(filter(None, lines)) or "-"]
 
 
 def _as_json(info: PluginInfo, problems: Sequence[str], debug: bool) -> dict[str, Any]:

@@ -3,65 +3,28 @@
 from __future__ import annotations
 
 import fnmatch
-import functools
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from flash.errors import (
-    ConfigurationError,
-    DuplicateNameError,
-    PluginConflictError,
-    PluginError,
-    PluginWarning,
-    UnknownNameError,
+from flash.core._registry_items import (
+    Factory,
+    Item,
+    RegistryEntry,
+    given_item,
+    listed_names,
+    local_item,
+    member_item,
 )
-from flash.plugins import BackboneCatalogue, Contribution, Provider, get_host, load_target
+from flash.errors import ConfigurationError, DuplicateNameError, PluginConflictError, UnknownNameError
+from flash.plugins import BackboneCatalogue, Contribution, get_host
 from flash.plugins._names import Claims, natural
 from flash.plugins.types import Spec
 
 __all__ = ["Registry", "RegistryEntry", "backbone_registry", "strategy_registry"]
 
-Factory = Callable[..., Any]
 F = TypeVar("F", bound=Factory)
-_Names = list[str]  # Inside the class, ``list`` is the method.
-
-
-@dataclass(frozen=True)
-class RegistryEntry:
-    """What a registry knows about a name.
-
-    Args:
-        name: The name.
-        summary: One sentence about it.
-        metadata: Whatever was said when it was registered.
-        provider: The plugin that it comes from, or None if it was registered in this process.
-
-    Example:
-        >>> RegistryEntry("tiny", summary="Two layers.").provider is None
-        True
-    """
-
-    name: str
-    summary: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    provider: Provider | None = None
-
-
-@dataclass(frozen=True)
-class _Item:
-    entry: RegistryEntry
-    load: Callable[[], Factory]
-
-    @property
-    def name(self) -> str:
-        return self.entry.name
-
-    @property
-    def provider(self) -> Provider | None:
-        return self.entry.provider
+_Names = list[str]  # Inside the class, list is the method.
 
 
 class Registry:
@@ -100,14 +63,16 @@ class Registry:
         self.name = name
         self._plugins = plugins or tuple
         self._explain = explain
-        self._local: dict[str, _Item] = {}
+        self._local: dict[str, Item] = {}
 
     def __call__(
         self, name: str | None = None, *, override: bool = False, summary: str = "", **metadata: Any
     ) -> Callable[[F], F]:
         """Register what is decorated, under its own name unless another is given."""
         if callable(name):
-            raise ConfigurationError(f"write @registry() with parentheses to register {name!r} in the {self.name}")
+            raise ConfigurationError(
+                f"write @registry() with parentheses to register {name!r} in the {self.name}"
+            )
 
         def decorate(factory: F) -> F:
             self.register(name or factory.__name__, factory, override=override, summary=summary, **metadata)
@@ -129,6 +94,7 @@ class Registry:
 
         Raises:
             DuplicateNameError: If the name is taken and ``override`` is false.
+            ConfigurationError: If the factory is neither a callable nor such a string.
         """
         rivals = [] if override else self._claims().claimants(name)
         if rivals:
@@ -137,8 +103,7 @@ class Registry:
                 f"{name!r} is among the {self.name} already, from {origin}; "
                 "choose another name, or pass override=True to replace it"
             )
-        entry = RegistryEntry(name, summary, MappingProxyType(metadata))
-        self._local[name] = _Item(entry, functools.partial(_resolve, factory))
+        self._local[name] = local_item(RegistryEntry(name, summary, MappingProxyType(metadata)), factory)
 
     def remove(self, name: str) -> None:
         """Take back a registration of this process; a plugin's entry that it had replaced is there again.
@@ -208,7 +173,9 @@ class Registry:
     def __repr__(self) -> str:
         return f"Registry({self.name!r})"
 
-    def _find(self, name: str) -> _Item:
+    def _find(self, name: str) -> Item:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"the {self.name} are chosen by a string, but {name!r} came")
         if name in self._local:
             return self._local[name]
         claims = self._claims()
@@ -219,50 +186,25 @@ class Registry:
             return claims[alike[0]]
         return self._in_open_catalogue(name) or claims[name]
 
-    def _claims(self) -> Claims[_Item]:
+    def _claims(self) -> Claims[Item]:
         given = tuple(self._plugins())
         catalogues = [each for each in given if isinstance(each.spec, BackboneCatalogue)]
         items = [*self._local.values()]
-        items += [_single(each) for each in given if each not in catalogues]
-        items += [_member(each, name) for each in catalogues for name in _listed(each)]
+        items += [given_item(each) for each in given if each not in catalogues]
+        items += [member_item(each, name) for each in catalogues for name in listed_names(each)]
         return Claims(items, self.name, self._explain)
 
-    def _in_open_catalogue(self, name: str) -> _Item | None:
-        catalogues = [each for each in self._plugins() if isinstance(each.spec, BackboneCatalogue) and each.spec.open]
+    def _in_open_catalogue(self, name: str) -> Item | None:
+        catalogues = [
+            each for each in self._plugins() if isinstance(each.spec, BackboneCatalogue) and each.spec.open
+        ]
         owner, _, plain = name.partition("/")
         owned = [each for each in catalogues if plain and each.provider.is_called(owner)]
         if owned:
             name, catalogues = plain, owned
-        return Claims([_member(each, name) for each in catalogues], self.name)[name] if catalogues else None
-
-
-def _resolve(factory: Factory | str) -> Factory:
-    if isinstance(factory, str):
-        resolved: Factory = load_target(factory)
-        return resolved
-    return factory
-
-
-def _single(given: Contribution[Spec]) -> _Item:
-    apart = {"name", "summary", *given.spec.target_fields}
-    metadata = {each.name: getattr(given.spec, each.name) for each in fields(given.spec) if each.name not in apart}
-    entry = RegistryEntry(given.name, given.spec.summary, MappingProxyType(metadata), given.provider)
-    return _Item(entry, given.load)
-
-
-def _member(catalogue: Contribution[Spec], name: str) -> _Item:
-    metadata = {"domain": catalogue.spec.scope, "catalogue": catalogue.name}
-    entry = RegistryEntry(name, catalogue.spec.summary, MappingProxyType(metadata), catalogue.provider)
-    return _Item(entry, lambda: functools.partial(catalogue.load(), name))
-
-
-def _listed(catalogue: Contribution[Spec]) -> Sequence[str]:
-    try:
-        return catalogue.listed()
-    except PluginError as error:
-        # One catalogue that cannot be read must not take the other backbones of the domain with it.
-        warnings.warn(f"the {catalogue.label} is left out: {error}", PluginWarning, stacklevel=2)
-        return ()
+        return (
+            Claims([member_item(each, name) for each in catalogues], self.name)[name] if catalogues else None
+        )
 
 
 def backbone_registry(domain: str) -> Registry:

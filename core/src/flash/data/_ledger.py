@@ -26,7 +26,7 @@ if sys.platform == "win32":
         while True:
             try:
                 return msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
-            except OSError as error:  # noqa: PERF203 (a round takes ten seconds)
+            except OSError as error:
                 if error.errno != errno.EDEADLK:  # how it says that it tried for that long
                     raise
 

@@ -54,7 +54,7 @@ class Transfer:
         while True:
             try:
                 return self._attempt()
-            except TransientError as error:  # noqa: PERF203 (a round is a request)
+            except TransientError as error:
                 have = size_of(self.part)
                 # A download of hours may break more often than a request may fail, as long as it gets on.
                 failures = 1 if have > most else failures + 1

@@ -60,7 +60,9 @@ def installed(path: Sequence[str] | None = None) -> list[Candidate]:
         first = copies.setdefault(canonical(dist.name), found)
         if _folder(first) == _folder(dist) and first.version == dist.version:
             candidates.update(dict.fromkeys(_candidates(dist, entry_points)))
-    return sorted(candidates, key=lambda each: (canonical(each.provider.plugin), str(each.provider), each.target))
+    return sorted(
+        candidates, key=lambda each: (canonical(each.provider.plugin), str(each.provider), each.target)
+    )
 
 
 def _entry_points(dist: Distribution) -> list[EntryPoint]:
@@ -68,7 +70,9 @@ def _entry_points(dist: Distribution) -> list[EntryPoint]:
     try:
         if GROUP not in (dist.read_text("entry_points.txt") or ""):
             return []
-        return [entry for entry in dist.entry_points if entry.group == GROUP and dist.name]
+        if "Name" not in dist.metadata or "Version" not in dist.metadata:
+            return []
+        return [entry for entry in dist.entry_points if entry.group == GROUP]
     except Exception:
         return []
 

@@ -28,17 +28,14 @@ def screen(candidates: Iterable[Candidate], switches: Switches) -> Iterator[tupl
             yield candidate, replace(candidate.info, state=PluginState.DISABLED, notes=(reason,))
         else:
             others = [each for each in namesakes[canonical(candidate.provider.plugin)] if each != candidate]
-            yield candidate, _namesake(candidate, others, switches) if others else candidate.info
+            yield candidate, _namesake(candidate, others) if others else candidate.info
 
 
-def _namesake(candidate: Candidate, others: Sequence[Candidate], switches: Switches) -> PluginInfo:
+def _namesake(candidate: Candidate, others: Sequence[Candidate]) -> PluginInfo:
     if candidate.provider.builtin:
         return candidate.info
     owners = " and by ".join(str(other.provider) for other in others)
-    error = (
-        f"the plugin name {candidate.provider.plugin!r} is also used by {owners}, so neither is loaded; "
-        f"keep this one out with {switches.to_disable(candidate.provider.dist)}"
-    )
+    error = f"the plugin name {candidate.provider.plugin!r} is also used by {owners}, so neither is loaded"
     return replace(candidate.info, state=PluginState.CONFLICT, error=error)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from flash.plugins._discovery import Candidate
-from flash.plugins.info import canonical
+from flash.plugins.info import PluginInfo, PluginState, canonical
 
 __all__ = ["Switches"]
 
@@ -53,8 +53,10 @@ class Switches:
             if canonical(name) not in valid
         ]
 
-    def to_disable(self, name: str) -> str:
+    def to_disable(self, info: PluginInfo) -> str:
         """What to set so that one more plugin is kept out."""
+        # A plugin that was not loaded because of its name is told from its namesake by its distribution.
+        name = info.dist if info.state is PluginState.CONFLICT and not info.contributions else info.name
         return "FLASH_DISABLE_PLUGINS=" + ",".join([*self.disabled, name])
 
 

@@ -8,15 +8,9 @@ from functools import reduce
 from typing import Any
 
 from flash.errors import PluginError
+from flash.plugins._wording import one_line
 
-__all__ = ["load_target", "one_line"]
-
-
-def one_line(error: BaseException) -> str:
-    """An exception as one line of bounded length."""
-    text = " ".join(str(error).split())
-    text = text if len(text) <= 300 else f"{text[:297]}..."
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+__all__ = ["load_target"]
 
 
 def load_target(target: str, *, owner: str = "") -> Any:

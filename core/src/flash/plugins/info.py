@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from flash.errors import PluginError
-from flash.plugins._targets import load_target, one_line
+from flash.plugins._targets import load_target
+from flash.plugins._wording import one_line
 from flash.plugins.types import Spec
 
 __all__ = ["Contribution", "PluginInfo", "PluginState", "Provider", "canonical"]
@@ -128,7 +129,9 @@ class Contribution(Generic[S]):
         try:
             names = list(lister())
         except Exception as error:
-            raise PluginError(f"{self.label} of {self.provider} cannot list its names: {one_line(error)}") from error
+            raise PluginError(
+                f"{self.label} of {self.provider} cannot list its names: {one_line(error)}"
+            ) from error
         for name in names:
             if not isinstance(name, str):
                 raise PluginError(f"{self.label} of {self.provider} must list strings, but {name!r} came")
@@ -171,7 +174,12 @@ class PluginInfo:
     exception: BaseException | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
-        return f"{self.name!r} ({self.dist} {self.version})"
+        return f"{self.name!r} ({self.package})"
+
+    @property
+    def package(self) -> str:
+        """Name and version of the distribution."""
+        return f"{self.dist} {self.version}".strip()
 
     @property
     def in_trouble(self) -> bool:

@@ -17,6 +17,7 @@ from flash.plugins._discovery import Candidate, installed
 from flash.plugins._names import Claims
 from flash.plugins._screening import mark_clashes, screen
 from flash.plugins._switches import Switches
+from flash.plugins._wording import sentence
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider, S, canonical
 from flash.plugins.types import (
     Backbone,
@@ -38,8 +39,8 @@ _Many = tuple[Contribution[S], ...]
 class _Loaded:
     infos: tuple[PluginInfo, ...]
     contributions: _Many[Spec]
-    #: What strict mode raises when something is looked up.
-    refusal: PluginError | None
+    #: The plugin because of which, in strict mode, every look-up raises.
+    refused: PluginInfo | None
 
 
 class PluginHost:
@@ -102,7 +103,9 @@ class PluginHost:
     @overload
     def contributions(self, kind: Literal["backbone"], scope: str | None = None) -> _Many[Backbone]: ...
     @overload
-    def contributions(self, kind: Literal["catalogue"], scope: str | None = None) -> _Many[BackboneCatalogue]: ...
+    def contributions(
+        self, kind: Literal["catalogue"], scope: str | None = None
+    ) -> _Many[BackboneCatalogue]: ...
     @overload
     def contributions(self, kind: Literal["strategy"], scope: str | None = None) -> _Many[Strategy]: ...
     @overload
@@ -116,7 +119,9 @@ class PluginHost:
             kind: The kind, such as ``"backbone"``.
             scope: Keep what belongs to this domain or, for data sources, to this task.
         """
-        return tuple(each for each in self._usable() if each.spec.kind == kind and scope in {None, each.spec.scope})
+        return tuple(
+            each for each in self._usable() if each.spec.kind == kind and scope in {None, each.spec.scope}
+        )
 
     def domains(self) -> tuple[str, ...]:
         """Domains that a plugin has a task or a backbone for, sorted."""
@@ -135,9 +140,9 @@ class PluginHost:
             return self._load().infos
         return tuple(info for _, info in screen(self._candidates(), self._switches()))
 
-    def to_disable(self, name: str) -> str:
+    def to_disable(self, info: PluginInfo) -> str:
         """The setting that keeps a plugin out, besides those that are kept out already."""
-        return self._switches().to_disable(name)
+        return self._switches().to_disable(info)
 
     def explain_missing(self, kind: str, name: str, *, domain: str | None = None) -> str | None:
         """Why something that a plugin could give is not there, in a sentence, or None if no reason is known.
@@ -175,8 +180,8 @@ class PluginHost:
 
     def _usable(self) -> _Many[Spec]:
         loaded = self._load()
-        if loaded.refusal:
-            raise loaded.refusal
+        if loaded.refused:
+            raise _error(loaded.refused, self._switches()) from loaded.refused.exception
         return loaded.contributions
 
     def _load(self) -> _Loaded:
@@ -200,26 +205,26 @@ class PluginHost:
         screened = screen(candidates, switches)
         infos = tuple(
             mark_clashes(
-                _loader.load(candidate) if info.state is PluginState.AVAILABLE else info for candidate, info in screened
+                _loader.load(candidate) if info.state is PluginState.AVAILABLE else info
+                for candidate, info in screened
             )
         )
         complaints = switches.unknown(candidates[1:], builtin=[_BUILTIN])
-        refusal = None
-        for info in infos:
-            if info.in_trouble and (switches.strict or info is infos[0]):
-                refusal = refusal or _error(info, switches)
-            elif info.in_trouble and not info.contributions:
-                complaints.append(str(_error(info, switches)))
+        refused = next(
+            (info for info in infos if info.in_trouble and (switches.strict or info is infos[0])), None
+        )
+        if not refused:
+            left_out = [info for info in infos if info.in_trouble and not info.contributions]
+            complaints += [str(_error(info, switches)) for info in left_out]
         given = tuple(contribution for info in infos for contribution in info.contributions)
-        return _Loaded(infos, given, refusal), complaints
+        return _Loaded(infos, given, refused), complaints
 
 
 def _error(info: PluginInfo, switches: Switches) -> PluginError:
+    wrong = sentence(info.error or "")
+    remedy = f"Keep it out with {switches.to_disable(info)}"
     if info.state is PluginState.CONFLICT:
-        return PluginConflictError(f"plugin {info} is in conflict: {info.error}")
-    error = PluginError(
-        f"plugin {info} failed and is left out: {info.error}. "
-        f"Keep it out with {switches.to_disable(info.name)}; 'flash plugins --debug' has the traceback"
+        return PluginConflictError(f"plugin {info} is in conflict: {wrong} {remedy}")
+    return PluginError(
+        f"plugin {info} failed and is left out: {wrong} {remedy}; 'flash plugins --debug' has the traceback"
     )
-    error.__cause__ = info.exception
-    return error

@@ -17,17 +17,20 @@ _TASK_NAME = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
 def _check_name(owner: str, field: str, value: object, pattern: re.Pattern[str] = _NAME) -> None:
     if isinstance(value, str) and pattern.fullmatch(value):
         return
-    example = "such as 'image/classification'" if pattern is _TASK_NAME else "such as 'resnet18' or 'wav_cnn.v2'"
+    example = (
+        "such as 'image/classification'" if pattern is _TASK_NAME else "such as 'resnet18' or 'wav_cnn.v2'"
+    )
     raise ConfigurationError(
         f"{owner}.{field} must be of lower-case letters, digits and _ . + -, {example}, but {value!r} came"
     )
 
 
-def _check_target(owner: str, field: str, value: object) -> None:
+def check_target(field: str, value: object) -> None:
+    """Refuse what cannot be a ``"module:attribute"`` string."""
     module, colon, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
     if colon and all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
         return
-    raise ConfigurationError(f"{owner}.{field} must look like 'package.module:attribute', but {value!r} came")
+    raise ConfigurationError(f"{field} must look like 'package.module:attribute', but {value!r} came")
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class _Spec:
         owner = type(self).__name__
         _check_name(owner, "name", self.name, _TASK_NAME if self.kind == "task" else _NAME)
         for field in self.target_fields:
-            _check_target(owner, field, getattr(self, field))
+            check_target(f"{owner}.{field}", getattr(self, field))
 
     @property
     def scope(self) -> str:
