@@ -33,7 +33,7 @@ def pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest in parallel, with one thread of torch a process."""
     workers = os.environ.get("FLASH_TEST_WORKERS", "auto")
     env = {**OFFLINE, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    session.run("pytest", "-n", workers, "--dist", "loadgroup", *arguments, *session.posargs, env=env)
+    session.run("pytest", "-n", workers, "--dist", "worksteal", *arguments, *session.posargs, env=env)
 
 
 @nox.session

@@ -58,23 +58,26 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        value = getattr(importlib.import_module(_EXPORTS[name]), name)
-        globals()[name] = value
-        return value
-    if name.startswith("_"):
+# A type checker that saw this would take any misspelt name for one of them.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _EXPORTS:
+            value = getattr(importlib.import_module(_EXPORTS[name]), name)
+            globals()[name] = value
+            return value
+        if name.startswith("_"):
+            raise AttributeError(f"module 'flash' has no attribute {name!r}")
+        try:
+            return importlib.import_module(f"flash.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"flash.{name}":
+                raise
+        if name in _DOMAINS:
+            raise AttributeError(
+                f"flash.{name} is provided by a plugin that is not installed: pip install {_DOMAINS[name]}"
+            )
         raise AttributeError(f"module 'flash' has no attribute {name!r}")
-    try:
-        return importlib.import_module(f"flash.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"flash.{name}":
-            raise
-    if name in _DOMAINS:
-        raise AttributeError(
-            f"flash.{name} is provided by a plugin that is not installed: pip install {_DOMAINS[name]}"
-        )
-    raise AttributeError(f"module 'flash' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

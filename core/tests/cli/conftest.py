@@ -27,16 +27,12 @@ class Audio:
     @hookimpl
     def flash_tasks(self) -> Iterator[TaskSpec]:
         counter = "collections:Counter"
-        yield TaskSpec(
-            "audio/classification", counter, counter, summary="Which of N classes a recording is of."
-        )
+        yield TaskSpec("audio/classification", counter, counter, summary="Which of N classes a recording is of.")
 
     @hookimpl
     def flash_backbones(self) -> Iterator[Backbone | BackboneCatalogue]:
         yield Backbone("wav_cnn", "audio", "collections:Counter", pretrained=True, summary="A small CNN.")
-        yield BackboneCatalogue(
-            "zoo", "audio", "string:digits.__iter__", "collections:Counter", summary="Big."
-        )
+        yield BackboneCatalogue("zoo", "audio", "string:digits.__iter__", "collections:Counter", summary="Big.")
         yield BackboneCatalogue("hub", "birds", "builtins:list", "collections:Counter", open=True)
 
 

@@ -29,8 +29,8 @@ class TestCommand:
     def test_an_installation_in_order_gets_a_clean_bill(self, flash: Any) -> None:
         result = flash("doctor")
         assert result.code == 0
-        assert result.out.startswith(f"flash-core {package.__version__}, Python 3.")
-        assert result.out.endswith(", 1 plugin\nNo trouble found.\n")
+        assert result.out.startswith(f"flash-core {package.__version__}, 1 plugin, Python 3.")
+        assert result.out.endswith("\nNo trouble found.\n")
 
     def test_trouble_is_numbered_and_comes_with_its_repair(self, flash: Any, broken: Any) -> None:
         result = flash("doctor", plugins=[("broken", broken)])
@@ -107,9 +107,7 @@ class TestSharedFiles:
         ]
         (finding,) = _checks.shared_files(dists)
         assert finding.trouble == "acme-audio and flash-core both installed flash/__init__.py."
-        assert finding.repair == (
-            "pip uninstall -y acme-audio && pip install --force-reinstall --no-deps flash-core"
-        )
+        assert finding.repair == ("pip uninstall -y acme-audio && pip install --force-reinstall --no-deps flash-core")
 
     def test_a_file_of_a_domain_belongs_to_its_plugin(self) -> None:
         files = ("flash/image/__init__.py", "flash/image/model.py")

@@ -56,7 +56,5 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
 
 
 def test_the_package_can_be_run_as_a_module() -> None:
-    finished = subprocess.run(
-        [sys.executable, "-m", "flash", "--version"], capture_output=True, text=True, check=True
-    )
+    finished = subprocess.run([sys.executable, "-m", "flash", "--version"], capture_output=True, text=True, check=True)
     assert finished.stdout == f"flash-core {package.__version__}\n"

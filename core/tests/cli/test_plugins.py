@@ -17,9 +17,7 @@ def test_all_five_states_are_shown(flash: Any, five_states: Any) -> None:
 
 
 def test_a_plugin_in_trouble_comes_with_the_switch_that_keeps_it_out(flash: Any, broken: Any) -> None:
-    assert (
-        "keep it out with FLASH_DISABLE_PLUGINS=broken" in flash("plugins", plugins=[("broken", broken)]).out
-    )
+    assert "keep it out with FLASH_DISABLE_PLUGINS=broken" in flash("plugins", plugins=[("broken", broken)]).out
 
 
 def test_the_list_is_all_that_is_said(flash: Any, five_states: Any) -> None:

@@ -50,18 +50,14 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "registry_test", sys.modules[__name__])
 
 
-def backbone(
-    name: str, factory: str = "collections:Counter", provider: Provider = ACME
-) -> Contribution[Backbone]:
+def backbone(name: str, factory: str = "collections:Counter", provider: Provider = ACME) -> Contribution[Backbone]:
     spec = Backbone(name, "audio", factory, pretrained=True, summary="A backbone.", source="https://acme.org")
     return Contribution(spec, provider)
 
 
 def catalogue(provider: Provider = BEST, names: str = "zoo_names", open: bool = False) -> Contribution[Spec]:
     target = "registry_test"
-    spec = BackboneCatalogue(
-        "zoo", "audio", f"{target}:{names}", f"{target}:zoo_build", open=open, summary="All."
-    )
+    spec = BackboneCatalogue("zoo", "audio", f"{target}:{names}", f"{target}:zoo_build", open=open, summary="All.")
     return Contribution(spec, provider)
 
 
@@ -85,9 +81,7 @@ class TestRegistration:
         @optimizers("still", summary="Goes nowhere.", paper="none")
         def standstill() -> None: ...
 
-        assert optimizers.describe("still") == RegistryEntry(
-            "still", "Goes nowhere.", {"paper": "none"}, None
-        )
+        assert optimizers.describe("still") == RegistryEntry("still", "Goes nowhere.", {"paper": "none"}, None)
 
     def test_forgotten_parentheses_are_pointed_out(self) -> None:
         with pytest.raises(ConfigurationError, match=r"write @registry\(\) with parentheses"):
@@ -118,9 +112,7 @@ class TestRegistration:
     def test_a_duplicate_is_refused(self) -> None:
         things = Registry("things")
         things.register("thing", dict)
-        with pytest.raises(
-            DuplicateNameError, match="'thing' is among the things already, from this process"
-        ):
+        with pytest.raises(DuplicateNameError, match="'thing' is among the things already, from this process"):
             things.register("thing", list)
         assert things.get("thing") is dict
 
@@ -142,9 +134,7 @@ class TestRegistration:
         assert backbones.get("wav_cnn") is collections.Counter
 
     def test_what_a_plugin_gives_cannot_be_removed(self) -> None:
-        with pytest.raises(
-            UnknownNameError, match=r"not registered in this process but comes from flash-acme 1\.2"
-        ):
+        with pytest.raises(UnknownNameError, match=r"not registered in this process but comes from flash-acme 1\.2"):
             registry(backbone("wav_cnn")).remove("wav_cnn")
 
     def test_what_is_not_there_cannot_be_removed(self) -> None:
@@ -224,9 +214,7 @@ class TestLookUp:
 
     def test_a_miss_lists_what_exists_but_not_all_of_many(self) -> None:
         many = registry(*(backbone(f"net{number}") for number in range(200)))
-        with pytest.raises(
-            UnknownNameError, match=r"There are: net0, net1, .*, net9, \.\.\. \(200 in all\)\.$"
-        ):
+        with pytest.raises(UnknownNameError, match=r"There are: net0, net1, .*, net9, \.\.\. \(200 in all\)\.$"):
             many.get("zzz")
 
     def test_a_miss_in_an_empty_registry_says_so(self) -> None:
@@ -279,9 +267,7 @@ class TestCatalogues:
 
     def test_two_open_ones_leave_an_unlisted_name_to_neither(self) -> None:
         backbones = registry(catalogue(ACME, open=True), catalogue(BEST, open=True))
-        with pytest.raises(
-            PluginConflictError, match="Write 'flash-acme/some/model' or 'flash-best/some/model'"
-        ):
+        with pytest.raises(PluginConflictError, match="Write 'flash-acme/some/model' or 'flash-best/some/model'"):
             backbones.get("some/model")
         assert backbones.get("flash-best/some/model")() == ("some/model", {})
 
@@ -294,9 +280,7 @@ class TestCatalogues:
 
     def test_one_that_cannot_list_leaves_the_others_alone(self) -> None:
         backbones = registry(backbone("wav_cnn"), catalogue(names="zoo_fails"))
-        with pytest.warns(
-            PluginWarning, match=r"flash-best 2\.0 cannot list its names: OSError: the list is lost"
-        ):
+        with pytest.warns(PluginWarning, match=r"flash-best 2\.0 cannot list its names: OSError: the list is lost"):
             assert backbones.list() == ["wav_cnn"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, RichProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from torch import nn
 
 import flash
@@ -76,10 +76,10 @@ def test_a_plugins_automatic_callback_is_added_said_and_can_be_refused(caplog: p
 def test_the_users_progress_bar_is_kept() -> None:
     bars = [
         c
-        for c in flash.Trainer(callbacks=RichProgressBar(), **QUIET).callbacks
+        for c in flash.Trainer(callbacks=TQDMProgressBar(), **QUIET).callbacks
         if isinstance(c, pl.callbacks.ProgressBar)
     ]
-    assert [type(bar) for bar in bars] == [RichProgressBar]
+    assert [type(bar) for bar in bars] == [TQDMProgressBar]
 
 
 def test_progress_leaves_a_line_for_each_epoch_with_its_numbers(

@@ -146,9 +146,7 @@ def test_strict_mode_can_be_switched_off(site: Any, value: str) -> None:
         site.host(FLASH_PLUGINS_STRICT=value).tasks()
 
 
-def test_a_plugin_that_looks_things_up_while_it_loads_fails(
-    site: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plugin_that_looks_things_up_while_it_loads_fails(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     site.install("flash-eager", eager="import flash.plugins as p\np.get_host().tasks()")
     host = site.host()
     monkeypatch.setattr("flash.plugins._current._host", host)
@@ -157,9 +155,7 @@ def test_a_plugin_that_looks_things_up_while_it_loads_fails(
 
 
 def test_a_look_up_that_misses_says_what_is_close(host: PluginHost) -> None:
-    with pytest.raises(
-        UnknownNameError, match=r"'wav_cn' is not among the audio backbones\. Did you mean 'wav_cnn'"
-    ):
+    with pytest.raises(UnknownNameError, match=r"'wav_cn' is not among the audio backbones\. Did you mean 'wav_cnn'"):
         host.backbones("audio")["wav_cn"]
 
 

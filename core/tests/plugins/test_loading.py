@@ -93,16 +93,12 @@ def test_a_result_of_the_wrong_type_fails_and_is_named(failure: Failure, result:
 
 
 def test_a_lone_result_counts_as_one(site: Any) -> None:
-    site.install(
-        "flash-a", a="@hookimpl\ndef flash_callbacks():\n    return CallbackSpec('carbon', factory='a:b')"
-    )
+    site.install("flash-a", a="@hookimpl\ndef flash_callbacks():\n    return CallbackSpec('carbon', factory='a:b')")
     assert "carbon" in site.host().callbacks()
 
 
 def test_an_invalid_name_fails_and_is_named(failure: Failure) -> None:
-    error = failure(
-        "@hookimpl\ndef flash_finetuning_strategies():\n    yield Strategy('Thaw It', factory='a:b')"
-    )
+    error = failure("@hookimpl\ndef flash_finetuning_strategies():\n    yield Strategy('Thaw It', factory='a:b')")
     assert "Strategy.name must be" in error
     assert "'Thaw It' came" in error
 
@@ -114,9 +110,7 @@ def test_one_name_twice_in_a_plugin_fails(failure: Failure) -> None:
 
 def test_a_newer_hook_api_fails_with_what_to_upgrade(failure: Failure, good: str) -> None:
     error = failure(good + "HOOK_API = 2")
-    assert error == (
-        "it is written for hook API 2, but this flash-core has 1: pip install --upgrade flash-core"
-    )
+    assert error == ("it is written for hook API 2, but this flash-core has 1: pip install --upgrade flash-core")
 
 
 def test_a_hook_api_that_is_no_number_fails(failure: Failure, good: str) -> None:
@@ -131,8 +125,7 @@ def test_the_present_hook_api_is_accepted(site: Any, good: str) -> None:
 def test_attributes_of_a_lazy_module_are_left_alone(site: Any, good: str) -> None:
     site.install(
         "flash-acme",
-        audio=good
-        + "def __getattr__(name): raise SystemExit(name)\ndef __dir__(): return [*globals(), 'Heavy']\n",
+        audio=good + "def __getattr__(name): raise SystemExit(name)\ndef __dir__(): return [*globals(), 'Heavy']\n",
     )
     assert site.host().domains() == ("audio",)
 
@@ -151,9 +144,7 @@ def test_the_time_that_loading_took_is_recorded(site: Any, good: str) -> None:
     assert 0 < seconds < 10
 
 
-def test_a_slow_plugin_gets_a_note_and_is_loaded(
-    site: Any, good: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slow_plugin_gets_a_note_and_is_loaded(site: Any, good: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_loader, "_SLOW_SECONDS", 0.0)
     site.install("flash-acme", audio=good)
     info = site.host().infos()[1]

@@ -33,9 +33,7 @@ def test_an_attribute_that_is_missing_comes_with_the_closest_one() -> None:
         load_target("pathlib:Pth")
 
 
-def test_an_attribute_of_a_lazy_module_may_fail_to_import(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_attribute_of_a_lazy_module_may_fail_to_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "lazy_module_of_test.py").write_text("def __getattr__(name): import nowhere")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(PluginError, match="ModuleNotFoundError: No module named 'nowhere'"):

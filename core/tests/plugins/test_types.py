@@ -20,13 +20,9 @@ def test_names_of_existing_model_zoos_are_accepted(name: str) -> None:
     assert Backbone(name, domain="image", factory="acme:build").name == name
 
 
-@pytest.mark.parametrize(
-    "target", ["acme", "acme.plugin", ":build", "acme:", "acme plugin:build", "acme:1x", None]
-)
+@pytest.mark.parametrize("target", ["acme", "acme.plugin", ":build", "acme:", "acme plugin:build", "acme:1x", None])
 def test_a_target_that_is_not_module_and_attribute_is_refused(target: Any) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"Strategy\.factory must look like 'package\.module:attribute'"
-    ):
+    with pytest.raises(ConfigurationError, match=r"Strategy\.factory must look like 'package\.module:attribute'"):
         Strategy("thaw", factory=target)
 
 
@@ -49,9 +45,7 @@ def test_a_domain_is_checked_like_a_name(kind: Any) -> None:
 
 def test_a_data_source_is_for_one_task_or_for_all() -> None:
     assert DataSource("lmdb", data="*", factory="acme:load").scope == "*"
-    assert (
-        DataSource("lmdb", data="image/classification", factory="acme:load").scope == "image/classification"
-    )
+    assert DataSource("lmdb", data="image/classification", factory="acme:load").scope == "image/classification"
     with pytest.raises(ConfigurationError, match=r"DataSource\.data must be"):
         DataSource("lmdb", data="image", factory="acme:load")
 

@@ -93,9 +93,9 @@ def test_a_number_and_its_category_are_learned_together(backbone: dict[str, Any]
         return frame
 
     seed_everything(0)
-    dm = TabularClassificationData.from_data_frame("turn", "x", "positive", signs(1000, 0), batch_size=128)
+    dm = TabularClassificationData.from_data_frame("turn", "x", "positive", signs(2000, 0), batch_size=128)
     task = TabularClassifier.from_data(dm, learning_rate=LEARNING_RATES[backbone["backbone"]], **backbone)
-    trainer(max_epochs=15).fit(task, dm)
+    trainer(max_epochs=20).fit(task, dm)
     assert accuracy(task, signs(500, 1), "positive") > 0.9
 
 

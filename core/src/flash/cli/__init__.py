@@ -1,6 +1,6 @@
 """The ``flash`` command: what is installed, what it gives, and what is wrong with it.
 
-It never imports torch, and it works when a plugin does not.
+It imports no torch, except to check what it is asked to check, and it works when a plugin does not.
 """
 
 from flash.cli._main import main

@@ -9,7 +9,7 @@ from typing import Any
 
 import flash
 from flash.cli._output import columns, counted, print_json, provider_json, table
-from flash.core.registry import RegistryEntry, backbone_registry
+from flash.core.registry import Registry, RegistryEntry, backbone_registry
 from flash.errors import UnknownNameError
 from flash.plugins import BackboneCatalogue, Contribution, get_host
 
@@ -35,9 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _describe(arguments.describe, domains, arguments.json)
     found = {domain: backbone_registry(domain).entries(arguments.filter) for domain in domains}
     in_detail = bool(arguments.domain or arguments.filter)
-    shown = [
-        text for domain, entries in found.items() for text in _sections(domain, entries, arguments.filter)
-    ]
+    shown = [text for domain, entries in found.items() for text in _sections(domain, entries, arguments.filter)]
     if arguments.json:
         print_json([_as_json(name, entry) for entries in found.values() for name, entry in entries.items()])
     elif shown:
@@ -71,11 +69,7 @@ def _sections(domain: str, entries: Entries, pattern: str | None) -> Iterator[st
         yield table([f"{domain.upper()} BACKBONE", "PRETRAINED", "FROM", "SUMMARY"], rows)
     for catalogue in get_host().contributions("catalogue", domain):
         origin = (catalogue.name, catalogue.provider)
-        names = [
-            name
-            for name, entry in entries.items()
-            if (entry.metadata.get("catalogue"), entry.provider) == origin
-        ]
+        names = [name for name, entry in entries.items() if (entry.metadata.get("catalogue"), entry.provider) == origin]
         if names or (catalogue.spec.open and not pattern):
             yield f"{_heading(catalogue, len(names))}\n{columns(names)}".rstrip()
 
@@ -92,19 +86,20 @@ def _heading(catalogue: Contribution[BackboneCatalogue], number: int) -> str:
 def _describe(name: str, domains: Sequence[str], as_json: bool) -> int:
     registries = [backbone_registry(domain) for domain in domains]
     # A catalogue that accepts any name must not answer for one that another domain lists.
-    having = [each for each in registries if name in each.list()] or [
-        each for each in registries if name in each
-    ]
+    having = [each for each in registries if _lists(each, name)] or [each for each in registries if name in each]
     if not having and len(registries) != 1:
-        raise UnknownNameError(
-            f"no domain has a backbone {name!r}; the domains: {', '.join(domains) or 'none'}"
-        )
+        raise UnknownNameError(f"no domain has a backbone {name!r}; the domains: {', '.join(domains) or 'none'}")
     entries = [registry.describe(name) for registry in having or registries]
     if as_json:
         print_json([_as_json(entry.name, entry) for entry in entries])
     else:
         print("\n\n".join(map(_in_full, entries)))
     return 0
+
+
+def _lists(registry: Registry, name: str) -> bool:
+    # A name that two plugins give is listed with their distributions in front.
+    return any(known == name or known.endswith(f"/{name}") for known in registry)
 
 
 def _in_full(entry: RegistryEntry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def shadows(
             continue
         where = "in the current folder hides" if odd.parent == here else "on the module path mixes with"
         renamed = odd.with_name(f"my_{odd.name}")
-        yield Finding(f"{odd} {where} the installed flash.", f"mv {odd} {renamed}")
+        yield Finding(f"{odd} {where} the installed flash.", shlex.join(["mv", str(odd), str(renamed)]))
 
 
 def shared_files(dists: Iterable[InstalledDist]) -> Iterator[Finding]:

@@ -19,9 +19,7 @@ __all__ = ["add_to", "run"]
 
 def add_to(commands: Any) -> None:
     """Declare the command."""
-    parser = commands.add_parser(
-        "doctor", help="say what is wrong with the installation and how to repair it"
-    )
+    parser = commands.add_parser("doctor", help="say what is wrong with the installation and how to repair it")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -41,12 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     if arguments.json:
         print_json([{"trouble": finding.trouble, "repair": finding.repair} for finding in findings])
-        return int(bool(findings))
-    plugins = counted(len(infos) - 1, "plugin")
-    print(
-        f"flash-core {flash.__version__}, Python {platform.python_version()}, {platform.system()}, {plugins}"
-    )
-    for number, finding in enumerate(findings, 1):
-        print(f"\n{number}. {finding.trouble}\n   repair: {finding.repair}")
-    print("" if findings else "No trouble found.", end="" if findings else "\n")
+    else:
+        python = f"Python {platform.python_version()} on {platform.system()}"
+        print(f"flash-core {flash.__version__}, {counted(len(infos) - 1, 'plugin')}, {python}")
+        for number, finding in enumerate(findings, 1):
+            print(f"\n{number}. {finding.trouble}\n   repair: {finding.repair}")
+        if not findings:
+            print("No trouble found.")
     return int(bool(findings))

@@ -21,9 +21,7 @@ def add_to(commands: Any) -> None:
     """Declare the command."""
     parser = commands.add_parser("plugins", help="list the plugins, how far each got and what it gives")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument(
-        "--check", action="store_true", help="import all targets; exit with 1 if one is in trouble"
-    )
+    parser.add_argument("--check", action="store_true", help="import all targets; exit with 1 if one is in trouble")
     parser.add_argument("--debug", action="store_true", help="add targets, places, times and tracebacks")
     parser.add_argument("--no-load", action="store_true", help="read metadata only; import no plugin")
     parser.set_defaults(run=run)

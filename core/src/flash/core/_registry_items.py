@@ -63,18 +63,14 @@ def local_item(entry: RegistryEntry, factory: Factory | str) -> Item:
         check_target(f"the factory of {entry.name!r}", factory)
         return Item(entry, functools.partial(load_target, factory))
     if not callable(factory):
-        raise ConfigurationError(
-            f"the factory of {entry.name!r} must be a callable or a string, but {factory!r} came"
-        )
+        raise ConfigurationError(f"the factory of {entry.name!r} must be a callable or a string, but {factory!r} came")
     return Item(entry, lambda: factory)
 
 
 def given_item(given: Contribution[Spec]) -> Item:
     """What a plugin gives under a name of its own."""
     apart = {"name", "summary", *given.spec.target_fields}
-    metadata = {
-        each.name: getattr(given.spec, each.name) for each in fields(given.spec) if each.name not in apart
-    }
+    metadata = {each.name: getattr(given.spec, each.name) for each in fields(given.spec) if each.name not in apart}
     entry = RegistryEntry(given.name, given.spec.summary, MappingProxyType(metadata), given.provider)
     return Item(entry, given.load)
 

@@ -70,9 +70,7 @@ class Registry:
     ) -> Callable[[F], F]:
         """Register what is decorated, under its own name unless another is given."""
         if callable(name):
-            raise ConfigurationError(
-                f"write @registry() with parentheses to register {name!r} in the {self.name}"
-            )
+            raise ConfigurationError(f"write @registry() with parentheses to register {name!r} in the {self.name}")
 
         def decorate(factory: F) -> F:
             self.register(name or factory.__name__, factory, override=override, summary=summary, **metadata)
@@ -195,16 +193,12 @@ class Registry:
         return Claims(items, self.name, self._explain)
 
     def _in_open_catalogue(self, name: str) -> Item | None:
-        catalogues = [
-            each for each in self._plugins() if isinstance(each.spec, BackboneCatalogue) and each.spec.open
-        ]
+        catalogues = [each for each in self._plugins() if isinstance(each.spec, BackboneCatalogue) and each.spec.open]
         owner, _, plain = name.partition("/")
         owned = [each for each in catalogues if plain and each.provider.is_called(owner)]
         if owned:
             name, catalogues = plain, owned
-        return (
-            Claims([member_item(each, name) for each in catalogues], self.name)[name] if catalogues else None
-        )
+        return Claims([member_item(each, name) for each in catalogues], self.name)[name] if catalogues else None
 
 
 def backbone_registry(domain: str) -> Registry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -148,7 +149,10 @@ class Trainer(pl.Trainer):
         self._strategy = strategy
         release(model)
         self._connect(model, train_dataloaders, datamodule)
-        super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
+        with warnings.catch_warnings():
+            # What Lightning says of a data module without validation data.
+            warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
+            super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
 
     def validate(  # type: ignore[override]  # as above
         self,

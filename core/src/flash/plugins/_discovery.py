@@ -60,9 +60,7 @@ def installed(path: Sequence[str] | None = None) -> list[Candidate]:
         first = copies.setdefault(canonical(dist.name), found)
         if _folder(first) == _folder(dist) and first.version == dist.version:
             candidates.update(dict.fromkeys(_candidates(dist, entry_points)))
-    return sorted(
-        candidates, key=lambda each: (canonical(each.provider.plugin), str(each.provider), each.target)
-    )
+    return sorted(candidates, key=lambda each: (canonical(each.provider.plugin), str(each.provider), each.target))
 
 
 def _entry_points(dist: Distribution) -> list[EntryPoint]:

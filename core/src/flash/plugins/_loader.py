@@ -56,9 +56,7 @@ def load(candidate: Candidate) -> PluginInfo:
     seconds = time.perf_counter() - start
     notes = []
     if seconds > _SLOW_SECONDS:
-        notes.append(
-            f"slow: loading it took {seconds:.1f} s; import what is heavy in the targets, not in the plugin"
-        )
+        notes.append(f"slow: loading it took {seconds:.1f} s; import what is heavy in the targets, not in the plugin")
     if not had_torch and "torch" in sys.modules:
         notes.append("slow: it imports torch; name what needs torch by 'module:attribute' strings only")
     return replace(info, seconds=seconds, notes=tuple(notes))
@@ -122,6 +120,4 @@ def _results(hook: str, hooks: _Hooks) -> Iterator[Spec]:
 
 def _each(result: object) -> Iterable[object]:
     # A lone object, a string or a mapping, returned by mistake, is named as it came and not taken apart.
-    return (
-        result if isinstance(result, Iterable) and not isinstance(result, (str, bytes, Mapping)) else [result]
-    )
+    return result if isinstance(result, Iterable) and not isinstance(result, (str, bytes, Mapping)) else [result]

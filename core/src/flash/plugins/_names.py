@@ -33,9 +33,7 @@ class Claims(Mapping[str, C]):
     before what is built in, and both come before plugins; within one plugin the first claim counts.
     """
 
-    def __init__(
-        self, claims: Iterable[C], what: str, explain: Callable[[str], str | None] | None = None
-    ) -> None:
+    def __init__(self, claims: Iterable[C], what: str, explain: Callable[[str], str | None] | None = None) -> None:
         self.what = what
         self._explain = explain
         self._by_name: dict[str, list[C]] = {}

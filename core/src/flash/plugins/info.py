@@ -129,9 +129,7 @@ class Contribution(Generic[S]):
         try:
             names = list(lister())
         except Exception as error:
-            raise PluginError(
-                f"{self.label} of {self.provider} cannot list its names: {one_line(error)}"
-            ) from error
+            raise PluginError(f"{self.label} of {self.provider} cannot list its names: {one_line(error)}") from error
         for name in names:
             if not isinstance(name, str):
                 raise PluginError(f"{self.label} of {self.provider} must list strings, but {name!r} came")

@@ -103,9 +103,7 @@ class PluginHost:
     @overload
     def contributions(self, kind: Literal["backbone"], scope: str | None = None) -> _Many[Backbone]: ...
     @overload
-    def contributions(
-        self, kind: Literal["catalogue"], scope: str | None = None
-    ) -> _Many[BackboneCatalogue]: ...
+    def contributions(self, kind: Literal["catalogue"], scope: str | None = None) -> _Many[BackboneCatalogue]: ...
     @overload
     def contributions(self, kind: Literal["strategy"], scope: str | None = None) -> _Many[Strategy]: ...
     @overload
@@ -119,9 +117,7 @@ class PluginHost:
             kind: The kind, such as ``"backbone"``.
             scope: Keep what belongs to this domain or, for data sources, to this task.
         """
-        return tuple(
-            each for each in self._usable() if each.spec.kind == kind and scope in {None, each.spec.scope}
-        )
+        return tuple(each for each in self._usable() if each.spec.kind == kind and scope in {None, each.spec.scope})
 
     def domains(self) -> tuple[str, ...]:
         """Domains that a plugin has a task or a backbone for, sorted."""
@@ -205,14 +201,11 @@ class PluginHost:
         screened = screen(candidates, switches)
         infos = tuple(
             mark_clashes(
-                _loader.load(candidate) if info.state is PluginState.AVAILABLE else info
-                for candidate, info in screened
+                _loader.load(candidate) if info.state is PluginState.AVAILABLE else info for candidate, info in screened
             )
         )
         complaints = switches.unknown(candidates[1:], builtin=[_BUILTIN])
-        refused = next(
-            (info for info in infos if info.in_trouble and (switches.strict or info is infos[0])), None
-        )
+        refused = next((info for info in infos if info.in_trouble and (switches.strict or info is infos[0])), None)
         if not refused:
             left_out = [info for info in infos if info.in_trouble and not info.contributions]
             complaints += [str(_error(info, switches)) for info in left_out]

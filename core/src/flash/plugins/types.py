@@ -17,9 +17,7 @@ _TASK_NAME = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
 def _check_name(owner: str, field: str, value: object, pattern: re.Pattern[str] = _NAME) -> None:
     if isinstance(value, str) and pattern.fullmatch(value):
         return
-    example = (
-        "such as 'image/classification'" if pattern is _TASK_NAME else "such as 'resnet18' or 'wav_cnn.v2'"
-    )
+    example = "such as 'image/classification'" if pattern is _TASK_NAME else "such as 'resnet18' or 'wav_cnn.v2'"
     raise ConfigurationError(
         f"{owner}.{field} must be of lower-case letters, digits and _ . + -, {example}, but {value!r} came"
     )
