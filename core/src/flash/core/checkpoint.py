@@ -211,7 +211,9 @@ def _provider(module_name: str) -> tuple[str | None, str | None]:
     if module_name == "flash" or module_name.startswith(("flash.core.", "flash.data.")):
         return "flash-core", __version__
     for info in get_host().infos():
-        package = info.target.rpartition(".")[0] or info.target
+        first, *rest = info.target.split(".")
+        # A first-party plugin owns flash.<domain>, a third party its top-level package.
+        package = ".".join([first, *rest[:1]]) if first == "flash" else first
         ours = module_name == package or module_name.startswith(package + ".")
         if ours and info.state not in (PluginState.DISABLED, PluginState.CONFLICT):
             return info.dist, info.version
