@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
+from torch.utils.data import Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 import flash
 from flash import DataModule, Preprocess
+from flash.data.auto_dataset import AutoDataset
+from flash.data.columns import Columns
 from flash.data.loader import BatchRows, Loader, ShuffledRows, make_loader
 from flash.data.splits import split_rows
 from flash.data.stage import Stage
@@ -277,7 +279,7 @@ def test_arrays_become_batches_of_the_default_float_type_and_tell_their_facts() 
 def test_batches_of_memory_go_through_the_batch_transform() -> None:
     class Doubled(Preprocess):
         def load_data(self, data: Any, dataset: Any) -> Any:
-            return flash.data.columns.Columns(data)
+            return Columns(data)
 
         def train_per_batch_transform(self, batch: Any) -> Any:
             return batch * 2
@@ -294,15 +296,17 @@ def test_the_seed_comes_from_torchs_random_numbers_unless_it_is_given() -> None:
     assert DataModule(Rows(2), seed=3).seed == 3
 
 
-def test_workers_started_by_spawn_give_the_same_batches() -> None:
-    dm = DataModule(Rows(6), batch_size=2, seed=1)
-    plain = [batch[0].tolist() for batch in dm.train_dataloader()]
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_workers_started_by_spawn_give_the_same_batches(in_memory: bool) -> None:
+    numbers = torch.arange(6.0)
+    samples: Any = Columns((numbers, numbers)) if in_memory else [(number, number) for number in numbers]
+    dataset = AutoDataset(samples, Stage.TRAIN, Preprocess())
+    plain = seen(make_loader(dataset, Stage.TRAIN, None, batch_size=2, seed=1))
     loader = make_loader(
-        Rows(6), Stage.TRAIN, None, batch_size=2, seed=1, num_workers=2, multiprocessing_context="spawn"
+        dataset, Stage.TRAIN, None, batch_size=2, seed=1, num_workers=2, multiprocessing_context="spawn"
     )
-    assert isinstance(loader, DataLoader)
     assert isinstance(loader, Loader)
-    assert [batch[0].tolist() for batch in loader] == plain
+    assert seen(loader) == plain
 
 
 # ---------------------------------------------------------------------- sources of plugins

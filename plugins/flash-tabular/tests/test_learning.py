@@ -100,9 +100,7 @@ def test_a_number_and_its_category_are_learned_together(backbone: dict[str, Any]
 
 
 @pytest.mark.parametrize("name", ["mlp", "tabm"])
-def test_several_labels_and_several_numbers_are_learned_together(
-    name: str, tiny: Tiny, trainer: MakeTrainer
-) -> None:
+def test_several_labels_and_several_numbers_are_learned_together(name: str, tiny: Tiny, trainer: MakeTrainer) -> None:
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.normal(size=(1000, 2)), columns=["a", "b"])
     frame["p"], frame["q"] = (frame["a"] > 0).astype(int), (frame["b"] > 1).astype(int)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,6 +56,11 @@ def batch_of(datamodule: flash.DataModule) -> Any:
     return next(iter(datamodule.train_dataloader()))
 
 
+def preprocess_state(datamodule: flash.DataModule) -> dict[str, Any]:
+    assert datamodule.preprocess is not None
+    return datamodule.preprocess.state_dict()
+
+
 # ---------------------------------------------------------------------- making tasks
 
 
@@ -86,9 +93,7 @@ def test_a_module_can_be_the_backbone(table: Table, kinds: dict[str, Any], train
     assert len(task.predict(table()[COLUMNS])) == 40
 
 
-def test_arguments_of_the_call_win_over_the_facts_of_the_data(
-    table: Table, kinds: dict[str, Any], tiny: Tiny
-) -> None:
+def test_arguments_of_the_call_win_over_the_facts_of_the_data(table: Table, kinds: dict[str, Any], tiny: Tiny) -> None:
     dm = kinds["binary"].load(table())
     task = TabularClassifier.from_data(dm, labels=["kept", "sold"], learning_rate=0.5, **tiny("mlp"))
     assert task.labels == ["kept", "sold"]
@@ -176,6 +181,36 @@ def test_missing_infinite_enormous_and_unseen_values_get_a_finite_prediction(
     assert np.isfinite(task.predict(rows)).all()
 
 
+@pytest.mark.parametrize("form", ["arrow", "nullable", "object", "transposed", "category", "subclass", "float32"])
+def test_a_table_of_other_types_is_the_same_table(
+    table: Table, kinds: dict[str, Any], tiny: Tiny, trainer: MakeTrainer, form: str
+) -> None:
+    frame = table().drop(columns="size").round(2)
+    if form == "arrow":
+        pytest.importorskip("pyarrow")
+        other = frame.convert_dtypes(dtype_backend="pyarrow")
+    elif form == "nullable":
+        other = frame.convert_dtypes()
+    elif form == "object":
+        other = frame.astype(object)
+    elif form == "transposed":
+        other = frame.T.T
+    elif form == "category":
+        other = frame.astype({"city": "category", "balcony": "category"})
+    elif form == "float32":
+        other = frame.astype({"area": "float32", "rooms": "float32"})
+    else:
+        other = type("Frame", (pd.DataFrame,), {})(frame)
+    dm = kinds["binary"].load(frame)
+    task = TabularClassifier.from_data(dm, **tiny("mlp"))
+    trainer().fit(task, dm)
+    expected = task.predict(frame, output="probabilities")
+    np.testing.assert_allclose(task.predict(other, output="probabilities"), expected, atol=1e-5)
+    learned = preprocess_state(kinds["binary"].load(other))
+    assert [c["name"] for c in learned["schema"]["numerical"]] == ["area", "rooms"]
+    assert learned["targets"] == preprocess_state(dm)["targets"]
+
+
 def test_a_table_that_lacks_a_column_is_an_error_that_names_it(classifier: flash.Task, table: Table) -> None:
     with pytest.raises(MissingColumnError, match=r"Expected the predict table to have the column 'rooms'"):
         classifier.predict(table()[["area", "city", "balcony"]])
@@ -203,9 +238,7 @@ def test_a_task_that_was_never_trained_cannot_read_tables(table: Table) -> None:
         task.predict(table())
 
 
-def test_a_trainer_predicts_what_the_task_predicts(
-    classifier: flash.Task, table: Table, trainer: MakeTrainer
-) -> None:
+def test_a_trainer_predicts_what_the_task_predicts(classifier: flash.Task, table: Table, trainer: MakeTrainer) -> None:
     dm = TabularClassificationData.from_data_frame(predict_data_frame=table()[COLUMNS], batch_size=16)
     batches = trainer().predict(classifier, datamodule=dm, output="probabilities")
     assert [len(batch) for batch in batches] == [16, 16, 8]
@@ -326,9 +359,7 @@ def test_the_sparsity_of_tabnet_counts_in_training_alone(table: Table, kinds: di
 
 
 @pytest.mark.parametrize("backbone_name", ["mlp", "tabm"])
-def test_class_weights_make_a_rare_class_be_found(
-    backbone_name: str, tiny: Tiny, trainer: MakeTrainer
-) -> None:
+def test_class_weights_make_a_rare_class_be_found(backbone_name: str, tiny: Tiny, trainer: MakeTrainer) -> None:
     random = np.random.default_rng(0)
     rare = random.random(600) < 0.08
     frame = pd.DataFrame({"n": random.normal(np.where(rare, 1.2, 0), 1), "y": np.where(rare, "rare", "usual")})
@@ -442,6 +473,35 @@ def test_a_loaded_task_says_nothing_and_knows_its_columns(
 # ---------------------------------------------------------------------- runs
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
+def test_other_precisions_train_and_predict(
+    table: Table, kinds: dict[str, Any], backbone: dict[str, Any], trainer: MakeTrainer, precision: str
+) -> None:
+    dm = kinds["number"].load(table(), val_data_frame=table(seed=1))
+    task = TabularRegressor.from_data(dm, **backbone)
+    trainer(precision=precision).fit(task, dm)
+    assert np.isfinite(task.predict(table())).all()
+
+
+def test_copies_of_a_task_predict_the_same(classifier: flash.Task, table: Table) -> None:
+    expected = classifier.predict(table(), output="probabilities")
+    for copied in (copy.deepcopy(classifier), pickle.loads(pickle.dumps(classifier))):
+        assert copied.predict(table(), output="probabilities") == expected
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(2, 20), (21, 20), (41, 2)])
+def test_a_last_batch_of_any_size_can_be_trained_on(
+    table: Table, kind: Any, backbone: dict[str, Any], trainer: MakeTrainer, rows: int, batch_size: int
+) -> None:
+    frame = table(rows)
+    frame.loc[: rows // 2, ["sold", "size", "area"]] = ["yes", "small", 50.0]
+    frame.loc[rows // 2 :, ["sold", "size", "area"]] = ["no", "large", 60.0]
+    dm = kind.load(frame.assign(rooms=np.arange(rows), city=["Oslo", *["Rome"] * (rows - 1)]), batch_size=batch_size)
+    task = kind.task.from_data(dm, **backbone)
+    trainer().fit(task, dm)
+    assert len(task.predict(frame)) == rows
+
+
 def test_two_runs_with_one_seed_give_equal_weights(
     table: Table, kinds: dict[str, Any], backbone: dict[str, Any], trainer: MakeTrainer
 ) -> None:
@@ -468,9 +528,7 @@ def test_the_freeze_strategy_trains_the_head_and_leaves_the_backbone_as_it_was(
     assert all(not torch.equal(before[name], after[name]) for name in before if name.startswith("head."))
 
 
-def test_a_frozen_backbone_thaws_later(
-    table: Table, kinds: dict[str, Any], tiny: Tiny, trainer: MakeTrainer
-) -> None:
+def test_a_frozen_backbone_thaws_later(table: Table, kinds: dict[str, Any], tiny: Tiny, trainer: MakeTrainer) -> None:
     dm = kinds["binary"].load(table())
     task = TabularClassifier.from_data(dm, learning_rate=0.1, **tiny("mlp"))
     before = {name: value.clone() for name, value in task.backbone.named_parameters()}
