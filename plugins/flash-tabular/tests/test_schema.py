@@ -199,10 +199,35 @@ def test_a_constant_column_with_missing_values_says_whether_it_is_missing(values
 
 
 def test_text_that_names_the_rows_is_left_out_and_in_a_small_table_is_not() -> None:
-    frame = pd.DataFrame({"a": [f"name {i}" for i in range(50)], "b": range(50)})
+    frame = pd.DataFrame({"a": [f"name {i}" for i in range(50)], "b": np.linspace(0, 1, 50)})
     schema = learn_schema(frame, None, None, [])
     assert schema.left_out == {"a": "text with 50 different values in 50 rows"}
     assert learn_schema(frame.head(49), None, None, []).left_out == {}
+
+
+def test_of_text_that_names_the_rows_it_is_learned_whether_it_is_missing() -> None:
+    frame = pd.DataFrame({"a": [None, *(f"name {i}" for i in range(49))]})
+    schema = learn_schema(frame, None, None, [])
+    assert list(schema.left_out) == ["a"]
+    assert schema.summary().splitlines()[0] == "categorical_fields: a (only whether it is missing)"
+    assert encode(schema, ["any name", None, ""])[1] == [[0], [1], [0]]
+    assert encode(schema, [1.5, np.nan])[1] == [[0], [1]]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32", "Int64"])
+def test_whole_numbers_that_count_the_rows_are_left_out(dtype: str) -> None:
+    shuffled = np.random.default_rng(0).permutation(np.arange(1000, 1060))
+    frame = pd.DataFrame({"id": pd.Series(shuffled).astype(dtype), "b": np.linspace(0, 1, 60)})
+    assert learn_schema(frame, None, None, []).left_out == {"id": "numbers the rows"}
+    assert learn_schema(frame.head(49), None, None, []).left_out == {}
+    assert learn_schema(frame, None, ["id"], []).fields == ["id"]
+
+
+@pytest.mark.parametrize(
+    "values", [np.arange(60) // 2, np.arange(60) ** 2, np.arange(60.0), [*range(59), None]], ids=str
+)
+def test_other_whole_numbers_are_numbers(values: Any) -> None:
+    assert learn(values).left_out == {}
 
 
 def test_text_that_names_the_rows_is_used_where_it_is_named() -> None:
@@ -211,7 +236,7 @@ def test_text_that_names_the_rows_is_used_where_it_is_named() -> None:
 
 
 def test_text_that_should_be_numbers_is_left_out_with_a_hint() -> None:
-    frame = pd.DataFrame({"a": [*(f"{i}.5" for i in range(99)), " "], "b": range(100)})
+    frame = pd.DataFrame({"a": [*(f"{i}.5" for i in range(99)), " "], "b": np.linspace(0, 1, 100)})
     reason = learn_schema(frame, None, None, []).left_out["a"]
     assert reason.endswith("that are numbers, but for 1 such as ' ': convert it with pandas.to_numeric")
 
@@ -459,3 +484,11 @@ def test_the_summary_says_what_each_column_is_taken_for() -> None:
         "categorical_fields: c (3), b (2), f (only whether it is missing)",
         "left out: k (constant)",
     ]
+
+
+def test_of_text_that_is_left_out_it_still_counts_whether_it_is_missing() -> None:
+    frame = pd.DataFrame({"cabin": [None if i % 3 else f"C{i}" for i in range(60)], "b": range(60)})
+    schema = learn_schema(frame, None, None, [])
+    assert "cabin" in schema.left_out
+    _, codes = schema.encode(frame.head(4), "predict")
+    assert codes[:, 0].tolist() == [0, 1, 1, 0]

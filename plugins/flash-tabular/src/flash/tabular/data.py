@@ -18,7 +18,8 @@ from .read import check_exists, read_parquet, read_table
 
 __all__ = ["TabularClassificationData", "TabularData", "TabularRegressionData"]
 
-Fields = str | Sequence[str] | None
+# Whole numbers name the columns of rows that are tuples or lists.
+Fields = str | int | Sequence[str | int] | None
 Table = Any
 
 

@@ -21,6 +21,9 @@ from .targets import Targets, learn_targets, targets_from_plain
 
 __all__ = ["TabularPreprocess"]
 
+# Whole numbers name the columns of lists, and frame.columns gives numpy's.
+_NAME = (str, int, np.integer)
+
 
 class TabularPreprocess(Preprocess):
     """Turns tables into tensors: standardised numbers, codes of categories, and targets.
@@ -50,9 +53,9 @@ class TabularPreprocess(Preprocess):
     def __init__(
         self,
         kind: Literal["classification", "regression"] = "classification",
-        target_fields: str | Sequence[str] | None = None,
-        categorical_fields: str | Sequence[str] | None = None,
-        numerical_fields: str | Sequence[str] | None = None,
+        target_fields: str | int | Sequence[str | int] | None = None,
+        categorical_fields: str | int | Sequence[str | int] | None = None,
+        numerical_fields: str | int | Sequence[str | int] | None = None,
         verbose: bool = True,
     ) -> None:
         if kind not in ("classification", "regression"):
@@ -62,7 +65,7 @@ class TabularPreprocess(Preprocess):
         self.categorical_fields = _names(categorical_fields)
         self.numerical_fields = _names(numerical_fields)
         self.verbose = verbose
-        self.several_targets = target_fields is not None and not _is_name(target_fields)
+        self.several_targets = target_fields is not None and not isinstance(target_fields, _NAME)
         self.schema: Schema | None = None
         self.targets: Targets | None = None
 
@@ -141,12 +144,7 @@ def _inputs(schema: Schema, frame: pd.DataFrame, stage: str) -> dict[str, Tensor
     return {"numerical": torch.from_numpy(numbers), "categorical": torch.from_numpy(codes)}
 
 
-def _names(fields: str | Sequence[str] | None) -> list[str] | None:
+def _names(fields: str | int | Sequence[str | int] | None) -> list[str] | None:
     if fields is None:
         return None
-    return [str(fields)] if _is_name(fields) else [str(name) for name in fields]
-
-
-def _is_name(fields: Any) -> bool:
-    # Whole numbers name the columns of lists, and frame.columns gives numpy's.
-    return isinstance(fields, str | int | np.integer)
+    return [str(fields)] if isinstance(fields, _NAME) else [str(name) for name in fields]

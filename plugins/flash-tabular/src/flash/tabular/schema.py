@@ -58,7 +58,7 @@ class CategoricalColumn:
 
     Attributes:
         name: The column.
-        is_missing_flag: Whether the category is just "present" or "missing" of a number.
+        is_missing_flag: Whether the category is just "present" or "missing", of a number or of text that is left out.
         categories: The values of the train rows, as text; value ``i`` has code ``i + 1``, and code 0 is for what
             is missing or was not seen in the train rows.
         is_text: Whether all values of the train rows were text: a file without types is read accordingly.
@@ -117,12 +117,14 @@ class Schema:
         codes = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
         parts: dict[str, str] = {}
         for place, column in enumerate(self.numerical):
-            raw = read_numbers(frame[column.name], column.part, stage)
+            raw = read_numbers(_column(frame, column.name), column.part, stage)
             numbers[:, place] = _standardised(raw, column.mean, column.std)
             parts[column.name] = column.part
         for place, category in enumerate(self.categorical):
-            series = frame[category.name]
-            if category.is_missing_flag:
+            series = _column(frame, category.name)
+            if category.is_missing_flag and category.is_text:
+                codes[:, place] = series.isna()
+            elif category.is_missing_flag:
                 part = parts.get(category.name, _parts(series)[0])
                 codes[:, place] = np.isnan(read_numbers(series, part, stage))
             else:
@@ -169,6 +171,14 @@ def check_columns(frame: pd.DataFrame, wanted: Iterable[str], stage: str) -> Non
         )
 
 
+def _column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
+    series = frame[name]
+    if isinstance(series.dtype, pd.ArrowDtype) and series.dtype.kind in "mMO":
+        # Not every pandas can compute with dates and durations of Arrow's own types, or recognises them.
+        return series.astype(object).where(series.notna(), None).infer_objects()
+    return series
+
+
 def learn_schema(
     frame: pd.DataFrame,
     categorical: Sequence[str] | None,
@@ -198,7 +208,7 @@ def learn_schema(
     infer = categorical is None and numerical is None
     columns = [name for name in frame.columns if name not in targets] if infer else named[: -len(targets) or None]
     for name in columns:
-        series = frame[name]
+        series = _column(frame, name)
         if series.isna().all():
             raise DataError(
                 f"Expected values in column {name!r} of the train table, but all {len(frame)} are missing. "
@@ -231,6 +241,8 @@ def _learn_any(schema: Schema, series: pd.Series[Any]) -> None:
         if len(series) >= _FEW_ROWS and distinct > _MOST_DISTINCT * series.notna().sum():
             reason = f"text with {distinct} different values in {len(series)} rows"
             schema.left_out[str(series.name)] = reason + _hint_of_numbers(series)
+            if series.isna().any():
+                schema.categorical.append(CategoricalColumn(str(series.name), True, ["missing"], True))
         else:
             _learn_categories(schema, series)
 
@@ -377,14 +389,12 @@ def _date_part(series: pd.Series[Any], part: str, stage: str) -> Floats:
     known = series.dropna().astype(object)
     if not len(known):
         return np.full(len(series), np.nan)
-    # The nanoseconds of Arrow's own type refuse any arithmetic that would round them.
-    values = series.astype(object) if isinstance(series.dtype, pd.ArrowDtype) else series
-    if pd.api.types.is_numeric_dtype(values):
+    if pd.api.types.is_numeric_dtype(series):
         # They would be taken for years, or for nanoseconds.
         wrong = known
     else:
-        layout = None if values.dtype.kind == "M" else "ISO8601"
-        dates = pd.to_datetime(values, errors="coerce", utc=True, format=layout)
+        layout = None if series.dtype.kind == "M" else "ISO8601"
+        dates = pd.to_datetime(series, errors="coerce", utc=True, format=layout)
         wrong = known[dates.isna()[series.notna()].to_numpy()]
     if len(wrong):
         raise DataError(
