@@ -214,22 +214,6 @@ def test_of_text_that_names_the_rows_it_is_learned_whether_it_is_missing() -> No
     assert encode(schema, [1.5, np.nan])[1] == [[0], [1]]
 
 
-@pytest.mark.parametrize("dtype", ["int64", "int32", "Int64"])
-def test_whole_numbers_that_count_the_rows_are_left_out(dtype: str) -> None:
-    shuffled = np.random.default_rng(0).permutation(np.arange(1000, 1060))
-    frame = pd.DataFrame({"id": pd.Series(shuffled).astype(dtype), "b": np.linspace(0, 1, 60)})
-    assert learn_schema(frame, None, None, []).left_out == {"id": "numbers the rows"}
-    assert learn_schema(frame.head(49), None, None, []).left_out == {}
-    assert learn_schema(frame, None, ["id"], []).fields == ["id"]
-
-
-@pytest.mark.parametrize(
-    "values", [np.arange(60) // 2, np.arange(60) ** 2, np.arange(60.0), [*range(59), None]], ids=str
-)
-def test_other_whole_numbers_are_numbers(values: Any) -> None:
-    assert learn(values).left_out == {}
-
-
 def test_text_that_names_the_rows_is_used_where_it_is_named() -> None:
     frame = pd.DataFrame({"a": [f"name {i}" for i in range(50)]})
     assert learn_schema(frame, ["a"], None, []).cardinalities == [51]

@@ -232,7 +232,6 @@ def test_a_single_row_that_is_no_list_is_an_error_that_says_how_to_pass_it(class
         classifier.predict({"area": 50.0, "rooms": 2, "city": "Rome", "balcony": True})
 
 
-@pytest.mark.xfail(raises=KeyError, reason="a task without a preprocess takes the table for a list of samples")
 def test_a_task_that_was_never_trained_cannot_read_tables(table: Table) -> None:
     task = TabularClassifier(num_numerical=1, bins=[[0.0, 0.5, 1.0]], num_classes=2, backbone="mlp")
     with pytest.raises(DataError, match="trained"):
@@ -283,12 +282,7 @@ def test_predictions_and_metrics_are_in_the_units_of_the_target(
     assert tested["test_r2"] == pytest.approx(1 - (error**2).sum() / (frame["price"].var(ddof=0) * 40), rel=1e-3)
 
 
-def test_one_validation_row_is_enough(
-    table: Table, kind: Any, tiny: Tiny, trainer: MakeTrainer, request: pytest.FixtureRequest
-) -> None:
-    if kind.task is TabularRegressor:
-        reason = "R2Score refuses to compute of fewer than two rows"
-        request.applymarker(pytest.mark.xfail(raises=ValueError, reason=reason))
+def test_one_validation_row_is_enough(table: Table, kind: Any, tiny: Tiny, trainer: MakeTrainer) -> None:
     dm = kind.load(table(), val_data_frame=table(seed=1).head(1))
     task = kind.task.from_data(dm, **tiny("mlp"))
     fitting = trainer()

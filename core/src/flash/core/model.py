@@ -76,6 +76,8 @@ class Task(Rebuildable, pl.LightningModule):
     backbones: ClassVar[Registry] = Registry("backbones")
     #: Presentations of predictions by name.
     outputs: ClassVar[Registry] = task_outputs
+    #: What raw inputs go through in a task that has seen no data.
+    preprocess_cls: ClassVar[type[Preprocess]] = Preprocess
     #: The presentation that :meth:`predict` uses when none is asked for.
     default_output: str = "raw"
 
@@ -148,10 +150,12 @@ class Task(Rebuildable, pl.LightningModule):
         Raises:
             DataError: If the task was trained with a preprocess that learned something else.
         """
-        if self.preprocess is not None:
-            datamodule.adopt(self.preprocess)
-        elif datamodule.preprocess is not None:
-            self.preprocess = datamodule.preprocess
+        own, theirs = self.preprocess, datamodule.preprocess
+        learned_only_there = theirs is not None and theirs.state_dict() and own is not None and not own.state_dict()
+        if own is None or learned_only_there:
+            self.preprocess = theirs
+        else:
+            datamodule.adopt(own)
         if self.postprocess is None:
             self.postprocess = datamodule.postprocess
         if self.preprocess is not None:
@@ -293,7 +297,7 @@ class Task(Rebuildable, pl.LightningModule):
         if self._lost_preprocess is not None and self.preprocess is None:
             raise self._lost_preprocess
         present = resolve_output(self, output)
-        preprocess = self.preprocess or Preprocess()
+        preprocess = self.preprocess or self.preprocess_cls()
         self.configure_preprocess(preprocess)
         hooks = StageHooks(preprocess, Stage.PREDICT)
         loader = make_loader(

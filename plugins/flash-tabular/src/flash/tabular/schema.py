@@ -172,10 +172,10 @@ def check_columns(frame: pd.DataFrame, wanted: Iterable[str], stage: str) -> Non
 
 
 def _column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
-    series = frame[name]
+    series: pd.Series[Any] = frame[name]
     if isinstance(series.dtype, pd.ArrowDtype) and series.dtype.kind in "mMO":
         # Not every pandas can compute with dates and durations of Arrow's own types, or recognises them.
-        return series.astype(object).where(series.notna(), None).infer_objects()
+        series = series.astype(object).where(series.notna(), None).infer_objects()
     return series
 
 

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, R2Score
 
-from flash import Registry, Task
+from flash import Preprocess, Registry, Task
 from flash.core.classification import ClassificationTask
 from flash.core.outputs import regression_outputs
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
+
+from .preprocess import TabularPreprocess
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
 
@@ -26,6 +28,7 @@ class _TabularTask(Task):
     """A backbone on a table's columns, and a head on its features; for ensembles a head for each member."""
 
     backbones: ClassVar[Registry] = _BACKBONES
+    preprocess_cls: ClassVar[type[Preprocess]] = TabularPreprocess
     backbone: nn.Module
     head: nn.Module
 
@@ -151,6 +154,14 @@ class TabularClassifier(_TabularTask, ClassificationTask):
         return torch.logsumexp(torch.log_softmax(members, dim=-1), dim=1) - math.log(members.shape[1])
 
 
+class _R2Score(R2Score):
+    """Not a number for a single row, where torchmetrics raises: one validation row must not end a training."""
+
+    def compute(self) -> Tensor:
+        """Return the score of all rows seen."""
+        return super().compute() if int(self.total) > 1 else torch.tensor(math.nan)
+
+
 class TabularRegressor(_TabularTask):
     """Which number belongs to a row of a table; with a list of ``target_fields``, which numbers.
 
@@ -202,7 +213,7 @@ class TabularRegressor(_TabularTask):
             metrics = {
                 "rmse": MeanSquaredError(squared=False, num_outputs=num_targets),
                 "mae": MeanAbsoluteError(num_outputs=num_targets),
-                "r2": R2Score(),
+                "r2": _R2Score(),
             }
         super().__init__(lr_scheduler=lr_scheduler, loss_fn=loss_fn, metrics=metrics, **kwargs)
         self.register_buffer("target_mean", torch.tensor(target_mean, dtype=torch.get_default_dtype()))
