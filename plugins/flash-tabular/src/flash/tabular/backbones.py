@@ -18,7 +18,7 @@ from pytorch_tabnet.tab_network import EmbeddingGenerator, TabNetEncoder
 from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 from torch import Tensor, nn
 
-from .ghost_norm import speed_up
+from .tabnet_layers import speed_up
 
 __all__ = ["TableBackbone", "ft_transformer", "mlp", "resnet", "tabm", "tabnet"]
 
@@ -237,8 +237,11 @@ class _TabNet(TableBackbone):
         self.out_features = options["n_d"]
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        row = torch.cat([inputs["numerical"], inputs["categorical"].to(inputs["numerical"].dtype)], dim=1)
-        steps, sparsity = self.encoder(self.embedder(row))
+        codes = inputs["categorical"].long()
+        # What the embedder's forward gives, without taking all columns apart.
+        embeddings = [] if self.embedder.skip_embedding else self.embedder.embeddings
+        embedded = [embedding(codes[:, place]) for place, embedding in enumerate(embeddings)]
+        steps, sparsity = self.encoder(torch.cat([inputs["numerical"], *embedded], dim=1))
         return torch.stack(steps).sum(0), -self.lambda_sparse * sparsity
 
 
