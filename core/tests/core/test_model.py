@@ -382,6 +382,7 @@ def test_class_weights_count_in_the_loss() -> None:
         ([1.0], r"Expected 2 class weights, one a class, but got shape \(1,\)"),
         ("balanced", "'balanced' together with class_counts"),
         ("heavy", "but got 'heavy'"),
+        ({0: 1.0, 1: 2.0}, "Expected class_weights to be a list of one number a class"),
     ],
 )
 def test_wrong_class_weights_are_an_error(weights: Any, message: str) -> None:

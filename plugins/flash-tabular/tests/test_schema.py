@@ -476,3 +476,12 @@ def test_of_text_that_is_left_out_it_still_counts_whether_it_is_missing() -> Non
     assert "cabin" in schema.left_out
     _, codes = schema.encode(frame.head(4), "predict")
     assert codes[:, 0].tolist() == [0, 1, 1, 0]
+
+
+def test_categories_beyond_the_most_frequent_thousand_count_as_unseen() -> None:
+    often = [f"often {i:04}" for i in range(1000)] * 2
+    frame = pd.DataFrame({"a": [*often, "seldom"]})
+    schema = learn_schema(frame, ["a"], None, [])
+    assert schema.cardinalities == [1001]
+    _, codes = schema.encode(pd.DataFrame({"a": ["often 0000", "seldom"]}), "predict")
+    assert codes[:, 0].tolist() == [1, 0]

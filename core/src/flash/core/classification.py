@@ -119,7 +119,12 @@ def _weights(weights: Any, counts: Sequence[int] | None, num_classes: int) -> Te
             )
         frequency = torch.tensor(counts, dtype=torch.get_default_dtype()).clamp(min=1)
         return frequency.sum() / (len(frequency) * frequency)
-    tensor = torch.as_tensor(weights, dtype=torch.get_default_dtype())
+    try:
+        tensor = torch.as_tensor(weights, dtype=torch.get_default_dtype())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(
+            f"Expected class_weights to be a list of one number a class, in the labels' order, but got {weights!r}."
+        ) from error
     if tensor.shape != (num_classes,):
         raise ConfigurationError(
             f"Expected {num_classes} class weights, one a class, but got shape {tuple(tensor.shape)}."

@@ -8,6 +8,7 @@ of features and an auxiliary loss. ``learning_rate`` and ``weight_decay`` of the
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,7 +70,10 @@ def _piecewise(bins: Bins, d_embedding: int) -> PiecewiseLinearEmbeddings | None
     if not bins:
         return None
     edges = [torch.tensor(column) for column in bins]
-    return PiecewiseLinearEmbeddings(edges, d_embedding, activation=False, version="B")
+    with warnings.catch_warnings():
+        # Of a column of zeros and ones it says that one bin is enough, which it is.
+        warnings.filterwarnings("ignore", message=".*has just two bin edges")
+        return PiecewiseLinearEmbeddings(edges, d_embedding, activation=False, version="B")
 
 
 class _OnEmbedded(TableBackbone):

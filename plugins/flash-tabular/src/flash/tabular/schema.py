@@ -18,6 +18,7 @@ __all__ = ["CategoricalColumn", "NumericalColumn", "Schema", "learn_schema"]
 Floats = npt.NDArray[np.float64]
 
 MAX_BINS = 128
+MAX_CATEGORIES = 1000
 # Text with more different values than this share of the rows names the rows instead of grouping them.
 _MOST_DISTINCT = 0.5
 _FEW_ROWS = 50
@@ -59,7 +60,8 @@ class CategoricalColumn:
     Attributes:
         name: The column.
         is_missing_flag: Whether the category is just "present" or "missing", of a number or of text that is left out.
-        categories: The values of the train rows, as text; value ``i`` has code ``i + 1``, and code 0 is for what
+        categories: The most frequent values of the train rows, as text; value ``i`` has code ``i + 1``, and code 0 is
+            for what
             is missing or was not seen in the train rows.
         is_text: Whether all values of the train rows were text: a file without types is read accordingly.
     """
@@ -263,7 +265,8 @@ def _learn_categories(schema: Schema, series: pd.Series[Any]) -> None:
             f"Expected categories in column {name!r} of the train table, but got values of type "
             f"{type(series.dropna().iloc[0]).__name__}. Convert them to text, or leave the column out."
         )
-    categories = sorted(_as_text(series).dropna().unique().tolist())
+    # Networks that see categories as zeros and a one grow with their number; rare ones teach little.
+    categories = sorted(_as_text(series).value_counts().index[:MAX_CATEGORIES].tolist())
     if len(categories) == 1 and series.notna().all():
         schema.left_out[name] = "constant"
         return
