@@ -61,8 +61,7 @@ class CategoricalColumn:
         name: The column.
         is_missing_flag: Whether the category is just "present" or "missing", of a number or of text that is left out.
         categories: The most frequent values of the train rows, as text; value ``i`` has code ``i + 1``, and code 0 is
-            for what
-            is missing or was not seen in the train rows.
+            for what is missing or was not seen in the train rows.
         is_text: Whether all values of the train rows were text: a file without types is read accordingly.
     """
 
