@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
+from pytorch_tabnet.sparsemax import Sparsemax
 from pytorch_tabnet.tab_network import GBN, GLU_Block, GLU_Layer
 from torch import Tensor, nn
 
-__all__ = ["GLUBlock", "GLULayer", "GhostBatchNorm", "speed_up"]
+__all__ = ["FastSparsemax", "GLUBlock", "GLULayer", "GhostBatchNorm", "speed_up"]
 
 
 class GhostBatchNorm(GBN):  # type: ignore[misc]  # the library has no types
     """Ghost batch normalisation (https://arxiv.org/abs/1705.08741) of all virtual batches at once.
 
-    Each virtual batch is normalised by its own statistics. Rows of different virtual batches become different
-    features of one batch normalisation here; the running statistics end where one update after the other would have
+    Each virtual batch is normalised by its own statistics. Of ``n`` virtual batches each takes every ``n``-th row, so
+    that a view of the rows turns them into features of one batch normalisation; the library takes blocks of rows, which
+    is the same for rows in random order. The running statistics end where one update after the other would have
     brought them.
 
     Shape:
@@ -40,12 +43,13 @@ class GhostBatchNorm(GBN):  # type: ignore[misc]  # the library has no types
         size = math.ceil(rows / ghosts)
         if ghosts == 1 or rows != ghosts * size:
             return torch.cat([self.bn(part) for part in x.chunk(ghosts)])
-        side_by_side = x.view(ghosts, size, features).transpose(0, 1).reshape(size, ghosts * features)
         weight = self.bn.weight.expand(ghosts, features).reshape(-1)
         bias = self.bn.bias.expand(ghosts, features).reshape(-1)
-        out, mean, inverse_std = torch.native_batch_norm(side_by_side, weight, bias, None, None, True, 0.0, self.bn.eps)
+        out, mean, inverse_std = torch.native_batch_norm(
+            x.reshape(size, ghosts * features), weight, bias, None, None, True, 0.0, self.bn.eps
+        )
         self._update(mean.view(ghosts, features), inverse_std.view(ghosts, features), size)
-        return out.view(size, ghosts, features).transpose(0, 1).reshape(rows, features)
+        return out.view(rows, features)
 
     @torch.no_grad()
     def _update(self, mean: Tensor, inverse_std: Tensor, size: int) -> None:
@@ -56,10 +60,12 @@ class GhostBatchNorm(GBN):  # type: ignore[misc]  # the library has no types
         assert bn.num_batches_tracked is not None
         # The virtual batches update one after the other: the last one counts most.
         left = 1 - bn.momentum
-        weight = mean.new_tensor([bn.momentum * left**later for later in range(ghosts - 1, -1, -1)])
-        variance = (inverse_std.pow(-2) - bn.eps) * (size / (size - 1))
-        bn.running_mean.mul_(left**ghosts).add_(weight @ mean)
-        bn.running_var.mul_(left**ghosts).add_(weight @ variance)
+        counts = mean.new_tensor([bn.momentum * left**later for later in range(ghosts - 1, -1, -1)])
+        variance = inverse_std.pow(-2).sub_(bn.eps)
+        torch.addmv(bn.running_mean, mean.t(), counts, beta=left**ghosts, out=bn.running_mean)
+        torch.addmv(
+            bn.running_var, variance.t(), counts, beta=left**ghosts, alpha=size / (size - 1), out=bn.running_var
+        )
         bn.num_batches_tracked += ghosts
 
 
@@ -94,12 +100,58 @@ class GLUBlock(GLU_Block):  # type: ignore[misc]  # the library has no types
         return x
 
 
+class _Sparsemax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor) -> Tensor:
+        """Project each row onto the simplex."""
+        scores = scores - scores.amax(1, keepdim=True)
+        ordered = scores.sort(dim=1, descending=True).values
+        beyond = ordered.cumsum(1).sub_(1)
+        places = torch.arange(1, scores.shape[1] + 1, dtype=scores.dtype, device=scores.device)
+        support = (ordered.mul_(places) > beyond).sum(1, keepdim=True)
+        threshold = beyond.gather(1, support - 1).div_(support)
+        weights = (scores - threshold).clamp_(min=0)
+        ctx.save_for_backward(weights, support)
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Spread over the columns in use what their weights, which sum up to one, cannot follow."""
+        weights, support = ctx.saved_tensors
+        used = weights > 0
+        inside = gradient * used
+        spread: Tensor = inside.sub_(used * (inside.sum(1, keepdim=True) / support))
+        return spread
+
+
+class FastSparsemax(Sparsemax):  # type: ignore[misc]  # the library has no types
+    """Sparsemax (https://arxiv.org/abs/1602.02068) of each row, with half the operations.
+
+    Example:
+        >>> FastSparsemax(dim=-1)(torch.tensor([[2.0, 1.9, 0.0]]))
+        tensor([[0.5500, 0.4500, 0.0000]])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return weights that are not negative and sum up to one, shape ``(batch, columns)`` in and out."""
+        weights: Tensor = _Sparsemax.apply(x)
+        return weights
+
+
+_FASTER: dict[type[nn.Module], type[nn.Module]] = {
+    GBN: GhostBatchNorm,
+    GLU_Layer: GLULayer,
+    GLU_Block: GLUBlock,
+    Sparsemax: FastSparsemax,
+}
+
+
 def speed_up(network: nn.Module) -> None:
     """Let the library's layers inside a network compute as those of this module do.
 
     Nothing but the forward pass of each layer changes: parameters, statistics and their names stay.
     """
-    for original, faster in ((GBN, GhostBatchNorm), (GLU_Layer, GLULayer), (GLU_Block, GLUBlock)):
+    for original, faster in _FASTER.items():
         for module in network.modules():
             if type(module) is original:
                 module.__class__ = faster
