@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-__all__ = ["InitArguments", "Rebuildable", "from_plain", "to_plain"]
+__all__ = ["InitArguments", "Rebuildable", "from_plain", "same_data", "to_plain"]
 
 _REFERENCE = "__reference__"
 # Classes and functions of these modules are stored by name: importing them runs nothing that is not installed
@@ -86,6 +86,22 @@ def _follow(reference: str) -> Any:
     if not callable(found):
         raise ValueError(f"{reference!r} is not a name that a checkpoint may refer to")
     return found
+
+
+def same_data(one: Any, other: Any) -> bool:
+    """Whether two pieces of plain data are equal, tensors included.
+
+    Example:
+        >>> same_data({"mean": torch.ones(2)}, {"mean": torch.ones(2)})
+        True
+    """
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.shape == other.shape and torch.equal(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same_data(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same_data, one, other))
+    return bool(one == other)
 
 
 # Of torch itself only elementwise functions, as activations and losses are made of.

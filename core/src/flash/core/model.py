@@ -30,6 +30,7 @@ from flash.core.optimizers import make_lr_scheduler, make_optimizer
 from flash.core.outputs import resolve_output, task_outputs
 from flash.core.registry import Registry
 from flash.data.auto_dataset import AutoDataset
+from flash.data.features import Features
 from flash.data.loader import make_loader
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.stage import Stage
@@ -158,8 +159,9 @@ class Task(Rebuildable, pl.LightningModule):
             datamodule.adopt(own)
         if self.postprocess is None:
             self.postprocess = datamodule.postprocess
-        if self.preprocess is not None:
-            self.configure_preprocess(self.preprocess)
+        for preprocess in {id(each): each for each in (self.preprocess, datamodule.preprocess)}.values():
+            if preprocess is not None:
+                self.configure_preprocess(preprocess)
 
     def configure_preprocess(self, preprocess: Preprocess) -> None:
         """Tell the preprocess what it must know of the network, such as the size of images or the tokenizer.
@@ -170,10 +172,34 @@ class Task(Rebuildable, pl.LightningModule):
     # ------------------------------------------------------------------ training
 
     def forward(self, x: Any) -> Any:
-        """Return the network's output for the inputs of a batch."""
+        """Return the network's output for the inputs of a batch.
+
+        A task that says what its features are gives ``forward_head(forward_features(x))``; another one calls its
+        ``model``.
+
+        Args:
+            x: The inputs of a batch, or their :class:`~flash.data.features.Features`, which are not computed again.
+        """
+        if isinstance(x, Features):
+            return self.forward_head(x.values)
+        if type(self).forward_features is not Task.forward_features:
+            return self.forward_head(self.forward_features(x))
         if self.model is None:
             raise ConfigurationError(f"Expected {type(self).__name__} to have a model, or to override forward.")
         return self.model(x)
+
+    def forward_features(self, x: Any) -> Any:
+        """Return what the backbone gives for the inputs of a batch: tensors with one row a sample.
+
+        Override it, together with :meth:`forward_head`, where the modules of :meth:`modules_to_freeze` and nothing
+        else compute it. While all of these are frozen, each sample's features are then computed only once
+        (see :class:`~flash.core.frozen_features.FrozenFeatures`).
+        """
+        raise ConfigurationError(f"Expected {type(self).__name__} to override forward_features, but it does not.")
+
+    def forward_head(self, features: Any) -> Any:
+        """Return the network's output for what :meth:`forward_features` gave."""
+        raise ConfigurationError(f"Expected {type(self).__name__} to override forward_head, but it does not.")
 
     def step(self, batch: Any, batch_idx: int) -> Any:
         """Compute the loss of a batch, and what metrics compare; serves training, validation and testing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -354,7 +354,7 @@ class DataModule(pl.LightningDataModule):
         if preprocess is self.preprocess:
             return
         own = self.preprocess.state_dict() if self.preprocess is not None else {}
-        if own and preprocess.state_dict() and not _same(own, preprocess.state_dict()):
+        if own and preprocess.state_dict() and not self.preprocess.agrees_with(preprocess):
             raise DataError(
                 "Expected data that is prepared as the task's train data was, but this data module learned other "
                 "statistics or labels from its own train data. Make the data module with the task's: "
@@ -500,13 +500,3 @@ def _classes_of(dataset: Any) -> Any:
     if isinstance(targets, Sequence) and targets and all(isinstance(t, int | str) for t in targets):
         return targets
     return None
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return one.shape == other.shape and torch.equal(one, other)
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from flash.core._plain import Rebuildable
+from flash.core._plain import Rebuildable, same_data
 from flash.data.stage import Stage
 from flash.errors import DataError
 
@@ -137,6 +137,20 @@ class Preprocess(Rebuildable):
     def per_batch_transform_on_device(self, batch: Any) -> Any:
         """Transform a batch on the device that the model is on."""
         return batch
+
+    def is_deterministic(self, stage: Stage) -> bool:
+        """Whether a sample of a stage comes out alike each time, so that what is computed of it can be kept.
+
+        By default this is not assumed: override it where the hooks draw no random numbers.
+        """
+        return False
+
+    def agrees_with(self, other: Preprocess) -> bool:
+        """Whether data that went through this object fits a task that was trained with the other.
+
+        By default both must have the same state. Override it where part of the state comes from the task.
+        """
+        return same_data(self.state_dict(), other.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """What this object learned from train data, as plain data: numbers, strings, tensors, lists, dicts."""

@@ -1,0 +1,206 @@
+"""Class labels: learned from train targets, and the numbers that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from flash.errors import DataError
+
+__all__ = ["ClassLabels"]
+
+# More different values than this, with fractions, are measurements and not classes.
+_MOST_NUMERIC_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class ClassLabels:
+    """The classes of train targets in order; a target becomes its class's place.
+
+    A target is one class (a string, a whole number or a bool), or with ``multi_label`` any number of them: a list,
+    tuple or set of classes, or a row of zeros and ones.
+
+    Args:
+        labels: The classes: strings, or numbers as in the data.
+        multi_label: Whether a sample can have several classes.
+        by_number: Whether targets are the places themselves, as where a dataset gives numbers and their names.
+        indicators: Whether targets of several classes are rows of zeros and ones.
+
+    Example:
+        >>> classes = ClassLabels.learn(["bees", "ants", "bees"])
+        >>> classes.labels, classes.encode(["ants", "bees"], "val")
+        (['ants', 'bees'], tensor([0, 1]))
+        >>> ClassLabels.learn([["red", "round"], [], ["red"]]).encode([["round"]], "val")
+        tensor([[0., 1.]])
+    """
+
+    labels: list[Any]
+    multi_label: bool = False
+    by_number: bool = False
+    indicators: bool = False
+
+    @classmethod
+    def learn(cls, targets: Any, names: Sequence[Any] | None = None) -> ClassLabels:
+        """Learn the classes of train targets.
+
+        Args:
+            targets: One target a sample: a sequence, a numpy array or a tensor.
+            names: The names of the classes, where the targets are their numbers, or rows of zeros and ones.
+
+        Raises:
+            DataError: If a target is missing, all samples have the same class, or the targets are measurements.
+        """
+        values = _plain_targets(targets, "train")
+        several = [isinstance(value, list) for value in values]
+        if any(several) and not all(several):
+            one = values[several.index(False)]
+            raise DataError(
+                f"Expected either one class a sample or a list of classes in every sample of the train data, but got "
+                f"both: {values[several.index(True)]!r} and {one!r}. Write a single class as [{one!r}]."
+            )
+        if any(several) and _are_indicators(targets):
+            width = len(values[0])
+            made = cls(list(names) if names is not None else list(range(width)), True, indicators=True)
+            made._check_indicators(values, "train")
+            return made
+        found = {label for value in values for label in (value if isinstance(value, list) else [value])}
+        _check_classes(found, any(several))
+        if names is not None and all(isinstance(label, int) for label in found):
+            made = cls(list(names), any(several), by_number=True)
+            made.encode(targets, "train")
+            return made
+        labels = list(names) if names is not None else sorted(found, key=_order)
+        return cls(labels, any(several))
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.labels)
+
+    def encode(self, targets: Any, stage: str) -> Tensor:
+        """Return class numbers, shape ``(samples,)``; with ``multi_label`` zeros and ones, ``(samples, classes)``.
+
+        Raises:
+            DataError: If a target is missing or was not among those of the train data.
+        """
+        values = _plain_targets(targets, stage)
+        if self.indicators:
+            self._check_indicators(values, stage)
+            return torch.tensor(values, dtype=torch.get_default_dtype())
+        places: dict[Any, int] = {label: place for place, label in enumerate(self.labels)}
+        if self.by_number:
+            places = {place: place for place in range(len(self.labels))}
+        self._check_known(values, places, stage)
+        if not self.multi_label:
+            return torch.tensor([places[value] for value in values], dtype=torch.long)
+        encoded = torch.zeros(len(values), len(self.labels))
+        for row, value in enumerate(values):
+            encoded[row, [places[label] for label in value]] = 1
+        return encoded
+
+    def facts(self, encoded: Tensor) -> dict[str, Any]:
+        """What a task must know of the classes, given the encoded train targets."""
+        counts = encoded.sum(0).int() if self.multi_label else torch.bincount(encoded, minlength=len(self.labels))
+        return {
+            "num_classes": len(self.labels),
+            "labels": self.labels,
+            "multi_label": self.multi_label,
+            "class_counts": counts.tolist(),
+        }
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data, for a checkpoint."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> ClassLabels:
+        """Undo :meth:`to_plain`."""
+        return cls(**plain)
+
+    def _check_known(self, values: Sequence[Any], places: Mapping[Any, int], stage: str) -> None:
+        if any(isinstance(value, list) != self.multi_label for value in values):
+            wrong = next(value for value in values if isinstance(value, list) != self.multi_label)
+            wanted = "a list of classes" if self.multi_label else "one class"
+            raise DataError(f"Expected {wanted} a sample in the {stage} data, as in the train data, but got {wrong!r}.")
+        unknown = [
+            label
+            for value in values
+            for label in (value if isinstance(value, list) else [value])
+            if label not in places
+        ]
+        if unknown:
+            raise DataError(
+                f"Expected targets in the {stage} data that are among those of the train data "
+                f"({_shown(list(places))}), but got {unknown[0]!r} in {len(unknown)} samples. "
+                "Drop these samples, or add such samples to the train data."
+            )
+
+    def _check_indicators(self, values: Sequence[Any], stage: str) -> None:
+        for value in values:
+            if not isinstance(value, list) or len(value) != len(self.labels) or any(v not in (0, 1) for v in value):
+                raise DataError(
+                    f"Expected a row of {len(self.labels)} zeros and ones, one a class, for every sample of the "
+                    f"{stage} data, but got {value!r}."
+                )
+
+
+def _plain_targets(targets: Any, stage: str) -> list[Any]:
+    if isinstance(targets, Tensor | np.ndarray):
+        targets = targets.tolist()
+    values = [_plain(value) for value in targets]
+    missing = sum(value is None or value != value for value in values)
+    if missing:
+        raise DataError(
+            f"Expected a target for every sample of the {stage} data, but {missing} of {len(values)} have none. "
+            "Drop these samples."
+        )
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Tensor | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(label) for label in value), key=_order)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        return [_plain(label) for label in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _are_indicators(targets: Any) -> bool:
+    """Rows of an array are zeros and ones; lists are lists of classes."""
+    if isinstance(targets, Tensor | np.ndarray):
+        return True
+    return isinstance(targets, Sequence) and all(isinstance(value, Tensor | np.ndarray) for value in targets)
+
+
+def _check_classes(found: set[Any], multi_label: bool) -> None:
+    fractions = [label for label in found if isinstance(label, float)]
+    if fractions and len(found) > _MOST_NUMERIC_CLASSES:
+        raise DataError(
+            f"Expected classes as targets, but got {len(found)} different numbers with fractions, such as "
+            f"{fractions[0]!r}."
+        )
+    if len(found) < (1 if multi_label else 2):
+        raise DataError(
+            f"Expected at least two classes in the train data, but got {_shown(sorted(found, key=_order)) or 'none'}. "
+            "Check the targets."
+        )
+
+
+def _order(label: Any) -> Any:
+    return (isinstance(label, str), label)
+
+
+def _shown(labels: Sequence[Any]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:8])
+    return shown + (", ..." if len(labels) > 8 else "")
