@@ -354,7 +354,7 @@ class DataModule(pl.LightningDataModule):
         if preprocess is self.preprocess:
             return
         own = self.preprocess.state_dict() if self.preprocess is not None else {}
-        if own and preprocess.state_dict() and not self.preprocess.agrees_with(preprocess):
+        if self.preprocess and own and preprocess.state_dict() and not self.preprocess.agrees_with(preprocess):
             raise DataError(
                 "Expected data that is prepared as the task's train data was, but this data module learned other "
                 "statistics or labels from its own train data. Make the data module with the task's: "
