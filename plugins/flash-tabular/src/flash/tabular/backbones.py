@@ -239,13 +239,17 @@ class _TabNet(TableBackbone):
         self.encoder.register_buffer("group_attention_matrix", groups, persistent=False)
         self.lambda_sparse = lambda_sparse
         self.out_features = options["n_d"]
+        self.starts: Tensor
+        self.register_buffer("starts", torch.tensor([0, *cardinalities]).cumsum(0)[:-1], persistent=False)
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        codes = inputs["categorical"].long()
-        # What the embedder's forward gives, without taking all columns apart.
-        embeddings = [] if self.embedder.skip_embedding else self.embedder.embeddings
-        embedded = [embedding(codes[:, place]) for place, embedding in enumerate(embeddings)]
-        steps, sparsity = self.encoder(torch.cat([inputs["numerical"], *embedded], dim=1))
+        x, codes = inputs["numerical"], inputs["categorical"].long()
+        if not self.embedder.skip_embedding:
+            # What the embedder's forward gives, with one look into the vectors of all columns.
+            vectors = torch.cat([embedding.weight for embedding in self.embedder.embeddings])
+            embedded = vectors.index_select(0, (codes + self.starts).flatten())
+            x = torch.cat([x, embedded.view(len(x), len(self.starts) * vectors.shape[1])], dim=1)
+        steps, sparsity = self.encoder(x)
         return torch.stack(steps).sum(0), -self.lambda_sparse * sparsity
 
 

@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pytorch_tabnet.sparsemax import Sparsemax
-from pytorch_tabnet.tab_network import GBN, GLU_Block, GLU_Layer
+from pytorch_tabnet.tab_network import GBN, FeatTransformer, GLU_Block, GLU_Layer, TabNetEncoder
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-__all__ = ["FastSparsemax", "GLUBlock", "GLULayer", "GhostBatchNorm", "speed_up"]
+__all__ = ["FastEncoder", "FastSparsemax", "GLUBlock", "GLULayer", "GhostBatchNorm", "speed_up"]
+
+# What a residual sum is multiplied by.
+_ROOT = math.sqrt(0.5)
+
+# A layer, and of each of its virtual batches the means and one by the standard deviations.
+_Statistics = tuple[nn.BatchNorm1d, Tensor, Tensor]
+
+
+def _virtual_batches(rows: int, at_most: int) -> list[tuple[int, int]]:
+    """How many virtual batches there are of which size: all of one size, and what is left as a smaller one."""
+    size = math.ceil(rows / math.ceil(rows / at_most)) if rows else 1
+    whole, left = divmod(rows, size)
+    return [(whole, size), (1, left)] if left else [(whole, size)]
+
+
+@torch.no_grad()
+def _update_statistics(statistics: Sequence[_Statistics], ghosts: int, size: int) -> None:
+    """Bring the running statistics of layers alike to where one update a virtual batch would have brought them."""
+    norms, means, inverse_stds = zip(*statistics, strict=True)
+    momentum, eps = norms[0].momentum, norms[0].eps
+    assert momentum is not None
+    # The virtual batches update one after the other: the last one counts most.
+    left = 1 - momentum
+    moved = 1 - left**ghosts
+    counts = means[0].new_tensor([[momentum * left**later / moved] for later in range(ghosts - 1, -1, -1)])
+    every = torch.cat([mean.view(ghosts, -1) for mean in means], dim=1)
+    variances = torch.cat([inverse_std.view(ghosts, -1) for inverse_std in inverse_stds], dim=1).pow_(-2).sub_(eps)
+    # No matrix product: autocast would round it.
+    mean, variance = (every * counts).sum(0), (variances * counts).sum(0).mul_(size / (size - 1))
+    sizes = [norm.num_features for norm in norms]
+    running: list[Any] = [norm.running_mean for norm in norms] + [norm.running_var for norm in norms]
+    torch._foreach_lerp_(running, [*mean.split_with_sizes(sizes), *variance.split_with_sizes(sizes)], moved)
+    batches: list[Any] = [norm.num_batches_tracked for norm in norms]
+    torch._foreach_add_(batches, ghosts)
 
 
 class GhostBatchNorm(GBN):  # type: ignore[misc]  # the library has no types
@@ -38,35 +75,21 @@ class GhostBatchNorm(GBN):  # type: ignore[misc]  # the library has no types
             # All rows are normalised alike.
             normalised: Tensor = self.bn(x)
             return normalised
-        rows, features = x.shape
-        ghosts = math.ceil(rows / self.virtual_batch_size)
-        size = math.ceil(rows / ghosts)
-        if ghosts == 1 or rows != ghosts * size:
-            return torch.cat([self.bn(part) for part in x.chunk(ghosts)])
-        weight = self.bn.weight.expand(ghosts, features).reshape(-1)
-        bias = self.bn.bias.expand(ghosts, features).reshape(-1)
-        out, mean, inverse_std = torch.native_batch_norm(
-            x.reshape(size, ghosts * features), weight, bias, None, None, True, 0.0, self.bn.eps
-        )
-        self._update(mean.view(ghosts, features), inverse_std.view(ghosts, features), size)
-        return out.view(rows, features)
+        batches = _virtual_batches(len(x), self.virtual_batch_size)
+        parts = x.split_with_sizes([ghosts * size for ghosts, size in batches])
+        return torch.cat([self._normalise(part, *each) for part, each in zip(parts, batches, strict=True)])
 
-    @torch.no_grad()
-    def _update(self, mean: Tensor, inverse_std: Tensor, size: int) -> None:
-        bn, ghosts = self.bn, len(mean)
-        assert bn.momentum is not None
-        assert bn.running_mean is not None
-        assert bn.running_var is not None
-        assert bn.num_batches_tracked is not None
-        # The virtual batches update one after the other: the last one counts most.
-        left = 1 - bn.momentum
-        counts = mean.new_tensor([bn.momentum * left**later for later in range(ghosts - 1, -1, -1)])
-        variance = inverse_std.pow(-2).sub_(bn.eps)
-        torch.addmv(bn.running_mean, mean.t(), counts, beta=left**ghosts, out=bn.running_mean)
-        torch.addmv(
-            bn.running_var, variance.t(), counts, beta=left**ghosts, alpha=size / (size - 1), out=bn.running_var
+    def _normalise(self, x: Tensor, ghosts: int, size: int) -> Tensor:
+        if ghosts == 1 or size == 1:
+            normalised: Tensor = self.bn(x)
+            return normalised
+        weight = self.bn.weight.expand(ghosts, -1).reshape(-1)
+        bias = self.bn.bias.expand(ghosts, -1).reshape(-1)
+        out, mean, inverse_std = torch.native_batch_norm(
+            x.reshape(size, -1), weight, bias, None, None, True, 0.0, self.bn.eps
         )
-        bn.num_batches_tracked += ghosts
+        _update_statistics([(self.bn, mean, inverse_std)], ghosts, size)
+        return out.view_as(x)
 
 
 class GLULayer(GLU_Layer):  # type: ignore[misc]  # the library has no types
@@ -100,27 +123,33 @@ class GLUBlock(GLU_Block):  # type: ignore[misc]  # the library has no types
         return x
 
 
+def _descending(scores: Tensor) -> Tensor:
+    if scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64):
+        # Of short rows it takes a third of the time of torch's, which looks for the places too.
+        return torch.from_numpy(np.sort(scores.detach().neg().numpy())).neg_()
+    return scores.sort(dim=1, descending=True).values
+
+
 class _Sparsemax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor) -> Tensor:
         """Project each row onto the simplex."""
-        scores = scores - scores.amax(1, keepdim=True)
-        ordered = scores.sort(dim=1, descending=True).values
-        beyond = ordered.cumsum(1).sub_(1)
+        ordered = _descending(scores)
+        highest = ordered[:, :1]
         places = torch.arange(1, scores.shape[1] + 1, dtype=scores.dtype, device=scores.device)
-        support = (ordered.mul_(places) > beyond).sum(1, keepdim=True)
-        threshold = beyond.gather(1, support - 1).div_(support)
-        weights = (scores - threshold).clamp_(min=0)
-        ctx.save_for_backward(weights, support)
+        # Of the thresholds that the first columns in order give, one or two or more of them, the highest is the one.
+        threshold = (ordered - highest).cumsum(1).sub_(1).div_(places).amax(1, keepdim=True)
+        weights = (scores - highest).sub_(threshold).relu_()
+        ctx.save_for_backward(weights)
         return weights
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         """Spread over the columns in use what their weights, which sum up to one, cannot follow."""
-        weights, support = ctx.saved_tensors
-        used = weights > 0
+        (weights,) = ctx.saved_tensors
+        used = weights.sign()
         inside = gradient * used
-        spread: Tensor = inside.sub_(used * (inside.sum(1, keepdim=True) / support))
+        spread: Tensor = inside.sub_(used * (inside.sum(1, keepdim=True) / used.sum(1, keepdim=True)))
         return spread
 
 
@@ -138,11 +167,184 @@ class FastSparsemax(Sparsemax):  # type: ignore[misc]  # the library has no type
         return weights
 
 
+class _Unit(NamedTuple):
+    """A linear map and its ghost batch normalisation; perhaps a gate, and perhaps a residual sum after it."""
+
+    linear: nn.Linear
+    norm: nn.BatchNorm1d
+    gated: bool = True
+    residual: bool = False
+
+
+class _Units(torch.autograd.Function):
+    """Units one after the other, as one node of the graph: with small layers, nodes take longer than numbers."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, units: Sequence[_Unit], ghosts: int, statistics: list[_Statistics], *parameters: Tensor
+    ) -> Tensor:
+        """Compute all units, and note the statistics of their virtual batches."""
+        count, rows, saved = len(units), len(x), []
+        weights = parameters[:count]
+        affine = torch.stack(parameters[count:])[:, None].expand(-1, ghosts, -1).reshape(2 * count, -1).unbind()
+        for unit, weight, scale, shift in zip(units, weights, affine[:count], affine[count:], strict=True):
+            mixed = nn.functional.linear(x, weight).view(rows // ghosts, -1)
+            normalised, mean, inverse_std = torch.native_batch_norm(
+                mixed, scale, shift, None, None, True, 0.0, unit.norm.eps
+            )
+            normalised = normalised.view(rows, -1)
+            statistics.append((unit.norm, mean, inverse_std))
+            # Without a gate it is the output, which the library's sparsemax changes in place.
+            saved += [x, weight, scale, mixed, normalised if unit.gated else None, mean, inverse_std]
+            out = nn.functional.glu(normalised, dim=1) if unit.gated else normalised
+            x = out.add_(x).mul_(_ROOT) if unit.residual else out
+        ctx.save_for_backward(*saved)
+        ctx.units, ctx.ghosts = units, ghosts
+        return x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        """Go back through the units, last one first."""
+        units, ghosts, saved = ctx.units, ctx.ghosts, ctx.saved_tensors
+        weights, scales, shifts = [], [], []
+        gradient = gradient * _ROOT if units[-1].residual else gradient.contiguous()
+        for place in reversed(range(len(units))):
+            unit = units[place]
+            x, weight, scale, mixed, normalised, mean, inverse_std = saved[7 * place : 7 * place + 7]
+            inner = torch.ops.aten.glu_backward.default(gradient, normalised, 1) if unit.gated else gradient
+            inner, scale, shift = torch.ops.aten.native_batch_norm_backward.default(
+                inner.view_as(mixed), mixed, scale, None, None, mean, inverse_std, True, unit.norm.eps, [True] * 3
+            )
+            inner = inner.view(len(x), -1)
+            weights.append(inner.t() @ x)
+            scales.append(scale)
+            shifts.append(shift)
+            if unit.residual:
+                # At once with the factor of the sum before.
+                factor = _ROOT if place and units[place - 1].residual else 1.0
+                gradient = torch.addmm(gradient, inner, weight, beta=factor, alpha=factor)
+            else:
+                gradient = inner @ weight
+        affine = torch.stack(scales[::-1] + shifts[::-1]).view(2 * len(units), ghosts, -1).sum(1)
+        return gradient, None, None, None, *weights[::-1], *affine.unbind()
+
+
+class FastEncoder(TabNetEncoder):  # type: ignore[misc]  # the library has no types
+    """TabNet's encoder; its layers become few nodes of the graph where nothing but training them is asked for.
+
+    Under autocast, when compiled, in evaluation, or with hooks on its layers it calls them one by one.
+
+    Shape:
+        ``(batch, input_dim)`` in; a list of ``(batch, n_d)``, one a step, and the sparsity of the masks out.
+
+    Example:
+        >>> steps, sparsity = FastEncoder(4, 2, group_attention_matrix=torch.eye(4))(torch.randn(8, 4))
+        >>> len(steps), steps[0].shape
+        (3, torch.Size([8, 8]))
+    """
+
+    #: Whether each group is one column, in order: then the mask of the groups is that of the columns.
+    groups_are_columns = False
+
+    def forward(self, x: Tensor, prior: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
+        """Decide step by step.
+
+        Args:
+            x: The columns.
+            prior: How much attention each group can get, shape ``(batch, groups)``; by default 1.
+        """
+        batches = _virtual_batches(len(x), self.virtual_batch_size)
+        first, *others = chains = [
+            *(list(_units_of(transformer)) for transformer in (self.initial_splitter, *self.feat_transformers)),
+            *([_Unit(attention.fc, attention.bn.bn, gated=False)] for attention in self.att_transformers),
+        ]
+        if not self._can_fuse(x, batches, chains):
+            result: tuple[list[Tensor], Tensor] = super().forward(x, prior)
+            return result
+        steps = list(zip(others[self.n_steps :], others[: self.n_steps], strict=True))
+        rows = [ghosts * size for ghosts, size in batches]
+        priors = [None] * len(rows) if prior is None else prior.split_with_sizes(rows)
+        parts = [
+            self._decide(*part, first, steps)
+            for part in zip(self.initial_bn(x).split_with_sizes(rows), priors, batches, strict=True)
+        ]
+        outputs = parts[0][0] if len(parts) == 1 else torch.cat([part[0] for part in parts], dim=1)
+        return list(outputs.unbind()), sum(part[1] for part in parts) / (len(x) * self.n_steps)
+
+    def _can_fuse(self, x: Tensor, batches: Sequence[tuple[int, int]], chains: Sequence[Sequence[_Unit]]) -> bool:
+        units = [unit for chain in chains for unit in chain]
+        norm = units[0].norm
+        return (
+            self.training
+            and x.dtype in (torch.float32, torch.float64)
+            and not torch.is_autocast_enabled(x.device.type)
+            and not torch.compiler.is_compiling()
+            and all(size > 1 for _, size in batches)
+            and all(
+                type(unit.linear) is nn.Linear
+                and unit.linear.weight.dtype == x.dtype
+                and unit.norm.training
+                and not _is_hooked(unit.linear)
+                and not _is_hooked(unit.norm)
+                and (unit.norm.momentum, unit.norm.eps) == (norm.momentum, norm.eps)
+                for unit in units
+            )
+        )
+
+    def _decide(
+        self,
+        x: Tensor,
+        prior: Tensor | None,
+        batches: tuple[int, int],
+        first: list[_Unit],
+        steps: list[tuple[list[_Unit], list[_Unit]]],
+    ) -> tuple[Tensor, Tensor]:
+        """Return the decisions of all steps, and the sum of the entropies of their masks."""
+        ghosts, size = batches
+        statistics: list[_Statistics] = []
+
+        def run(units: list[_Unit], x: Tensor) -> Tensor:
+            norms = [unit.norm for unit in units]
+            parameters = [unit.linear.weight for unit in units]
+            parameters += [norm.weight for norm in norms] + [norm.bias for norm in norms]
+            out: Tensor = _Units.apply(x, units, ghosts, statistics, *parameters)
+            return out
+
+        decisions, masks = [], []
+        attended = run(first, x)[:, self.n_d :]
+        for place, (attention, transformer) in enumerate(steps):
+            scores = run(attention, attended)
+            mask = self.att_transformers[place].selector(scores if prior is None else scores * prior)
+            masks.append(mask)
+            prior = self.gamma - mask if prior is None else (self.gamma - mask) * prior
+            seen = mask if self.groups_are_columns else mask @ self.group_attention_matrix
+            decision, attended = run(transformer, seen * x).split_with_sizes([self.n_d, self.n_a], dim=1)
+            decisions.append(decision)
+        every = torch.cat(masks)
+        _update_statistics(statistics, ghosts, size)
+        return torch.stack(decisions).relu(), (every * torch.log(every + self.epsilon)).sum()
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def _units_of(transformer: FeatTransformer) -> Iterator[_Unit]:
+    for block in (transformer.shared, transformer.specifics):
+        if isinstance(block, GLU_Block):
+            for place, layer in enumerate(block.glu_layers):
+                yield _Unit(layer.fc, layer.bn.bn, residual=place > 0 or not block.first)
+
+
 _FASTER: dict[type[nn.Module], type[nn.Module]] = {
     GBN: GhostBatchNorm,
     GLU_Layer: GLULayer,
     GLU_Block: GLUBlock,
     Sparsemax: FastSparsemax,
+    TabNetEncoder: FastEncoder,
 }
 
 
@@ -155,3 +357,6 @@ def speed_up(network: nn.Module) -> None:
         for module in network.modules():
             if type(module) is original:
                 module.__class__ = faster
+                if isinstance(module, FastEncoder):
+                    groups = module.group_attention_matrix
+                    module.groups_are_columns = torch.equal(groups, torch.eye(len(groups)).to(groups))
