@@ -6,7 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .backbones import ImageBackbone as ImageBackbone
+    from .classifier import ImageClassifier as ImageClassifier
     from .data import ImageClassificationData as ImageClassificationData
+    from .embedder import ImageEmbedder as ImageEmbedder
+    from .hub import BackboneUnavailableError as BackboneUnavailableError
     from .preprocess import ImagePreprocess as ImagePreprocess
     from .read import BadImageError as BadImageError
     from .read import open_image as open_image
@@ -15,14 +19,28 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "BackboneUnavailableError": ".hub",
     "BadImageError": ".read",
+    "ImageBackbone": ".backbones",
     "ImageClassificationData": ".data",
+    "ImageClassifier": ".classifier",
+    "ImageEmbedder": ".embedder",
     "ImagePreprocess": ".preprocess",
     "augmentations": ".transforms",
     "open_image": ".read",
 }
 
-__all__ = ["BadImageError", "ImageClassificationData", "ImagePreprocess", "augmentations", "open_image"]
+__all__ = [
+    "BackboneUnavailableError",
+    "BadImageError",
+    "ImageBackbone",
+    "ImageClassificationData",
+    "ImageClassifier",
+    "ImageEmbedder",
+    "ImagePreprocess",
+    "augmentations",
+    "open_image",
+]
 
 
 # A type checker that saw this would take any misspelt name for one of them.
