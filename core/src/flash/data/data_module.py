@@ -489,8 +489,7 @@ def _check_val_split(has_train: bool, has_val: bool) -> None:
 def _classes_of(dataset: Any) -> Any:
     """The class of each sample, where they can be had without loading samples."""
     if isinstance(dataset, AutoDataset):
-        columns = dataset.columns
-        targets = columns.tree[1] if columns is not None and isinstance(columns.tree, tuple) else None
+        targets = dataset.known_targets
     else:
         targets = getattr(dataset, "targets", None)
         tensors = getattr(dataset, "tensors", None)

@@ -80,7 +80,8 @@ def class_files(folder: str | Path) -> tuple[list[Path], list[str]]:
     _report(root, strays)
     empty = [name for name, (images, _) in found.items() if not images]
     if empty:
-        _log.warning("Left out %d of %d classes in %s, without an image: %s.", len(empty), len(found), root, _few(empty))
+        count = f"{len(empty)} of {len(found)}"
+        _log.warning("Left out %s classes in %s, without an image: %s.", count, root, _few(empty))
     return files, [name for name, (images, _) in found.items() for _ in images]
 
 
@@ -93,7 +94,8 @@ def _existing(folder: str | Path) -> Path:
 
 
 def _walk(folder: Path) -> tuple[list[Path], list[Path]]:
-    files, strays = [], []
+    files: list[Path] = []
+    strays: list[Path] = []
     for path in _visible_files(folder):
         (files if path.suffix.lower() in IMAGE_EXTENSIONS else strays).append(path)
     return sorted(files), sorted(strays)

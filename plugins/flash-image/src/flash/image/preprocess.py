@@ -24,6 +24,7 @@ from .files import image_files
 from .inputs import ImageInputs, ImageSample, ImageSamples
 from .read import open_image
 from .transforms import Augmentation, ImageConfig, ImageTransforms, augmentations
+from .verify import check_files_exist, load_into_memory, without_bad_samples
 
 __all__ = ["ImagePreprocess"]
 
@@ -133,6 +134,7 @@ class ImagePreprocess(Preprocess):
         stage = dataset.hooks.stage
         if data.targets is None:
             raise DataError(f"Expected a target for every image of the {stage.value} data, but got none.")
+        data = self._checked(data, dataset)
         labels = self.labels
         if labels is None:
             if stage is not Stage.TRAIN:
@@ -153,7 +155,17 @@ class ImagePreprocess(Preprocess):
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> ImageSamples:
         """Take a path, a folder, a list of images of any kind, or an array of images."""
         inputs = data if isinstance(data, ImageInputs) else ImageInputs(_as_sources(data))
-        return ImageSamples(inputs.sources, None, "predict")
+        return ImageSamples(self._checked(inputs, dataset).sources, None, "predict")
+
+    def _checked(self, data: ImageInputs, dataset: AutoDataset) -> ImageInputs:
+        stage, bad = dataset.hooks.stage.value, list[tuple[str, str]]()
+        if data.on_bad_sample == "skip":
+            data, bad = without_bad_samples(data, stage)
+        else:
+            check_files_exist(data.sources, stage)
+        load_into_memory(data.sources)
+        vars(dataset)["bad_samples"] = bad
+        return data
 
     def load_sample(self, sample: ImageSample, dataset: AutoDataset) -> Any:
         """Open an image: alone for prediction, else with its target."""
@@ -242,7 +254,7 @@ def _name(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else repr(value)
 
 
-def _as_sources(data: Any) -> Sequence[Any]:
+def _as_sources(data: Any) -> Any:
     """One source an image, of what a user hands to ``predict``."""
     if isinstance(data, str | Path):
         return image_files(data) if Path(data).is_dir() else [data]

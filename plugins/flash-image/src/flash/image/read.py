@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from flash.errors import DataError
@@ -26,6 +26,7 @@ _Array = npt.NDArray[Any]
 # Pillow would also read PostScript, which it hands to an interpreter: a file that came from outside must not do that.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "MPO", "DIB", "ICO", "PCX", "TGA")
 _ORIENTATION = 0x0112
+_EXIF_KEYS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -61,15 +62,16 @@ def open_image(source: ImageSource, least: tuple[int, int] | None = None, name: 
         DataError: If there is no such file, the image is larger than Pillow allows, or it is of another type.
 
     Example:
-        >>> open_image(np.zeros((4, 6), dtype=np.uint8))
-        <PIL.Image.Image image mode=RGB size=6x4 at ...>
+        >>> image = open_image(np.zeros((4, 6), dtype=np.uint8))
+        >>> image.mode, image.size
+        ('RGB', (6, 4))
     """
     if isinstance(source, str | Path):
         return _from_file(source, least, name or str(source))
     if isinstance(source, Image.Image):
         return _upright_rgb(source, name or "an image in memory")
     if isinstance(source, Tensor):
-        return _from_array(_tensor_to_array(source, name or "a tensor"), name or "a tensor")
+        return _from_array(_tensor_to_array(source), name or "a tensor")
     if isinstance(source, np.ndarray):
         return _from_array(source, name or "an array")
     if isinstance(source, bytes):
@@ -122,7 +124,7 @@ def _what_is_wrong(file: str | Path | io.BytesIO, error: Exception) -> str:
     start = file.getvalue()[:16] if isinstance(file, io.BytesIO) else _first_bytes(Path(file))
     if not start:
         return "is empty (0 bytes)"
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return f"is of no format that can be read (it starts with {start!r})"
     return f"cannot be decoded ({error or type(error).__name__})"
 
@@ -144,9 +146,8 @@ def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     # Looking for it takes a while, and most files have none.
-    if not any(key in image.info for key in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")):
-        if image.format != "TIFF":
-            return 1
+    if image.format != "TIFF" and not _EXIF_KEYS & image.info.keys():
+        return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     # A damaged EXIF block is no reason to refuse the picture.
@@ -156,7 +157,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":
-        return _from_array(_sixteen_to_eight(image, name), name)
+        return _from_array(_sixteen_to_eight(image), name)
     if image.has_transparency_data:
         with_alpha = image.convert("RGBA")
         ground = Image.new("RGB", image.size, "white")
@@ -165,7 +166,7 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def _sixteen_to_eight(image: Image.Image, name: str) -> _Array:
+def _sixteen_to_eight(image: Image.Image) -> _Array:
     values = np.asarray(image)
     if image.mode == "F":
         return values
@@ -178,7 +179,7 @@ def _sixteen_to_eight(image: Image.Image, name: str) -> _Array:
 # ---------------------------------------------------------------------- arrays
 
 
-def _tensor_to_array(tensor: Tensor, name: str) -> _Array:
+def _tensor_to_array(tensor: Tensor) -> Any:
     tensor = tensor.detach().cpu()
     if tensor.ndim == 3:
         tensor = tensor.permute(1, 2, 0)
@@ -191,15 +192,15 @@ def _from_array(array: _Array, name: str) -> Image.Image:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 2, 3, 4) or array.size == 0:
         raise DataError(
-            f"Expected {name} as an array (height, width[, channels]) or a tensor ([channels,] height, width) with 1 to "
-            f"4 channels, but the array has shape {array.shape}."
+            f"Expected {name} as an array (height, width[, channels]) or a tensor ([channels,] height, width), with 1 "
+            f"to 4 channels, but its height, width and channels are {array.shape}."
         )
     values = np.ascontiguousarray(_eight_bits(array, name))
     image = Image.fromarray(values[..., 0] if array.ndim == 3 and channels == 1 else values)
     return image if image.mode == "RGB" else _to_rgb(image, name)
 
 
-def _eight_bits(array: _Array, name: str) -> _Array:
+def _eight_bits(array: _Array, name: str) -> Any:
     kind = array.dtype.kind
     if array.dtype == np.uint8:
         return array
@@ -208,9 +209,9 @@ def _eight_bits(array: _Array, name: str) -> _Array:
     if array.dtype == np.uint16:
         return (array >> 8).astype(np.uint8)
     low, high = (array.min(), array.max()) if kind in "iuf" else (-1, -1)
-    if kind in "iu" and 0 <= low and high <= 255:
+    if kind in "iu" and low >= 0 and high <= 255:
         return array.astype(np.uint8)
-    if kind == "f" and 0 <= low and high <= 1:
+    if kind == "f" and low >= 0 and high <= 1:
         return np.rint(array * 255).astype(np.uint8)
     raise DataError(
         f"Expected {name} to hold whole numbers from 0 to 255, 16-bit numbers, or floats from 0 to 1, but got "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -286,9 +287,21 @@ class ImageTransforms:
 
     def __init__(self, config: ImageConfig, augmentation: str | Augmentation = "none") -> None:
         self.config = config
+        self._augmentation = augmentation
         self._evaluation = evaluation(config)
-        self._train = augmentations.get(augmentation)(config) if isinstance(augmentation, str) else augmentation
         self._constants: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    @cached_property
+    def _train(self) -> Augmentation:
+        # Late: a task that is loaded from a checkpoint only to predict needs no augmentation of that name.
+        if not isinstance(self._augmentation, str):
+            return self._augmentation
+        augment: Augmentation = augmentations.get(self._augmentation)(self.config)
+        return augment
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tensors on a device do not go to workers.
+        return {**vars(self), "_constants": {}}
 
     def least(self, train: bool) -> tuple[int, int] | None:
         """The width and height that pictures must have at least."""
@@ -308,9 +321,9 @@ class ImageTransforms:
         if isinstance(picture, Tensor):
             if picture.dtype is not torch.uint8:
                 raise ConfigurationError(
-                    f"Expected the augmentation to give an image or a uint8 tensor, which Flash normalises, but it gave "
-                    f"{picture.dtype}. Leave out its conversion to floats, or pass it as train_transform=..., which "
-                    "normalises by itself."
+                    f"Expected the augmentation to give an image or a uint8 tensor, which Flash normalises, but it "
+                    f"gave {picture.dtype}. Leave out its conversion to floats, or pass all of it as train_transform=..., "
+                    "which normalises by itself."
                 )
             picture = open_image(picture)
         if not isinstance(picture, Image.Image):
