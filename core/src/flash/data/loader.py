@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from torch.utils.data import (
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
+from flash.data.features import Features
 from flash.data.process import Preprocess, StageHooks
 from flash.data.stage import Stage
 
@@ -91,7 +92,13 @@ class Loader(DataLoader[Any]):
     """A ``DataLoader`` that can say how far it is, and go on from there.
 
     Lightning stores :meth:`state_dict` in checkpoints that are written in the middle of an epoch.
+
+    Attributes:
+        features: Gives the features of all rows with their targets, once they are computed; batches are made of
+            them from then on, and the dataset rests. ``None`` before.
     """
+
+    features: Callable[[], Columns | None] | None = None
 
     _given = 0
     _resume_at = 0
@@ -112,7 +119,13 @@ class Loader(DataLoader[Any]):
         if isinstance(self.batch_sampler, BatchRows):
             self.batch_sampler.skip = self._resume_at
         self._given, self._resume_at = self._resume_at, 0
-        return self._count(super().__iter__())
+        columns = None if self.features is None else self.features()
+        return self._count(super().__iter__() if columns is None else self._batches_of(columns))
+
+    def _batches_of(self, columns: Columns) -> Iterator[Any]:
+        for rows in self.batch_sampler or ():
+            features, targets = columns.take(rows)
+            yield Features(features), targets
 
     def _count(self, batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:

@@ -1,0 +1,108 @@
+"""Class labels are learned from train targets alone, and every target has one meaning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from flash.data.labels import ClassLabels
+from flash.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("targets", "labels", "codes"),
+    [
+        (["b", "a", "b"], ["a", "b"], [1, 0, 1]),
+        ([3, 1, 1], [1, 3], [1, 0, 0]),
+        ([True, False], [False, True], [1, 0]),
+        (np.array([2.0, 0.0]), [0, 2], [1, 0]),
+        (torch.tensor([5, 7, 5]), [5, 7], [0, 1, 0]),
+        (np.array(["x", "y"]), ["x", "y"], [0, 1]),
+        (["10", "9"], ["10", "9"], [0, 1]),
+        ([1, "1"], [1, "1"], [0, 1]),
+    ],
+)
+def test_one_class_a_sample_becomes_its_place(targets: Any, labels: list[Any], codes: list[int]) -> None:
+    classes = ClassLabels.learn(targets)
+    assert classes.labels == labels
+    assert not classes.multi_label
+    assert classes.encode(targets, "train").tolist() == codes
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [[["a", "b"], ["b"], []], [("a", "b"), ("b",), ()], [{"a", "b"}, {"b"}, set()]],
+    ids=["list", "tuple", "set"],
+)
+def test_several_classes_a_sample_become_zeros_and_ones(targets: Any) -> None:
+    classes = ClassLabels.learn(targets)
+    assert (classes.labels, classes.multi_label) == (["a", "b"], True)
+    assert classes.encode(targets, "train").tolist() == [[1, 1], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("rows", [np.eye(3), torch.eye(3).int(), list(torch.eye(3))], ids=["numpy", "tensor", "list"])
+def test_rows_of_zeros_and_ones_stay_what_they_are(rows: Any) -> None:
+    classes = ClassLabels.learn(rows, names=["a", "b", "c"])
+    assert (classes.labels, classes.multi_label) == (["a", "b", "c"], True)
+    assert classes.encode(rows, "val").tolist() == np.eye(3).tolist()
+
+
+def test_numbers_with_names_are_the_places_of_the_names() -> None:
+    classes = ClassLabels.learn([2, 0], names=["ants", "bees", "wasps"])
+    assert classes.labels == ["ants", "bees", "wasps"]
+    assert classes.encode([1, 2], "val").tolist() == [1, 2]
+    assert ClassLabels.learn([[0, 2], []], names=["a", "b", "c"]).encode([[1]], "val").tolist() == [[0, 1, 0]]
+
+
+def test_names_of_classes_without_samples_are_kept() -> None:
+    assert ClassLabels.learn(["a", "c"], names=["a", "b", "c"]).encode(["c"], "val").tolist() == [2]
+
+
+def test_counts_are_those_of_the_train_targets() -> None:
+    classes = ClassLabels.learn(["a", "c", "a"], names=["a", "b", "c"])
+    assert classes.facts(classes.encode(["a", "c", "a"], "train"))["class_counts"] == [2, 0, 1]
+    several = ClassLabels.learn([["a"], ["a", "b"]])
+    assert several.facts(several.encode([["a"], ["a", "b"]], "train"))["class_counts"] == [2, 1]
+
+
+def test_plain_data_brings_it_back() -> None:
+    classes = ClassLabels.learn([["a"], ["b"]])
+    assert ClassLabels.from_plain(classes.to_plain()) == classes
+
+
+@pytest.mark.parametrize(
+    ("targets", "sentence"),
+    [
+        (["a", None], "Expected a target for every sample of the train data, but 1 of 2 have none. Drop these"),
+        (["a", float("nan")], "Expected a target for every sample of the train data, but 1 of 2 have none"),
+        (["a", "a"], "Expected at least two classes in the train data, but got 'a'. Check the targets"),
+        ([[], []], "Expected at least two classes in the train data, but got none"),
+        ([number / 30 for number in range(30)], "Expected classes as targets, but got 30 different numbers with"),
+        ([["a"], "a"], r"one class a sample or a list of classes in every sample.*Write a single class as \['a'\]"),
+        (np.array([[0, 2]]), r"Expected a row of 2 zeros and ones, one a class, for every sample.*but got \[0, 2\]"),
+    ],
+)
+def test_train_targets_that_cannot_be_classes_are_an_error(targets: Any, sentence: str) -> None:
+    with pytest.raises(DataError, match=sentence):
+        ClassLabels.learn(targets)
+
+
+def test_numbers_beyond_their_names_are_an_error() -> None:
+    with pytest.raises(DataError, match="among those of the train data .0, 1., but got 2 in 1 samples"):
+        ClassLabels.learn([0, 2], names=["a", "b"])
+
+
+def test_unseen_labels_are_an_error_that_names_one() -> None:
+    sentence = "Expected targets in the val data that are among those of the train data .'a', 'b'., but got 'c' in 2"
+    with pytest.raises(DataError, match=sentence):
+        ClassLabels.learn(["a", "b"]).encode(["c", "a", "c"], "val")
+
+
+def test_a_list_where_train_had_one_class_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"Expected one class a sample in the test data.*but got \['a'\]"):
+        ClassLabels.learn(["a", "b"]).encode([["a"]], "test")
+    with pytest.raises(DataError, match="Expected a list of classes a sample in the test data.*but got 'a'"):
+        ClassLabels.learn([["a"], ["b"]]).encode(["a"], "test")
