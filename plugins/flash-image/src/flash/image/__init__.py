@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from .backbones import ImageBackbone as ImageBackbone
     from .classifier import ImageClassifier as ImageClassifier
     from .data import ImageClassificationData as ImageClassificationData
+    from .detection.data import ObjectDetectionData as ObjectDetectionData
+    from .detection.detector import ObjectDetector as ObjectDetector
+    from .detection.preprocess import ObjectDetectionPreprocess as ObjectDetectionPreprocess
     from .embedder import ImageEmbedder as ImageEmbedder
     from .hub import BackboneUnavailableError as BackboneUnavailableError
     from .preprocess import ImagePreprocess as ImagePreprocess
@@ -26,6 +29,9 @@ _EXPORTS = {
     "ImageClassifier": ".classifier",
     "ImageEmbedder": ".embedder",
     "ImagePreprocess": ".preprocess",
+    "ObjectDetectionData": ".detection.data",
+    "ObjectDetectionPreprocess": ".detection.preprocess",
+    "ObjectDetector": ".detection.detector",
     "augmentations": ".transforms",
     "open_image": ".read",
 }
@@ -38,6 +44,9 @@ __all__ = [
     "ImageClassifier",
     "ImageEmbedder",
     "ImagePreprocess",
+    "ObjectDetectionData",
+    "ObjectDetectionPreprocess",
+    "ObjectDetector",
     "augmentations",
     "open_image",
 ]
