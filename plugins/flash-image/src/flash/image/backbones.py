@@ -239,7 +239,7 @@ def count_features(backbone: nn.Module, data_config: Mapping[str, Any] | None) -
             features = backbone(torch.zeros(1, *size))
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise ConfigurationError(
-            f"Expected the backbone to take images of shape (batch, {', '.join(map(str, size))}), but it says: {error}. "
+            f"Expected the backbone to take images of shape {(1, *size)}, but it says: {error}. "
             "Pass data_config={'input_size': (channels, height, width), ...} for others."
         ) from error
     finally:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from flash import Registry
@@ -24,7 +23,7 @@ _OUTPUTS.register("raw", raw, summary="What the network gave, as it is.")
 
 
 @_OUTPUTS("vectors", summary="One float vector a picture, on the CPU; torch.stack makes a matrix of them.")
-def _vectors(predictions: Tensor, task: Any) -> list[Tensor]:
+def _vectors(predictions: Tensor, task: Any) -> list[Tensor]:  # noqa: ARG001  # every output takes the task
     return list(predictions.float().cpu().unbind(0))
 
 
@@ -59,6 +58,7 @@ class ImageEmbedder(ImageTask):
         CheckpointError: If the weights of a path do not fit.
 
     Example:
+        >>> import torch
         >>> task = ImageEmbedder(backbone="test_resnet", pretrained=False)
         >>> [vector.shape for vector in task.predict(torch.zeros(2, 3, 40, 40))]
         [torch.Size([96]), torch.Size([96])]

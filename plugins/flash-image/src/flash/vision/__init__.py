@@ -9,7 +9,7 @@ from flash import image
 if TYPE_CHECKING:
     from flash.image import *  # noqa: F403  # the same names under another one, for type checkers
 
-__all__ = image.__all__  # noqa: PLE0605  # exactly those of the other name
+__all__ = image.__all__  # exactly those of the other name
 
 
 # A type checker that saw this would take any misspelt name for one of them.
