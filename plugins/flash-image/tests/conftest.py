@@ -111,6 +111,35 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
+COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
+
+
+def _paint(colour: str, size: tuple[int, int] = (40, 30), seed: int = 0) -> Image.Image:
+    """A picture of one colour with some noise; ``size`` is (width, height)."""
+    noise = np.random.default_rng(seed).integers(-30, 30, (size[1], size[0], 3))
+    return Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def picture() -> Callable[..., Image.Image]:
+    """Paints a picture: ``picture("red", size=(40, 30), seed=0)``."""
+    return _paint
+
+
+@pytest.fixture
+def class_folders(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder with one folder a colour: ``class_folders("train", images=4, colours=("red", "blue"))``."""
+
+    def make(name: str, images: int = 4, colours: tuple[str, ...] = ("blue", "red"), seed: int = 0) -> Path:
+        for colour in colours:
+            (tmp_path / name / colour).mkdir(parents=True)
+            for number in range(images):
+                _paint(colour, seed=1000 * seed + number).save(tmp_path / name / colour / f"{number:03d}.png")
+        return tmp_path / name
+
+    return make
+
+
 @pytest.fixture
 def tiny() -> dict[str, Any]:
     """The arguments of a task that give it a tiny network with random weights, for pictures of 32 pixels."""
