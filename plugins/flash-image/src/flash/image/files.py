@@ -77,7 +77,7 @@ def class_files(folder: str | Path) -> tuple[list[Path], list[str]]:
             f"and {len(inside) - len(found)} files in it, and no image inside the folders."
         )
     strays = [path for path in inside if not path.is_dir()] + [stray for _, other in found.values() for stray in other]
-    _report(root, strays)
+    _report(root, sorted(strays), " or lie beside the class folders")
     empty = [name for name, (images, _) in found.items() if not images]
     if empty:
         count = f"{len(empty)} of {len(found)}"
@@ -112,10 +112,10 @@ def _visible_files(folder: Path) -> Iterator[Path]:
         seen.add(real)
 
 
-def _report(root: Path, strays: list[Path]) -> None:
+def _report(root: Path, strays: list[Path], where: str = "") -> None:
     if strays:
-        names = _few([str(path.relative_to(root)) for path in strays])
-        _log.warning("Skipped %d files in %s that are no images by their names: %s.", len(strays), root, names)
+        names = _few([path.relative_to(root).as_posix() for path in strays])
+        _log.warning("Skipped %d files in %s that are no images by their names%s: %s.", len(strays), root, where, names)
 
 
 def _few(names: list[str]) -> str:

@@ -23,7 +23,7 @@ from .preprocess import ImagePreprocess
 __all__ = ["ImageFigure", "image_grid", "plot_predictions", "show_batch"]
 
 _RIGHT, _WRONG, _QUIET = "#1a7f37", "#c62828", "#57606a"
-_LONGEST_TITLE = 30
+_LONGEST_TITLE, _LONGEST_NOTE = 30, 42
 
 
 class ImageFigure(Figure):
@@ -63,7 +63,7 @@ def image_grid(
     rows = math.ceil(len(images) / columns)
     height, width = images[0].shape[-2:]
     cell = 2.2
-    tall = cell * min(max(height / width, 0.5), 2.0) + (0.55 if notes else 0.38)
+    tall = cell * min(max(height / width, 0.5), 2.0) + (0.45 if notes else 0.3)
     size = (cell * columns, tall * rows + (0.35 if heading else 0))
     figure = ImageFigure(figsize=size, dpi=120, layout="constrained")
     if heading:
@@ -72,12 +72,12 @@ def image_grid(
         axes = figure.add_subplot(rows, columns, place + 1)
         pixels = image.float().cpu().permute(1, 2, 0).numpy()
         axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=1)
-        axes.set_title(_shortened(title), fontsize=9, color=colours[place] if colours else "black")
+        axes.set_title(_shortened(title, _LONGEST_TITLE), fontsize=9, color=colours[place] if colours else "black")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
         if notes:
-            axes.set_xlabel(_shortened(notes[place]), fontsize=6.5, color=_QUIET, labelpad=2)
+            axes.set_xlabel(_shortened(notes[place], _LONGEST_NOTE), fontsize=6.5, color=_QUIET, labelpad=2)
     return figure
 
 
@@ -142,13 +142,13 @@ def plot_predictions(task: Task, datamodule: DataModule, stage: Stage, count: in
         if targets is not None:
             right = bool((targets[place] == predicted).all())
             colour = _RIGHT if right else _WRONG
-            title += "" if right else f", is {_truth(targets[place], names)}"
+            title += "" if right else f", but {_truth(targets[place], names)}"
             note = f"loss {badness[place]:.2f}"
         titles.append(title)
         colours.append(colour)
         notes.append(f"{note}   {_name_of(dataset, row)}")
-    order = "worst first" if targets is not None else "least certain first"
-    heading = f"{stage.value}: predicted, and what it is; {order}" if targets is not None else f"{stage.value}: {order}"
+    order = "highest loss first" if targets is not None else "least certain first"
+    heading = f"{stage.value}: predictions, {order}"
     return image_grid(list(_visible(images, preprocess)), titles, colours, heading, notes)
 
 
@@ -222,8 +222,8 @@ def _name_of(dataset: AutoDataset, row: int) -> str:
     return str(getattr(dataset.raw(row), "name", row)).replace("\\", "/").rpartition("/")[2]
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_TITLE else f"{text[: _LONGEST_TITLE - 1]}…"
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _preprocess_of(datamodule: DataModule) -> ImagePreprocess:

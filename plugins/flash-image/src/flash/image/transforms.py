@@ -197,7 +197,9 @@ def evaluation(config: ImageConfig) -> Steps:
     """
     height, width = config.resized
     least = (max(height, width), max(height, width))
-    if config.crop_mode == "center" and config.height == config.width and height >= config.height:
+    # Nearest pixels hang on the last digit of where they are asked for.
+    in_one = config.crop_mode == "center" and config.interpolation != "nearest"
+    if in_one and config.height == config.width and height >= config.height:
         return Steps(ResizedCenter(config), least=least)
     from timm.data.transforms_factory import transforms_imagenet_eval
 
@@ -322,7 +324,7 @@ class ImageTransforms:
             if picture.dtype is not torch.uint8:
                 raise ConfigurationError(
                     f"Expected the augmentation to give an image or a uint8 tensor, which Flash normalises, but it "
-                    f"gave {picture.dtype}. Leave out its conversion to floats, or pass all of it as train_transform=..., "
+                    f"gave {picture.dtype}. Leave out its conversion to floats, or pass it all as train_transform=..., "
                     "which normalises by itself."
                 )
             picture = open_image(picture)
