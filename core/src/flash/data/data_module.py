@@ -440,7 +440,12 @@ class DataModule(pl.LightningDataModule):
         """Run the device hooks of the preprocess."""
         if self.preprocess is None or (isinstance(batch, tuple | list) and batch and isinstance(batch[0], Features)):
             return batch
-        return self._hooks_now(self.preprocess).transform_on_device(batch)
+        hooks = self._hooks_now(self.preprocess)
+        if not hooks.transforms_on_device:
+            return batch
+        # Lightning gave the run's precision to the floats that came from the loader; here are those made since then.
+        trainer: Any = self.trainer
+        return trainer.precision_plugin.convert_input(hooks.transform_on_device(batch))
 
     def _hooks_now(self, preprocess: Preprocess) -> StageHooks:
         stage = _stage_of(self.trainer)

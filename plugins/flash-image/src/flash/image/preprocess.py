@@ -251,7 +251,7 @@ class ImagePreprocess(Preprocess):
 
 
 def _name(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else repr(value)
+    return value if value is None or isinstance(value, str) else " ".join(repr(value).split())
 
 
 def _as_sources(data: Any) -> Any:
