@@ -140,7 +140,7 @@ def test_width_and_height_in_the_wrong_order_change_nothing_where_no_camera_turn
 
 
 def test_boxes_of_an_image_of_another_size_are_an_error() -> None:
-    with pytest.raises(DataError, match="Expected photo.jpg to be 120 x 80 pixels, as its annotation says, but it is 60 x"):
+    with pytest.raises(DataError, match="photo.jpg to be 120 x 80 pixels, as its annotation says, but it is 60 x 40"):
         upright_boxes(torch.ones(1, 4), (120, 80), (60, 40), 1, "photo.jpg")
 
 
@@ -154,4 +154,9 @@ def test_a_header_that_cannot_be_read_tells_nothing(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_text("no image")
     assert (orientation_of(path), upright_size(path)) == (1, None)
-    assert upright_size(np.zeros((4, 4))) is None
+    assert upright_size(b"no image") is None
+
+
+def test_arrays_and_tensors_tell_their_size() -> None:
+    assert upright_size(np.zeros((4, 6, 3))) == upright_size(np.zeros((4, 6))) == (6, 4)
+    assert upright_size(torch.zeros(3, 4, 6)) == (6, 4)

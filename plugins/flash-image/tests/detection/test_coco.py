@@ -75,7 +75,10 @@ def _remove(key: str) -> Callable[[Any], Any]:
         (lambda content: content["annotations"][0].update(bbox=[1, 2, -3, 4]), "ends before it starts"),
         (lambda content: content["categories"].append({"id": 5, "name": "red"}), "'red' is there 2 times"),
         (lambda content: content["categories"].append({"id": 3, "name": "blau"}), "an id is there twice"),
-        (lambda content: content["images"][0].update(file_name="gone.png"), "but 1 of 4 are missing, such as .*gone.png"),
+        (
+            lambda content: content["images"][0].update(file_name="gone.png"),
+            "1 of 4 are missing, such as .*gone.png",
+        ),
         (lambda content: content["images"][0].update(file_name="../boxes.json"), "inside .*, but got '../boxes.json'"),
         (lambda content: content["images"][0].update(file_name="/etc/passwd"), "inside .*, but got '/etc/passwd'"),
         (lambda content: content["images"][0].update(file_name="C:\\x.png"), "inside .*, but got"),

@@ -12,7 +12,9 @@ from flash.errors import DataError
 from flash.image.detection.voc import read_voc
 
 
-def xml(name: str, objects: Sequence[tuple[str, Sequence[float]]], size: tuple[int, int] = (64, 64), more: str = "") -> str:
+def xml(
+    name: str, objects: Sequence[tuple[str, Sequence[float]]], size: tuple[int, int] = (64, 64), more: str = ""
+) -> str:
     """An annotation as the challenges have them: pixels count from 1, and the last one belongs to the box."""
     parts = "".join(
         f"<object><name>{label}</name>{more}<bndbox><xmin>{left + 1}</xmin><ymin>{top + 1}</ymin>"
@@ -145,7 +147,7 @@ def test_a_broken_file_is_an_error_that_names_it(written: Any, text: str, senten
 def test_a_missing_image_is_an_error(written: Any) -> None:
     root, _ = written
     (root / "JPEGImages" / "000.jpg").unlink()
-    with pytest.raises(DataError, match="the image of .*000.xml in .*, but there is neither '000.jpg' nor an image named"):
+    with pytest.raises(DataError, match="image of .*000.xml in .*, but there is neither '000.jpg' nor an image named"):
         read_voc(root)
 
 

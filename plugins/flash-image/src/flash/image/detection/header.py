@@ -1,11 +1,13 @@
-"""What the header of an image file says, without decoding its pixels."""
+"""Size and orientation of an image, without decoding its pixels."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
+from torch import Tensor
 
 __all__ = ["orientation_of", "upright_size"]
 
@@ -23,7 +25,7 @@ def orientation_of(source: Any) -> int:
 
 
 def upright_size(source: Any) -> tuple[int, int] | None:
-    """Width and height of an image when it is turned upright; ``None`` for what has no header that can be read.
+    """Width and height of an image when it is turned upright; ``None`` where that takes decoding it.
 
     Example:
         >>> upright_size(Image.new("RGB", (4, 2)))
@@ -36,6 +38,10 @@ def upright_size(source: Any) -> tuple[int, int] | None:
 def _header(source: Any) -> tuple[tuple[int, int] | None, int]:
     if isinstance(source, Image.Image):
         return source.size, _noted(source)
+    if isinstance(source, np.ndarray) and source.ndim in (2, 3):
+        return (source.shape[1], source.shape[0]), 1
+    if isinstance(source, Tensor) and source.ndim in (2, 3):
+        return (source.shape[-1], source.shape[-2]), 1
     if not isinstance(source, str | Path):
         return None, 1
     try:
