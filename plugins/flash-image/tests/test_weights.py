@@ -31,7 +31,10 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 SHAPES: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "as it is": lambda weights: weights,
     "in a checkpoint": lambda weights: {"epoch": 3, "state_dict": weights},
-    "in a checkpoint of timm": lambda weights: {"state_dict": {"conv1.weight": torch.zeros(1)}, "state_dict_ema": weights},
+    "in a checkpoint of timm": lambda weights: {
+        "state_dict": {"conv1.weight": torch.zeros(1)},
+        "state_dict_ema": weights,
+    },
     "of DDP": lambda weights: {"model": {f"module.{name}": value for name, value in weights.items()}},
     "of Flash": lambda weights: {
         "state_dict": {
@@ -89,7 +92,9 @@ def broken(change: Callable[[dict[str, Any]], Any]) -> str:
 def test_weights_that_do_not_fit_are_an_error_that_names_them(change: Any, reason: str) -> None:
     fresh = network()
     before = {name: value.clone() for name, value in fresh.state_dict().items()}
-    with pytest.raises(CheckpointError, match=f"Expected the weights of {NAME}, but those in weights.pt do not fit: {reason}"):
+    with pytest.raises(
+        CheckpointError, match=f"Expected the weights of {NAME}, but those in weights.pt do not fit: {reason}"
+    ):
         load_weights(fresh, broken(change), NAME)
     assert all(torch.equal(before[name], value) for name, value in fresh.state_dict().items())
 
