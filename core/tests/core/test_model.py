@@ -103,6 +103,17 @@ def test_metrics_see_batches_of_different_shapes_one_by_one() -> None:
     assert seen == [(1, 2), (1, 3)]
 
 
+def test_numbers_of_a_metric_that_has_several_bear_its_name_once() -> None:
+    class Several(MeanSquaredError):
+        def compute(self) -> Any:
+            value = super().compute()
+            return {"map": value, "map_50": value, "recall": value, "by_class": torch.zeros(3)}
+
+    metrics = StageMetrics({"map": Several()})
+    metrics.update(None, torch.zeros(2), torch.ones(2))
+    assert set(metrics.compute()) == {"map", "map_50", "map_recall"}
+
+
 def test_step_may_return_the_loss_alone_and_may_log_more(trainer_options: dict[str, Any]) -> None:
     class Own(flash.Task):
         def step(self, batch: Any, batch_idx: int) -> Any:

@@ -168,8 +168,9 @@ class StageMetrics(nn.Module):
 
 def _spread(name: str, value: Any) -> dict[str, Tensor]:
     if isinstance(value, Mapping):
+        # The keys of some metrics have its name already: "map" gives "map" and "map_50".
         return {
-            f"{name}_{key}": part
+            key if key == name or str(key).startswith(f"{name}_") else f"{name}_{key}": part
             for key, item in value.items()
             for part in [torch.as_tensor(item)]
             if part.numel() == 1

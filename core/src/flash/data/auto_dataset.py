@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from flash.data.columns import Columns
@@ -65,6 +66,20 @@ class AutoDataset(Dataset[Any]):
             return self._samples
         return None
 
+    @property
+    def known_targets(self) -> Any:
+        """The targets of all samples where they can be had without loading any: ``targets`` of ``load_data``'s result.
+
+        Of a :class:`~flash.data.columns.Columns` it is the second part. ``None`` where they are not known.
+        """
+        columns = self.columns
+        if columns is not None:
+            return columns.tree[1] if isinstance(columns.tree, tuple) else None
+        targets = getattr(self._samples, "targets", None)
+        if targets is None or self._rows is None:
+            return targets
+        return targets[list(self._rows)] if isinstance(targets, Tensor) else [targets[row] for row in self._rows]
+
     def subset(self, rows: Sequence[int], stage: Stage) -> AutoDataset:
         """Return the given rows as a dataset for ``stage``, without loading anything again."""
         other = object.__new__(type(self))
@@ -79,5 +94,8 @@ class AutoDataset(Dataset[Any]):
         return len(self._samples if self._rows is None else self._rows)
 
     def __getitem__(self, index: int) -> Any:
-        row = index if self._rows is None else self._rows[index]
-        return self._hooks.load_sample(self._samples[row], self)
+        return self._hooks.load_sample(self.raw(index), self)
+
+    def raw(self, index: int) -> Any:
+        """Return sample ``index`` as ``load_data`` gave it, before the other hooks."""
+        return self._samples[index if self._rows is None else self._rows[index]]

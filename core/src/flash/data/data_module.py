@@ -440,7 +440,12 @@ class DataModule(pl.LightningDataModule):
         """Run the device hooks of the preprocess."""
         if self.preprocess is None or (isinstance(batch, tuple | list) and batch and isinstance(batch[0], Features)):
             return batch
-        return self._hooks_now(self.preprocess).transform_on_device(batch)
+        hooks = self._hooks_now(self.preprocess)
+        if not hooks.transforms_on_device:
+            return batch
+        # Lightning gave the run's precision to the floats that came from the loader; here are those made since then.
+        trainer: Any = self.trainer
+        return trainer.precision_plugin.convert_input(hooks.transform_on_device(batch))
 
     def _hooks_now(self, preprocess: Preprocess) -> StageHooks:
         stage = _stage_of(self.trainer)
@@ -509,8 +514,7 @@ def _check_val_split(has_train: bool, has_val: bool) -> None:
 def _classes_of(dataset: Any) -> Any:
     """The class of each sample, where they can be had without loading samples."""
     if isinstance(dataset, AutoDataset):
-        columns = dataset.columns
-        targets = columns.tree[1] if columns is not None and isinstance(columns.tree, tuple) else None
+        targets = dataset.known_targets
     else:
         targets = getattr(dataset, "targets", None)
         tensors = getattr(dataset, "tensors", None)

@@ -1,0 +1,67 @@
+"""Images: classification, embedding and object detection, on timm and torchvision."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backbones import ImageBackbone as ImageBackbone
+    from .classifier import ImageClassifier as ImageClassifier
+    from .data import ImageClassificationData as ImageClassificationData
+    from .detection.data import ObjectDetectionData as ObjectDetectionData
+    from .detection.detector import ObjectDetector as ObjectDetector
+    from .detection.preprocess import ObjectDetectionPreprocess as ObjectDetectionPreprocess
+    from .embedder import ImageEmbedder as ImageEmbedder
+    from .hub import BackboneUnavailableError as BackboneUnavailableError
+    from .preprocess import ImagePreprocess as ImagePreprocess
+    from .read import BadImageError as BadImageError
+    from .read import open_image as open_image
+    from .transforms import augmentations as augmentations
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "BackboneUnavailableError": ".hub",
+    "BadImageError": ".read",
+    "ImageBackbone": ".backbones",
+    "ImageClassificationData": ".data",
+    "ImageClassifier": ".classifier",
+    "ImageEmbedder": ".embedder",
+    "ImagePreprocess": ".preprocess",
+    "ObjectDetectionData": ".detection.data",
+    "ObjectDetectionPreprocess": ".detection.preprocess",
+    "ObjectDetector": ".detection.detector",
+    "augmentations": ".transforms",
+    "open_image": ".read",
+}
+
+__all__ = [
+    "BackboneUnavailableError",
+    "BadImageError",
+    "ImageBackbone",
+    "ImageClassificationData",
+    "ImageClassifier",
+    "ImageEmbedder",
+    "ImagePreprocess",
+    "ObjectDetectionData",
+    "ObjectDetectionPreprocess",
+    "ObjectDetector",
+    "augmentations",
+    "open_image",
+]
+
+
+# A type checker that saw this would take any misspelt name for one of them.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _EXPORTS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(_EXPORTS[name], __name__), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

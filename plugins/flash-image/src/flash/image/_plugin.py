@@ -1,0 +1,66 @@
+"""What this plugin contributes to Flash; imported for listings, so it imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flash.plugins import Backbone, BackboneCatalogue, TaskSpec, hookimpl
+
+
+@hookimpl
+def flash_tasks() -> Iterator[TaskSpec]:
+    """The tasks with their data modules."""
+    yield TaskSpec(
+        "image/classification",
+        task="flash.image.classifier:ImageClassifier",
+        data="flash.image.data:ImageClassificationData",
+        summary="Which of N classes a picture belongs to, or which of several labels it has.",
+    )
+    yield TaskSpec(
+        "image/embedding",
+        task="flash.image.embedder:ImageEmbedder",
+        data="flash.image.data:ImageClassificationData",
+        summary="A vector for each picture, for search by similarity.",
+    )
+    yield TaskSpec(
+        "image/detection",
+        task="flash.image.detection.detector:ObjectDetector",
+        data="flash.image.detection.data:ObjectDetectionData",
+        summary="Where in a picture things are, and of which of N classes each is.",
+    )
+
+
+@hookimpl
+def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
+    """Every model of timm, and the detectors of torchvision."""
+    yield BackboneCatalogue(
+        "timm",
+        domain="image",
+        names="flash.image.timm_index:names",
+        factory="flash.image.backbones:timm_backbone",
+        summary="Networks of timm (https://huggingface.co/docs/timm). The default is resnet18.",
+    )
+    for name, paper, summary in (
+        (
+            "fasterrcnn_resnet50_fpn_v2",
+            "2111.11429",
+            "Faster R-CNN, COCO mAP 46.7; the most accurate, and the default.",
+        ),
+        ("fasterrcnn_resnet50_fpn", "1506.01497", "Faster R-CNN, COCO mAP 37.0."),
+        ("fasterrcnn_mobilenet_v3_large_fpn", "1506.01497", "Faster R-CNN on a small network, COCO mAP 32.8."),
+        ("fasterrcnn_mobilenet_v3_large_320_fpn", "1506.01497", "The same on images of 320 pixels, COCO mAP 22.8."),
+        ("retinanet_resnet50_fpn_v2", "1708.02002", "RetinaNet, in one step, COCO mAP 41.5."),
+        ("retinanet_resnet50_fpn", "1708.02002", "RetinaNet, COCO mAP 36.4."),
+        ("fcos_resnet50_fpn", "1904.01355", "FCOS, without anchors, COCO mAP 39.2."),
+        ("ssd300_vgg16", "1512.02325", "SSD on images of 300 pixels, COCO mAP 25.1."),
+        ("ssdlite320_mobilenet_v3_large", "1801.04381", "SSDlite, the smallest (3.4 M weights), COCO mAP 21.3."),
+    ):
+        yield Backbone(
+            name,
+            domain="detection",
+            factory=f"flash.image.detection.models:{name}",
+            pretrained=True,
+            summary=summary,
+            source=f"https://arxiv.org/abs/{paper}",
+            licence="BSD-3-Clause (torchvision)",
+        )

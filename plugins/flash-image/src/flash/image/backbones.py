@@ -1,0 +1,254 @@
+"""Backbones: networks that turn images into features.
+
+A backbone is a module that takes images ``(batch, channels, height, width)`` and gives features ``(batch, n)``. It may
+say ``out_features``, its n, which is measured otherwise, and ``data_config``, what it expects of images, with timm's
+keys. Every model of timm is one by its name; what is registered on ``ImageClassifier.backbones`` or given by a plugin
+is a factory ``(pretrained=..., **backbone_kwargs) -> module``; and any module can be passed as it is.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from flash import Registry
+from flash.errors import ConfigurationError, UnknownNameError
+
+from .hub import load_from_hub
+from .weights import load_weights
+
+__all__ = ["ImageBackbone", "build_backbone", "count_features", "timm_backbone"]
+
+Pretrained = bool | str | Path
+
+
+class ImageBackbone(nn.Module):
+    """A network that gives one vector of features an image, with what it expects of images.
+
+    Args:
+        network: Takes images ``(batch, channels, height, width)``, gives features ``(batch, out_features)``, maps
+            ``(batch, out_features, rows, columns)`` or tokens ``(batch, tokens, out_features)``.
+        out_features: How many features there are.
+        data_config: ``input_size``, ``mean``, ``std``, ``interpolation``, ``crop_pct`` and ``crop_mode``.
+        tag: Which of timm's weights were asked for; these can decide the sizes of the network.
+
+    Example:
+        >>> pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        >>> ImageBackbone(pool, 3, {})(torch.zeros(2, 3, 8, 8)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, network: nn.Module, out_features: int, data_config: Mapping[str, Any], tag: str = "") -> None:
+        super().__init__()
+        self.network = network
+        self.out_features = out_features
+        self.data_config = dict(data_config)
+        self.tag = tag
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features, shape ``(batch, out_features)``; of maps and tokens, which a few models give, the mean."""
+        features: Tensor = self.network(images)
+        if features.ndim == 2:
+            return features
+        return features.mean(1) if features.ndim == 3 else features.mean((2, 3))
+
+
+def timm_backbone(
+    name: str, pretrained: Pretrained = True, in_chans: int = 3, img_size: Any = None, **kwargs: Any
+) -> ImageBackbone:
+    """Make a model of timm without its classifier (https://huggingface.co/docs/timm).
+
+    Args:
+        name: ``"resnet18"``, or with the tag of its weights ``"resnet18.a1_in1k"``.
+        pretrained: ``True`` for timm's default weights, their tag, a path or URL of weights, or ``False`` for random
+            ones.
+        in_chans: How many channels images have.
+        img_size: Pixels a side, or ``(height, width)``, for models that are made for one size, such as ``vit_*``.
+        kwargs: Other arguments of timm's model, such as ``drop_path_rate``.
+
+    Raises:
+        UnknownNameError: If timm has no such model.
+        ConfigurationError: If the model has no such weights, or takes no such arguments.
+        BackboneUnavailableError: If weights can neither be found on this machine nor be fetched.
+        CheckpointError: If the weights of a path do not fit.
+
+    Example:
+        >>> timm_backbone("test_resnet", pretrained=False).out_features
+        96
+    """
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        raise _unknown(architecture)
+    path, from_hub = None, False
+    if isinstance(pretrained, str) and pretrained in _tags(architecture):
+        tag, from_hub = pretrained, True
+    elif isinstance(pretrained, str | Path):
+        path = _existing(pretrained, architecture)
+    else:
+        from_hub = bool(pretrained)
+    if tag and tag not in _tags(architecture):
+        raise ConfigurationError(_no_such_weights(architecture, tag))
+    if kwargs.get("global_pool") == "" or "num_classes" in kwargs or kwargs.get("features_only"):
+        raise ConfigurationError(
+            "Expected arguments for a network that gives one vector of features an image, but num_classes, "
+            "features_only or an empty global_pool was among backbone_kwargs. Leave it out."
+        )
+    sizes = {} if img_size is None else {"img_size": img_size}
+    make = _maker(f"{architecture}.{tag}" if tag else architecture, in_chans=in_chans, **sizes, **kwargs)
+    network = load_from_hub(make, architecture, tag) if from_hub else make(pretrained=False)
+    if path is not None:
+        load_weights(network, path, architecture)
+    config = timm.data.resolve_data_config({}, model=network)
+    height, width = (img_size, img_size) if isinstance(img_size, int) else (img_size or config["input_size"][1:])
+    return ImageBackbone(network, network.head_hidden_size, {**config, "input_size": (in_chans, height, width)}, tag)
+
+
+def _maker(name: str, **kwargs: Any) -> Callable[..., Any]:
+    def make(**weights: Any) -> Any:
+        try:
+            return timm.create_model(name, num_classes=0, **weights, **kwargs)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"Expected backbone_kwargs that timm's {name} takes, but it says: {error}."
+            ) from error
+
+    return make
+
+
+def _unknown(name: str) -> UnknownNameError:
+    close = difflib.get_close_matches(name, timm.list_models(), n=3)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return UnknownNameError(
+        f"timm {timm.__version__} has no model {name!r}.{hint} A newer one may: pip install --upgrade timm."
+    )
+
+
+def _tags(architecture: str) -> list[str]:
+    return [name.partition(".")[2] for name in timm.list_pretrained(f"{architecture}.*")]
+
+
+def _no_such_weights(architecture: str, asked: str) -> str:
+    tags = ", ".join(map(repr, _tags(architecture))) or "none"
+    return (
+        f"Expected pretrained to be True, False, a file of weights, or one of the tags of {architecture} ({tags}), but "
+        f"{asked!r} is none of them. Check the tag, or the path."
+    )
+
+
+def _existing(source: str | Path, architecture: str) -> str | Path:
+    if str(source).startswith(("http://", "https://")) or Path(source).is_file():
+        return source
+    raise ConfigurationError(_no_such_weights(architecture, str(source)))
+
+
+# ---------------------------------------------------------------------- of any kind
+
+
+def build_backbone(
+    registry: Registry, backbone: str | nn.Module, pretrained: Pretrained, kwargs: Mapping[str, Any] | None
+) -> nn.Module:
+    """Make a backbone of what a user chose.
+
+    Args:
+        registry: Where names are looked up.
+        backbone: A name, for models of timm maybe with the tag of their weights; or a module, which is returned.
+        pretrained: Passed on to the factory of a name. Of a module, and for a factory that does not take it, a path
+            of weights to load.
+        kwargs: Other arguments of the factory.
+
+    Raises:
+        ConfigurationError: If it is neither, or the factory makes something else than a module.
+        UnknownNameError: If there is no such name.
+
+    Example:
+        >>> build_backbone(Registry("backbones"), nn.Flatten(), True, None)
+        Flatten(start_dim=1, end_dim=-1)
+    """
+    if isinstance(backbone, nn.Module):
+        if kwargs:
+            raise ConfigurationError(
+                f"Expected backbone_kwargs for the name of a backbone, but got a module, which is made already, and "
+                f"{dict(kwargs)!r}. Leave them out."
+            )
+        return _with_weights_of(pretrained, backbone)
+    if not isinstance(backbone, str):
+        raise ConfigurationError(f"Expected backbone to be a name, such as 'resnet18', or a module, got {backbone!r}.")
+    factory = _factory(registry, backbone)
+    arguments = dict(kwargs or {})
+    takes_weights = _takes(factory, "pretrained")
+    if takes_weights:
+        arguments["pretrained"] = pretrained
+    made = factory(**arguments)
+    if not isinstance(made, nn.Module):
+        raise ConfigurationError(
+            f"Expected the factory of the backbone {backbone!r} to make a torch.nn.Module, but it made {made!r}."
+        )
+    return made if takes_weights else _with_weights_of(pretrained, made)
+
+
+def _factory(registry: Registry, name: str) -> Callable[..., Any]:
+    # The tags of timm's weights are not listed: "resnet18.a1_in1k" is found by what stands before the dot.
+    architecture, dot, tag = name.partition(".")
+    if dot and name not in registry and architecture in registry:
+        factory = registry.get(architecture)
+        if getattr(factory, "func", None) is timm_backbone:
+            return lambda **kwargs: timm_backbone(f"{architecture}.{tag}", **kwargs)
+    return registry.get(name)
+
+
+def _takes(factory: Callable[..., Any], name: str) -> bool:
+    parameters = inspect.signature(factory).parameters
+    return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+
+
+def _with_weights_of(pretrained: Pretrained, module: nn.Module) -> nn.Module:
+    if isinstance(pretrained, str | Path):
+        load_weights(module, pretrained, type(module).__name__)
+    return module
+
+
+def count_features(backbone: nn.Module, data_config: Mapping[str, Any] | None) -> int:
+    """Return how many features a backbone gives an image: what it says, or else what one black image shows.
+
+    Args:
+        backbone: The module.
+        data_config: Its ``input_size`` is the black image's; by default 3 channels of 224 pixels a side.
+
+    Raises:
+        ConfigurationError: If it does not give one vector an image.
+
+    Example:
+        >>> count_features(nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), None)
+        5
+    """
+    said = getattr(backbone, "out_features", None)
+    if isinstance(said, int):
+        return said
+    size = tuple((data_config or {}).get("input_size", (3, 224, 224)))
+    training = [module for module in backbone.modules() if module.training]
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            features = backbone(torch.zeros(1, *size))
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise ConfigurationError(
+            f"Expected the backbone to take images of shape {(1, *size)}, but it says: {error}. "
+            "Pass data_config={'input_size': (channels, height, width), ...} for others."
+        ) from error
+    finally:
+        for module in training:
+            module.training = True
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ConfigurationError(
+            f"Expected the backbone to give one vector an image, shape (batch, features), but got {got}. "
+            "End it with nn.AdaptiveAvgPool2d(1) and nn.Flatten()."
+        )
+    return int(features.shape[1])

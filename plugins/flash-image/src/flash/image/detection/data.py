@@ -1,0 +1,359 @@
+"""ObjectDetectionData: images with boxes, from COCO and Pascal VOC folders, files, memory and datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import torch
+from typing_extensions import Self, Unpack
+
+from flash import DataModule, Postprocess, Preprocess
+from flash.data.stage import Stage
+from flash.errors import ConfigurationError, DataError
+
+from ..files import image_files
+from ..inputs import OnBadSample
+from ..verify import check_files_exist
+from .augmentations import Augmentation
+from .boxes import AnnotatedImage, BoxFormat, read_boxes
+from .coco import read_coco
+from .header import upright_size
+from .lazy import LazyAnnotations, labels_of
+from .preprocess import DetectionInputs, ObjectDetectionPreprocess
+from .voc import read_voc
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from flash import Task
+
+__all__ = ["ObjectDetectionData"]
+
+Folder = str | Path | None
+Images = Sequence[Any] | None
+
+
+class DetectionOptions(TypedDict, total=False):
+    """What every constructor takes besides its data."""
+
+    #: For training: ``"none"``, ``"flip"``, or a torchvision v2 transform of an image with its boxes.
+    augmentation: str | Augmentation
+    #: The names of the classes, in order; by default those in the train data.
+    labels: Sequence[Any] | None
+    #: ``"error"`` raises for an image that cannot be decoded; ``"skip"`` tries all first, and leaves bad ones out.
+    on_bad_sample: OnBadSample
+    #: That of a trained task, whose classes are to be used, in place of ``augmentation`` and ``labels``.
+    preprocess: Preprocess | None
+    postprocess: Postprocess | None
+    #: Images in a batch; by default 4.
+    batch_size: int
+    num_workers: int
+    val_split: float | None
+    seed: int | None
+    sampler: Any
+    pin_memory: bool | None
+    persistent_workers: bool
+
+
+class ObjectDetectionData(DataModule):
+    """Images, and in each any number of boxes with a class.
+
+    Boxes are pixels of the upright image. Where the size that was noted with them is that of the stored image, which
+    its EXIF block turns, they are turned with it. Boxes are cut at the edges of their image; those without an area in
+    it are left out. Images without boxes are kept: nothing is to be found in them. Of crowd boxes nothing is learned,
+    and to find something there is no mistake.
+    """
+
+    preprocess_cls = ObjectDetectionPreprocess
+
+    @classmethod
+    def from_coco(
+        cls,
+        train_folder: Folder = None,
+        train_ann_file: Folder = None,
+        val_folder: Folder = None,
+        val_ann_file: Folder = None,
+        test_folder: Folder = None,
+        test_ann_file: Folder = None,
+        predict_folder: Folder = None,
+        **options: Unpack[DetectionOptions],
+    ) -> Self:
+        """Make a data module of folders of images, each with a COCO file (https://cocodataset.org/#format-data).
+
+        Args:
+            train_folder: The folder with the images to train on.
+            train_ann_file: The JSON file with their boxes, such as ``instances_train.json``.
+            val_folder: Images to validate on.
+            val_ann_file: Their boxes.
+            test_folder: Images to test on.
+            test_ann_file: Their boxes.
+            predict_folder: Images to find things in.
+            options: As in :class:`DetectionOptions`: ``augmentation``, ``labels``, ``on_bad_sample``, ``batch_size``,
+                ``num_workers``, ``val_split``, ...
+
+        Raises:
+            DataError: If a file is no such file, or an image or a category is not there.
+        """
+        inputs = {}
+        pairs = {"train": (train_folder, train_ann_file), "val": (val_folder, val_ann_file)}
+        for stage, (folder, file) in {**pairs, "test": (test_folder, test_ann_file)}.items():
+            if folder is not None and file is not None:
+                inputs[stage] = DetectionInputs(*read_coco(folder, file))
+            elif folder is not None or file is not None:
+                missing = f"{stage}_ann_file" if file is None else f"{stage}_folder"
+                raise DataError(f"Expected {stage}_folder together with {stage}_ann_file, but {missing} is missing.")
+        return cls._of(inputs, predict_folder, **options)
+
+    @classmethod
+    def from_voc(
+        cls,
+        train_folder: Folder = None,
+        val_folder: Folder = None,
+        test_folder: Folder = None,
+        predict_folder: Folder = None,
+        *,
+        train_image_set: str | None = None,
+        val_image_set: str | None = None,
+        test_image_set: str | None = None,
+        **options: Unpack[DetectionOptions],
+    ) -> Self:
+        """Make a data module of folders as those of the Pascal VOC challenges: ``Annotations`` and ``JPEGImages``.
+
+        Args:
+            train_folder: The folder to train on; its images and XML files may also lie side by side.
+            val_folder: The folder to validate on; it may be the same one, with another image set.
+            test_folder: The folder to test on.
+            predict_folder: A folder of images to find things in.
+            train_image_set: Which images to take: the name of a file in ``ImageSets/Main``, such as ``"train"``; by
+                default all.
+            val_image_set: The same for validation.
+            test_image_set: The same for testing.
+            options: As for :meth:`from_coco`.
+
+        Raises:
+            DataError: If an XML file cannot be understood or is not safe to read, or an image is not there.
+        """
+        folders = {
+            "train": (train_folder, train_image_set),
+            "val": (val_folder, val_image_set),
+            "test": (test_folder, test_image_set),
+        }
+        inputs = {
+            stage: DetectionInputs(read_voc(folder, image_set))
+            for stage, (folder, image_set) in folders.items()
+            if folder is not None
+        }
+        return cls._of(inputs, predict_folder, **options)
+
+    @classmethod
+    def from_files(
+        cls,
+        train_files: Images = None,
+        train_targets: Images = None,
+        train_bboxes: Images = None,
+        val_files: Images = None,
+        val_targets: Images = None,
+        val_bboxes: Images = None,
+        test_files: Images = None,
+        test_targets: Images = None,
+        test_bboxes: Images = None,
+        predict_files: Any = None,
+        *,
+        bbox_format: BoxFormat = "xyxy",
+        **options: Unpack[DetectionOptions],
+    ) -> Self:
+        """Make a data module of image files, with a list of boxes and a list of their classes for each.
+
+        Args:
+            train_files: Paths of images to train on.
+            train_targets: The classes of each image's boxes: a list a file.
+            train_bboxes: Each image's boxes in pixels: a list a file; empty where there is nothing.
+            val_files: Images to validate on.
+            val_targets: Their classes.
+            val_bboxes: Their boxes.
+            test_files: Images to test on.
+            test_targets: Their classes.
+            test_bboxes: Their boxes.
+            predict_files: Images to find things in.
+            bbox_format: ``"xyxy"`` for left, top, right, bottom; ``"xywh"`` for left, top, width, height. Dicts with
+                ``xmin``, ``ymin`` and either ``xmax`` and ``ymax`` or ``width`` and ``height`` say it themselves.
+            options: As for :meth:`from_coco`.
+
+        Raises:
+            DataError: If there are not as many targets and boxes as files, or a box is malformed.
+        """
+        given = {
+            "train": (train_files, train_targets, train_bboxes),
+            "val": (val_files, val_targets, val_bboxes),
+            "test": (test_files, test_targets, test_bboxes),
+        }
+        inputs = {}
+        for stage, parts in given.items():
+            if any(part is not None for part in parts):
+                inputs[stage] = DetectionInputs(_annotated(stage, *parts, bbox_format))
+        return cls._of(inputs, predict_files, **options)
+
+    @classmethod
+    def from_images(
+        cls,
+        train_images: Images = None,
+        train_targets: Images = None,
+        train_bboxes: Images = None,
+        val_images: Images = None,
+        val_targets: Images = None,
+        val_bboxes: Images = None,
+        test_images: Images = None,
+        test_targets: Images = None,
+        test_bboxes: Images = None,
+        predict_images: Any = None,
+        *,
+        bbox_format: BoxFormat = "xyxy",
+        **options: Unpack[DetectionOptions],
+    ) -> Self:
+        """Make a data module of PIL images, arrays or tensors; the arguments are otherwise those of :meth:`from_files`.
+
+        Example:
+            >>> import numpy as np
+            >>> dm = ObjectDetectionData.from_images(
+            ...     train_images=[np.zeros((20, 30, 3), np.uint8)] * 2,
+            ...     train_targets=[["cat", "dog"], []],
+            ...     train_bboxes=[[[0, 0, 9, 9], [10, 10, 30, 20]], []],
+            ... )
+            >>> dm.num_classes, dm.labels
+            (2, ['cat', 'dog'])
+        """
+        train = (train_images, train_targets, train_bboxes)
+        val = (val_images, val_targets, val_bboxes)
+        test = (test_images, test_targets, test_bboxes)
+        return cls.from_files(*train, *val, *test, predict_images, bbox_format=bbox_format, **options)
+
+    @classmethod
+    def from_datasets(  # type: ignore[override]  # what each dataset gives is wrapped here
+        cls,
+        train_dataset: Any = None,
+        val_dataset: Any = None,
+        test_dataset: Any = None,
+        predict_dataset: Any = None,
+        *,
+        bbox_format: BoxFormat = "xyxy",
+        **options: Unpack[DetectionOptions],
+    ) -> Self:
+        """Make a data module of datasets whose samples are an image with a dict of ``boxes`` and ``labels``.
+
+        Args:
+            train_dataset: Samples ``(image, {"boxes": ..., "labels": ...})``, or dicts with ``image``, ``boxes`` and
+                ``labels``.
+            val_dataset: The same for validation.
+            test_dataset: The same for testing.
+            predict_dataset: Images.
+            bbox_format: As for :meth:`from_files`.
+            options: As for :meth:`from_coco`. ``labels`` are the names of the classes in the order of their numbers,
+                which start from 0; by default what the dataset tells as ``classes``.
+
+        Raises:
+            DataError: If nobody tells the names of the classes.
+        """
+        labels = options.get("labels")
+        known = list(labels) if labels is not None else labels_of(train_dataset)
+        datasets = {"train": train_dataset, "val": val_dataset, "test": test_dataset}
+        inputs = {
+            stage: DetectionInputs(LazyAnnotations(dataset, known, bbox_format), known)
+            for stage, dataset in datasets.items()
+            if dataset is not None
+        }
+        return cls._of(inputs, predict_dataset, **options)
+
+    @classmethod
+    def _of(cls, inputs: Mapping[str, DetectionInputs], predict: Any, **options: Any) -> Self:
+        own = {name: options.pop(name) for name in ("augmentation", "labels") if name in options}
+        preprocess = options.pop("preprocess", None)
+        if preprocess is not None and own:
+            raise ConfigurationError(
+                f"Expected a preprocess or options that make one, but got both: preprocess and {', '.join(own)}. Leave "
+                "out one of the two."
+            )
+        on_bad_sample = options.pop("on_bad_sample", "error")
+        given: dict[str, Any] = {
+            f"{stage}_load_data_input": replace(data, on_bad_sample=on_bad_sample) for stage, data in inputs.items()
+        }
+        if isinstance(predict, str | Path):
+            predict = image_files(predict)
+        return cls.from_load_data_inputs(
+            **given,
+            predict_load_data_input=predict,
+            preprocess=ObjectDetectionPreprocess(**own) if preprocess is None else preprocess,
+            **{"batch_size": 4, **options},
+        )
+
+    # ------------------------------------------------------------------ pictures
+
+    def show_batch(self, stage: str = "train", count: int = 9) -> Figure:
+        """Draw images of a stage as the network gets them, augmented, with their boxes.
+
+        Args:
+            stage: ``"train"``, ``"val"`` or ``"test"``.
+            count: How many; which ones, the seed of this data module decides.
+
+        Returns:
+            A matplotlib figure: ``figure.savefig("batch.png")``.
+        """
+        from .plots import draw_batch
+
+        return draw_batch(self._some_samples(stage, count), self._names())
+
+    def plot_predictions(self, task: Task, stage: str = "val", count: int = 9, look_at: int | None = 64) -> Figure:
+        """Draw what a task finds beside what is there, the worst first: the most boxes missed or found in vain.
+
+        Args:
+            task: A trained detector.
+            stage: ``"val"``, ``"train"`` or ``"test"``.
+            count: How many images to draw.
+            look_at: From how many they are chosen; ``None`` looks at all.
+
+        Returns:
+            A matplotlib figure: ``figure.savefig("predictions.png")``.
+        """
+        from .plots import draw_predictions
+
+        task.use_data(self)
+        return draw_predictions(self._some_samples(stage, look_at), task, self._names(), count)
+
+    def _some_samples(self, stage: str, count: int | None) -> list[Any]:
+        samples = self._dataset(Stage(stage)) if stage in ("train", "val", "test") else None
+        if samples is None:
+            raise DataError(f"Expected {stage} data with boxes to draw, but there is none. Choose another stage.")
+        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(self.seed))
+        return [samples[row] for row in order[:count].tolist()]
+
+    def _names(self) -> list[Any] | None:
+        preprocess = self.preprocess
+        return preprocess.labels if isinstance(preprocess, ObjectDetectionPreprocess) else None
+
+
+def _annotated(
+    stage: str, sources: Images, targets: Images, bboxes: Images, bbox_format: BoxFormat
+) -> list[AnnotatedImage]:
+    if sources is None or targets is None or bboxes is None or not len(sources) == len(targets) == len(bboxes):
+        counts = ", ".join("none" if part is None else str(len(part)) for part in (sources, targets, bboxes))
+        raise DataError(
+            f"Expected as many lists of targets and of boxes as images in the {stage} data, but got {counts}. An image "
+            "without boxes has empty lists."
+        )
+    check_files_exist(sources, stage)
+    annotated = []
+    for row, (source, labels, boxes) in enumerate(zip(sources, targets, bboxes, strict=True)):
+        name = str(source) if isinstance(source, str | Path) else f"image {row} of the {stage} data"
+        corners = read_boxes(boxes, bbox_format, name)
+        annotated.append(
+            AnnotatedImage(source, corners, _per_box(labels, len(corners)), size=upright_size(source), name=name)
+        )
+    return annotated
+
+
+def _per_box(labels: Any, count: int) -> tuple[Any, ...]:
+    if isinstance(labels, str | int):
+        return (labels,) * count
+    return tuple(labels.tolist() if hasattr(labels, "tolist") else labels)

@@ -1,0 +1,40 @@
+"""Mean average precision of boxes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.detection import MeanAveragePrecision
+
+__all__ = ["BoxMeanAveragePrecision"]
+
+_REPORTED = ("map", "map_50", "map_75")
+
+
+class BoxMeanAveragePrecision(MeanAveragePrecision):
+    """COCO's mean average precision, as torchmetrics and pycocotools compute them.
+
+    ``map`` is the mean over classes and over overlaps (intersection over union) from 0.5 to 0.95; ``map_50`` and
+    ``map_75`` are those at one overlap. They are not a number where there is no box to find.
+
+    Example:
+        >>> box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+        >>> metric = BoxMeanAveragePrecision()
+        >>> found = {"boxes": box, "labels": torch.tensor([1]), "scores": torch.tensor([0.9])}
+        >>> metric.update([found], [{"boxes": box, "labels": torch.tensor([1])}])
+        >>> round(float(metric.compute()["map"]), 3)
+        1.0
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(box_format="xyxy", iou_type="bbox", **kwargs)
+        self.warn_on_many_detections = False
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the scores of all images seen."""
+        values: dict[str, Tensor] = super().compute()
+        none = torch.tensor(math.nan)
+        return {name: value if (value := values[name]) >= 0 else none for name in _REPORTED}

@@ -1,0 +1,38 @@
+"""How the boxes that were found are presented."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flash import Registry
+from flash.core.outputs import raw
+
+__all__ = ["boxes", "detection_outputs"]
+
+#: What detectors have.
+detection_outputs = Registry("outputs")
+
+
+@detection_outputs(summary="Edges in pixels, names and scores of the boxes above the score threshold, best first.")
+def boxes(predictions: Any, task: Any) -> list[dict[str, list[Any]]]:
+    """Present each image as ``{"boxes": [[left, top, right, bottom], ...], "labels": [...], "scores": [...]}``.
+
+    Edges are in pixels of the upright image. Boxes whose score is below the task's threshold are left out; the best
+    come first.
+    """
+    return [_presented(found, task) for found in predictions]
+
+
+def _presented(found: dict[str, Any], task: Any) -> dict[str, list[Any]]:
+    scores = found["scores"].float()
+    order = scores.argsort(descending=True, stable=True)
+    order = order[scores[order] >= task.score_threshold]
+    numbers = (found["labels"][order] - 1).tolist()
+    return {
+        "boxes": found["boxes"][order].float().tolist(),
+        "labels": numbers if task.labels is None else [task.labels[number] for number in numbers],
+        "scores": scores[order].tolist(),
+    }
+
+
+detection_outputs.register("raw", raw, summary="Tensors of all boxes, with numbers of classes from 1, and scores.")

@@ -1,0 +1,145 @@
+"""Pictures of images with boxes: what is there, and what was found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from ..plots import ImageFigure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from flash import Task
+
+__all__ = ["draw_batch", "draw_predictions", "mistakes"]
+
+_TRUE, _FOUND = "#2fbf71", "#ff8c1a"
+_COLUMNS = 3
+_INCHES = 3.2
+# The height of a caption, as a part of the image's.
+_CAPTION = 0.06
+Boxes = Sequence[Sequence[float]] | Tensor
+
+
+Sample = tuple[Tensor, Mapping[str, Tensor]]
+
+
+def draw_batch(samples: Sequence[Sample], names: Sequence[Any] | None) -> Figure:
+    """Draw images with their boxes.
+
+    Args:
+        samples: Images, shape ``(3, height, width)``, 0 to 255, with their targets.
+        names: The names of the classes.
+    """
+    figure, axes = _grid(len(samples))
+    for axis, (image, target) in zip(axes, samples, strict=True):
+        _draw_image(axis, image)
+        _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _TRUE)
+    return figure
+
+
+def draw_predictions(samples: Sequence[Sample], task: Task, names: Sequence[Any] | None, count: int) -> Figure:
+    """Draw what was found (solid) and what is there (dashed), the images with most mistakes first.
+
+    Args:
+        samples: Images with their targets.
+        task: Finds things in the images.
+        names: The names of the classes.
+        count: How many images to draw.
+    """
+    found = task.predict([image for image, _ in samples], output="boxes")
+    judged = [
+        (mistakes(each, target["boxes"], _named(target["labels"], names)), image, target, each)
+        for (image, target), each in zip(samples, found, strict=True)
+    ]
+    worst = sorted(judged, key=lambda judgement: -sum(judgement[0]))[:count]
+    figure, axes = _grid(len(worst))
+    for axis, ((missed, vain), image, target, each) in zip(axes, worst, strict=True):
+        _draw_image(axis, image)
+        _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _TRUE, dashed=True)
+        captions = [f"{label} {score:.2f}" for label, score in zip(each["labels"], each["scores"], strict=True)]
+        _draw_boxes(axis, each["boxes"], captions, _FOUND, below=True)
+        axis.set_title(f"{missed} missed, {vain} in vain", fontsize=8)
+    handles = [
+        Rectangle((0, 0), 1, 1, fill=False, edgecolor=_TRUE, linestyle="--", label="there"),
+        Rectangle((0, 0), 1, 1, fill=False, edgecolor=_FOUND, label="found"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return figure
+
+
+def mistakes(found: Mapping[str, Sequence[Any]], boxes: Tensor, names: Sequence[Any]) -> tuple[int, int]:
+    """Count the boxes that were missed, and those that were found in vain.
+
+    A box is found by one of its class that covers at least half of what the two cover together.
+
+    Args:
+        found: ``boxes`` and ``labels``, best first.
+        boxes: Those that are there, shape ``(boxes, 4)``.
+        names: Their classes.
+
+    Example:
+        >>> there = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]])
+        >>> mistakes({"boxes": [[0, 0, 10, 9], [0, 0, 10, 10]], "labels": ["cat", "cat"]}, there, ["cat", "cat"])
+        (1, 1)
+    """
+    overlap = box_iou(torch.as_tensor(found["boxes"], dtype=boxes.dtype).reshape(-1, 4), boxes)
+    open_ones = set(range(len(boxes)))
+    for row, label in enumerate(found["labels"]):
+        fitting = [column for column in open_ones if names[column] == label and overlap[row, column] >= 0.5]
+        if fitting:
+            open_ones.remove(max(fitting, key=lambda column: float(overlap[row, column])))
+    hits = len(boxes) - len(open_ones)
+    return len(open_ones), len(found["labels"]) - hits
+
+
+def _grid(count: int) -> tuple[Figure, list[Axes]]:
+    columns = max(1, min(_COLUMNS, count))
+    rows = max(1, math.ceil(count / columns))
+    figure = ImageFigure(figsize=(_INCHES * columns, _INCHES * rows), layout="constrained")
+    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+    return figure, axes
+
+
+def _draw_image(axis: Axes, image: Tensor) -> None:
+    axis.imshow(image.permute(1, 2, 0).cpu().numpy())
+    axis.set_axis_off()
+
+
+def _draw_boxes(
+    axis: Axes, boxes: Boxes, captions: Sequence[Any], colour: str, dashed: bool = False, below: bool = False
+) -> None:
+    rows = boxes.tolist() if isinstance(boxes, Tensor) else boxes
+    for (left, top, right, bottom), caption in zip(rows, captions, strict=True):
+        style = "--" if dashed else "-"
+        size = (right - left, bottom - top)
+        # Pixel 0 is drawn from -0.5 to 0.5.
+        corner = (left - 0.5, top - 0.5)
+        axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=1.6, linestyle=style))
+        # Above or below the box; inside it where the image ends there.
+        low, high = sorted(axis.get_ylim())
+        room = _CAPTION * (high - low)
+        outside = high - bottom > room if below else top - low > room
+        axis.text(
+            corner[0],
+            bottom - 0.5 if below else corner[1],
+            str(caption),
+            verticalalignment="top" if below == outside else "bottom",
+            fontsize=7,
+            color="black",
+            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
+            clip_on=True,
+        )
+
+
+def _named(classes: Tensor, names: Sequence[Any] | None) -> list[Any]:
+    numbers = (classes - 1).tolist()
+    return numbers if names is None else [names[number] for number in numbers]

@@ -1,0 +1,245 @@
+"""ObjectDetectionPreprocess: images of any size with boxes become what torchvision's detectors take."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from flash import Preprocess
+from flash.data.auto_dataset import AutoDataset
+from flash.data.stage import Stage
+from flash.errors import ConfigurationError, DataError
+
+from ..inputs import ImageInputs, ImageSample, ImageSamples, OnBadSample
+from ..preprocess import ImagePreprocess
+from ..read import open_image
+from ..verify import without_bad_samples
+from .augmentations import Augmentation, augment, make_augmentation
+from .boxes import AnnotatedImage, fit_boxes, upright_boxes
+from .header import orientation_of
+from .lazy import LazyAnnotations
+
+__all__ = ["DetectionInputs", "ObjectDetectionPreprocess"]
+
+log = logging.getLogger(__name__)
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class DetectionInputs:
+    """Annotated images of one stage.
+
+    Args:
+        images: The images with their boxes: a list, or a dataset whose samples are not known yet.
+        labels: The names of the classes in order, where the data says them.
+        on_bad_sample: ``"error"`` raises for an image that cannot be decoded; ``"skip"`` leaves such out.
+    """
+
+    images: Sequence[AnnotatedImage]
+    labels: Sequence[Any] | None = None
+    on_bad_sample: OnBadSample = "error"
+
+    def usable(self, stage: str) -> tuple[Sequence[AnnotatedImage], list[tuple[str, str]]]:
+        """The images, and what was left out with the reasons: those that cannot be decoded, where that is wanted."""
+        if isinstance(self.images, LazyAnnotations):
+            if self.on_bad_sample != "error":
+                raise ConfigurationError(
+                    "Expected on_bad_sample='error' with datasets, whose samples are not looked at before they are "
+                    f"needed, but got {self.on_bad_sample!r}."
+                )
+            return self.images, []
+        rows = ImageInputs([image.source for image in self.images], range(len(self.images)), None, self.on_bad_sample)
+        if self.on_bad_sample == "error":
+            return self.images, []
+        kept, bad = without_bad_samples(rows, stage)
+        return [self.images[row] for row in kept.targets], bad
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """An image with its boxes and the numbers of their classes."""
+
+    image: AnnotatedImage
+    classes: Tensor
+
+
+class ObjectDetectionPreprocess(Preprocess):
+    """Decodes images in the worker and keeps their boxes on them; the network resizes and normalises, on its device.
+
+    A sample is the image, shape ``(3, height, width)``, with ``boxes`` (left, top, right, bottom edge in pixels, shape
+    ``(boxes, 4)``), ``labels`` (from 1; 0 is the background) and ``iscrowd`` (zeros and ones). Boxes are those of the
+    upright image.
+
+    Args:
+        augmentation: What is done to train images: a name from
+            :data:`flash.image.detection.augmentations.augmentations`, or a torchvision v2 transform that takes an
+            image and its target.
+        labels: The names of the classes, in order; by default those in the train data.
+
+    Example:
+        >>> import numpy as np
+        >>> from flash.data.auto_dataset import AutoDataset
+        >>> from flash.image.detection.boxes import AnnotatedImage, read_boxes
+        >>> image = AnnotatedImage(np.zeros((10, 20, 3), np.uint8), read_boxes([[1, 2, 3, 4]]), ("cat",))
+        >>> dataset = AutoDataset(DetectionInputs([image]), Stage.TRAIN, ObjectDetectionPreprocess())
+        >>> dataset[0][1]["boxes"], dataset.labels
+        (tensor([[1., 2., 3., 4.]]), ['cat'])
+    """
+
+    def __init__(self, augmentation: str | Augmentation = "none", labels: Sequence[Any] | None = None) -> None:
+        self.augmentation = augmentation
+        self.labels = None if labels is None else list(labels)
+        self._augment = make_augmentation(augmentation)
+
+    # ------------------------------------------------------------------ datasets
+
+    def load_data(self, data: DetectionInputs, dataset: AutoDataset) -> Any:
+        """Number the classes of the boxes; of train data, learn which there are."""
+        stage = dataset.hooks.stage.value
+        if self.labels is None:
+            if not self.training:
+                raise DataError(
+                    "Expected the names of the classes, which are learned from train data, but there is none. Add "
+                    "train data, pass labels=[...], or pass preprocess=task.preprocess of a task that was trained."
+                )
+            self.labels = _learn_labels(data)
+        if self.training:
+            facts: Any = dataset
+            facts.num_classes, facts.labels = len(self.labels), self.labels
+        images, vars(dataset)["bad_samples"] = data.usable(stage)
+        return images.named(self.labels) if isinstance(images, LazyAnnotations) else self._encode_all(images, stage)
+
+    def _encode_all(self, images: Sequence[AnnotatedImage], stage: str) -> list[_Encoded]:
+        _check_pixels(images)
+        fitted = [image.fitted() for image in images]
+        encoded = [_Encoded(image, self._encode(image, stage)) for image, _, _ in fitted]
+        _report(encoded, stage, sum(cut for _, cut, _ in fitted), sum(left_out for _, _, left_out in fitted))
+        return encoded
+
+    def _encode(self, image: AnnotatedImage, stage: str) -> Tensor:
+        assert self.labels is not None
+        unknown = [label for label in image.labels if label not in self.labels]
+        if unknown:
+            raise DataError(
+                f"Expected the classes of boxes in the {stage} data to be among {_shown(self.labels)}, but "
+                f"{image.name} has {unknown[0]!r}. Correct it, or name all classes: labels=[...]."
+            )
+        return torch.tensor([self.labels.index(label) + 1 for label in image.labels], dtype=torch.long)
+
+    def predict_load_data(self, data: Any, dataset: AutoDataset) -> ImageSamples:
+        """Take a path, a folder, a list of images of any kind, or an array of images."""
+        return ImagePreprocess().predict_load_data(data, dataset)
+
+    # ------------------------------------------------------------------ samples
+
+    def load_sample(self, sample: Any, dataset: AutoDataset) -> tuple[Tensor, dict[str, Tensor]]:
+        """Decode an image, and put its boxes where they belong on it."""
+        if isinstance(sample, AnnotatedImage):
+            sample = _Encoded(sample, self._encode(sample, dataset.hooks.stage.value))
+        image: AnnotatedImage = sample.image
+        picture = open_image(image.source, name=image.name)
+        boxes, classes, crowd = image.boxes, sample.classes, image.not_counted(self.training)
+        if image.size is not None and image.size != picture.size:
+            boxes = upright_boxes(boxes, image.size, picture.size, orientation_of(image.source), image.name)
+        boxes, kept, _ = fit_boxes(boxes, picture.size)
+        pixels: Tensor = pil_to_tensor(picture)
+        target = {"boxes": boxes, "labels": classes[kept], "iscrowd": crowd[kept].long()}
+        return self._for_training(pixels, target) if self.training else (pixels, target)
+
+    def _for_training(self, pixels: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        single = target["iscrowd"] == 0
+        target = {"boxes": target["boxes"][single], "labels": target["labels"][single]}
+        if self._augment is not None:
+            pixels, target = augment(pixels, target, self._augment)
+            boxes, kept, _ = fit_boxes(target["boxes"], (pixels.shape[-1], pixels.shape[-2]))
+            target = {"boxes": boxes, "labels": target["labels"][kept]}
+        return pixels, {**target, "iscrowd": torch.zeros_like(target["labels"])}
+
+    def predict_load_sample(self, sample: ImageSample) -> Tensor:
+        """Decode an image."""
+        pixels: Tensor = pil_to_tensor(open_image(sample.source, name=sample.name))
+        return pixels
+
+    # ------------------------------------------------------------------ batches
+
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """Return ``({"images": [...]}, [target, ...])``: images differ in size, so that they are not stacked."""
+        images, targets = zip(*samples, strict=True)
+        return {"images": list(images)}, list(targets)
+
+    def predict_collate(self, samples: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+        """Return ``{"images": [...]}``."""
+        return {"images": list(samples)}
+
+    def per_batch_transform_on_device(self, batch: Any) -> Any:
+        """Make floats between 0 and 1 of the pixels, on the device: they travel there at a quarter of the size."""
+        inputs, *rest = batch if isinstance(batch, tuple | list) else (batch,)
+        dtype = torch.get_default_dtype()
+        floats = {"images": [image.to(dtype).div_(255) for image in inputs["images"]]}
+        return (floats, *rest) if rest else floats
+
+    def is_deterministic(self, stage: Stage) -> bool:
+        """Samples come out alike, unless train images are augmented."""
+        return stage is not Stage.TRAIN or self._augment is None
+
+    # ------------------------------------------------------------------ state
+
+    def state_dict(self) -> dict[str, Any]:
+        """The names of the classes."""
+        return {} if self.labels is None else {"labels": self.labels}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over the names of the classes."""
+        if state:
+            self.labels = list(state["labels"])
+
+
+def _learn_labels(data: DetectionInputs) -> list[Any]:
+    if data.labels is not None:
+        return list(data.labels)
+    if isinstance(data.images, LazyAnnotations):
+        raise DataError(
+            "Expected the names of the dataset's classes, but it does not tell them. Pass labels=[...] in the order of "
+            "their numbers, which start from 0."
+        )
+    found = {label for image in data.images for label in image.labels}
+    if not found:
+        raise DataError(
+            "Expected at least one box in the train data, but no image has any. Check the annotations, or name the "
+            "classes: labels=[...]."
+        )
+    return sorted(found, key=lambda label: (isinstance(label, str), label))
+
+
+def _check_pixels(images: Sequence[AnnotatedImage]) -> None:
+    highest = max((float(image.boxes.max()) for image in images if len(image.boxes)), default=2.0)
+    if highest <= 1:
+        raise DataError(
+            "Expected boxes in pixels, but all their edges are between 0 and 1. Multiply them by the width and height "
+            "of their images."
+        )
+
+
+def _report(encoded: Sequence[_Encoded], stage: str, cut: int, left_out: int) -> None:
+    boxes = sum(len(each.classes) for each in encoded)
+    empty = sum(not len(each.classes) for each in encoded)
+    crowd = sum(int(each.image.not_counted(training=True).sum()) for each in encoded)
+    parts = [
+        f"{len(encoded)} images with {boxes} boxes",
+        f"{empty} images without boxes, which are kept" if empty else "",
+        f"{crowd} crowd boxes, which are not learned from" if crowd else "",
+        f"{cut} boxes cut at the edge of their image" if cut else "",
+        f"{left_out} boxes left out, which have no area inside their image" if left_out else "",
+    ]
+    level = logging.WARNING if cut or left_out else logging.INFO
+    log.log(level, "The %s data has %s.", stage, "; ".join(filter(None, parts)))
+
+
+def _shown(labels: Sequence[Any]) -> str:
+    return ", ".join(map(repr, labels[:_SHOWN])) + (", ..." if len(labels) > _SHOWN else "")

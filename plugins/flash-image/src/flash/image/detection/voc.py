@@ -1,0 +1,149 @@
+"""Pascal VOC: one XML file an image, with the name and the edges of each object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PureWindowsPath
+from typing import NoReturn
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+import torch
+
+from flash.errors import DataError
+
+from .boxes import AnnotatedImage, read_boxes
+
+__all__ = ["read_voc"]
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
+
+
+def read_voc(folder: str | Path, image_set: str | None = None) -> list[AnnotatedImage]:
+    """Read a folder that is laid out as those of the Pascal VOC challenges.
+
+    Edges in VOC files count pixels from 1, and the last pixel belongs to the box. Objects that are marked as
+    difficult are learned from; it is no mistake not to find them.
+
+    Args:
+        folder: A folder with ``Annotations/*.xml`` and ``JPEGImages/``; or one in which XML files and images lie
+            side by side.
+        image_set: Which images to take: the name of a file in ``ImageSets/Main``, such as ``"train"``. ``None``
+            takes all that have an XML file.
+
+    Raises:
+        DataError: If an XML file cannot be understood or declares a document type or entities, an image is missing,
+            or there is no such image set.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(
+            f"Expected {folder} to be a folder with Annotations and JPEGImages, but there is no such folder."
+        )
+    annotations = folder / "Annotations" if (folder / "Annotations").is_dir() else folder
+    images = folder / "JPEGImages" if (folder / "JPEGImages").is_dir() else folder
+    files = sorted(file for file in annotations.glob("*.xml") if not file.name.startswith("."))
+    if image_set is not None:
+        files = _in_set(files, folder, image_set)
+    if not files:
+        raise DataError(f"Expected XML files in {annotations}, one an image, but there are none.")
+    known = {file.name: file for file in sorted(images.iterdir()) if file.suffix.lower() in _SUFFIXES}
+    return [_read_image(file, known, images) for file in files]
+
+
+def _in_set(files: Sequence[Path], folder: Path, image_set: str) -> list[Path]:
+    folder = folder / "ImageSets" / "Main"
+    sets = sorted(file.stem for file in folder.glob("*.txt"))
+    if image_set not in sets:
+        raise DataError(
+            f"Expected the image set {image_set!r} in {folder}, but there is {', '.join(map(repr, sets)) or 'none'}."
+        )
+    # Sets of a single class have a second column, which says whether the class is in the image.
+    lines = (folder / f"{image_set}.txt").read_text(encoding="utf-8").splitlines()
+    names = [line.split()[0] for line in lines if line.strip()]
+    by_name = {file.stem: file for file in files}
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise DataError(
+            f"Expected an XML file for each image of the set {image_set!r}, but {len(missing)} of {len(names)} have "
+            f"none, such as {missing[0]!r}."
+        )
+    return [by_name[name] for name in names]
+
+
+def _read_image(file: Path, images: dict[str, Path], folder: Path) -> AnnotatedImage:
+    root = _parse(file)
+    # Some tools write a whole path of another machine, or no suffix.
+    written = PureWindowsPath(root.findtext("filename") or "").name
+    candidates = [written, *(stem + suffix for stem in (file.stem, written) for suffix in (*_SUFFIXES, *_UPPER))]
+    path = next((images[name] for name in candidates if name in images), None)
+    if path is None:
+        raise DataError(
+            f"Expected the image of {file} in {folder}, but there is neither {written!r} nor an image named "
+            f"{file.stem!r}."
+        )
+    objects = root.findall("object")
+    return AnnotatedImage(
+        path,
+        read_boxes([_box(each, file) for each in objects], "xyxy", str(file)),
+        tuple(_text(each, "name", file) for each in objects),
+        difficult=torch.tensor(
+            [(each.findtext("difficult") or "").strip() == "1" for each in objects], dtype=torch.bool
+        ),
+        size=_size(root),
+        name=str(path),
+    )
+
+
+_UPPER = tuple(suffix.upper() for suffix in _SUFFIXES)
+
+
+def _box(element: Element, file: Path) -> list[float]:
+    edges = [_text(element, f"bndbox/{edge}", file) for edge in ("xmin", "ymin", "xmax", "ymax")]
+    try:
+        left, top, right, bottom = map(float, edges)
+    except ValueError as error:
+        raise DataError(f"Expected the edges in bndbox to be numbers, but {file} has {edges}.") from error
+    return [left - 1, top - 1, right, bottom]
+
+
+def _text(element: Element, path: str, file: Path) -> str:
+    text = (element.findtext(path) or "").strip()
+    if not text:
+        raise DataError(f"Expected each object in {file} to have a {path.replace('/', ' with ')}, but one has none.")
+    return text
+
+
+def _size(root: Element) -> tuple[int, int] | None:
+    try:
+        width, height = (int(float(root.findtext(f"size/{side}") or 0)) for side in ("width", "height"))
+    except ValueError:
+        return None
+    return (width, height) if width > 0 and height > 0 else None
+
+
+def _parse(file: Path) -> Element:
+    """Parse XML; refuse what could blow it up or fetch other files: entities, and the document types they stand in."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise DataError(
+            f"Expected {file} to be plain XML, but it declares a document type, which could hide other content. "
+            "Remove the <!DOCTYPE ...> from it."
+        )
+
+    builder, parser = TreeBuilder(), expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(file.read_bytes(), True)
+    except (expat.ExpatError, OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"Expected {file} to be a Pascal VOC annotation in XML, but it is not: {error}.") from error
+    root = builder.close()
+    if root.tag != "annotation":
+        raise DataError(f"Expected {file} to be a Pascal VOC annotation, but it starts with <{root.tag}>.")
+    return root

@@ -1,0 +1,63 @@
+"""Heads: from the features of a backbone to what a task predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from flash import Registry
+from flash.errors import ConfigurationError
+
+__all__ = ["heads", "make_head"]
+
+#: Heads by name: each is made of the number of features and the number of outputs.
+heads = Registry("image heads")
+
+
+@heads("linear", summary="One linear layer.")
+def linear(in_features: int, outputs: int) -> nn.Module:
+    """One linear layer."""
+    return nn.Linear(in_features, outputs)
+
+
+@heads("mlp", summary="A hidden layer of 512 units with dropout.")
+def mlp(in_features: int, outputs: int, hidden: int = 512, dropout: float = 0.2) -> nn.Module:
+    """Normalised features, a hidden layer and dropout; a frozen backbone's features need no more than one."""
+    return nn.Sequential(
+        nn.LayerNorm(in_features),
+        nn.Linear(in_features, hidden),
+        nn.GELU(),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, outputs),
+    )
+
+
+def make_head(head: str | Callable[[int, int], Any], in_features: int, outputs: int) -> nn.Module:
+    """Make a head.
+
+    Args:
+        head: A name, a callable ``(in_features, outputs) -> module``, or a module, which is returned.
+        in_features: How many features the backbone gives.
+        outputs: How many numbers the head gives.
+
+    Raises:
+        UnknownNameError: If no head has the name.
+        ConfigurationError: If it is none of these.
+
+    Example:
+        >>> make_head("linear", 8, 2)
+        Linear(in_features=8, out_features=2, bias=True)
+    """
+    if isinstance(head, nn.Module):
+        return head
+    factory = heads.get(head) if isinstance(head, str) else head
+    made = factory(in_features, outputs) if callable(factory) else factory
+    if not isinstance(made, nn.Module):
+        raise ConfigurationError(
+            f"Expected head to be one of {', '.join(map(repr, heads.list()))}, a module, or a callable "
+            f"(in_features, outputs) that makes one, but got {head!r}"
+            + (f", which made {type(made).__name__}." if callable(factory) else ".")
+        )
+    return made

@@ -1,0 +1,107 @@
+"""ImageInputs: what the data modules hand to the preprocess, and the samples that become of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from flash.errors import ConfigurationError, DataError
+
+__all__ = ["ImageInputs", "ImageSample", "ImageSamples", "OnBadSample", "name_of"]
+
+OnBadSample = Literal["error", "skip"]
+
+
+@dataclass(frozen=True)
+class ImageInputs:
+    """Images of one stage, undecoded, with their targets.
+
+    Args:
+        sources: What :func:`~flash.image.read.open_image` opens, one an image.
+        targets: One a source; ``None`` for prediction.
+        names: The names of the classes, where targets are their numbers or rows of zeros and ones.
+        on_bad_sample: ``"error"`` raises for an image that cannot be decoded; ``"skip"`` leaves such out.
+
+    Raises:
+        DataError: If there are not as many targets as images.
+        ConfigurationError: If ``on_bad_sample`` is something else.
+    """
+
+    sources: Sequence[Any]
+    targets: Any = None
+    names: Sequence[Any] | None = None
+    on_bad_sample: OnBadSample = "error"
+
+    def __post_init__(self) -> None:
+        if self.on_bad_sample not in ("error", "skip"):
+            raise ConfigurationError(f"Expected on_bad_sample to be 'error' or 'skip', but got {self.on_bad_sample!r}.")
+        if self.targets is not None and len(self.targets) != len(self.sources):
+            raise DataError(
+                f"Expected one target an image, but got {len(self.sources)} images and {len(self.targets)} targets."
+            )
+
+    def rows(self, rows: Sequence[int]) -> ImageInputs:
+        """The given rows alone."""
+        return replace(self, sources=_Rows(self.sources, rows), targets=_pick(self.targets, rows))
+
+
+class _Rows(Sequence[Any]):
+    """Some elements of a sequence, fetched when they are asked for."""
+
+    def __init__(self, whole: Any, rows: Sequence[int]) -> None:
+        self._whole = whole
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._whole[self._rows[index]]
+
+
+def _pick(targets: Any, rows: Sequence[int]) -> Any:
+    """The targets of some rows, in the type that they have: a row of an array means something else than a list."""
+    if targets is None or hasattr(targets, "shape"):
+        return None if targets is None else targets[list(rows)]
+    return [targets[row] for row in rows]
+
+
+class ImageSample(NamedTuple):
+    """An undecoded image with its encoded target, and what messages call it."""
+
+    source: Any
+    target: Any
+    name: str
+
+
+class ImageSamples:
+    """Undecoded images with encoded targets.
+
+    Args:
+        sources: What :func:`~flash.image.read.open_image` opens.
+        targets: A tensor with one row a source, or ``None``.
+        stage: Names images that have no path.
+
+    Attributes:
+        targets: A split into train and validation samples keeps the classes' shares by them.
+    """
+
+    def __init__(self, sources: Sequence[Any], targets: Any, stage: str) -> None:
+        self.targets = targets
+        self._sources = sources
+        self._stage = stage
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __getitem__(self, index: int) -> ImageSample:
+        source = self._sources[index]
+        target = None if self.targets is None else self.targets[index]
+        return ImageSample(source, target, name_of(source, index, self._stage))
+
+
+def name_of(source: Any, index: int, stage: str) -> str:
+    """What messages call an image."""
+    return str(source) if isinstance(source, str | Path) else f"image {index} of the {stage} data"

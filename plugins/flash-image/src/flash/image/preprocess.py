@@ -1,0 +1,273 @@
+"""ImagePreprocess: images become batches that are normalised as the backbone was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from flash import Preprocess
+from flash.core._plain import same_data
+from flash.data.auto_dataset import AutoDataset
+from flash.data.labels import ClassLabels
+from flash.data.stage import Stage
+from flash.errors import CheckpointError, ConfigurationError, DataError
+
+from .files import image_files
+from .inputs import ImageInputs, ImageSample, ImageSamples
+from .read import open_image
+from .transforms import Augmentation, ImageConfig, ImageTransforms, augmentations
+from .verify import check_files_exist, load_into_memory, without_bad_samples
+
+__all__ = ["ImagePreprocess"]
+
+# What show_batch shows before a task has said what its network sees: pictures of a usual size, as they are.
+_PREVIEW = {"input_size": (3, 224, 224), "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "crop_pct": 1.0}
+
+
+class ImagePreprocess(Preprocess):
+    """Opens images in the worker, resizes and crops them, and normalises batches on the model's device.
+
+    Size, interpolation, crop, mean and standard deviation are those that the backbone was trained with: the task tells
+    them with :meth:`configure`. From worker to device an image travels as bytes, a quarter of the floats.
+
+    Args:
+        augmentation: For training: ``"none"``, ``"flip"``, ``"crop"``, ``"trivial"``, ``"randaugment"``, another name
+            in ``flash.image.augmentations``, or a callable that takes a PIL image and gives one, or a uint8 tensor,
+            such as transforms of torchvision v2.
+        image_size: Pixels a side, or ``(height, width)``, in place of the backbone's own.
+        transform: A callable that does everything in all stages: it takes a PIL image and gives a normalised tensor.
+        train_transform: The same for training alone.
+        data_config: Entries of timm's data config that win over the backbone's, such as ``{"crop_pct": 1.0}``.
+        deterministic: Whether what comes from callables and datasets is alike each time, so that features of a frozen
+            backbone can be computed once. ``None`` assumes it of neither.
+
+    Raises:
+        ConfigurationError: If arguments contradict each other.
+
+    Example:
+        >>> preprocess = ImagePreprocess("flip", image_size=8)
+        >>> preprocess.configure({"input_size": (3, 224, 224), "mean": (0.5,) * 3, "std": (0.25,) * 3})
+        >>> dataset = AutoDataset([np.zeros((20, 30), dtype=np.uint8)], Stage.PREDICT, preprocess)
+        >>> dataset[0].shape
+        torch.Size([3, 8, 8])
+    """
+
+    def __init__(
+        self,
+        augmentation: str | Augmentation = "none",
+        image_size: int | Sequence[int] | None = None,
+        transform: Callable[[Image.Image], Tensor] | None = None,
+        train_transform: Callable[[Image.Image], Tensor] | None = None,
+        data_config: Mapping[str, Any] | None = None,
+        deterministic: bool | None = None,
+    ) -> None:
+        if augmentation != "none" and (transform is not None or train_transform is not None):
+            raise ConfigurationError(
+                f"Expected augmentation or a transform for training, but got both: {augmentation!r} and "
+                f"{transform or train_transform!r}. Put the augmentation into train_transform."
+            )
+        self.augmentation = augmentation
+        self.image_size = image_size
+        self.transform = transform
+        self.train_transform = transform if train_transform is None else train_transform
+        self.deterministic = deterministic
+        self.labels: ClassLabels | None = None
+        self.data_config: dict[str, Any] | None = None
+        self._own_config = dict(data_config or {})
+        self._transforms: ImageTransforms | None = None
+        if {"input_size", "mean", "std"} <= set(self._own_config):
+            self.configure({})
+
+    def configure(self, data_config: Mapping[str, Any]) -> None:
+        """Learn what the network expects of its images; tasks call this.
+
+        Args:
+            data_config: timm's: ``input_size``, ``mean``, ``std``, ``interpolation``, ``crop_pct``, ``crop_mode``.
+
+        Raises:
+            ConfigurationError: If something is missing, or of no use.
+        """
+        config = {**data_config, **self._own_config}
+        if config != self.data_config:
+            self._transforms = ImageTransforms(ImageConfig.of(config, self.image_size), self.augmentation)
+            self.data_config = config
+
+    @property
+    def transforms(self) -> ImageTransforms:
+        """What images go through.
+
+        Raises:
+            ConfigurationError: If no task has said yet what its network expects.
+        """
+        if self._transforms is None:
+            raise ConfigurationError(
+                "Expected to know the size and the normalisation that the network was trained with, but no task has "
+                "said so yet. Connect the data with one: task.use_data(datamodule), or ...Classifier.from_data("
+                "datamodule); or pass data_config=... with input_size, mean and std."
+            )
+        return self._transforms
+
+    @contextmanager
+    def previewing(self) -> Iterator[None]:
+        """While open, images can be shown before a task is there: of ``image_size`` or 224 pixels, as they are."""
+        before = self._transforms
+        if before is None:
+            config = {**_PREVIEW, **self._own_config}
+            self._transforms = ImageTransforms(ImageConfig.of(config, self.image_size), self.augmentation)
+        try:
+            yield
+        finally:
+            self._transforms = before
+
+    # ------------------------------------------------------------------ samples
+
+    def load_data(self, data: ImageInputs, dataset: AutoDataset) -> ImageSamples:
+        """Encode the targets; of train data, learn the classes first."""
+        stage = dataset.hooks.stage
+        if data.targets is None:
+            raise DataError(f"Expected a target for every image of the {stage.value} data, but got none.")
+        data = self._checked(data, dataset)
+        labels = self.labels
+        if labels is None:
+            if stage is not Stage.TRAIN:
+                raise DataError(
+                    "Expected classes that were learned from train data, but there are none yet. Add train data, or "
+                    "pass preprocess=task.preprocess of a task that was trained."
+                )
+            labels = ClassLabels.learn(data.targets, data.names)
+        if stage is Stage.TRAIN and isinstance(self.augmentation, str):
+            augmentations.get(self.augmentation)
+        targets = labels.encode(data.targets, stage.value)
+        if stage is Stage.TRAIN:
+            for name, fact in labels.facts(targets).items():
+                setattr(dataset, name, fact)
+        self.labels = labels
+        return ImageSamples(data.sources, targets, stage.value)
+
+    def predict_load_data(self, data: Any, dataset: AutoDataset) -> ImageSamples:
+        """Take a path, a folder, a list of images of any kind, or an array of images."""
+        inputs = data if isinstance(data, ImageInputs) else ImageInputs(_as_sources(data))
+        return ImageSamples(self._checked(inputs, dataset).sources, None, "predict")
+
+    def _checked(self, data: ImageInputs, dataset: AutoDataset) -> ImageInputs:
+        stage, bad = dataset.hooks.stage.value, list[tuple[str, str]]()
+        if data.on_bad_sample == "skip":
+            data, bad = without_bad_samples(data, stage)
+        else:
+            check_files_exist(data.sources, stage)
+        load_into_memory(data.sources)
+        vars(dataset)["bad_samples"] = bad
+        return data
+
+    def load_sample(self, sample: ImageSample, dataset: AutoDataset) -> Any:
+        """Open an image: alone for prediction, else with its target."""
+        custom = self.train_transform if self.training else self.transform
+        least = None if custom is not None else self.transforms.least(self.training)
+        image = open_image(sample.source, least, sample.name)
+        return image if sample.target is None else (image, sample.target)
+
+    def to_tensor_transform(self, sample: Any) -> Any:
+        """Make the image a tensor of the network's size."""
+        if isinstance(sample, tuple):
+            return self._to_tensor(sample[0]), *sample[1:]
+        return self._to_tensor(sample)
+
+    def _to_tensor(self, image: Image.Image) -> Tensor:
+        custom = self.train_transform if self.training else self.transform
+        if custom is None:
+            return self.transforms.to_tensor(image, self.training)
+        tensor = custom(image)
+        if not isinstance(tensor, Tensor):
+            raise ConfigurationError(
+                f"Expected the transform to give a tensor, but it gave {type(tensor).__name__}. End it with ToTensor."
+            )
+        return tensor
+
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """Stack images and targets."""
+        return default_collate(list(samples))
+
+    def per_batch_transform_on_device(self, batch: Any) -> Any:
+        """Normalise the images of a batch; what a ``transform`` made is floats already."""
+        if isinstance(batch, tuple | list):
+            return (self._normalised(batch[0]), *batch[1:])
+        return self._normalised(batch)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return self.transforms.normalise(images) if images.dtype is torch.uint8 else images
+
+    # ------------------------------------------------------------------ what core asks
+
+    def is_deterministic(self, stage: Stage) -> bool:
+        """Whether images of a stage come out alike each time."""
+        if self.deterministic is not None:
+            return self.deterministic
+        if stage is Stage.TRAIN:
+            return self.augmentation == "none" and self.train_transform is None
+        return self.transform is None
+
+    def agrees_with(self, other: Preprocess) -> bool:
+        """Whether the classes are the same; the rest comes from the task."""
+        return isinstance(other, ImagePreprocess) and same_data(
+            self.state_dict().get("labels"), other.state_dict().get("labels")
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The classes, what the network expects, and what ran in training."""
+        if self.labels is None:
+            return {}
+        return {
+            "labels": self.labels.to_plain(),
+            "data_config": self.data_config,
+            "augmentation": _name(self.augmentation),
+            "transform": _name(self.transform),
+            "train_transform": _name(self.train_transform),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what another preprocess learned.
+
+        Raises:
+            CheckpointError: If it had a ``transform``, which a checkpoint cannot hold, and this one has none.
+        """
+        if not state:
+            return
+        if state["transform"] is not None and self.transform is None:
+            raise CheckpointError(
+                f"Expected the transform that the task was trained with, {state['transform']}, but a checkpoint cannot "
+                "hold its code. Pass it: load_from_checkpoint(path, preprocess=ImagePreprocess(transform=...))."
+            )
+        self.labels = ClassLabels.from_plain(state["labels"])
+        if state["data_config"] is not None:
+            self.configure(state["data_config"])
+
+
+def _name(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else " ".join(repr(value).split())
+
+
+def _as_sources(data: Any) -> Any:
+    """One source an image, of what a user hands to ``predict``."""
+    if isinstance(data, str | Path):
+        return image_files(data) if Path(data).is_dir() else [data]
+    if isinstance(data, Tensor | np.ndarray):
+        channels = data.shape[0 if isinstance(data, Tensor) else -1] if data.ndim == 3 else 0
+        return [data] if data.ndim == 2 or channels in (1, 3, 4) else data
+    if isinstance(data, Image.Image | bytes):
+        return [data]
+    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, Mapping):
+        return data
+    if isinstance(data, Iterator):
+        return list(data)
+    raise DataError(
+        "Expected images: a path, a folder, a list of paths, PIL images, arrays or tensors, an array (images, height, "
+        f"width, channels) or a tensor (images, channels, height, width), but got {type(data).__name__}."
+    )

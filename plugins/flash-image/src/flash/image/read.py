@@ -1,0 +1,219 @@
+"""Images from files and from memory, as upright RGB pictures of 8 bits."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from flash.errors import DataError
+
+__all__ = ["BadImageError", "ImageSource", "open_image"]
+
+#: What an image can be: a path, the bytes of a file, a PIL image, an array ``(height, width[, channels])``, a tensor
+#: ``([channels,] height, width)``, or a Hugging Face dict of ``bytes`` and ``path``.
+ImageSource = str | Path | bytes | Image.Image | np.ndarray | Tensor | Mapping[str, Any]
+_Array = npt.NDArray[Any]
+
+# Pillow would also read PostScript, which it hands to an interpreter: a file that came from outside must not do that.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "MPO", "DIB", "ICO", "PCX", "TGA")
+_ORIENTATION = 0x0112
+_EXIF_KEYS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class BadImageError(DataError):
+    """An image that cannot be decoded: truncated, empty, or no image at all."""
+
+
+def open_image(source: ImageSource, least: tuple[int, int] | None = None, name: str | None = None) -> Image.Image:
+    """Open an image, turn it upright and make it RGB.
+
+    The camera's orientation (EXIF) is applied. Transparent images are laid on white, 16 bits are scaled to 8. Of an
+    animation it is the first picture.
+
+    Args:
+        source: A path, the bytes of a file, a PIL image, an array ``(height, width[, channels])`` or a tensor
+            ``([channels,] height, width)`` with 1, 2 (grey and alpha), 3 or 4 (with alpha) channels. Floats are between
+            0 and 1.
+        least: The width and height in pixels that will be needed at least. A larger JPEG is decoded at a half, a
+            quarter or an eighth where that still has twice as many pixels a side, as Pillow's ``thumbnail`` does by
+            default; that is several times as fast.
+        name: What messages call the image; by default its path.
+
+    Raises:
+        BadImageError: If it cannot be decoded.
+        DataError: If there is no such file, the image is larger than Pillow allows, or it is of another type.
+
+    Example:
+        >>> image = open_image(np.zeros((4, 6), dtype=np.uint8))
+        >>> image.mode, image.size
+        ('RGB', (6, 4))
+    """
+    if isinstance(source, str | Path):
+        return _from_file(source, least, name or str(source))
+    if isinstance(source, Image.Image):
+        return _upright_rgb(source, name or "an image in memory")
+    if isinstance(source, Tensor):
+        return _from_array(_tensor_to_array(source), name or "a tensor")
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name or "an array")
+    if isinstance(source, bytes):
+        return _from_file(io.BytesIO(source), least, name or "an image in memory")
+    if isinstance(source, Mapping) and {"bytes", "path"} & set(source):
+        inside = source.get("bytes") or source.get("path")
+        if inside is not None:
+            return open_image(inside, least, name)
+    raise DataError(
+        f"Expected an image: a path, bytes, a PIL image, an array or a tensor, but got {type(source).__name__}"
+        f"{f' for {name}' if name else ''}."
+    )
+
+
+# ---------------------------------------------------------------------- files
+
+
+def _from_file(file: str | Path | io.BytesIO, least: tuple[int, int] | None, name: str) -> Image.Image:
+    try:
+        with Image.open(file, formats=_formats()) as image:
+            if least is not None:
+                image.draft(None, (2 * least[0], 2 * least[1]))
+            return _upright_rgb(image, name)
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"Expected an image at {name}, but there is no such file. Check the path.") from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise DataError(f"Expected an image at {name}, but it cannot be read: {error.strerror}.") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"Expected an image of at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, but {name} has more. Make it "
+            "smaller; or, where you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
+        ) from error
+    # Damaged files make Pillow's decoders raise nearly every type there is.
+    except Exception as error:
+        raise BadImageError(
+            f"Expected an image, but {name} {_what_is_wrong(file, error)}. Replace or remove it, or pass "
+            'on_bad_sample="skip" to leave such files out.'
+        ) from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _what_is_wrong(file: str | Path | io.BytesIO, error: Exception) -> str:
+    start = file.getvalue()[:16] if isinstance(file, io.BytesIO) else _first_bytes(Path(file))
+    if not start:
+        return "is empty (0 bytes)"
+    if isinstance(error, UnidentifiedImageError):
+        return f"is of no format that can be read (it starts with {start!r})"
+    return f"cannot be decoded ({error or type(error).__name__})"
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
+
+
+# ---------------------------------------------------------------------- colours and orientation
+
+
+def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
+    image.load()
+    turn = _UPRIGHT.get(_orientation(image))
+    picture = image if image.mode == "RGB" and not image.has_transparency_data else _to_rgb(image, name)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    # Looking for it takes a while, and most files have none.
+    if image.format != "TIFF" and not _EXIF_KEYS & image.info.keys():
+        return 1
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    # A damaged EXIF block is no reason to refuse the picture.
+    except Exception:
+        return 1
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_array(_sixteen_to_eight(image), name)
+    if image.has_transparency_data:
+        with_alpha = image.convert("RGBA")
+        ground = Image.new("RGB", image.size, "white")
+        ground.paste(with_alpha, mask=with_alpha.getchannel("A"))
+        return ground
+    return image.convert("RGB")
+
+
+def _sixteen_to_eight(image: Image.Image) -> _Array:
+    values = np.asarray(image)
+    if image.mode == "F":
+        return values
+    # Older versions of Pillow open 16-bit PNG files in the mode of 32 bits.
+    if image.mode.startswith("I;16") or image.format == "PNG" or 255 < values.max() <= 65535:
+        return (values >> 8).astype(np.uint8)
+    return values
+
+
+# ---------------------------------------------------------------------- arrays
+
+
+def _tensor_to_array(tensor: Tensor) -> Any:
+    tensor = tensor.detach().cpu()
+    if tensor.ndim == 3:
+        tensor = tensor.permute(1, 2, 0)
+    if tensor.dtype is torch.bfloat16:
+        tensor = tensor.float()
+    return tensor.numpy()
+
+
+def _from_array(array: _Array, name: str) -> Image.Image:
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or channels not in (1, 2, 3, 4) or array.size == 0:
+        raise DataError(
+            f"Expected {name} as an array (height, width[, channels]) or a tensor ([channels,] height, width), with 1 "
+            f"to 4 channels, but its height, width and channels are {array.shape}."
+        )
+    values = np.ascontiguousarray(_eight_bits(array, name))
+    image = Image.fromarray(values[..., 0] if array.ndim == 3 and channels == 1 else values)
+    return image if image.mode == "RGB" else _to_rgb(image, name)
+
+
+def _eight_bits(array: _Array, name: str) -> Any:
+    kind = array.dtype.kind
+    if array.dtype == np.uint8:
+        return array
+    if kind == "b":
+        return array.astype(np.uint8) * 255
+    if array.dtype == np.uint16:
+        return (array >> 8).astype(np.uint8)
+    low, high = (array.min(), array.max()) if kind in "iuf" else (-1, -1)
+    if kind in "iu" and low >= 0 and high <= 255:
+        return array.astype(np.uint8)
+    if kind == "f" and low >= 0 and high <= 1:
+        return np.rint(array * 255).astype(np.uint8)
+    raise DataError(
+        f"Expected {name} to hold whole numbers from 0 to 255, 16-bit numbers, or floats from 0 to 1, but got "
+        f"{array.dtype} from {low} to {high}. Scale it, such as by array / array.max()."
+    )

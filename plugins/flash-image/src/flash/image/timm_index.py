@@ -1,0 +1,48 @@
+"""The names of timm's models, from a list that is shipped: listing them needs neither torch nor timm.
+
+Where timm is imported already, as for building a model, its own names count as well, so that a timm that is newer than
+the list has all its models. ``python -m flash.image.timm_index`` prints a fresh list.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+__all__ = ["index_version", "names"]
+
+INDEX = Path(__file__).with_name("_timm_names.txt")
+
+
+def names() -> list[str]:
+    """Return the names of the models, in alphabetical order.
+
+    Example:
+        >>> "resnet18" in names()
+        True
+    """
+    shipped = {line for line in INDEX.read_text(encoding="utf-8").splitlines() if not line.startswith("#")}
+    timm = sys.modules.get("timm")
+    installed = timm.list_models() if hasattr(timm, "list_models") else []
+    return sorted(shipped.union(installed))
+
+
+def index_version() -> str:
+    """Return the version of timm that the shipped list was made from.
+
+    Example:
+        >>> index_version().startswith("1.")
+        True
+    """
+    return INDEX.read_text(encoding="utf-8").partition("\n")[0].rpartition(" ")[2]
+
+
+def fresh_index() -> str:
+    """Return the list for the timm that is installed."""
+    import timm
+
+    return "\n".join([f"# The models of timm {timm.__version__}", *sorted(timm.list_models())]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(fresh_index())

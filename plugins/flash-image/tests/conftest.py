@@ -1,0 +1,155 @@
+"""Fixtures that the tests of images share: drawn pictures, tiny networks and silent trainers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Before torch and the hub's client are imported. Tiny networks are slower, and no two runs are equal, with several
+# threads; and nothing here may wait for a hub.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+import flash
+from flash.image import ImageClassificationData
+
+SIZE = 32
+#: What the tiny networks of these tests see.
+CONFIG = {"input_size": (3, SIZE, SIZE), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "crop_pct": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test works in its own folder, seeded, without Lightning's announcements."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+
+
+@pytest.fixture
+def trainer() -> Callable[..., flash.Trainer]:
+    """Makes trainers that leave nothing behind."""
+
+    def make(**options: Any) -> flash.Trainer:
+        silent: dict[str, Any] = {
+            "max_epochs": 1,
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "accelerator": "cpu",
+        }
+        return flash.Trainer(**{**silent, **options})
+
+    return make
+
+
+def _draw(kind: str, seed: int, size: int = SIZE) -> Image.Image:
+    """A red square or a blue circle somewhere on a noisy grey."""
+    random = np.random.default_rng(seed)
+    picture = Image.fromarray(random.integers(100, 156, (size, size, 3), dtype=np.uint8))
+    side = int(random.integers(size // 3, size // 2))
+    left, top = (int(random.integers(0, size - side)) for _ in range(2))
+    box = (left, top, left + side, top + side)
+    pencil = ImageDraw.Draw(picture)
+    if "square" in kind:
+        pencil.rectangle(box, fill=(200, 40, 40))
+    if "circle" in kind:
+        pencil.ellipse(box, fill=(40, 40, 200))
+    return picture
+
+
+@pytest.fixture
+def draw() -> Callable[..., Image.Image]:
+    """Draws a picture: ``draw("square", seed)``."""
+    return _draw
+
+
+@pytest.fixture
+def shapes() -> Callable[..., ImageClassificationData]:
+    """Makes data of squares and circles in memory: ``shapes(train=40, val=20, shuffled=False, **options)``."""
+
+    def make(train: int = 40, val: int = 20, shuffled: bool = False, **options: Any) -> ImageClassificationData:
+        targets = [("square", "circle")[seed % 2] for seed in range(train + val)]
+        pictures = [_draw(target, seed) for seed, target in enumerate(targets)]
+        if shuffled:
+            targets = list(np.random.default_rng(0).permutation(targets))
+        return ImageClassificationData.from_images(
+            train_images=pictures[:train],
+            train_targets=targets[:train],
+            val_images=pictures[train:],
+            val_targets=targets[train:],
+            **{"batch_size": 20, "seed": 0, **options},
+        )
+
+    return make
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """A folder with ``train``, ``val`` and ``test`` of classes ``ants`` (squares) and ``bees``, and ``new``."""
+    for stage, count in (("train", 6), ("val", 4), ("test", 4)):
+        for kind, name in (("square", "ants"), ("circle", "bees")):
+            folder = tmp_path / stage / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                _draw(kind, 100 * len(stage) + number).save(folder / f"{number}.jpg")
+    (tmp_path / "new").mkdir()
+    for number in range(3):
+        _draw("square", number).save(tmp_path / "new" / f"{number}.jpg")
+    return tmp_path
+
+
+COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
+
+
+def _paint(colour: str, size: tuple[int, int] = (40, 30), seed: int = 0) -> Image.Image:
+    """A picture of one colour with some noise; ``size`` is (width, height)."""
+    noise = np.random.default_rng(seed).integers(-30, 30, (size[1], size[0], 3))
+    return Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def picture() -> Callable[..., Image.Image]:
+    """Paints a picture: ``picture("red", size=(40, 30), seed=0)``."""
+    return _paint
+
+
+@pytest.fixture
+def class_folders(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a folder with one folder a colour: ``class_folders("train", images=4, colours=("red", "blue"))``."""
+
+    def make(name: str, images: int = 4, colours: tuple[str, ...] = ("blue", "red"), seed: int = 0) -> Path:
+        for colour in colours:
+            (tmp_path / name / colour).mkdir(parents=True)
+            for number in range(images):
+                _paint(colour, seed=1000 * seed + number).save(tmp_path / name / colour / f"{number:03d}.png")
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def tiny() -> dict[str, Any]:
+    """The arguments of a task that give it a tiny network with random weights, for pictures of 32 pixels."""
+    return {"backbone": "test_resnet", "pretrained": False, "data_config": CONFIG}
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real data, where there is one."""
+    folder = Path(os.environ.get("FLASH_SHARED") or Path(__file__).resolve().parents[4] / "shared")
+    if not (folder / "data" / "image" / "hymenoptera_data").is_dir():
+        pytest.skip(f"the photos of ants and bees are not in {folder}")
+    return folder

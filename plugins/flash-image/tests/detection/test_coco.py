@@ -1,0 +1,117 @@
+"""COCO files: what is read of them, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flash.errors import DataError
+from flash.image.detection.coco import read_coco
+
+
+@pytest.fixture
+def written(tmp_path: Path, draw: Callable[..., Any]) -> tuple[Path, Path, Any]:
+    """A folder of images, its annotation file, and what was drawn."""
+    drawn = draw(4, sizes=((64, 64), (80, 50)))
+    names = [path.name for path in drawn.save(tmp_path / "images")]
+    return tmp_path / "images", drawn.coco(tmp_path / "boxes.json", names), drawn
+
+
+def changed(file: Path, change: Callable[[Any], Any]) -> Path:
+    content = json.loads(file.read_text())
+    result = change(content)
+    file.write_text(json.dumps(content if result is None else result))
+    return file
+
+
+def test_images_boxes_labels_and_sizes_come_in_the_order_of_the_file(written: Any) -> None:
+    folder, file, drawn = written
+    images, labels = read_coco(folder, file)
+    assert [image.source for image in images] == sorted(folder.iterdir())
+    assert [image.boxes.tolist() for image in images] == drawn.boxes
+    assert [list(image.labels) for image in images] == drawn.labels
+    assert [image.size for image in images] == [(64, 64), (80, 50)] * 2
+    assert labels == ["blue", "red"], "in the order of their ids, 3 and 70"
+
+
+def test_images_without_boxes_are_kept(written: Any) -> None:
+    folder, file, _ = written
+    changed(file, lambda content: content["annotations"].pop(0) and None)
+    images, _ = read_coco(folder, file)
+    assert [len(image.boxes) for image in images] == [0, 1, 1, 1]
+
+
+def test_crowds_are_marked(written: Any) -> None:
+    folder, file, _ = written
+    changed(file, lambda content: content["annotations"][1].update(iscrowd=1, segmentation={"counts": [1]}))
+    images, _ = read_coco(folder, file)
+    assert [image.not_counted(training=True).tolist() for image in images] == [[False], [True], [False], [False]]
+
+
+def test_images_without_noted_sizes_are_taken(written: Any) -> None:
+    folder, file, _ = written
+    changed(file, lambda content: [image.pop("width") for image in content["images"]] and None)
+    assert read_coco(folder, file)[0][0].size is None
+
+
+def _remove(key: str) -> Callable[[Any], Any]:
+    return lambda content: content.pop(key) and None
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_remove("annotations"), "lists images, annotations and categories, .* but annotations is missing"),
+        (lambda content: [1, 2], "but images and annotations and categories are missing"),
+        (lambda content: content["annotations"][0].pop("bbox") and None, "each annotation in .* to have 'bbox', but"),
+        (lambda content: content["images"][0].pop("file_name") and None, "each image in .* to have 'file_name', but"),
+        (lambda content: content["annotations"][0].update(category_id=4), "the category_id 4 of image_id 7 is not"),
+        (lambda content: content["annotations"][0].update(image_id=99), "image_id 99 is not among them"),
+        (lambda content: content["annotations"][0].update(bbox=[1, 2, 3]), "four numbers in pixels"),
+        (lambda content: content["annotations"][0].update(bbox=[1, 2, -3, 4]), "ends before it starts"),
+        (lambda content: content["categories"].append({"id": 5, "name": "red"}), "'red' is there 2 times"),
+        (lambda content: content["categories"].append({"id": 3, "name": "blau"}), "an id is there twice"),
+        (
+            lambda content: content["images"][0].update(file_name="gone.png"),
+            "1 of 4 are missing, such as .*gone.png",
+        ),
+        (lambda content: content["images"][0].update(file_name="../boxes.json"), "inside .*, but got '../boxes.json'"),
+        (lambda content: content["images"][0].update(file_name="/etc/passwd"), "inside .*, but got '/etc/passwd'"),
+        (lambda content: content["images"][0].update(file_name="C:\\x.png"), "inside .*, but got"),
+        (lambda content: content.update(images=[], annotations=[]), "at least one image"),
+    ],
+)
+def test_a_broken_file_is_an_error_that_says_what_is_wrong(
+    written: Any, change: Callable[[Any], Any], sentence: str
+) -> None:
+    folder, file, _ = written
+    changed(file, change)
+    with pytest.raises(DataError, match=sentence):
+        read_coco(folder, file)
+
+
+def test_what_is_no_json_is_an_error(written: Any) -> None:
+    folder, file, _ = written
+    file.write_text("{")
+    with pytest.raises(DataError, match="COCO annotation file in JSON, but it is not"):
+        read_coco(folder, file)
+
+
+def test_a_missing_folder_or_file_is_an_error(written: Any, tmp_path: Path) -> None:
+    folder, file, _ = written
+    with pytest.raises(DataError, match="to be the folder with the images, but there is no such folder"):
+        read_coco(tmp_path / "gone", file)
+    with pytest.raises(DataError, match="but it cannot be read"):
+        read_coco(folder, tmp_path / "gone.json")
+
+
+def test_images_may_lie_in_folders_inside_the_folder(written: Any) -> None:
+    folder, file, _ = written
+    (folder / "inner").mkdir()
+    (folder / "000.png").rename(folder / "inner" / "000.png")
+    changed(file, lambda content: content["images"][0].update(file_name="inner\\000.png"))
+    assert read_coco(folder, file)[0][0].source == folder / "inner" / "000.png"

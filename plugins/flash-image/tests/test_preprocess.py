@@ -1,0 +1,258 @@
+"""ImagePreprocess: what the task tells it, what it stores, and what it refuses to guess."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from flash.data.auto_dataset import AutoDataset
+from flash.data.process import StageHooks
+from flash.data.stage import Stage
+from flash.errors import CheckpointError, ConfigurationError, DataError
+from flash.image import ImageClassificationData, ImageClassifier, ImagePreprocess
+from flash.image.inputs import ImageInputs
+
+Picture = Callable[..., Image.Image]
+CONFIG: dict[str, Any] = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop_pct": 1.0}
+NORMALISED = v2.Compose(
+    [v2.Resize((8, 8)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.1] * 3, [0.2] * 3)]
+)
+
+
+def predicted(preprocess: ImagePreprocess, raw: Any) -> list[torch.Tensor]:
+    """What the network would see of raw inputs."""
+    hooks = StageHooks(preprocess, Stage.PREDICT)
+    dataset = AutoDataset(raw, Stage.PREDICT, preprocess)
+    return [hooks.transform_on_device(hooks.collate([dataset[row]]))[0] for row in range(len(dataset))]
+
+
+# ---------------------------------------------------------------------- what the task tells
+
+
+def test_nothing_is_normalised_by_a_guess(picture: Picture) -> None:
+    dm = ImageClassificationData.from_images([picture("red"), picture("blue")], ["a", "b"])
+    with pytest.raises(ConfigurationError, match=r"no task has said so yet.*task\.use_data\(datamodule\).*data_config"):
+        next(iter(dm.train_dataloader()))
+
+
+def test_the_last_task_that_was_connected_decides(picture: Picture) -> None:
+    preprocess = ImagePreprocess()
+    preprocess.configure(CONFIG)
+    assert predicted(preprocess, picture("red"))[0].shape == (3, 16, 16)
+    preprocess.configure({**CONFIG, "input_size": (3, 24, 24), "mean": (0.0,) * 3})
+    assert predicted(preprocess, picture("red"))[0].shape == (3, 24, 24)
+    assert predicted(preprocess, picture("red"))[0].min() >= 0
+
+
+def test_what_the_user_says_wins_over_the_task(picture: Picture) -> None:
+    preprocess = ImagePreprocess(image_size=8, data_config={"mean": (0.0,) * 3, "std": (1.0,) * 3})
+    preprocess.configure(CONFIG)
+    seen = predicted(preprocess, picture("red"))[0]
+    assert seen.shape == (3, 8, 8)
+    assert 0 <= seen.min() <= seen.max() <= 1
+
+
+def test_a_whole_configuration_needs_no_task(picture: Picture) -> None:
+    assert predicted(ImagePreprocess(data_config=CONFIG), picture("red"))[0].shape == (3, 16, 16)
+
+
+def test_a_transform_of_the_users_own_is_all_that_happens(picture: Picture) -> None:
+    image = picture("green")
+    seen = predicted(ImagePreprocess(transform=NORMALISED), image)[0]
+    torch.testing.assert_close(seen, NORMALISED(image))
+
+
+def test_a_train_transform_serves_training_alone(picture: Picture) -> None:
+    preprocess = ImagePreprocess(train_transform=NORMALISED, data_config=CONFIG)
+    images = [picture("red"), picture("blue")]
+    shapes = {}
+    for stage in (Stage.TRAIN, Stage.VAL):
+        dataset = AutoDataset(ImageInputs(images, ["a", "b"]), stage, preprocess)
+        batch = dataset.hooks.transform_on_device(dataset.hooks.collate([dataset[0], dataset[1]]))
+        shapes[stage] = tuple(batch[0].shape)
+        assert batch[1].tolist() == [0, 1]
+    assert shapes == {Stage.TRAIN: (2, 3, 8, 8), Stage.VAL: (2, 3, 16, 16)}
+
+
+def test_a_transform_must_give_a_tensor(picture: Picture) -> None:
+    with pytest.raises(ConfigurationError, match="Expected the transform to give a tensor, but it gave Image"):
+        predicted(ImagePreprocess(transform=lambda image: image), picture("red"))
+
+
+def test_augmentation_and_a_transform_for_training_exclude_each_other() -> None:
+    for option in ("transform", "train_transform"):
+        with pytest.raises(ConfigurationError, match="Expected augmentation or a transform for training, but got both"):
+            ImagePreprocess("flip", **{option: NORMALISED})
+
+
+def test_hooks_of_a_subclass_see_pictures(picture: Picture) -> None:
+    class Grey(ImagePreprocess):
+        def pre_tensor_transform(self, sample: Any) -> Any:
+            return sample.convert("L").convert("RGB")
+
+    seen = predicted(Grey(data_config=CONFIG), picture("red"))[0]
+    assert torch.equal(seen[0], seen[2])
+
+
+# ---------------------------------------------------------------------- raw inputs for prediction
+
+
+def test_all_kinds_of_raw_inputs_give_the_same(picture: Picture, tmp_path: Path) -> None:
+    preprocess = ImagePreprocess(data_config=CONFIG)
+    images = [picture("red", seed=seed) for seed in range(3)]
+    (tmp_path / "folder").mkdir()
+    for number, image in enumerate(images):
+        image.save(f"folder/{number}.png")
+    files = [f"folder/{number}.png" for number in range(3)]
+    array = np.stack([np.asarray(image) for image in images])
+    expected = predicted(preprocess, images)
+    assert len(expected) == 3
+    for raw in (
+        "folder",
+        Path("folder"),
+        files,
+        [Path(file) for file in files],
+        tuple(files),
+        iter(files),
+        [Path(file).read_bytes() for file in files],
+        array,
+        list(array),
+        torch.from_numpy(array).permute(0, 3, 1, 2),
+        ImageInputs(images),
+    ):
+        assert all(torch.equal(*pair) for pair in zip(predicted(preprocess, raw), expected, strict=True))
+    for one in (files[0], Path(files[0]), images[0], array[0], torch.from_numpy(array[0]).permute(2, 0, 1)):
+        assert torch.equal(*predicted(preprocess, one), expected[0])
+
+
+def test_three_dimensions_are_one_picture_in_colour_or_several_in_grey() -> None:
+    preprocess = ImagePreprocess(data_config=CONFIG)
+    assert len(predicted(preprocess, np.zeros((20, 30, 3), np.uint8))) == 1
+    assert len(predicted(preprocess, np.zeros((5, 20, 30), np.uint8))) == 5
+    assert len(predicted(preprocess, np.zeros((20, 30), np.uint8))) == 1
+    assert len(predicted(preprocess, torch.zeros(3, 20, 30))) == 1
+    assert len(predicted(preprocess, torch.zeros(5, 20, 30))) == 5
+
+
+def test_what_holds_no_images_is_refused() -> None:
+    preprocess = ImagePreprocess(data_config=CONFIG)
+    with pytest.raises(DataError, match="Expected images: a path, a folder, a list of paths"):
+        predicted(preprocess, 3)
+    with pytest.raises(DataError, match="1 of them do not exist, such as nowhere"):
+        predicted(preprocess, "nowhere")
+    with pytest.raises(DataError, match="at least one sample in the predict data"):
+        predicted(preprocess, [])
+
+
+# ---------------------------------------------------------------------- what core asks
+
+
+@pytest.mark.parametrize(
+    ("options", "train", "val"),
+    [
+        ({}, True, True),
+        ({"augmentation": "none", "image_size": 8}, True, True),
+        ({"augmentation": "flip"}, False, True),
+        ({"augmentation": NORMALISED}, False, True),
+        ({"train_transform": NORMALISED}, False, True),
+        ({"transform": NORMALISED}, False, False),
+        ({"transform": NORMALISED, "deterministic": True}, True, True),
+        ({"deterministic": False}, False, False),
+    ],
+)
+def test_only_what_draws_no_random_numbers_is_deterministic(options: dict[str, Any], train: bool, val: bool) -> None:
+    preprocess = ImagePreprocess(**options)
+    assert preprocess.is_deterministic(Stage.TRAIN) is train
+    assert preprocess.is_deterministic(Stage.VAL) is val
+    assert preprocess.is_deterministic(Stage.PREDICT) is val
+
+
+def fitted(**options: Any) -> ImagePreprocess:
+    preprocess = ImagePreprocess(**options)
+    AutoDataset(ImageInputs([b"", b""], ["ants", "bees"]), Stage.TRAIN, preprocess)
+    return preprocess
+
+
+def test_the_classes_decide_whether_two_agree() -> None:
+    one, other = fitted(data_config=CONFIG), fitted(augmentation="flip")
+    assert one.agrees_with(other)
+    AutoDataset(ImageInputs([b"", b""], ["ants", "wasps"]), Stage.TRAIN, third := ImagePreprocess())
+    assert not one.agrees_with(third)
+
+
+def test_state_is_plain_and_says_what_ran() -> None:
+    assert ImagePreprocess("flip").state_dict() == {}
+    state = fitted(augmentation="trivial", data_config=CONFIG).state_dict()
+    assert state["augmentation"] == "trivial"
+    assert state["data_config"] == CONFIG
+    assert state["labels"]["labels"] == ["ants", "bees"]
+    other = ImagePreprocess()
+    other.load_state_dict(state)
+    assert other.state_dict() == {**state, "augmentation": "none"}
+    assert "RandomHorizontalFlip" in str(fitted(augmentation=v2.RandomHorizontalFlip()).state_dict()["augmentation"])
+
+
+def test_validation_data_alone_waits_for_a_task_that_knows_the_classes(picture: Picture) -> None:
+    dm = ImageClassificationData.from_images(val_images=[picture("red")], val_targets=["a"])
+    with pytest.raises(DataError, match="Expected classes that were learned from train data, but there are none yet"):
+        dm.val_dataset  # noqa: B018  # loading it is the test
+
+
+# ---------------------------------------------------------------------- checkpoints
+
+
+def trained(tiny: dict[str, Any], trainer: Any, path: str, **options: Any) -> tuple[ImageClassifier, list[Any]]:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (8, 20, 20, 3)).astype(np.uint8)
+    dm = ImageClassificationData.from_numpy(images, np.array(["a", "b"] * 4), batch_size=4, seed=0, **options)
+    task = ImageClassifier.from_data(dm, **tiny)
+    run = trainer()
+    run.fit(task, dm)
+    run.save_checkpoint(path)
+    return task, list(images)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"augmentation": "trivial", "image_size": 48}, {"augmentation": v2.RandomHorizontalFlip()}]
+)
+def test_a_loaded_task_predicts_as_before(tiny: dict[str, Any], trainer: Any, options: dict[str, Any]) -> None:
+    task, images = trained(tiny, trainer, "task.ckpt", **options)
+    loaded = ImageClassifier.load_from_checkpoint("task.ckpt")
+    for one, other in zip(task.predict(images, "logits"), loaded.predict(images, "logits"), strict=True):
+        torch.testing.assert_close(torch.as_tensor(other), torch.as_tensor(one))
+    assert isinstance(loaded.preprocess, ImagePreprocess)
+    assert loaded.preprocess.image_size == options.get("image_size")
+
+
+def test_a_transform_that_a_checkpoint_cannot_hold_is_asked_for(tiny: dict[str, Any], trainer: Any) -> None:
+    task, images = trained(tiny, trainer, "task.ckpt", transform=NORMALISED)
+    with pytest.raises(
+        CheckpointError, match=r"Expected the transform .*Compose.*preprocess=ImagePreprocess\(transform="
+    ):
+        ImageClassifier.load_from_checkpoint("task.ckpt")
+    loaded = ImageClassifier.load_from_checkpoint("task.ckpt", preprocess=ImagePreprocess(transform=NORMALISED))
+    for one, other in zip(task.predict(images, "logits"), loaded.predict(images, "logits"), strict=True):
+        torch.testing.assert_close(torch.as_tensor(other), torch.as_tensor(one))
+
+
+def test_an_augmentation_that_was_registered_in_a_notebook_is_not_needed_to_predict(
+    tiny: dict[str, Any], trainer: Any
+) -> None:
+    from flash.image import augmentations
+
+    augmentations.register("mine", lambda config: v2.RandomVerticalFlip())
+    try:
+        task, images = trained(tiny, trainer, "task.ckpt", augmentation="mine")
+    finally:
+        augmentations.remove("mine")
+    loaded = ImageClassifier.load_from_checkpoint("task.ckpt")
+    assert loaded.predict(images) == task.predict(images)
+    assert isinstance(loaded.preprocess, ImagePreprocess)
+    assert loaded.preprocess.augmentation == "mine"
