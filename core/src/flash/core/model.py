@@ -31,7 +31,7 @@ from flash.core.outputs import resolve_output, task_outputs
 from flash.core.registry import Registry
 from flash.data.auto_dataset import AutoDataset
 from flash.data.features import Features
-from flash.data.loader import make_loader
+from flash.data.loader import in_input_order, make_loader
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError
@@ -326,16 +326,16 @@ class Task(Rebuildable, pl.LightningModule):
         preprocess = self.preprocess or self.preprocess_cls()
         self.configure_preprocess(preprocess)
         hooks = StageHooks(preprocess, Stage.PREDICT)
-        loader = make_loader(
-            AutoDataset(raw, Stage.PREDICT, preprocess), Stage.PREDICT, preprocess, batch_size=batch_size
-        )
         postprocess = self.postprocess or Postprocess()
+        dataset = AutoDataset(raw, Stage.PREDICT, preprocess)
+        by_length = not postprocess.saves
+        loader = make_loader(dataset, Stage.PREDICT, preprocess, batch_size=batch_size, by_length=by_length)
         results: list[Any] = []
         with self._evaluating(), torch.inference_mode():
             for batch in loader:
                 moved = hooks.transform_on_device(self.transfer_batch_to_device(batch, self.device, 0))
                 results += postprocess(self.forward_batch(moved), present)
-        return results
+        return in_input_order(results, loader)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
