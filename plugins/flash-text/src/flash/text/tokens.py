@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
@@ -16,12 +17,16 @@ from .texts import PackedTexts
 
 __all__ = ["TokenStore", "pad", "tokenize"]
 
+Ids = npt.NDArray[np.int32]
 #: Takes a list of texts and gives a list of lists of token ids, or a mapping that has them as ``input_ids``.
 Tokenizer = Callable[[list[str]], Any]
 
+# Ids that are collected in a list before they become an array.
+_PIECE = 1_000_000
 
-class TokenStore(Sequence[Tensor]):
-    """The token ids of many texts: one flat tensor, and where each text starts.
+
+class TokenStore:
+    """The token ids of many texts: one flat array, and where each text starts.
 
     Args:
         ids: The ids of all texts, one after the other, shape ``(tokens,)``.
@@ -30,41 +35,40 @@ class TokenStore(Sequence[Tensor]):
     Example:
         >>> store = TokenStore.collect([[101, 7, 102], [101, 102]])
         >>> store[0], store.lengths
-        (tensor([101,   7, 102], dtype=torch.int32), tensor([3, 2]))
+        (array([101,   7, 102], dtype=int32), tensor([3, 2]))
     """
 
-    def __init__(self, ids: Tensor, offsets: Tensor) -> None:
+    def __init__(self, ids: Ids, offsets: npt.NDArray[np.int64]) -> None:
         self.ids = ids
         self.offsets = offsets
 
     @classmethod
     def collect(cls, rows: Iterable[Sequence[int]]) -> TokenStore:
         """Store the ids of each text; they are read once."""
-        pieces: list[np.ndarray[Any, np.dtype[np.int32]]] = []
+        pieces: list[Ids] = []
         lengths: list[int] = []
         piece: list[int] = []
         for row in rows:
             piece.extend(row)
             lengths.append(len(row))
-            if len(piece) > 1_000_000:
+            if len(piece) > _PIECE:
                 pieces.append(np.array(piece, dtype=np.int32))
                 piece = []
         pieces.append(np.array(piece, dtype=np.int32))
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
-        return cls(torch.from_numpy(np.concatenate(pieces)), torch.from_numpy(offsets))
+        return cls(np.concatenate(pieces), offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, row: Any) -> Any:
-        start, end = self.offsets[row : row + 2].tolist()
-        return self.ids[start:end]
+    def __getitem__(self, row: int) -> Ids:
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
     @property
     def lengths(self) -> Tensor:
         """How many tokens each text has, shape ``(texts,)``."""
-        return self.offsets.diff()
+        return torch.from_numpy(np.diff(self.offsets))
 
     @property
     def nbytes(self) -> int:
@@ -137,7 +141,7 @@ def _described(given: Any) -> str:
     return f"a {type(given).__name__}{inside}"
 
 
-def pad(rows: Sequence[Tensor], pad_id: int = 0, left: bool = False) -> dict[str, Tensor]:
+def pad(rows: Sequence[Ids], pad_id: int = 0, left: bool = False) -> dict[str, Tensor]:
     """Make a batch of texts, as wide as its longest text.
 
     Args:
@@ -149,15 +153,13 @@ def pad(rows: Sequence[Tensor], pad_id: int = 0, left: bool = False) -> dict[str
         ``input_ids`` and ``attention_mask`` (1 for tokens, 0 for padding), each of shape ``(texts, longest)``.
 
     Example:
-        >>> pad([torch.tensor([5, 6, 7]), torch.tensor([8])])["input_ids"]
+        >>> pad([np.array([5, 6, 7]), np.array([8])])["input_ids"]
         tensor([[5, 6, 7],
                 [8, 0, 0]])
     """
-    lengths = torch.tensor([len(row) for row in rows])
-    places = torch.arange(int(lengths.max()))
-    if left:
-        places = places.flip(0)
-    mask = places < lengths[:, None]
-    ids = torch.full(mask.shape, pad_id, dtype=torch.long)
-    ids[mask] = torch.cat(list(rows)).long()
-    return {"input_ids": ids, "attention_mask": mask.long()}
+    lengths = np.array([len(row) for row in rows])
+    places = np.arange(lengths.max())
+    mask = (places[::-1] if left else places) < lengths[:, None]
+    ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    ids[mask] = np.concatenate(rows)
+    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
