@@ -259,10 +259,17 @@ class Task(Rebuildable, pl.LightningModule):
         """Return predictions and targets as the metrics take them; by default as they are."""
         return y_hat, y
 
+    def trained_parameters(self) -> list[Any]:
+        """Return what the optimizer trains: by default all parameters that are not frozen.
+
+        Override it for groups that have their own settings: ``[{"params": [...], "lr": 1e-3}, ...]``. What thaws
+        later gets its learning rate from that of the first group.
+        """
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
     def configure_optimizers(self) -> Any:
         """Make the optimizer of all parameters that are not frozen, and the learning-rate scheduler."""
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = make_optimizer(self.optimizer, parameters, self.learning_rate)
+        optimizer = make_optimizer(self.optimizer, self.trained_parameters(), self.learning_rate)
         if self.lr_scheduler is None:
             return optimizer
         trainer = self._trainer

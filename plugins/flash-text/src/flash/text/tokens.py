@@ -141,13 +141,12 @@ def _described(given: Any) -> str:
     return f"a {type(given).__name__}{inside}"
 
 
-def pad(rows: Sequence[Ids], pad_id: int = 0, left: bool = False) -> dict[str, Tensor]:
+def pad(rows: Sequence[Ids], pad_id: int = 0) -> dict[str, Tensor]:
     """Make a batch of texts, as wide as its longest text.
 
     Args:
         rows: The token ids of each text.
-        pad_id: What fills the shorter ones up.
-        left: Whether they are filled up at their start.
+        pad_id: What fills the ends of the shorter ones.
 
     Returns:
         ``input_ids`` and ``attention_mask`` (1 for tokens, 0 for padding), each of shape ``(texts, longest)``.
@@ -158,8 +157,7 @@ def pad(rows: Sequence[Ids], pad_id: int = 0, left: bool = False) -> dict[str, T
                 [8, 0, 0]])
     """
     lengths = np.array([len(row) for row in rows])
-    places = np.arange(lengths.max())
-    mask = (places[::-1] if left else places) < lengths[:, None]
+    mask = np.arange(lengths.max()) < lengths[:, None]
     ids = np.full(mask.shape, pad_id, dtype=np.int64)
     ids[mask] = np.concatenate(rows)
     return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
