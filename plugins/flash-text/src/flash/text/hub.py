@@ -86,6 +86,12 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
             f"Expected a checkpoint with a fast tokenizer, but {str(name_or_path)!r} has only a "
             f"{type(tokenizer).__name__}. Save a tokenizer.json in its folder, or choose another checkpoint."
         )
+    # Where the files of the vocabulary are missing, transformers makes a tokenizer of its special tokens alone.
+    if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
+        raise HubError(
+            f"Expected a tokenizer with a vocabulary for {str(name_or_path)!r}, but there are only special tokens: "
+            "files such as tokenizer.json are missing. Copy or download the checkpoint again."
+        )
     return tokenizer
 
 
@@ -107,7 +113,7 @@ def load_model(name_or_path: str | Path, kind: Kind, pretrained: bool = True) ->
     config = load_config(name_or_path)
     if not pretrained:
         return make_model(config, kind)
-    with _no_progress_bar():
+    with _quiet():
         load = _AUTO[kind].from_pretrained
         model, report = _load(
             "weights", name_or_path, load, kind=kind, config=config, output_loading_info=True, weights_only=True
@@ -290,11 +296,14 @@ def _first_line(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    shown = transformers_logging.is_progress_bar_enabled()
+def _quiet() -> Iterator[None]:
+    """Without a progress bar, and without the report of weights that are missing, which is raised here instead."""
+    shown, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
     try:
         yield
     finally:
+        transformers_logging.set_verbosity(level)
         if shown:
             transformers_logging.enable_progress_bar()
