@@ -10,17 +10,34 @@ if TYPE_CHECKING:
     from .data import TextClassificationData as TextClassificationData
     from .embedder import TextEmbedder as TextEmbedder
     from .preprocess import TextPreprocess as TextPreprocess
+    from .seq2seq.data import SummarizationData as SummarizationData
+    from .seq2seq.data import TranslationData as TranslationData
+    from .seq2seq.tasks import SummarizationTask as SummarizationTask
+    from .seq2seq.tasks import TranslationTask as TranslationTask
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "SummarizationData": ".seq2seq.data",
+    "SummarizationTask": ".seq2seq.tasks",
     "TextClassificationData": ".data",
     "TextClassifier": ".classifier",
     "TextEmbedder": ".embedder",
     "TextPreprocess": ".preprocess",
+    "TranslationData": ".seq2seq.data",
+    "TranslationTask": ".seq2seq.tasks",
 }
 
-__all__ = ["TextClassificationData", "TextClassifier", "TextEmbedder", "TextPreprocess"]
+__all__ = [
+    "SummarizationData",
+    "SummarizationTask",
+    "TextClassificationData",
+    "TextClassifier",
+    "TextEmbedder",
+    "TextPreprocess",
+    "TranslationData",
+    "TranslationTask",
+]
 
 
 # A type checker that saw this would take any misspelt name for one of them.

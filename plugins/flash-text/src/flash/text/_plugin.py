@@ -22,6 +22,18 @@ def flash_tasks() -> Iterator[TaskSpec]:
         data="flash.text.data:TextClassificationData",
         summary="A vector for each text, close for texts that mean alike.",
     )
+    yield TaskSpec(
+        "text/summarization",
+        task="flash.text.seq2seq.tasks:SummarizationTask",
+        data="flash.text.seq2seq.data:SummarizationData",
+        summary="A summary of each text.",
+    )
+    yield TaskSpec(
+        "text/translation",
+        task="flash.text.seq2seq.tasks:TranslationTask",
+        data="flash.text.seq2seq.data:TranslationData",
+        summary="A translation of each text.",
+    )
 
 
 @hookimpl
@@ -34,4 +46,12 @@ def flash_backbones() -> Iterator[BackboneCatalogue]:
         factory="flash.text.backbones:huggingface",
         open=True,
         summary="Any checkpoint of the Hugging Face hub that transformers can load, by name, or a local folder.",
+    )
+    yield BackboneCatalogue(
+        "huggingface",
+        domain="seq2seq",
+        names="flash.text.seq2seq._names:names",
+        factory="flash.text.seq2seq.backbones:huggingface",
+        open=True,
+        summary="Any encoder-decoder of the Hugging Face hub, for summaries and translations, or a local folder.",
     )
