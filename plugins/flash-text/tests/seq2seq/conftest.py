@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import random
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-# Tiny networks are slower, and no two runs are equal, with several threads.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BartConfig, PreTrainedTokenizerFast, T5Config
 
-import flash
 from flash.text.hub import make_model
 
 WORDS = ["red", "tea", "sun", "sea", "oak", "elm", "fox", "owl", "ice", "ash"]
 SPECIAL = ["<pad>", "</s>", "<s>", "<unk>"]
-
-
-@pytest.fixture(autouse=True)
-def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in its own folder, seeded, without Lightning's announcements."""
-    monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -114,11 +95,6 @@ def make_texts(rows: int, longest: int = 5, seed: int = 0) -> list[str]:
     return [" ".join(draw.choices(WORDS, k=draw.randint(1, longest))) for _ in range(rows)]
 
 
-def backwards(texts: list[str]) -> list[str]:
-    """The words of each text in the other order."""
-    return [" ".join(reversed(text.split())) for text in texts]
-
-
 @pytest.fixture
 def texts() -> Callable[..., list[str]]:
     """Makes texts of one to five words."""
@@ -126,18 +102,6 @@ def texts() -> Callable[..., list[str]]:
 
 
 @pytest.fixture
-def trainer() -> Callable[..., flash.Trainer]:
-    """Makes trainers that leave nothing behind."""
-
-    def make(**options: Any) -> flash.Trainer:
-        silent: dict[str, Any] = {
-            "max_epochs": 1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "accelerator": "cpu",
-        }
-        return flash.Trainer(**{**silent, **options})
-
-    return make
+def backwards() -> Callable[[list[str]], list[str]]:
+    """Turns the words of each text around."""
+    return lambda texts: [" ".join(reversed(text.split())) for text in texts]
