@@ -199,7 +199,9 @@ def _compute(trainer: pl.Trainer, task: Task, data: DataModule, dataset: AutoDat
     count = -(-len(dataset) // processes)
     share = [min(place * processes + rank, len(dataset) - 1) for place in range(count)]
     part = dataset.subset(share, dataset.hooks.stage)
-    loader = make_loader(part, Stage.VAL, None, batch_size=data.batch_size, num_workers=data.num_workers)
+    loader = make_loader(
+        part, Stage.VAL, None, batch_size=data.batch_size, num_workers=data.num_workers, by_length=True
+    )
     bar: Any = trainer.progress_bar_callback
     shown = trainer.is_global_zero and bar is not None and bar.is_enabled
     room: Any = None

@@ -31,7 +31,7 @@ from flash.core.outputs import resolve_output, task_outputs
 from flash.core.registry import Registry
 from flash.data.auto_dataset import AutoDataset
 from flash.data.features import Features
-from flash.data.loader import make_loader
+from flash.data.loader import in_input_order, make_loader
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError
@@ -259,10 +259,17 @@ class Task(Rebuildable, pl.LightningModule):
         """Return predictions and targets as the metrics take them; by default as they are."""
         return y_hat, y
 
+    def trained_parameters(self) -> list[Any]:
+        """Return what the optimizer trains: by default all parameters that are not frozen.
+
+        Override it for groups that have their own settings: ``[{"params": [...], "lr": 1e-3}, ...]``. What thaws
+        later gets its learning rate from that of the first group.
+        """
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
     def configure_optimizers(self) -> Any:
         """Make the optimizer of all parameters that are not frozen, and the learning-rate scheduler."""
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = make_optimizer(self.optimizer, parameters, self.learning_rate)
+        optimizer = make_optimizer(self.optimizer, self.trained_parameters(), self.learning_rate)
         if self.lr_scheduler is None:
             return optimizer
         trainer = self._trainer
@@ -326,16 +333,16 @@ class Task(Rebuildable, pl.LightningModule):
         preprocess = self.preprocess or self.preprocess_cls()
         self.configure_preprocess(preprocess)
         hooks = StageHooks(preprocess, Stage.PREDICT)
-        loader = make_loader(
-            AutoDataset(raw, Stage.PREDICT, preprocess), Stage.PREDICT, preprocess, batch_size=batch_size
-        )
         postprocess = self.postprocess or Postprocess()
+        dataset = AutoDataset(raw, Stage.PREDICT, preprocess)
+        by_length = not postprocess.saves
+        loader = make_loader(dataset, Stage.PREDICT, preprocess, batch_size=batch_size, by_length=by_length)
         results: list[Any] = []
         with self._evaluating(), torch.inference_mode():
             for batch in loader:
                 moved = hooks.transform_on_device(self.transfer_batch_to_device(batch, self.device, 0))
                 results += postprocess(self.forward_batch(moved), present)
-        return results
+        return in_input_order(results, loader)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

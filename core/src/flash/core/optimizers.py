@@ -110,9 +110,11 @@ def _gains_from_fusing(factory: Any, parameters: list[Any], kwargs: dict[str, An
         return False
     if {"fused", "foreach", "capturable", "differentiable"} & set(kwargs):
         return False
+    members = [
+        member for each in parameters for member in (each.get("params", []) if isinstance(each, dict) else [each])
+    ]
     return all(
-        isinstance(parameter, Tensor) and parameter.device.type == "cpu" and parameter.is_floating_point()
-        for parameter in parameters
+        isinstance(member, Tensor) and member.device.type == "cpu" and member.is_floating_point() for member in members
     )
 
 

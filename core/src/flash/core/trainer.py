@@ -23,6 +23,7 @@ from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
 from flash.core.registry import Registry
 from flash.data.data_module import DataModule
+from flash.data.loader import in_input_order, is_sorted
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
 
@@ -232,12 +233,25 @@ class Trainer(pl.Trainer):
             gather = GatherPredictions(Path(folder) / "predictions")
             self.callbacks.append(gather)
             try:
-                batches = super().predict(model, dataloaders, datamodule, **kwargs)
+                with self._by_length(task, dataloaders if datamodule is None else datamodule):
+                    batches = super().predict(model, dataloaders, datamodule, **kwargs)
                 wanted = kwargs.get("return_predictions") is not False
-                return gather.left_behind() if batches is None and wanted else batches
+                if batches is None:
+                    return gather.left_behind() if wanted else None
+                return _in_input_order(batches, self.predict_dataloaders)
             finally:
                 self.callbacks.remove(gather)
                 task.output = before
+
+    def _by_length(self, task: Task, data: Any) -> AbstractContextManager[None]:
+        """Let batches to predict be of similar length, where the results of all can be put back into order here."""
+        if not isinstance(data, DataModule):
+            return nullcontext()
+        saves = task.postprocess is not None and task.postprocess.saves
+        # A whole number 1 stands for one batch.
+        whole = isinstance(self.limit_predict_batches, float) and self.limit_predict_batches == 1.0
+        whole = whole and type(task).predict_step is Task.predict_step
+        return data.predicting_by_length(self.world_size == 1 and whole and not saves)
 
     def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, storage_options: Any = None) -> None:
         """Save a checkpoint; the arguments are those of Lightning's ``save_checkpoint``."""
@@ -256,6 +270,14 @@ def _make_messages_visible() -> None:
     if not logger.hasHandlers():
         logger.addHandler(logging.StreamHandler())
         logger.setLevel(logging.INFO)
+
+
+def _in_input_order(batches: list[Any], loader: Any) -> list[Any]:
+    if not is_sorted(loader):
+        return batches
+    samples = in_input_order([sample for batch in batches for sample in batch], loader)
+    size = len(batches[0])
+    return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
 def _as_datamodule(data: Any) -> Any:

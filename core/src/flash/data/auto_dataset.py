@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -79,6 +80,18 @@ class AutoDataset(Dataset[Any]):
         if targets is None or self._rows is None:
             return targets
         return targets[list(self._rows)] if isinstance(targets, Tensor) else [targets[row] for row in self._rows]
+
+    @property
+    def lengths(self) -> Tensor | None:
+        """How long each sample is, where samples differ in that and the data says it; else ``None``.
+
+        What ``load_data`` returned says it with an attribute ``lengths``, a tensor of shape ``(samples,)``. Batches
+        are then made of samples of similar length, so that little padding is needed.
+        """
+        lengths: Tensor | None = getattr(self._samples, "lengths", None)
+        if lengths is None or self._rows is None:
+            return lengths
+        return lengths[torch.as_tensor(self._rows)]
 
     def subset(self, rows: Sequence[int], stage: Stage) -> AutoDataset:
         """Return the given rows as a dataset for ``stage``, without loading anything again."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
 
@@ -107,6 +108,8 @@ class DataModule(pl.LightningDataModule):
         self._device_hooks: dict[Stage, StageHooks] = {}
         # What a frozen backbone gave for all rows of a stage, with the targets.
         self._features: dict[Stage, Columns] = {}
+        # Only who puts the results back into order may have the samples to predict in another one.
+        self._predicts_by_length = False
         if val_split is not None:
             self._split_train_dataset(val_split)
 
@@ -369,6 +372,18 @@ class DataModule(pl.LightningDataModule):
 
     # ------------------------------------------------------------------ loaders
 
+    @contextmanager
+    def predicting_by_length(self, allowed: bool) -> Iterator[None]:
+        """Let samples to predict come by their length while the context is open, if that is allowed.
+
+        Whoever opens it puts the results back with :func:`flash.data.loader.in_input_order`.
+        """
+        self._predicts_by_length = allowed
+        try:
+            yield
+        finally:
+            self._predicts_by_length = False
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of the train samples."""
         if self.train_dataset is None:
@@ -411,6 +426,7 @@ class DataModule(pl.LightningDataModule):
             epoch=trainer.fit_loop.epoch_progress.current.processed if trainer is not None else 0,
             shard=(trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1),
             sampler=self.sampler if stage is Stage.TRAIN else None,
+            by_length=stage is not Stage.PREDICT or self._predicts_by_length,
             **self._loader_options,
         )
         if isinstance(loader, Loader):

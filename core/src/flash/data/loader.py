@@ -24,7 +24,20 @@ from flash.data.features import Features
 from flash.data.process import Preprocess, StageHooks
 from flash.data.stage import Stage
 
-__all__ = ["BatchRows", "Loader", "ShuffledRows", "make_loader"]
+__all__ = [
+    "BatchRows",
+    "BucketedRows",
+    "Loader",
+    "ShuffledRows",
+    "SortedRows",
+    "in_input_order",
+    "is_sorted",
+    "make_loader",
+]
+
+# Rows of similar length are sought among those of this many batches: enough to save padding, and few enough that no
+# two epochs have the same batches.
+_WINDOW = 50
 
 
 class ShuffledRows(Sampler[int]):
@@ -53,14 +66,107 @@ class ShuffledRows(Sampler[int]):
 
     def permutation(self) -> Tensor:
         """The order of this epoch, shape ``(length,)``."""
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.epoch)
-        return torch.randperm(self._length, generator=generator)
+        return torch.randperm(self._length, generator=self._generator())
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self._seed * 1_000_003 + self.epoch)
 
     def __iter__(self) -> Iterator[int]:
         yield from self.permutation().tolist()
 
     def __len__(self) -> int:
         return self._length
+
+
+class BucketedRows(ShuffledRows):
+    """A random order in which each batch is of rows of similar length, which depends on the seed and the epoch.
+
+    Args:
+        lengths: How long each row is, shape ``(rows,)``.
+        seed: Where the random numbers start.
+        batch_size: Rows in a batch.
+
+    Example:
+        >>> rows = BucketedRows(torch.tensor([1, 9, 2, 8]), seed=0, batch_size=2)
+        >>> sorted(sorted(batch) for batch in rows.permutation().view(2, 2).tolist())
+        [[0, 2], [1, 3]]
+    """
+
+    def __init__(self, lengths: Tensor, seed: int, batch_size: int) -> None:
+        super().__init__(len(lengths), seed)
+        self._lengths = lengths
+        self._batch_size = batch_size
+
+    def permutation(self) -> Tensor:
+        """The order of this epoch, shape ``(length,)``; a last batch that is not full is of any lengths."""
+        generator = self._generator()
+        rows = torch.randperm(self._length, generator=generator)
+        batches, rest = self._length // self._batch_size, self._length % self._batch_size
+        if batches == 0:
+            return rows
+        windows = rows[: self._length - rest].view(batches, self._batch_size).tensor_split(-(-batches // _WINDOW))
+        order = [self._by_length(window.flatten()).view(window.shape) for window in windows]
+        shuffled = torch.cat(order)[torch.randperm(batches, generator=generator)]
+        return torch.cat([shuffled.flatten(), rows[self._length - rest :]])
+
+    def _by_length(self, rows: Tensor) -> Tensor:
+        return rows[self._lengths[rows].argsort(stable=True)]
+
+
+class _ShardOfBuckets(DistributedSampler[Any]):
+    """The rows of one of several processes that train together: all have batches of similar length at a time."""
+
+    def __init__(self, dataset: Any, lengths: Tensor, seed: int, batch_size: int, shard: tuple[int, int]) -> None:
+        rank, processes = shard
+        super().__init__(dataset, num_replicas=processes, rank=rank, shuffle=True, seed=seed)
+        self._rows = BucketedRows(lengths, seed, batch_size * processes)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._rows.set_epoch(self.epoch)
+        rows = self._rows.permutation()
+        # Each process has the same number of rows: the first ones serve twice.
+        rows = rows[torch.arange(self.total_size) % len(rows)]
+        return iter(rows[self.rank :: self.num_replicas].tolist())
+
+
+class SortedRows(Sampler[int]):
+    """All rows, the longest first, so that each batch is of rows of similar length.
+
+    Args:
+        lengths: How long each row is, shape ``(rows,)``.
+
+    Attributes:
+        order: The rows in their order.
+
+    Example:
+        >>> list(SortedRows(torch.tensor([1, 9, 2])))
+        [1, 2, 0]
+    """
+
+    def __init__(self, lengths: Tensor) -> None:
+        self.order = lengths.argsort(descending=True, stable=True)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.order.tolist()
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
+def is_sorted(loader: Any) -> bool:
+    """Whether a loader gives the rows sorted by their length."""
+    return isinstance(getattr(getattr(loader, "batch_sampler", None), "sampler", None), SortedRows)
+
+
+def in_input_order(results: list[Any], loader: Any) -> list[Any]:
+    """Put results, one a row, into the order of the dataset, whatever the order in which a loader gave the rows."""
+    if not is_sorted(loader):
+        return results
+    rows = loader.batch_sampler.sampler
+    ordered: list[Any] = [None] * len(rows)
+    for row, result in zip(rows, results, strict=True):
+        ordered[row] = result
+    return ordered
 
 
 class BatchRows(BatchSampler):
@@ -169,6 +275,7 @@ def make_loader(
     epoch: int = 0,
     shard: tuple[int, int] = (0, 1),
     sampler: Any = None,
+    by_length: bool = False,
     **options: Any,
 ) -> DataLoader[Any]:
     """Make the loader for a stage: shuffled for training, in order otherwise.
@@ -186,6 +293,8 @@ def make_loader(
         shard: The number of this process and of all processes that train together.
         sampler: For training: gives the rows in order instead of the shuffle; an object or a callable that takes
             the dataset.
+        by_length: Whether batches are made of samples of similar length, where an :class:`AutoDataset` says how long
+            they are; the samples of other stages than training then come sorted, see :func:`in_input_order`.
         options: More arguments of torch's ``DataLoader``.
     """
     source, collate = _with_collate(dataset, stage, preprocess)
@@ -193,9 +302,10 @@ def make_loader(
     if not hasattr(dataset, "__len__"):
         return DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=collate, **options)
     length = len(dataset)
-    rows: Any = SequentialSampler(dataset)
+    lengths = dataset.lengths if by_length and isinstance(dataset, AutoDataset) else None
+    rows: Any = SequentialSampler(dataset) if lengths is None else SortedRows(lengths)
     if stage is Stage.TRAIN:
-        rows = _train_rows(dataset, seed, epoch, shard, sampler)
+        rows = _train_rows(dataset, lengths, batch_size, seed, epoch, shard, sampler)
         length = len(rows) if hasattr(rows, "__len__") else length
     drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
     return Loader(
@@ -209,13 +319,27 @@ def make_loader(
     )
 
 
-def _train_rows(dataset: Any, seed: int, epoch: int, shard: tuple[int, int], sampler: Any) -> Any:
+def _train_rows(
+    dataset: Any,
+    lengths: Tensor | None,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    shard: tuple[int, int],
+    sampler: Any,
+) -> Any:
     if sampler is not None:
         return sampler(dataset) if isinstance(sampler, type) or not hasattr(sampler, "__iter__") else sampler
     rank, processes = shard
-    rows: ShuffledRows | DistributedSampler[Any] = ShuffledRows(len(dataset), seed)
-    if processes > 1:
+    rows: ShuffledRows | DistributedSampler[Any]
+    if processes > 1 and lengths is not None:
+        rows = _ShardOfBuckets(dataset, lengths, seed, batch_size, shard)
+    elif processes > 1:
         rows = DistributedSampler(dataset, num_replicas=processes, rank=rank, shuffle=True, seed=seed)
+    elif lengths is not None:
+        rows = BucketedRows(lengths, seed, batch_size)
+    else:
+        rows = ShuffledRows(len(dataset), seed)
     # Workers read ahead as soon as they start, before anybody calls set_epoch.
     rows.set_epoch(epoch)
     return rows

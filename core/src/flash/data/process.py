@@ -263,6 +263,11 @@ class Postprocess(Rebuildable):
         self.save_path = save_path
         self._saved = 0
 
+    @property
+    def saves(self) -> bool:
+        """Whether results are saved as they come, so that samples must come in their order."""
+        return self.save_path is not None
+
     def per_batch_transform(self, batch: Any) -> Any:
         """Transform the network's output for a whole batch."""
         return batch
@@ -294,7 +299,7 @@ class Postprocess(Rebuildable):
         samples = self.uncollate(output(self.per_batch_transform(batch)))
         if type(self).per_sample_transform is not Postprocess.per_sample_transform:
             samples = [self.per_sample_transform(sample) for sample in samples]
-        if self.save_path is not None:
+        if self.saves:
             self.save_data(samples)
         return samples
 

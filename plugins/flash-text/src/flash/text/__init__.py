@@ -1,0 +1,55 @@
+"""Text: classification, embedding, summarization and translation, on transformers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .classifier import TextClassifier as TextClassifier
+    from .data import TextClassificationData as TextClassificationData
+    from .embedder import TextEmbedder as TextEmbedder
+    from .preprocess import TextPreprocess as TextPreprocess
+    from .seq2seq.data import SummarizationData as SummarizationData
+    from .seq2seq.data import TranslationData as TranslationData
+    from .seq2seq.tasks import SummarizationTask as SummarizationTask
+    from .seq2seq.tasks import TranslationTask as TranslationTask
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "SummarizationData": ".seq2seq.data",
+    "SummarizationTask": ".seq2seq.tasks",
+    "TextClassificationData": ".data",
+    "TextClassifier": ".classifier",
+    "TextEmbedder": ".embedder",
+    "TextPreprocess": ".preprocess",
+    "TranslationData": ".seq2seq.data",
+    "TranslationTask": ".seq2seq.tasks",
+}
+
+__all__ = [
+    "SummarizationData",
+    "SummarizationTask",
+    "TextClassificationData",
+    "TextClassifier",
+    "TextEmbedder",
+    "TextPreprocess",
+    "TranslationData",
+    "TranslationTask",
+]
+
+
+# A type checker that saw this would take any misspelt name for one of them.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _EXPORTS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(_EXPORTS[name], __name__), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,146 @@
+"""What tasks share that make one vector of each text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from flash import Preprocess, Registry, Task
+from flash.core.registry import backbone_registry
+from flash.errors import ConfigurationError
+
+from .backbones import Pooling, TextBackbone, encode, longest_input, num_features, pool, sort_by_use
+from .hub import (
+    config_from_plain,
+    config_to_plain,
+    load_tokenizer,
+    make_model,
+    tokenizer_from_plain,
+    tokenizer_to_plain,
+)
+from .preprocess import TextPreprocess
+from .tokens import Tokenizer
+
+__all__ = ["TextVectorTask"]
+
+_BACKBONES = backbone_registry("text")
+# Longer texts are cut here unless max_length says otherwise: attention costs the square of the length.
+_USUAL_LENGTH = 512
+# Of the pooled features of all-MiniLM-L6-v2, a linear probe on IMDB reviews got 0.78 of the classes right with the
+# mean and 0.71 with the first token.
+_USUAL_POOLING: Pooling = "mean"
+
+
+class TextVectorTask(Task):
+    """An encoder of texts, and the pooling of its token vectors to one vector a text."""
+
+    backbones: ClassVar[Registry] = _BACKBONES
+    preprocess_cls: ClassVar[type[Preprocess]] = TextPreprocess
+    backbone: nn.Module
+
+    def _build(
+        self,
+        backbone: str | Path | nn.Module,
+        pretrained: bool,
+        pooling: Literal["auto", "mean", "cls"],
+        max_length: int | None,
+        tokenizer: Any,
+        config: Mapping[str, Any] | None,
+    ) -> int:
+        """Make the encoder and its tokenizer, and return the number of features."""
+        if pooling not in ("auto", "mean", "cls"):
+            raise ConfigurationError(f"Expected pooling to be 'auto', 'mean' or 'cls', but got {pooling!r}.")
+        made = self._make_backbone(backbone, pretrained, tokenizer, config)
+        self.backbone = made.encoder
+        self.tokenizer = made.tokenizer
+        self.pooling: Pooling = (made.pooling or _USUAL_POOLING) if pooling == "auto" else pooling
+        self.max_length = _checked_length(max_length, made)
+        sort_by_use(self.backbone)
+        self._remember()
+        return num_features(self.backbone)
+
+    def _make_backbone(
+        self, backbone: Any, pretrained: bool, tokenizer: Any, config: Mapping[str, Any] | None
+    ) -> TextBackbone:
+        if isinstance(backbone, nn.Module):
+            if tokenizer is None:
+                raise ConfigurationError(
+                    "Expected tokenizer= together with a module as backbone: a name or folder, a fast tokenizer of "
+                    "transformers, or a callable that takes a list of texts and gives a list of lists of token ids."
+                )
+            return TextBackbone(backbone, _made_tokenizer(tokenizer))
+        if config is not None:
+            return TextBackbone(make_model(config_from_plain(config), "encoder"), _made_tokenizer(tokenizer))
+        made: TextBackbone = self.backbones.get(str(backbone))(pretrained=pretrained)
+        if tokenizer is not None:
+            made.tokenizer = _made_tokenizer(tokenizer)
+        return made
+
+    def _remember(self) -> None:
+        """Put into the arguments that a checkpoint carries what makes this task again without folder and hub."""
+        plain, left_out = self._arguments.plain, self._arguments.left_out
+        plain |= {"pooling": self.pooling, "max_length": self.max_length}
+        if isinstance(self.tokenizer, PreTrainedTokenizerBase):
+            plain["tokenizer"] = tokenizer_to_plain(self.tokenizer)
+            left_out.pop("tokenizer", None)
+        if isinstance(self.backbone, PreTrainedModel) and "backbone" not in left_out:
+            plain["config"] = config_to_plain(self.backbone.config)
+        # Loggers write down hyperparameters, of which these are none.
+        for name in ("tokenizer", "config"):
+            self.hparams.pop(name, None)
+
+    def configure_preprocess(self, preprocess: Preprocess) -> None:
+        """Tell the preprocess how texts become tokens for this backbone."""
+        if isinstance(preprocess, TextPreprocess):
+            preprocess.configure(self.tokenizer, self.max_length, getattr(self.tokenizer, "pad_token_id", None) or 0)
+
+    def forward_features(self, x: dict[str, Tensor]) -> Tensor:
+        """Return one vector a text, shape ``(batch, features)``.
+
+        Args:
+            x: ``input_ids`` and ``attention_mask``, both of shape ``(batch, tokens)``.
+        """
+        return pool(encode(self.backbone, x), x["attention_mask"], self.pooling)
+
+
+def _made_tokenizer(tokenizer: Any) -> Tokenizer:
+    if isinstance(tokenizer, Mapping):
+        return tokenizer_from_plain(tokenizer)
+    if isinstance(tokenizer, str | Path):
+        return load_tokenizer(tokenizer)
+    if isinstance(tokenizer, PreTrainedTokenizerBase) and not tokenizer.is_fast:
+        raise ConfigurationError(
+            f"Expected a fast tokenizer, but got a {type(tokenizer).__name__}. Load it with "
+            "AutoTokenizer.from_pretrained(..., use_fast=True)."
+        )
+    if not callable(tokenizer):
+        raise ConfigurationError(
+            "Expected tokenizer to be a name or folder, a fast tokenizer of transformers, or a callable that takes a "
+            f"list of texts and gives a list of lists of token ids, but got {tokenizer!r}."
+        )
+    chosen: Tokenizer = tokenizer
+    return chosen
+
+
+def _checked_length(max_length: int | None, made: TextBackbone) -> int:
+    """The number of tokens that texts are cut to: what was asked for, or what the backbone was trained on."""
+    longest = longest_input(made.encoder)
+    special = made.tokenizer.num_special_tokens_to_add() if isinstance(made.tokenizer, PreTrainedTokenizerBase) else 0
+    if max_length is None:
+        limits = [made.max_length, getattr(made.tokenizer, "model_max_length", None), longest, _USUAL_LENGTH]
+        return min(limit for limit in limits if limit is not None)
+    if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length <= special:
+        raise ConfigurationError(
+            f"Expected max_length to be a whole number of at least {special + 1} ({special} tokens are special), but "
+            f"got {max_length!r}."
+        )
+    if longest is not None and max_length > longest:
+        raise ConfigurationError(
+            f"Expected max_length to be at most {longest}, which is as far as the backbone can count places, but got "
+            f"{max_length}."
+        )
+    return max_length

@@ -1,0 +1,109 @@
+"""TextClassifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from flash.core.classification import ClassificationTask
+from flash.errors import ConfigurationError
+
+from ._task import TextVectorTask
+
+__all__ = ["TextClassifier"]
+
+# Measured on IMDB reviews with all-MiniLM-L6-v2: a new layer learns some hundred times faster than a trained one may.
+_HEAD_RATE = 1e-3
+_BACKBONE_RATE = 5e-5
+
+
+class TextClassifier(TextVectorTask, ClassificationTask):
+    """Which class a text belongs to; with lists of targets, which classes.
+
+    Make it with ``from_data``: what it must know of the classes comes from the train data.
+
+    Args:
+        num_classes: How many classes there are.
+        labels: The names of the classes.
+        multi_label: Whether a text can have several classes.
+        class_weights: What each class counts in the loss, or ``"balanced"``.
+        class_counts: How many train texts each class has.
+        backbone: The name of a checkpoint on the Hugging Face hub, a folder with one, a name that a plugin
+            registered, or a module as described in :mod:`flash.text.backbones` together with ``tokenizer``.
+        pretrained: Whether the backbone gets its trained weights; otherwise they are random.
+        pooling: How the vectors of a text's tokens become one: ``"mean"``, ``"cls"`` (the first one), or ``"auto"``
+            for what the checkpoint says, else the mean.
+        max_length: How many tokens of a text count, special ones included; by default as many as the backbone was
+            trained on, at most 512.
+        dropout: How much of the pooled vector is left out in training, from 0 to 1.
+        tokenizer: Another tokenizer than the checkpoint's: a name or folder, a fast tokenizer of transformers, or a
+            callable that takes a list of texts and gives a list of lists of token ids.
+        config: The backbone's configuration as plain data; a checkpoint of this task brings it.
+        learning_rate: One rate for everything; by default 1e-3 for the head and 5e-5 for the backbone.
+        kwargs: Arguments of :class:`~flash.core.classification.ClassificationTask` and
+            :class:`~flash.core.model.Task`, such as ``optimizer`` and ``metrics``.
+
+    Raises:
+        HubError: If the backbone is in no folder, not cached, and cannot be had from the hub.
+
+    Example:
+        >>> class Letters(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.embed = nn.Embedding(256, 8)
+        ...     def forward(self, input_ids, attention_mask):
+        ...         return self.embed(input_ids)
+        >>> tokenizer = lambda texts: [list(text.encode()) for text in texts]
+        >>> task = TextClassifier(labels=["dull", "fine"], backbone=Letters(), tokenizer=tokenizer)
+        >>> set(task.predict(["a fine film", "a bore"])) <= {"dull", "fine"}
+        True
+    """
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        labels: Sequence[Any] | None = None,
+        multi_label: bool = False,
+        class_weights: Any = None,
+        class_counts: Sequence[int] | None = None,
+        backbone: str | Path | nn.Module = "prajjwal1/bert-tiny",
+        pretrained: bool = True,
+        pooling: Literal["auto", "mean", "cls"] = "auto",
+        max_length: int | None = None,
+        dropout: float = 0.1,
+        tokenizer: Any = None,
+        config: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+            raise ConfigurationError(f"Expected dropout to be from 0 to below 1, but got {dropout!r}.")
+        super().__init__(
+            num_classes=num_classes,
+            labels=labels,
+            multi_label=multi_label,
+            class_weights=class_weights,
+            class_counts=class_counts,
+            **kwargs,
+        )
+        features = self._build(backbone, pretrained, pooling, max_length, tokenizer, config)
+        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, self.num_classes))
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Return one score a class, shape ``(batch, num_classes)``."""
+        scores: Tensor = self.head(features)
+        return scores
+
+    def trained_parameters(self) -> list[Any]:
+        """The head at its own learning rate and the backbone at a lower one, unless one rate was asked for."""
+        parameters = super().trained_parameters()
+        if self.learning_rate is not None or self.optimizer != "AdamW":
+            return parameters
+        inside = {id(parameter) for parameter in self.backbone.parameters()}
+        groups = [
+            {"params": [each for each in parameters if id(each) not in inside], "lr": _HEAD_RATE},
+            {"params": [each for each in parameters if id(each) in inside], "lr": _BACKBONE_RATE},
+        ]
+        return [group for group in groups if group["params"]]

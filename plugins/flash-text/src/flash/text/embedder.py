@@ -1,0 +1,63 @@
+"""TextEmbedder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from ._task import TextVectorTask
+
+__all__ = ["TextEmbedder"]
+
+
+class TextEmbedder(TextVectorTask):
+    """A vector for each text; vectors of texts that mean alike are close, as far as the backbone was trained for that.
+
+    It predicts as it is made; to train it, give it a ``loss_fn`` for your targets.
+
+    Args:
+        backbone: As for :class:`~flash.text.TextClassifier`.
+        pretrained: Whether the backbone gets its trained weights; otherwise they are random.
+        pooling: As for :class:`~flash.text.TextClassifier`.
+        max_length: As for :class:`~flash.text.TextClassifier`.
+        normalize: Whether vectors have length 1, so that their dot product is the cosine of their angle.
+        tokenizer: As for :class:`~flash.text.TextClassifier`.
+        config: The backbone's configuration as plain data; a checkpoint of this task brings it.
+        kwargs: Arguments of :class:`~flash.core.model.Task`.
+
+    Raises:
+        HubError: If the backbone is in no folder, not cached, and cannot be had from the hub.
+
+    Example:
+        >>> class Letters(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.embed = nn.Embedding(256, 8)
+        ...     def forward(self, input_ids, attention_mask):
+        ...         return self.embed(input_ids)
+        >>> task = TextEmbedder(backbone=Letters(), tokenizer=lambda texts: [list(text.encode()) for text in texts])
+        >>> [vector.shape for vector in task.predict(["a fine film", "a bore"])]
+        [torch.Size([8]), torch.Size([8])]
+    """
+
+    def __init__(
+        self,
+        backbone: str | Path | nn.Module = "sentence-transformers/all-MiniLM-L6-v2",
+        pretrained: bool = True,
+        pooling: Literal["auto", "mean", "cls"] = "auto",
+        max_length: int | None = None,
+        normalize: bool = True,
+        tokenizer: Any = None,
+        config: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.normalize = normalize
+        self.num_features = self._build(backbone, pretrained, pooling, max_length, tokenizer, config)
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Return the vectors, shape ``(batch, features)``."""
+        return nn.functional.normalize(features, dim=-1) if self.normalize else features

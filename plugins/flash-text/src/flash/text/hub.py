@@ -1,0 +1,309 @@
+"""Checkpoints of the Hugging Face hub: by name or from a folder, never with random weights in place of missing ones.
+
+The configuration and the tokenizer also have a form as plain data, so that a Flash checkpoint can carry them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as transformers_logging
+
+from flash.errors import CheckpointError, ConfigurationError, DownloadError
+
+__all__ = [
+    "HubError",
+    "Kind",
+    "config_from_plain",
+    "config_to_plain",
+    "load_config",
+    "load_model",
+    "load_tokenizer",
+    "make_model",
+    "read_json",
+    "tokenizer_from_plain",
+    "tokenizer_to_plain",
+]
+
+#: What a model is for: vectors of the tokens of a text, or a text made of another one.
+Kind = Literal["encoder", "seq2seq"]
+
+T = TypeVar("T")
+
+_AUTO: dict[str, Any] = {"encoder": AutoModel, "seq2seq": AutoModelForSeq2SeqLM}
+_SETTINGS = ("model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces")
+
+
+class HubError(DownloadError):
+    """A checkpoint that is in no folder, is not cached, and cannot be had from the hub; or that is incomplete."""
+
+
+def load_config(name_or_path: str | Path) -> PretrainedConfig:
+    """Load the configuration of a checkpoint.
+
+    Args:
+        name_or_path: A name on the Hugging Face hub, or a folder.
+
+    Raises:
+        HubError: If it is neither, or the hub cannot be reached and nothing is cached.
+    """
+    return _load("a configuration", name_or_path, AutoConfig.from_pretrained)
+
+
+def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
+    """Load the fast tokenizer of a checkpoint; a slow one is converted by transformers.
+
+    Args:
+        name_or_path: A name on the Hugging Face hub, or a folder.
+
+    Raises:
+        HubError: As for :func:`load_config`.
+        ConfigurationError: If the tokenizer has no fast version.
+    """
+    tokenizer = _load("a tokenizer", name_or_path, AutoTokenizer.from_pretrained)
+    if not getattr(tokenizer, "is_fast", False):
+        raise ConfigurationError(
+            f"Expected a checkpoint with a fast tokenizer, but {str(name_or_path)!r} has only a "
+            f"{type(tokenizer).__name__}. Save a tokenizer.json in its folder, or choose another checkpoint."
+        )
+    # Where the files of the vocabulary are missing, transformers makes a tokenizer of its special tokens alone.
+    if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
+        raise HubError(
+            f"Expected a tokenizer with a vocabulary for {str(name_or_path)!r}, but there are only special tokens: "
+            "files such as tokenizer.json are missing. Copy or download the checkpoint again."
+        )
+    return tokenizer
+
+
+def load_model(name_or_path: str | Path, kind: Kind, pretrained: bool = True) -> PreTrainedModel:
+    """Load a model with its weights in torch's default float type.
+
+    Weights are read from safetensors, or from torch files without executing anything in them.
+
+    Args:
+        name_or_path: A name on the Hugging Face hub, or a folder.
+        kind: ``"encoder"`` for vectors of tokens (of an encoder-decoder, the encoder alone), ``"seq2seq"`` for an
+            encoder-decoder that generates text.
+        pretrained: Whether to load weights; otherwise they are random, to train from scratch.
+
+    Raises:
+        HubError: As for :func:`load_config`; also if weights are missing or do not fit.
+        ConfigurationError: If there is no model of the kind for the checkpoint.
+    """
+    config = load_config(name_or_path)
+    if not pretrained:
+        return make_model(config, kind)
+    with _quiet():
+        load = _AUTO[kind].from_pretrained
+        model, report = _load(
+            "weights", name_or_path, load, kind=kind, config=config, output_loading_info=True, weights_only=True
+        )
+    model = _without_pooler(model)
+    parts = model.state_dict()
+    missing = sorted(name for name in report["missing_keys"] if name in parts)
+    if missing:
+        raise HubError(
+            f"Expected weights for all of a {type(model).__name__} in {str(name_or_path)!r}, but {len(missing)} are "
+            f"missing, such as {missing[0]!r}. Choose another checkpoint, or pretrained=False to train from scratch."
+        )
+    return _part(model, kind)
+
+
+def make_model(config: PretrainedConfig, kind: Kind) -> PreTrainedModel:
+    """Make a model with random weights.
+
+    Args:
+        config: Its configuration.
+        kind: As for :func:`load_model`.
+
+    Raises:
+        ConfigurationError: If there is no model of the kind for the configuration.
+
+    Example:
+        >>> from transformers import BertConfig
+        >>> sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+        >>> type(make_model(BertConfig(vocab_size=10, **sizes), "encoder")).__name__
+        'BertModel'
+    """
+    try:
+        model = _AUTO[kind].from_config(config, trust_remote_code=False)
+    except ValueError as error:
+        raise _wrong_kind(config, kind, error) from error
+    return _part(_without_pooler(model), kind)
+
+
+def _part(model: Any, kind: Kind) -> PreTrainedModel:
+    if kind == "encoder" and model.config.is_encoder_decoder:
+        model = model.get_encoder()
+    # A checkpoint may hold half-precision weights, which do not train.
+    made: PreTrainedModel = model.to(torch.get_default_dtype()).train()
+    return made
+
+
+def _without_pooler(model: nn.Module) -> nn.Module:
+    # Trained for another task, absent from many checkpoints, and not used for pooling here.
+    if "add_pooling_layer" in inspect.signature(type(model).__init__).parameters:
+        model.pooler = None  # type: ignore[assignment]  # what add_pooling_layer=False leaves there
+    return model
+
+
+def read_json(name_or_path: str | Path, file: str) -> dict[str, Any] | None:
+    """Read a small JSON file that a checkpoint may have beside its model.
+
+    Args:
+        name_or_path: A name on the Hugging Face hub, or a folder.
+        file: The file's name inside, such as ``"1_Pooling/config.json"``.
+
+    Returns:
+        What is in it; ``None`` where there is no such file, or it cannot be had.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        path = folder / file
+    else:
+        try:
+            path = Path(hf_hub_download(str(name_or_path), file))
+        except (OSError, HfHubHTTPError, HFValidationError):
+            return None
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise HubError(f"Expected JSON in {path}, but: {error}. Copy or download the checkpoint again.") from error
+    return found if isinstance(found, dict) else None
+
+
+# ---------------------------------------------------------------------- plain data
+
+
+def config_to_plain(config: PretrainedConfig) -> dict[str, Any]:
+    """Return a configuration as plain data, without the place that it came from."""
+    plain: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    return {name: value for name, value in plain.items() if name not in ("_name_or_path", "name_or_path")}
+
+
+def config_from_plain(plain: Mapping[str, Any]) -> PretrainedConfig:
+    """Undo :func:`config_to_plain`.
+
+    Raises:
+        CheckpointError: If the installed transformers does not know the model.
+    """
+    kind = plain.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        raise CheckpointError(
+            f"Expected a model that the installed transformers knows, but got {kind!r}: "
+            "pip install --upgrade transformers."
+        )
+    config: PretrainedConfig = CONFIG_MAPPING[kind].from_dict(dict(plain))
+    return config
+
+
+def tokenizer_to_plain(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """Return a fast tokenizer as plain data."""
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.no_truncation()
+    backend.no_padding()
+    settings = {name: getattr(tokenizer, name, None) for name in _SETTINGS}
+    special = {name: _as_text(token) for name, token in tokenizer.special_tokens_map.items()}
+    return {
+        "tokenizer": backend.to_str(),
+        "special_tokens": special,
+        "settings": {name: value for name, value in settings.items() if value is not None},
+    }
+
+
+def tokenizer_from_plain(plain: Mapping[str, Any]) -> PreTrainedTokenizerFast:
+    """Undo :func:`tokenizer_to_plain`, without a file and without executing anything."""
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(plain["tokenizer"]), **plain["special_tokens"], **plain["settings"]
+    )
+
+
+def _as_text(token: Any) -> Any:
+    return [str(each) for each in token] if isinstance(token, list | tuple) else str(token)
+
+
+# ---------------------------------------------------------------------- errors in the user's words
+
+
+def _load(what: str, name_or_path: str | Path, load: Callable[..., T], *, kind: Kind = "encoder", **options: Any) -> T:
+    """Call ``from_pretrained`` so that code in the checkpoint never runs, and say what to do where it fails."""
+    name = str(name_or_path)
+    folder = Path(name).expanduser()
+    if folder.is_file():
+        raise HubError(f"Expected a folder with a checkpoint, but {name!r} is a file. Pass the folder that it is in.")
+    source = str(folder) if folder.is_dir() else name
+    try:
+        return load(source, trust_remote_code=False, **options)
+    except Exception as error:  # transformers raises many types, and those of the libraries below it
+        if "trust_remote_code" in str(error):
+            raise ConfigurationError(
+                f"Expected a checkpoint of a model that transformers has itself, but {name!r} brings code of its own, "
+                "which is never run. Choose another one, or pass the network as a module with tokenizer=..."
+            ) from error
+        if "config" in options and "Unrecognized configuration class" in str(error):
+            raise _wrong_kind(options["config"], kind, error) from error
+        raise (_unusable_folder if folder.is_dir() else _not_found)(what, name, error) from error
+
+
+def _unusable_folder(what: str, name: str, error: Exception) -> HubError:
+    return HubError(
+        f"Expected {what} in the folder {name!r}, as save_pretrained of transformers leaves it there, but: "
+        f"{_first_line(error)} Copy or download the checkpoint again."
+    )
+
+
+def _not_found(what: str, name: str, error: Exception) -> HubError:
+    return HubError(
+        f"Expected {what} for {name!r}, but there is no such folder, it is not in the cache of the Hugging Face hub, "
+        f"and the hub did not give it: {_first_line(error)} Where the hub can be reached, download it with `hf "
+        f"download {name} --local-dir FOLDER`; then pass the folder in place of the name."
+    )
+
+
+def _wrong_kind(config: PretrainedConfig, kind: Kind, error: Exception) -> ConfigurationError:
+    wanted = "an encoder-decoder, such as a T5 or BART" if kind == "seq2seq" else "a model that encodes text"
+    return ConfigurationError(
+        f"Expected the checkpoint of {wanted}, but got one of a {config.model_type!r} model "
+        f"({_first_line(error)}). Choose another one."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without a progress bar, and without the report of weights that are missing, which is raised here instead."""
+    shown, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if shown:
+            transformers_logging.enable_progress_bar()

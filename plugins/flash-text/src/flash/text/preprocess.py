@@ -1,0 +1,139 @@
+"""TextPreprocess: texts become batches of tokens, targets become numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from flash import Preprocess
+from flash.data.auto_dataset import AutoDataset
+from flash.data.labels import ClassLabels
+from flash.data.stage import Stage
+from flash.errors import DataError
+
+from .read import column, read_file, texts_of
+from .rows import TextInputs, TextRows, Tokenization
+from .texts import PackedTexts
+from .tokens import Tokenizer, pad
+
+__all__ = ["TextPreprocess"]
+
+_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".pq")
+
+
+class TextPreprocess(Preprocess):
+    """Turns texts into batches of tokens, as wide as their longest text, and targets into class numbers.
+
+    How texts become tokens comes from the task's backbone, the classes from the train data; these are the state of
+    this object, which a checkpoint carries.
+
+    Args:
+        input_field: The column of texts, where tables or files are to be predicted.
+
+    Example:
+        >>> from flash.data.auto_dataset import AutoDataset
+        >>> preprocess = TextPreprocess()
+        >>> preprocess.configure(lambda texts: [[ord(letter) for letter in text] for text in texts], max_length=3)
+        >>> dataset = AutoDataset(["abc", "d"], Stage.PREDICT, preprocess)
+        >>> dataset.hooks.collate([dataset[0], dataset[1]])["input_ids"]
+        tensor([[ 97,  98,  99],
+                [100,   0,   0]])
+    """
+
+    def __init__(self, input_field: str | None = None) -> None:
+        self.input_field = input_field
+        self.classes: ClassLabels | None = None
+        self.tokenization: Tokenization | None = None
+
+    def configure(self, tokenizer: Tokenizer, max_length: int, pad_id: int = 0) -> None:
+        """Say how texts become tokens; a task calls this.
+
+        Args:
+            tokenizer: A fast tokenizer of transformers, or a callable that takes a list of texts and gives a list of
+                lists of token ids.
+            max_length: How many tokens a text may have, special ones included.
+            pad_id: The padding token.
+        """
+        now = self.tokenization
+        if now is None or (now.tokenizer, now.max_length, now.pad_id) != (tokenizer, max_length, pad_id):
+            self.tokenization = Tokenization(tokenizer, max_length, pad_id)
+
+    def load_data(self, data: TextInputs, dataset: AutoDataset) -> TextRows:
+        """Encode the targets of texts; of train data, learn the classes first, once."""
+        stage = dataset.hooks.stage
+        if data.targets is None:
+            raise DataError(f"Expected targets in the {stage.value} data, but there are none. Name target_fields.")
+        if self.classes is None and not self.training:
+            raise DataError(
+                "Expected classes that were learned from train data, but there are none yet. Add train data, or pass "
+                "preprocess=task.preprocess of a task that was trained."
+            )
+        classes = self.classes or ClassLabels.learn(data.targets, data.names)
+        targets = classes.encode(data.targets, stage.value)
+        self.classes = classes
+        if self.training:
+            for name, fact in classes.facts(targets).items():
+                setattr(dataset, name, fact)
+        return TextRows(data.texts, self, stage, targets)
+
+    def predict_load_data(self, data: Any) -> TextRows:
+        """Take texts without targets: a list, a table or a file."""
+        texts = data.texts if isinstance(data, TextInputs) else PackedTexts(self._texts(data))
+        return TextRows(texts, self, Stage.PREDICT)
+
+    def _texts(self, data: Any) -> list[str]:
+        if isinstance(data, Path) or (isinstance(data, str) and data.endswith(_SUFFIXES) and Path(data).is_file()):
+            return self._texts(read_file(data, text_fields=[self.input_field] if self.input_field else []))
+        if isinstance(data, str) or not hasattr(data, "__iter__"):
+            raise DataError(
+                f"Expected a list of texts, a data frame or the path of a file, but got {_shown(data)}. "
+                "For a single text, pass [text]."
+            )
+        if isinstance(data, pd.DataFrame | Mapping):
+            return texts_of(column(data, self._field(), "the predict data"), "the predict data")
+        rows = list(data)
+        if any(isinstance(row, Mapping) for row in rows):
+            return self._texts(pd.DataFrame(rows, dtype=object))
+        return texts_of(rows, "the predict data")
+
+    def _field(self) -> str:
+        if self.input_field is None:
+            raise DataError(
+                "Expected a list of texts, since the task was not trained on a table and knows no column of texts. "
+                "Pass the column: task.predict(list(table['review']))."
+            )
+        return self.input_field
+
+    def to_tensor_transform(self, sample: Any) -> Any:
+        """Leave the token ids as they are until they are padded."""
+        return sample
+
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """Pad texts to the longest of them: ``input_ids`` and ``attention_mask``, and the targets."""
+        assert self.tokenization is not None  # the samples were made with it
+        pad_id = self.tokenization.pad_id
+        if not isinstance(samples[0], tuple):
+            return pad(samples, pad_id)
+        ids, targets = zip(*samples, strict=True)
+        return pad(ids, pad_id), torch.stack(targets)
+
+    def is_deterministic(self, stage: Stage) -> bool:
+        """Texts come out alike each time."""
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """The classes."""
+        return {} if self.classes is None else {"classes": self.classes.to_plain()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what another preprocess learned."""
+        if state:
+            self.classes = ClassLabels.from_plain(state["classes"])
+
+
+def _shown(data: Any) -> str:
+    return f"the text {data[:40]!r}" if isinstance(data, str) else f"a {type(data).__name__}"

@@ -1,0 +1,128 @@
+"""Texts with their targets: before they are loaded, and as the samples of a dataset."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor
+
+from flash.data.stage import Stage
+from flash.errors import DataError
+
+from .texts import PackedTexts
+from .tokens import Ids, Tokenizer, TokenStore, tokenize
+
+__all__ = ["TextInputs", "TextRows", "Tokenization"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TextInputs:
+    """Texts as a data module hands them to its preprocess.
+
+    Args:
+        texts: The texts.
+        targets: One target a text, or one row of zeros and ones a text.
+        names: The names of the classes, where the targets are numbers or rows.
+
+    Raises:
+        DataError: If there is not one target a text.
+    """
+
+    texts: PackedTexts
+    targets: Sequence[Any] | npt.NDArray[Any] | None = None
+    names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.targets is not None and len(self.targets) != len(self.texts):
+            raise DataError(
+                f"Expected one target a text, but got {len(self.texts)} texts and {len(self.targets)} targets."
+            )
+
+    def take(self, rows: Iterable[int]) -> TextInputs:
+        """Return some of the texts with their targets."""
+        chosen = list(rows)
+        targets = self.targets
+        if targets is not None:
+            targets = targets[chosen] if isinstance(targets, np.ndarray) else [targets[row] for row in chosen]
+        return TextInputs(self.texts.take(chosen), targets, self.names)
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenization:
+    """How a task wants its texts as tokens.
+
+    Args:
+        tokenizer: A fast tokenizer of transformers, or a callable as for :func:`~flash.text.tokens.tokenize`.
+        max_length: How many tokens a text may have.
+        pad_id: The padding token.
+    """
+
+    tokenizer: Tokenizer
+    max_length: int
+    pad_id: int = 0
+
+
+class TextRows:
+    """The samples of a dataset: the token ids of each text, and its target where it has one.
+
+    Texts are tokenized once, when a task has said how; again only if another task wants it otherwise.
+
+    Args:
+        texts: The texts.
+        owner: Its attribute ``tokenization`` says how they become tokens.
+        stage: What the samples are for.
+        targets: One target a text, shape ``(texts, ...)``.
+    """
+
+    def __init__(self, texts: PackedTexts, owner: Any, stage: Stage, targets: Tensor | None = None) -> None:
+        self.texts = texts
+        self.targets = targets
+        self._owner = owner
+        self._stage = stage
+        self._made_for: Tokenization | None = None
+        self._tokens: TokenStore | None = None
+
+    @property
+    def tokens(self) -> TokenStore:
+        """The token ids of all texts.
+
+        Raises:
+            DataError: If no task has said yet how the texts become tokens.
+        """
+        wanted: Tokenization | None = self._owner.tokenization
+        if wanted is None:
+            raise DataError(
+                "Expected a task, whose backbone says how texts become tokens, but this data has met none yet. Make "
+                "the task first: TextClassifier.from_data(datamodule)."
+            )
+        if self._tokens is None or self._made_for is not wanted:
+            self._tokens, cut = tokenize(wanted.tokenizer, self.texts, wanted.max_length, wanted.pad_id)
+            self._made_for = wanted
+            _report(cut, len(self), self._stage, wanted.max_length)
+        return self._tokens
+
+    @property
+    def lengths(self) -> Tensor:
+        """How many tokens each text has, shape ``(texts,)``."""
+        return self.tokens.lengths
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, row: int) -> Ids | tuple[Ids, Tensor]:
+        ids = self.tokens[row]
+        return ids if self.targets is None else (ids, self.targets[row])
+
+
+@rank_zero_only
+def _report(cut: int, texts: int, stage: Stage, max_length: int) -> None:
+    if cut:
+        log.warning("%s of %s %s texts were cut to %s tokens.", f"{cut:,}", f"{texts:,}", stage.value, max_length)

@@ -1,0 +1,1 @@
+"""Texts made of texts: summarization and translation with encoder-decoders."""

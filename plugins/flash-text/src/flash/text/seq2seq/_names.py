@@ -1,0 +1,29 @@
+"""Well-known encoder-decoders of the Hugging Face hub, for listings; it imports nothing heavy."""
+
+from __future__ import annotations
+
+__all__ = ["names"]
+
+_NAMES = (
+    "facebook/bart-base",
+    "facebook/bart-large",
+    "facebook/bart-large-cnn",
+    "facebook/bart-large-xsum",
+    "google-t5/t5-base",
+    "google-t5/t5-large",
+    "google-t5/t5-small",
+    "google/byt5-small",
+    "google/flan-t5-base",
+    "google/flan-t5-large",
+    "google/flan-t5-small",
+    "google/mt5-base",
+    "google/mt5-small",
+    "google/pegasus-xsum",
+    "sshleifer/distilbart-cnn-12-6",
+    "sshleifer/distilbart-xsum-12-6",
+)
+
+
+def names() -> tuple[str, ...]:
+    """The names, in alphabetical order."""
+    return _NAMES

@@ -1,0 +1,114 @@
+"""Backbones of tasks that write texts: an encoder-decoder with its tokenizer.
+
+A backbone that a plugin registers for the domain ``"seq2seq"`` is a callable that takes ``pretrained`` and returns a
+:class:`Seq2SeqBackbone`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+from flash.errors import ConfigurationError
+
+from ..hub import config_from_plain, config_to_plain, load_model, load_tokenizer, make_model
+
+__all__ = ["Seq2SeqBackbone", "huggingface", "model_from_plain", "model_to_plain", "read_prefix"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Seq2SeqBackbone:
+    """An encoder-decoder with its tokenizer.
+
+    Args:
+        model: A model of transformers that generates texts from texts.
+        tokenizer: Its fast tokenizer.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+
+
+def huggingface(name: str, pretrained: bool = True) -> Seq2SeqBackbone:
+    """Load an encoder-decoder by its name on the Hugging Face hub, or from a folder.
+
+    Args:
+        name: The name or the folder.
+        pretrained: Whether to load weights; otherwise they are random.
+
+    Raises:
+        HubError: If it cannot be had, or has not all weights.
+        ConfigurationError: If it is no encoder-decoder.
+    """
+    return Seq2SeqBackbone(load_model(name, "seq2seq", pretrained), load_tokenizer(name))
+
+
+def model_to_plain(model: PreTrainedModel) -> dict[str, Any]:
+    """Return, as plain data, what makes the model again, weights apart."""
+    generation: Any = model.generation_config
+    return {"model": config_to_plain(model.config), "generation": generation.to_diff_dict()}
+
+
+def model_from_plain(plain: Mapping[str, Any]) -> PreTrainedModel:
+    """Undo :func:`model_to_plain`, with random weights."""
+    model = make_model(config_from_plain(plain["model"]), "seq2seq")
+    model.generation_config = GenerationConfig.from_dict(dict(plain["generation"]))
+    return model
+
+
+def read_prefix(config: Any, task: str, source_language: str | None = None, target_language: str | None = None) -> str:
+    """Return what a checkpoint wants before each text, such as T5 ``"summarize: "``; often nothing.
+
+    Args:
+        config: The model's configuration; what it says stands in its ``task_specific_params``.
+        task: ``"summarization"`` or ``"translation"``.
+        source_language: A code such as ``"en"``, to choose among the pairs of languages that a checkpoint knows.
+        target_language: The same for the language to write.
+
+    Raises:
+        ConfigurationError: If the checkpoint knows pairs of languages, but not the one asked for.
+
+    Example:
+        >>> from transformers import T5Config
+        >>> pairs = {"translation_en_to_de": {"prefix": "translate English to German: "}}
+        >>> read_prefix(T5Config(task_specific_params=pairs), "translation", "en", "de")
+        'translate English to German: '
+    """
+    stored = getattr(config, "task_specific_params", None)
+    stored = stored if isinstance(stored, Mapping) else {}
+    prefixes = {
+        name: str(params["prefix"])
+        for name, params in stored.items()
+        if isinstance(params, Mapping) and params.get("prefix") and (name == task or name.startswith(f"{task}_"))
+    }
+    asked = source_language is not None or target_language is not None
+    fitting = {
+        name: prefix
+        for name, prefix in prefixes.items()
+        if not asked or _is_pair(name, source_language, target_language)
+    }
+    if asked and not fitting:
+        known = f"only {', '.join(prefixes)}" if prefixes else "no pair of languages"
+        raise ConfigurationError(
+            f"Expected a checkpoint that knows a translation from {source_language or 'any language'} to "
+            f"{target_language or 'any language'}, but it names {known}. Leave the languages out, and pass prefix= "
+            "where the model needs one."
+        )
+    if len(fitting) > 1:
+        log.warning(
+            "The checkpoint knows %s; %r is taken. Choose with target_language=, or prefix=.",
+            ", ".join(fitting),
+            next(iter(fitting)),
+        )
+    return next(iter(fitting.values()), "")
+
+
+def _is_pair(name: str, source: str | None, target: str | None) -> bool:
+    languages = name.split("_")[1:]
+    return len(languages) == 3 and source in (None, languages[0]) and target in (None, languages[2])

@@ -1,0 +1,73 @@
+"""Texts that are kept compressed, so that they can wait for a tokenizer, and for another one later."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, islice
+from typing import overload
+
+__all__ = ["PackedTexts"]
+
+_BLOCK = 1024
+
+
+class PackedTexts(Sequence[str]):
+    """A sequence of texts, compressed in blocks: some tenths of the memory of a list of strings.
+
+    Characters that UTF-8 does not have (lone surrogates) become question marks.
+
+    Args:
+        texts: The texts; they are read once, block by block.
+
+    Example:
+        >>> texts = PackedTexts(["good", "", "très bien"])
+        >>> len(texts), texts[2], list(texts.take([2, 0]))
+        (3, 'très bien', ['très bien', 'good'])
+    """
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        self._blocks: list[tuple[bytes, list[int]]] = []
+        self._length = 0
+        rest = iter(texts)
+        while block := [text.encode("utf-8", errors="replace") for text in islice(rest, _BLOCK)]:
+            ends = list(accumulate(len(text) for text in block))
+            self._blocks.append((zlib.compress(b"".join(block), level=1), ends))
+            self._length += len(block)
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> PackedTexts: ...
+    def __getitem__(self, index: int | slice) -> str | PackedTexts:
+        if isinstance(index, slice):
+            return self.take(range(self._length)[index])
+        row = range(self._length)[index]
+        return _unpack(*self._blocks[row // _BLOCK])[row % _BLOCK]
+
+    def __iter__(self) -> Iterator[str]:
+        for block in self.blocks():
+            yield from block
+
+    def blocks(self) -> Iterator[list[str]]:
+        """The texts in their order, some at a time."""
+        for block in self._blocks:
+            yield _unpack(*block)
+
+    def take(self, rows: Iterable[int]) -> PackedTexts:
+        """Return the texts of some rows, in the order of the rows."""
+        texts = list(self)
+        return PackedTexts(texts[row] for row in rows)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that the compressed texts take, in bytes."""
+        return sum(len(packed) + 8 * len(ends) for packed, ends in self._blocks)
+
+
+def _unpack(packed: bytes, ends: list[int]) -> list[str]:
+    joined = zlib.decompress(packed)
+    return [joined[start:end].decode("utf-8") for start, end in zip([0, *ends], ends, strict=False)]

@@ -1,0 +1,141 @@
+"""Backbones: pooling, what a checkpoint says of itself, and the order of its layers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from flash.text import TextClassifier
+from flash.text.backbones import huggingface, longest_input, num_features, pool, sort_by_use
+from flash.text.hub import load_model
+
+VECTORS = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]], [[5.0, 6.0], [8.0, 8.0], [9.0, 9.0]]])
+MASK = torch.tensor([[1, 1, 0], [1, 0, 0]])
+
+
+class TestPool:
+    def test_the_mean_leaves_padding_out(self) -> None:
+        assert pool(VECTORS, MASK, "mean").tolist() == [[2.0, 3.0], [5.0, 6.0]]
+
+    def test_cls_is_the_first_token(self) -> None:
+        assert pool(VECTORS, MASK, "cls").tolist() == [[1.0, 2.0], [5.0, 6.0]]
+
+    def test_one_vector_a_text_stays_as_it_is(self) -> None:
+        assert pool(VECTORS[:, 0], MASK, "mean") is not None
+        assert torch.equal(pool(VECTORS[:, 0], MASK, "mean"), VECTORS[:, 0])
+
+    @pytest.mark.parametrize("how", ["mean", "cls"])
+    def test_it_can_be_trained_through(self, how: Any) -> None:
+        vectors = VECTORS.clone().requires_grad_()
+        pool(vectors, MASK, how).sum().backward()
+        assert vectors.grad is not None
+        assert vectors.grad[0, 2].tolist() == [0, 0]
+
+
+class TestCheckpoints:
+    @pytest.fixture
+    def folder(self, checkpoints: dict[str, Path], tmp_path: Path) -> Path:
+        return shutil.copytree(checkpoints["bert"], tmp_path / "bert")
+
+    @pytest.mark.parametrize(
+        ("stored", "pooling"),
+        [
+            ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+            ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
+            ({"pooling_mode": "cls"}, "cls"),
+            ({"pooling_mode_max_tokens": True}, None),
+        ],
+    )
+    def test_the_pooling_that_it_was_trained_with_is_read(self, folder: Path, stored: Any, pooling: Any) -> None:
+        (folder / "1_Pooling").mkdir()
+        (folder / "1_Pooling" / "config.json").write_text(json.dumps(stored))
+        assert huggingface(str(folder)).pooling == pooling
+        assert TextClassifier(2, backbone=folder).pooling == (pooling or "mean")
+        assert TextClassifier(2, backbone=folder, pooling="cls").pooling == "cls"
+
+    def test_the_length_that_it_was_trained_with_is_read(self, folder: Path) -> None:
+        (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 33}')
+        assert TextClassifier(2, backbone=folder).max_length == 33
+        assert TextClassifier(2, backbone=folder, max_length=40).max_length == 40
+
+    def test_the_real_one_says_both(self, minilm: str) -> None:
+        made = huggingface(minilm)
+        assert (made.pooling, made.max_length) == ("mean", 256)
+
+    def test_weights_can_be_random(self, folder: Path) -> None:
+        torch.manual_seed(1)
+        made, loaded = (huggingface(str(folder), pretrained=way).encoder for way in (False, True))
+        assert not torch.equal(next(made.parameters()), next(loaded.parameters()))
+
+
+class TestEncoders:
+    @pytest.mark.parametrize(("kind", "places"), [("bert", 64), ("roberta", 64), ("bart", 64), ("t5", None)])
+    def test_it_is_known_how_many_places_they_can_tell(
+        self, checkpoints: dict[str, Path], kind: str, places: int | None
+    ) -> None:
+        assert longest_input(load_model(checkpoints[kind], "encoder")) == places
+
+    @pytest.mark.parametrize("kind", ["bert", "roberta", "bart", "t5"])
+    def test_the_longest_text_that_is_allowed_works(self, checkpoints: dict[str, Path], kind: str) -> None:
+        task = TextClassifier(2, backbone=checkpoints[kind])
+        assert task.max_length == (512 if kind == "t5" else 64)
+        assert len(task.predict(["great " * 1000])) == 1
+
+    @pytest.mark.parametrize("kind", ["bert", "roberta", "bart", "t5"])
+    def test_the_number_of_features_is_found_out(self, checkpoints: dict[str, Path], kind: str) -> None:
+        assert num_features(load_model(checkpoints[kind], "encoder")) == 32
+
+    def test_a_module_may_say_its_number_of_features(self) -> None:
+        module = nn.Identity()
+        module.out_features = 7  # type: ignore[assignment]  # a plain number
+        assert num_features(module) == 7
+
+    def test_finding_out_leaves_no_trace(self, bert: str) -> None:
+        encoder = load_model(bert, "encoder")
+        encoder.encoder.eval()
+        state = torch.get_rng_state()
+        num_features(encoder)
+        assert encoder.training
+        assert not encoder.encoder.training
+        assert torch.equal(torch.get_rng_state(), state)
+        assert all(parameter.grad is None for parameter in encoder.parameters())
+
+
+class TestOrder:
+    def test_layers_come_in_the_order_in_which_they_run(self) -> None:
+        class Backwards(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.last = nn.Linear(4, 4)
+                self.layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+                self.norm = nn.LayerNorm(4)
+                self.embed = nn.Embedding(9, 4)
+                self.looked_at = nn.Embedding(9, 4)
+
+            def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+                x: Tensor = self.norm(self.embed(input_ids) + self.looked_at.weight[0])
+                for layer in self.layers:
+                    x = layer(x)
+                return self.last(x)  # type: ignore[no-any-return]
+
+        encoder = Backwards()
+        sort_by_use(encoder)
+        assert [name for name, _ in encoder.named_children()] == ["looked_at", "embed", "norm", "layers", "last"]
+
+    @pytest.mark.parametrize("kind", ["bert", "roberta", "bart", "t5"])
+    def test_the_last_layers_of_real_ones_come_last(self, checkpoints: dict[str, Path], kind: str) -> None:
+        encoder = load_model(checkpoints[kind], "encoder")
+        before = {name: parameter.clone() for name, parameter in encoder.named_parameters()}
+        sort_by_use(encoder)
+        after = dict(encoder.named_parameters())
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+        names = [name for name in after if ".1." in name or ".layer.1" in name]
+        rest = [name for name in [*after][[*after].index(names[0]) :] if name not in names]
+        assert rest == (["final_layer_norm.weight"] if kind == "t5" else [])
