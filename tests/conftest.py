@@ -21,7 +21,11 @@ PACKAGES = {"flash-core": ROOT / "core"} | {
     file.parent.name: file.parent for file in ROOT.glob("plugins/*/pyproject.toml")
 }
 # What only domains need: an environment of core alone does not have it.
-DOMAIN_LIBRARIES = ("pandas", "sklearn", "scikit_learn", "scipy", "joblib", "pytorch_tabnet", "rtdl_", "tabm")
+DOMAIN_LIBRARIES = (
+    *("pandas", "sklearn", "scikit_learn", "scipy", "joblib", "pytorch_tabnet", "rtdl_", "tabm"),
+    *("PIL", "pillow", "matplotlib", "pycocotools", "timm", "torchvision", "huggingface_hub", "safetensors"),
+    *("tokenizers", "transformers"),
+)
 SETTINGS_OF_FLASH_AND_PYTHON = ("FLASH_", "PYTHON", "VIRTUAL_ENV")
 
 Build = Callable[[Path, Path], Path]

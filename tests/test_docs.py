@@ -1,8 +1,9 @@
 """Every Python block of the documentation runs as it stands.
 
 The blocks of a file run in order and see what earlier ones defined, in a folder with ``train.csv``, ``val.csv``,
-``test.csv`` (columns age, city, income, bought) and ``new.csv`` (the same without bought). A comment on the line
-before a block changes that:
+``test.csv`` (columns age, city, income, bought) and ``new.csv`` (the same without bought), and with pictures in
+``train/``, ``val/`` and ``test/``, each with the folders ``ants`` and ``bees``, and in ``new/``. Pretrained weights of a
+hub are random ones here. A comment on the line before a block changes that:
 
 - ``<!-- skip: reason -->``: the block does not run.
 - ``<!-- setup: data -->``: a data module ``data`` is made first.
@@ -21,6 +22,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
 import flash
 
@@ -108,6 +110,28 @@ def tables(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """The same folder with the pictures that the documentation uses."""
+    for stage, count in (("train", 8), ("val", 4), ("test", 4)):
+        for name, colour in (("ants", "darkred"), ("bees", "gold")):
+            folder = tmp_path / stage / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                Image.new("RGB", (60 + number, 50), colour).save(folder / f"{number}.jpg")
+    (tmp_path / "new").mkdir()
+    for number in range(3):
+        Image.new("RGB", (50, 50), "gold").save(tmp_path / "new" / f"{number}.jpg")
+    return tmp_path
+
+
+@pytest.fixture
+def _random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No hub can be reached: what would be its weights are random ones."""
+    monkeypatch.setattr("flash.image.backbones.load_from_hub", lambda make, *_: make(pretrained=False))
+
+
+@pytest.mark.usefixtures("pictures", "_random_weights")
 @pytest.mark.parametrize("page", pages_with_code(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_python_blocks_of_a_page_run(page: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Where a page leaves it to the trainer, that trains on the processor, and not for Lightning's thousand epochs.

@@ -8,7 +8,21 @@ from typing import Any
 
 import pytest
 
-HEAVY = {"numpy", "pandas", "pytorch_lightning", "scipy", "sklearn", "tabm", "torch", "torchmetrics"}
+HEAVY = {
+    *("numpy", "pytorch_lightning", "torch", "torchmetrics"),
+    *(
+        "PIL",
+        "huggingface_hub",
+        "matplotlib",
+        "pandas",
+        "scipy",
+        "sklearn",
+        "tabm",
+        "timm",
+        "torchvision",
+        "transformers",
+    ),
+}
 COMMANDS = [
     "--help",
     "--version",
@@ -19,6 +33,7 @@ COMMANDS = [
     "backbones",
     "backbones tabular",
     "backbones tabular --filter *net",
+    "backbones image --filter *vit*",
     "strategies",
     "doctor",
 ]
