@@ -2,8 +2,8 @@
 
 The blocks of a file run in order and see what earlier ones defined, in a folder with ``train.csv``, ``val.csv``,
 ``test.csv`` (columns age, city, income, bought) and ``new.csv`` (the same without bought), and with pictures in
-``train/``, ``val/`` and ``test/``, each with the folders ``ants`` and ``bees``, and in ``new/``. Pretrained weights of a
-hub are random ones here. A comment on the line before a block changes that:
+``train/``, ``val/`` and ``test/``, each with the folders ``ants`` and ``bees``, and in ``new/``. Pretrained weights of
+a hub are random ones here. A comment on the line before a block changes that:
 
 - ``<!-- skip: reason -->``: the block does not run.
 - ``<!-- setup: data -->``: a data module ``data`` is made first.
