@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import nn
 
-import flash
 from flash.errors import CheckpointError, ConfigurationError
 from flash.image import ImageClassificationData, ImageClassifier, ImagePreprocess
 
@@ -88,7 +88,7 @@ class TestLearningRates:
         return [group["lr"] for group in (made["optimizer"] if isinstance(made, dict) else made).param_groups]
 
     def test_a_pretrained_backbone_learns_at_a_tenth_of_the_heads_rate(self, tiny: dict[str, Any]) -> None:
-        torch.save(ImageClassifier(2, **tiny).backbone.network.state_dict(), "weights.pt")
+        torch.save(ImageClassifier(2, **tiny).backbone.state_dict(), "weights.pt")
         task = ImageClassifier(2, **{**tiny, "pretrained": "weights.pt"}, learning_rate=0.5)
         assert self.rates(task) == pytest.approx([0.5, 0.05])
         inside = {id(weight) for weight in task.backbone.parameters()}
@@ -109,7 +109,7 @@ class TestLearningRates:
         assert self.rates(task) == [0.5]
 
     def test_the_factor_of_pretrained_weights_is_kept_in_a_checkpoint(self, tiny: dict[str, Any], trainer: Any) -> None:
-        torch.save(ImageClassifier(2, **tiny).backbone.network.state_dict(), "weights.pt")
+        torch.save(ImageClassifier(2, **tiny).backbone.state_dict(), "weights.pt")
         task = ImageClassifier(2, **{**tiny, "pretrained": "weights.pt"})
         run = trainer()
         run.strategy.connect(task)
@@ -125,7 +125,7 @@ class TestFinetuning:
         frozen_for = {"no_freeze": 0, "freeze": 3}.get(strategy, 1)
         changed: list[bool] = []
 
-        class Watch(flash.core.trainer.pl.Callback):
+        class Watch(Callback):
             def on_train_epoch_start(self, *_: Any) -> None:
                 self.before = states(task.backbone)
 
@@ -191,7 +191,7 @@ print(json.dumps([type(task).__name__, task.labels, task.predict(sys.argv[2], ou
     def test_a_task_is_loaded_in_a_new_process_without_network_and_predicts_the_same(
         self, folders: Any, tiny: dict[str, Any], trainer: Any
     ) -> None:
-        torch.save(ImageClassifier(2, **tiny).backbone.network.state_dict(), "weights.pt")
+        torch.save(ImageClassifier(2, **tiny).backbone.state_dict(), "weights.pt")
         data = ImageClassificationData.from_folders(folders / "train", batch_size=4, augmentation="flip", seed=0)
         task = ImageClassifier.from_data(data, head="mlp", **{**tiny, "pretrained": "weights.pt"})
         run = trainer()

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset, IterableDataset, Subset
 from torchvision.datasets import FakeData, ImageFolder
 
 from flash.errors import DataError, MissingColumnError
+from flash.image import ImageClassificationData
 from flash.image.datasets import dataset_inputs, is_steady
 
 
@@ -82,6 +83,20 @@ def test_listed_targets_are_taken_without_decoding_all_images() -> None:
     assert inputs.names == ("ant", "bee")
     assert dataset.asked == 1
     assert inputs.sources[2].getpixel((0, 0)) == (2, 0, 0)
+
+
+def test_data_of_a_dataset_is_made_without_decoding_its_images() -> None:
+    dataset = WithTargets([0, 1, 1, 0])
+    ImageClassificationData.from_datasets(dataset)
+    assert dataset.asked == 1
+
+
+def test_images_of_a_dataset_that_never_raises_index_error_come_to_an_end() -> None:
+    class Endless(WithTargets):
+        def __getitem__(self, index: int) -> Any:
+            return Image.new("RGB", (4, 4)), 0
+
+    assert len(list(dataset_inputs(Endless([0, 1]), None, None, "train").sources)) == 2
 
 
 def test_targets_of_a_subset_are_those_of_its_rows() -> None:

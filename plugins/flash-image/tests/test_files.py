@@ -26,7 +26,7 @@ def test_files_that_are_no_images_are_counted_and_named(caplog: pytest.LogCaptur
     touch("f/a.jpg", "f/b.gif", "f/notes.txt")
     with caplog.at_level(logging.WARNING, "flash.image"):
         assert [file.name for file in image_files("f")] == ["a.jpg"]
-    assert caplog.messages == ["Skipped 2 files in f that are no images by their names: b.gif, notes.txt."]
+    assert caplog.messages == ["Skipped 2 of 3 files in f (no image by its name): b.gif, notes.txt."]
 
 
 def test_nothing_is_said_where_nothing_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -47,8 +47,7 @@ def test_empty_classes_and_stray_files_are_said(caplog: pytest.LogCaptureFixture
     Path("f/wasps").mkdir()
     assert class_files("f")[1] == ["ants"]
     assert caplog.messages == [
-        "Skipped 2 files in f that are no images by their names or lie beside the class folders: bees/x.gif, "
-        "readme.jpg.",
+        "Skipped 2 of 3 files in f (no image by its name, or not in a class folder): bees/x.gif, readme.jpg.",
         "Left out 2 of 3 classes in f, without an image: bees, wasps.",
     ]
 

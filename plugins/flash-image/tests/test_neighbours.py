@@ -25,7 +25,7 @@ def test_it_is_what_a_loop_finds_however_many_are_compared_at_once(
     monkeypatch.setattr(neighbours, "_AT_ONCE", at_once)
     vectors, targets = torch.randn(30, 4), torch.arange(30) % 3
     metric = NearestNeighbourAccuracy()
-    for rows in torch.arange(30).split(7):
+    for rows in torch.split(torch.arange(30), 7):
         metric.update(vectors[rows], targets[rows])
     assert float(metric.compute()) == pytest.approx(by_hand(vectors, targets))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from flash.data.auto_dataset import AutoDataset
@@ -172,6 +173,40 @@ def test_only_what_draws_no_random_numbers_is_deterministic(options: dict[str, A
     assert preprocess.is_deterministic(Stage.TRAIN) is train
     assert preprocess.is_deterministic(Stage.VAL) is val
     assert preprocess.is_deterministic(Stage.PREDICT) is val
+
+
+def test_hooks_of_a_subclass_may_be_random() -> None:
+    class Own(ImagePreprocess):
+        def train_pre_tensor_transform(self, sample: Any) -> Any:
+            return sample
+
+    assert not Own().is_deterministic(Stage.TRAIN)
+    assert Own().is_deterministic(Stage.VAL)
+    assert Own(deterministic=True).is_deterministic(Stage.TRAIN)
+
+
+def test_a_dataset_that_may_be_random_is_not_deterministic_in_its_stage(picture: Picture) -> None:
+    class Random(Dataset[Any]):
+        targets = (0, 1)
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            return picture("red", seed=int(torch.randint(99, ()))), index
+
+    plain = [(picture("red"), 0), (picture("blue"), 1)]
+    for train, val, expected in (
+        (plain, Random(), (True, False)),
+        (Random(), plain, (False, False)),
+        (plain, plain, (True, True)),
+    ):
+        preprocess = ImageClassificationData.from_datasets(train, val).preprocess
+        assert preprocess is not None
+        assert tuple(map(preprocess.is_deterministic, (Stage.TRAIN, Stage.VAL))) == expected
+    trusted = ImageClassificationData.from_datasets(Random(), deterministic=True).preprocess
+    assert trusted is not None
+    assert trusted.is_deterministic(Stage.TRAIN)
 
 
 def fitted(**options: Any) -> ImagePreprocess:

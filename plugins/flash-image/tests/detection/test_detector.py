@@ -156,6 +156,24 @@ def test_a_batch_of_different_sizes_with_and_without_boxes_trains(draw: Draw, ti
     assert any(not value.equal(before[name]) for name, value in task.model.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    "backbone", ["fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn_v2", "fcos_resnet50_fpn", SMALL]
+)
+def test_detectors_of_all_kinds_give_losses_boxes_and_both(backbone: str) -> None:
+    sizes = {} if backbone == SMALL else {"min_size": 64, "max_size": 96}
+    task = ObjectDetector(num_classes=2, backbone=backbone, pretrained=False, **sizes)
+    nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long(), "iscrowd": torch.zeros(0).long()}
+    square = {"boxes": torch.tensor([[5.0, 5, 40, 40]]), "labels": torch.tensor([2]), "iscrowd": torch.tensor([0])}
+    batch = ({"images": [torch.rand(3, 64, 80), torch.rand(3, 64, 64)]}, [square, nothing])
+    trained = task.train().step(batch, 0)
+    trained["loss"].backward()
+    assert all(parameter.grad is not None for parameter in task.model.parameters())
+    judged = task.eval().step(batch, 0)
+    assert judged["loss"] > 0
+    assert judged["logs"].keys() == trained["logs"].keys()
+    assert [set(found) for found in judged["y_hat"]] == [{"boxes", "labels", "scores"}] * 2
+
+
 def test_the_validation_loss_changes_nothing_and_comes_out_alike(data: ObjectDetectionData, tiny: Any) -> None:
     task = ObjectDetector.from_data(data, **tiny)
     task.eval()

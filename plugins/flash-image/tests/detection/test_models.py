@@ -15,6 +15,7 @@ from torchvision.models import get_model_weights
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.ops import FrozenBatchNorm2d
 
+import flash
 from flash.errors import CheckpointError, ConfigurationError, UnsafeCheckpointError
 from flash.image import BackboneUnavailableError, ObjectDetector
 from flash.image.detection import models
@@ -85,6 +86,20 @@ def test_other_classes_start_anew_and_the_rest_is_loaded(cached: Path, coco: dic
     assert fresh, "the layers that give scores"
     assert all(name.startswith("head.classification_head.") for name in fresh)
     assert all(own[name].equal(value) for name, value in coco.items() if name not in fresh)
+
+
+def test_pretrained_weights_learn_more_slowly_and_keep_the_statistics_of_their_norms(
+    cached: Path, offline: None
+) -> None:
+    known = ObjectDetector(num_classes=2, backbone=SMALL)
+    fresh = ObjectDetector(num_classes=2, backbone=SMALL, pretrained=False)
+    assert (known.learning_rate, fresh.learning_rate) == (1e-4, 1e-3)
+    assert (known.norm_at_rest, fresh.norm_at_rest) == ("all", "none")
+    run = flash.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", max_epochs=0)
+    run.strategy.connect(known)
+    run.save_checkpoint("known.ckpt")
+    loaded = ObjectDetector.load_from_checkpoint("known.ckpt")
+    assert (loaded.learning_rate, loaded.norm_at_rest) == (1e-4, "all")
 
 
 def test_weights_of_a_file_are_loaded(coco: dict[str, Tensor], tmp_path: Path, offline: None) -> None:

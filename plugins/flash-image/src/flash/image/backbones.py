@@ -16,6 +16,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
 from flash import Registry
@@ -105,7 +106,7 @@ def timm_backbone(
     network = load_from_hub(make, architecture, tag) if from_hub else make(pretrained=False)
     if path is not None:
         load_weights(network, path, architecture)
-    config = timm.data.resolve_data_config({}, model=network)
+    config = resolve_data_config({}, model=network)  # type: ignore[no-untyped-call]  # timm's has no types
     height, width = (img_size, img_size) if isinstance(img_size, int) else (img_size or config["input_size"][1:])
     return ImageBackbone(network, network.head_hidden_size, {**config, "input_size": (in_chans, height, width)}, tag)
 

@@ -15,7 +15,7 @@ from flash import DataModule, Task
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 
-from .datasets import dataset_inputs, is_steady
+from .datasets import dataset_inputs
 from .files import class_files, image_files
 from .inputs import ImageInputs
 from .options import Folder, ImageOptions, TableOptions, take_preprocess
@@ -295,8 +295,6 @@ class ImageClassificationData(DataModule):
             MissingColumnError: If dicts lack a key.
         """
         datasets = _present(train_dataset, val_dataset, test_dataset, predict_dataset)
-        if not all(map(is_steady, datasets.values())) and "preprocess" not in options:
-            options.setdefault("deterministic", False)
         inputs = {
             stage: dataset_inputs(dataset, input_field, target_fields, stage) for stage, dataset in datasets.items()
         }

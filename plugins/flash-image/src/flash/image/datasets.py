@@ -39,22 +39,23 @@ def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | No
         )
     if len(dataset) == 0:
         raise DataError(f"Expected at least one sample in the {stage} dataset, but it is empty.")
-    first = dataset[0]
+    first, steady = dataset[0], is_steady(dataset)
     if isinstance(first, Mapping):
         image_key = _key(first, input_field, _IMAGE_KEYS, "input_field")
         images = DatasetImages(dataset, image_key)
         if stage == "predict":
-            return ImageInputs(images)
+            return ImageInputs(images, steady=steady)
         key = _key(first, target_field, _TARGET_KEYS, "target_fields")
-        return ImageInputs(images, _column(dataset, key), _names(dataset, key))
+        return ImageInputs(images, _column(dataset, key), _names(dataset, key), steady=steady)
     paired = isinstance(first, tuple | list) and len(first) >= 2
     if stage == "predict":
-        return ImageInputs(DatasetImages(dataset, 0 if paired else None))
+        return ImageInputs(DatasetImages(dataset, 0 if paired else None), steady=steady)
     if not paired:
         raise DataError(
             f"Expected (image, target) or a dict as each sample of the {stage} dataset, but got {type(first).__name__}."
         )
-    return ImageInputs(DatasetImages(dataset, 0), _targets(dataset, first[1]), _classes(dataset))
+    targets = _targets(dataset, first[1])
+    return ImageInputs(DatasetImages(dataset, 0), targets, _classes(dataset), steady=steady)
 
 
 class DatasetImages(Sequence[Any]):
@@ -73,6 +74,9 @@ class DatasetImages(Sequence[Any]):
         return len(self._dataset)
 
     def __getitem__(self, index: Any) -> Any:
+        # A dataset need not know its end, and a loop over it would not find it.
+        if index >= len(self):
+            raise IndexError(index)
         element = self._dataset[index]
         return element if self._key is None else element[self._key]
 

@@ -40,7 +40,7 @@ def image_files(folder: str | Path) -> list[Path]:
     """
     root = _existing(folder)
     files, strays = _walk(root)
-    _report(root, strays)
+    _report(root, strays, len(files), "no image by its name")
     if not files:
         raise DataError(f"Expected images in {root} ({_endings()}), but it holds none.")
     return files
@@ -77,7 +77,7 @@ def class_files(folder: str | Path) -> tuple[list[Path], list[str]]:
             f"and {len(inside) - len(found)} files in it, and no image inside the folders."
         )
     strays = [path for path in inside if not path.is_dir()] + [stray for _, other in found.values() for stray in other]
-    _report(root, sorted(strays), " or lie beside the class folders")
+    _report(root, sorted(strays), len(files), "no image by its name, or not in a class folder")
     empty = [name for name, (images, _) in found.items() if not images]
     if empty:
         count = f"{len(empty)} of {len(found)}"
@@ -112,10 +112,10 @@ def _visible_files(folder: Path) -> Iterator[Path]:
         seen.add(real)
 
 
-def _report(root: Path, strays: list[Path], where: str = "") -> None:
+def _report(root: Path, strays: list[Path], kept: int, why: str) -> None:
     if strays:
         names = _few([path.relative_to(root).as_posix() for path in strays])
-        _log.warning("Skipped %d files in %s that are no images by their names%s: %s.", len(strays), root, where, names)
+        _log.warning("Skipped %d of %d files in %s (%s): %s.", len(strays), len(strays) + kept, root, why, names)
 
 
 def _few(names: list[str]) -> str:

@@ -23,6 +23,7 @@ class ImageInputs:
         targets: One a source; ``None`` for prediction.
         names: The names of the classes, where targets are their numbers or rows of zeros and ones.
         on_bad_sample: ``"error"`` raises for an image that cannot be decoded; ``"skip"`` leaves such out.
+        steady: Whether a source is known to give the same image each time.
 
     Raises:
         DataError: If there are not as many targets as images.
@@ -33,6 +34,7 @@ class ImageInputs:
     targets: Any = None
     names: Sequence[Any] | None = None
     on_bad_sample: OnBadSample = "error"
+    steady: bool = True
 
     def __post_init__(self) -> None:
         if self.on_bad_sample not in ("error", "skip"):

@@ -31,6 +31,17 @@ __all__ = ["ImagePreprocess"]
 # What show_batch shows before a task has said what its network sees: pictures of a usual size, as they are.
 _PREVIEW = {"input_size": (3, 224, 224), "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "crop_pct": 1.0}
 
+_SAMPLE_HOOKS = (
+    "load_sample",
+    "pre_tensor_transform",
+    "to_tensor_transform",
+    "post_tensor_transform",
+    "collate",
+    "per_batch_transform",
+    "per_sample_transform_on_device",
+    "per_batch_transform_on_device",
+)
+
 
 class ImagePreprocess(Preprocess):
     """Opens images in the worker, resizes and crops them, and normalises batches on the model's device.
@@ -47,7 +58,7 @@ class ImagePreprocess(Preprocess):
         train_transform: The same for training alone.
         data_config: Entries of timm's data config that win over the backbone's, such as ``{"crop_pct": 1.0}``.
         deterministic: Whether what comes from callables and datasets is alike each time, so that features of a frozen
-            backbone can be computed once. ``None`` assumes it of neither.
+            backbone can be computed once. ``None`` assumes it of neither, unless a dataset is known to be plain.
 
     Raises:
         ConfigurationError: If arguments contradict each other.
@@ -82,6 +93,7 @@ class ImagePreprocess(Preprocess):
         self.labels: ClassLabels | None = None
         self.data_config: dict[str, Any] | None = None
         self._own_config = dict(data_config or {})
+        self._unsteady: set[Stage] = set()
         self._transforms: ImageTransforms | None = None
         if {"input_size", "mean", "std"} <= set(self._own_config):
             self.configure({})
@@ -159,6 +171,9 @@ class ImagePreprocess(Preprocess):
 
     def _checked(self, data: ImageInputs, dataset: AutoDataset) -> ImageInputs:
         stage, bad = dataset.hooks.stage.value, list[tuple[str, str]]()
+        if not data.steady:
+            # Validation data may be split off the train data later.
+            self._unsteady |= {Stage.TRAIN, Stage.VAL} if stage == "train" else {dataset.hooks.stage}
         if data.on_bad_sample == "skip":
             data, bad = without_bad_samples(data, stage)
         else:
@@ -207,12 +222,17 @@ class ImagePreprocess(Preprocess):
     # ------------------------------------------------------------------ what core asks
 
     def is_deterministic(self, stage: Stage) -> bool:
-        """Whether images of a stage come out alike each time."""
+        """Whether images of a stage come out alike each time, as far as that is known."""
         if self.deterministic is not None:
             return self.deterministic
-        if stage is Stage.TRAIN:
-            return self.augmentation == "none" and self.train_transform is None
-        return self.transform is None
+        own = self.train_transform if stage is Stage.TRAIN else self.transform
+        augmented = stage is Stage.TRAIN and self.augmentation != "none"
+        return not (own or augmented or stage in self._unsteady or self._overrides_hooks(stage))
+
+    def _overrides_hooks(self, stage: Stage) -> bool:
+        """Whether a subclass does something of its own with the samples of a stage."""
+        names = [name for hook in _SAMPLE_HOOKS for name in (hook, f"{stage.value}_{hook}")]
+        return any(getattr(type(self), name, None) is not getattr(ImagePreprocess, name, None) for name in names)
 
     def agrees_with(self, other: Preprocess) -> bool:
         """Whether the classes are the same; the rest comes from the task."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 __all__ = ["index_version", "names"]
 
@@ -22,8 +23,8 @@ def names() -> list[str]:
         True
     """
     shipped = {line for line in INDEX.read_text(encoding="utf-8").splitlines() if not line.startswith("#")}
-    timm = sys.modules.get("timm")
-    installed = timm.list_models() if hasattr(timm, "list_models") else []
+    timm: Any = sys.modules.get("timm")
+    installed: list[str] = timm.list_models() if hasattr(timm, "list_models") else []
     return sorted(shipped.union(installed))
 
 

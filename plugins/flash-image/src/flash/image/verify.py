@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from flash.errors import DataError
 
@@ -59,7 +61,7 @@ def without_bad_samples(inputs: ImageInputs, stage: str) -> tuple[ImageInputs, l
 def _tried(sources: Sequence[Any], stage: str) -> Iterable[tuple[str, str | None]]:
     """For each image its name, and why it is bad or ``None``."""
     attempt = partial(_attempt, sources, stage)
-    if not isinstance(sources, list):
+    if not isinstance(sources, list | tuple | np.ndarray | Tensor):
         # Somebody's dataset may not bear several threads.
         yield from map(attempt, range(len(sources)))
         return
@@ -96,7 +98,9 @@ def check_files_exist(sources: Sequence[Any], stage: str) -> None:
     Raises:
         DataError: If some are missing; it counts them and names the first.
     """
-    missing = [source for source in sources if isinstance(source, str | Path) and not os.path.isfile(source)]  # noqa: PTH113  # a quarter of the time, of a million files
+    # Elements of anything else, such as somebody's dataset, may take long to get.
+    listed = sources if isinstance(sources, list | tuple | np.ndarray) else ()
+    missing = [source for source in listed if isinstance(source, str | Path) and not os.path.isfile(source)]  # noqa: PTH113  # a quarter of the time, of a million files
     if missing:
         raise DataError(
             f"Expected {len(sources)} image files in the {stage} data, but {len(missing)} of them do not exist, "

@@ -16,7 +16,7 @@ __all__ = ["load_weights", "read_weights"]
 # Where training programs put the weights in their checkpoints; averaged ones are what was validated.
 _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
 # What stands before the names of weights: DDP, Flash's own checkpoints, and other programs.
-_PREFIXES = ("", "module.", "backbone.network.", "backbone.", "model.", "encoder.")
+_PREFIXES = ("", "module.", "network.", "backbone.network.", "backbone.", "model.", "encoder.")
 _CLASSIFIERS = ("classifier", "fc", "head", "head_dist")
 
 

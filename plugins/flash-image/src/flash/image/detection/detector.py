@@ -27,6 +27,7 @@ __all__ = ["ObjectDetector"]
 
 _BACKBONES = backbone_registry("detection")
 _DEFAULT = "fasterrcnn_resnet50_fpn_v2"
+_PRETRAINED_RATE, _FRESH_RATE = 1e-4, 1e-3
 NormAtRest = Literal["all", "body", "none"]
 
 
@@ -56,7 +57,8 @@ class ObjectDetector(Task):
         val_loss: Whether the loss is computed in validation and testing too. Detectors compute losses or boxes, so that
             it costs another pass.
         backbone_kwargs: Further arguments of the backbone, such as ``box_nms_thresh``.
-        learning_rate: The optimizer's.
+        learning_rate: The optimizer's; by default 1e-4 with pretrained weights, which it must not forget at once, and
+            1e-3 with random ones or a module.
         lr_scheduler: As in :class:`~flash.core.model.Task`.
         metrics: As in :class:`~flash.core.model.Task`; they get lists with a dict an image.
         kwargs: Further arguments of :class:`~flash.core.model.Task`.
@@ -89,13 +91,15 @@ class ObjectDetector(Task):
         norm_at_rest: NormAtRest | None = None,
         val_loss: bool = True,
         backbone_kwargs: Mapping[str, Any] | None = None,
-        learning_rate: float | None = 1e-4,
+        learning_rate: float | None = None,
         lr_scheduler: Any = None,
         metrics: Any = None,
         **kwargs: Any,
     ) -> None:
         if metrics is None:
             metrics = {"map": BoxMeanAveragePrecision()}
+        if learning_rate is None:
+            learning_rate = _FRESH_RATE if pretrained is False or isinstance(backbone, nn.Module) else _PRETRAINED_RATE
         super().__init__(learning_rate=learning_rate, lr_scheduler=lr_scheduler, metrics=metrics, **kwargs)
         _check_threshold(score_threshold)
         if num_classes is None and labels is None and pretrained not in (False, "backbone"):
@@ -110,7 +114,8 @@ class ObjectDetector(Task):
         # Random layers on top of the pretrained body would be frozen with it.
         self._body_alone = pretrained == "backbone"
         # A checkpoint is loaded with pretrained=False: what follows from it is noted.
-        self._arguments.plain |= {"labels": self.labels, "norm_at_rest": self.norm_at_rest}
+        noted = {"labels": self.labels, "norm_at_rest": self.norm_at_rest, "learning_rate": learning_rate}
+        self._arguments.plain.update(noted)
         self.train()
 
     def _build(self, backbone: str | nn.Module, pretrained: Any, options: dict[str, Any]) -> nn.Module:
