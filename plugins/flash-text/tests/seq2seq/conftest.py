@@ -33,7 +33,7 @@ def t5_config(**options: Any) -> T5Config:
     """A T5 of one layer on each side."""
     sizes: dict[str, Any] = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4}
     ids = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
-    return T5Config(vocab_size=len(WORDS) + 6, dropout_rate=0.0, **{**sizes, **ids, **options})
+    return T5Config(**{"vocab_size": len(WORDS) + 6, "dropout_rate": 0.0, **sizes, **ids, **options})
 
 
 def bart_config(**options: Any) -> BartConfig:
@@ -45,7 +45,7 @@ def bart_config(**options: Any) -> BartConfig:
     }
     ids = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1, "decoder_start_token_id": 1}
     rest = {"d_model": 32, "max_position_embeddings": 32, "dropout": 0.0, "forced_eos_token_id": 1, "init_std": 0.2}
-    return BartConfig(vocab_size=len(WORDS) + 6, **{**sides, **ids, **rest, **options})
+    return BartConfig(**{"vocab_size": len(WORDS) + 6, **sides, **ids, **rest, **options})
 
 
 CONFIGS: dict[str, Callable[..., Any]] = {"t5": t5_config, "bart": bart_config}

@@ -7,10 +7,11 @@ A backbone that a plugin registers for the domain ``"seq2seq"`` is a callable th
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from flash.errors import ConfigurationError
@@ -52,14 +53,46 @@ def huggingface(name: str, pretrained: bool = True) -> Seq2SeqBackbone:
 def model_to_plain(model: PreTrainedModel) -> dict[str, Any]:
     """Return, as plain data, what makes the model again, weights apart."""
     generation: Any = model.generation_config
-    return {"model": config_to_plain(model.config), "generation": generation.to_diff_dict()}
+    return {
+        "model": config_to_plain(model.config),
+        "generation": generation.to_diff_dict(),
+        "tied": _tied(model),
+    }
 
 
 def model_from_plain(plain: Mapping[str, Any]) -> PreTrainedModel:
     """Undo :func:`model_to_plain`, with random weights."""
     model = make_model(config_from_plain(plain["model"]), "seq2seq")
     model.generation_config = GenerationConfig.from_dict(dict(plain["generation"]))
+    if _tied(model) != plain["tied"]:
+        _tie(model, plain["tied"])
     return model
+
+
+def _tied(model: nn.Module) -> list[list[str]]:
+    """The names of parameters that are the same, such as the embeddings and the head."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return [each for each in names.values() if len(each) > 1]
+
+
+def _tie(model: nn.Module, groups: Sequence[Sequence[str]]) -> None:
+    """Let those parameters alone be the same.
+
+    The configuration does not say it: that of a T5 1.1 is for tied weights, but its checkpoints have a head of their
+    own, which transformers then keeps.
+    """
+    for name, parameter in list(model.named_parameters(remove_duplicate=False)):
+        _replace(model, name, nn.Parameter(parameter.detach().clone()))
+    for first, *others in groups:
+        for name in others:
+            _replace(model, name, model.get_parameter(first))
+
+
+def _replace(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
+    owner, _, attribute = name.rpartition(".")
+    setattr(model.get_submodule(owner), attribute, parameter)
 
 
 def read_prefix(config: Any, task: str, source_language: str | None = None, target_language: str | None = None) -> str:

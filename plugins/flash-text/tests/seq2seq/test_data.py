@@ -1,0 +1,208 @@
+"""The data modules: pairs of texts in many forms, tokenized once, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from flash.errors import ConfigurationError, DataError, MissingColumnError
+from flash.text import SummarizationData, TranslationData, TranslationTask
+from flash.text.seq2seq import pairs
+from flash.text.seq2seq.data import Seq2SeqData
+
+ROWS = [{"en": "red tea", "de": "roter Tee"}, {"en": "NA", "de": "007"}, {"en": "", "de": "nichts, wirklich"}]
+FRAME = pd.DataFrame(ROWS)
+
+
+def texts_of(dataset: Any) -> list[tuple[str, str]]:
+    """The pairs of a dataset."""
+    samples = dataset[0].pairs
+    return list(zip(samples.sources, samples.references, strict=True))
+
+
+# ---------------------------------------------------------------------- constructors
+
+
+@pytest.mark.parametrize("data", [SummarizationData, TranslationData])
+def test_every_constructor_makes_the_same_pairs(data: type[Seq2SeqData], t5: str) -> None:
+    pytest.importorskip("pyarrow")
+    FRAME.to_csv("pairs.csv", index=False)
+    FRAME.to_parquet("pairs.parquet")
+    Path("pairs.json").write_text(json.dumps({"rows": ROWS}))
+    english, german = FRAME["en"].tolist(), FRAME["de"].tolist()
+    made = [
+        data.from_data_frame("en", "de", train_data_frame=FRAME),
+        data.from_csv("en", "de", train_file="pairs.csv"),
+        data.from_json("en", "de", train_file="pairs.json", field="rows"),
+        data.from_parquet("en", "de", train_file="pairs.parquet"),
+        data.from_lists(english, german),
+        data.from_datasets("en", "de", train_dataset=ROWS),
+        data.from_datasets("en", "de", train_dataset=(row for row in ROWS)),
+    ]
+    task = TranslationTask(t5)
+    for datamodule in made:
+        task.configure_preprocess(datamodule.preprocess)
+        assert texts_of(datamodule.train_dataset) == list(zip(english, german, strict=True))
+
+
+def test_datasets_of_the_library_datasets_serve_streaming_or_not(t5: str) -> None:
+    datasets = pytest.importorskip("datasets")
+    whole = datasets.Dataset.from_list(ROWS)
+    task = TranslationTask(t5)
+    for dataset in (whole, whole.to_iterable_dataset()):
+        dm = TranslationData.from_datasets("en", "de", train_dataset=dataset, val_dataset=dataset)
+        task.configure_preprocess(dm.preprocess)
+        assert [target for _, target in texts_of(dm.val_dataset)] == [row["de"] for row in ROWS]
+
+
+def test_rows_to_predict_need_no_target(t5: str) -> None:
+    FRAME[["en"]].to_csv("texts.csv", index=False)
+    dm = TranslationData.from_csv("en", "de", predict_file="texts.csv")
+    task = TranslationTask(t5, max_new_tokens=3)
+    task.use_data(dm)
+    assert len(dm.predict_dataset) == 3
+    assert task.predict("texts.csv") == task.predict(FRAME) == task.predict(FRAME["en"].tolist())
+
+
+def test_a_part_of_the_train_pairs_can_serve_validation(t5: str, texts: Callable[..., list[str]]) -> None:
+    sources = texts(20)
+    dm = TranslationData.from_lists(sources, sources, val_split=0.2, seed=0)
+    TranslationTask.from_data(dm, backbone=t5)
+    assert (len(dm.train_dataset), len(dm.val_dataset)) == (16, 4)
+    (x, targets) = next(iter(dm.val_dataloader()))
+    assert all(text in sources for text in targets["texts"])
+    assert len(x["input_ids"]) == 4
+
+
+# ---------------------------------------------------------------------- tokens
+
+
+def test_each_text_is_tokenized_once_whatever_is_done_with_it(
+    t5: str, texts: Callable[..., list[str]], trainer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    real = pairs.tokenize
+    monkeypatch.setattr(pairs, "tokenize", lambda *args: calls.append(len(args[1])) or real(*args))
+    dm = TranslationData.from_lists(texts(20), texts(20), texts(5), texts(5), batch_size=4, seed=0)
+    task = TranslationTask.from_data(dm, backbone=t5, max_new_tokens=2)
+    trainer(max_epochs=3).fit(task, dm)
+    trainer().validate(task, datamodule=dm, verbose=False)
+    assert sorted(calls) == [5, 5, 20, 20]
+
+
+def test_another_task_gets_the_texts_in_its_own_tokens(t5: str, folders: dict[str, str]) -> None:
+    dm = TranslationData.from_lists(["red tea"], ["sun"])
+    first = TranslationTask.from_data(dm, backbone=t5)
+    assert len(dm.train_dataset[0].source) == 3
+    second = TranslationTask.from_data(dm, backbone=folders["bart"], prefix="summarize : ")
+    assert len(dm.train_dataset[0].source) == 5
+    first.use_data(dm)
+    assert len(dm.train_dataset[0].source) == 3
+    assert second.prefix == "summarize : "
+
+
+def test_texts_that_are_cut_are_counted(t5: str, caplog: pytest.LogCaptureFixture) -> None:
+    dm = TranslationData.from_lists(["red tea sun", "red", "sea oak elm"], ["fox", "fox owl ice ash", "owl"])
+    TranslationTask.from_data(dm, backbone=t5, max_source_length=3, max_target_length=4)
+    with caplog.at_level(logging.WARNING, "flash.text"):
+        sample = dm.train_dataset[0]
+    assert "2 of 3 train texts were cut to 3 tokens." in caplog.messages
+    assert "1 of 3 train targets were cut to 4 tokens." in caplog.messages
+    # The end is not what is cut off.
+    assert sample.source.tolist()[-1] == 1
+
+
+def test_batches_are_padded_to_their_longest_texts_and_labels_are_masked(t5: str) -> None:
+    dm = TranslationData.from_lists(["red", "red tea sun"], ["sea oak", "elm"], batch_size=2, seed=0)
+    TranslationTask.from_data(dm, backbone=t5)
+    x, targets = next(iter(dm.train_dataloader()))
+    order = x["attention_mask"].sum(1).argsort()
+    assert x["input_ids"][order].tolist() == [[4, 1, 0, 0], [4, 5, 6, 1]]
+    assert x["attention_mask"][order].tolist() == [[1, 1, 0, 0], [1, 1, 1, 1]]
+    assert targets["labels"][order].tolist() == [[7, 8, 1], [9, 1, -100]]
+    assert "texts" not in targets
+
+
+def test_train_batches_are_of_similar_lengths(t5: str, texts: Callable[..., list[str]]) -> None:
+    sources = texts(400, longest=20)
+    dm = TranslationData.from_lists(sources, sources, batch_size=10, seed=0)
+    TranslationTask.from_data(dm, backbone=t5)
+    padding = [1 - x["attention_mask"].float().mean().item() for x, _ in dm.train_dataloader()]
+    assert sum(padding) / len(padding) < 0.05
+    labels = torch.cat([(y["labels"] == -100).flatten() for _, y in dm.train_dataloader()])
+    assert labels.float().mean() < 0.05
+
+
+def test_metrics_get_the_targets_as_they_were_given(t5: str) -> None:
+    dm = TranslationData.from_lists(["red", "tea"], ["red", "tea"], ["red"], ["  Ein Wort,  unbekannt! "])
+    TranslationTask.from_data(dm, backbone=t5)
+    _, targets = next(iter(dm.val_dataloader()))
+    assert targets["texts"] == ["  Ein Wort,  unbekannt! "]
+
+
+# ---------------------------------------------------------------------- what is refused
+
+
+def test_a_missing_column_is_named_with_those_that_there_are() -> None:
+    with pytest.raises(MissingColumnError, match="Expected a column 'fr' in the train data, but it has 'en', 'de'."):
+        TranslationData.from_data_frame("en", "fr", train_data_frame=FRAME)
+    with pytest.raises(MissingColumnError, match="Expected a column 'fr' in the val data"):
+        TranslationData.from_datasets("fr", "de", train_dataset=None, val_dataset=ROWS)
+
+
+def test_a_missing_target_is_counted() -> None:
+    with pytest.raises(DataError, match="the targets of the train data, but 1 of 2 have none, the first of them row 1"):
+        TranslationData.from_lists(["red", "tea"], ["sun", None])
+
+
+def test_a_missing_text_is_counted() -> None:
+    with pytest.raises(DataError, match="Expected a text in each row of the train data, but 1 of 2 have none"):
+        TranslationData.from_lists(["red", float("nan")], ["sun", "sea"])
+
+
+@pytest.mark.parametrize("empty", ["", "  \n"])
+def test_an_empty_target_is_counted(empty: str) -> None:
+    sentence = "Expected a text to write in each row of the val data, but 2 of 3 are empty, the first of them row 0"
+    with pytest.raises(DataError, match=sentence):
+        TranslationData.from_lists(["red"], ["red"], ["red", "tea", "sun"], [empty, "sun", empty])
+
+
+def test_an_empty_field_of_a_csv_file_is_an_empty_target() -> None:
+    FRAME.assign(de=["Tee", "", ""]).to_csv("pairs.csv", index=False)
+    with pytest.raises(DataError, match="2 of 3 are empty, the first of them row 1"):
+        TranslationData.from_csv("en", "de", train_file="pairs.csv")
+
+
+def test_train_data_without_targets_is_refused() -> None:
+    with pytest.raises(DataError, match="Expected texts to write in the train data, but there are none. Name the col"):
+        SummarizationData.from_lists(["a long text"])
+    with pytest.raises(DataError, match="Name the column: target_fields."):
+        SummarizationData.from_data_frame("en", train_data_frame=FRAME)
+
+
+def test_texts_and_targets_of_different_number_are_refused() -> None:
+    with pytest.raises(DataError, match="Expected one target a text, but got 2 texts and 1 targets."):
+        TranslationData.from_lists(["red", "tea"], ["sun"])
+
+
+def test_several_target_columns_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="Expected target_fields to name one column"):
+        TranslationData.from_data_frame("en", ["de", "en"], train_data_frame=FRAME)
+
+
+def test_no_file_at_all_is_refused() -> None:
+    with pytest.raises(DataError, match="Expected at least one file: train_file, val_file, test_file or predict_file."):
+        TranslationData.from_csv("en", "de")
+
+
+def test_data_that_has_met_no_task_says_so() -> None:
+    dm = TranslationData.from_lists(["red"], ["sun"])
+    with pytest.raises(DataError, match="Make the task first: SummarizationTask.from_data"):
+        dm.train_dataset[0]
