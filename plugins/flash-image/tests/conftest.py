@@ -16,8 +16,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pytest
+import timm
 import torch
+from huggingface_hub import constants
 from PIL import Image, ImageDraw
+from safetensors.torch import save_file
 
 import flash
 from flash.image import ImageClassificationData
@@ -153,3 +156,21 @@ def shared() -> Path:
     if not (folder / "data" / "image" / "hymenoptera_data").is_dir():
         pytest.skip(f"the photos of ants and bees are not in {folder}")
     return folder
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, torch.Tensor]]:
+    """The caches of the hub and of torch, empty; puts weights of a timm model there, as a download would."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
+
+    def put(name: str) -> dict[str, torch.Tensor]:
+        weights: dict[str, torch.Tensor] = timm.create_model(name).state_dict()
+        folder = tmp_path / "hub" / f"models--timm--{name}"
+        (folder / "refs").mkdir(parents=True)
+        (folder / "refs" / "main").write_text("1234")
+        (folder / "snapshots" / "1234").mkdir(parents=True)
+        save_file(weights, folder / "snapshots" / "1234" / "model.safetensors")
+        return weights
+
+    return put

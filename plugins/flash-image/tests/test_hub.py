@@ -7,37 +7,18 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
 from huggingface_hub import constants
-from safetensors.torch import save_file
 
 from flash.errors import ConfigurationError, FlashError
 from flash.image import BackboneUnavailableError, ImageBackbone, ImageClassifier
 from flash.image.backbones import timm_backbone
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """The hub's cache, empty; returns a function that puts a model of timm into it, as a download would."""
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
-
-    def put(name: str) -> Any:
-        trained = timm.create_model(name)
-        folder = tmp_path / "hub" / f"models--timm--{name}"
-        (folder / "refs").mkdir(parents=True)
-        (folder / "refs" / "main").write_text("1234")
-        (folder / "snapshots" / "1234").mkdir(parents=True)
-        save_file(trained.state_dict(), folder / "snapshots" / "1234" / "model.safetensors")
-        return trained
-
-    return put
+pytestmark = pytest.mark.usefixtures("hub")
 
 
 @pytest.fixture
@@ -56,13 +37,13 @@ def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     [("test_resnet", True), ("test_resnet", "r160_in1k"), ("test_resnet.r160_in1k", True)],
 )
 @pytest.mark.usefixtures("without_network")
-def test_cached_weights_are_used_without_asking_the_network(cache: Any, name: str, pretrained: Any) -> None:
-    trained = cache("test_resnet.r160_in1k")
+def test_cached_weights_are_used_without_asking_the_network(hub: Any, name: str, pretrained: Any) -> None:
+    trained = hub("test_resnet.r160_in1k")
     task = ImageClassifier(num_classes=2, backbone=name, pretrained=pretrained)
     assert isinstance(task.backbone, ImageBackbone)
     mine = task.backbone.network.state_dict()
-    assert all(torch.equal(mine[key], value) for key, value in trained.state_dict().items() if key in mine)
-    assert len(mine) == len(trained.state_dict()) - 2
+    assert all(torch.equal(mine[key], value) for key, value in trained.items() if key in mine)
+    assert len(mine) == len(trained) - 2
 
 
 @pytest.mark.usefixtures("without_network")
@@ -121,7 +102,7 @@ def test_a_model_without_weights_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
         timm_backbone("test_resnet")
 
 
-def test_the_tag_of_the_weights_travels_in_a_checkpoint(cache: Any) -> None:
-    cache("test_resnet.r160_in1k")
+def test_the_tag_of_the_weights_travels_in_a_checkpoint(hub: Any) -> None:
+    hub("test_resnet.r160_in1k")
     task = ImageClassifier(num_classes=2, backbone="test_resnet", pretrained="r160_in1k")
     assert task._arguments.plain["backbone"] == "test_resnet.r160_in1k"

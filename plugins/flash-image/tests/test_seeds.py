@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
-from huggingface_hub import constants
-from safetensors.torch import save_file
 
 import flash
 
@@ -38,15 +35,9 @@ trainer.finetune(model, data, strategy="no_freeze")
 
 
 @pytest.fixture
-def page(folders: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def page(folders: Path, hub: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the page's names are in a world where downloads come from here, after it has run."""
-    trained = timm.create_model("resnet18.a1_in1k")
-    snapshot = folders / "hub" / "models--timm--resnet18.a1_in1k" / "snapshots" / "1234"
-    snapshot.mkdir(parents=True)
-    save_file(trained.state_dict(), snapshot / "model.safetensors")
-    (snapshot.parents[1] / "refs").mkdir()
-    (snapshot.parents[1] / "refs" / "main").write_text("1234")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folders / "hub"))
+    trained = hub("resnet18.a1_in1k")
 
     def download(url: str, path: str) -> None:
         assert url.endswith("hymenoptera_data.zip")
@@ -58,7 +49,7 @@ def page(folders: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     make = flash.Trainer.__init__
     short = {"max_epochs": 1, "accelerator": "cpu", "logger": False, "enable_checkpointing": False}
     monkeypatch.setattr(flash.Trainer, "__init__", lambda self, **kwargs: make(self, **{**short, **kwargs}))
-    world: dict[str, Any] = {"trained": trained.state_dict()}
+    world: dict[str, Any] = {"trained": trained}
     exec(PAGE, world)
     return world
 

@@ -15,7 +15,8 @@ from timm.data import create_transform, resolve_data_config
 from torchvision.transforms import v2
 
 from flash.errors import ConfigurationError, UnknownNameError
-from flash.image.transforms import ImageConfig, ImageTransforms, augmentations
+from flash.image.config import ImageConfig
+from flash.image.transforms import ImageTransforms, augmentations
 
 Picture = Callable[..., Image.Image]
 CONFIG: dict[str, Any] = {

@@ -70,7 +70,7 @@ class ImageClassifier(ImageTask, ClassificationTask):
         backbone_kwargs: Mapping[str, Any] | None = None,
         data_config: Mapping[str, Any] | None = None,
         backbone_lr_factor: float | None = None,
-        learning_rate: float | None = 1e-3,
+        learning_rate: float | None = 2e-3,
         lr_scheduler: Any = "cosine",
         **kwargs: Any,
     ) -> None:

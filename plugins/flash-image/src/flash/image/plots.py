@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -128,28 +129,27 @@ def plot_predictions(task: Task, datamodule: DataModule, stage: Stage, count: in
     task.use_data(datamodule)
     preprocess, dataset = _preprocess_of(datamodule), _dataset_of(datamodule, stage)
     rows, images, scores, targets, badness = _worst(task, datamodule, dataset, count)
-    several = bool(getattr(task, "multi_label", False))
     names = getattr(task, "labels", None) or list(range(scores.shape[1]))
-    probabilities = to_probabilities(scores, several)
-    threshold = float(getattr(task, "threshold", 0.5))
-    titles, colours, notes = [], [], []
-    for place, row in enumerate(rows):
-        predicted = probabilities[place] >= threshold if several else probabilities[place].argmax()
-        title = _truth(predicted, names)
-        if not several:
-            title += f" {probabilities[place].max():.0%}"
-        note, colour = f"uncertain {badness[place]:.0%}", "black"
-        if targets is not None:
-            right = bool((targets[place] == predicted).all())
-            colour = _RIGHT if right else _WRONG
-            title += "" if right else f", but {_truth(targets[place], names)}"
-            note = f"loss {badness[place]:.2f}"
-        titles.append(title)
-        colours.append(colour)
-        notes.append(f"{note}   {_name_of(dataset, row)}")
-    order = "highest loss first" if targets is not None else "least certain first"
+    truths: Any = [None] * len(rows) if targets is None else targets
+    titles, colours = zip(*map(partial(_caption, task, names), scores, truths), strict=True)
+    word = "uncertain {:.0%}" if targets is None else "loss {:.2f}"
+    notes = [f"{word.format(bad)}   {_name_of(dataset, row)}" for bad, row in zip(badness, rows, strict=True)]
+    order = "least certain first" if targets is None else "highest loss first"
     heading = f"{stage.value}: predictions, {order}"
     return image_grid(list(_visible(images, preprocess)), titles, colours, heading, notes)
+
+
+def _caption(task: Task, names: Sequence[Any], scores: Tensor, truth: Tensor | None) -> tuple[str, str]:
+    """What is predicted, and what it is where that is something else; with a colour that says which."""
+    several = bool(getattr(task, "multi_label", False))
+    probabilities = to_probabilities(scores[None], several)[0]
+    predicted = probabilities >= float(getattr(task, "threshold", 0.5)) if several else probabilities.argmax()
+    title = _truth(predicted, names) + ("" if several else f" {probabilities.max():.0%}")
+    if truth is None:
+        return title, "black"
+    if bool((truth == predicted).all()):
+        return title, _RIGHT
+    return f"{title}, but {_truth(truth, names)}", _WRONG
 
 
 def _worst(

@@ -20,10 +20,11 @@ from flash.data.labels import ClassLabels
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError, DataError
 
+from .config import ImageConfig
 from .files import image_files
 from .inputs import ImageInputs, ImageSample, ImageSamples
 from .read import open_image
-from .transforms import Augmentation, ImageConfig, ImageTransforms, augmentations
+from .transforms import Augmentation, ImageTransforms, augmentations
 from .verify import check_files_exist, load_into_memory, without_bad_samples
 
 __all__ = ["ImagePreprocess"]
