@@ -438,3 +438,12 @@ def test_what_there_is_to_choose_from_is_listed() -> None:
     ]
     assert {"SGD", "AdamW"} <= set(flash.Task.available_optimizers())
     assert {"StepLR", "OneCycleLR"} <= set(flash.Task.available_lr_schedulers())
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_raw_rows_are_predicted_in_the_precision_that_a_run_left(precision: str, trainer_options: Any) -> None:
+    dm = flash.DataModule.from_tensors(torch.randn(8, 3), torch.randn(8, 1), seed=0, batch_size=4)
+    task = flash.Task(nn.Linear(3, 1), nn.functional.mse_loss)
+    flash.Trainer(max_epochs=1, precision=precision, **trainer_options).fit(task, dm)
+    assert task.model.weight.dtype is not torch.float32
+    assert [result.dtype for result in task.predict(torch.zeros(2, 3))] == [task.model.weight.dtype] * 2

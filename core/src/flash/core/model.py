@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 from typing_extensions import Self
 
 from flash import __version__
@@ -341,8 +342,17 @@ class Task(Rebuildable, pl.LightningModule):
         with self._evaluating(), torch.inference_mode():
             for batch in loader:
                 moved = hooks.transform_on_device(self.transfer_batch_to_device(batch, self.device, 0))
-                results += postprocess(self.forward_batch(moved), present)
+                results += postprocess(self.forward_batch(self._in_own_precision(moved)), present)
         return in_input_order(results, loader)
+
+    def _in_own_precision(self, batch: Any) -> Any:
+        """Floats of a batch as the weights are, which a run in half or double precision leaves so."""
+        precision = next((each.dtype for each in self.parameters() if each.is_floating_point()), None)
+        if precision in (None, torch.get_default_dtype()):
+            return batch
+        return tree_map(
+            lambda each: each.to(precision) if isinstance(each, Tensor) and each.is_floating_point() else each, batch
+        )
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
