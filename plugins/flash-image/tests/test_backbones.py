@@ -13,7 +13,7 @@ from flash.errors import ConfigurationError, UnknownNameError
 from flash.image import ImageClassifier, ImageEmbedder
 from flash.image.backbones import ImageBackbone, count_features, timm_backbone
 
-TINY = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_maxvit", "test_nfnet")
+TINY = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_nfnet", "test_byobnet")
 
 
 def pooled(channels: int = 5) -> nn.Sequential:

@@ -16,6 +16,7 @@ from torch import nn
 from flash.errors import CheckpointError, ConfigurationError
 from flash.image import ImageClassificationData, ImageClassifier, ImagePreprocess
 
+CONFIG = {"input_size": (3, 32, 32), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 STRATEGIES: list[Any] = ["no_freeze", "freeze", ("freeze_unfreeze", 1), ("unfreeze_milestones", ((1, 2), 2))]
 
 
@@ -50,6 +51,26 @@ class TestMaking:
         assert task.data_config is not None
         assert task.data_config["mean"] == (0.1, 0.1, 0.1)
         assert task.data_config["std"] == (0.5, 0.5, 0.5)
+
+    def test_a_backbone_for_one_size_refuses_another_and_says_what_to_do(self, shapes: Any) -> None:
+        with pytest.raises(ConfigurationError, match=r"of \(160, 160\) pixels.*of \(64, 64\). Leave out image_size"):
+            ImageClassifier.from_data(shapes(image_size=64), backbone="test_vit", pretrained=False)
+        for kwargs in ({"img_size": 64}, {"dynamic_img_size": True}):
+            data = shapes(image_size=64)
+            task = ImageClassifier.from_data(data, backbone="test_vit", pretrained=False, backbone_kwargs=kwargs)
+            assert len(task.predict(torch.rand(2, 3, 40, 40))) == 2
+
+    def test_a_module_that_does_not_say_what_it_expects_is_an_error_unless_the_data_knows(self, shapes: Any) -> None:
+        def pooled() -> nn.Module:
+            return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+        with pytest.raises(ConfigurationError, match="which images the backbone was made for, but a Sequential has no"):
+            ImageClassifier.from_data(shapes(), backbone=pooled())
+        with pytest.raises(ConfigurationError, match="Pass one to the task: data_config="):
+            ImageClassifier(2, backbone=pooled()).predict(torch.rand(2, 3, 40, 40))
+        own = shapes(transform=lambda picture: torch.zeros(3, 8, 8))
+        assert ImageClassifier.from_data(own, backbone=pooled()).data_config is None
+        assert ImageClassifier.from_data(shapes(data_config=CONFIG), backbone=pooled()).data_config is None
 
     @pytest.mark.parametrize("head", ["linear", "mlp", lambda n, m: nn.Linear(n, m, bias=False)])
     def test_every_head_gives_a_score_a_class(self, tiny: dict[str, Any], head: Any) -> None:

@@ -39,6 +39,7 @@ class ImageBackbone(nn.Module):
         out_features: How many features there are.
         data_config: ``input_size``, ``mean``, ``std``, ``interpolation``, ``crop_pct`` and ``crop_mode``.
         tag: Which of timm's weights were asked for; these can decide the sizes of the network.
+        fixed_size: Whether it takes images of no other size.
 
     Example:
         >>> pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -46,12 +47,20 @@ class ImageBackbone(nn.Module):
         torch.Size([2, 3])
     """
 
-    def __init__(self, network: nn.Module, out_features: int, data_config: Mapping[str, Any], tag: str = "") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        out_features: int,
+        data_config: Mapping[str, Any],
+        tag: str = "",
+        fixed_size: bool = False,
+    ) -> None:
         super().__init__()
         self.network = network
         self.out_features = out_features
         self.data_config = dict(data_config)
         self.tag = tag
+        self.fixed_size = fixed_size
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features, shape ``(batch, out_features)``; of maps and tokens, which a few models give, the mean."""
@@ -108,7 +117,10 @@ def timm_backbone(
         load_weights(network, path, architecture)
     config = resolve_data_config({}, model=network)  # type: ignore[no-untyped-call]  # timm's has no types
     height, width = (img_size, img_size) if isinstance(img_size, int) else (img_size or config["input_size"][1:])
-    return ImageBackbone(network, network.head_hidden_size, {**config, "input_size": (in_chans, height, width)}, tag)
+    config["input_size"] = (in_chans, height, width)
+    fixed = bool(network.pretrained_cfg.get("fixed_input_size")) and kwargs.get("strict_img_size", True)
+    fixed = fixed and not kwargs.get("dynamic_img_size", False)
+    return ImageBackbone(network, network.head_hidden_size, config, tag, fixed)
 
 
 def _maker(name: str, **kwargs: Any) -> Callable[..., Any]:

@@ -77,9 +77,35 @@ class ImageTask(Task):
         return self.head(features)
 
     def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess the size and normalisation that the backbone was trained with."""
-        if isinstance(preprocess, ImagePreprocess) and self.data_config is not None:
+        """Tell the preprocess the size and normalisation that the backbone was trained with.
+
+        Raises:
+            ConfigurationError: If nobody says what the backbone expects, or the images will have a size that it does
+                not take.
+        """
+        if not isinstance(preprocess, ImagePreprocess):
+            return
+        if self.data_config is not None:
             preprocess.configure(self.data_config)
+        if preprocess.transform is None:
+            self._check_images(preprocess)
+
+    def _check_images(self, preprocess: ImagePreprocess) -> None:
+        if preprocess.data_config is None:
+            raise ConfigurationError(
+                f"Expected to know which images the backbone was made for, but a {type(self.backbone).__name__} has no "
+                "data_config. Pass one to the task: data_config={'input_size': (channels, height, width), 'mean': ..., "
+                "'std': ...}; or make the network's input yourself, with transform=... of the data."
+            )
+        if isinstance(self.backbone, ImageBackbone) and self.backbone.fixed_size:
+            config = preprocess.transforms.config
+            size, wanted = (config.height, config.width), tuple(self.backbone.data_config["input_size"][1:])
+            if size != wanted:
+                raise ConfigurationError(
+                    f"Expected images of {wanted} pixels, which the backbone was made for, but the data makes them of "
+                    f"{size}. Leave out image_size, or make the backbone for it with backbone_kwargs="
+                    f"{{'img_size': {size}}}."
+                )
 
     def configure_optimizers(self) -> Any:
         """Make the optimizer: the backbone, unless it is frozen, learns at ``backbone_lr_factor`` of the rate.
