@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from flash import Preprocess, Registry, Task
+from flash import Preprocess, Registry
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
+from .adapters import AdaptableTask
 from .backbones import Pooling, TextBackbone, encode, longest_input, num_features, pool, sort_by_use
 from .hub import (
     config_from_plain,
@@ -35,7 +36,7 @@ _USUAL_LENGTH = 512
 _USUAL_POOLING: Pooling = "mean"
 
 
-class TextVectorTask(Task):
+class TextVectorTask(AdaptableTask):
     """An encoder of texts, and the pooling of its token vectors to one vector a text."""
 
     backbones: ClassVar[Registry] = _BACKBONES
