@@ -78,6 +78,16 @@ def test_adapters_and_the_head_alone_are_trained(kind: str, data: Any, task_of: 
     assert all(weight.abs().sum() > 0 for name, weight in after.items() if "lora_B" in name)
 
 
+def test_adapters_of_a_classifier_learn_as_fast_as_its_head(data: Any, task_of: Any, trainer: Trainers) -> None:
+    class Rates(Callback):
+        def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+            self.rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
+
+    dm, seen = data(), Rates()
+    trainer(callbacks=[seen]).finetune(task_of("bert", dm, learning_rate=None), dm, strategy="lora")
+    assert seen.rates == [1e-3]
+
+
 def test_adapters_learn(data: Any, task_of: Any, trainer: Trainers) -> None:
     dm = data("t5")
     losses = []
@@ -131,6 +141,8 @@ def test_a_checkpoint_holds_all_weights_where_the_network_could_not_be_had_again
     how: str, data: Any, task_of: Any, trainer: Trainers
 ) -> None:
     dm = data()
+    # Not the seed that the weights in the folder were drawn with.
+    torch.manual_seed(1)
     task = task_of("bert", dm, pretrained=how != "random")
     if how == "trained before":
         trainer().fit(task, dm)

@@ -76,7 +76,10 @@ class AdaptableTask(Task):
         for name, layer in _lora_layers(self.network):
             layer.merge(safe_merge=True)
             parent, _, attribute = name.rpartition(".")
-            setattr(self.network.get_submodule(parent), attribute, layer.get_base_layer())
+            # Its new name hides it from who would thaw what the strategy froze.
+            plain = layer.get_base_layer().requires_grad_(True).train(layer.training)
+            setattr(self.network.get_submodule(parent), attribute, plain)
+        del self.network.peft_config
         self._note(None)
 
     def _note(self, adapters: dict[str, Any] | None) -> None:
@@ -178,8 +181,9 @@ def _checksum(weights: Mapping[str, Tensor]) -> int:
     """A number that differs where a bit of the weights does."""
     total = 0
     for name in sorted(weights):
-        bits = weights[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        total = zlib.crc32(bits.numpy(), zlib.crc32(name.encode(), total))
+        # An array can be read as bytes without a copy, which its type does not say.
+        bits: Any = weights[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        total = zlib.crc32(bits, zlib.crc32(name.encode(), total))
     return total
 
 

@@ -19,8 +19,9 @@ class Lora(FlashBaseFinetuning):
 
     The optimizer and checkpoints hold the adapters and what is not of the network, such as a head; see
     :class:`~flash.text.adapters.AdaptableTask` for what a checkpoint needs to be loaded. ``task.merge_adapters()`` adds
-    them to the weights, for export. Adapters want a higher learning rate than whole networks, such as 1e-3. For tasks of
-    flash-text; needs peft: ``pip install "flash-text[lora]"``.
+    them to the weights, for export. Adapters want a higher learning rate than whole networks, such as 1e-3.
+
+    For tasks of flash-text; needs peft: ``pip install "flash-text[lora]"``.
 
     Source: Hu et al., LoRA: Low-Rank Adaptation of Large Language Models (2021).
 
