@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from flash import Preprocess, Registry
 from flash.core.registry import backbone_registry
@@ -85,7 +85,7 @@ class TextVectorTask(AdaptableTask):
         """Put into the arguments that a checkpoint carries what makes this task again without folder and hub."""
         plain, left_out = self._arguments.plain, self._arguments.left_out
         plain |= {"pooling": self.pooling, "max_length": self.max_length}
-        if isinstance(self.tokenizer, PreTrainedTokenizerBase):
+        if isinstance(self.tokenizer, PreTrainedTokenizerFast):
             plain["tokenizer"] = tokenizer_to_plain(self.tokenizer)
             left_out.pop("tokenizer", None)
         if isinstance(self.backbone, PreTrainedModel) and "backbone" not in left_out:
