@@ -110,7 +110,8 @@ def test_a_checkpoint_holds_adapters_alone_and_loads(kind: str, data: Any, task_
     assert all("lora_" in name for name in stored if name.startswith(network))
     again = flash.Task.load_from_checkpoint("lora.ckpt")
     texts = ["a great film", "boring", ""]
-    assert again.predict(texts, output="raw")[0].tolist() == task.predict(texts, output="raw")[0].tolist()
+    for one, other in zip(again.predict(texts, output="raw"), task.predict(texts, output="raw"), strict=True):
+        torch.testing.assert_close(one, other)
     for name, weight in task.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name])
 
@@ -150,7 +151,8 @@ def test_a_checkpoint_holds_all_weights_where_the_network_could_not_be_had_again
     run.finetune(task, dm, strategy=("lora", {"whole_checkpoints": how == "asked for"}))
     run.save_checkpoint("lora.ckpt")
     again = TextClassifier.load_from_checkpoint("lora.ckpt", backbone="nobody/has-this")
-    assert again.predict(["a great film"], output="logits") == task.predict(["a great film"], output="logits")
+    (one,), (other,) = (each.predict(["a great film"], output="logits") for each in (again, task))
+    assert one == pytest.approx(other, rel=1e-4)
 
 
 def test_a_resumed_run_ends_as_the_uninterrupted_one(data: Any, task_of: Any, trainer: Trainers) -> None:
