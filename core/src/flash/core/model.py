@@ -495,6 +495,8 @@ class Task(Rebuildable, pl.LightningModule):
     def _load_weights(self, weights: dict[str, Tensor], strict: bool, source: str) -> None:
         try:
             self.load_state_dict(weights, strict=strict)
+        except CheckpointError:
+            raise
         except RuntimeError as error:
             raise CheckpointError(
                 f"Expected the weights of a {type(self).__name__} made with the same arguments, but those in {source} "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import BackboneCatalogue, TaskSpec, hookimpl
+from flash.plugins import BackboneCatalogue, Strategy, TaskSpec, hookimpl
 
 
 @hookimpl
@@ -54,4 +54,14 @@ def flash_backbones() -> Iterator[BackboneCatalogue]:
         factory="flash.text.seq2seq.backbones:huggingface",
         open=True,
         summary="Any encoder-decoder of the Hugging Face hub, for summaries and translations, or a local folder.",
+    )
+
+
+@hookimpl
+def flash_finetuning_strategies() -> Iterator[Strategy]:
+    """Adapters, on the library peft."""
+    yield Strategy(
+        "lora",
+        factory="flash.text.lora:Lora",
+        summary="Train low-rank adapters of a text network and keep its weights as they are.",
     )

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from flash import Preprocess, Registry, Task
+from flash import Preprocess, Registry
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
+from .adapters import AdaptableTask
 from .backbones import Pooling, TextBackbone, encode, longest_input, num_features, pool, sort_by_use
 from .hub import (
     config_from_plain,
@@ -35,7 +36,7 @@ _USUAL_LENGTH = 512
 _USUAL_POOLING: Pooling = "mean"
 
 
-class TextVectorTask(Task):
+class TextVectorTask(AdaptableTask):
     """An encoder of texts, and the pooling of its token vectors to one vector a text."""
 
     backbones: ClassVar[Registry] = _BACKBONES
@@ -84,7 +85,7 @@ class TextVectorTask(Task):
         """Put into the arguments that a checkpoint carries what makes this task again without folder and hub."""
         plain, left_out = self._arguments.plain, self._arguments.left_out
         plain |= {"pooling": self.pooling, "max_length": self.max_length}
-        if isinstance(self.tokenizer, PreTrainedTokenizerBase):
+        if isinstance(self.tokenizer, PreTrainedTokenizerFast):
             plain["tokenizer"] = tokenizer_to_plain(self.tokenizer)
             left_out.pop("tokenizer", None)
         if isinstance(self.backbone, PreTrainedModel) and "backbone" not in left_out:

@@ -97,9 +97,12 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         return scores
 
     def trained_parameters(self) -> list[Any]:
-        """The head at its own learning rate and the backbone at a lower one, unless one rate was asked for."""
+        """The head at its own learning rate and the backbone at a lower one, unless one rate was asked for.
+
+        Adapters learn at the head's.
+        """
         parameters = super().trained_parameters()
-        if self.learning_rate is not None or self.optimizer != "AdamW":
+        if self.learning_rate is not None or self.optimizer != "AdamW" or self.adapters is not None:
             return parameters
         inside = {id(parameter) for parameter in self.backbone.parameters()}
         groups = [

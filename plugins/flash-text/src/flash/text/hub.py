@@ -10,7 +10,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -48,8 +48,6 @@ __all__ = [
 #: What a model is for: vectors of the tokens of a text, or a text made of another one.
 Kind = Literal["encoder", "seq2seq"]
 
-T = TypeVar("T")
-
 _AUTO: dict[str, Any] = {"encoder": AutoModel, "seq2seq": AutoModelForSeq2SeqLM}
 _SETTINGS = ("model_max_length", "padding_side", "truncation_side", "model_input_names", "clean_up_tokenization_spaces")
 
@@ -67,7 +65,8 @@ def load_config(name_or_path: str | Path) -> PretrainedConfig:
     Raises:
         HubError: If it is neither, or the hub cannot be reached and nothing is cached.
     """
-    return _load("a configuration", name_or_path, AutoConfig.from_pretrained)
+    config: PretrainedConfig = _load("a configuration", name_or_path, AutoConfig.from_pretrained)
+    return config
 
 
 def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
@@ -80,7 +79,7 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
         HubError: As for :func:`load_config`.
         ConfigurationError: If the tokenizer has no fast version.
     """
-    tokenizer = _load("a tokenizer", name_or_path, AutoTokenizer.from_pretrained)
+    tokenizer: Any = _load("a tokenizer", name_or_path, AutoTokenizer.from_pretrained)
     if not getattr(tokenizer, "is_fast", False):
         raise ConfigurationError(
             f"Expected a checkpoint with a fast tokenizer, but {str(name_or_path)!r} has only a "
@@ -92,7 +91,8 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
             f"Expected a tokenizer with a vocabulary for {str(name_or_path)!r}, but there are only special tokens: "
             "files such as tokenizer.json are missing. Copy or download the checkpoint again."
         )
-    return tokenizer
+    fast: PreTrainedTokenizerFast = tokenizer
+    return fast
 
 
 def load_model(name_or_path: str | Path, kind: Kind, pretrained: bool = True) -> PreTrainedModel:
@@ -209,7 +209,7 @@ def config_from_plain(plain: Mapping[str, Any]) -> PretrainedConfig:
     Raises:
         CheckpointError: If the installed transformers does not know the model.
     """
-    kind = plain.get("model_type")
+    kind = str(plain.get("model_type"))
     if kind not in CONFIG_MAPPING:
         raise CheckpointError(
             f"Expected a model that the installed transformers knows, but got {kind!r}: "
@@ -235,9 +235,11 @@ def tokenizer_to_plain(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 
 def tokenizer_from_plain(plain: Mapping[str, Any]) -> PreTrainedTokenizerFast:
     """Undo :func:`tokenizer_to_plain`, without a file and without executing anything."""
-    return PreTrainedTokenizerFast(
+    make: Any = PreTrainedTokenizerFast  # its __init__ has no annotations
+    made: PreTrainedTokenizerFast = make(
         tokenizer_object=Tokenizer.from_str(plain["tokenizer"]), **plain["special_tokens"], **plain["settings"]
     )
+    return made
 
 
 def _as_text(token: Any) -> Any:
@@ -247,7 +249,9 @@ def _as_text(token: Any) -> Any:
 # ---------------------------------------------------------------------- errors in the user's words
 
 
-def _load(what: str, name_or_path: str | Path, load: Callable[..., T], *, kind: Kind = "encoder", **options: Any) -> T:
+def _load(
+    what: str, name_or_path: str | Path, load: Callable[..., Any], *, kind: Kind = "encoder", **options: Any
+) -> Any:
     """Call ``from_pretrained`` so that code in the checkpoint never runs, and say what to do where it fails."""
     name = str(name_or_path)
     folder = Path(name).expanduser()
@@ -298,12 +302,13 @@ def _first_line(error: Exception) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without a progress bar, and without the report of weights that are missing, which is raised here instead."""
-    shown, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
+    logging: Any = transformers_logging  # its functions have no annotations
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
-        transformers_logging.set_verbosity(level)
+        logging.set_verbosity(level)
         if shown:
-            transformers_logging.enable_progress_bar()
+            logging.enable_progress_bar()

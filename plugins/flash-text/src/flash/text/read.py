@@ -210,4 +210,5 @@ def _existing(path: str | Path) -> Path:
 def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if len(frame) == 0 or len(frame.columns) == 0:
         raise DataError(f"Expected {name} to have rows and columns, but it has shape {frame.shape}.")
-    return frame.set_axis([str(each) for each in frame.columns], axis=1)
+    named: pd.DataFrame = frame.set_axis([str(each) for each in frame.columns], axis=1)
+    return named

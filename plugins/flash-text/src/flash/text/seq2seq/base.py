@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from flash import Preprocess, Registry, Task
+from flash import Preprocess, Registry
 from flash.core.outputs import task_outputs
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
+from ..adapters import AdaptableTask
 from ..backbones import longest_input, sort_by_use
 from ..hub import load_tokenizer, tokenizer_from_plain, tokenizer_to_plain
 from .backbones import Seq2SeqBackbone, model_from_plain, model_to_plain
@@ -34,7 +35,7 @@ _RATE = 1e-4
 _SETTINGS = ("num_beams", "max_new_tokens", "min_new_tokens", "no_repeat_ngram_size", "length_penalty", "do_sample")
 
 
-class Seq2SeqTask(Task):
+class Seq2SeqTask(AdaptableTask):
     """Writes a text for each text with an encoder-decoder of transformers.
 
     Training compares the decoder's next token with that of the target (teacher forcing); validation and testing also
@@ -98,6 +99,8 @@ class Seq2SeqTask(Task):
     outputs: ClassVar[Registry] = _OUTPUTS
     preprocess_cls: ClassVar[type[Preprocess]] = Seq2SeqPreprocess
     default_output = "texts"
+    network_attribute: ClassVar[str] = "model"
+    source_attribute: ClassVar[str] = "model"
     model: PreTrainedModel
 
     def __init__(
@@ -165,7 +168,7 @@ class Seq2SeqTask(Task):
         plain, left_out = self._arguments.plain, self._arguments.left_out
         for name in ("backbone", "tokenizer"):
             left_out.pop(name, None)
-        plain.setdefault("backbone", type(self.model).__name__)
+        plain.setdefault("backbone", None)
         plain |= {"prefix": self.prefix, "max_source_length": self.max_source_length}
         plain |= {"max_target_length": self.max_target_length}
         plain |= {"config": model_to_plain(self.model), "tokenizer": tokenizer_to_plain(self.tokenizer)}

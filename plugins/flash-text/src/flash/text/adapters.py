@@ -1,0 +1,241 @@
+"""Tasks whose network can get low-rank adapters (LoRA), which are trained and stored in its place."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from flash import Task
+from flash.errors import CheckpointError, ConfigurationError, FinetuningError, FlashError
+
+__all__ = ["AdaptableTask"]
+
+_SETTINGS = ("r", "alpha", "dropout")
+
+
+class AdaptableTask(Task):
+    """A task whose network can get adapters; the strategy ``lora`` gives them.
+
+    A checkpoint then holds the adapters and what else was trained, such as a head, and says which checkpoint of
+    transformers they belong to: that must be there, in its folder or in the hub's cache, when the task is loaded. Where
+    it cannot serve, since the network was made or trained otherwise, the checkpoint holds all weights. After
+    :meth:`merge_adapters`, checkpoints need nothing else again.
+
+    Args:
+        args: Arguments of the task.
+        adapters: The settings of adapters; a checkpoint of a task with adapters brings them.
+        kwargs: Arguments of the task.
+    """
+
+    #: The attribute that is the network, and the one of what ``backbones`` makes that is the same network.
+    network_attribute: ClassVar[str] = "backbone"
+    source_attribute: ClassVar[str] = "encoder"
+
+    def __init__(self, *args: Any, adapters: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.adapters: dict[str, Any] | None = None
+        self._adapters_to_come = adapters
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that adapters are put into."""
+        found: nn.Module = getattr(self, self.network_attribute)
+        return found
+
+    def add_adapters(self, settings: Mapping[str, Any]) -> None:
+        """Put adapters into the network, or go on with those that are there.
+
+        Args:
+            settings: ``r``, ``alpha``, ``dropout`` and ``target_modules``, as of :class:`~flash.text.lora.Lora`.
+
+        Raises:
+            FinetuningError: If there are adapters with other settings, or the network has no such layers.
+        """
+        if self.adapters is None:
+            base = None if settings.get("whole_checkpoints") else self._base_print()
+            targets = _inject(self.network, settings)
+            self._note({**{name: settings[name] for name in _SETTINGS}, "target_modules": targets, "base": base})
+        elif not self._has(settings):
+            raise FinetuningError(
+                f"Expected the settings of the adapters that the task has, {self.adapters}, but got {dict(settings)}. "
+                "Make the strategy with the same ones, or call task.merge_adapters() first and begin new ones."
+            )
+
+    def merge_adapters(self) -> None:
+        """Add the adapters to the weights that they adapt; the task predicts as before, and has no adapters any more.
+
+        Raises:
+            FinetuningError: If there are no adapters.
+        """
+        if self.adapters is None:
+            raise FinetuningError("Expected a task with adapters to merge, but it has none. Finetune it with 'lora'.")
+        for name, layer in _lora_layers(self.network):
+            layer.merge(safe_merge=True)
+            parent, _, attribute = name.rpartition(".")
+            # Its new name hides it from who would thaw what the strategy froze.
+            plain = layer.get_base_layer().requires_grad_(True).train(layer.training)
+            setattr(self.network.get_submodule(parent), attribute, plain)
+        del self.network.peft_config
+        self._note(None)
+
+    def _note(self, adapters: dict[str, Any] | None) -> None:
+        self.adapters = self._arguments.plain["adapters"] = adapters
+
+    def _has(self, settings: Mapping[str, Any]) -> bool:
+        assert self.adapters is not None
+        targets = settings.get("target_modules")
+        same = all(self.adapters[name] == settings[name] for name in _SETTINGS)
+        return same and (targets is None or _sorted(targets) == self.adapters["target_modules"])
+
+    # ------------------------------------------------------------------ the weights below the adapters
+
+    def _base_print(self) -> int | None:
+        """A checksum of the network, if the checkpoint that it came from has the same weights."""
+        try:
+            source = self._source()
+        except FlashError:
+            return None
+        own = _checksum(self.network.state_dict())
+        return own if source is not None and _checksum(source) == own else None
+
+    def _source(self) -> dict[str, Tensor] | None:
+        """The weights of the checkpoint of transformers that the network came from."""
+        name = self._arguments.plain.get("backbone")
+        if not isinstance(name, str):
+            return None
+        made: nn.Module = getattr(self.backbones.get(name)(pretrained=True), self.source_attribute)
+        return made.state_dict()
+
+    def _base_names(self) -> dict[str, str]:
+        """The names in a checkpoint of the weights below the adapters, with their names in the network without them."""
+        names = [name for name in self.network.state_dict() if "lora_" not in name]
+        return {f"{self.network_attribute}.{name}": name.replace(".base_layer", "") for name in names}
+
+    def _base_weights(self, base: int) -> dict[str, Tensor]:
+        own = self.state_dict()
+        weights = {plain: own[name] for name, plain in self._base_names().items()}
+        if _checksum(weights) == base:
+            return weights
+        backbone = self._arguments.plain.get("backbone")
+        hint = "Save a checkpoint that needs nothing else: call task.merge_adapters() first."
+        try:
+            source = self._source()
+        except FlashError as error:
+            raise CheckpointError(
+                f"Expected the weights of {backbone!r}, since this checkpoint holds adapters for them alone, but they "
+                f"cannot be had. {error} {hint}"
+            ) from error
+        if source is None or _checksum(source) != base:
+            raise CheckpointError(
+                f"Expected the weights that the adapters in this checkpoint were trained on, but those of {backbone!r} "
+                f"are others now. {hint}"
+            )
+        return source
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights; those below adapters, which a checkpoint may lack, come from where the network came from."""
+        if self._adapters_to_come is not None:
+            settings, self._adapters_to_come = dict(self._adapters_to_come), None
+            _inject(self.network, settings)
+            self._note(settings)
+        if self.adapters is not None and self.adapters["base"] is not None:
+            names = self._base_names()
+            if not names.keys() & state_dict.keys():
+                weights = self._base_weights(self.adapters["base"])
+                state_dict = {**state_dict, **{name: weights[plain] for name, plain in names.items()}}
+        return super().load_state_dict(state_dict, strict, assign)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out the weights below adapters, where they can be had again."""
+        super().on_save_checkpoint(checkpoint)
+        if self.adapters is not None and self.adapters["base"] is not None:
+            names = self._base_names()
+            weights = checkpoint["state_dict"].items()
+            checkpoint["state_dict"] = {name: weight for name, weight in weights if name not in names}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that a run that is resumed has the adapters of the interrupted one."""
+        super().on_load_checkpoint(checkpoint)
+        stored = checkpoint.get("flash", {}).get("task", {}).get("init", {}).get("adapters")
+        if stored is None and self.adapters is None:
+            return
+        if stored is None or self.adapters is None or not self._has(stored):
+            raise FinetuningError(
+                f"Expected a run with the adapters of the checkpoint, {stored}, but this one has {self.adapters}. "
+                "Resume with the strategy that the run was started with."
+            )
+        if stored["base"] is not None and stored["base"] != self.adapters["base"]:
+            raise CheckpointError(
+                "Expected the weights that the adapters in this checkpoint were trained on, but the task has others. "
+                "Make the task with the backbone that the run was started with."
+            )
+
+
+def _checksum(weights: Mapping[str, Tensor]) -> int:
+    """A number that differs where a bit of the weights does."""
+    total = 0
+    for name in sorted(weights):
+        # An array can be read as bytes without a copy, which its type does not say.
+        bits: Any = weights[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        total = zlib.crc32(bits, zlib.crc32(name.encode(), total))
+    return total
+
+
+def _inject(network: nn.Module, settings: Mapping[str, Any]) -> Any:
+    """Put adapters into a network, and return the names of the layers that got them, or the pattern they match."""
+    peft = import_peft()
+    options = {"r": settings["r"], "lora_alpha": settings["alpha"], "lora_dropout": settings["dropout"]}
+    targets = settings.get("target_modules") or _usual_targets(network, peft)
+    config = peft.LoraConfig(target_modules=targets, **options)
+    try:
+        peft.inject_adapter_in_model(config, network)
+    except ValueError as error:
+        raise FinetuningError(
+            f"Expected layers to put adapters into, but the network has none of {targets!r}: {error} Name some with "
+            "strategy=('lora', {'target_modules': ['query', 'value']})."
+        ) from error
+    # What rests and what trains is for strategies to say.
+    network.requires_grad_(True)
+    return _sorted(config.target_modules)
+
+
+def _usual_targets(network: nn.Module, peft: Any) -> Any:
+    """The layers that peft chooses for a kind of model; where it knows none, all linear layers."""
+    known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    kind = getattr(getattr(network, "config", None), "model_type", None)
+    if kind in known:
+        return known[kind]
+    return sorted({name.rpartition(".")[2] for name, layer in network.named_modules() if isinstance(layer, nn.Linear)})
+
+
+def _sorted(targets: Any) -> Any:
+    return targets if isinstance(targets, str) else sorted(targets)
+
+
+def _lora_layers(network: nn.Module) -> list[tuple[str, Any]]:
+    from peft.tuners.lora import LoraLayer
+
+    return [(name, layer) for name, layer in network.named_modules() if isinstance(layer, LoraLayer)]
+
+
+def import_peft() -> Any:
+    """Return the library peft.
+
+    Raises:
+        ConfigurationError: If it is not installed.
+    """
+    try:
+        import peft
+        import peft.utils
+    except ImportError as error:
+        raise ConfigurationError(
+            "Expected the library peft, which makes the adapters of 'lora', to be installed: "
+            "pip install 'flash-text[lora]'."
+        ) from error
+    return peft
