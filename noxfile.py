@@ -74,7 +74,8 @@ def tests_plugin(session: nox.Session, plugin: str) -> None:
 @nox.session
 def tests_cross(session: nox.Session) -> None:
     """What crosses packages: seeds, documentation, namespace, isolation, wheels."""
-    install(session, CORE, *PLUGINS, tools=[*TEST_TOOLS, *CROSS_TOOLS])
+    with_extras = [plugin + EXTRAS.get(Path(plugin).name, "") for plugin in PLUGINS]
+    install(session, CORE, *with_extras, tools=[*TEST_TOOLS, *CROSS_TOOLS])
     pytest(session, "tests")
 
 

@@ -16,13 +16,18 @@ import os
 import random
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+from tokenizers.processors import TemplateProcessing
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 import flash
 
@@ -131,9 +136,49 @@ def _random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flash.image.backbones.load_from_hub", lambda make, *_: make(pretrained=False))
 
 
+@pytest.fixture
+def texts(tmp_path: Path) -> Callable[[], None]:
+    """Writes the tables of texts that the documentation uses, and tiny checkpoints named as well-known ones."""
+
+    def write() -> None:
+        reviews = [f"{word} film number {row},{label}" for row in range(20) for word, label in _REVIEWS]
+        (tmp_path / "train.csv").write_text("\n".join(["review,sentiment", *reviews]) + "\n")
+        pairs = [f"a {word} film,a {word}" for word, _ in _REVIEWS * 8]
+        for name, columns in (("news", "document,summary"), ("sentences", "en,de")):
+            (tmp_path / f"{name}.csv").write_text("\n".join([columns, *pairs]) + "\n")
+        words = ["<pad>", "</s>", "<unk>", "a", "film", "number", *(word for word, _ in _REVIEWS)]
+        backend = Tokenizer(WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
+        backend.pre_tokenizer = Whitespace()
+        backend.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+        tokenizer = PreTrainedTokenizerFast(
+            tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=32
+        )
+        prefixes = {"summarization": {"prefix": "a "}, "translation_en_to_de": {"prefix": "a "}}
+        t5 = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+        bert = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+        for name, network in (
+            ("prajjwal1/bert-tiny", BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=32, **bert))),
+            (
+                "google-t5/t5-small",
+                T5ForConditionalGeneration(T5Config(vocab_size=len(words), task_specific_params=prefixes, **t5)),
+            ),
+        ):
+            network.save_pretrained(tmp_path / name)
+            tokenizer.save_pretrained(tmp_path / name)
+
+    return write
+
+
+_REVIEWS = [("great", "positive"), ("awful", "negative")]
+
+
 @pytest.mark.usefixtures("pictures", "_random_weights")
 @pytest.mark.parametrize("page", pages_with_code(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_python_blocks_of_a_page_run(page: Path, tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_blocks_of_a_page_run(
+    page: Path, tables: Path, texts: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if page.parent.name == "flash-text":
+        texts()
     # Where a page leaves it to the trainer, that trains on the processor, and not for Lightning's thousand epochs.
     make = flash.Trainer.__init__
     usual = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False}
