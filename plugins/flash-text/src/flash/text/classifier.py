@@ -43,6 +43,7 @@ class TextClassifier(TextVectorTask, ClassificationTask):
             callable that takes a list of texts and gives a list of lists of token ids.
         config: The backbone's configuration as plain data; a checkpoint of this task brings it.
         learning_rate: One rate for everything; by default 1e-3 for the head and 5e-5 for the backbone.
+        lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
         kwargs: Arguments of :class:`~flash.core.classification.ClassificationTask` and
             :class:`~flash.core.model.Task`, such as ``optimizer`` and ``metrics``.
 
@@ -76,6 +77,7 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         dropout: float = 0.1,
         tokenizer: Any = None,
         config: Mapping[str, Any] | None = None,
+        lr_scheduler: Any = "cosine",
         **kwargs: Any,
     ) -> None:
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
@@ -86,10 +88,12 @@ class TextClassifier(TextVectorTask, ClassificationTask):
             multi_label=multi_label,
             class_weights=class_weights,
             class_counts=class_counts,
+            lr_scheduler=lr_scheduler,
             **kwargs,
         )
         features = self._build(backbone, pretrained, pooling, max_length, tokenizer, config)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(features, self.num_classes))
+        # Normalised, since features of different backbones differ a lot in size, and one rate is to suit all.
+        self.head = nn.Sequential(nn.LayerNorm(features), nn.Dropout(dropout), nn.Linear(features, self.num_classes))
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Return one score a class, shape ``(batch, num_classes)``."""
