@@ -332,7 +332,11 @@ class Tally(Callback):
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_work_and_end_with_equal_weights(options: dict[str, Any], tmp_path: Path) -> None:
+def test_two_processes_share_the_work_and_end_with_equal_weights(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The processes import this module by the name that pytest gave it, from the root of the repository.
+    monkeypatch.syspath_prepend(Path(__file__).parents[3])
     results = {}
     for features in (True, False):
         folder = tmp_path / str(features)
