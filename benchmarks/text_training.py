@@ -75,7 +75,12 @@ def make_task() -> TextClassifier:
     torch.manual_seed(0)
     encoder = make_model(BertConfig(vocab_size=len(WORDS) + 44, **sizes), "encoder")
     return TextClassifier(
-        num_classes=2, backbone=encoder, tokenizer=make_tokenizer(), max_length=LONGEST, learning_rate=RATE
+        num_classes=2,
+        backbone=encoder,
+        tokenizer=make_tokenizer(),
+        max_length=LONGEST,
+        learning_rate=RATE,
+        lr_scheduler=None,
     )
 
 

@@ -221,6 +221,24 @@ def test_frozen_parameters_are_not_in_the_optimizer() -> None:
     assert len(task.configure_optimizers().param_groups[0]["params"]) == 1
 
 
+def test_a_group_can_have_a_part_of_the_learning_rate_whatever_the_optimizer_says_it_is() -> None:
+    class Halves(flash.Task):
+        def trained_parameters(self) -> list[Any]:
+            weight, bias = self.parameters()
+            return [{"params": [weight]}, {"params": [bias], "lr_factor": 0.5}]
+
+    for options in ({"learning_rate": 0.4}, {"optimizer": ("SGD", {"lr": 0.4})}):
+        made = Halves(nn.Linear(3, 1), **options).configure_optimizers()
+        assert [group["lr"] for group in made.param_groups] == [0.4, 0.2]
+
+
+def test_a_task_without_weights_to_train_is_an_error(trainer_options: dict[str, Any]) -> None:
+    task = linear()
+    task.requires_grad_(False)
+    with pytest.raises(ConfigurationError, match="Expected weights to train, but this Task has none, or all of them"):
+        flash.Trainer(max_epochs=1, **trainer_options).fit(task, regression_data())
+
+
 def test_a_misspelt_optimizer_is_an_error_that_says_what_is_close() -> None:
     with pytest.raises(UnknownNameError, match="AdamW"):
         linear(optimizer="AdmaW").configure_optimizers()

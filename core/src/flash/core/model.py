@@ -263,14 +263,27 @@ class Task(Rebuildable, pl.LightningModule):
     def trained_parameters(self) -> list[Any]:
         """Return what the optimizer trains: by default all parameters that are not frozen.
 
-        Override it for groups that have their own settings: ``[{"params": [...], "lr": 1e-3}, ...]``. What thaws
-        later gets its learning rate from that of the first group.
+        Override it for groups that have their own settings: ``[{"params": [...], "lr": 1e-3}, ...]``, or
+        ``{"params": [...], "lr_factor": 0.1}`` for a part of the learning rate that the optimizer has otherwise. What
+        thaws later gets its learning rate from that of the first group.
         """
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def configure_optimizers(self) -> Any:
-        """Make the optimizer of all parameters that are not frozen, and the learning-rate scheduler."""
-        optimizer = make_optimizer(self.optimizer, self.trained_parameters(), self.learning_rate)
+        """Make the optimizer of all parameters that are not frozen, and the learning-rate scheduler.
+
+        Raises:
+            ConfigurationError: If there is nothing to train.
+        """
+        trained = self.trained_parameters()
+        if not trained:
+            raise ConfigurationError(
+                f"Expected weights to train, but this {type(self).__name__} has none, or all of them are frozen. Give "
+                "it a head with weights, or choose the strategy 'no_freeze'."
+            )
+        optimizer = make_optimizer(self.optimizer, trained, self.learning_rate)
+        for group in optimizer.param_groups:
+            group["lr"] *= group.get("lr_factor", 1.0)
         if self.lr_scheduler is None:
             return optimizer
         trainer = self._trainer

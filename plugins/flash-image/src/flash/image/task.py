@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from flash import Preprocess, Registry, Task
-from flash.core.optimizers import make_lr_scheduler, make_optimizer
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
@@ -107,28 +106,14 @@ class ImageTask(Task):
                     f"{{'img_size': {size}}}."
                 )
 
-    def configure_optimizers(self) -> Any:
-        """Make the optimizer: the backbone, unless it is frozen, learns at ``backbone_lr_factor`` of the rate.
-
-        Raises:
-            ConfigurationError: If all weights are frozen.
-        """
+    def trained_parameters(self) -> list[Any]:
+        """The head first, then the backbone, unless it is frozen, at ``backbone_lr_factor`` of the learning rate."""
+        trained = super().trained_parameters()
+        if self.backbone_lr_factor == 1.0:
+            return trained
         inside = {id(parameter) for parameter in self.backbone.parameters()}
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        fresh = [parameter for parameter in trained if id(parameter) not in inside]
-        known = [parameter for parameter in trained if id(parameter) in inside]
-        if not trained:
-            raise ConfigurationError(
-                f"Expected weights to train, but the backbone of this {type(self).__name__} is frozen and its head has "
-                "none. Choose the strategy 'no_freeze', or a head with weights."
-            )
-        # The head's group comes first: what thaws later gets a part of the first group's rate.
-        apart = bool(fresh and known) and self.backbone_lr_factor != 1.0
-        groups: Any = [{"params": fresh}, {"params": known}] if apart else trained
-        optimizer = make_optimizer(self.optimizer, groups, self.learning_rate)
-        for group in optimizer.param_groups[int(bool(fresh)) :]:
-            group["lr"] *= self.backbone_lr_factor
-        if self.lr_scheduler is None:
-            return optimizer
-        scheduler = make_lr_scheduler(self.lr_scheduler, optimizer, self._trainer)
-        return {"optimizer": optimizer, "lr_scheduler": scheduler}
+        groups = [
+            {"params": [each for each in trained if id(each) not in inside]},
+            {"params": [each for each in trained if id(each) in inside], "lr_factor": self.backbone_lr_factor},
+        ]
+        return [group for group in groups if group["params"]]
