@@ -1,6 +1,6 @@
 """Predictions per second: Flash, and the bare network under ``inference_mode``.
 
-``tf_efficientnet_lite0`` with random weights, batch 32, one thread. Normalised images in memory: ``task.predict`` of a
+``tf_efficientnet_lite0`` with random weights, batch 32, one thread. Images in memory: ``task.predict`` of a
 tensor, and the network on its slices, with an argmax. Photos on disk: ``task.predict`` of files and
 ``trainer.predict``, and the network on the batches of torchvision's ``ImageFolder``. Run:
 ``nox -s bench -- image_prediction``.
@@ -34,7 +34,7 @@ class Benchmark:
         self.folder = folder
         self.task = ImageClassifier(2, backbone=NAME, pretrained=False)
         self.network = torch.nn.Sequential(self.task.backbone, self.task.head).eval()
-        self.images = torch.randn(images, 3, 224, 224)
+        self.images = torch.rand(images, 3, 224, 224)
         self.data = ImageClassificationData.from_tensors(predict_data=self.images, batch_size=BATCH)
         self.task.use_data(self.data)
         self.files = sorted(str(file) for file in folder.rglob("*.jpg"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from pytorch_lightning.callbacks import BackboneFinetuning, BaseFinetuning, Call
 from torch import nn
 
 import flash
-from flash.core.finetuning import FlashBaseFinetuning, Freeze, FreezeUnfreeze, NoFreeze, UnfreezeMilestones
+from flash.core.finetuning import (
+    FlashBaseFinetuning,
+    Freeze,
+    FreezeUnfreeze,
+    NoFreeze,
+    UnfreezeMilestones,
+    resolve_strategy,
+)
 from flash.errors import FinetuningError, UnknownNameError
 
 STRATEGIES = [
@@ -341,3 +349,13 @@ def test_an_explicit_learning_rate_for_thawed_modules_is_used(
 
     recorder = run(task_class(), datamodule, Own(), trainer_options, epochs=2)
     assert recorder.groups[1] == [(2, 0.1), (2, 0.003)]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "came"),
+    [(("freeze_unfreeze", {"epoch": 1}), "{'epoch': 1}"), (("freeze", (1, 2, 3, 4)), "(1, 2, 3, 4)")],
+)
+def test_arguments_that_a_strategy_does_not_take_are_an_error(strategy: Any, came: str) -> None:
+    wanted = f"Expected arguments that the strategy '{strategy[0]}' takes ("
+    with pytest.raises(FinetuningError, match=f"{re.escape(wanted)}.*, but got {re.escape(came)}: "):
+        resolve_strategy(strategy)

@@ -198,11 +198,43 @@ def test_a_subclass_that_says_again_what_its_features_are_gets_them(options: dic
     assert task.backbone.rows == 50
 
 
+def test_features_that_depend_on_what_trains_are_computed_anew(
+    options: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Scaled(Probe):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(4))
+
+        def forward_features(self, x: Any) -> Any:
+            return self.backbone(x * self.scale)
+
+    caplog.set_level("INFO")
+    task = Scaled()
+    finetune(task, make_data(), options)
+    assert not torch.equal(task.scale, torch.ones(4))
+    assert "something that forward_features uses trains; modules_to_freeze has to name all that it uses" in caplog.text
+
+
 def test_a_second_run_without_freezing_sees_the_samples_again(options: dict[str, Any]) -> None:
     task, data = Probe(), make_data()
     finetune(task, data, options)
     finetune(task, data, options, "no_freeze", max_epochs=1)
     assert task.backbone.rows == 50 + 50
+
+
+def test_a_run_that_is_resumed_where_the_backbone_thaws_equals_the_uninterrupted_one(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    saver = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+    strategy, whole = ("freeze_unfreeze", 2), Probe()
+    start = copy.deepcopy(whole.state_dict())
+    finetune(whole, make_data(), {**options, "enable_checkpointing": True}, strategy, callbacks=[saver])
+    resumed = Probe()
+    resumed.load_state_dict(start)
+    finetune(resumed, make_data(), options, strategy, ckpt_path=str(tmp_path / "epoch=1.ckpt"))
+    for name, weight in whole.state_dict().items():
+        assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
 def test_a_run_that_is_resumed_equals_the_uninterrupted_one(options: dict[str, Any], tmp_path: Path) -> None:

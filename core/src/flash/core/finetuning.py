@@ -417,9 +417,10 @@ def resolve_strategy(strategy: Any) -> list[Callback]:
     if isinstance(strategy, tuple) and len(strategy) == 2 and isinstance(strategy[0], str):
         name, arguments = strategy
         factory = finetuning_strategies.get(name)
-        if isinstance(arguments, Mapping):
-            return resolve_strategy(factory(**arguments))
-        return resolve_strategy(factory(*(arguments if isinstance(arguments, tuple) else (arguments,))))
+        keywords = arguments if isinstance(arguments, Mapping) else {}
+        positional = () if keywords is arguments else arguments if isinstance(arguments, tuple) else (arguments,)
+        _check_arguments(name, factory, positional, keywords)
+        return resolve_strategy(factory(*positional, **keywords))
     if isinstance(strategy, BaseFinetuning):
         return [strategy, LightningResume()]
     if isinstance(strategy, Callback):
@@ -429,6 +430,21 @@ def resolve_strategy(strategy: Any) -> list[Callback]:
         f"Expected a finetuning strategy: one of {names}, a tuple such as ('freeze_unfreeze', 5), or a finetuning "
         f"callback, but got {strategy!r}. Choose one: trainer.finetune(task, datamodule, strategy='freeze')."
     )
+
+
+def _check_arguments(name: str, factory: Any, positional: Sequence[Any], keywords: Mapping[str, Any]) -> None:
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:
+        return  # A factory that does not say what it takes.
+    try:
+        signature.bind(*positional, **keywords)
+    except TypeError as error:
+        taken = ", ".join(signature.parameters) or "none"
+        raise FinetuningError(
+            f"Expected arguments that the strategy {name!r} takes ({taken}), but got "
+            f"{dict(keywords) if keywords else tuple(positional)}: {error}."
+        ) from error
 
 
 def _chosen_by_task(pl_module: pl.LightningModule) -> list[nn.Module]:

@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch import nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from flash.core._feature_store import FeatureStore, put
 from flash.core.model import Task
@@ -118,6 +118,9 @@ class FrozenFeatures(Callback):
             start = time.perf_counter()
             try:
                 data.keep_features(stage, _compute(trainer, task, data, dataset, store))
+            except _TrainsError:
+                data.forget_features()
+                return "something that forward_features uses trains; modules_to_freeze has to name all that it uses"
             except OSError as error:
                 data.forget_features()
                 return f"{store.bytes_in_memory / 1e6:.0f} MB fill the memory budget and on the disk: {error}"
@@ -139,6 +142,10 @@ class FrozenFeatures(Callback):
                 _duration(self.seconds),
                 size,
             )
+
+
+class _TrainsError(Exception):
+    """Features depend on weights that are not frozen."""
 
 
 def _obstacle(trainer: pl.Trainer, task: pl.LightningModule) -> str | None:
@@ -222,8 +229,12 @@ def _features_of(trainer: pl.Trainer, task: Task, data: DataModule, dataset: Aut
     precision = trainer.precision_plugin
     batch = data.transfer_batch_to_device(precision.convert_input(batch), task.device, 0)
     inputs, targets = dataset.hooks.transform_on_device(batch)
-    with torch.no_grad(), precision.val_step_context():
-        return task.forward_features(inputs), targets
+    # With gradients, which cost nothing where nothing trains: so it shows if something does.
+    with torch.enable_grad(), precision.val_step_context(), task._evaluating():
+        features = task.forward_features(inputs)
+    if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in tree_leaves(features)):
+        raise _TrainsError
+    return features, targets
 
 
 def _exchange(trainer: pl.Trainer, rows: torch.Tensor, computed: Any) -> tuple[torch.Tensor, Any]:

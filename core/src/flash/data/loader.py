@@ -225,18 +225,20 @@ class Loader(DataLoader[Any]):
         if isinstance(self.batch_sampler, BatchRows):
             self.batch_sampler.skip = self._resume_at
         self._given, self._resume_at = self._resume_at, 0
+        return self._count()
+
+    def _count(self) -> Iterator[Any]:
+        # Lightning makes the iterator of a resumed run's first epoch before a strategy can thaw something in it:
+        # whether batches are of features is decided with the first batch.
         columns = None if self.features is None else self.features()
-        return self._count(super().__iter__() if columns is None else self._batches_of(columns))
+        for batch in super().__iter__() if columns is None else self._batches_of(columns):
+            self._given += 1
+            yield batch
 
     def _batches_of(self, columns: Columns) -> Iterator[Any]:
         for rows in self.batch_sampler or ():
             features, targets = columns.take(rows)
             yield Features(features), targets
-
-    def _count(self, batches: Iterator[Any]) -> Iterator[Any]:
-        for batch in batches:
-            self._given += 1
-            yield batch
 
     def state_dict(self) -> dict[str, int]:
         """How many batches of this epoch have been given out."""

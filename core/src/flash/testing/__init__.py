@@ -1,0 +1,25 @@
+"""A conformance kit: classes of checks that a plugin's tests inherit.
+
+A subclass says with fixtures what is checked, and gets the whole battery. Needs pytest: ``pip install
+"flash-core[testing]"``. First-party plugins are held to the same checks.
+
+Example:
+    >>> class TestPlugin(PluginConformance):
+    ...     plugin = "acme-audio"
+"""
+
+from flash.testing._backbone import BackboneConformance
+from flash.testing._battery import Conformance
+from flash.testing._data import DataModuleConformance
+from flash.testing._plugin import PluginConformance
+from flash.testing._strategy import StrategyConformance
+from flash.testing._task import TaskConformance
+
+__all__ = [
+    "BackboneConformance",
+    "Conformance",
+    "DataModuleConformance",
+    "PluginConformance",
+    "StrategyConformance",
+    "TaskConformance",
+]

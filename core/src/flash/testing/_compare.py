@@ -1,0 +1,56 @@
+"""Comparison of results, weights and states, whatever they are nested in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+__all__ = ["flat", "same", "snapshot", "take"]
+
+
+def same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
+    """Whether two results are equal, numbers up to a tolerance relative to their size, in any nesting."""
+    if isinstance(one, np.ndarray | np.generic):
+        one = torch.as_tensor(one)
+    if isinstance(other, np.ndarray | np.generic):
+        other = torch.as_tensor(other)
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        if one.shape != other.shape or one.dtype != other.dtype:
+            return False
+        if tolerance and one.is_floating_point():
+            return bool(torch.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True))
+        return torch.equal(one, other)
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or abs(one - other) <= tolerance * max(1.0, abs(one)) or (one != one and other != other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key], tolerance) for key in one)
+    if _is_row(one) and _is_row(other):
+        return len(one) == len(other) and all(same(a, b, tolerance) for a, b in zip(one, other, strict=True))
+    return type(one) is type(other) and bool(one == other)
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of all parameters and buffers of a module."""
+    return {name: value.detach().clone() for name, value in [*module.named_parameters(), *module.named_buffers()]}
+
+
+def flat(batches: Iterable[Any]) -> list[Any]:
+    """The results of all batches in one list."""
+    return [result for batch in batches for result in batch]
+
+
+def take(raw: Any, rows: Sequence[int]) -> Any:
+    """Rows of raw inputs: of a list, an array, a tensor, or a data frame."""
+    if hasattr(raw, "iloc"):
+        return raw.iloc[list(rows)]
+    if isinstance(raw, np.ndarray | Tensor):
+        return raw[list(rows)]
+    return [raw[row] for row in rows]

@@ -1,0 +1,216 @@
+"""StrategyConformance: what a finetuning strategy freezes, thaws and resumes."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from torch import nn
+
+import flash
+from flash.core.finetuning import finetuning_strategies, resolve_strategy
+from flash.errors import FinetuningError, FlashError
+from flash.testing._battery import Conformance, Trainers
+from flash.testing._compare import same, snapshot
+from flash.testing._toy import LAYERS, FrozenlessTask, ToyTask, toy_data
+
+__all__ = ["StrategyConformance"]
+
+_EPOCHS = 4
+
+
+class StrategyConformance(Conformance):
+    """What has to hold for a finetuning strategy.
+
+    It is tried on a task with a backbone of three layers, with batch norm, and a head, for four epochs. A subclass
+    gives the fixture ``strategy`` and the method :meth:`trains`. A strategy that needs a task of its own overrides
+    :meth:`make_task` as well, and gives its layers with :meth:`layers`.
+
+    Example:
+        >>> class TestFreezeUnfreeze(StrategyConformance):
+        ...     @pytest.fixture
+        ...     def strategy(self):
+        ...         return ("freeze_unfreeze", 2)
+        ...     def trains(self, epoch):
+        ...         return {0, 1, 2} if epoch >= 2 else set()
+    """
+
+    @pytest.fixture
+    def strategy(self) -> Any:
+        """What is passed to ``Trainer.finetune(strategy=...)``: a name or ``(name, arguments)``; give it."""
+        raise NotImplementedError("Expected a fixture `strategy` with a name, or a name and its arguments.")
+
+    def trains(self, epoch: int) -> Collection[int]:
+        """Which of the backbone's layers, 0 (the first) to 2, train in an epoch, counted from 0; give it."""
+        raise NotImplementedError("Expected a method `trains` that says which layers train in an epoch.")
+
+    def make_task(self) -> flash.Task:
+        """Make the task that the strategy is tried on."""
+        return ToyTask()
+
+    def layers(self, task: Any) -> list[nn.Module]:
+        """The layers of the task's backbone, the first one first."""
+        return list(task.backbone)
+
+    def _run(self, strategy: Any, trainer: Trainers, task: Any = None, **options: Any) -> tuple[Any, _Layers]:
+        pl.seed_everything(5, verbose=False)
+        task = self.make_task() if task is None else task
+        seen = _Layers(self)
+        resume = options.pop("ckpt_path", None)
+        keep = options.pop("keep", None)
+        callbacks = [seen] if keep is None else [seen, ModelCheckpoint(keep, filename="{epoch}", save_top_k=-1)]
+        run = trainer(max_epochs=_EPOCHS, callbacks=callbacks, enable_checkpointing=keep is not None)
+        run.finetune(task, toy_data(), strategy=strategy, ckpt_path=resume)
+        return task, seen
+
+    def test_it_is_known_by_its_name(self, strategy: Any) -> None:
+        """``flash strategies`` lists it with a summary."""
+        name = strategy if isinstance(strategy, str) else strategy[0] if isinstance(strategy, tuple) else None
+        assert isinstance(name, str), f"Expected a name, or a name and arguments, but got {strategy!r}."
+        assert name in finetuning_strategies, (
+            f"Expected a registered strategy {name!r}, but there is {list(finetuning_strategies)}."
+        )
+        summary = finetuning_strategies.entries()[name].summary
+        assert summary.strip(), f"Expected a summary of the strategy {name!r}, but it has none."
+
+    def test_what_is_frozen_rests_and_what_is_not_trains(self, strategy: Any, trainer: Trainers) -> None:
+        """In each epoch: weights and batch-norm statistics of frozen layers rest to the bit, the others change."""
+        _, seen = self._run(strategy, trainer)
+        for epoch, changed in enumerate(seen.changed):
+            expected = set(self.trains(epoch))
+            assert changed == expected, (
+                f"Expected the layers {sorted(expected)} to train in epoch {epoch}, but {sorted(changed)} changed."
+            )
+        assert all(seen.rest_changed), "Expected that what is not of the backbone trains in each epoch, but it rests."
+
+    def test_the_optimizer_holds_what_trains_once(self, strategy: Any, trainer: Trainers) -> None:
+        """Thawed parameters join the optimizer, with a learning rate, and frozen ones are not in it."""
+        _, seen = self._run(strategy, trainer)
+        for epoch, (held, rates) in enumerate(zip(seen.held, seen.rates, strict=True)):
+            expected = set(self.trains(epoch))
+            twice = {layer for layer, times in held.items() if times > 1}
+            assert not twice, (
+                f"Expected parameters once in the optimizer, but in epoch {epoch} {twice} are in it twice."
+            )
+            present = {layer for layer, times in held.items() if times}
+            assert present >= expected, (
+                f"Expected the layers {sorted(expected)} in the optimizer in epoch {epoch}, but there are "
+                f"{sorted(present)}."
+            )
+            assert epoch or present == expected, (
+                f"Expected no frozen parameters in the optimizer at first, but the layers {sorted(present)} are in it."
+            )
+            assert all(rate > 0 for rate in rates), (
+                f"Expected learning rates above 0 in epoch {epoch}, but got {rates}."
+            )
+
+    def test_frozen_layers_get_no_gradient_and_are_in_eval_mode(self, strategy: Any, trainer: Trainers) -> None:
+        """Nothing is computed for what does not train, and its dropout and batch norm rest."""
+        _, seen = self._run(strategy, trainer)
+        for epoch, (active, training) in enumerate(zip(seen.active, seen.training, strict=True)):
+            expected = set(self.trains(epoch))
+            assert active == expected, (
+                f"Expected gradients for the layers {sorted(expected)} in epoch {epoch}, but {sorted(active)} ask "
+                "for them."
+            )
+            assert training == expected, (
+                f"Expected the layers {sorted(expected)} in train mode in epoch {epoch}, but {sorted(training)} are."
+            )
+
+    def test_a_resumed_run_ends_as_the_whole_one(self, strategy: Any, trainer: Trainers, tmp_path: Path) -> None:
+        """From a checkpoint of any epoch."""
+        whole, _ = self._run(strategy, trainer, keep=tmp_path / "kept")
+        for epoch in range(_EPOCHS - 1):
+            resumed, _ = self._run(strategy, trainer, ckpt_path=str(tmp_path / "kept" / f"epoch={epoch}.ckpt"))
+            assert same(snapshot(whole), snapshot(resumed), 1e-6), (
+                f"Expected a run resumed after epoch {epoch} to end as the whole one, but its weights differ."
+            )
+
+    def test_a_second_run_on_the_same_task_starts_clean(self, strategy: Any, trainer: Trainers) -> None:
+        """What the first run thawed is frozen again."""
+        task, first = self._run(strategy, trainer)
+        _, second = self._run(strategy, trainer, task=task)
+        assert first.active == second.active, (
+            f"Expected the second run to freeze as the first, {first.active}, but it trained {second.active}."
+        )
+
+    def test_one_object_serves_two_runs(self, strategy: Any, trainer: Trainers) -> None:
+        """A strategy that was made once does not remember the run before."""
+        made = resolve_strategy(strategy)[0]
+        runs = [self._run(made, trainer)[1] for _ in range(2)]
+        assert runs[0].active == runs[1].active, (
+            f"Expected the second run to freeze as the first, {runs[0].active}, but it trained {runs[1].active}."
+        )
+
+    def test_nothing_to_freeze_is_an_error(self, strategy: Any, trainer: Trainers) -> None:
+        """A strategy that freezes does not train all in silence where there is no backbone."""
+        if set(self.trains(0)) == set(range(LAYERS)):
+            self._run(strategy, trainer)
+            return
+        try:
+            trainer().finetune(FrozenlessTask(), toy_data(), strategy=strategy)
+        except FinetuningError as error:
+            assert len(str(error).split()) >= 4, f"Expected a sentence that says what is wrong, but got {str(error)!r}."
+        else:
+            raise AssertionError("Expected a FinetuningError for a task without a backbone, but it was trained.")
+
+    def test_unknown_arguments_are_refused_in_words(self, strategy: Any) -> None:
+        """A misspelt argument gives a FlashError."""
+        name = strategy if isinstance(strategy, str) else strategy[0]
+        with pytest.raises(FlashError):
+            resolve_strategy((name, {"no_such_argument": 1}))
+
+    def test_a_pickled_copy_freezes_alike(self, strategy: Any, trainer: Trainers) -> None:
+        """Ways to train that start processes send the strategy to them."""
+        made = pickle.loads(pickle.dumps(resolve_strategy(strategy)[0]))
+        _, seen = self._run(made, trainer)
+        assert seen.active[0] == set(self.trains(0)), (
+            f"Expected a pickled copy to train the layers {set(self.trains(0))} at first, but it trains "
+            f"{seen.active[0]}."
+        )
+
+
+class _Layers(Callback):
+    """Notes in each epoch which layers change, ask for gradients, are in train mode, and are in the optimizer."""
+
+    def __init__(self, battery: StrategyConformance) -> None:
+        self.battery = battery
+        self.changed: list[set[int]] = []
+        self.rest_changed: list[bool] = []
+        self.active: list[set[int]] = []
+        self.training: list[set[int]] = []
+        self.held: list[dict[int, int]] = []
+        self.rates: list[list[float]] = []
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if batch_idx:
+            return
+        layers = self.battery.layers(pl_module)
+        weights = [list(layer.parameters()) for layer in layers]
+        self.active.append(
+            {place for place, each in enumerate(weights) if any(weight.requires_grad for weight in each)}
+        )
+        modes = [[module.training for module in layer.modules()] for layer in layers]
+        self.training.append({place for place, mode in enumerate(modes) if any(mode)})
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        held = [id(weight) for group in groups for weight in group["params"]]
+        self.held.append({place: max(held.count(id(weight)) for weight in each) for place, each in enumerate(weights)})
+        self.rates.append([float(group["lr"]) for group in groups])
+        self._before = self._weights(pl_module)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        before, after = self._before, self._weights(pl_module)
+        self.changed.append({place for place in range(len(before) - 1) if not same(before[place], after[place])})
+        self.rest_changed.append(not same(before[-1], after[-1]))
+
+    def _weights(self, task: Any) -> list[Any]:
+        """Copies of each layer, and of what is in none of them."""
+        layers = self.battery.layers(task)
+        inside = {id(value) for layer in layers for value in [*layer.parameters(), *layer.buffers()]}
+        rest = {name: value.detach().clone() for name, value in task.named_parameters() if id(value) not in inside}
+        return [*map(snapshot, layers), rest]

@@ -1,0 +1,55 @@
+"""A small task and data of tensors, for strategies to be tried on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+import flash
+from flash.core.classification import ClassificationTask
+
+__all__ = ["LAYERS", "ToyTask", "toy_data"]
+
+#: How many layers the backbone of the toy has.
+LAYERS = 3
+
+
+class ToyTask(ClassificationTask):
+    """Layers with batch norm as a backbone, and a head."""
+
+    def __init__(self, width: int = 8, **kwargs: Any) -> None:
+        super().__init__(num_classes=2, learning_rate=0.05, **kwargs)
+        self.backbone = nn.Sequential(*(self._layer(width) for _ in range(LAYERS)))
+        self.head = nn.Linear(width, 2)
+
+    def forward(self, x: Any) -> Any:
+        """Return one score a class."""
+        return self.head(self.backbone(x))
+
+    @staticmethod
+    def _layer(width: int) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.Tanh())
+
+
+class FrozenlessTask(ClassificationTask):
+    """A task that has no backbone."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(num_classes=2, model=nn.Linear(8, 2), **kwargs)
+
+
+def toy_data() -> flash.DataModule:
+    """Points on two sides of a plane."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(48, 8, generator=generator)
+    sides = (points[:, 0] > 0).long()
+    return flash.DataModule.from_tensors(
+        train_data=points[:32],
+        train_targets=sides[:32],
+        val_data=points[32:],
+        val_targets=sides[32:],
+        batch_size=8,
+        seed=0,
+    )

@@ -1,0 +1,92 @@
+"""Projects that the scaffold writes, and a way to run their tests in a moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flash.cli._new import KINDS, Project, write_project
+
+RUNNER = Path(__file__).parent / "runner.py"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of pytest ended, and what it said."""
+
+    code: int
+    text: str
+
+
+RunTests = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def run_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunTests]:
+    """Run the tests of a folder, whose packages are in its subfolder ``site``, each time in a process of its own."""
+    server = subprocess.Popen(
+        [sys.executable, str(RUNNER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path_factory.mktemp("runner"),
+    )
+    assert server.stdin
+    assert server.stdout
+    stdin, stdout = server.stdin, server.stdout
+
+    def run(folder: Path, *arguments: str) -> Outcome:
+        log = folder / "log.txt"
+        stdin.write(json.dumps({"folder": str(folder), "arguments": arguments, "log": str(log)}) + "\n")
+        stdin.flush()
+        return Outcome(int(stdout.readline()), log.read_text())
+
+    yield run
+    stdin.close()
+    server.wait()
+
+
+@pytest.fixture(scope="session")
+def install() -> Callable[[Path], None]:
+    """Build a project, and put what is in its wheel into its subfolder ``site``."""
+
+    def build(folder: Path) -> None:
+        command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        (wheel,) = folder.glob("dist/*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(folder / "site")
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def scaffold(tmp_path_factory: pytest.TempPathFactory, install: Callable[[Path], None]) -> Path:
+    """A project with everything that the scaffold can write, built."""
+    folder = tmp_path_factory.mktemp("scaffold") / "acme-audio"
+    write_project(Project("acme-audio", KINDS), folder)
+    install(folder)
+    return folder
+
+
+@pytest.fixture
+def project(scaffold: Path, tmp_path: Path) -> Path:
+    """A copy of that project, to be spoilt."""
+    copied = tmp_path / "project"
+    shutil.copytree(scaffold, copied)
+    return copied
+
+
+def narrowed(tests: Sequence[str]) -> str:
+    """What selects tests by their names."""
+    return " or ".join(tests)

@@ -1,0 +1,47 @@
+"""The kit sees every planted defect, and sees it for the right reason."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import RunTests
+from .defects import DEFECTS, PROJECT, Defect
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=[defect.name.replace(" ", "_") for defect in DEFECTS])
+def test_a_planted_defect_makes_its_check_fail(
+    defect: Defect, project: Path, install: Callable[[Path], None], run_tests: RunTests
+) -> None:
+    plant(defect, project, install)
+    outcome = run_tests(project, "-q", "tests", "-k", defect.check)
+    assert outcome.code == 1, f"the defect survives: {outcome.text}"
+    errors = "\n".join(line for line in outcome.text.splitlines() if line.startswith("E "))
+    assert re.search(defect.message, errors), outcome.text
+
+
+def plant(defect: Defect, project: Path, install: Callable[[Path], None]) -> None:
+    """Change the source as the defect says, and what is built of it."""
+    source = project / defect.file
+    text = source.read_text()
+    assert text.count(defect.old) == 1, f"{defect.old!r} is {text.count(defect.old)} times in {defect.file}"
+    source.write_text(text.replace(defect.old, defect.new))
+    if defect.file == PROJECT:
+        shutil.rmtree(project / "site")
+        shutil.rmtree(project / "dist")
+        install(project)
+    else:
+        shutil.copy(source, project / "site" / Path(defect.file).relative_to("src"))
+
+
+def test_defects_have_names_of_their_own() -> None:
+    assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) >= 25
+
+
+def test_without_a_defect_all_checks_pass(project: Path, run_tests: RunTests) -> None:
+    outcome = run_tests(project, "-q", "tests")
+    assert outcome.code == 0, outcome.text
