@@ -1,23 +1,78 @@
-"""From nothing to a plugin that is installed and tested: what a third party does first."""
+"""From nothing to a plugin that is built, installed and tested: what a third party does first."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flash.cli._new import KINDS
 
 COMBINATIONS = [kinds for size in range(1, 5) for kinds in itertools.combinations(KINDS, size)]
+GIVES = {"task": "task", "backbone": "backbone", "strategy": "strategy", "source": "data source"}
+# Without what is to be installed once in any case.
+MINUTE = 60
 
-Build = object
-Run = object
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kinds", COMBINATIONS, ids="-".join)
+def test_a_new_plugin_is_green_at_once(
+    kinds: tuple[str, ...],
+    make_environment: Callable[..., Path],
+    build_wheel: Callable[[Path, Path], Path],
+    uv: str,
+    run: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    python = make_environment(flash_core="wheel")
+    flash = python.with_name("flash")
+    start = time.perf_counter()
+    run(flash, "plugin", "new", "acme-audio", *(f"--{kind}" for kind in kinds), cwd=tmp_path)
+    project = tmp_path / "acme-audio"
+    wheel = build_wheel(project, tmp_path)
+    run(uv, "pip", "install", "--quiet", "--no-deps", "--no-index", "--python", python, wheel)
+    tested = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    checked = run(flash, "plugins", "--check", "--json")
+    assert time.perf_counter() - start < 2 * MINUTE  # A minute on a machine that has nothing else to do.
+    assert " passed" in tested.stdout
+    assert "skipped" not in tested.stdout
+    (found,) = (plugin for plugin in json.loads(checked.stdout) if plugin["name"] == "acme-audio")
+    assert found["state"] == "loaded"
+    assert {each["kind"] for each in found["contributions"]} == {GIVES[kind] for kind in kinds}
 
 
-@pytest.fixture(scope="session")
-def python_of_an_author(make_environment):  # type: ignore[no-untyped-def]
-    """An environment with flash-core as a wheel, and pytest."""
-    return make_environment(flash_core="wheel")
+@pytest.mark.slow
+def test_what_is_written_is_typed_and_in_style(run: Callable[..., Any], tmp_path: Path) -> None:
+    run(sys.executable, "-m", "flash", "plugin", "new", "acme-audio", *(f"--{kind}" for kind in KINDS), cwd=tmp_path)
+    project = tmp_path / "acme-audio"
+    root = Path(__file__).parent.parent
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--follow-imports=silent", "src"],
+        cwd=project,
+        env={"MYPYPATH": str(root / "core" / "src"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+    for file in project.rglob("*.py"):
+        text = file.read_text()
+        assert max(map(len, text.splitlines()), default=0) <= 120
+        assert "\n\n\n\n" not in text
+        assert not text.endswith("\n\n")
+
+
+def test_the_readme_of_a_new_plugin_runs(run: Callable[..., Any], tmp_path: Path) -> None:
+    run(sys.executable, "-m", "flash", "plugin", "new", "acme-audio", cwd=tmp_path)
+    project = tmp_path / "acme-audio"
+    code = project.joinpath("README.md").read_text().split("```python\n")[1].split("```")[0]
+    program = f"import sys\nsys.path.insert(0, {str(project / 'src')!r})\n{code}"
+    done = run(sys.executable, "-c", program)
+    assert done.stdout.splitlines()[-1].startswith("['")
