@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from typing import overload
@@ -27,11 +28,11 @@ class PackedTexts(Sequence[str]):
     """
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        self._blocks: list[tuple[bytes, list[int]]] = []
+        self._blocks: list[tuple[bytes, array[int]]] = []
         self._length = 0
         rest = iter(texts)
         while block := [text.encode("utf-8", errors="replace") for text in islice(rest, _BLOCK)]:
-            ends = list(accumulate(len(text) for text in block))
+            ends = array("q", accumulate(len(text) for text in block))
             self._blocks.append((zlib.compress(b"".join(block), level=1), ends))
             self._length += len(block)
 
@@ -65,9 +66,9 @@ class PackedTexts(Sequence[str]):
     @property
     def nbytes(self) -> int:
         """The memory that the compressed texts take, in bytes."""
-        return sum(len(packed) + 8 * len(ends) for packed, ends in self._blocks)
+        return sum(len(packed) + ends.itemsize * len(ends) for packed, ends in self._blocks)
 
 
-def _unpack(packed: bytes, ends: list[int]) -> list[str]:
+def _unpack(packed: bytes, ends: array[int]) -> list[str]:
     joined = zlib.decompress(packed)
     return [joined[start:end].decode("utf-8") for start, end in zip([0, *ends], ends, strict=False)]
