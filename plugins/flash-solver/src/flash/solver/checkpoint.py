@@ -10,7 +10,6 @@ import contextlib
 import logging
 import pickle
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,15 @@ def _stand_ins() -> list[type]:
         ),
         "typing": ("Any", "Union", "Optional"),
     }
-    return [type(name, (_Stored,), {"__module__": module}) for module, group in names.items() for name in group]
+    made = [type(name, (_Stored,), {"__module__": module}) for module, group in names.items() for name in group]
+    return [*made, type("defaultdict", (_PlainDict,), {"__module__": "collections"})]
+
+
+class _PlainDict:
+    """Stands for a ``defaultdict`` in a file: makes a dict, since torch fills no other kind."""
+
+    def __new__(cls, *_: Any) -> Any:
+        return {}
 
 
 def _numpy_names() -> list[Any]:
@@ -55,7 +62,7 @@ def _numpy_names() -> list[Any]:
     return [array[0], scalar[0], np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bhilqBHILQefdFD"}]
 
 
-_ALLOWED: list[Any] = [*_stand_ins(), *_numpy_names(), dict, list, tuple, int, float, str, bool, defaultdict]
+_ALLOWED: list[Any] = [*_stand_ins(), *_numpy_names(), dict, list, tuple, int, float, str, bool]
 
 
 def _without_stand_ins(value: Any) -> Any:

@@ -57,11 +57,29 @@ def _have_user() -> None:
 
 
 def _modern(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Arguments that every Hydra since 1.3 takes, and whether the program expects to be moved to its folder."""
+    """Arguments that the installed Hydra takes, and whether the program expects to be moved to its folder."""
     base = kwargs.get("version_base", "1.1")
-    if base is None or str(base) not in _OLD_BASES:
-        return dict(kwargs), False
-    return {**kwargs, "version_base": None}, True
+    old = base is not None and str(base) in _OLD_BASES
+    rest = {key: value for key, value in kwargs.items() if key != "version_base"}
+    # Hydra 1.3 asks for a base, with None for its own; 1.4 asks for none to be named.
+    named = {"version_base": None if old else base} if _hydra_is_before_1_4() else {}
+    return {**rest, **named}, old
+
+
+def _hydra_is_before_1_4() -> bool:
+    hydra = _import_hydra()
+    return tuple(int(part) for part in hydra.__version__.split(".")[:2]) < (1, 4)
+
+
+def _import_hydra() -> Any:
+    try:
+        import hydra
+    except ImportError as error:
+        raise ConfigurationError(
+            "Expected the package hydra-core for hydra_main, but it is not installed: "
+            "pip install 'flash-solver[hydra]', or 'flash-solver[dora]' for the command dora."
+        ) from error
+    return hydra
 
 
 def _added_arguments(config: Any, moves: bool) -> list[str]:
@@ -171,8 +189,7 @@ class HydraMain:
             return self._run(added)
 
     def _run(self, added: list[str]) -> Any:
-        import hydra
-
+        hydra = _import_hydra()
         before = list(sys.argv)
         sys.argv.extend(added)
         try:
@@ -205,14 +222,7 @@ def _folder_of(main: Callable[..., Any]) -> Path:
 
 
 def _initialized(folder: Path, kwargs: Mapping[str, Any]) -> Any:
-    try:
-        from hydra import initialize_config_dir
-    except ImportError as error:
-        raise ConfigurationError(
-            "Expected the package hydra-core for hydra_main, but it is not installed: "
-            "pip install 'flash-solver[hydra]', or 'flash-solver[dora]' for the command dora."
-        ) from error
-    return initialize_config_dir(str(folder), version_base=kwargs.get("version_base"))
+    return _import_hydra().initialize_config_dir(str(folder), **kwargs)
 
 
 def _compose(

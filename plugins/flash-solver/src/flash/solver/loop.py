@@ -119,39 +119,39 @@ class ResumableLoop:
         end = _least_length(self.iterable) if several else None
         every = self._steps_between_checks(several)
         while True:
-            if every == 1:
-                if request.signum or self.commit_every is not None:
-                    self._check(request, index)
-            elif index % every == 0 and end is not None and index < end:
-                self._check(request, index)
+            stop = due = 0
+            if several:
+                if end is not None and index < end and index % every == 0:
+                    stop, due = self._agree(request, index)
+            elif request.signum or self.commit_every is not None:
+                stop, due = self._agree(request, index)
+            position = self._position(index) if stop or due else None
             item = next(iterator, _NOTHING)
+            # After the last item nothing is saved: going on there, the loop's body would not run again, and what it
+            # assigned would be missing. The end of the stage comes soon.
             if item is _NOTHING:
-                break
+                return
+            if position is not None:
+                self._save(position, bool(stop))
+                self._last_save = time.monotonic()
+                if stop:
+                    raise Interrupted(stop)
             yield item
             index += 1
-        if request.signum or several:
-            self._check(request, index, at_end=True)
 
     def _steps_between_checks(self, several: bool) -> int:
         if not several:
             return 1
         return self.commit_every if isinstance(self.commit_every, int) else _STEPS_TO_AGREE
 
-    def _check(self, request: StopRequest, index: int, at_end: bool = False) -> None:
-        """Save, if it is time to or the program was asked to stop; several processes decide together."""
-        moved = index > self.skipped
+    def _agree(self, request: StopRequest, index: int) -> tuple[int, int]:
+        """Return the signal to stop, if there was one, and whether it is time to save."""
         due = False
-        if isinstance(self.commit_every, int):
-            due = moved and not at_end and index % self.commit_every == 0
-        elif self.commit_every is not None:
-            due = moved and not at_end and time.monotonic() - self._last_save >= self.commit_every.total_seconds()
-        signum, due = agree_to_save(request, due)
-        if not signum and not due:
-            return
-        self._save(self._position(index), bool(signum))
-        self._last_save = time.monotonic()
-        if signum:
-            raise Interrupted(signum)
+        if index > self.skipped and isinstance(self.commit_every, int):
+            due = index % self.commit_every == 0
+        elif index > self.skipped and self.commit_every is not None:
+            due = time.monotonic() - self._last_save >= self.commit_every.total_seconds()
+        return agree_to_save(request, due)
 
     def _position(self, index: int) -> dict[str, Any]:
         return {
@@ -193,13 +193,13 @@ class ResumableLoop:
             load_into(item, state)
 
 
-def agree_to_save(request: StopRequest, due: bool = False) -> tuple[int, bool]:
-    """Return the signal that any process was sent, 0 for none, and whether it is time to save for any of them."""
+def agree_to_save(request: StopRequest, due: bool = False) -> tuple[int, int]:
+    """Return the signal that any process was sent, 0 for none, and whether it is time for any of them to save."""
     if not distrib.is_distributed():
-        return request.signum, due
+        return request.signum, int(due)
     vote = torch.tensor([request.signum, int(due)], device="cuda" if "nccl" in dist.get_backend() else "cpu")
     dist.all_reduce(vote, dist.ReduceOp.MAX)
-    return int(vote[0]), bool(vote[1])
+    return int(vote[0]), int(vote[1])
 
 
 def _checked(every: Any) -> int | timedelta | None:

@@ -538,8 +538,9 @@ class BaseSolver:
 def _readable(error: Exception, path: Path) -> Exception:
     """Weights that do not fit are an error of the file, not of torch."""
     if isinstance(error, RuntimeError | KeyError | ValueError) and not isinstance(error, StateError | SolverError):
+        reason = str(error).rstrip(".")
         return StateError(
-            f"Expected a checkpoint of the same model and optimizer, but the state in {path} does not fit: {error}. "
+            f"Expected a checkpoint of the same model and optimizer, but the state in {path} does not fit: {reason}. "
             "Build them as the program that wrote it did, or leave some out with restore(ignore=[...])."
         )
     return error
