@@ -38,6 +38,7 @@ __all__ = [
     "loader",
     "rank",
     "rank_zero_only",
+    "set_environment",
     "sync_gradients",
     "sync_model",
     "world_size",
@@ -127,14 +128,15 @@ def init(backend: str | None = None) -> None:
         )
     if cuda:
         torch.cuda.set_device(launch.local_rank % torch.cuda.device_count())
-    _set_environment(launch)
+    set_environment()
     chosen = backend or ("nccl" if cuda else "gloo")
     dist.init_process_group(chosen, rank=launch.rank, world_size=launch.world_size)
     log.info("Distributed init: %d/%d (local %d), %s", launch.rank, launch.world_size, launch.local_rank, chosen)
 
 
-def _set_environment(launch: _Launch) -> None:
-    """Fill in where the processes meet: Dora does not say the port, and Slurm neither."""
+def set_environment() -> None:
+    """Fill in where the processes meet, as other libraries want to know it: Dora does not say the port, nor Slurm."""
+    launch = _launch()
     if "MASTER_ADDR" not in os.environ:
         if "SLURM_JOB_NODELIST" in os.environ:
             import subprocess
