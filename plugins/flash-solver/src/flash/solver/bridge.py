@@ -242,7 +242,7 @@ class TaskSolver(BaseSolver):
             if task.automatic_optimization:
                 self.step(batch, index)
             else:
-                self._module.training_step(batch, index)
+                self.forward_step("training_step", batch, index)
                 run.global_step += 1
             self._step_schedulers("step", run.global_step)
         task.on_train_epoch_end()
@@ -251,7 +251,7 @@ class TaskSolver(BaseSolver):
     def step(self, batch: Any, index: int) -> None:
         """Make one step of each optimizer. Override it for a loop of your own."""
         run = self.task_run
-        result = self._module.training_step(batch, index)
+        result = self.forward_step("training_step", batch, index)
         loss = result["loss"] if isinstance(result, Mapping) else result
         if loss is None:
             return
@@ -262,6 +262,11 @@ class TaskSolver(BaseSolver):
             wrapped.step()
             optimizer.zero_grad()
         run.global_step += 1
+
+    def forward_step(self, name: str, batch: Any, index: int) -> Any:
+        """Call a step of the task, such as ``training_step``, in the precision of the run."""
+        with self.fabric._precision.forward_context():
+            return getattr(self._module, name)(batch, index)
 
     @torch.no_grad()
     def validate(self) -> dict[str, Any]:
@@ -274,7 +279,7 @@ class TaskSolver(BaseSolver):
             task.on_validation_epoch_start()
             loader = self._loader(self.datamodule.val_dataloader())
             for index, batch in self._batches("val", loader):
-                self._module.validation_step(batch, index)
+                self.forward_step("validation_step", batch, index)
             task.on_validation_epoch_end()
         finally:
             run.training, run.validating = True, False
@@ -318,7 +323,7 @@ class TaskSolver(BaseSolver):
 
     def _on_device(self, batch: Any) -> Any:
         data = self.datamodule
-        batch = data.on_before_batch_transfer(self.fabric._precision.convert_input(batch), 0)
+        batch = data.on_before_batch_transfer(self.task_run.convert_input(batch), 0)
         batch = data.transfer_batch_to_device(batch, self.fabric.device, 0)
         return data.on_after_batch_transfer(batch, 0)
 

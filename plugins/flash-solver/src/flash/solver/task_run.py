@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -86,8 +87,13 @@ class TaskRun:
 
     @property
     def precision_plugin(self) -> Any:
-        """Converts the floats of a batch to the run's precision."""
-        return self.fabric._precision
+        """What converts batches; its method is that of this object."""
+        return self
+
+    def convert_input(self, batch: Any) -> Any:
+        """Give the floats of a batch the run's precision; where it is a mixed one, torch does it in each layer."""
+        precision = self.fabric._precision
+        return batch if isinstance(precision, MixedPrecision) else precision.convert_input(batch)
 
     @property
     def is_global_zero(self) -> bool:

@@ -42,14 +42,13 @@ def epochs_of(checkpoint: Mapping[str, Any]) -> int:
     if loop is None:
         return int(checkpoint.get("epoch", -1)) + 1
     epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
-    if epochs["started"] == epochs["completed"]:
-        return int(epochs["completed"])
-    if batches["is_last_batch"]:
-        return int(epochs["started"])
-    raise CheckpointError(
-        f"Expected a checkpoint from the end of an epoch, but this one was written in the middle of epoch "
-        f"{epochs['started']} by Lightning's Trainer, which alone can go on with it: trainer.fit(..., ckpt_path=...)."
-    )
+    if batches["current"]["ready"] > 0 and not batches["is_last_batch"]:
+        raise CheckpointError(
+            f"Expected a checkpoint from the end of an epoch, but this one was written in the middle of epoch "
+            f"{epochs['started']} by Lightning's Trainer, which alone can go on with it: trainer.fit(..., ckpt_path=...)."
+        )
+    # Callbacks write before the epoch that has just ended counts as completed.
+    return int(epochs["started"])
 
 
 class MetricsState:
