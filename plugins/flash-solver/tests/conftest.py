@@ -70,7 +70,7 @@ def _finish(process: Any, pipe: Any) -> tuple[int, Any]:
 
 @pytest.fixture
 def in_process() -> Callable[..., tuple[int, Any]]:
-    """Call a function in a process of its own; gives the exit code (minus the signal that killed it), and the result."""
+    """Call a function in a process of its own; gives its exit code, or minus the signal, and the result."""
 
     def run(function: Callable[..., Any], *args: Any) -> tuple[int, Any]:
         return _finish(*_start(function, args, {}))

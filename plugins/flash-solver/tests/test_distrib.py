@@ -35,7 +35,12 @@ def test_one_process_alone_changes_nothing() -> None:
     assert distrib.average_metrics({}) == {}
     assert distrib.broadcast_object("x") == "x"
     assert distrib.all_reduce(torch.ones(1)) is None
-    assert (distrib.rank(), distrib.world_size(), distrib.is_rank_zero(), distrib.is_distributed()) == (0, 1, True, False)
+    assert (distrib.rank(), distrib.world_size(), distrib.is_rank_zero(), distrib.is_distributed()) == (
+        0,
+        1,
+        True,
+        False,
+    )
 
 
 def test_nccl_without_cuda_is_a_readable_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,12 @@ def test_a_line_shows_position_speed_and_the_metrics_of_the_last_update(caplog: 
 
 @pytest.mark.parametrize(
     ("speed", "per_item", "text"),
-    [(1e-5, False, "oo sec/it"), (0.05, False, "20.00 sec/it"), (4.0, True, "250.00 ms/it"), (0.5, True, "2.00 sec/it")],
+    [
+        (1e-5, False, "oo sec/it"),
+        (0.05, False, "20.00 sec/it"),
+        (4.0, True, "250.00 ms/it"),
+        (0.5, True, "2.00 sec/it"),
+    ],
 )
 def test_speed_is_shown_in_the_unit_that_suits_it(
     monkeypatch: pytest.MonkeyPatch, speed: float, per_item: bool, text: str
@@ -99,9 +104,7 @@ def test_the_summary_of_a_stage_is_one_bold_line(tmp_path: Path, caplog: pytest.
     assert caplog.messages == [bold("Train Summary | Epoch 1 | loss=0.236 | duration=0.005")]
 
 
-def test_a_logger_that_fails_says_so_once_and_stops_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_logger_that_fails_says_so_once_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     solver = BaseSolver(tmp_path)
     heard = []
 

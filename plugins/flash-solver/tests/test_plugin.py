@@ -43,7 +43,7 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
 
 def test_the_names_of_flashy_are_here() -> None:
     names = {
-        "flash.solver": "distrib adversarial Formatter ResultLogger LogProgressBar bold setup_logging BaseSolver averager",
+        "flash.solver": "distrib adversarial Formatter ResultLogger LogProgressBar bold setup_logging BaseSolver",
         "flash.solver.state": "StateDict StateDictSource AttributeWrapper WriteOnlyWrapper StateManager",
         "flash.solver.utils": "averager write_and_rename readonly AnyPath",
         "flash.solver.loggers": "ExperimentLogger TensorboardLogger WandbLogger",

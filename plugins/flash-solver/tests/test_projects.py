@@ -22,7 +22,7 @@ from flash.solver.xp import XP, Settings
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
-README = '''
+README = """
 import torch
 from {home} import hydra_main
 import {package} as flashy
@@ -64,7 +64,7 @@ def main(cfg):
 
 if __name__ == '__main__':
     main()
-'''
+"""
 
 
 def project(folder: Path, home: str, package: str = "flash.solver", backend: str = "") -> Path:

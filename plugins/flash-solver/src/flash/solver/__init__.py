@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from .errors import StateError as StateError
     from .formatter import Formatter as Formatter
     from .hydra import hydra_main as hydra_main
+    from .loggers import ExperimentLogger as ExperimentLogger
+    from .loggers import LocalFSLogger as LocalFSLogger
+    from .loggers import TensorboardLogger as TensorboardLogger
+    from .loggers import WandbLogger as WandbLogger
     from .logging import LogProgressBar as LogProgressBar
     from .logging import ResultLogger as ResultLogger
     from .logging import bold as bold
     from .logging import colorize as colorize
     from .logging import setup_logging as setup_logging
-    from .loggers import ExperimentLogger as ExperimentLogger
-    from .loggers import LocalFSLogger as LocalFSLogger
-    from .loggers import TensorboardLogger as TensorboardLogger
-    from .loggers import WandbLogger as WandbLogger
     from .policy import CheckpointPolicy as CheckpointPolicy
     from .solver import BaseSolver as BaseSolver
     from .state import StateManager as StateManager

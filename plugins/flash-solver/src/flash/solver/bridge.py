@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
-import pytorch_lightning as pl
+import pytorch_lightning
 import torch
 from lightning_fabric import Fabric
 
@@ -136,7 +136,7 @@ class TaskSolver(BaseSolver):
         checkpoint: dict[str, Any] = {
             "epoch": max(len(self.history) - 1, 0),
             "global_step": run.global_step,
-            "pytorch-lightning_version": pl.__version__,
+            "pytorch-lightning_version": pytorch_lightning.__version__,  # type: ignore[attr-defined]  # it is there
             "state_dict": dict(task.state_dict()),
             "loops": loops_state(run, len(self.history)),
             "callbacks": {each.state_key: each.state_dict() for each in self._strategies if each.state_dict()},

@@ -1,4 +1,4 @@
-"""Several processes: starting, agreeing, and averaging metrics, gradients and models. With one process all do nothing."""
+"""Several processes: starting, agreeing, averaging metrics, gradients and models. One process alone does nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -149,7 +150,7 @@ def set_environment() -> None:
     if "MASTER_PORT" not in os.environ:
         from flash.solver.xp import get_xp, is_xp
 
-        seed = f"{get_xp().folder if is_xp() else os.getcwd()} {os.environ.get('SLURM_JOB_ID', '')}"
+        seed = f"{get_xp().folder if is_xp() else Path.cwd()} {os.environ.get('SLURM_JOB_ID', '')}"
         number = int(hashlib.sha256(seed.encode()).hexdigest(), 16)
         os.environ["MASTER_PORT"] = str(20000 + number % 10000)
     os.environ.setdefault("RANK", str(launch.rank))
@@ -299,7 +300,7 @@ def _alike(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
 
 def _spread(flat: Tensor, group: list[Tensor]) -> None:
     with torch.no_grad():
-        for tensor, part in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
+        for tensor, part in zip(group, torch.split(flat, [tensor.numel() for tensor in group]), strict=True):
             tensor.copy_(part.view(tensor.shape))
 
 
@@ -372,7 +373,7 @@ def eager_sync_gradients(params: Iterable[Tensor]) -> Iterator[None]:
         sent = torch.view_as_real(gradient) if gradient.is_complex() else gradient
         waiting[id(parameter)] = (gradient, dist.all_reduce(sent, async_op=True))
 
-    hooks = [parameter.register_post_accumulate_grad_hook(start) for parameter in chosen]
+    hooks = [parameter.register_post_accumulate_grad_hook(start) for parameter in chosen]  # type: ignore[no-untyped-call]  # torch's own
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ class DistributedError(FlashError, RuntimeError):
     """Processes that do not agree, or cannot find each other."""
 
 
-class Interrupted(SystemExit):  # noqa: N818  # It ends the program as asked; it is no error.
+class Interrupted(SystemExit):  # It ends the program as asked; it is no error.
     """The program was asked to stop; everything up to the last step is saved.
 
     Args:

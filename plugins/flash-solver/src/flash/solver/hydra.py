@@ -94,9 +94,7 @@ def _dora_class() -> type[Any]:
     class DoraHydraMain(DoraMain):  # type: ignore[misc]  # Dora has no type information
         """Dora's program, on every Hydra that Dora itself cannot yet serve."""
 
-        def __init__(
-            self, main: Callable[..., Any], config_name: str, config_path: str | None, **kwargs: Any
-        ) -> None:
+        def __init__(self, main: Callable[..., Any], config_name: str, config_path: str | None, **kwargs: Any) -> None:
             modern, self._moves = _modern(kwargs)
             super().__init__(main, config_name=config_name, config_path=config_path, **modern)
 
@@ -123,9 +121,7 @@ class HydraMain:
         kwargs: Further arguments of ``hydra.main``.
     """
 
-    def __init__(
-        self, main: Callable[..., Any], config_name: str, config_path: str | None, **kwargs: Any
-    ) -> None:
+    def __init__(self, main: Callable[..., Any], config_name: str, config_path: str | None, **kwargs: Any) -> None:
         self.main = main
         self.config_name = config_name
         self.config_path = config_path

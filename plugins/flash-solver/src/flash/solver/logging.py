@@ -27,7 +27,7 @@ _LEVEL_COLORS = {"DEBUG": "36", "INFO": "32", "WARNING": "33", "ERROR": "31", "C
 
 
 def colorize(text: str, color: str) -> str:
-    """Wrap text in the codes by which a terminal shows it in a colour.
+    r"""Wrap text in the codes by which a terminal shows it in a colour.
 
     Args:
         text: The text.
@@ -35,7 +35,7 @@ def colorize(text: str, color: str) -> str:
 
     Example:
         >>> colorize("loss", "1")
-        '\\x1b[1mloss\\x1b[0m'
+        '\x1b[1mloss\x1b[0m'
     """
     return f"\033[{color}m{text}\033[0m"
 
@@ -52,7 +52,7 @@ class _LineFormatter(logging.Formatter):
         super().__init__(datefmt="%m-%d %H:%M:%S")
         self.colors = colors
 
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is that of Python's logging
         """Put the parts of a line together."""
         time_text, name, level = self.formatTime(record, self.datefmt), record.name, record.levelname
         if not self.colors:
@@ -192,6 +192,8 @@ class LogProgressBar:
         return f"{1 / speed:.2f} sec/it" if speed < 0.1 else f"{speed:.2f} it/sec"
 
     def _log(self) -> None:
+        if not self._logger.isEnabledFor(self._level):
+            return
         shown = self._formatter(self._metrics)
         metrics = [f"{key}{self._items_delimiter}{value}" for key, value in shown.items()]
         parts = [self.name, f"{self._index}/{self.total}", self._speed(), *metrics]

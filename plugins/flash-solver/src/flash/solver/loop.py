@@ -149,7 +149,7 @@ class ResumableLoop:
         due = False
         if index > self.skipped and isinstance(self.commit_every, int):
             due = index % self.commit_every == 0
-        elif index > self.skipped and self.commit_every is not None:
+        elif index > self.skipped and isinstance(self.commit_every, timedelta):
             due = time.monotonic() - self._last_save >= self.commit_every.total_seconds()
         return agree_to_save(request, due)
 

@@ -97,6 +97,7 @@ def to_safe(value: Any, where: str = "state", copy: bool = False) -> Any:
 
 def _leaf(value: Any, where: str) -> Any:
     # Not their subclasses, whose code a reader might not have.
+    plain: Any
     for plain in (bool, int, float, complex, str, bytes):
         if isinstance(value, plain):
             return plain(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sized
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -189,7 +189,7 @@ class BaseSolver:
         skipped = 0
         if resumable or carry is not None or commit_every is not None:
             assert self._stage_run is not None
-            if total is None and hasattr(iterable, "__len__"):
+            if total is None and isinstance(iterable, Sized):
                 total = len(iterable)
             iterable = loop = ResumableLoop(iterable, self._stage_run, self._commit_partial, carry, commit_every)
             skipped = loop.skipped
@@ -507,7 +507,7 @@ class BaseSolver:
         finally:
             run.close()
             self._current_stage = self._current_formatter = self._stage_run = None
-        return metrics  # type: ignore[no-any-return]  # what the method returned
+        return metrics
 
     def _begin_stage(self, stage_name: str) -> StageRun:
         formatter = self.get_formatter(stage_name)

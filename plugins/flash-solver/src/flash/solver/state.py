@@ -178,9 +178,7 @@ class StateManager:
 
     def _check_names(self, state: Mapping[str, Any], known: list[str], ignore: Collection[str]) -> None:
         unknown = [name for name in state if name not in self.sources and name not in ignore]
-        missing = [
-            name for name in known if name not in state and not isinstance(self.sources[name], WriteOnlyWrapper)
-        ]
+        missing = [name for name in known if name not in state and not isinstance(self.sources[name], WriteOnlyWrapper)]
         if not unknown and not missing:
             return
         parts = []

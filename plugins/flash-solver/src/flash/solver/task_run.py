@@ -38,7 +38,7 @@ class Schedule:
         """Step once; a scheduler that watches a metric gets it."""
         if not self.reduce_on_plateau:
             self.scheduler.step()
-        elif self.monitor in metrics:
+        elif self.monitor is not None and self.monitor in metrics:
             self.scheduler.step(float(metrics[self.monitor]))
         elif self.strict:
             raise ConfigurationError(

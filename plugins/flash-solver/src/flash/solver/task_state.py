@@ -45,7 +45,7 @@ def epochs_of(checkpoint: Mapping[str, Any]) -> int:
     if batches["current"]["ready"] > 0 and not batches["is_last_batch"]:
         raise CheckpointError(
             f"Expected a checkpoint from the end of an epoch, but this one was written in the middle of epoch "
-            f"{epochs['started']} by Lightning's Trainer, which alone can go on with it: trainer.fit(..., ckpt_path=...)."
+            f"{epochs['started']} by Lightning's Trainer, which alone can go on with it: trainer.fit(ckpt_path=...)."
         )
     # Callbacks write before the epoch that has just ended counts as completed.
     return int(epochs["started"])

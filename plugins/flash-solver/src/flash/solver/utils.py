@@ -8,13 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Union
+from typing import IO, Any
 
 from torch import Tensor, nn
 
 __all__ = ["AnyPath", "Averager", "averager", "readonly", "write_and_rename"]
 
-AnyPath = Union[Path, str]
+AnyPath = Path | str
 
 
 class Averager:
@@ -39,7 +39,9 @@ class Averager:
             weight: How much this step counts, such as its number of samples.
         """
         for name, value in metrics.items():
-            number = float(value.detach()) if isinstance(value, Tensor) else float(value)
+            # The first test is the cheap one: torch answers the second with code of its own.
+            plain = type(value) is float or not isinstance(value, Tensor)
+            number = float(value if plain else value.detach())
             self._total[name] = self._total[name] * self.beta + weight * number
             self._weight[name] = self._weight[name] * self.beta + weight
         return {name: total / self._weight[name] for name, total in self._total.items()}

@@ -79,8 +79,10 @@ def add_prefix(metrics: Mapping[str, Any], prefix: str, separator: str) -> dict[
 
 
 def _as_array(value: Any) -> Any:
-    return value.detach().float().cpu().numpy() if isinstance(value, Tensor) and value.is_floating_point() else (
-        value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    return (
+        value.detach().float().cpu().numpy()
+        if isinstance(value, Tensor) and value.is_floating_point()
+        else (value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value))
     )
 
 
