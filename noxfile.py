@@ -81,8 +81,8 @@ def tests_plugin(session: nox.Session, plugin: str) -> None:
 
 @nox.session
 def tests_hydra_next(session: nox.Session) -> None:
-    """The solver's projects on the coming Hydra, and without Dora."""
-    install(session, CORE, "plugins/flash-solver", tools=[*TEST_TOOLS, "hydra-core>=1.4.0rc1", "tensorboard"])
+    """The solver's projects on the coming Hydra, with Dora and without."""
+    install(session, CORE, "plugins/flash-solver[dora,tensorboard]", tools=[*TEST_TOOLS, "hydra-core>=1.4.0rc1"])
     pytest(session, "plugins/flash-solver/tests/test_projects.py", "plugins/flash-solver/tests/test_xp.py")
 
 

@@ -6,6 +6,7 @@ Hydra alone, with the signatures and folders that Dora would give.
 
 from __future__ import annotations
 
+import functools
 import getpass
 import importlib.util
 import json
@@ -83,11 +84,26 @@ def _import_hydra() -> Any:
 
 
 def _added_arguments(config: Any, moves: bool) -> list[str]:
-    if not moves or "hydra.job.chdir" in " ".join(sys.argv[1:]) or config.hydra.job.chdir is not None:
+    chosen = config.hydra.job.chdir
+    # From 1.4 on it is never unset: "no" may be Hydra's own word.
+    decided = chosen is not None if _hydra_is_before_1_4() else bool(chosen)
+    if not moves or decided or "hydra.job.chdir" in " ".join(sys.argv[1:]):
         return []
     return ["hydra.job.chdir=true"]
 
 
+def serve_through_dora() -> None:
+    """Let Dora's own ``hydra_main`` serve programs of earlier days, where the installed Hydra refuses them.
+
+    Such a program says ``from dora import hydra_main``, and this is where it meets this package. Nothing is changed
+    on a Hydra that serves it as it is.
+    """
+    module: Any = sys.modules.get("dora.hydra")
+    if module is not None and not _hydra_is_before_1_4():
+        module.HydraMain = _dora_class()
+
+
+@functools.cache
 def _dora_class() -> type[Any]:
     from dora.hydra import HydraMain as DoraMain  # It takes two seconds to import.
 
