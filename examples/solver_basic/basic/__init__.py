@@ -1,0 +1,1 @@
+"""A package with a program, its configuration and nothing else."""

@@ -1,0 +1,113 @@
+"""Media and hyperparameters as files in the experiment's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flash.errors import ConfigurationError
+from flash.solver.loggers.base import ExperimentLogger
+from flash.solver.loggers.utils import flat_params, write_png, write_wav
+
+if TYPE_CHECKING:
+    from flash.solver.xp import Experiment
+
+__all__ = ["LocalFSLogger"]
+
+
+class LocalFSLogger(ExperimentLogger):
+    """Writes media to ``<stage>_<epoch>/<key>.png``, ``.wav`` and ``.txt``, and hyperparameters to a JSON file.
+
+    Metrics are in the experiment's history already. The folder is made when there is something to write.
+
+    Args:
+        save_dir: The folder.
+        with_media_logging: Whether media are written.
+        name: A name of the run.
+        use_subdirs: Whether it is ``<stage>/<epoch>/<key>.png`` instead.
+    """
+
+    def __init__(
+        self,
+        save_dir: str | Path,
+        with_media_logging: bool = True,
+        name: str | None = None,
+        use_subdirs: bool = False,
+    ) -> None:
+        self._save_dir = Path(save_dir)
+        self._with_media_logging = with_media_logging
+        self._name = name
+        self._use_subdirs = use_subdirs
+
+    @classmethod
+    def from_xp(
+        cls,
+        with_media_logging: bool = True,
+        name: str | None = None,
+        sub_dir: str | None = None,
+        xp: Experiment | None = None,
+    ) -> LocalFSLogger:
+        """Make a logger that writes to ``outputs``, or ``sub_dir``, in the experiment's folder."""
+        from flash.solver.xp import get_xp
+
+        folder = (xp or get_xp()).folder
+        return cls(folder / (sub_dir or "outputs"), with_media_logging, name)
+
+    def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
+        """Write ``hyperparams.json``, with nested names joined by dots."""
+        self._save_dir.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(flat_params(params), indent=2)
+        (self._save_dir / "hyperparams.json").write_text(text, encoding="utf-8")
+
+    def log_metrics(self, prefix: str, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Do nothing: the history has the metrics."""
+
+    def log_audio(
+        self, prefix: str, key: str, audio: Any, sample_rate: int, step: int | None = None, **kwargs: Any
+    ) -> None:
+        """Write a WAV file."""
+        if self.with_media_logging:
+            write_wav(self._path(prefix, key, step, ".wav"), audio, sample_rate)
+
+    def log_image(self, prefix: str, key: str, image: Any, step: int | None = None, **kwargs: Any) -> None:
+        """Write a PNG file."""
+        if self.with_media_logging:
+            write_png(self._path(prefix, key, step, ".png"), image)
+
+    def log_text(self, prefix: str, key: str, text: str, step: int | None = None, **kwargs: Any) -> None:
+        """Write a text file."""
+        if self.with_media_logging:
+            self._path(prefix, key, step, ".txt").write_text(str(text), encoding="utf-8")
+
+    def _path(self, prefix: str, key: str, step: int | None, suffix: str) -> Path:
+        parts = [part for part in (prefix, None if step is None else str(step)) if part]
+        folder = self._save_dir / self.group_separator.join(parts)
+        path = folder / (key + suffix)
+        if not path.resolve().is_relative_to(self._save_dir.resolve()):
+            raise ConfigurationError(
+                f"Expected a name inside {self._save_dir}, but {key!r} leads out of it. Use one without '..'."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def with_media_logging(self) -> bool:
+        """Whether media are written."""
+        return self._with_media_logging
+
+    @property
+    def save_dir(self) -> Path:
+        """The folder of the files."""
+        return self._save_dir
+
+    @property
+    def name(self) -> str | None:
+        """The name of the run."""
+        return self._name
+
+    @property
+    def group_separator(self) -> str:
+        """What separates stage and epoch in the names of folders."""
+        return "/" if self._use_subdirs else "_"

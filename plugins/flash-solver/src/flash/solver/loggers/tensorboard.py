@@ -1,0 +1,135 @@
+"""TensorBoard."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from flash.solver.loggers.base import ExperimentLogger
+from flash.solver.loggers.utils import add_prefix, flat_params, image_array, numbers_of, sound_array
+
+if TYPE_CHECKING:
+    from flash.solver.xp import Experiment
+
+__all__ = ["TensorboardLogger"]
+
+
+class TensorboardLogger(ExperimentLogger):
+    """Writes metrics and media for TensorBoard; without the package ``tensorboard`` it warns and does nothing.
+
+    The file is opened at the first thing that is logged. What an earlier run logged for that epoch and later ones,
+    before it went back to a checkpoint, is not shown any more.
+
+    Args:
+        save_dir: The folder.
+        with_media_logging: Whether media are logged.
+        name: A name of the run.
+        kwargs: Arguments of ``torch.utils.tensorboard.SummaryWriter``.
+    """
+
+    def __init__(
+        self, save_dir: str | Path, with_media_logging: bool = True, name: str | None = None, **kwargs: Any
+    ) -> None:
+        self._save_dir = Path(save_dir)
+        self._with_media_logging = with_media_logging
+        self._name = name
+        self._options = kwargs
+        self._opened: Any = None
+        self._make: Any = _summary_writer()
+
+    @classmethod
+    def from_xp(
+        cls,
+        with_media_logging: bool = True,
+        name: str | None = None,
+        sub_dir: str | None = None,
+        xp: Experiment | None = None,
+        **kwargs: Any,
+    ) -> TensorboardLogger:
+        """Make a logger that writes to ``tensorboard``, or ``sub_dir``, in the experiment's folder."""
+        from flash.solver.xp import get_xp
+
+        folder = (xp or get_xp()).folder
+        return cls(folder / (sub_dir or "tensorboard"), with_media_logging, name, **kwargs)
+
+    def _writer(self, step: int | None) -> Any:
+        if self._opened is None and self._make is not None:
+            self._opened = self._make(str(self._save_dir), **{"purge_step": step, **self._options})
+        return self._opened
+
+    @property
+    def writer(self) -> Any:
+        """The ``SummaryWriter``, for what this class has no method for; ``None`` without the package."""
+        return self._writer(None)
+
+    def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
+        """Log hyperparameters, with nested names joined by dots."""
+        writer = self._writer(None)
+        if writer is not None:
+            flat = {key: str(value) if value is None else value for key, value in flat_params(params).items()}
+            writer.add_hparams(flat, numbers_of(metrics or {}), run_name=".")
+
+    def log_metrics(self, prefix: str, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log the metrics that are numbers; a dict of numbers becomes several lines in one chart."""
+        writer = self._writer(step)
+        if writer is None:
+            return
+        for tag, value in add_prefix(numbers_of(metrics), prefix, self.group_separator).items():
+            if isinstance(value, dict):
+                writer.add_scalars(tag, value, step)
+            else:
+                writer.add_scalar(tag, value, step)
+        writer.flush()
+
+    def _tag(self, prefix: str, key: str) -> str:
+        return f"{prefix}{self.group_separator}{key}" if prefix else key
+
+    def log_audio(
+        self, prefix: str, key: str, audio: Any, sample_rate: int, step: int | None = None, **kwargs: Any
+    ) -> None:
+        """Log a sound; TensorBoard plays one channel, the mean of all."""
+        writer = self._writer(step) if self.with_media_logging else None
+        if writer is not None:
+            mono = torch.from_numpy(sound_array(audio) / 32767.0).float().mean(dim=1)
+            writer.add_audio(self._tag(prefix, key), mono[None], step, sample_rate, **kwargs)
+
+    def log_image(self, prefix: str, key: str, image: Any, step: int | None = None, **kwargs: Any) -> None:
+        """Log a picture."""
+        writer = self._writer(step) if self.with_media_logging else None
+        if writer is not None:
+            writer.add_image(self._tag(prefix, key), image_array(image), step, **{"dataformats": "HWC", **kwargs})
+
+    def log_text(self, prefix: str, key: str, text: str, step: int | None = None, **kwargs: Any) -> None:
+        """Log a text."""
+        writer = self._writer(step) if self.with_media_logging else None
+        if writer is not None:
+            writer.add_text(self._tag(prefix, key), str(text), step, **kwargs)
+
+    @property
+    def with_media_logging(self) -> bool:
+        """Whether media are logged."""
+        return self._with_media_logging
+
+    @property
+    def save_dir(self) -> Path:
+        """The folder of the files."""
+        return self._save_dir
+
+    @property
+    def name(self) -> str | None:
+        """The name of the run."""
+        return self._name
+
+
+def _summary_writer() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        message = "tensorboard package was not found: use pip install tensorboard (or flash-solver[tensorboard])."
+        warnings.warn(message, stacklevel=4)
+        return None
+    return SummaryWriter

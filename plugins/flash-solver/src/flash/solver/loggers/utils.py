@@ -1,0 +1,150 @@
+"""Forms that loggers take: flat hyperparameters, plain numbers, bytes of pictures and sounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import sys
+import wave
+import zlib
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from torch import Tensor
+
+from flash.errors import DataError
+from flash.solver.formatter import single_value
+
+__all__ = ["add_prefix", "flat_params", "image_array", "numbers_of", "sound_array", "write_png", "write_wav"]
+
+
+def flat_params(params: Any) -> dict[str, Any]:
+    """Return hyperparameters as one flat dict, with a dot between the names of nested ones.
+
+    Args:
+        params: A dict, a namespace, a dataclass, or a configuration of OmegaConf.
+
+    Example:
+        >>> flat_params({"optim": {"lr": 0.1, "betas": (0.9, 0.99)}, "seed": None})
+        {'optim.lr': 0.1, 'optim.betas': '(0.9, 0.99)', 'seed': None}
+    """
+    flat: dict[str, Any] = {}
+    _flatten("", _as_mapping(params), flat)
+    return flat
+
+
+def _as_mapping(params: Any) -> Any:
+    omegaconf = sys.modules.get("omegaconf")
+    if omegaconf is not None and omegaconf.OmegaConf.is_config(params):
+        return omegaconf.OmegaConf.to_container(params, resolve=True)
+    if isinstance(params, Namespace):
+        return vars(params)
+    if dataclasses.is_dataclass(params) and not isinstance(params, type):
+        return dataclasses.asdict(params)
+    return {} if params is None else params
+
+
+def _flatten(prefix: str, params: Mapping[Any, Any], flat: dict[str, Any]) -> None:
+    for key, value in params.items():
+        name = f"{prefix}.{key}" if prefix else str(key)
+        inner = _as_mapping(value) if value is not None else None
+        if isinstance(inner, Mapping):
+            _flatten(name, inner, flat)
+        else:
+            plain = single_value(value)
+            flat[name] = plain if plain is None or isinstance(plain, bool | int | float | str) else str(plain)
+
+
+def numbers_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those metrics that are numbers, and dicts of numbers, as Python's own."""
+    found: dict[str, Any] = {}
+    for key, value in metrics.items():
+        if isinstance(value, Mapping):
+            inner = numbers_of(value)
+            if inner:
+                found[key] = inner
+            continue
+        plain = single_value(value)
+        if isinstance(plain, int | float):
+            found[key] = float(plain)
+    return found
+
+
+def add_prefix(metrics: Mapping[str, Any], prefix: str, separator: str) -> dict[str, Any]:
+    """Put the stage before the names of its metrics."""
+    return {f"{prefix}{separator}{key}": value for key, value in metrics.items()} if prefix else dict(metrics)
+
+
+def _as_array(value: Any) -> Any:
+    return (
+        value.detach().float().cpu().numpy()
+        if isinstance(value, Tensor) and value.is_floating_point()
+        else (value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value))
+    )
+
+
+def image_array(image: Any) -> Any:
+    """Return a picture as bytes of shape ``(height, width, channels)``, with 1, 3 or 4 channels.
+
+    Args:
+        image: A tensor or array of shape ``(channels, height, width)`` or ``(height, width)``: bytes, or floats
+            from 0 to 1.
+
+    Raises:
+        DataError: If the shape is another one.
+    """
+    array = _as_array(image)
+    array = array[None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[0] not in (1, 3, 4):
+        raise DataError(
+            f"Expected a picture of shape (channels, height, width) with 1, 3 or 4 channels, but got {array.shape}."
+        )
+    if array.dtype.kind == "f":
+        array = np.nan_to_num(array).clip(0, 1) * 255 + 0.5
+    return np.ascontiguousarray(array.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+def sound_array(audio: Any) -> Any:
+    """Return a sound as 16-bit numbers of shape ``(samples, channels)``.
+
+    Args:
+        audio: A tensor or array of shape ``(channels, samples)`` or ``(samples,)``, with values from -1 to 1.
+
+    Raises:
+        DataError: If the shape is another one.
+    """
+    array = _as_array(audio)
+    array = array[None] if array.ndim == 1 else array
+    if array.ndim != 2:
+        raise DataError(f"Expected a sound of shape (channels, samples), but got {array.shape}.")
+    return (np.nan_to_num(array.T.astype(np.float64)).clip(-1, 1) * 32767).round().astype("<i2")
+
+
+def write_wav(file: str | Path | IO[bytes], audio: Any, sample_rate: int) -> None:
+    """Write a sound as a WAV file with 16 bits."""
+    samples = sound_array(audio)
+    with wave.open(str(file) if isinstance(file, Path) else file, "wb") as output:
+        output.setnchannels(samples.shape[1])
+        output.setsampwidth(2)
+        output.setframerate(int(sample_rate))
+        output.writeframes(samples.tobytes())
+
+
+def write_png(file: Path, image: Any) -> None:
+    """Write a picture as a PNG file."""
+    pixels = image_array(image)
+    height, width, channels = pixels.shape
+    # Each line begins with the number of its filter, 0 for none.
+    lines = np.zeros((height, 1 + width * channels), np.uint8)
+    lines[:, 1:] = pixels.reshape(height, -1)
+    color_type = {1: 0, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes())), (b"IEND", b""))
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_png_part(*part) for part in parts))
+
+
+def _png_part(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

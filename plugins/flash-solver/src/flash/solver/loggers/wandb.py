@@ -1,0 +1,154 @@
+"""Weights & Biases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flash.errors import ConfigurationError
+from flash.solver.loggers.base import ExperimentLogger
+from flash.solver.loggers.utils import add_prefix, flat_params, image_array, numbers_of, write_wav
+
+if TYPE_CHECKING:
+    from flash.solver.xp import Experiment
+
+__all__ = ["WandbLogger"]
+
+
+class WandbLogger(ExperimentLogger):
+    """Logs to Weights & Biases; ``WANDB_MODE=offline`` needs neither a key nor a network.
+
+    The run starts at the first thing that is logged.
+
+    Args:
+        save_dir: The folder of its files.
+        with_media_logging: Whether media are logged; metrics always are.
+        project: The project's name.
+        id: The run's id, to go on with a run.
+        group: The group of the run.
+        reinit: As in ``wandb.init``.
+        resume: As in ``wandb.init``; ``"allow"`` goes on with the run of that id, if there is one.
+        name: The run's name.
+        kwargs: Further arguments of ``wandb.init``.
+    """
+
+    def __init__(
+        self,
+        save_dir: str | Path,
+        with_media_logging: bool = True,
+        project: str | None = None,
+        id: str | None = None,
+        group: str | None = None,
+        reinit: bool = False,
+        resume: bool | str = False,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._save_dir = Path(save_dir)
+        self._with_media_logging = with_media_logging
+        self._name = name
+        self._options: dict[str, Any] = {
+            "project": project,
+            "id": id,
+            "group": group,
+            "resume": resume or None,
+            "name": name,
+            **({"reinit": True} if reinit else {}),
+            **kwargs,
+        }
+        self._run: Any = None
+        self._wandb = _import_wandb()
+
+    @classmethod
+    def from_xp(
+        cls,
+        with_media_logging: bool = True,
+        project: str | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        xp: Experiment | None = None,
+        **kwargs: Any,
+    ) -> WandbLogger:
+        """Make a logger for the experiment: its signature is the run's id, so that a restart goes on with it."""
+        from flash.solver.xp import get_xp
+
+        xp = xp or get_xp()
+        flag = xp.folder / "wandb_flag"
+        resume = "allow" if flag.exists() else False
+        xp.folder.mkdir(parents=True, exist_ok=True)
+        flag.touch()
+        options = {"id": xp.sig, "resume": resume, **kwargs}
+        return cls(xp.folder, with_media_logging, project=project, group=group, name=name, **options)
+
+    @property
+    def writer(self) -> Any:
+        """The run, for what this class has no method for."""
+        if self._run is None:
+            self._save_dir.mkdir(parents=True, exist_ok=True)
+            self._run = self._wandb.init(dir=str(self._save_dir), **self._options)
+        return self._run
+
+    def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
+        """Log hyperparameters to the run's configuration."""
+        self.writer.config.update(flat_params(params), allow_val_change=True)
+        if metrics:
+            self.writer.summary.update(numbers_of(metrics))
+
+    def _log(self, content: dict[str, Any], step: int | None) -> None:
+        self.writer.log(content if step is None else {**content, "epoch": step}, step=step)
+
+    def log_metrics(self, prefix: str, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log the metrics that are numbers."""
+        self._log(add_prefix(numbers_of(metrics), prefix, self.group_separator), step)
+
+    def log_audio(
+        self, prefix: str, key: str, audio: Any, sample_rate: int, step: int | None = None, **kwargs: Any
+    ) -> None:
+        """Log a sound."""
+        if self.with_media_logging:
+            path = self._save_dir / "wandb_media" / f"{prefix}_{key}_{step}.wav".replace("/", "_")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_wav(path, audio, sample_rate)
+            self._log({self._tag(prefix, key): self._wandb.Audio(str(path), sample_rate=sample_rate, **kwargs)}, step)
+
+    def log_image(self, prefix: str, key: str, image: Any, step: int | None = None, **kwargs: Any) -> None:
+        """Log a picture."""
+        if self.with_media_logging:
+            pixels = image_array(image)
+            pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+            self._log({self._tag(prefix, key): self._wandb.Image(pixels, **kwargs)}, step)
+
+    def log_text(self, prefix: str, key: str, text: str, step: int | None = None, **kwargs: Any) -> None:
+        """Log a text, as a table with one cell."""
+        if self.with_media_logging:
+            table = self._wandb.Table(columns=["text"], data=[[str(text)]])
+            self._log({self._tag(prefix, key): table}, step)
+
+    def _tag(self, prefix: str, key: str) -> str:
+        return f"{prefix}{self.group_separator}{key}" if prefix else key
+
+    @property
+    def with_media_logging(self) -> bool:
+        """Whether media are logged."""
+        return self._with_media_logging
+
+    @property
+    def save_dir(self) -> Path:
+        """The folder of the files."""
+        return self._save_dir
+
+    @property
+    def name(self) -> str | None:
+        """The name of the run."""
+        return self._name
+
+
+def _import_wandb() -> Any:
+    try:
+        import wandb
+    except ImportError as error:
+        raise ConfigurationError(
+            "Expected the package wandb for init_wandb, but it is not installed: pip install 'flash-solver[wandb]'."
+        ) from error
+    return wandb

@@ -1,0 +1,217 @@
+"""A loop that can be left in the middle and gone on with in another process."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import distributed as dist
+
+from flash.errors import ConfigurationError
+from flash.solver import distrib
+from flash.solver.errors import Interrupted
+from flash.solver.interrupt import StopRequest, listening
+from flash.solver.randomness import capture_random_state, restore_random_state
+from flash.solver.state import StateDictSource, load_into, state_of
+
+__all__ = ["ResumableLoop", "StageRun", "agree_to_save"]
+
+# How many steps several processes make before they ask each other whether one was told to stop.
+_STEPS_TO_AGREE = 10
+_NOTHING = object()
+
+
+@dataclass
+class StageRun:
+    """Where a stage is.
+
+    Args:
+        name: The stage.
+        begin: When it began, on the clock of ``time.perf_counter``.
+        resume: Where an interrupted run left it; ``None`` once it is there again.
+    """
+
+    name: str
+    begin: float
+    resume: dict[str, Any] | None = None
+    loops: int = 0
+    #: What the loops that came to their end carried then.
+    carried: list[Any] = field(default_factory=list)
+    request: StopRequest | None = None
+    _listening: ExitStack = field(default_factory=ExitStack)
+
+    def listen(self) -> StopRequest:
+        """Take note of requests to stop from now on, until the stage is closed."""
+        if self.request is None:
+            self.request = self._listening.enter_context(listening())
+        return self.request
+
+    def close(self) -> None:
+        """Let requests to stop do again what they did before."""
+        self._listening.close()
+
+
+class ResumableLoop:
+    """Goes through an iterable, and can be gone on with where it was interrupted.
+
+    Between two steps everything that the stage needs to go on can be saved: how many items were drawn, the random
+    numbers before the first of them and now, and what the loop carries from step to step. To go on, the same items
+    are drawn again and put aside.
+
+    Args:
+        iterable: The items: the same ones, in the same order, from the same random numbers.
+        stage: The stage that the loop is in.
+        save: Saves everything, given where the loop is.
+        carry: What is changed from step to step and is not registered: averagers, lists, dicts, tensors; several as
+            a tuple.
+        commit_every: After how many steps, or how much time, everything is saved.
+    """
+
+    def __init__(
+        self,
+        iterable: Iterable[Any],
+        stage: StageRun,
+        save: Callable[[dict[str, Any], bool], None],
+        carry: Any = None,
+        commit_every: int | timedelta | None = None,
+    ) -> None:
+        self.iterable = iterable
+        self.stage = stage
+        self.carried = () if carry is None else carry if type(carry) is tuple else (carry,)
+        for item in self.carried:
+            if not isinstance(item, StateDictSource | list | dict | torch.Tensor | torch.Generator):
+                raise ConfigurationError(
+                    "Expected carry to be something that can be changed in place, such as an averager, a list or a "
+                    f"dict, or a tuple of such, but got a {type(item).__name__}."
+                )
+        self._save = save
+        self.commit_every = _checked(commit_every)
+        self.number = stage.loops
+        stage.loops += 1
+        resume = stage.resume
+        self._was_finished = resume is not None and self.number < resume["loop"]
+        self._resume = resume if resume is not None and self.number == resume["loop"] else None
+        self.skipped: int = 0 if self._resume is None else self._resume["index"]
+
+    def __iter__(self) -> Iterator[Any]:
+        """Go through the items that are left."""
+        if self._was_finished:
+            assert self.stage.resume is not None
+            state = self.stage.resume["carried"][self.number]
+            self._load_carry(state)
+            self.stage.carried.append(state)
+            return
+        self._start = capture_random_state() if self._resume is None else self._resume["start"]
+        self._start_generator = self._generator_state()
+        yield from self._steps(self.stage.listen())
+        self.stage.carried.append(copy.deepcopy(self._carry_state()))
+
+    def _steps(self, request: StopRequest) -> Iterator[Any]:
+        iterator, index = self._go_there()
+        self._last_save = time.monotonic()
+        several = distrib.is_distributed()
+        end = _least_length(self.iterable) if several else None
+        every = self._steps_between_checks(several)
+        while True:
+            stop = due = 0
+            if several:
+                if end is not None and index < end and index % every == 0:
+                    stop, due = self._agree(request, index)
+            elif request.signum or self.commit_every is not None:
+                stop, due = self._agree(request, index)
+            position = self._position(index) if stop or due else None
+            item = next(iterator, _NOTHING)
+            # After the last item nothing is saved: going on there, the loop's body would not run again, and what it
+            # assigned would be missing. The end of the stage comes soon.
+            if item is _NOTHING:
+                return
+            if position is not None:
+                self._save(position, bool(stop))
+                self._last_save = time.monotonic()
+                if stop:
+                    raise Interrupted(stop)
+            yield item
+            index += 1
+
+    def _steps_between_checks(self, several: bool) -> int:
+        if not several:
+            return 1
+        return self.commit_every if isinstance(self.commit_every, int) else _STEPS_TO_AGREE
+
+    def _agree(self, request: StopRequest, index: int) -> tuple[int, int]:
+        """Return the signal to stop, if there was one, and whether it is time to save."""
+        due = False
+        if index > self.skipped and isinstance(self.commit_every, int):
+            due = index % self.commit_every == 0
+        elif index > self.skipped and isinstance(self.commit_every, timedelta):
+            due = time.monotonic() - self._last_save >= self.commit_every.total_seconds()
+        return agree_to_save(request, due)
+
+    def _position(self, index: int) -> dict[str, Any]:
+        return {
+            "loop": self.number,
+            "index": index,
+            "start": self._start,
+            "generator": self._start_generator,
+            "random": capture_random_state(),
+            "carry": self._carry_state(),
+            "carried": list(self.stage.carried),
+        }
+
+    def _go_there(self) -> tuple[Iterator[Any], int]:
+        resume, self._resume = self._resume, None
+        if resume is None:
+            return iter(self.iterable), 0
+        restore_random_state(resume["start"])
+        generator = getattr(self.iterable, "generator", None)
+        if resume["generator"] is not None and isinstance(generator, torch.Generator):
+            generator.set_state(resume["generator"])
+            self._start_generator = resume["generator"]
+        iterator = iter(self.iterable)
+        for _ in range(resume["index"]):
+            next(iterator, None)
+        restore_random_state(resume["random"])
+        self._load_carry(resume["carry"])
+        self.stage.resume = None
+        return iterator, resume["index"]
+
+    def _generator_state(self) -> torch.Tensor | None:
+        generator = getattr(self.iterable, "generator", None)
+        return generator.get_state() if isinstance(generator, torch.Generator) else None
+
+    def _carry_state(self) -> list[Any]:
+        return [state_of(item) for item in self.carried]
+
+    def _load_carry(self, states: list[Any]) -> None:
+        for item, state in zip(self.carried, states, strict=True):
+            load_into(item, state)
+
+
+def agree_to_save(request: StopRequest, due: bool = False) -> tuple[int, int]:
+    """Return the signal that any process was sent, 0 for none, and whether it is time for any of them to save."""
+    if not distrib.is_distributed():
+        return request.signum, int(due)
+    vote = torch.tensor([request.signum, int(due)], device="cuda" if "nccl" in dist.get_backend() else "cpu")
+    dist.all_reduce(vote, dist.ReduceOp.MAX)
+    return int(vote[0]), int(vote[1])
+
+
+def _checked(every: Any) -> int | timedelta | None:
+    fits = every is None or (isinstance(every, timedelta) and every > timedelta(0))
+    if not fits and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+        raise ConfigurationError(
+            f"Expected commit_every to be a number of steps or a timedelta, greater than 0, but got {every!r}."
+        )
+    return every  # type: ignore[no-any-return]  # checked just now
+
+
+def _least_length(iterable: Iterable[Any]) -> int:
+    """How many steps all processes make; 0 where one does not know."""
+    length = len(iterable) if isinstance(iterable, Sized) else 0
+    return int(min(distrib.gather_objects(length)))

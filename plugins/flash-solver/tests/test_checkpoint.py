@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import pathlib
+import threading
+from collections import OrderedDict, defaultdict
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from flash.errors import CheckpointError, UnsafeCheckpointError
+from flash.solver import BaseSolver, StateError
+from flash.solver.checkpoint import read_checkpoint, write_checkpoint
+from flash.solver.plain import to_safe
+
+
+class Color(Enum):
+    RED = "red"
+
+
+class Solver(BaseSolver):
+    def __init__(self, folder: Path, **options: Any) -> None:
+        super().__init__(folder, **options)
+        self.it: Any = {}
+        self.register_stateful("it")
+
+
+def test_a_checkpoint_is_data_that_torch_loads_without_executing_anything(tmp_path: Path) -> None:
+    solver = Solver(tmp_path)
+    solver.it = {
+        "array": np.arange(3, dtype=np.float32),
+        "scalar": np.float64(2),
+        "path": Path("a/b"),
+        "enum": Color.RED,
+        "set": {1, 2},
+        "tuple": (1, "x", None, True, 2j, b"y"),
+        "default": defaultdict(list, {"a": [1]}),
+        "ordered": OrderedDict(a=torch.ones(1)),
+        "dtype": torch.float16,
+        3: "number as key",
+    }
+    solver.commit()
+    torch.load(solver.checkpoint_path, weights_only=True)
+    again = Solver(tmp_path)
+    assert again.restore()
+    assert isinstance(again.it["array"], np.ndarray)
+    assert again.it["array"].dtype == np.float32
+    assert again.it["array"].tolist() == [0, 1, 2]
+    assert again.it["scalar"] == 2
+    assert again.it["path"] == "a/b"
+    assert again.it["enum"] == "red"
+    assert again.it["set"] == {1, 2}
+    assert again.it["tuple"] == (1, "x", None, True, 2j, b"y")
+    assert again.it["default"] == {"a": [1]}
+    assert again.it["dtype"] == torch.float16
+    assert again.it[3] == "number as key"
+
+
+def test_what_cannot_be_saved_is_named_with_its_place_and_the_epoch_is_not_committed(tmp_path: Path) -> None:
+    solver = Solver(tmp_path)
+    solver.commit()
+    solver.it = {"models": [1, object()]}
+    solver.run_stage("train", dict)
+    with pytest.raises(StateError, match=r"state\['it'\]\['models'\]\[1\] is a object"):
+        solver.commit()
+    assert len(solver.history) == 1
+    solver.it = {}
+    solver.commit()
+    assert [list(epoch) for epoch in solver.history] == [[], ["train"]]
+
+
+def test_a_file_that_would_execute_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (pathlib.Path.touch, (tmp_path / "pwned",))
+
+    torch.save({"history": [], "it": Evil()}, tmp_path / "checkpoint.th")
+    with pytest.raises(UnsafeCheckpointError, match="would execute code, so it was refused"):
+        Solver(tmp_path).restore()
+    assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty", "list"])
+def test_a_damaged_file_is_a_readable_error(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "checkpoint.th"
+    write_checkpoint({"a": torch.zeros(1000)}, path)
+    content = path.read_bytes()
+    if damage == "list":
+        torch.save([1], path)
+    else:
+        path.write_bytes({"truncated": content[: len(content) // 2], "text": b"hello", "empty": b""}[damage])
+    with pytest.raises(CheckpointError, match="is truncated or is another kind of file"):
+        read_checkpoint(path)
+
+
+def test_a_file_that_is_not_there_is_a_readable_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        read_checkpoint(tmp_path / "none.th")
+
+
+def test_weights_that_do_not_fit_are_an_error_of_the_file(tmp_path: Path) -> None:
+    solver = Solver(tmp_path)
+    solver.it = torch.nn.Linear(2, 1)
+    solver.commit()
+    again = Solver(tmp_path)
+    again.it = torch.nn.Linear(3, 1)
+    with pytest.raises(CheckpointError, match=r"(?s)the state in .* does not fit: .*size mismatch"):
+        again.restore()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    solver = Solver(tmp_path)
+    solver.it = {"a": 1}
+    solver.commit()
+
+    def full(state: Any, file: Any) -> None:
+        file.write(b"half a checkpoint")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    solver.it = {"a": 2}
+    with pytest.raises(CheckpointError, match="could not be written: No space left on device"):
+        solver.commit()
+    monkeypatch.undo()
+    again = Solver(tmp_path)
+    assert again.restore()
+    assert again.it == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir() if "tmp" in path.name] == []
+
+
+def test_an_asynchronous_checkpoint_has_the_values_of_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solver = Solver(tmp_path, asynchronous=True)
+    solver.it = {"weight": torch.zeros(3), "list": [1]}
+    go, save = threading.Event(), torch.save
+
+    def slow(*args: Any) -> None:
+        assert go.wait(10)
+        save(*args)
+
+    monkeypatch.setattr(torch, "save", slow)
+    solver.commit()
+    assert not solver.checkpoint_path.exists()
+    solver.it["weight"] += 1
+    solver.it["list"].append(2)
+    go.set()
+    solver.wait_for_checkpoint()
+    stored = read_checkpoint(solver.checkpoint_path)["it"]
+    assert stored["weight"].tolist() == [0, 0, 0]
+    assert stored["list"] == [1]
+    assert (tmp_path / "history.json").exists()
+
+
+@pytest.mark.parametrize("when", ["commit", "wait_for_checkpoint", "restore"])
+def test_an_error_in_the_background_is_raised_at_the_next_opportunity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    solver = Solver(tmp_path, asynchronous=True)
+
+    def full(*args: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    solver.commit()
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        getattr(solver, when)()
+    monkeypatch.undo()
+    solver.commit(wait=True)
+    assert solver.checkpoint_path.exists()
+
+
+def test_configurations_are_saved_as_plain_data_with_their_interpolations(tmp_path: Path) -> None:
+    omegaconf = pytest.importorskip("omegaconf", reason="comes with Hydra")
+    solver = Solver(tmp_path)
+    solver.it = omegaconf.OmegaConf.create({"lr": 0.1, "twice": "${lr}", "sizes": [1, 2]})
+    solver.commit()
+    assert read_checkpoint(solver.checkpoint_path)["it"] == {"lr": 0.1, "twice": "${lr}", "sizes": [1, 2]}
+    solver.it = omegaconf.OmegaConf.create({"lr": 1.0})
+    assert solver.restore()
+    assert solver.it.twice == 0.1
+
+
+def test_copies_share_nothing_with_what_they_were_made_of() -> None:
+    weight = torch.zeros(2)
+    copied = to_safe({"a": [weight]}, copy=True)
+    weight += 1
+    assert copied["a"][0].tolist() == [0, 0]
