@@ -1,0 +1,77 @@
+"""flash-image keeps the contract that every plugin has to keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flash.image import ImageClassificationData, ImageClassifier
+from flash.testing import DataModuleConformance, PluginConformance, TaskConformance
+
+SIZES = {"train": 32, "val": 12, "test": 7, "predict": 7}
+CONFIG = {"input_size": (3, 32, 32), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "crop_pct": 1.0}
+
+
+def make_images(count: int, seed: int) -> tuple[Any, list[str]]:
+    """Noise that is brighter on the left or on the right."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 120, (count, 32, 32, 3), dtype=np.uint8)
+    sides = ["left" if number % 2 else "right" for number in range(count)]
+    for image, side in zip(images, sides, strict=True):
+        image[:, slice(0, 16) if side == "left" else slice(16, 32)] += 100
+    return images, sides
+
+
+class TestPlugin(PluginConformance):
+    plugin = "image"
+
+
+class Images:
+    @pytest.fixture
+    def constructor(self) -> Callable[..., Any]:
+        return ImageClassificationData.from_numpy
+
+    @pytest.fixture
+    def parts(self) -> Mapping[str, Mapping[str, Any]]:
+        made = {stage: make_images(count, seed) for seed, (stage, count) in enumerate(SIZES.items())}
+        parts: dict[str, dict[str, Any]] = {
+            stage: {f"{stage}_data": images, f"{stage}_targets": sides} for stage, (images, sides) in made.items()
+        }
+        parts["predict"] = {"predict_data": made["predict"][0]}
+        return {**parts, "options": {"data_config": CONFIG, "augmentation": "none"}}
+
+    @pytest.fixture
+    def bad_parts(self) -> Mapping[str, Mapping[str, Any]]:
+        images, sides = make_images(8, 0)
+        return {
+            "targets are missing": {"train_data": images},
+            "a target is missing": {"train_data": images, "train_targets": sides[:-1]},
+            "there is one class": {"train_data": images, "train_targets": ["left"] * 8},
+            "images are words": {"train_data": sides, "train_targets": sides},
+            "images have two dimensions too few": {"train_data": images[:, 0, 0], "train_targets": sides},
+        }
+
+
+class TestData(Images, DataModuleConformance):
+    pass
+
+
+class TestClassifier(Images, TaskConformance):
+    epochs = 6
+
+    @pytest.fixture
+    def make_task(self) -> Callable[..., Any]:
+        return lambda data: ImageClassifier.from_data(
+            data, backbone="test_resnet", pretrained=False, data_config=CONFIG, learning_rate=0.01
+        )
+
+    @pytest.fixture
+    def raw_inputs(self, parts: Any) -> Any:
+        return parts["predict"]["predict_data"]
+
+    @pytest.fixture
+    def bad_inputs(self) -> Mapping[str, Any]:
+        return {"there is no such file": ["no_such_photo.jpg"], "it is a number": 3, "there is none": []}
