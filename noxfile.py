@@ -57,7 +57,7 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Finetune on a table, on images and on texts, and show what comes out: ``nox -s demo -- text``."""
+    """Finetune on a table, on images and on texts, and show what comes out: ``nox -s demo -- texts``."""
     install(session, CORE, *with_extras(PLUGINS))
     session.run("python", "examples/demo.py", *session.posargs, env=OFFLINE)
 
