@@ -32,7 +32,7 @@ NEEDS = {"flash-offline": ["plugins/flash-image", "plugins/flash-text"]}
 TEST_TOOLS = ["pytest", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
 CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorboard"]
-SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "noxfile.py"]
+SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 # Nothing that runs here may wait for a model hub.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
@@ -113,6 +113,15 @@ def types_wheels(session: nox.Session) -> None:
     """Check with pyright that programs of users see precise types in the installed wheels."""
     session.install(*build_wheels(session), "pyright")
     session.run("pyright", "--pythonpath", f"{session.virtualenv.bin}/python", "tests/typing")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into ``docs/_build/html``; a warning is an error, and nothing is fetched."""
+    # The reference imports every module, and those that an extra brings.
+    install(session, CORE, *with_extras(PLUGINS), tools=["furo", "myst-parser", "sphinx"])
+    target = ROOT / "docs" / "_build" / "html"
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "-E", "docs", str(target), env=OFFLINE)
 
 
 @nox.session
