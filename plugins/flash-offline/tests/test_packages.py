@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -65,6 +66,18 @@ def test_a_backbone_is_not_made_of_weights_that_were_changed(package: WeightsPac
         file.write(b"?")
     with pytest.raises(ChecksumError, match=f"{package.weights} to have the sha256"):
         build()
+
+
+def test_the_packages_of_weights_are_not_imported() -> None:
+    program = (
+        "import sys, flash_offline.image, flash_offline.text\n"
+        "flash_offline.image.tf_efficientnet_lite0(), flash_offline.text.all_minilm_l6_v2()\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    imported = {name.partition(".")[0] for name in done.stdout.split()}
+    assert {"timm", "transformers"} <= imported
+    assert not {package.folder.partition("/")[0] for package in BOTH} & imported
 
 
 def test_a_file_that_is_missing_is_an_error(copy: Any) -> None:
