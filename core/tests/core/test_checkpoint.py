@@ -28,7 +28,11 @@ from flash.core.checkpoint import (
     write_checkpoint,
 )
 from flash.core.classification import ClassificationTask
-from flash.errors import CheckpointError, DataError, UnsafeCheckpointError
+from flash.core.registry import backbone_registry
+from flash.errors import CheckpointError, DataError, UnknownNameError, UnsafeCheckpointError
+from flash.plugins import Backbone, PluginHost, hookimpl, isolated_plugins
+from flash.plugins._current import use_host
+from flash.plugins._discovery import given
 
 
 class Scaled(flash.Preprocess):
@@ -200,6 +204,66 @@ def test_a_task_of_a_plugin_that_is_not_installed_is_an_error_that_names_it(trai
         CheckpointError, match="It comes from acme-audio 1.2, which is not installed: pip install acme-a"
     ):
         flash.Task.load_from_checkpoint("task.ckpt")
+
+
+class Zoo:
+    @hookimpl
+    def flash_backbones(self) -> Iterator[Backbone]:
+        yield Backbone("Wav-CNN", domain="audio", factory="builtins:int")
+
+
+class OnBackbone(flash.Task):
+    backbones = backbone_registry("audio")
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__(loss_fn=nn.functional.mse_loss)
+        self.model = nn.Linear(self.backbones.get(backbone)(3), 1)
+
+
+class TestABackboneOfAnotherPlugin:
+    @pytest.fixture(autouse=True)
+    def _saved(self, trainer_options: dict[str, Any]) -> None:
+        with isolated_plugins(Zoo()):
+            task = OnBackbone("Wav-CNN")
+            run = flash.Trainer(max_epochs=1, **trainer_options)
+            run.fit(task, flash.DataModule.from_tensors(torch.randn(4, 3), torch.randn(4, 1), seed=0))
+            run.save_checkpoint("task.ckpt")
+
+    def test_is_noted_in_the_checkpoint(self) -> None:
+        noted = read_checkpoint("task.ckpt")["flash"]["backbone"]
+        assert noted["name"] == "Wav-CNN"
+        assert noted["dist"]
+
+    def test_that_is_installed_is_used(self) -> None:
+        with isolated_plugins(Zoo()):
+            assert isinstance(flash.Task.load_from_checkpoint("task.ckpt"), OnBackbone)
+
+    def test_that_is_not_installed_is_an_error_that_names_the_plugin(self) -> None:
+        dist = read_checkpoint("task.ckpt")["flash"]["backbone"]["dist"]
+        wanted = f"on the backbone 'Wav-CNN'. It comes from {dist}, which is not installed: pip install {dist}"
+        with isolated_plugins(), pytest.raises(CheckpointError, match=wanted) as caught:
+            flash.Task.load_from_checkpoint("task.ckpt")
+        assert isinstance(caught.value.__cause__, UnknownNameError)
+
+    def test_that_is_disabled_is_an_error_that_says_so(self) -> None:
+        dist = read_checkpoint("task.ckpt")["flash"]["backbone"]["dist"]
+        host = PluginHost(lambda: given((Zoo(),)), environ={"FLASH_PLUGINS": ""})
+        with use_host(host), pytest.raises(CheckpointError, match=f"comes from {dist}, which is disabled: "):
+            flash.Task.load_from_checkpoint("task.ckpt")
+
+    def test_that_is_there_leaves_other_errors_as_they_are(self) -> None:
+        stored = torch.load("task.ckpt", weights_only=True)
+        stored["flash"]["task"]["init"]["backbone"] = "wav_cnm"
+        write_checkpoint(stored, "task.ckpt")
+        with isolated_plugins(Zoo()), pytest.raises(UnknownNameError, match="'wav_cnm'"):
+            flash.Task.load_from_checkpoint("task.ckpt")
+
+
+def test_a_checkpoint_from_before_backbones_were_noted_is_read(trained: Any) -> None:
+    stored = torch.load("task.ckpt", weights_only=True)
+    del stored["flash"]["backbone"]
+    write_checkpoint(stored, "task.ckpt")
+    assert isinstance(flash.Task.load_from_checkpoint("task.ckpt"), Task)
 
 
 def test_a_checkpoint_of_a_newer_version_is_an_error(trained: Any) -> None:

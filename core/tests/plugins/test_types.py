@@ -20,6 +20,20 @@ def test_names_of_existing_model_zoos_are_accepted(name: str) -> None:
     assert Backbone(name, domain="image", factory="acme:build").name == name
 
 
+def test_a_backbone_alone_may_keep_the_capital_letters_of_a_published_name() -> None:
+    assert Backbone("all-MiniLM-L6-v2.offline", domain="text", factory="acme:build").name == "all-MiniLM-L6-v2.offline"
+    with pytest.raises(ConfigurationError, match=r"Backbone\.name must be of letters, digits .* but 'a/B' came"):
+        Backbone("a/B", domain="text", factory="acme:build")
+    with pytest.raises(ConfigurationError, match=r"BackboneCatalogue\.name must be of lower-case letters"):
+        BackboneCatalogue("Zoo", domain="text", names="acme:names", factory="acme:build")
+
+
+@pytest.mark.parametrize("checksum", ["", "abc", "A" * 64, "0" * 63, "0" * 65, 5])
+def test_a_checksum_that_is_none_is_refused(checksum: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Backbone\.sha256 must be 64 lower-case hexadecimal digits"):
+        Backbone("wav_cnn", domain="audio", factory="acme:build", sha256=checksum)
+
+
 @pytest.mark.parametrize("target", ["acme", "acme.plugin", ":build", "acme:", "acme plugin:build", "acme:1x", None])
 def test_a_target_that_is_not_module_and_attribute_is_refused(target: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"Strategy\.factory must look like 'package\.module:attribute'"):

@@ -98,8 +98,9 @@ def _describe(name: str, domains: Sequence[str], as_json: bool) -> int:
 
 
 def _lists(registry: Registry, name: str) -> bool:
-    # A name that two plugins give is listed with their distributions in front.
-    return any(known == name or known.endswith(f"/{name}") for known in registry)
+    # A name that two plugins give is listed with their distributions in front; case does not count, as in look-ups.
+    wanted = name.lower()
+    return any(known.lower() == wanted or known.lower().endswith(f"/{wanted}") for known in registry)
 
 
 def _in_full(entry: RegistryEntry) -> str:

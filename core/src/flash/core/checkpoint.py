@@ -9,7 +9,7 @@ import pickle
 import random
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,14 +19,18 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from flash import __version__
 from flash.core._plain import Rebuildable, from_plain
+from flash.core.registry import Registry
 from flash.data.download import fetch
-from flash.errors import CheckpointError, UnsafeCheckpointError
+from flash.errors import CheckpointError, FlashError, UnsafeCheckpointError
 from flash.plugins import PluginState, get_host
+from flash.plugins.info import canonical
 
 __all__ = [
     "FlashCheckpointIO",
     "capture_random_state",
     "describe",
+    "describe_backbone",
+    "naming_backbone",
     "read_checkpoint",
     "rebuild",
     "resolve_class",
@@ -218,6 +222,51 @@ def _provider(module_name: str) -> tuple[str | None, str | None]:
         if ours and info.state not in (PluginState.DISABLED, PluginState.CONFLICT):
             return info.dist, info.version
     return None, None
+
+
+def describe_backbone(backbones: Registry, name: object) -> dict[str, Any] | None:
+    """Say, as plain data, which plugin gives the backbone of a task; ``None`` where it has no name or no plugin.
+
+    Args:
+        backbones: Where the task looks names up.
+        name: The task's argument ``backbone``.
+    """
+    try:
+        provider = backbones.describe(name).provider if isinstance(name, str) else None
+    except FlashError:
+        return None
+    return None if provider is None else {"name": name, "dist": provider.dist, "version": provider.version}
+
+
+@contextlib.contextmanager
+def naming_backbone(description: Mapping[str, Any] | None) -> Iterator[None]:
+    """Where a task cannot be made, say whether the plugin of its backbone is missing.
+
+    Args:
+        description: What :func:`describe_backbone` gave.
+
+    Raises:
+        CheckpointError: In place of the error that the missing plugin caused.
+    """
+    try:
+        yield
+    except FlashError as error:
+        reason = description and _why_absent(description["dist"])
+        if description is None or reason is None:
+            raise
+        giver = f"{description['dist']} {description['version']}".strip()
+        raise CheckpointError(
+            f"The checkpoint holds a task on the backbone {description['name']!r}. It comes from {giver}, which is "
+            f"{reason}"
+        ) from error
+
+
+def _why_absent(dist: str) -> str | None:
+    infos = [info for info in get_host().infos() if canonical(info.dist) == canonical(dist)]
+    if not infos:
+        return f"not installed: pip install {dist}."
+    absent = [info for info in infos if info.state is not PluginState.LOADED]
+    return f"{absent[0].state}: {absent[0].error or ' '.join(absent[0].notes)}" if absent else None
 
 
 # ---------------------------------------------------------------------- random numbers

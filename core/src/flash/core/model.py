@@ -20,6 +20,8 @@ from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import (
     capture_random_state,
     describe,
+    describe_backbone,
+    naming_backbone,
     read_checkpoint,
     rebuild,
     resolve_class,
@@ -426,6 +428,7 @@ class Task(Rebuildable, pl.LightningModule):
             "format": _FORMAT,
             "version": __version__,
             "task": describe(self),
+            "backbone": describe_backbone(self.backbones, self._arguments.plain.get("backbone")),
             "preprocess": self._describe_process(self.preprocess),
             "postprocess": self._describe_process(self.postprocess),
             "random_state": capture_random_state(),
@@ -498,10 +501,11 @@ class Task(Rebuildable, pl.LightningModule):
         offline = {"pretrained": False} if "pretrained" in parameters else {}
         for name in ("preprocess", "postprocess"):
             stored["task"]["left_out"].pop(name, None)
-        task: Self = rebuild(
-            stored["task"], task_class, {**offline, **kwargs}, source=f"{cls.__name__}.load_from_checkpoint"
-        )
-        task._load_weights(checkpoint["state_dict"], strict, str(checkpoint_path))
+        with naming_backbone(stored.get("backbone")):
+            task: Self = rebuild(
+                stored["task"], task_class, {**offline, **kwargs}, source=f"{cls.__name__}.load_from_checkpoint"
+            )
+            task._load_weights(checkpoint["state_dict"], strict, str(checkpoint_path))
         task._restore_processes(stored, given)
         return task
 

@@ -12,15 +12,17 @@ __all__ = ["Backbone", "BackboneCatalogue", "CallbackSpec", "DataSource", "Spec"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 _TASK_NAME = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
+# Published networks keep the names that they are known by, such as all-MiniLM-L6-v2.
+_BACKBONE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def _check_name(owner: str, field: str, value: object, pattern: re.Pattern[str] = _NAME) -> None:
     if isinstance(value, str) and pattern.fullmatch(value):
         return
     example = "such as 'image/classification'" if pattern is _TASK_NAME else "such as 'resnet18' or 'wav_cnn.v2'"
-    raise ConfigurationError(
-        f"{owner}.{field} must be of lower-case letters, digits and _ . + -, {example}, but {value!r} came"
-    )
+    letters = "letters" if pattern is _BACKBONE_NAME else "lower-case letters"
+    raise ConfigurationError(f"{owner}.{field} must be of {letters}, digits and _ . + -, {example}, but {value!r} came")
 
 
 def check_target(field: str, value: object) -> None:
@@ -39,10 +41,11 @@ class _Spec:
 
     kind: ClassVar[str]
     target_fields: ClassVar[tuple[str, ...]] = ("factory",)
+    name_pattern: ClassVar[re.Pattern[str]] = _NAME
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
-        _check_name(owner, "name", self.name, _TASK_NAME if self.kind == "task" else _NAME)
+        _check_name(owner, "name", self.name, self.name_pattern)
         for field in self.target_fields:
             check_target(f"{owner}.{field}", getattr(self, field))
 
@@ -82,6 +85,7 @@ class TaskSpec(_Spec):
 
     kind: ClassVar[str] = "task"
     target_fields: ClassVar[tuple[str, ...]] = ("task", "data")
+    name_pattern: ClassVar[re.Pattern[str]] = _TASK_NAME
 
     @property
     def domain(self) -> str:
@@ -94,16 +98,17 @@ class Backbone(_Spec):
     """One backbone that the tasks of a domain can be built on.
 
     Args:
-        name: What a user writes in ``backbone="..."``.
+        name: What a user writes in ``backbone="..."``; the only name that may have capital letters.
         domain: The domain whose tasks can use it, such as ``"image"``.
         factory: Target of the callable that builds it; the domain says what it is called with.
         pretrained: Whether weights can be had for it.
         summary: One sentence for ``flash backbones``.
         source: Paper or URL.
         licence: Licence of the weights.
+        sha256: Checksum of the file with the weights, as 64 lower-case hexadecimal digits, where the factory checks it.
 
     Raises:
-        ConfigurationError: If a name or the target is malformed.
+        ConfigurationError: If a name, the target or the checksum is malformed.
 
     Example:
         >>> Backbone("wav_cnn", domain="audio", factory="acme.backbones:wav_cnn").scope
@@ -116,12 +121,19 @@ class Backbone(_Spec):
     summary: str = ""
     source: str | None = None
     licence: str | None = None
+    sha256: str | None = None
 
     kind: ClassVar[str] = "backbone"
+    name_pattern: ClassVar[re.Pattern[str]] = _BACKBONE_NAME
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_name("Backbone", "domain", self.domain)
+        if self.sha256 is not None and not (isinstance(self.sha256, str) and _SHA256.fullmatch(self.sha256)):
+            raise ConfigurationError(
+                f"Backbone.sha256 must be 64 lower-case hexadecimal digits, such as sha256sum prints, but "
+                f"{self.sha256!r} came"
+            )
 
     @property
     def scope(self) -> str:

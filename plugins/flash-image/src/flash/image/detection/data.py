@@ -298,7 +298,7 @@ class ObjectDetectionData(DataModule):
             count: How many; which ones, the seed of this data module decides.
 
         Returns:
-            A matplotlib figure: ``figure.savefig("batch.png")``.
+            A matplotlib figure, which ``figure.savefig("batch.png")`` saves.
         """
         from .plots import draw_batch
 
@@ -314,7 +314,7 @@ class ObjectDetectionData(DataModule):
             look_at: From how many they are chosen; ``None`` looks at all.
 
         Returns:
-            A matplotlib figure: ``figure.savefig("predictions.png")``.
+            A matplotlib figure, which ``figure.savefig("predictions.png")`` saves.
         """
         from .plots import draw_predictions
 
