@@ -147,7 +147,10 @@ def table() -> None:
 PARTS = {"table": table, "images": images, "texts": texts, "use": use}
 
 if __name__ == "__main__":
-    for part in sys.argv[1:] or ["table", "images", "texts"]:
+    for part in sys.argv[1:]:
         PARTS[part]()
     if not sys.argv[1:]:
+        # Each in a process of its own, which shares no threads with another.
+        for part in ("table", "images", "texts"):
+            subprocess.run([sys.executable, __file__, part], check=True)
         advise()
