@@ -112,7 +112,7 @@ class ImageTask(Task):
         if self.backbone_lr_factor == 1.0:
             return trained
         inside = {id(parameter) for parameter in self.backbone.parameters()}
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [each for each in trained if id(each) not in inside]},
             {"params": [each for each in trained if id(each) in inside], "lr_factor": self.backbone_lr_factor},
         ]
