@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -68,8 +69,10 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests: core alone, each plugin alone, and what crosses packages."""
-    each_plugin = [f"tests_plugin({Path(plugin).name})" for plugin in PLUGINS]
-    for name in ("tests_core", *each_plugin, "tests_hydra_next", "tests_cross"):
+    plugins = [Path(plugin).name for plugin in PLUGINS]
+    each_plugin = [f"tests_plugin({name})" for name in plugins]
+    with_older_core = [f"tests_oldest_core({name})" for name in plugins if oldest_core(name) != core_version()]
+    for name in ("tests_core", *each_plugin, *with_older_core, "tests_hydra_next", "tests_cross"):
         session.notify(name)
 
 
@@ -87,6 +90,31 @@ def tests_plugin(session: nox.Session, plugin: str) -> None:
     tools = [*TEST_TOOLS, *TEST_DATA.get(plugin, [])]
     install(session, CORE, *NEEDS.get(plugin, []), *with_extras([f"plugins/{plugin}"]), tools=tools)
     pytest(session, f"plugins/{plugin}/tests", "--doctest-modules", f"plugins/{plugin}/src")
+
+
+@nox.session
+@nox.parametrize("plugin", [nox.param(Path(plugin).name, id=Path(plugin).name) for plugin in PLUGINS])
+def tests_oldest_core(session: nox.Session, plugin: str) -> None:
+    """A plugin's tests with the oldest flash-core that it claims to work with, as it was released."""
+    oldest = oldest_core(plugin)
+    # Until there is a later one, the oldest is the one that is here.
+    core = [] if oldest == core_version() else [f"flash-core=={oldest}"]
+    local = [*([] if core else [CORE]), *NEEDS.get(plugin, []), *with_extras([f"plugins/{plugin}"])]
+    install(session, *local, tools=[*core, *TEST_TOOLS, *TEST_DATA.get(plugin, [])])
+    pytest(session, f"plugins/{plugin}/tests", "-m", "not slow")
+
+
+def oldest_core(plugin: str) -> str:
+    """The lower bound of flash-core in what a plugin requires."""
+    text = (ROOT / "plugins" / plugin / "pyproject.toml").read_text()
+    (bound,) = re.findall(r'"flash-core>=([0-9.]+),<[0-9.]+"', text)
+    return str(bound)
+
+
+def core_version() -> str:
+    """The version of the flash-core that is here."""
+    (version,) = re.findall(r'^version = "(.+)"$', (ROOT / CORE / "pyproject.toml").read_text(), re.MULTILINE)
+    return str(version)
 
 
 @nox.session

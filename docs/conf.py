@@ -41,7 +41,18 @@ nitpicky = True
 _LIBRARIES = (
     *("PIL", "lightning_fabric", "matplotlib", "numpy", "pandas", "pytorch_lightning", "pytorch_tabnet"),
     *("torch", "torchmetrics", "transformers", "nn"),
-    *("abc", "collections", "enum", "os", "pathlib", "typing", "typing_extensions"),
+    *(
+        "abc",
+        "collections",
+        "contextlib",
+        "datetime",
+        "enum",
+        "logging",
+        "os",
+        "pathlib",
+        "typing",
+        "typing_extensions",
+    ),
 )
 # Names that only type checkers see: of other libraries, and unions that stand for what users may pass.
 _OF_TYPE_CHECKERS = (
@@ -53,6 +64,7 @@ nitpick_ignore_regex = [
     (r"py:.*", rf"(flash\..*\.)?({'|'.join(_OF_TYPE_CHECKERS)})"),
     (r"py:.*", r"(.*\.)?_\w+(\..*)?"),  # private
     (r"py:.*", r"(.*\.)?[A-Z]"),  # type variables
+    (r"py:.*", r"dict\[str"),  # half of a type, where napoleon splits at a comma
 ]
 
 
@@ -84,7 +96,7 @@ def _defined_as(target: str) -> str:
     parts = target.split(".")
     for length in range(len(parts) - 1, 0, -1):
         package = ".".join(parts[:length])
-        if package not in ("flash", "flash.image", "flash.tabular", "flash.text", "flash.plugins"):
+        if package not in ("flash", "flash.image", "flash.tabular", "flash.text", "flash.solver", "flash.plugins"):
             continue
         found: Any = getattr(importlib.import_module(package), parts[length], None)
         if hasattr(found, "__qualname__"):

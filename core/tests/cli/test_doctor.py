@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +39,57 @@ class TestCommand:
         assert result.out.endswith(
             "\n\n1. The plugin 'broken' (acme-broken 1.2) failed: "
             "flash_tasks raised RuntimeError: out of order.\n"
-            "   repair: pip install --upgrade flash-core acme-broken   "
-            "(or leave it out: export FLASH_DISABLE_PLUGINS=broken)\n"
+            "   repair: pip install --upgrade flash-core acme-broken\n"
+            "   or leave it out: export FLASH_DISABLE_PLUGINS=broken\n"
         )
         assert result.err == ""
 
     def test_json_is_a_list_of_findings(self, flash: Any, five_states: Any) -> None:
         result = flash("doctor", "--json", plugins=five_states[3:])
         assert result.code == 1
-        assert [finding["repair"].split("   ")[0] for finding in json.loads(result.out)] == [
-            "pip uninstall -y acme-twin",
-            "pip uninstall -y acme-Twin",
-        ]
+        first, second = json.loads(result.out)
+        assert [first["repair"], second["repair"]] == ["pip uninstall -y acme-twin", "pip uninstall -y acme-Twin"]
+        assert first["instead"] == "export FLASH_DISABLE_PLUGINS=acme-twin"
+        assert first["wanted"] is False
+
+    @pytest.mark.parametrize(
+        ("raised", "repair"),
+        [
+            ("raise ModuleNotFoundError('torchtext')", "pip install --upgrade acme-spoilt"),
+            ("HOOK_API = 99", "pip install --upgrade flash-core"),
+            ("1 / 0", "pip install --upgrade flash-core acme-spoilt"),
+        ],
+    )
+    def test_the_repair_fits_why_a_plugin_failed(
+        self, flash: Any, raised: str, repair: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "acme").mkdir()
+        (tmp_path / "acme" / "spoilt.py").write_text(raised)
+        monkeypatch.syspath_prepend(tmp_path)
+        for name in ("acme", "acme.spoilt"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        result = flash("doctor", plugins=[("spoilt", None)])
+        assert result.code == 1
+        assert f"\n   repair: {repair}\n" in result.out
+
+    @pytest.mark.parametrize(
+        ("environ", "undo"),
+        [
+            ({"FLASH_DISABLE_PLUGINS": "audio"}, "unset FLASH_DISABLE_PLUGINS"),
+            ({"FLASH_DISABLE_PLUGINS": "Acme_Audio"}, "unset FLASH_DISABLE_PLUGINS"),
+            ({"FLASH_DISABLE_PLUGINS": "other,audio"}, "export FLASH_DISABLE_PLUGINS=other"),
+            ({"FLASH_PLUGINS": ""}, "export FLASH_PLUGINS=audio"),
+            ({"FLASH_PLUGINS": "other"}, "export FLASH_PLUGINS=other,audio"),
+        ],
+    )
+    def test_what_a_variable_keeps_out_is_said_and_is_no_trouble(
+        self, flash: Any, environ: dict[str, str], undo: str
+    ) -> None:
+        result = flash("doctor", **environ)
+        assert result.code == 0
+        assert "1. The plugin 'audio' (acme-audio 1.2) is kept out: FLASH_" in result.out
+        assert f"\n   undo: {undo}\n" in result.out
+        assert result.out.endswith("No other trouble found.\n")
 
     def test_a_flash_folder_where_one_works_is_found(
         self, flash: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,11 +13,22 @@ def test_all_five_states_are_shown(flash: Any, five_states: Any) -> None:
     assert "failed    flash_tasks raised RuntimeError: out of order" in rows["broken"]
     assert "conflict  the plugin name 'twin' is also used by acme-Twin 1.2" in rows["twin"]
     out = flash("plugins", "--no-load", plugins=five_states).out
-    assert "available  -" in out
+    assert "available  in /site" in out
 
 
 def test_a_plugin_in_trouble_comes_with_the_switch_that_keeps_it_out(flash: Any, broken: Any) -> None:
-    assert "keep it out with FLASH_DISABLE_PLUGINS=broken" in flash("plugins", plugins=[("broken", broken)]).out
+    out = flash("plugins", plugins=[("broken", broken)]).out
+    assert "repair: pip install --upgrade flash-core acme-broken" in out
+    assert "or keep it out with FLASH_DISABLE_PLUGINS=broken" in out
+
+
+def test_a_plugin_that_is_kept_out_comes_with_the_command_that_lets_it_in(flash: Any) -> None:
+    out = flash("plugins", FLASH_DISABLE_PLUGINS="audio").out
+    assert "undo: unset FLASH_DISABLE_PLUGINS" in out
+
+
+def test_each_plugin_comes_with_its_place(flash: Any) -> None:
+    assert "in /site" in flash("plugins").out
 
 
 def test_the_list_is_all_that_is_said(flash: Any, five_states: Any) -> None:
@@ -45,6 +56,7 @@ def test_json_has_every_field(flash: Any, five_states: Any) -> None:
     assert infos[3]["error"] == "flash_tasks raised RuntimeError: out of order"
     assert infos[1]["target"] == "acme.audio"
     assert infos[1]["location"] == "/site"
+    assert infos[3]["repairs"] == ["pip install --upgrade flash-core acme-broken"]
     assert infos[1]["seconds"] > 0
     assert infos[1]["contributions"][1] == {
         "kind": "backbone",

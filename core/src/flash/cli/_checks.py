@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import flash
 from flash.cli._installation import InstalledDist
-from flash.plugins import PluginInfo, PluginState
+from flash.plugins import PluginHost, PluginInfo, PluginState
+from flash.plugins._loader import HookApiError
 from flash.plugins._wording import sentence
 from flash.plugins.info import canonical
 
@@ -22,10 +23,19 @@ _PREDECESSOR = "lightning-flash"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong, and the command that repairs it."""
+    """Something wrong, and the command that repairs it.
+
+    Args:
+        trouble: What is wrong, in sentences.
+        repair: The command to run.
+        instead: Another command, for who can live with less.
+        wanted: Whether somebody asked for it, so that it is worth knowing but no trouble.
+    """
 
     trouble: str
     repair: str
+    instead: str = ""
+    wanted: bool = False
 
 
 def leftover(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
@@ -98,16 +108,24 @@ def versions(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
                 )
 
 
-def plugins(infos: Iterable[PluginInfo], to_disable: Callable[[PluginInfo], str]) -> Iterator[Finding]:
-    """Plugins that failed or conflict."""
+def plugins(infos: Iterable[PluginInfo], host: PluginHost) -> Iterator[Finding]:
+    """Plugins that failed, conflict, or are kept out."""
     for info in infos:
+        without = f"export {host.to_disable(info)}"
         if info.state is PluginState.FAILED:
-            yield Finding(
-                f"The plugin {info} failed: {sentence(info.error or '')}",
-                f"pip install --upgrade {_CORE} {info.dist}   (or leave it out: export {to_disable(info)})",
-            )
+            yield Finding(f"The plugin {info} failed: {sentence(info.error or '')}", _repair(info), without)
         elif info.state is PluginState.CONFLICT:
-            yield Finding(
-                f"The plugin {info} is in conflict: {sentence(info.error or '')}",
-                f"pip uninstall -y {info.dist}   (or leave it out: export {to_disable(info)})",
-            )
+            trouble = f"The plugin {info} is in conflict: {sentence(info.error or '')}"
+            yield Finding(trouble, f"pip uninstall -y {info.dist}", without)
+        elif info.state is PluginState.DISABLED:
+            reason = sentence("; ".join(info.notes))
+            yield Finding(f"The plugin {info} is kept out: {reason}", host.to_enable(info), wanted=True)
+
+
+def _repair(info: PluginInfo) -> str:
+    if info.dist == _CORE or isinstance(info.exception, HookApiError):
+        return f"pip install --upgrade {_CORE}"
+    if isinstance(info.exception, ImportError):
+        # What a package requires, and has lost, comes back.
+        return f"pip install --upgrade {info.dist}"
+    return f"pip install --upgrade {_CORE} {info.dist}"

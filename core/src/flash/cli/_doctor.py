@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import platform
 import warnings
+from dataclasses import asdict
 from typing import Any
 
 import flash
@@ -35,15 +36,18 @@ def run(arguments: argparse.Namespace) -> int:
         *_checks.shadows(dists),
         *_checks.shared_files(dists),
         *_checks.versions(dists),
-        *_checks.plugins(infos, get_host().to_disable),
+        *_checks.plugins(infos, get_host()),
     ]
     if arguments.json:
-        print_json([{"trouble": finding.trouble, "repair": finding.repair} for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         python = f"Python {platform.python_version()} on {platform.system()}"
         print(f"flash-core {flash.__version__}, {counted(len(infos) - 1, 'plugin')}, {python}")
         for number, finding in enumerate(findings, 1):
-            print(f"\n{number}. {finding.trouble}\n   repair: {finding.repair}")
-        if not findings:
-            print("No trouble found.")
-    return int(bool(findings))
+            print(f"\n{number}. {finding.trouble}")
+            print(f"   {'undo' if finding.wanted else 'repair'}: {finding.repair}")
+            if finding.instead:
+                print(f"   or leave it out: {finding.instead}")
+        if all(finding.wanted for finding in findings):
+            print("\nNo other trouble found." if findings else "No trouble found.")
+    return int(not all(finding.wanted for finding in findings))

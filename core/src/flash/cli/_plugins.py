@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from flash.cli import _checks
 from flash.cli._output import counted, print_json, table
 from flash.errors import PluginError, PluginWarning
 from flash.plugins import BackboneCatalogue, Contribution, PluginInfo, get_host
@@ -63,11 +64,14 @@ def _import(contribution: Contribution[Spec], target: str) -> str | None:
 def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
     kinds = Counter(contribution.spec.kind for contribution in info.contributions)
     gives = ", ".join(counted(number, kind) for kind, number in kinds.items())
-    remedy = f"keep it out with {get_host().to_disable(info)}" if info.in_trouble else ""
-    lines = [gives, info.error or "", remedy, *info.notes, *problems]
+    lines = [gives, info.error or "", *info.notes, *problems]
+    for finding in _checks.plugins([info], get_host()):
+        lines.append(f"{'undo' if finding.wanted else 'repair'}: {finding.repair}")
+        lines.append(f"or keep it out with {get_host().to_disable(info)}" if finding.instead else "")
+    lines.append(f"in {info.location}")
     if debug:
         seconds = "" if info.seconds is None else f"loaded in {info.seconds:.3f} s"
-        lines += [f"target {info.target}", f"in {info.location}", seconds]
+        lines += [f"target {info.target}", seconds]
     return [info.name, info.package, str(info.state), "\n".join(filter(None, lines)) or "-"]
 
 
@@ -83,8 +87,9 @@ def _as_json(info: PluginInfo, problems: Sequence[str], debug: bool) -> dict[str
     ]
     shown = ("name", "dist", "version", "target", "location", "state", "error", "notes", "seconds")
     facts = {field: getattr(info, field) for field in shown}
+    repairs = [finding.repair for finding in _checks.plugins([info], get_host())]
     trace = {"traceback": _traceback(info) if info.exception else None} if debug else {}
-    return {**facts, "contributions": contributions, "problems": list(problems), **trace}
+    return {**facts, "contributions": contributions, "problems": list(problems), "repairs": repairs, **trace}
 
 
 def _traceback(info: PluginInfo) -> str:

@@ -18,9 +18,13 @@ from flash.plugins._wording import one_line
 from flash.plugins.info import Contribution, PluginInfo, PluginState
 from flash.plugins.types import Spec
 
-__all__ = ["load"]
+__all__ = ["HookApiError", "load"]
 
 _SLOW_SECONDS = 1.0
+
+
+class HookApiError(PluginError):
+    """A plugin that is written for a later flash-core."""
 
 
 class _Hooks(pluggy.PluginManager):
@@ -83,7 +87,7 @@ def _check_api(plugin: object) -> None:
     if not isinstance(api, int):
         raise PluginError(f"HOOK_API must be an integer, but {api!r} came")
     if api > hookspecs.HOOK_API:
-        raise PluginError(
+        raise HookApiError(
             f"it is written for hook API {api}, but this flash-core has {hookspecs.HOOK_API}: "
             "pip install --upgrade flash-core"
         )

@@ -59,6 +59,13 @@ class Switches:
         name = info.dist if info.state is PluginState.CONFLICT and not info.contributions else info.name
         return "FLASH_DISABLE_PLUGINS=" + ",".join([*self.disabled, name])
 
+    def to_enable(self, info: PluginInfo) -> str:
+        """The command that lets a plugin in which a variable keeps out."""
+        if any(map(info.is_called, self.disabled)):
+            rest = [name for name in self.disabled if not info.is_called(name)]
+            return f"export FLASH_DISABLE_PLUGINS={','.join(rest)}" if rest else "unset FLASH_DISABLE_PLUGINS"
+        return f"export FLASH_PLUGINS={','.join([*(self.allowed or ()), info.name])}"
+
 
 def _names(value: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in value.split(",") if name.strip())

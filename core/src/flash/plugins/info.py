@@ -179,6 +179,10 @@ class PluginInfo:
         """Name and version of the distribution."""
         return f"{self.dist} {self.version}".strip()
 
+    def is_called(self, name: str) -> bool:
+        """Whether a name is that of the plugin or of its distribution, however it is spelt."""
+        return canonical(name) in {canonical(self.name), canonical(self.dist)}
+
     @property
     def in_trouble(self) -> bool:
         """Whether the plugin failed or conflicts."""

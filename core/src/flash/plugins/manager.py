@@ -140,6 +140,10 @@ class PluginHost:
         """The setting that keeps a plugin out, besides those that are kept out already."""
         return self._switches().to_disable(info)
 
+    def to_enable(self, info: PluginInfo) -> str:
+        """The command that lets a plugin in which a setting keeps out."""
+        return self._switches().to_enable(info)
+
     def explain_missing(self, kind: str, name: str, *, domain: str | None = None) -> str | None:
         """Why something that a plugin could give is not there, in a sentence, or None if no reason is known.
 
