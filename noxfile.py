@@ -158,7 +158,7 @@ def types_wheels(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Build the documentation into ``docs/_build/html``; a warning is an error, and nothing is fetched."""
     # The reference imports every module, and those that an extra brings.
-    install(session, CORE, *with_extras(PLUGINS), tools=["furo", "myst-parser", "sphinx"])
+    install(session, CORE, *with_extras(PLUGINS), tools=["furo", "myst-parser", "pytest", "sphinx"])
     target = ROOT / "docs" / "_build" / "html"
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "-E", "docs", str(target), env=OFFLINE)
 

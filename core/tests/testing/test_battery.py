@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,3 +113,10 @@ def test_a_class_without_fixtures_says_which_it_needs(run: Callable[..., Any]) -
 def test_a_plugin_that_is_not_installed_is_named(run: Callable[..., Any]) -> None:
     outcome = run(PLUGIN.replace("acme-audio", "acme-vision"), "-k", "is_loaded")
     assert "Expected an installed plugin 'acme-vision', but there are ['flash-core', 'acme-audio'" in outcome.text
+
+
+def test_without_pytest_the_kit_says_what_to_install() -> None:
+    program = "import sys; sys.modules['pytest'] = None; import flash.testing"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    message = "Expected pytest, which runs the checks, to be installed: pip install 'flash-core[testing]'."
+    assert done.stderr.splitlines()[-1] == f"flash.errors.ConfigurationError: {message}"

@@ -8,6 +8,15 @@ Example:
     ...     plugin = "acme-audio"
 """
 
+from flash.errors import ConfigurationError
+
+try:
+    import pytest as pytest
+except ImportError as error:
+    raise ConfigurationError(
+        "Expected pytest, which runs the checks, to be installed: pip install 'flash-core[testing]'."
+    ) from error
+
 from flash.testing._backbone import BackboneConformance
 from flash.testing._battery import Conformance
 from flash.testing._data import DataModuleConformance
