@@ -248,7 +248,7 @@ def test_a_backbone_of_two_plugins_is_found_with_its_dist_in_front(run: Run) -> 
 def test_the_doctor_finds_what_is_broken(run: Run, tmp_path: Path) -> None:
     result = run("doctor", plugins=("broken",))
     assert result.code == 1
-    assert "pip install --upgrade flash-core acme-broken" in result.out
+    assert "repair: pip install --upgrade acme-broken" in result.out
 
 
 def test_a_plugin_folder_on_the_path_twice_is_one_plugin(run: Run) -> None:
