@@ -21,10 +21,9 @@ from torch import nn
 
 import flash
 from flash.core._plain import from_plain, to_plain
+from flash.core._random_state import capture_random_state, restore_random_state
 from flash.core.checkpoint import (
-    capture_random_state,
     read_checkpoint,
-    restore_random_state,
     write_checkpoint,
 )
 from flash.core.classification import ClassificationTask

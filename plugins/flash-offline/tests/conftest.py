@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 # Before torch and the hub's client are imported. No two runs are equal with several threads; and nothing here may wait
 # for a hub.
@@ -17,11 +14,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageDraw
 
 import flash
 from flash.image import ImageClassificationData
+from flash.testing import settle, silent_trainer
 from flash.text import TextClassificationData
 
 
@@ -29,28 +26,13 @@ from flash.text import TextClassificationData
 def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test works in its own folder, seeded, without Lightning's announcements."""
     monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    settle()
 
 
 @pytest.fixture
 def trainer() -> Callable[..., flash.Trainer]:
     """Makes trainers that leave nothing behind."""
-
-    def make(**options: Any) -> flash.Trainer:
-        silent: dict[str, Any] = {
-            "max_epochs": 1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "accelerator": "cpu",
-        }
-        return flash.Trainer(**{**silent, **options})
-
-    return make
+    return silent_trainer
 
 
 def draw(kind: str, seed: int) -> Image.Image:

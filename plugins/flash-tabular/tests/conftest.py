@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 import flash
 from flash.tabular import (
@@ -26,6 +23,7 @@ from flash.tabular import (
     TabularRegressionData,
     TabularRegressor,
 )
+from flash.testing import settle, silent_trainer
 
 TINY: dict[str, dict[str, Any]] = {
     "ft_transformer": {"n_blocks": 1, "d_block": 16, "attention_n_heads": 2},
@@ -40,28 +38,13 @@ TINY: dict[str, dict[str, Any]] = {
 def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test works in its own folder, seeded, without Lightning's announcements."""
     monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    settle()
 
 
 @pytest.fixture
 def trainer() -> Callable[..., flash.Trainer]:
     """Makes trainers that leave nothing behind."""
-
-    def make(**options: Any) -> flash.Trainer:
-        silent: dict[str, Any] = {
-            "max_epochs": 1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "accelerator": "cpu",
-        }
-        return flash.Trainer(**{**silent, **options})
-
-    return make
+    return silent_trainer
 
 
 @pytest.fixture(params=sorted(TINY))

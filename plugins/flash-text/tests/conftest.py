@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from transformers import (
 )
 
 import flash
+from flash.testing import settle, silent_trainer
 from flash.text.hub import make_model
 
 FILLER = "the a film story actor scene music plot end was seems feels very quite some this that with of".split()  # noqa: SIM905  # words are read as a sentence
@@ -42,28 +41,13 @@ PLACES = 64
 def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test works in its own folder, seeded, without Lightning's announcements."""
     monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    settle()
 
 
 @pytest.fixture
 def trainer() -> Callable[..., flash.Trainer]:
     """Makes trainers that leave nothing behind."""
-
-    def make(**options: Any) -> flash.Trainer:
-        silent: dict[str, Any] = {
-            "max_epochs": 1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "accelerator": "cpu",
-        }
-        return flash.Trainer(**{**silent, **options})
-
-    return make
+    return silent_trainer
 
 
 def make_reviews(count: int, seed: int = 0) -> tuple[list[str], list[str]]:

@@ -37,6 +37,11 @@ class Finding:
     instead: str = ""
     wanted: bool = False
 
+    @property
+    def remedy(self) -> str:
+        """The command, with what it is good for."""
+        return f"{'undo' if self.wanted else 'repair'}: {self.repair}"
+
 
 def leftover(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
     """The predecessor, which installs into the same folder."""

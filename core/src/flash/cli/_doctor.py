@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"flash-core {flash.__version__}, {counted(len(infos) - 1, 'plugin')}, {python}")
         for number, finding in enumerate(findings, 1):
             print(f"\n{number}. {finding.trouble}")
-            print(f"   {'undo' if finding.wanted else 'repair'}: {finding.repair}")
+            print(f"   {finding.remedy}")
             if finding.instead:
                 print(f"   or leave it out: {finding.instead}")
         if all(finding.wanted for finding in findings):

@@ -23,23 +23,25 @@ KINDS: Final = ("task", "backbone", "strategy", "source")
 _SPECS = {"task": "TaskSpec", "backbone": "Backbone", "strategy": "Strategy", "source": "DataSource"}
 _DIST = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _DOMAIN = re.compile(r"[a-z][a-z0-9]*")
+_WORDS = {"task": "a task", "backbone": "a backbone", "strategy": "a finetuning strategy", "source": "a data source"}
+_ALL = frozenset(KINDS)
 # Templates with the files that they make, and what of a project needs them.
 _FILES: Final[tuple[tuple[str, str, frozenset[str]], ...]] = (
-    ("pyproject.toml", "pyproject.toml", frozenset(KINDS)),
-    ("README.md", "README.md", frozenset(KINDS)),
-    ("CHANGELOG.md", "CHANGELOG.md", frozenset(KINDS)),
-    ("gitignore", ".gitignore", frozenset(KINDS)),
-    ("ci.yml", ".github/workflows/test.yml", frozenset(KINDS)),
-    ("init.py", "src/{package}/__init__.py", frozenset(KINDS)),
-    ("py.typed", "src/{package}/py.typed", frozenset(KINDS)),
-    ("plugin.py", "src/{package}/plugin.py", frozenset(KINDS)),
+    ("pyproject.toml", "pyproject.toml", _ALL),
+    ("README.md", "README.md", _ALL),
+    ("CHANGELOG.md", "CHANGELOG.md", _ALL),
+    ("gitignore", ".gitignore", _ALL),
+    ("ci.yml", ".github/workflows/test.yml", _ALL),
+    ("init.py", "src/{package}/__init__.py", _ALL),
+    ("py.typed", "src/{package}/py.typed", _ALL),
+    ("plugin.py", "src/{package}/plugin.py", _ALL),
     ("tones.py", "src/{package}/tones.py", frozenset({"task", "source"})),
     ("backbones.py", "src/{package}/backbones.py", frozenset({"task", "backbone"})),
     ("data.py", "src/{package}/data.py", frozenset({"task"})),
     ("task.py", "src/{package}/task.py", frozenset({"task"})),
     ("finetuning.py", "src/{package}/finetuning.py", frozenset({"strategy"})),
     ("sources.py", "src/{package}/sources.py", frozenset({"source"})),
-    ("test_plugin.py", "tests/test_plugin.py", frozenset(KINDS)),
+    ("test_plugin.py", "tests/test_plugin.py", _ALL),
     ("test_task.py", "tests/test_task.py", frozenset({"task"})),
     ("test_backbones.py", "tests/test_backbones.py", frozenset({"backbone"})),
     ("test_finetuning.py", "tests/test_finetuning.py", frozenset({"strategy"})),
@@ -116,8 +118,6 @@ class Project:
             "next_core": f"{major}.{int(minor) + 1}" if major == "0" else f"{int(major) + 1}",
             "hook_api": HOOK_API,
             "spec_names": ", ".join(sorted(_SPECS[kind] for kind in kinds)),
-            "backbone_name": "small_cnn",
-            "backbone_function": "small_cnn",
             "strategy_name": f"{package}_layer_by_layer",
             "source_name": "tones" if has_task else f"{package}_tones",
             "source_scope": f"{domain}/classification" if has_task else "*",
@@ -126,8 +126,7 @@ class Project:
 
 
 def _listed(kinds: set[str]) -> str:
-    words = {"task": "a task", "backbone": "a backbone", "strategy": "a finetuning strategy", "source": "a data source"}
-    chosen = [words[kind] for kind in KINDS if kind in kinds]
+    chosen = [_WORDS[kind] for kind in KINDS if kind in kinds]
     return chosen[0] if len(chosen) == 1 else f"{', '.join(chosen[:-1])} and {chosen[-1]}"
 
 
@@ -179,12 +178,9 @@ def add_to(commands: Any) -> None:
         "new", help="write a project that works", description="Write the project of a plugin that works, with tests."
     )
     new.add_argument("name", metavar="NAME", help="name of the distribution, such as acme-audio")
-    for kind, what in zip(
-        KINDS,
-        ("a task with its data (the default)", "a backbone", "a finetuning strategy", "a data source"),
-        strict=True,
-    ):
-        new.add_argument(f"--{kind}", action="store_true", help=what)
+    for kind in KINDS:
+        more = " with its data (the default)" if kind == "task" else ""
+        new.add_argument(f"--{kind}", action="store_true", help=_WORDS[kind] + more)
     new.add_argument("--domain", help="the domain of the task and backbone; by default the last word of the name")
     new.add_argument("--folder", type=Path, help="where to; by default a folder of that name here")
     new.set_defaults(run=run)

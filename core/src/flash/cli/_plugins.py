@@ -66,7 +66,7 @@ def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
     gives = ", ".join(counted(number, kind) for kind, number in kinds.items())
     lines = [gives, info.error or "", *info.notes, *problems]
     for finding in _checks.plugins([info], get_host()):
-        lines.append(f"{'undo' if finding.wanted else 'repair'}: {finding.repair}")
+        lines.append(finding.remedy)
         lines.append(f"or keep it out with {get_host().to_disable(info)}" if finding.instead else "")
     lines.append(f"in {info.location}")
     if debug:

@@ -6,18 +6,17 @@ import contextlib
 import importlib
 import os
 import pickle
-import random
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from flash import __version__
+from flash.core._atomic import replacing
 from flash.core._plain import Rebuildable, from_plain
 from flash.core.registry import Registry
 from flash.data.download import fetch
@@ -27,14 +26,12 @@ from flash.plugins.info import canonical
 
 __all__ = [
     "FlashCheckpointIO",
-    "capture_random_state",
     "describe",
     "describe_backbone",
     "naming_backbone",
     "read_checkpoint",
     "rebuild",
     "resolve_class",
-    "restore_random_state",
     "write_checkpoint",
 ]
 
@@ -97,29 +94,13 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with replacing(target, temporary) as file:
             torch.save(dict(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
             f"The checkpoint {target} could not be written: {error}. An older file of that name is untouched. "
             "Free some space, or choose another folder with Trainer(default_root_dir=...)."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # The new name is on the disk only when the folder is; Windows has no way to say that.
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class FlashCheckpointIO(TorchCheckpointIO):
@@ -267,29 +248,3 @@ def _why_absent(dist: str) -> str | None:
         return f"not installed: pip install {dist}."
     absent = [info for info in infos if info.state is not PluginState.LOADED]
     return f"{absent[0].state}: {absent[0].error or ' '.join(absent[0].notes)}" if absent else None
-
-
-# ---------------------------------------------------------------------- random numbers
-
-
-def capture_random_state() -> dict[str, Any]:
-    """The state of Python's, numpy's and torch's random numbers, as plain data."""
-    name, keys, *rest = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Put the random numbers where :func:`capture_random_state` saw them."""
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(state["torch"].cpu())
-    if len(state["cuda"]) == torch.cuda.device_count():
-        for device, cuda_state in enumerate(state["cuda"]):
-            torch.cuda.set_rng_state(cuda_state.cpu(), device)

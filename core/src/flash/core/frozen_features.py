@@ -212,7 +212,8 @@ def _compute(trainer: pl.Trainer, task: Task, data: DataModule, dataset: AutoDat
     bar: Any = trainer.progress_bar_callback
     shown = trainer.is_global_zero and bar is not None and bar.is_enabled
     room: Any = None
-    with progress_bar(f"Features ({dataset.hooks.stage.value})", len(share), shown=shown, unit="samples") as progress:
+    title = f"Features ({dataset.hooks.stage.value})"
+    with task._evaluating(), progress_bar(title, len(share), shown=shown, unit="samples") as progress:
         for places, batch in zip(list(loader.batch_sampler or ()), loader, strict=True):
             rows = torch.tensor([share[place] for place in places])
             computed = _features_of(trainer, task, data, dataset, batch)
@@ -230,7 +231,7 @@ def _features_of(trainer: pl.Trainer, task: Task, data: DataModule, dataset: Aut
     batch = data.transfer_batch_to_device(precision.convert_input(batch), task.device, 0)
     inputs, targets = dataset.hooks.transform_on_device(batch)
     # With gradients, which cost nothing where nothing trains: so it shows if something does.
-    with torch.enable_grad(), precision.val_step_context(), task._evaluating():
+    with torch.enable_grad(), precision.val_step_context():
         features = task.forward_features(inputs)
     if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in tree_leaves(features)):
         raise _TrainsError

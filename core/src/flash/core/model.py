@@ -16,16 +16,15 @@ from typing_extensions import Self
 
 from flash import __version__
 from flash.core._plain import Rebuildable, to_plain
+from flash.core._random_state import capture_random_state, restore_random_state
 from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import (
-    capture_random_state,
     describe,
     describe_backbone,
     naming_backbone,
     read_checkpoint,
     rebuild,
     resolve_class,
-    restore_random_state,
 )
 from flash.core.finetuning import finetuning_strategies
 from flash.core.metrics import StageMetrics

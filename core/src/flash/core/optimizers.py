@@ -15,7 +15,7 @@ from torch.optim import Optimizer, lr_scheduler
 from flash.core.registry import Registry
 from flash.errors import ConfigurationError
 
-__all__ = ["lr_schedulers", "make_lr_scheduler", "make_optimizer", "optimizers"]
+__all__ = ["lr_schedulers", "make_lr_scheduler", "make_optimizer", "optimizers", "split_parameters"]
 
 #: The optimizers of torch, and those that are registered here.
 optimizers = Registry("optimizers")
@@ -64,6 +64,32 @@ def cosine(optimizer: Optimizer, total_epochs: int | None = None) -> lr_schedule
     if total_epochs is None:
         return lr_scheduler.ConstantLR(optimizer, factor=1.0)
     return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_epochs)
+
+
+def split_parameters(
+    parameters: Iterable[nn.Parameter], module: nn.Module, others: dict[str, Any], inside: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Make groups for an optimizer: the parameters outside a module, then those inside it; no group is empty.
+
+    Args:
+        parameters: What is trained.
+        module: The module.
+        others: The settings of the parameters outside it.
+        inside: The settings of those inside it.
+
+    Example:
+        >>> backbone, head = nn.Linear(2, 2), nn.Linear(2, 1, bias=False)
+        >>> groups = split_parameters([*backbone.parameters(), *head.parameters()], backbone, {}, {"lr": 0.1})
+        >>> [len(group["params"]) for group in groups], groups[1]["lr"]
+        ([1, 2], 0.1)
+    """
+    members = {id(parameter) for parameter in module.parameters()}
+    chosen = list(parameters)
+    groups = [
+        {"params": [each for each in chosen if id(each) not in members], **others},
+        {"params": [each for each in chosen if id(each) in members], **inside},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def make_optimizer(

@@ -181,7 +181,7 @@ class PluginInfo:
 
     def is_called(self, name: str) -> bool:
         """Whether a name is that of the plugin or of its distribution, however it is spelt."""
-        return canonical(name) in {canonical(self.name), canonical(self.dist)}
+        return Provider(self.name, self.dist, self.version).is_called(name)
 
     @property
     def in_trouble(self) -> bool:

@@ -21,6 +21,7 @@ from flash.testing._backbone import BackboneConformance
 from flash.testing._battery import Conformance
 from flash.testing._data import DataModuleConformance
 from flash.testing._plugin import PluginConformance
+from flash.testing._silence import settle, silent_trainer
 from flash.testing._strategy import StrategyConformance
 from flash.testing._task import TaskConformance
 
@@ -31,4 +32,6 @@ __all__ = [
     "PluginConformance",
     "StrategyConformance",
     "TaskConformance",
+    "settle",
+    "silent_trainer",
 ]

@@ -15,6 +15,7 @@ import torch
 import flash
 from flash.errors import ConfigurationError
 from flash.testing._network import blocked_network
+from flash.testing._silence import settle, silent_trainer
 
 __all__ = ["Conformance", "Trainers"]
 
@@ -76,11 +77,8 @@ class Conformance:
             monkeypatch.setenv(switch, "1")
         log = logging.getLogger("pytorch_lightning")
         before = torch.get_num_threads(), log.level
-        torch.set_num_threads(1)
-        torch.manual_seed(0)
-        log.setLevel(logging.ERROR)
         with blocked_network() as attempts, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            settle()
             yield
         torch.set_num_threads(before[0])
         log.setLevel(before[1])
@@ -91,17 +89,8 @@ class Conformance:
         """Makes trainers without logger, checkpoints and output."""
 
         def make(**options: Any) -> flash.Trainer:
-            silent: dict[str, Any] = {
-                "max_epochs": 1,
-                "accelerator": "cpu",
-                "logger": False,
-                "enable_checkpointing": False,
-                "enable_progress_bar": False,
-                "enable_model_summary": False,
-                "num_sanity_val_steps": 0,
-                "default_root_dir": tmp_path,
-            }
-            return flash.Trainer(**{**silent, **options})
+            quick: dict[str, Any] = {"num_sanity_val_steps": 0, "default_root_dir": tmp_path}
+            return silent_trainer(**{**quick, **options})
 
         return make
 

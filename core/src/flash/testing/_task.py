@@ -306,24 +306,20 @@ class TaskConformance(WithData):
 
     # ------------------------------------------------------------------ checkpoints
 
-    def test_a_checkpoint_is_plain_data(self, fitted: flash.Task, make_data: MakeData, trainer: Trainers) -> None:
+    def test_a_checkpoint_is_plain_data(self, fitted: flash.Task) -> None:
         """It loads without executing anything."""
-        run = trainer()
-        run.fit(fitted, make_data("train", "val"))
-        run.save_checkpoint("task.ckpt")
+        fitted.trainer.save_checkpoint("task.ckpt")
         try:
             torch.load("task.ckpt", weights_only=True)
         except pickle.UnpicklingError as error:
             raise AssertionError(f"Expected a checkpoint of plain data, but torch says: {error}") from error
 
     def test_a_new_process_loads_a_checkpoint_and_predicts_the_same(
-        self, make_task: MakeTask, make_data: MakeData, raw_inputs: Any, trainer: Trainers, tmp_path: Path
+        self, fitted: flash.Task, raw_inputs: Any, tmp_path: Path
     ) -> None:
         """Labels, preprocess and weights travel; nothing else is needed, no network either."""
-        data = make_data("train", "val")
-        task, run = make_task(data), trainer()
-        run.fit(task, data)
-        run.save_checkpoint("task.ckpt")
+        task = fitted
+        task.trainer.save_checkpoint("task.ckpt")
         results = in_new_process(
             tmp_path, _LOAD, path=str(tmp_path / "task.ckpt"), raw=raw_inputs, outputs=[_output(task), None]
         )

@@ -1,11 +1,9 @@
-"""What the tests of detection share: drawn images with boxes, a tiny detector, silent trainers."""
+"""What the tests of detection share: drawn images with boxes, a tiny detector."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,44 +14,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from torch import nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 
-import flash
 from flash.image import ObjectDetector
 
 
 @pytest.fixture(autouse=True)
-def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in its own folder, seeded, without Lightning's announcements."""
-    monkeypatch.chdir(tmp_path)
+def _own_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torchvision looks for its weights in the test's own folder."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch_home"))
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-
-
-@pytest.fixture
-def trainer() -> Callable[..., flash.Trainer]:
-    """Makes trainers that leave nothing behind."""
-
-    def make(**options: Any) -> flash.Trainer:
-        silent: dict[str, Any] = {
-            "max_epochs": 1,
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "accelerator": "cpu",
-        }
-        return flash.Trainer(**{**silent, **options})
-
-    return make
 
 
 @dataclass

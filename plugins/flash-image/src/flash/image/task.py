@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from flash import Preprocess, Registry, Task
+from flash.core.optimizers import split_parameters
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
@@ -111,9 +112,4 @@ class ImageTask(Task):
         trained = super().trained_parameters()
         if self.backbone_lr_factor == 1.0:
             return trained
-        inside = {id(parameter) for parameter in self.backbone.parameters()}
-        groups: list[dict[str, Any]] = [
-            {"params": [each for each in trained if id(each) not in inside]},
-            {"params": [each for each in trained if id(each) in inside], "lr_factor": self.backbone_lr_factor},
-        ]
-        return [group for group in groups if group["params"]]
+        return split_parameters(trained, self.backbone, {}, {"lr_factor": self.backbone_lr_factor})

@@ -13,10 +13,10 @@ from lightning_fabric import Fabric
 
 from flash import DataModule, Task
 from flash.core._finetuning_state import release
+from flash.core._random_state import restore_random_state
 from flash.core.finetuning import resolve_strategy
 from flash.errors import CheckpointError, ConfigurationError
 from flash.solver import distrib
-from flash.solver.randomness import restore_random_state
 from flash.solver.sampling import set_epoch
 from flash.solver.solver import BaseSolver
 from flash.solver.task_run import TaskRun, read_optimizers

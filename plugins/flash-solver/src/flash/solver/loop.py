@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
+from flash.core._random_state import capture_random_state, restore_random_state
 from flash.errors import ConfigurationError
 from flash.solver import distrib
 from flash.solver.errors import Interrupted
 from flash.solver.interrupt import StopRequest, listening
-from flash.solver.randomness import capture_random_state, restore_random_state
 from flash.solver.state import StateDictSource, load_into, state_of
 
 __all__ = ["ResumableLoop", "StageRun", "agree_to_save"]

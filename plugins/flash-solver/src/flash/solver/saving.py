@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 from torch import nn
 
+from flash.core._random_state import capture_random_state, restore_random_state
 from flash.solver import distrib
 from flash.solver.checkpoint import CheckpointWriter, read_checkpoint, write_checkpoint
 from flash.solver.errors import SolverError, StateError
 from flash.solver.loop import StageRun
 from flash.solver.plain import plain_metrics, to_safe
 from flash.solver.policy import CheckpointPolicy, best_path
-from flash.solver.randomness import capture_random_state, restore_random_state
 from flash.solver.state import AttributeWrapper, StateDict, StateManager
 from flash.solver.utils import AnyPath
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from torch import Tensor, nn
+
+from flash.core._atomic import replacing
 
 __all__ = ["AnyPath", "Averager", "averager", "readonly", "write_and_rename"]
 
@@ -119,22 +120,5 @@ def write_and_rename(path: AnyPath, mode: str = "wb", suffix: str = ".tmp", pid:
     """
     target = Path(path)
     temporary = target.with_name(target.name + suffix + (f".{os.getpid()}" if pid else ""))
-    try:
-        with temporary.open(mode) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder written to the disk, where the system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with replacing(target, temporary, mode) as file:
+        yield file

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from flash.core.classification import ClassificationTask
+from flash.core.optimizers import split_parameters
 from flash.errors import ConfigurationError
 
 from ._task import TextVectorTask
@@ -108,9 +109,4 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         parameters = super().trained_parameters()
         if self.learning_rate is not None or self.optimizer != "AdamW" or self.adapters is not None:
             return parameters
-        inside = {id(parameter) for parameter in self.backbone.parameters()}
-        groups = [
-            {"params": [each for each in parameters if id(each) not in inside], "lr": _HEAD_RATE},
-            {"params": [each for each in parameters if id(each) in inside], "lr": _BACKBONE_RATE},
-        ]
-        return [group for group in groups if group["params"]]
+        return split_parameters(parameters, self.backbone, {"lr": _HEAD_RATE}, {"lr": _BACKBONE_RATE})

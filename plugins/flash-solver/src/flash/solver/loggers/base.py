@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ExperimentLogger"]
+__all__ = ["ExperimentLogger", "FolderLogger"]
 
 
 class ExperimentLogger(ABC):
@@ -57,3 +57,36 @@ class ExperimentLogger(ABC):
     def group_separator(self) -> str:
         """What separates a prefix from a key."""
         return "/"
+
+
+class FolderLogger(ExperimentLogger):
+    """A logger whose files are in a folder.
+
+    Args:
+        save_dir: The folder.
+        with_media_logging: Whether media are logged.
+        name: The name of the run.
+    """
+
+    def __init__(self, save_dir: str | Path, with_media_logging: bool, name: str | None) -> None:
+        self._save_dir = Path(save_dir)
+        self._with_media_logging = with_media_logging
+        self._name = name
+
+    @property
+    def with_media_logging(self) -> bool:
+        """Whether media are logged."""
+        return self._with_media_logging
+
+    @property
+    def save_dir(self) -> Path:
+        """The folder of the files."""
+        return self._save_dir
+
+    @property
+    def name(self) -> str | None:
+        """The name of the run."""
+        return self._name
+
+    def _tag(self, prefix: str, key: str) -> str:
+        return f"{prefix}{self.group_separator}{key}" if prefix else key

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flash.errors import ConfigurationError
-from flash.solver.loggers.base import ExperimentLogger
+from flash.solver.loggers.base import FolderLogger
 from flash.solver.loggers.utils import flat_params, write_png, write_wav
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalFSLogger"]
 
 
-class LocalFSLogger(ExperimentLogger):
+class LocalFSLogger(FolderLogger):
     """Writes media to ``<stage>_<epoch>/<key>.png``, ``.wav`` and ``.txt``, and hyperparameters to a JSON file.
 
     Metrics are in the experiment's history already. The folder is made when there is something to write.
@@ -36,9 +36,7 @@ class LocalFSLogger(ExperimentLogger):
         name: str | None = None,
         use_subdirs: bool = False,
     ) -> None:
-        self._save_dir = Path(save_dir)
-        self._with_media_logging = with_media_logging
-        self._name = name
+        super().__init__(save_dir, with_media_logging, name)
         self._use_subdirs = use_subdirs
 
     @classmethod
@@ -91,21 +89,6 @@ class LocalFSLogger(ExperimentLogger):
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
-
-    @property
-    def with_media_logging(self) -> bool:
-        """Whether media are written."""
-        return self._with_media_logging
-
-    @property
-    def save_dir(self) -> Path:
-        """The folder of the files."""
-        return self._save_dir
-
-    @property
-    def name(self) -> str | None:
-        """The name of the run."""
-        return self._name
 
     @property
     def group_separator(self) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from flash.solver.loggers.base import ExperimentLogger
+from flash.solver.loggers.base import FolderLogger
 from flash.solver.loggers.utils import add_prefix, flat_params, image_array, numbers_of, sound_array
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["TensorboardLogger"]
 
 
-class TensorboardLogger(ExperimentLogger):
+class TensorboardLogger(FolderLogger):
     """Writes metrics and media for TensorBoard; without the package ``tensorboard`` it warns and does nothing.
 
     The file is opened at the first thing that is logged. What an earlier run logged for that epoch and later ones,
@@ -34,9 +34,7 @@ class TensorboardLogger(ExperimentLogger):
     def __init__(
         self, save_dir: str | Path, with_media_logging: bool = True, name: str | None = None, **kwargs: Any
     ) -> None:
-        self._save_dir = Path(save_dir)
-        self._with_media_logging = with_media_logging
-        self._name = name
+        super().__init__(save_dir, with_media_logging, name)
         self._options = kwargs
         self._opened: Any = None
         self._make: Any = _summary_writer()
@@ -85,9 +83,6 @@ class TensorboardLogger(ExperimentLogger):
                 writer.add_scalar(tag, value, step)
         writer.flush()
 
-    def _tag(self, prefix: str, key: str) -> str:
-        return f"{prefix}{self.group_separator}{key}" if prefix else key
-
     def log_audio(
         self, prefix: str, key: str, audio: Any, sample_rate: int, step: int | None = None, **kwargs: Any
     ) -> None:
@@ -108,21 +103,6 @@ class TensorboardLogger(ExperimentLogger):
         writer = self._writer(step) if self.with_media_logging else None
         if writer is not None:
             writer.add_text(self._tag(prefix, key), str(text), step, **kwargs)
-
-    @property
-    def with_media_logging(self) -> bool:
-        """Whether media are logged."""
-        return self._with_media_logging
-
-    @property
-    def save_dir(self) -> Path:
-        """The folder of the files."""
-        return self._save_dir
-
-    @property
-    def name(self) -> str | None:
-        """The name of the run."""
-        return self._name
 
 
 def _summary_writer() -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flash.errors import ConfigurationError
-from flash.solver.loggers.base import ExperimentLogger
+from flash.solver.loggers.base import FolderLogger
 from flash.solver.loggers.utils import add_prefix, flat_params, image_array, numbers_of, write_wav
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["WandbLogger"]
 
 
-class WandbLogger(ExperimentLogger):
+class WandbLogger(FolderLogger):
     """Logs to Weights & Biases; ``WANDB_MODE=offline`` needs neither a key nor a network.
 
     The run starts at the first thing that is logged.
@@ -45,9 +45,7 @@ class WandbLogger(ExperimentLogger):
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self._save_dir = Path(save_dir)
-        self._with_media_logging = with_media_logging
-        self._name = name
+        super().__init__(save_dir, with_media_logging, name)
         self._options: dict[str, Any] = {
             "project": project,
             "id": id,
@@ -124,24 +122,6 @@ class WandbLogger(ExperimentLogger):
         if self.with_media_logging:
             table = self._wandb.Table(columns=["text"], data=[[str(text)]])
             self._log({self._tag(prefix, key): table}, step)
-
-    def _tag(self, prefix: str, key: str) -> str:
-        return f"{prefix}{self.group_separator}{key}" if prefix else key
-
-    @property
-    def with_media_logging(self) -> bool:
-        """Whether media are logged."""
-        return self._with_media_logging
-
-    @property
-    def save_dir(self) -> Path:
-        """The folder of the files."""
-        return self._save_dir
-
-    @property
-    def name(self) -> str | None:
-        """The name of the run."""
-        return self._name
 
 
 def _import_wandb() -> Any:

@@ -13,7 +13,7 @@ __all__ = ["capture_random_state", "restore_random_state"]
 
 
 def capture_random_state() -> dict[str, Any]:
-    """Return the state of Python's, numpy's and torch's random numbers, those of all CUDA devices included."""
+    """The state of Python's, numpy's and torch's random numbers, those of CUDA where it is in use."""
     name, keys, *rest = np.random.get_state()
     return {
         "python": random.getstate(),

@@ -1,0 +1,48 @@
+"""Processes and trainers that are the same each time, and say nothing."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+
+import flash
+
+__all__ = ["settle", "silent_trainer"]
+
+
+def settle() -> None:
+    """Seed torch, use one thread, and leave out Lightning's announcements, for a test that wants them so.
+
+    Example:
+        >>> settle()
+        >>> torch.get_num_threads()
+        1
+    """
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+
+
+def silent_trainer(**options: Any) -> flash.Trainer:
+    """Make a trainer for one epoch on the CPU, without logger, checkpoints and output.
+
+    Args:
+        options: Arguments of :class:`flash.Trainer` that replace these.
+
+    Example:
+        >>> silent_trainer(max_epochs=3).max_epochs
+        3
+    """
+    silent: dict[str, Any] = {
+        "max_epochs": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "accelerator": "cpu",
+    }
+    return flash.Trainer(**{**silent, **options})
