@@ -186,6 +186,7 @@ def texts(tmp_path: Path) -> Callable[[], None]:
 _REVIEWS = [("great", "positive"), ("awful", "negative")]
 
 
+@pytest.mark.train
 @pytest.mark.usefixtures("pictures", "_random_weights")
 @pytest.mark.parametrize("page", pages_with_code(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_python_blocks_of_a_page_run(
@@ -201,6 +202,7 @@ def test_the_python_blocks_of_a_page_run(
     assert Path.cwd() == Path(os.path.realpath(tables))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", commands())
 def test_a_command_of_a_page_runs(command: str, run: Any, tmp_path: Path) -> None:
     run(sys.executable, "-m", *shlex.split(command), cwd=tmp_path)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 HEAVY = {
     *("numpy", "pytorch_lightning", "torch", "torchmetrics"),
     *(

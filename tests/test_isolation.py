@@ -13,6 +13,8 @@ import torch
 import flash
 from flash.tabular import TabularClassificationData, TabularClassifier
 
+pytestmark = pytest.mark.env
+
 ROWS: list[dict[str, Any]] = [
     {"age": 20 + i, "city": ("Rome", "Oslo", "Lima")[i % 3], "bought": "yes" if i > 20 else "no"} for i in range(40)
 ]

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.env
+
 ROOT = Path(__file__).parent.parent
 LAYOUTS = [("wheel", "wheel"), ("editable", "editable"), ("wheel", "editable"), ("editable", "wheel")]
 SINCE_3_11 = pytest.mark.skipif(sys.version_info < (3, 11), reason="python -P is there since Python 3.11")

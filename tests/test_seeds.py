@@ -116,6 +116,7 @@ def finetune(model: FeatureExtractorClassifier, data: TabularClassificationData)
     return run
 
 
+@pytest.mark.train
 class TestStrategies:
     def test_the_four_that_the_documentation_names_are_there(self) -> None:
         named = {"no_freeze", "freeze", "freeze_unfreeze", "unfreeze_milestones"}
@@ -155,6 +156,7 @@ class TestStrategies:
 
 
 class TestTheWholeStory:
+    @pytest.mark.train
     def test_a_finetuned_task_predicts_raw_rows(self, finetune: Any, model: Any) -> None:
         finetune("freeze_unfreeze")
         rows = [{"age": age, "city": "Oslo"} for age in (21, 58)]

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.env
+
 ROOT = Path(__file__).parent.parent
 PLUGINS = {file.parent.name: file.parent for file in sorted(ROOT.glob("plugins/*/pyproject.toml"))}
 SOURCES = {"flash-core": ROOT / "core", **PLUGINS}

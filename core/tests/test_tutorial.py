@@ -17,6 +17,8 @@ from flash import DataModule
 from flash.data.auto_dataset import AutoDataset
 from flash.data.process import Preprocess
 
+pytestmark = pytest.mark.train
+
 ND = np.ndarray
 
 

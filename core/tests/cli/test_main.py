@@ -45,6 +45,7 @@ def test_a_warning_is_one_line_on_standard_error(flash: Any) -> None:
     assert "freeze_unfreeze" in result.out
 
 
+@pytest.mark.process
 def test_a_reader_that_has_enough_is_no_error() -> None:
     script = (
         "import os, sys; r, w = os.pipe(); os.dup2(w, 1); os.close(w); os.close(r);"
@@ -55,6 +56,7 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     assert finished.stderr == ""
 
 
+@pytest.mark.process
 def test_the_package_can_be_run_as_a_module() -> None:
     finished = subprocess.run([sys.executable, "-m", "flash", "--version"], capture_output=True, text=True, check=True)
     assert finished.stdout == f"flash-core {package.__version__}\n"

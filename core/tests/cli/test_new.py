@@ -114,6 +114,7 @@ def test_a_place_that_cannot_be_written_is_an_error() -> None:
         write_project(Project("acme-audio", {"strategy"}), Path("file/sub"))
 
 
+@pytest.mark.process
 def test_the_command_imports_no_torch() -> None:
     program = (
         "import sys; from flash.cli import main; main(['plugin', 'new', 'acme-audio']); "

@@ -167,6 +167,7 @@ print(type(task).__name__, [round(float(r), 5) for r in task.predict(torch.ones(
 """
 
 
+@pytest.mark.process
 def test_a_new_process_without_a_network_predicts_the_same(trained: Any) -> None:
     task, _ = trained
     here = Path(__file__)
@@ -366,6 +367,7 @@ def test_a_checkpoint_of_another_program_is_an_error_that_says_how_to_take_its_w
 # ---------------------------------------------------------------------- writing
 
 
+@pytest.mark.process
 def test_a_process_killed_while_writing_leaves_the_old_file_whole(tmp_path: Path) -> None:
     target = tmp_path / "big.ckpt"
     write_checkpoint({"version": torch.tensor(1)}, target)
@@ -418,6 +420,7 @@ def test_a_full_disk_is_an_error_that_says_so(tmp_path: Path, monkeypatch: pytes
         write_checkpoint({"weights": torch.zeros(1_000_000)}, tmp_path / "task.ckpt")
 
 
+@pytest.mark.train
 def test_model_checkpoint_writes_through_the_same_way(datamodule: Any, task_class: Any, tmp_path: Path) -> None:
     saver = ModelCheckpoint(tmp_path / "saved", monitor="val_loss", save_last=True)
     trainer = flash.Trainer(

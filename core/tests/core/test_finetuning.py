@@ -23,6 +23,7 @@ from flash.core.finetuning import (
     resolve_strategy,
 )
 from flash.errors import FinetuningError, UnknownNameError
+from flash.plugins import isolated_plugins
 
 STRATEGIES = [
     "no_freeze",
@@ -58,6 +59,7 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
+@pytest.mark.train
 def test_freeze_leaves_the_backbone_bit_identical_with_its_batch_norm_statistics(
     task_class: Any, datamodule: Any, trainer_options: Any
 ) -> None:
@@ -93,6 +95,7 @@ def test_no_freeze_trains_everything(task_class: Any, datamodule: Any, trainer_o
     assert changed(before, task.state_dict()) == set(before)
 
 
+@pytest.mark.train
 def test_freeze_unfreeze_thaws_at_its_epoch_at_a_tenth_of_the_learning_rate(
     task_class: Any, datamodule: Any, trainer_options: Any
 ) -> None:
@@ -102,6 +105,7 @@ def test_freeze_unfreeze_thaws_at_its_epoch_at_a_tenth_of_the_learning_rate(
     assert recorder.backbone_training == [False, False, True, True]
 
 
+@pytest.mark.train
 def test_milestones_thaw_the_last_layers_first_and_count_only_layers_with_parameters(
     task_class: Any, datamodule: Any, trainer_options: Any
 ) -> None:
@@ -114,6 +118,7 @@ def test_milestones_thaw_the_last_layers_first_and_count_only_layers_with_parame
     assert [len(groups) for groups in recorder.groups] == [1, 2, 3]
 
 
+@pytest.mark.train
 def test_more_layers_than_there_are_thaw_all_at_the_first_milestone(
     task_class: Any, datamodule: Any, trainer_options: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -128,6 +133,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
     assert UnfreezeMilestones().num_layers == 5
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("scheduler", [None, ("StepLR", {"step_size": 1, "gamma": 0.5}), "OneCycleLR"])
 def test_thawed_parameters_follow_the_learning_rate_schedule(
     task_class: Any, datamodule: Any, trainer_options: Any, scheduler: Any
@@ -138,6 +144,7 @@ def test_thawed_parameters_follow_the_learning_rate_schedule(
         assert backbone == pytest.approx(head / 10, rel=1e-3)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("stop", [1, 2, 3])
@@ -170,6 +177,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one_before_at_and_after_a_thaw(
     assert changed(whole.state_dict(), resumed.state_dict()) == set()
 
 
+@pytest.mark.train
 def test_a_run_resumed_in_the_middle_of_the_epoch_of_a_thaw_equals_the_uninterrupted_one(
     task_class: Any, datamodule: Any, trainer_options: Any, tmp_path: Path
 ) -> None:
@@ -197,6 +205,7 @@ class ThawSecond(BaseFinetuning):
             self.unfreeze_and_add_param_group(pl_module.backbone.second, optimizer)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("make_strategy", [ThawSecond, lambda: BackboneFinetuning(2, verbose=False)])
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_lightnings_own_strategies_can_be_resumed_too(
@@ -261,7 +270,8 @@ def test_a_freezing_strategy_that_finds_nothing_to_freeze_is_an_error(
 
 
 def test_no_strategy_is_an_error_that_lists_them(task_class: Any, datamodule: Any, trainer_options: Any) -> None:
-    with pytest.raises(FinetuningError, match=r"one of 'freeze', 'freeze_unfreeze', 'no_freeze', 'unfreeze_mile"):
+    known = r"one of 'freeze', 'freeze_unfreeze', 'no_freeze', 'unfreeze_mile"
+    with isolated_plugins(), pytest.raises(FinetuningError, match=known):
         flash.Trainer(**trainer_options).finetune(task_class(), datamodule)
 
 
@@ -302,6 +312,7 @@ class SeedStrategy(FlashBaseFinetuning):
             self.unfreeze_and_add_param_group(module=pl_module.feature_extractor, optimizer=optimizer, train_bn=True)
 
 
+@pytest.mark.train
 def test_a_custom_strategy_of_the_old_documentation_works(datamodule: Any, trainer_options: Any) -> None:
     class Extractor(flash.Task):
         def __init__(self) -> None:
@@ -339,6 +350,7 @@ def test_a_strategy_works_as_a_plain_callback_on_a_plain_lightning_module(
     assert changed(before, module.state_dict()) == {"head.weight", "head.bias"}
 
 
+@pytest.mark.train
 def test_an_explicit_learning_rate_for_thawed_modules_is_used(
     task_class: Any, datamodule: Any, trainer_options: Any
 ) -> None:

@@ -127,12 +127,14 @@ def finetune(task: Any, data: Any, options: dict[str, Any], strategy: Any = "fre
     return scores
 
 
+@pytest.mark.train
 def test_a_frozen_backbone_sees_each_train_and_validation_sample_once(options: dict[str, Any]) -> None:
     task = Probe()
     finetune(task, make_data(), options)
     assert task.backbone.rows == 50
 
 
+@pytest.mark.train
 def test_scores_and_weights_are_the_same_with_features_and_without(options: dict[str, Any]) -> None:
     task, again = Probe(), Probe()
     again.load_state_dict(task.state_dict())
@@ -145,11 +147,13 @@ def test_scores_and_weights_are_the_same_with_features_and_without(options: dict
         assert torch.allclose(weight, task.state_dict()[name], atol=1e-5), name
 
 
+@pytest.mark.train
 def test_the_head_still_learns_from_features(options: dict[str, Any]) -> None:
     scores = finetune(Probe(), make_data(), options, max_epochs=30)
     assert scores.epochs[-1]["val_accuracy"] > 0.8
 
 
+@pytest.mark.train
 def test_it_stops_when_the_backbone_thaws(options: dict[str, Any]) -> None:
     task, again = Probe(), Probe()
     again.load_state_dict(task.state_dict())
@@ -161,6 +165,7 @@ def test_it_stops_when_the_backbone_thaws(options: dict[str, Any]) -> None:
         assert torch.allclose(weight, task.state_dict()[name], atol=1e-4), name
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("strategy", ["no_freeze", Freeze(train_bn=True)])
 def test_it_is_off_where_parts_of_the_backbone_train(options: dict[str, Any], strategy: Any) -> None:
     task = Probe()
@@ -168,12 +173,14 @@ def test_it_is_off_where_parts_of_the_backbone_train(options: dict[str, Any], st
     assert task.backbone.rows == 4 * 50
 
 
+@pytest.mark.train
 def test_random_train_samples_are_seen_anew_and_validation_samples_once(options: dict[str, Any]) -> None:
     task = Probe()
     finetune(task, make_data(shaky=True), options)
     assert task.backbone.rows == 4 * 34 + 16
 
 
+@pytest.mark.train
 def test_a_task_that_overrides_step_gets_the_inputs_themselves(options: dict[str, Any]) -> None:
     class Nosy(Probe):
         def step(self, batch: Any, batch_idx: int) -> Any:
@@ -185,6 +192,7 @@ def test_a_task_that_overrides_step_gets_the_inputs_themselves(options: dict[str
     assert task.backbone.rows == 4 * 50
 
 
+@pytest.mark.train
 def test_a_subclass_that_says_again_what_its_features_are_gets_them(options: dict[str, Any]) -> None:
     class Aware(Probe):
         def step(self, batch: Any, batch_idx: int) -> Any:
@@ -198,6 +206,7 @@ def test_a_subclass_that_says_again_what_its_features_are_gets_them(options: dic
     assert task.backbone.rows == 50
 
 
+@pytest.mark.train
 def test_features_that_depend_on_what_trains_are_computed_anew(
     options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -216,6 +225,7 @@ def test_features_that_depend_on_what_trains_are_computed_anew(
     assert "something that forward_features uses trains; modules_to_freeze has to name all that it uses" in caplog.text
 
 
+@pytest.mark.train
 def test_a_second_run_without_freezing_sees_the_samples_again(options: dict[str, Any]) -> None:
     task, data = Probe(), make_data()
     finetune(task, data, options)
@@ -223,6 +233,7 @@ def test_a_second_run_without_freezing_sees_the_samples_again(options: dict[str,
     assert task.backbone.rows == 50 + 50
 
 
+@pytest.mark.train
 def test_a_run_that_is_resumed_where_the_backbone_thaws_equals_the_uninterrupted_one(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -237,6 +248,7 @@ def test_a_run_that_is_resumed_where_the_backbone_thaws_equals_the_uninterrupted
         assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
+@pytest.mark.train
 def test_a_run_that_is_resumed_equals_the_uninterrupted_one(options: dict[str, Any], tmp_path: Path) -> None:
     whole, part = Probe(), Probe()
     part.load_state_dict(copy.deepcopy(whole.state_dict()))
@@ -249,6 +261,7 @@ def test_a_run_that_is_resumed_equals_the_uninterrupted_one(options: dict[str, A
         assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
+@pytest.mark.train
 def test_beyond_the_memory_budget_features_are_in_a_file_that_goes_with_the_run(
     options: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -263,6 +276,7 @@ def test_beyond_the_memory_budget_features_are_in_a_file_that_goes_with_the_run(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.train
 def test_a_full_disk_means_that_features_are_computed_anew(
     options: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +309,7 @@ def test_a_file_is_reserved_before_it_is_mapped(monkeypatch: pytest.MonkeyPatch)
         _feature_store.FeatureStore(memory_budget=0).room_for(torch.zeros(2, 8), 100)
 
 
+@pytest.mark.train
 def test_what_was_saved_is_in_the_log(options: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     finetune(Probe(), make_data(), options)
@@ -334,6 +349,7 @@ def test_required_features_that_cannot_be_kept_are_an_error(
         finetune(Probe(), data, options, frozen_features=FrozenFeatures(required=True), **change)
 
 
+@pytest.mark.train
 def test_plain_torch_datasets_are_not_trusted_to_be_deterministic(
     options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -346,6 +362,7 @@ def test_plain_torch_datasets_are_not_trusted_to_be_deterministic(
     assert "nothing is known of the transforms of a TensorDataset" in caplog.text
 
 
+@pytest.mark.process
 def test_batch_sizes_workers_and_mixed_precision_work_with_features(options: dict[str, Any]) -> None:
     task = Probe()
     finetune(task, make_data(num_workers=1), {**options, "precision": "bf16-mixed"}, max_epochs=2)
@@ -363,18 +380,14 @@ class Tally(Callback):
         torch.save(seen, self.folder / f"{trainer.global_rank}.pt")
 
 
-@pytest.mark.slow
-def test_two_processes_share_the_work_and_end_with_equal_weights(
-    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The processes import this module by the name that pytest gave it, from the root of the repository.
-    monkeypatch.syspath_prepend(Path(__file__).parents[3])
+@pytest.mark.process
+def test_two_processes_share_the_work_and_end_with_equal_weights(options: dict[str, Any], tmp_path: Path) -> None:
     results = {}
     for features in (True, False):
         folder = tmp_path / str(features)
         folder.mkdir()
         torch.manual_seed(0)
-        trainer = flash.Trainer(max_epochs=2, devices=2, strategy="ddp_spawn", callbacks=[Tally(folder)], **options)
+        trainer = flash.Trainer(max_epochs=2, devices=2, strategy="ddp_fork", callbacks=[Tally(folder)], **options)
         trainer.finetune(Probe(), make_data(), strategy="freeze", frozen_features=features)
         results[features] = [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     assert [seen["rows"] for seen in results[True]] == [17 + 8, 17 + 8]

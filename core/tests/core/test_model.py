@@ -19,6 +19,7 @@ import flash
 from flash.core.classification import ClassificationTask
 from flash.core.metrics import StageMetrics, named_metrics
 from flash.errors import ConfigurationError, DataError, UnknownNameError
+from flash.plugins import isolated_plugins
 
 
 def regression_data(rows: int = 20, **kwargs: Any) -> flash.DataModule:
@@ -170,12 +171,14 @@ def test_a_plain_lightning_module_works_with_the_trainer_and_the_data_module(
     assert not torch.equal(before, module.layer.weight)
 
 
+@pytest.mark.train
 def test_training_learns(trainer_options: dict[str, Any]) -> None:
     task = linear()
     flash.Trainer(max_epochs=20, **trainer_options).fit(task, regression_data(rows=64))
     assert torch.allclose(task.model.weight, torch.ones(1, 3), atol=0.05)
 
 
+@pytest.mark.train
 def test_one_target_a_row_is_compared_with_one_output_a_row(trainer_options: dict[str, Any]) -> None:
     x = torch.randn(64, 3)
     dm = flash.DataModule.from_tensors(train_data=x, train_targets=x.sum(1), batch_size=8, seed=0)
@@ -255,6 +258,7 @@ def test_something_else_as_an_optimizer_is_an_error(optimizer: Any) -> None:
         linear(optimizer=optimizer).configure_optimizers()
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     ("scheduler", "steps"),
     [
@@ -448,12 +452,9 @@ def test_hyperparameters_are_known_to_loggers(task_class: Any) -> None:
 
 
 def test_what_there_is_to_choose_from_is_listed() -> None:
-    assert flash.Task.available_finetuning_strategies() == [
-        "freeze",
-        "freeze_unfreeze",
-        "no_freeze",
-        "unfreeze_milestones",
-    ]
+    with isolated_plugins():
+        strategies = flash.Task.available_finetuning_strategies()
+    assert strategies == ["freeze", "freeze_unfreeze", "no_freeze", "unfreeze_milestones"]
     assert {"SGD", "AdamW"} <= set(flash.Task.available_optimizers())
     assert {"StepLR", "OneCycleLR"} <= set(flash.Task.available_lr_schedulers())
 

@@ -82,6 +82,7 @@ def test_the_users_progress_bar_is_kept() -> None:
     assert [type(bar) for bar in bars] == [TQDMProgressBar]
 
 
+@pytest.mark.train
 def test_progress_leaves_a_line_for_each_epoch_with_its_numbers(
     task_class: Any, datamodule: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,16 +136,19 @@ def run_scripted(
     return task, trainer
 
 
+@pytest.mark.train
 def test_keep_best_puts_the_best_weights_back() -> None:
     task, _ = run_scripted([3.0, 1.0, 2.0])
     assert task.weight.item() == 1.0
 
 
+@pytest.mark.train
 def test_keep_best_can_look_for_the_largest() -> None:
     task, _ = run_scripted([3.0, 1.0, 4.0, 2.0], mode="max")
     assert task.weight.item() == 2.0
 
 
+@pytest.mark.train
 def test_keep_best_stops_where_nothing_improves() -> None:
     task, trainer = run_scripted([3.0, 1.0, 2.0, 2.0, 0.0], patience=2)
     assert trainer.current_epoch == 4
@@ -171,6 +175,7 @@ def test_wrong_arguments_of_keep_best_are_errors(arguments: Any) -> None:
         KeepBest(**arguments)
 
 
+@pytest.mark.train
 def test_keep_best_remembers_the_best_weights_across_a_resume(tmp_path: Path) -> None:
     losses = [1.0, 3.0, 2.0]
     _, trainer = run_scripted(losses, epochs=2)
@@ -213,14 +218,15 @@ SCRIPT = textwrap.dedent(
         torch.set_num_threads(1)
         x = torch.randn(41, 4)
         y = (x[:, 0] > 0).long()
-        options = dict(accelerator="cpu", devices=2, strategy="ddp_spawn", logger=False, enable_checkpointing=False,
+        options = dict(accelerator="cpu", devices=2, logger=False, enable_checkpointing=False,
                        enable_progress_bar=False, enable_model_summary=False)
         task = Classifier()
         before = torch.cat([p.detach().flatten() for p in task.backbone.parameters()])
         val = dict(val_data=x[:9], val_targets=y[:9])
         dm = flash.DataModule.from_tensors(x, y, **val, predict_data=x, batch_size=4, seed=0)
-        flash.Trainer(max_epochs=3, callbacks=Same(), **options).finetune(task, dm, strategy=("freeze_unfreeze", 1))
-        batches = flash.Trainer(**options).predict(task, datamodule=dm)
+        trainer = flash.Trainer(max_epochs=3, callbacks=Same(), strategy="ddp_spawn", **options)
+        trainer.finetune(task, dm, strategy=("freeze_unfreeze", 1))
+        batches = flash.Trainer(strategy="ddp_fork", **options).predict(task, datamodule=dm)
         flat = [sample for batch in batches for sample in batch]
         expected = task.predict(x)
         assert len(flat) == 41, len(flat)
@@ -232,7 +238,7 @@ SCRIPT = textwrap.dedent(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_two_processes_agree_after_a_thaw_and_predict_all_in_order(tmp_path: Path) -> None:
     script = tmp_path / "two.py"
     script.write_text(SCRIPT)

@@ -147,6 +147,7 @@ def test_reading_data_draws_nothing_from_the_random_numbers_of_training() -> Non
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 2])
 def test_rows_from_memory_and_rows_one_by_one_give_the_same_batches(workers: int) -> None:
     numbers = torch.arange(10.0)
@@ -296,6 +297,7 @@ def test_the_seed_comes_from_torchs_random_numbers_unless_it_is_given() -> None:
     assert DataModule(Rows(2), seed=3).seed == 3
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_workers_started_by_spawn_give_the_same_batches(in_memory: bool) -> None:
     numbers = torch.arange(6.0)

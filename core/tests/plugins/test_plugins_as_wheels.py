@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
+pytestmark = pytest.mark.env
+
 PLUGIN = """\
 from flash.plugins import Backbone, Strategy, TaskSpec, hookimpl
 {first}

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from flash.cli._new import KINDS, Project, write_project
+from flash.testing._process import in_clean_process
 
-RUNNER = Path(__file__).parent / "runner.py"
+PYTEST = """
+import importlib, os, sys
+import pytest
+
+sys.path.insert(0, site)
+importlib.invalidate_caches()
+os.environ["PYTHONPATH"] = site
+result = int(pytest.main(options))
+"""
 
 
 @dataclass(frozen=True)
@@ -31,29 +38,15 @@ RunTests = Callable[..., Outcome]
 
 
 @pytest.fixture(scope="session")
-def run_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunTests]:
+def run_tests() -> RunTests:
     """Run the tests of a folder, whose packages are in its subfolder ``site``, each time in a process of its own."""
-    server = subprocess.Popen(
-        [sys.executable, str(RUNNER)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=tmp_path_factory.mktemp("runner"),
-    )
-    assert server.stdin
-    assert server.stdout
-    stdin, stdout = server.stdin, server.stdout
 
     def run(folder: Path, *arguments: str) -> Outcome:
-        log = folder / "log.txt"
-        stdin.write(json.dumps({"folder": str(folder), "arguments": arguments, "log": str(log)}) + "\n")
-        stdin.flush()
-        return Outcome(int(stdout.readline()), log.read_text())
+        options = ["-p", "no:cacheprovider", "-p", "no:xdist", f"--rootdir={folder}", *arguments]
+        code = in_clean_process(folder, PYTEST, site=str(folder / "site"), options=options)
+        return Outcome(code, (folder / "log.txt").read_text())
 
-    yield run
-    stdin.close()
-    server.wait()
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -522,7 +522,7 @@ DEFECTS = [
         "        number, rest = divmod(epoch, self.every)\n",
         "        self.count = getattr(self, 'count', -1) + 1\n        number, rest = divmod(self.count, self.every)\n",
         "test_a_resumed_run_ends_as_the_whole_one",
-        r"Expected a run resumed after epoch 0 to end as the whole one",
+        r"Expected a run resumed after epoch 1 to end as the whole one",
     ),
     Defect(
         "remembers the run before",

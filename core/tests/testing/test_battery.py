@@ -33,12 +33,14 @@ def run(project: Path, run_tests: Callable[..., Any]) -> Callable[..., Any]:
     return run_file
 
 
+@pytest.mark.process
 def test_a_battery_that_is_whole_passes(run: Callable[..., Any]) -> None:
     outcome = run(PLUGIN)
     assert outcome.code == 0, outcome.text
     assert "11 passed" in outcome.text
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -61,6 +63,7 @@ def test_a_check_that_is_left_out_makes_the_battery_fail(run: Callable[..., Any]
     assert message in outcome.text
 
 
+@pytest.mark.process
 def test_a_check_that_is_not_collected_is_missed(run: Callable[..., Any], project: Path) -> None:
     (project / "conftest.py").write_text(
         "def pytest_collection_modifyitems(items):\n"
@@ -71,18 +74,21 @@ def test_a_check_that_is_not_collected_is_missed(run: Callable[..., Any], projec
     assert "Expected 11 checks in the run, but ['test_it_is_loaded'] are missing" in outcome.text
 
 
+@pytest.mark.process
 def test_who_asks_for_some_checks_gets_those(run: Callable[..., Any]) -> None:
     outcome = run(PLUGIN, "-k", "whole_battery or is_loaded")
     assert outcome.code == 0, outcome.text
     assert "2 passed" in outcome.text
 
 
+@pytest.mark.process
 def test_an_expected_failure_has_to_fail(run: Callable[..., Any]) -> None:
     outcome = run(PLUGIN + "    expected_failures = {'test_it_is_loaded': 'it loads tomorrow'}\n")
     assert outcome.code == 1
     assert "[XPASS(strict)] it loads tomorrow" in outcome.text
 
 
+@pytest.mark.process
 def test_an_expected_failure_that_fails_is_no_failure(run: Callable[..., Any], project: Path) -> None:
     plugin = project / "site" / "acme_audio" / "plugin.py"
     plugin.write_text(plugin.read_text().replace("a signal belongs to", "", 1).replace("Which of several classes ", ""))
@@ -101,6 +107,7 @@ def test_an_expected_failure_needs_a_reason() -> None:
         type("Mine", (Conformance,), {"expected_failures": {"test_the_whole_battery_runs": " "}})
 
 
+@pytest.mark.process
 def test_a_class_without_fixtures_says_which_it_needs(run: Callable[..., Any]) -> None:
     outcome = run(
         "from flash.testing import DataModuleConformance\n\nclass TestData(DataModuleConformance):\n    pass\n",
@@ -110,11 +117,13 @@ def test_a_class_without_fixtures_says_which_it_needs(run: Callable[..., Any]) -
     assert "Expected a fixture `constructor` that returns what makes the data module" in outcome.text
 
 
+@pytest.mark.process
 def test_a_plugin_that_is_not_installed_is_named(run: Callable[..., Any]) -> None:
     outcome = run(PLUGIN.replace("acme-audio", "acme-vision"), "-k", "is_loaded")
     assert "Expected an installed plugin 'acme-vision', but there are ['flash-core', 'acme-audio'" in outcome.text
 
 
+@pytest.mark.process
 def test_without_pytest_the_kit_says_what_to_install() -> None:
     program = "import sys; sys.modules['pytest'] = None; import flash.testing"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -13,6 +13,7 @@ from .conftest import RunTests
 from .defects import DEFECTS, PROJECT, Defect
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("defect", DEFECTS, ids=[defect.name.replace(" ", "_") for defect in DEFECTS])
 def test_a_planted_defect_makes_its_check_fail(
     defect: Defect, project: Path, install: Callable[[Path], None], run_tests: RunTests
@@ -42,6 +43,7 @@ def test_defects_have_names_of_their_own() -> None:
     assert len({defect.name for defect in DEFECTS}) == len(DEFECTS) >= 25
 
 
+@pytest.mark.process
 def test_without_a_defect_all_checks_pass(project: Path, run_tests: RunTests) -> None:
     outcome = run_tests(project, "-q", "tests")
     assert outcome.code == 0, outcome.text

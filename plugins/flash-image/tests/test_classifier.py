@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from torch import nn
 
 from flash.errors import CheckpointError, ConfigurationError
 from flash.image import ImageClassificationData, ImageClassifier, ImagePreprocess
+from flash.testing import in_clean_process
 
 CONFIG = {"input_size": (3, 32, 32), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 STRATEGIES: list[Any] = ["no_freeze", "freeze", ("freeze_unfreeze", 1), ("unfreeze_milestones", ((1, 2), 2))]
@@ -138,6 +137,7 @@ class TestLearningRates:
         assert ImageClassifier.load_from_checkpoint("task.ckpt").backbone_lr_factor == task.backbone_lr_factor == 0.1
 
 
+@pytest.mark.train
 class TestFinetuning:
     @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
     def test_a_strategy_moves_what_it_says_and_nothing_else(
@@ -197,18 +197,13 @@ class TestPredicting:
 
 class TestCheckpoints:
     PROGRAM = """
-import json, socket, sys
-
-def refuse(*_, **__):
-    raise AssertionError("the network was asked")
-
-socket.socket.connect = socket.getaddrinfo = refuse
 import flash
 
-task = flash.Task.load_from_checkpoint(sys.argv[1])
-print(json.dumps([type(task).__name__, task.labels, task.predict(sys.argv[2], output="probabilities")]))
+task = flash.Task.load_from_checkpoint("task.ckpt")
+result = [type(task).__name__, task.labels, task.predict(folder, output="probabilities")]
 """
 
+    @pytest.mark.process
     def test_a_task_is_loaded_in_a_new_process_without_network_and_predicts_the_same(
         self, folders: Any, tiny: dict[str, Any], trainer: Any
     ) -> None:
@@ -219,12 +214,7 @@ print(json.dumps([type(task).__name__, task.labels, task.predict(sys.argv[2], ou
         run.finetune(task, data, strategy="freeze")
         run.save_checkpoint("task.ckpt")
         (folders / "weights.pt").unlink()
-        done = subprocess.run(
-            [sys.executable, "-c", self.PROGRAM, "task.ckpt", "new"],
-            capture_output=True, text=True, check=False, timeout=300,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        name, labels, probabilities = json.loads(done.stdout.splitlines()[-1])
+        name, labels, probabilities = in_clean_process(Path.cwd(), self.PROGRAM, folder="new")
         assert (name, labels) == ("ImageClassifier", ["ants", "bees"])
         assert np.allclose(probabilities, task.predict("new", output="probabilities"), atol=1e-6)
 

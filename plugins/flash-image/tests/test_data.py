@@ -229,6 +229,7 @@ def test_a_split_off_part_is_validated_without_augmentation(picture: Picture) ->
     assert not torch.equal(whole(dm, "train")[0], whole(dm, "train")[0])
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("augmentation", ["none", "trivial"])
 def test_workers_give_contiguous_bytes(class_folders: Folders, workers: int, augmentation: Any) -> None:
@@ -240,6 +241,7 @@ def test_workers_give_contiguous_bytes(class_folders: Folders, workers: int, aug
     assert sorted(targets.tolist()) == [0] * 4 + [1] * 4
 
 
+@pytest.mark.process
 def test_workers_draw_different_random_numbers_and_each_epoch_its_own(class_folders: Folders) -> None:
     folder = class_folders("train", images=1)
     (folder / "red/000.png").write_bytes((folder / "blue/000.png").read_bytes())
@@ -254,6 +256,7 @@ def test_workers_draw_different_random_numbers_and_each_epoch_its_own(class_fold
 # ---------------------------------------------------------------------- training and prediction
 
 
+@pytest.mark.train
 def test_a_classifier_learns_from_folders_and_predicts_files(class_folders: Folders, tiny: Any, trainer: Make) -> None:
     train, val = class_folders("train", images=12), class_folders("val", images=6, seed=1)
     dm = ImageClassificationData.from_folders(train, val, augmentation="flip", batch_size=8, seed=0)
@@ -275,6 +278,7 @@ def test_images_have_the_precision_of_the_run(class_folders: Folders, tiny: Any,
     assert np.isfinite(float(run.callback_metrics["val_loss"]))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 2])
 def test_predictions_are_the_same_one_by_one_and_batched(
     class_folders: Folders, tiny: Any, trainer: Make, workers: int

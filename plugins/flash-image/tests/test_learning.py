@@ -9,6 +9,8 @@ import torch
 
 from flash.image import ImageClassificationData, ImageClassifier, ImageEmbedder
 
+pytestmark = pytest.mark.train
+
 SETTINGS: dict[str, Any] = {"learning_rate": 3e-3}
 
 

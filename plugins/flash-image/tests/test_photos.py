@@ -33,7 +33,7 @@ def photos(shared: Path) -> ImageClassificationData:
     return ImageClassificationData.from_folders(folder / "train", folder / "val", batch_size=64, seed=0)
 
 
-@pytest.mark.slow
+@pytest.mark.train
 def test_with_a_frozen_backbone_ants_and_bees_are_told_apart(
     weights: Path, photos: ImageClassificationData, trainer: Any
 ) -> None:
@@ -43,7 +43,6 @@ def test_with_a_frozen_backbone_ants_and_bees_are_told_apart(
     assert float(run.callback_metrics["val_accuracy"]) >= 0.94
 
 
-@pytest.mark.slow
 def test_untrained_vectors_find_pictures_of_the_same_kind(
     weights: Path, photos: ImageClassificationData, shared: Path
 ) -> None:

@@ -29,6 +29,7 @@ def run(*arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("command", "shown"),
     [
@@ -46,6 +47,7 @@ def test_a_listing_shows_the_plugin_and_imports_nothing_heavy(command: str, show
     assert set(imported.split()) & HEAVY == set()
 
 
+@pytest.mark.process
 def test_importing_the_package_and_its_old_name_imports_nothing_heavy() -> None:
     program = "import flash.image, flash.vision, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)

@@ -10,6 +10,8 @@ import pytest
 
 import flash
 
+pytestmark = pytest.mark.process
+
 README = Path(__file__).parents[1] / "README.md"
 BLOCK = re.compile(r"(<!-- skip: .*? -->\n)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

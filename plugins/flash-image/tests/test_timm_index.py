@@ -37,6 +37,7 @@ def test_a_mistyped_name_says_what_is_close() -> None:
         ImageClassifier.backbones.get("resnt18")
 
 
+@pytest.mark.process
 def test_the_module_prints_a_fresh_list() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "flash.image.timm_index"], capture_output=True, text=True, check=True, timeout=120

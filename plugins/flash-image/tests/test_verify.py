@@ -91,6 +91,7 @@ def test_data_without_a_sound_image_is_an_error(class_folders: Folders) -> None:
         ImageClassificationData.from_folders(folder, on_bad_sample="skip")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 2])
 def test_by_default_a_bad_file_is_an_error_that_names_it(class_folders: Folders, workers: int) -> None:
     folder = class_folders("train")
@@ -111,6 +112,7 @@ def test_another_word_than_error_or_skip_is_refused(class_folders: Folders) -> N
         ImageClassificationData.from_folders(class_folders("train"), on_bad_sample="ignore")  # type: ignore[arg-type]
 
 
+@pytest.mark.process
 def test_lazily_opened_images_can_be_shared_by_workers(class_folders: Folders) -> None:
     files = sorted(class_folders("train", images=8).rglob("*.png"))
     images = [Image.open(file) for file in files]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from flash.errors import ChecksumError, ConfigurationError, FlashError
+from flash.testing import in_clean_process
 from flash_offline import packages
 from flash_offline.image import tf_efficientnet_lite0
 from flash_offline.packages import EFFICIENTNET_LITE0, MINILM, WeightsPackage
@@ -68,14 +68,14 @@ def test_a_backbone_is_not_made_of_weights_that_were_changed(package: WeightsPac
         build()
 
 
-def test_the_packages_of_weights_are_not_imported() -> None:
+@pytest.mark.process
+def test_the_packages_of_weights_are_not_imported(tmp_path: Path) -> None:
     program = (
         "import sys, flash_offline.image, flash_offline.text\n"
         "flash_offline.image.tf_efficientnet_lite0(), flash_offline.text.all_minilm_l6_v2()\n"
-        "print(*sys.modules)"
+        "result = {name.partition('.')[0] for name in sys.modules}"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    imported = {name.partition(".")[0] for name in done.stdout.split()}
+    imported = in_clean_process(tmp_path, program)
     assert {"timm", "transformers"} <= imported
     assert not {package.folder.partition("/")[0] for package in BOTH} & imported
 

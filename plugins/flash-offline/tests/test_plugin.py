@@ -35,6 +35,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(("domain", "name", "package"), BACKBONES)
 class TestABackbone:
+    @pytest.mark.process
     def test_is_described_with_source_licence_and_checksum(self, domain: str, name: str, package: object) -> None:
         assert isinstance(package, type(MINILM))
         (found,) = json.loads(run("backbones", "--describe", name, "--json").stdout)
@@ -45,11 +46,13 @@ class TestABackbone:
         assert found["sha256"] == package.sha256
         assert found["provider"] == {"plugin": "offline", "dist": "flash-offline", "version": "0.1.0"}
 
+    @pytest.mark.process
     def test_is_described_in_a_terminal_too(self, domain: str, name: str, package: object) -> None:
         assert isinstance(package, type(MINILM))
         words = run("backbones", "--describe", name).stdout.split()
         assert {"source", "licence", "sha256", package.sha256} <= set(words)
 
+    @pytest.mark.process
     def test_is_listed_in_its_domain(self, domain: str, name: str, package: object) -> None:
         assert name in run("backbones", domain, "--filter", "*.offline").stdout
 
@@ -57,12 +60,14 @@ class TestABackbone:
         assert callable(get_host().backbones(domain)[name].load())
 
 
+@pytest.mark.process
 def test_listings_import_nothing_heavy_and_no_package_of_weights() -> None:
     imported = set(run("backbones").stderr.split())
     assert "flash_offline" in imported
     assert imported & (HEAVY | WEIGHTS) == set()
 
 
+@pytest.mark.process
 def test_the_plugin_is_loaded() -> None:
     (found,) = (each for each in json.loads(run("plugins", "--json").stdout) if each["dist"] == "flash-offline")
     assert found["state"] == "loaded"

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -69,6 +70,7 @@ def test_the_optimizer_is_part_of_the_state_also_inside_another_module(tmp_path:
         again.load_state_dict(state)
 
 
+@pytest.mark.process
 def test_adversaries_of_several_processes_stay_equal(in_processes: Callable[..., Any]) -> None:
     def work(rank: int) -> list[float]:
         torch.manual_seed(rank)

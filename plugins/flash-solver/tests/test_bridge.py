@@ -95,6 +95,7 @@ def metrics(solver: TaskSolver) -> list[Any]:
 STRATEGIES = ["no_freeze", "freeze", ("freeze_unfreeze", 1), ("unfreeze_milestones", ((1, 2), 1))]
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
 def test_a_solver_trains_exactly_as_trainer_does(tmp_path: Path, strategy: Any) -> None:
     solver = solve(tmp_path, 3, strategy)
@@ -108,6 +109,7 @@ def test_a_solver_trains_exactly_as_trainer_does(tmp_path: Path, strategy: Any) 
     assert last["train"]["twice"] == 6.0
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
 def test_what_a_solver_wrote_trainer_goes_on_with_and_the_other_way_round(tmp_path: Path, strategy: Any) -> None:
     straight = solve(tmp_path / "straight", 4, strategy)
@@ -147,6 +149,7 @@ def test_a_task_learns(tmp_path: Path) -> None:
     assert solver.history[-1]["val"]["accuracy"] > 0.9
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("strategy", ["no_freeze", ("freeze_unfreeze", 1)], ids=str)
 @pytest.mark.parametrize("stop_at", [3, 7, 12])
 def test_a_task_that_was_stopped_in_the_middle_of_an_epoch_goes_on_exactly(
@@ -223,6 +226,7 @@ def test_as_many_processes_as_fabric_was_asked_for_have_to_be_started(
         TaskSolver(task(), data(), folder=tmp_path, fabric={**CPU, "devices": 2})
 
 
+@pytest.mark.process
 def test_several_processes_train_one_task(tmp_path: Path, in_processes: Callable[..., Any]) -> None:
     def work(rank: int, folder: Path, epochs: int) -> Any:
         options = {**CPU, "devices": 2, "strategy": "ddp"}

@@ -50,6 +50,7 @@ def test_nccl_without_cuda_is_a_readable_error(monkeypatch: pytest.MonkeyPatch) 
         distrib.init("nccl")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("count", [2, 4])
 def test_metrics_objects_and_models_are_shared(in_processes: Callable[..., Any], count: int) -> None:
     def work(rank: int) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def test_metrics_objects_and_models_are_shared(in_processes: Callable[..., Any],
         assert found["wrapped"] == "DistributedDataParallel"
 
 
+@pytest.mark.process
 def test_gradients_that_were_accumulated_before_survive_the_eager_sync(in_processes: Callable[..., Any]) -> None:
     def work(rank: int) -> tuple[list[float], list[float], str]:
         grads = []
@@ -119,6 +121,7 @@ def test_gradients_that_were_accumulated_before_survive_the_eager_sync(in_proces
         assert "a parameter got a gradient twice" in error
 
 
+@pytest.mark.process
 def test_processes_with_different_tensors_or_metrics_get_an_error_and_do_not_hang(
     in_processes: Callable[..., Any],
 ) -> None:
@@ -139,6 +142,7 @@ def test_processes_with_different_tensors_or_metrics_get_an_error_and_do_not_han
         assert "Expected the same metrics in all processes" in metrics
 
 
+@pytest.mark.process
 def test_loaders_share_samples_and_shuffle_anew_each_epoch(in_processes: Callable[..., Any], tmp_path: Path) -> None:
     def work(rank: int) -> tuple[Any, Any]:
         valid = [batch.tolist() for batch in distrib.loader(range(7), batch_size=2)]
@@ -208,6 +212,7 @@ def epochs(rank: int, folder: Path, count: int, stop: tuple[int, int, int] | Non
     return [epoch["train"]["loss"] for epoch in solver.history], solver.model[0].weight.tolist()
 
 
+@pytest.mark.process
 def test_epochs_of_several_processes_equal_those_with_a_restart_between(
     tmp_path: Path, in_processes: Callable[..., Any]
 ) -> None:
@@ -217,6 +222,7 @@ def test_epochs_of_several_processes_equal_those_with_a_restart_between(
     assert straight[0] == straight[1]
 
 
+@pytest.mark.process
 def test_a_signal_to_one_process_stops_all_at_one_step_and_they_go_on_exactly(
     tmp_path: Path, in_processes: Callable[..., Any]
 ) -> None:
@@ -229,6 +235,7 @@ def test_a_signal_to_one_process_stops_all_at_one_step_and_they_go_on_exactly(
     assert in_processes(2, epochs, tmp_path / "b", 2) == straight
 
 
+@pytest.mark.process
 def test_loops_of_different_lengths_do_not_wait_for_each_other(
     tmp_path: Path, in_processes: Callable[..., Any]
 ) -> None:
@@ -245,6 +252,7 @@ def test_loops_of_different_lengths_do_not_wait_for_each_other(
     assert in_processes(2, work) == [5, 6]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("count", [2, 4])
 def test_a_process_that_is_late_restores_what_the_first_one_restored(
     tmp_path: Path, in_processes: Callable[..., Any], count: int
@@ -261,6 +269,7 @@ def test_a_process_that_is_late_restores_what_the_first_one_restored(
     assert in_processes(count, work) == [(True, 2)] * count
 
 
+@pytest.mark.process
 def test_processes_that_see_different_files_all_say_so(tmp_path: Path, in_processes: Callable[..., Any]) -> None:
     def work(rank: int) -> str:
         solver = BaseSolver(tmp_path / str(rank))
@@ -280,6 +289,7 @@ def test_processes_that_see_different_files_all_say_so(tmp_path: Path, in_proces
     assert second.startswith("CheckpointError: Expected a checkpoint at")
 
 
+@pytest.mark.process
 def test_a_checkpoint_that_cannot_be_written_stops_all_processes(
     tmp_path: Path, in_processes: Callable[..., Any]
 ) -> None:
@@ -299,6 +309,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_all_processes(
     assert "Expected all processes to write the checkpoint, but process 0 failed" in second
 
 
+@pytest.mark.process
 def test_only_the_first_process_opens_writers_and_all_have_the_same_history(
     tmp_path: Path, in_processes: Callable[..., Any]
 ) -> None:
@@ -316,6 +327,7 @@ def test_only_the_first_process_opens_writers_and_all_have_the_same_history(
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
 
 
+@pytest.mark.process
 def test_a_checkpoint_of_other_processes_is_taken_with_a_warning(
     tmp_path: Path, in_processes: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -46,6 +46,7 @@ def test_the_digits_become_better(tmp_path: Path) -> None:
     assert (tmp_path / "outputs" / "valid_12" / "digits.png").exists()
 
 
+@pytest.mark.process
 def test_a_run_that_was_killed_goes_on_exactly(tmp_path: Path, in_process: Callable[..., Any]) -> None:
     straight = train(tmp_path / "a", 4)
     code, _ = in_process(train, tmp_path / "b", 4, 3)
@@ -53,6 +54,7 @@ def test_a_run_that_was_killed_goes_on_exactly(tmp_path: Path, in_process: Calla
     assert train(tmp_path / "b", 4) == straight
 
 
+@pytest.mark.process
 def test_it_trains_in_two_processes(tmp_path: Path, in_processes: Callable[..., Any]) -> None:
     def work(rank: int) -> Any:
         assert distrib.world_size() == 2

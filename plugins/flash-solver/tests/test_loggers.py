@@ -132,6 +132,7 @@ def test_without_tensorboard_there_is_a_warning_and_nothing_else(
     assert logger.writer is None
 
 
+@pytest.mark.process
 def test_wandb_works_offline_without_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="an optional package")
     monkeypatch.setenv("WANDB_MODE", "offline")

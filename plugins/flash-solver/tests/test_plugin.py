@@ -9,6 +9,7 @@ import pytest
 import flash.solver
 
 
+@pytest.mark.process
 def test_the_command_line_lists_the_plugin_and_has_no_complaint() -> None:
     for arguments in (["plugins"], ["plugins", "--check"]):
         result = subprocess.run(
@@ -19,6 +20,7 @@ def test_the_command_line_lists_the_plugin_and_has_no_complaint() -> None:
         assert "failed" not in result.stdout
 
 
+@pytest.mark.process
 def test_listing_plugins_imports_no_torch() -> None:
     program = (
         "import sys\nfrom flash.plugins import get_host\n"

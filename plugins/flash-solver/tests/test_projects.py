@@ -98,6 +98,7 @@ def files(folder: Path) -> set[str]:
     return {re.sub(r"tfevents.*", "tfevents", path) for path in found}
 
 
+@pytest.mark.process
 def test_the_readmes_project_runs_and_runs_again_with_dora_and_without(
     tmp_path: Path, in_process: Callable[..., Any]
 ) -> None:
@@ -122,6 +123,7 @@ def test_the_readmes_project_runs_and_runs_again_with_dora_and_without(
     assert {path.name for path in (ours / "outputs" / "xps").iterdir()} == {"97d170e1", "3b45fed1"}
 
 
+@pytest.mark.process
 def test_a_project_of_hydra_1_1_works_in_its_experiments_folder_and_without_warnings(
     tmp_path: Path, in_process: Callable[..., Any]
 ) -> None:
@@ -142,6 +144,7 @@ def test_a_project_of_hydra_1_1_works_in_its_experiments_folder_and_without_warn
     assert (folder / "outputs" / "xps" / "97d170e1" / "here").exists()
 
 
+@pytest.mark.process
 def test_a_checkpoint_that_flashy_wrote_is_read_safely_and_gone_on_with(
     tmp_path: Path, in_process: Callable[..., Any]
 ) -> None:
@@ -182,7 +185,7 @@ def in_a_solver(folder: Path, path: Path) -> Any:
     return solver
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_dora_starts_several_processes(tmp_path: Path) -> None:
     for package in ("hydra", "tensorboard", "dora"):
         pytest.importorskip(package, reason="the project needs it")
@@ -197,6 +200,7 @@ def test_dora_starts_several_processes(tmp_path: Path) -> None:
     assert "Distributed init: 1/2" in worker
 
 
+@pytest.mark.process
 def test_the_basic_example_runs_and_goes_on(tmp_path: Path, in_process: Callable[..., Any]) -> None:
     for package in ("hydra", "tensorboard"):
         pytest.importorskip(package, reason="the example needs it")

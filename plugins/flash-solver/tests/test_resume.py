@@ -134,6 +134,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("every", [None, 2, timedelta(microseconds=1)], ids=["epochs", "steps", "time"])
 @pytest.mark.parametrize("place", PLACES)
 def test_a_run_that_was_killed_anywhere_equals_the_uninterrupted_one(
@@ -144,6 +145,7 @@ def test_a_run_that_was_killed_anywhere_equals_the_uninterrupted_one(
     assert go_on(tmp_path, "", 0, every) == uninterrupted
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("place", ["in train 1 1", "in train 2 3", "in valid 3 2", "in valid 1 5"])
 def test_a_run_that_was_asked_to_stop_saves_the_step_and_goes_on_from_it(
     tmp_path: Path, in_process: Callable[..., Any], uninterrupted: Any, place: str
@@ -158,6 +160,7 @@ def test_a_run_that_was_asked_to_stop_saves_the_step_and_goes_on_from_it(
     assert go_on(tmp_path) == uninterrupted
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("stage", ["train", "valid"])
 def test_a_run_that_was_asked_to_stop_in_the_last_step_finishes_the_stage(
     tmp_path: Path, in_process: Callable[..., Any], uninterrupted: Any, stage: str
@@ -170,6 +173,7 @@ def test_a_run_that_was_asked_to_stop_in_the_last_step_finishes_the_stage(
     assert go_on(tmp_path) == uninterrupted
 
 
+@pytest.mark.process
 def test_stops_may_follow_one_another(tmp_path: Path, in_process: Callable[..., Any], uninterrupted: Any) -> None:
     in_process(train, tmp_path, "in train 1 2", signal.SIGTERM)
     for place in ("in train 1 4", "in valid 1 3", "in valid 1 2", "in train 3 2"):
@@ -178,6 +182,7 @@ def test_stops_may_follow_one_another(tmp_path: Path, in_process: Callable[..., 
     assert go_on(tmp_path) == uninterrupted
 
 
+@pytest.mark.process
 def test_workers_that_load_make_no_difference(tmp_path: Path, in_process: Callable[..., Any]) -> None:
     straight = train(tmp_path / "a", "", 0, None, 1)
     code, _ = in_process(train, tmp_path / "b", "in train 2 3", signal.SIGTERM, None, 1)
@@ -185,6 +190,7 @@ def test_workers_that_load_make_no_difference(tmp_path: Path, in_process: Callab
     assert go_on(tmp_path / "b", "", 0, None, 1) == straight
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("moment", ["write", "fsync", "replace"])
 def test_a_run_that_was_killed_inside_a_save_goes_on_from_a_whole_file(
     tmp_path: Path, in_process: Callable[..., Any], uninterrupted: Any, moment: str
@@ -311,6 +317,7 @@ def test_what_cannot_be_carried_is_refused(tmp_path: Path) -> None:
             solver.run_stage("train", lambda: solver.log_progress("train", [1], **options))  # type: ignore[return-value, arg-type]  # noqa: B023
 
 
+@pytest.mark.process
 def test_the_middle_of_a_stage_needs_as_many_processes_as_before(
     tmp_path: Path, in_processes: Callable[..., Any]
 ) -> None:

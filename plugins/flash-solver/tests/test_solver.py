@@ -210,6 +210,7 @@ def test_run_has_to_be_written(tmp_path: Path) -> None:
         BaseSolver(tmp_path).run()
 
 
+@pytest.mark.process
 def test_importing_the_solver_brings_no_experiment_manager_and_no_lightning() -> None:
     program = (
         "import sys, flash.solver as flashy\n"

@@ -348,6 +348,7 @@ def test_a_list_of_one_target_is_multi_label(table: Table) -> None:
 # ---------------------------------------------------------------------- batches
 
 
+@pytest.mark.process
 def test_workers_give_the_batches_that_this_process_gives(table: Table) -> None:
     def batches(num_workers: int) -> list[Any]:
         dm = TabularClassificationData.from_data_frame(

@@ -52,11 +52,13 @@ def learn_corners(train: pd.DataFrame, options: dict[str, Any], trainer: flash.T
     return task
 
 
+@pytest.mark.train
 def test_each_backbone_learns_what_no_column_says_alone(backbone: dict[str, Any], trainer: MakeTrainer) -> None:
     task = learn_corners(corners(1500, 0), backbone, trainer(max_epochs=25))
     assert accuracy(task, corners(1000, 1), "same") > 0.9
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("name", ["mlp", "tabm"])
 def test_shuffled_labels_teach_nothing(name: str, tiny: Tiny, trainer: MakeTrainer) -> None:
     train = corners(1500, 0)
@@ -65,11 +67,13 @@ def test_shuffled_labels_teach_nothing(name: str, tiny: Tiny, trainer: MakeTrain
     assert accuracy(task, corners(1000, 1), "same") < 0.7
 
 
+@pytest.mark.train
 def test_a_head_alone_learns_less_than_the_whole_network(tiny: Tiny, trainer: MakeTrainer) -> None:
     task = learn_corners(corners(1500, 0), tiny("mlp"), trainer(max_epochs=25), strategy="freeze")
     assert accuracy(task, corners(1000, 1), "same") < 0.9
 
 
+@pytest.mark.train
 def test_each_backbone_learns_large_numbers(backbone: dict[str, Any], trainer: MakeTrainer) -> None:
     def flats(rows: int, seed: int) -> pd.DataFrame:
         random = np.random.default_rng(seed)
@@ -85,6 +89,7 @@ def test_each_backbone_learns_large_numbers(backbone: dict[str, Any], trainer: M
     assert r2(task, flats(500, 1), "price") > 0.9
 
 
+@pytest.mark.train
 def test_a_number_and_its_category_are_learned_together(backbone: dict[str, Any], trainer: MakeTrainer) -> None:
     def signs(rows: int, seed: int) -> pd.DataFrame:
         random = np.random.default_rng(seed)
@@ -99,6 +104,7 @@ def test_a_number_and_its_category_are_learned_together(backbone: dict[str, Any]
     assert accuracy(task, signs(500, 1), "positive") > 0.9
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("name", ["mlp", "tabm"])
 def test_several_labels_and_several_numbers_are_learned_together(name: str, tiny: Tiny, trainer: MakeTrainer) -> None:
     random = np.random.default_rng(0)
@@ -121,6 +127,7 @@ def test_several_labels_and_several_numbers_are_learned_together(name: str, tiny
     assert (1 - (error**2).mean(0) / frame[["s", "t"]].var(ddof=0).to_numpy() > 0.9).all()
 
 
+@pytest.mark.train
 def test_whether_a_value_is_missing_is_learned(tiny: Tiny, trainer: MakeTrainer) -> None:
     random = np.random.default_rng(0)
     frame = pd.DataFrame({"n": random.normal(size=600)})
@@ -143,6 +150,7 @@ def table(name: str) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
+@pytest.mark.train
 def test_titanic_with_all_columns_and_no_settings(trainer: MakeTrainer, capsys: pytest.CaptureFixture[str]) -> None:
     rows = table("titanic.csv").sample(frac=1, random_state=0)
     train, test = rows[:700], rows[700:]
@@ -154,6 +162,7 @@ def test_titanic_with_all_columns_and_no_settings(trainer: MakeTrainer, capsys: 
     assert accuracy(task, test, "Survived") > 0.75
 
 
+@pytest.mark.train
 def test_adult_with_categories_that_the_train_rows_lack(trainer: MakeTrainer, tiny: Tiny) -> None:
     train, test = table("adult_train.csv")[:4000], table("adult_test.csv")[:2000]
     seed_everything(0)

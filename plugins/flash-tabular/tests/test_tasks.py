@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from flash.tabular import (
     TabularRegressionData,
     TabularRegressor,
 )
+from flash.testing import in_clean_process
 
 Table = Callable[..., pd.DataFrame]
 MakeTrainer = Callable[..., flash.Trainer]
@@ -358,6 +356,7 @@ def test_the_sparsity_of_tabnet_counts_in_training_alone(table: Table, kinds: di
     assert loss(1.0, False) == loss(0.0, False)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("backbone_name", ["mlp", "tabm"])
 def test_class_weights_make_a_rare_class_be_found(backbone_name: str, tiny: Tiny, trainer: MakeTrainer) -> None:
     random = np.random.default_rng(0)
@@ -439,6 +438,7 @@ def test_a_checkpoint_gives_the_task_and_its_predictions_back(
     assert loaded.preprocess.state_dict() == task.preprocess.state_dict()
 
 
+@pytest.mark.process
 def test_a_checkpoint_loads_in_a_new_process(
     table: Table, kinds: dict[str, Any], tiny: Tiny, trainer: MakeTrainer
 ) -> None:
@@ -449,12 +449,11 @@ def test_a_checkpoint_loads_in_a_new_process(
     fitting.save_checkpoint("task.ckpt")
     table(seed=1)[COLUMNS].to_csv("flats.csv", index=False)
     program = (
-        "import json, flash; task = flash.Task.load_from_checkpoint('task.ckpt');"
-        "print(json.dumps(task.predict('flats.csv', output='probabilities')))"
+        "import flash; task = flash.Task.load_from_checkpoint('task.ckpt');"
+        "result = task.predict('flats.csv', output='probabilities')"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     here = task.predict("flats.csv", output="probabilities")
-    np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1]), here, atol=1e-6)
+    np.testing.assert_allclose(in_clean_process(Path.cwd(), program), here, atol=1e-6)
 
 
 def test_a_loaded_task_says_nothing_and_knows_its_columns(
@@ -502,6 +501,7 @@ def test_a_last_batch_of_any_size_can_be_trained_on(
     assert len(task.predict(frame)) == rows
 
 
+@pytest.mark.train
 def test_two_runs_with_one_seed_give_equal_weights(
     table: Table, kinds: dict[str, Any], backbone: dict[str, Any], trainer: MakeTrainer
 ) -> None:
@@ -516,6 +516,7 @@ def test_two_runs_with_one_seed_give_equal_weights(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.train
 def test_the_freeze_strategy_trains_the_head_and_leaves_the_backbone_as_it_was(
     table: Table, kinds: dict[str, Any], backbone: dict[str, Any], trainer: MakeTrainer
 ) -> None:
@@ -528,6 +529,7 @@ def test_the_freeze_strategy_trains_the_head_and_leaves_the_backbone_as_it_was(
     assert all(not torch.equal(before[name], after[name]) for name in before if name.startswith("head."))
 
 
+@pytest.mark.train
 def test_a_frozen_backbone_thaws_later(table: Table, kinds: dict[str, Any], tiny: Tiny, trainer: MakeTrainer) -> None:
     dm = kinds["binary"].load(table())
     task = TabularClassifier.from_data(dm, learning_rate=0.1, **tiny("mlp"))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ from torch import Tensor, nn
 import flash
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError, DataError
+from flash.testing import in_clean_process
 from flash.text import TextClassificationData, TextClassifier, TextPreprocess
 from flash.text.hub import HubError, load_tokenizer
 
@@ -46,6 +43,7 @@ def changed(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
 
 
 class TestLearning:
+    @pytest.mark.train
     @pytest.mark.parametrize("kind", ["bert", "roberta", "t5", "bart"])
     def test_it_learns_which_words_are_good(
         self, checkpoints: dict[str, Path], kind: str, reviews: Reviews, trainer: MakeTrainer
@@ -62,6 +60,7 @@ class TestLearning:
         fitter.fit(task, data)
         assert fitter.test(task, datamodule=data, verbose=False)[0]["test_accuracy"] > 0.95
 
+    @pytest.mark.train
     def test_it_learns_several_labels(self, bert: str, reviews: Reviews, trainer: MakeTrainer) -> None:
         texts, targets = reviews(256)
         tags = [["great"] * ("great" in text) + [target] for text, target in zip(texts, targets, strict=True)]
@@ -70,6 +69,7 @@ class TestLearning:
         trainer(max_epochs=10).fit(task, data)
         assert task.predict(["the plot was great", "the plot was weak"]) == [["great", "positive"], ["negative"]]
 
+    @pytest.mark.train
     def test_a_network_and_tokenizer_of_ones_own_learn(
         self, letters: dict[str, Any], reviews: Reviews, trainer: MakeTrainer
     ) -> None:
@@ -143,6 +143,7 @@ class TestPrediction:
 
 
 class TestFreezing:
+    @pytest.mark.train
     def test_a_frozen_encoder_rests_and_the_head_learns(
         self, task: TextClassifier, data: TextClassificationData, trainer: MakeTrainer
     ) -> None:
@@ -156,6 +157,7 @@ class TestFreezing:
         assert not changed(task.backbone, before)
         assert changed(task.head, head) == {"0.weight", "0.bias", "2.weight", "2.bias"}
 
+    @pytest.mark.train
     @pytest.mark.parametrize("kind", ["bert", "bart", "t5"])
     def test_the_last_layers_thaw_first(
         self, checkpoints: dict[str, Path], kind: str, data: TextClassificationData, trainer: MakeTrainer
@@ -168,6 +170,7 @@ class TestFreezing:
         assert moved
         assert all(".1." in name or name.startswith("final") for name in moved)
 
+    @pytest.mark.train
     def test_what_thaws_learns_slowly(self, bert: str, data: TextClassificationData, trainer: MakeTrainer) -> None:
         task = TextClassifier.from_data(data, backbone=bert, lr_scheduler=None)
         fitter = trainer(max_epochs=2)
@@ -205,6 +208,7 @@ class TestLearningRates:
 
 
 class TestCheckpoints:
+    @pytest.mark.process
     def test_it_loads_in_a_new_process_without_network_or_folder(
         self, checkpoints: dict[str, Path], reviews: Reviews, trainer: MakeTrainer, tmp_path: Path
     ) -> None:
@@ -217,25 +221,15 @@ class TestCheckpoints:
         wanted = {"labels": task.predict(ODD), "probabilities": task.predict(ODD, output="probabilities")}
         shutil.rmtree(folder)
         program = (
-            "import socket\n"
-            "def refuse(*args, **kwargs):\n"
-            "    raise OSError('there is no network')\n"
-            "socket.socket.connect = socket.getaddrinfo = refuse\n"
-            "import json, sys, torch, flash\n"
-            "torch.set_num_threads(1)\n"
-            "task = flash.Task.load_from_checkpoint(sys.argv[1])\n"
-            "odd = json.loads(sys.argv[2])\n"
-            "print(json.dumps({name: task.predict(odd, output=name) for name in ('labels', 'probabilities')}))\n"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(tmp_path / "task.pt"), json.dumps(ODD)],
-            capture_output=True,
-            text=True,
-            check=True,
+            "import os\n"
             # Nothing is asked of the hub, though nobody forbids it.
-            env={name: value for name, value in os.environ.items() if not name.startswith("HF_")},
+            "for name in [name for name in os.environ if name.startswith('HF_')]:\n"
+            "    del os.environ[name]\n"
+            "import flash\n"
+            "task = flash.Task.load_from_checkpoint('task.pt')\n"
+            "result = {name: task.predict(odd, output=name) for name in ('labels', 'probabilities')}\n"
         )
-        found = json.loads(done.stdout.splitlines()[-1])
+        found = in_clean_process(tmp_path, program, odd=ODD)
         assert found["labels"] == wanted["labels"]
         torch.testing.assert_close(torch.tensor(found["probabilities"]), torch.tensor(wanted["probabilities"]))
 
@@ -290,6 +284,7 @@ class TestCheckpoints:
         again = TextClassifier.load_from_checkpoint(tmp_path / "task.pt", **letters)
         assert again.predict(ODD, output="logits") == task.predict(ODD, output="logits")
 
+    @pytest.mark.train
     def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
         self, bert: str, reviews: Reviews, trainer: MakeTrainer, tmp_path: Path
     ) -> None:

@@ -183,6 +183,7 @@ class TestBatches:
         longest = [inputs["input_ids"].shape[1] for inputs, _ in data.train_dataloader()]
         assert all(one - other == 7 for one, other in zip(sorted(longest), sorted(widths), strict=True))
 
+    @pytest.mark.process
     def test_workers_give_the_same_batches(self) -> None:
         def batches(workers: int) -> list[Any]:
             data = ready(Data.from_lists(TEXTS, LABELS, batch_size=2, seed=0, num_workers=workers))
@@ -206,6 +207,7 @@ class TestTokenization:
 
         return tokenizer, calls
 
+    @pytest.mark.train
     def test_each_text_is_tokenized_once(self, counted: Any, trainer: Callable[..., Trainer], letters: Any) -> None:
         tokenizer, calls = counted
         data = Data.from_lists(TEXTS, LABELS, TEXTS[:2], LABELS[:2], batch_size=2)

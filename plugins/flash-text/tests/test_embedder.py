@@ -82,6 +82,7 @@ def test_training_it_needs_a_loss(bert: str, trainer: Callable[..., flash.Traine
         trainer().fit(TextEmbedder(bert), data)
 
 
+@pytest.mark.train
 def test_it_can_be_trained_with_a_loss_of_ones_own(bert: str, trainer: Callable[..., flash.Trainer]) -> None:
     def apart(found: Tensor, target: Tensor) -> Any:
         same = (target[:, None] == target).float()

@@ -13,7 +13,7 @@ import torch
 import flash
 from flash.text import TextClassificationData, TextClassifier
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -89,6 +89,7 @@ def test_adapters_of_a_classifier_learn_as_fast_as_its_head(data: Any, task_of: 
     assert seen.rates == [1e-3]
 
 
+@pytest.mark.train
 def test_adapters_learn(data: Any, task_of: Any, trainer: Trainers) -> None:
     dm = data("t5")
     losses = []
@@ -156,6 +157,7 @@ def test_a_checkpoint_holds_all_weights_where_the_network_could_not_be_had_again
     assert one == pytest.approx(other, rel=1e-4)
 
 
+@pytest.mark.train
 def test_a_resumed_run_ends_as_the_uninterrupted_one(data: Any, task_of: Any, trainer: Trainers) -> None:
     def run(resume: str | None = None) -> Any:
         torch.manual_seed(0)

@@ -24,6 +24,7 @@ def test_any_name_of_the_hub_is_a_backbone() -> None:
     assert "/some/folder" in backbones
 
 
+@pytest.mark.process
 def test_listing_imports_nothing_heavy() -> None:
     program = (
         "import sys\n"

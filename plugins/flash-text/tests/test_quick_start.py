@@ -64,6 +64,7 @@ def test_inference_from_an_address(
     assert all(prediction in ["positive", "negative"] for batch in predictions for prediction in batch)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     "strategy", ["no_freeze", "freeze", ("freeze_unfreeze", 1), ("unfreeze_milestones", ((1, 2), 2))]
 )

@@ -140,10 +140,10 @@ class Trainer(pl.Trainer):
             ...         return self.head(self.backbone(x).relu())
             >>> dm = DataModule.from_tensors(torch.randn(8, 4), torch.tensor([0, 1] * 4), seed=0)
             >>> options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-            >>> trainer = Trainer(max_epochs=2, enable_model_summary=False, **options)
-            >>> trainer.finetune(Digits(), dm, strategy=("freeze_unfreeze", 1))
+            >>> trainer = Trainer(max_epochs=1, enable_model_summary=False, **options)
+            >>> trainer.finetune(Digits(), dm, strategy="freeze")
             >>> trainer.current_epoch
-            2
+            1
         """
         callbacks = resolve_strategy(strategy)
         if frozen_features is not False:

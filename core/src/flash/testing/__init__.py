@@ -21,6 +21,7 @@ from flash.testing._backbone import BackboneConformance
 from flash.testing._battery import Conformance
 from flash.testing._data import DataModuleConformance
 from flash.testing._plugin import PluginConformance
+from flash.testing._process import in_clean_process
 from flash.testing._silence import settle, silent_trainer
 from flash.testing._strategy import StrategyConformance
 from flash.testing._task import TaskConformance
@@ -32,6 +33,7 @@ __all__ = [
     "PluginConformance",
     "StrategyConformance",
     "TaskConformance",
+    "in_clean_process",
     "settle",
     "silent_trainer",
 ]

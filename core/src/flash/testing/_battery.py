@@ -7,7 +7,7 @@ import types
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import pytest
 import torch
@@ -17,12 +17,23 @@ from flash.errors import ConfigurationError
 from flash.testing._network import blocked_network
 from flash.testing._silence import settle, silent_trainer
 
-__all__ = ["Conformance", "Trainers"]
+__all__ = ["Conformance", "Trainers", "tier"]
 
 #: Makes trainers without logger, checkpoints and output; keywords are those of :class:`flash.Trainer`.
 Trainers = Callable[..., flash.Trainer]
 
 _KIT = "flash.testing"
+_Check = TypeVar("_Check", bound=Callable[..., None])
+
+
+def tier(name: Literal["train", "process"]) -> Callable[[_Check], _Check]:
+    """Say that a check trains for several epochs, or that it starts processes; any other check is quick."""
+
+    def put(check: _Check) -> _Check:
+        check.tier = name  # type: ignore[attr-defined]  # functions take any attribute
+        return check
+
+    return put
 
 
 class Conformance:

@@ -16,8 +16,9 @@ from torch.utils._pytree import tree_leaves
 import flash
 from flash.core.checkpoint import describe, rebuild
 from flash.errors import FlashError
-from flash.testing._battery import Conformance
+from flash.testing._battery import Conformance, tier
 from flash.testing._compare import flat, same
+from flash.testing._process import clean_context
 
 __all__ = ["DataModuleConformance", "MakeData", "Parts", "WithData", "refuse"]
 
@@ -200,11 +201,12 @@ class DataModuleConformance(WithData):
             "Expected one split of one seed, but got two."
         )
 
-    def test_two_spawned_workers_give_the_same_batches(self, make_data: MakeData) -> None:
+    @tier("process")
+    def test_two_workers_give_the_same_batches(self, make_data: MakeData) -> None:
         """Datasets and hooks can be sent to processes that know nothing of this one."""
         expected = self.samples(make_data("train", "val"), "val")
         data = make_data("train", "val", num_workers=2, persistent_workers=False)
-        found = flat(self.samples_of(batch) for batch in batches_of(data, "val", context="spawn"))
+        found = flat(self.samples_of(batch) for batch in batches_of(data, "val", context=clean_context()))
         assert _equal(expected, found), "Expected the same batches from two workers, but they differ."
 
     def test_a_pickled_copy_gives_the_same_batches(self, make_data: MakeData) -> None:
@@ -243,7 +245,7 @@ def refuse(wrong: str, action: Callable[[], Any]) -> None:
         raise AssertionError(f"Expected a FlashError where {wrong}, but it went through.")
 
 
-def batches_of(data: flash.DataModule, stage: str, context: str | None = None) -> Iterable[Any]:
+def batches_of(data: flash.DataModule, stage: str, context: Any = None) -> Iterable[Any]:
     """The batches of a stage as the network gets them, after the hooks on the device."""
     loader = getattr(data, f"{stage}_dataloader")()
     if context is not None:

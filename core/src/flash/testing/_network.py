@@ -20,7 +20,10 @@ def blocked_network() -> Iterator[list[str]]:
         The hosts that were asked for, which fills while the context is open.
     """
     attempts: list[str] = []
-    connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+    look_up = socket.getaddrinfo
+    methods = {
+        name: (vars(socket.socket).get(name), getattr(socket.socket, name)) for name in ("connect", "connect_ex")
+    }
 
     def refuse(host: Any) -> None:
         if isinstance(host, bytes):
@@ -41,14 +44,13 @@ def blocked_network() -> Iterator[list[str]]:
         refuse(host)
         return look_up(host, *args, **kwargs)
 
-    names: dict[str, Any] = {"connect": guarded(connect), "connect_ex": guarded(connect_ex)}
-    for name, replacement in names.items():
-        setattr(socket.socket, name, replacement)
+    for name, (_, original) in methods.items():
+        setattr(socket.socket, name, guarded(original))
     socket.getaddrinfo = guarded_look_up
     try:
         yield attempts
     finally:
-        # The two were inherited: what hides them goes.
-        for name in names:
-            delattr(socket.socket, name)
+        for name, (own, _) in methods.items():
+            # A method that was inherited is uncovered again.
+            delattr(socket.socket, name) if own is None else setattr(socket.socket, name, own)
         socket.getaddrinfo = look_up

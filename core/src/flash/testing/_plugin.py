@@ -12,8 +12,8 @@ from flash.errors import FlashError
 from flash.plugins import Contribution, PluginInfo, PluginState, get_host
 from flash.plugins.info import canonical
 from flash.plugins.types import Spec
-from flash.testing._battery import Conformance
-from flash.testing._process import in_new_process
+from flash.testing._battery import Conformance, tier
+from flash.testing._process import in_new_interpreter
 
 __all__ = ["PluginConformance"]
 
@@ -54,21 +54,24 @@ class PluginConformance(Conformance):
         )
         assert info.contributions, "Expected that the plugin gives something, but its hooks give nothing."
 
+    @tier("process")
     def test_it_imports_quickly_and_without_torch(self, tmp_path: Path) -> None:
         """Listing commands stay quick, whatever is installed: 0.3 s, torch and its kin not imported."""
         target = self.info().target
-        seconds, heavy = in_new_process(tmp_path, _IMPORT, target=target)
+        seconds, heavy = in_new_interpreter(tmp_path, _IMPORT, target=target)
         assert not heavy, f"Expected {target} to import without torch, but it imports {heavy}. Name them in targets."
         assert seconds < _SECONDS, f"Expected {target} to import in {_SECONDS} s, but it takes {seconds:.2f} s."
 
+    @tier("process")
     def test_its_import_leaves_the_process_as_it_was(self, tmp_path: Path) -> None:
         """No change of the environment, the module path, warnings, logging or random numbers."""
-        changed = in_new_process(tmp_path, _EFFECTS, target=self.info().target)
+        changed = in_new_interpreter(tmp_path, _EFFECTS, target=self.info().target)
         assert not changed, f"Expected that importing the plugin changes nothing else, but it changes {changed}."
 
+    @tier("process")
     def test_its_hooks_give_the_same_each_time(self, tmp_path: Path) -> None:
         """What a plugin gives does not depend on what was asked before."""
-        same = in_new_process(tmp_path, _TWICE, plugin=self.info().name)
+        same = in_new_interpreter(tmp_path, _TWICE, plugin=self.info().name)
         assert same, "Expected the same of the hooks each time, but the second time they give something else."
 
     def test_every_target_resolves(self) -> None:

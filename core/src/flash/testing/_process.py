@@ -1,17 +1,19 @@
-"""Programs that run in a new process, for what has to work there too."""
+"""Programs that run in another process: in a new interpreter, or in a fork of one that has imported torch."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 from flash.testing import _network
 
-__all__ = ["in_new_process"]
+__all__ = ["clean_context", "in_clean_process", "in_new_interpreter"]
 
 _PROGRAM = """
 import pickle, runpy, sys
@@ -32,8 +34,8 @@ if __name__ == "__main__":
 """
 
 
-def in_new_process(folder: Path, code: str, **given: Any) -> Any:
-    """Run code in a new process without a network, and return what it calls ``result``.
+def in_new_interpreter(folder: Path, code: str, /, **given: Any) -> Any:
+    """Run code in a new interpreter without a network, and return what it calls ``result``.
 
     Args:
         folder: Where the code and its result are stored.
@@ -52,6 +54,52 @@ def in_new_process(folder: Path, code: str, **given: Any) -> Any:
         check=False,
     )
     assert done.returncode == 0, f"Expected the same in a new process, but it failed there:\n{done.stderr[-3000:]}"
+    return _result(outcome)
+
+
+def in_clean_process(folder: Path, code: str, /, **given: Any) -> Any:
+    """Run code as :func:`in_new_interpreter` does, but where torch and Flash's core are imported already.
+
+    The process is one of :func:`clean_context`: a fork of a server that has imported the kit and nothing else, no
+    plugin, and that knows nothing of this process. Where the system cannot fork, it is a new interpreter.
+    """
+    outcome, log = folder / "result.pickle", folder / "log.txt"
+    process = clean_context().Process(target=_run, args=(code, given, dict(os.environ), folder, outcome, log))
+    process.start()
+    process.join()
+    assert process.exitcode == 0, f"Expected the same in a new process, but it failed there:\n{log.read_text()[-3000:]}"
+    return _result(outcome)
+
+
+def clean_context() -> Any:
+    """Return the context of multiprocessing whose processes know nothing of this one, and start quickly."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["flash.testing"])
+    return context
+
+
+def _run(code: str, given: dict[str, Any], environment: dict[str, str], folder: Path, outcome: Path, log: Path) -> None:
+    """Run code in a process that :func:`in_clean_process` started."""
+    # The server has the environment and the outputs of whoever needed it first.
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for output in (1, 2):
+        os.dup2(descriptor, output)
+    names = {**given, "__name__": "program"}
+    try:
+        with _network.blocked_network() as attempts:
+            exec(code, names)  # noqa: S102  # the kit's own programs
+        outcome.write_bytes(pickle.dumps((names["result"], attempts)))
+    except BaseException:
+        os.write(descriptor, traceback.format_exc().encode())
+        raise
+
+
+def _result(outcome: Path) -> Any:
     result, attempts = pickle.loads(outcome.read_bytes())
     assert not attempts, f"Expected that nothing asks the network, but it was asked for {', '.join(attempts)}."
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import pickle
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,10 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 import flash
 from flash.errors import FinetuningError
-from flash.testing._battery import Trainers
+from flash.testing._battery import Trainers, tier
 from flash.testing._compare import flat, same, snapshot, take
 from flash.testing._data import MakeData, WithData, refuse
-from flash.testing._process import in_new_process
+from flash.testing._process import in_clean_process
 
 __all__ = ["TaskConformance"]
 
@@ -32,6 +33,8 @@ _STRATEGIES: dict[str, Any] = {
     "unfreeze_milestones": ("unfreeze_milestones", ((1, 2), 1)),
 }
 _ROUGHLY = 1e-3
+# Between the two steps in which unfreeze_milestones unfreezes, and after that of freeze_unfreeze.
+_RESUMED_AFTER = 1
 
 
 class TaskConformance(WithData):
@@ -96,12 +99,25 @@ class TaskConformance(WithData):
         raise NotImplementedError("Expected a fixture `bad_inputs` with inputs that have to be refused.")
 
     @pytest.fixture
-    def fitted(self, make_task: MakeTask, make_data: MakeData, trainer: Trainers) -> flash.Task:
-        """A task after one epoch."""
-        data = make_data("train", "val")
-        task = make_task(data)
-        trainer().fit(task, data)
-        return task
+    def trained(
+        self, request: pytest.FixtureRequest, make_task: MakeTask, make_data: MakeData, trainer: Trainers
+    ) -> flash.Task:
+        """A task after one epoch, which all checks share: what could change it takes ``fitted`` instead."""
+        # A class that is run for several values of a parameter has a task for each of them.
+        values = getattr(request.node, "callspec", None)
+        key = f"_trained_{sorted(values.indices.items()) if values else ''}"
+        if key not in vars(type(self)):
+            data = make_data("train", "val")
+            task = make_task(data)
+            trainer().fit(task, data)
+            setattr(type(self), key, task)
+        shared: flash.Task = vars(type(self))[key]
+        return shared
+
+    @pytest.fixture
+    def fitted(self, trained: flash.Task) -> flash.Task:
+        """A copy of the task after one epoch, without its trainer."""
+        return copy.deepcopy(trained)
 
     # ------------------------------------------------------------------ training
 
@@ -122,6 +138,7 @@ class TaskConformance(WithData):
             f"Expected one result for each of {len(data.predict_dataset)} samples, but got {len(predictions)}."
         )
 
+    @tier("train")
     def test_the_loss_falls(self, make_task: MakeTask, make_data: MakeData, trainer: Trainers) -> None:
         """The task learns the rule that its data has."""
         data = make_data("train", "val")
@@ -173,11 +190,13 @@ class TaskConformance(WithData):
         ]
         assert not resting, f"Expected steps to change what has a gradient, but {resting} stayed as they were."
 
+    @tier("train")
     def test_a_seed_reproduces_the_training(self, make_task: MakeTask, make_data: MakeData, trainer: Trainers) -> None:
         """Two runs with one seed end with the same weights."""
         one, other = (self._trained(make_task, make_data, trainer, "train", "val") for _ in range(2))
         _assert_same_weights(one, other, "Expected two runs with one seed to end alike, but")
 
+    @tier("train")
     def test_test_and_prediction_data_leave_no_trace_in_the_weights(
         self, make_task: MakeTask, make_data: MakeData, trainer: Trainers
     ) -> None:
@@ -208,6 +227,7 @@ class TaskConformance(WithData):
 
     # ------------------------------------------------------------------ finetuning
 
+    @tier("train")
     @pytest.mark.parametrize("strategy", _STRATEGIES.values(), ids=_STRATEGIES)
     def test_strategies_freeze_what_they_say_and_resume(
         self, strategy: Any, make_task: MakeTask, make_data: MakeData, trainer: Trainers, tmp_path: Path
@@ -238,11 +258,10 @@ class TaskConformance(WithData):
             )
         if name == "freeze":
             assert all(seen.rested), f"Expected a backbone that rests with {name!r}, but it changed: {seen.rested}."
-        for epoch in range(3):
-            resumed, _ = run(str(tmp_path / "kept" / f"epoch={epoch}.ckpt"))
-            _assert_same_weights(
-                whole, resumed, f"Expected a run resumed after epoch {epoch} to end as the whole one, but"
-            )
+        resumed, _ = run(str(tmp_path / "kept" / f"epoch={_RESUMED_AFTER}.ckpt"))
+        _assert_same_weights(
+            whole, resumed, f"Expected a run resumed after epoch {_RESUMED_AFTER} to end as the whole one, but"
+        )
 
     # ------------------------------------------------------------------ prediction
 
@@ -306,21 +325,22 @@ class TaskConformance(WithData):
 
     # ------------------------------------------------------------------ checkpoints
 
-    def test_a_checkpoint_is_plain_data(self, fitted: flash.Task) -> None:
+    def test_a_checkpoint_is_plain_data(self, trained: flash.Task) -> None:
         """It loads without executing anything."""
-        fitted.trainer.save_checkpoint("task.ckpt")
+        trained.trainer.save_checkpoint("task.ckpt")
         try:
             torch.load("task.ckpt", weights_only=True)
         except pickle.UnpicklingError as error:
             raise AssertionError(f"Expected a checkpoint of plain data, but torch says: {error}") from error
 
+    @tier("process")
     def test_a_new_process_loads_a_checkpoint_and_predicts_the_same(
-        self, fitted: flash.Task, raw_inputs: Any, tmp_path: Path
+        self, trained: flash.Task, raw_inputs: Any, tmp_path: Path
     ) -> None:
         """Labels, preprocess and weights travel; nothing else is needed, no network either."""
-        task = fitted
+        task = trained
         task.trainer.save_checkpoint("task.ckpt")
-        results = in_new_process(
+        results = in_clean_process(
             tmp_path, _LOAD, path=str(tmp_path / "task.ckpt"), raw=raw_inputs, outputs=[_output(task), None]
         )
         kind, *found = results
@@ -336,7 +356,6 @@ class TaskConformance(WithData):
     def test_a_pickled_copy_predicts_the_same(self, fitted: flash.Task, raw_inputs: Any) -> None:
         """Ways to train that start processes send the task to them."""
         expected = _predict(fitted, raw_inputs)
-        fitted.trainer = None  # As Lightning leaves a task that it sends.
         found = _predict(pickle.loads(pickle.dumps(fitted)), raw_inputs)
         assert same(found, expected, _ROUGHLY), "Expected a pickled copy to predict the same, but it does not."
 

@@ -152,6 +152,7 @@ def test_data_in_a_folder_without_write_permission_can_be_used(
     assert len(site.requests) == 1
 
 
+@pytest.mark.process
 def test_the_module_imports_neither_torch_nor_a_progress_bar() -> None:
     code = "import sys, flash.data.download; print({'torch', 'tqdm', 'pytorch_lightning'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout

@@ -114,12 +114,14 @@ def encrypted(site: Any, tmp_path: Path) -> Any:
     return site
 
 
+@pytest.mark.process
 def test_a_certificate_that_nobody_vouches_for_is_refused(encrypted: Any, tmp_path: Path) -> None:
     url = encrypted.url(host="localhost").replace("http:", "https:")
     with pytest.raises(DownloadError, match="certificate is not trusted"):
         download_data(url, tmp_path / "data", progress=False)
 
 
+@pytest.mark.process
 def test_a_program_that_turned_off_verification_does_not_turn_it_off_here(
     encrypted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +131,7 @@ def test_a_program_that_turned_off_verification_does_not_turn_it_off_here(
         download_data(url, tmp_path / "data", progress=False)
 
 
+@pytest.mark.process
 def test_a_redirect_from_https_to_http_is_refused(
     encrypted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

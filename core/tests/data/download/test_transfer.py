@@ -131,6 +131,7 @@ def said(child: subprocess.Popen[str]) -> str:
     return child.stdout.readline()
 
 
+@pytest.mark.process
 def test_a_killed_process_leaves_a_part_that_the_next_one_continues(site: Any, tmp_path: Path) -> None:
     site.stall_after = site.half
     part = tmp_path / "data.bin.part"
@@ -146,6 +147,7 @@ def test_a_killed_process_leaves_a_part_that_the_next_one_continues(site: Any, t
     assert site.requests[-1]["range"] == f"bytes={kept}-"
 
 
+@pytest.mark.process
 def test_two_processes_at_once_both_end_with_the_whole_file(site: Any, tmp_path: Path) -> None:
     site.stall_after = site.half
     with start_child(site, tmp_path) as one, start_child(site, tmp_path) as two:

@@ -83,6 +83,7 @@ def test_val_split_leaves_each_image_on_one_side(draw: Draw) -> None:
     assert (len(dm.train_dataset), len(dm.val_dataset)) == (7, 3)
 
 
+@pytest.mark.process
 def test_workers_give_the_same_batches(draw: Draw) -> None:
     drawn = draw(5, sizes=((64, 64), (90, 40)))
     both = [

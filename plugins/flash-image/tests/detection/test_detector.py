@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import flash
 from flash.errors import CheckpointError, ConfigurationError, UnknownNameError
 from flash.image import ObjectDetectionData, ObjectDetector
 from flash.image.detection.plots import mistakes
+from flash.testing import in_clean_process
 
 Draw = Callable[..., Any]
 MakeTrainer = Callable[..., flash.Trainer]
@@ -41,6 +40,7 @@ def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
+@pytest.mark.train
 def test_it_learns_to_find_squares_and_tell_their_colours(
     draw: Draw, tiny: dict[str, Any], trainer: MakeTrainer
 ) -> None:
@@ -108,6 +108,7 @@ def test_boxes_are_in_pixels_of_the_image_as_it_was_handed_in() -> None:
     assert task.predict(["photo.jpg"]) == [{"boxes": [[0, 0, 40, 60]], "labels": ["all"], "scores": [1.0]}]
 
 
+@pytest.mark.process
 def test_predictions_do_not_depend_on_the_batch_or_the_way(
     draw: Draw, sensitive: Any, trainer: MakeTrainer, tmp_path: Path
 ) -> None:
@@ -214,6 +215,7 @@ def test_testing_logs_the_score(data: ObjectDetectionData, draw: Draw, tiny: Any
     assert {"test_map", "test_map_50", "test_loss"} <= set(logged)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     ("strategy", "changed"), [("freeze", False), (("freeze_unfreeze", 1), True), ("no_freeze", True)]
 )
@@ -229,6 +231,7 @@ def test_finetuning_strategies_freeze_the_backbone(
     assert any(not value.equal(head[name]) for name, value in model.roi_heads.state_dict().items())
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(("norm_at_rest", "moves"), [("all", False), ("body", False), ("none", True)])
 def test_norms_at_rest_keep_their_statistics_also_when_thawed(
     data: ObjectDetectionData, tiny: Any, trainer: MakeTrainer, norm_at_rest: Any, moves: bool
@@ -246,6 +249,7 @@ def test_norms_at_rest_keep_their_statistics_also_when_thawed(
 # ---------------------------------------------------------------------- checkpoints
 
 
+@pytest.mark.process
 def test_a_checkpoint_loads_in_a_new_process_without_a_network(
     data: ObjectDetectionData, draw: Draw, trainer: MakeTrainer, tmp_path: Path
 ) -> None:
@@ -255,18 +259,11 @@ def test_a_checkpoint_loads_in_a_new_process_without_a_network(
     run.save_checkpoint("detector.ckpt")
     paths = [str(path) for path in draw(2, seed=5).save(tmp_path / "images")]
     program = (
-        "import json, socket, sys\n"
-        "def refuse(*args, **kwargs): raise OSError('no network')\n"
-        "socket.socket.connect = refuse\n"
-        "import flash, torch\n"
-        "torch.set_num_threads(1)\n"
+        "import flash\n"
         "task = flash.Task.load_from_checkpoint('detector.ckpt')\n"
-        f"found = task.predict({paths!r})\n"
-        "print(json.dumps([type(task).__name__, task.labels, task.norm_at_rest, found]))\n"
+        "result = [type(task).__name__, task.labels, task.norm_at_rest, task.predict(paths)]\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    name, labels, norm_at_rest, found = json.loads(done.stdout.splitlines()[-1])
+    name, labels, norm_at_rest, found = in_clean_process(Path.cwd(), program, paths=paths)
     assert (name, labels, norm_at_rest) == ("ObjectDetector", ["blue", "red"], "all")
     for ours, theirs in zip(task.predict(paths), found, strict=True):
         assert ours["labels"] == theirs["labels"]

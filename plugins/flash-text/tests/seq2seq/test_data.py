@@ -84,6 +84,7 @@ def test_a_part_of_the_train_pairs_can_serve_validation(t5: str, texts: Callable
 # ---------------------------------------------------------------------- tokens
 
 
+@pytest.mark.train
 def test_each_text_is_tokenized_once_whatever_is_done_with_it(
     t5: str, texts: Callable[..., list[str]], trainer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

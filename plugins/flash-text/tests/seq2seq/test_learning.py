@@ -17,7 +17,7 @@ def right(written: list[str], targets: list[str]) -> float:
     return sum(map(str.__eq__, written, targets)) / len(targets)
 
 
-@pytest.mark.slow
+@pytest.mark.train
 def test_words_are_learned_to_be_written_backwards(
     kind: str,
     backbone: str,

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from transformers import AutoModelForSeq2SeqLM, BertConfig
 
 import flash
 from flash.errors import ConfigurationError, DataError
+from flash.testing import in_clean_process
 from flash.text import SummarizationData, SummarizationTask, TranslationData, TranslationTask
 from flash.text.hub import HubError, load_tokenizer, make_model
 from flash.text.seq2seq.base import Seq2SeqTask
@@ -67,6 +65,7 @@ def test_translations_are_judged_by_bleu_and_chrf(t5: str, texts: Texts, trainer
     assert {"val_loss", "val_bleu", "val_chrf"} <= set(run.callback_metrics)
 
 
+@pytest.mark.train
 def test_nothing_is_written_in_training(
     t5: str, texts: Texts, trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +211,7 @@ def test_freeze_keeps_the_encoder_and_the_shared_embeddings(backbone: str, texts
     assert all("decoder." in name for name in different)
 
 
+@pytest.mark.train
 @pytest.mark.parametrize("strategy", ["no_freeze", ("freeze_unfreeze", 1), ("unfreeze_milestones", ((1, 2), 2))])
 def test_the_other_strategies_train_everything_in_the_end(
     backbone: str, texts: Texts, trainer: MakeTrainer, strategy: Any
@@ -226,6 +226,7 @@ def test_the_other_strategies_train_everything_in_the_end(
     assert {name for name in trained if name not in different} == set()
 
 
+@pytest.mark.train
 @pytest.mark.parametrize(
     ("kind", "last"),
     [
@@ -260,6 +261,7 @@ def test_frozen_parts_rest_while_the_decoder_trains(folder_of: Any, texts: Texts
 # ---------------------------------------------------------------------- checkpoints
 
 
+@pytest.mark.process
 def test_checkpoints_need_neither_folder_nor_hub_in_a_new_process(
     folders: dict[str, str], texts: Texts, trainer: MakeTrainer, tmp_path: Path
 ) -> None:
@@ -278,16 +280,12 @@ def test_checkpoints_need_neither_folder_nor_hub_in_a_new_process(
         settings = {"num_beams": 2, "max_new_tokens": 5}
         expected.append(["TranslationTask", settings, "summarize : ", task.predict(frame)])
         shutil.rmtree(folder)
-    program = f"""
-import json
+    program = """
 from flash import Task
-tasks = [Task.load_from_checkpoint(f"{{kind}}.ckpt") for kind in {list(folders)}]
-made = [[type(task).__name__, task.generation_kwargs, task.prefix, task.predict("texts.csv")] for task in tasks]
-print(json.dumps(made))
+tasks = [Task.load_from_checkpoint(f"{kind}.ckpt") for kind in kinds]
+result = [[type(task).__name__, task.generation_kwargs, task.prefix, task.predict("texts.csv")] for task in tasks]
 """
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
-    assert json.loads(done.stdout.splitlines()[-1]) == expected
+    assert in_clean_process(tmp_path, program, kinds=list(folders)) == expected
 
 
 def test_tied_weights_are_stored_once_and_tied_again(backbone: str, trainer: MakeTrainer, texts: Texts) -> None:
@@ -332,6 +330,7 @@ def test_a_head_of_its_own_is_stored_and_trains_while_frozen(
     assert not torch.equal(again.model.lm_head.weight, again.model.shared.weight)
 
 
+@pytest.mark.train
 def test_a_resumed_run_ends_as_the_uninterrupted_one(t5: str, texts: Texts, trainer: MakeTrainer) -> None:
     def run(epochs: int, resume: str | None = None) -> TranslationTask:
         torch.manual_seed(0)

@@ -1,0 +1,87 @@
+"""The tiers of the tests of all packages: each test is in exactly one, and those of ``unit`` keep to its limits.
+
+- ``unit``, where no mark says otherwise: no new process, and no fit over one epoch.
+- ``train``: fits that take several epochs.
+- ``process``: new processes.
+- ``env``: built wheels, and environments.
+
+``slow``, beside a tier, is for what only the session ``tests_full`` runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing.process
+import os
+import subprocess
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+from pytorch_lightning import Trainer
+
+TIERS = ("unit", "train", "process", "env")
+
+# The test that is running, if it is in the tier unit.
+_unit_test: str | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch each way to a new process, and each fit."""
+    patch = pytest.MonkeyPatch()
+    config.add_cleanup(patch.undo)
+    for owner, name in (
+        (os, "fork"),
+        (subprocess.Popen, "__init__"),
+        (multiprocessing.process.BaseProcess, "start"),
+    ):
+        patch.setattr(owner, name, _refused_to_unit_tests(getattr(owner, name)))
+    patch.setattr(Trainer, "fit", _one_epoch_for_unit_tests(Trainer.fit))
+
+
+@pytest.hookimpl(tryfirst=True)  # Before -m selects.
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put each test into its tier."""
+    for item in items:
+        # Checks of the conformance kit say it themselves, since they also run where these marks are unknown.
+        of_the_kit = getattr(getattr(item, "function", None), "tier", None)
+        marked = {mark.name for mark in item.iter_markers() if mark.name in TIERS} | ({of_the_kit} - {None})
+        if len(marked) > 1:
+            raise pytest.UsageError(f"Expected one tier of {item.nodeid}, but it is in {sorted(marked)}.")
+        item.add_marker(marked.pop() if marked else "unit")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Know which test is running, its fixtures included."""
+    global _unit_test
+    _unit_test = item.nodeid if item.get_closest_marker("unit") else None
+    try:
+        return (yield)
+    finally:
+        _unit_test = None
+
+
+def _refused_to_unit_tests(start: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(start)
+    def refusing(*args: Any, **kwargs: Any) -> Any:
+        _check("it starts a process")
+        return start(*args, **kwargs)
+
+    return refusing
+
+
+def _one_epoch_for_unit_tests(fit: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(fit)
+    def counting(trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        before = trainer.current_epoch
+        fit(trainer, *args, **kwargs)
+        if trainer.current_epoch - before > 1:
+            _check(f"it fits for {trainer.current_epoch - before} epochs")
+
+    return counting
+
+
+def _check(what: str) -> None:
+    if _unit_test:
+        pytest.fail(f"{_unit_test} is in the tier unit, but {what}. Mark it with one of {', '.join(TIERS[1:])}.")
