@@ -21,6 +21,8 @@ import pytest
 from pytorch_lightning import Trainer
 
 TIERS = ("unit", "train", "process", "env")
+# Examples of docstrings that are not of the tier unit, by name.
+DOCTESTS = {"flash.testing._process.in_clean_process": "process"}
 
 # The test that is running, if it is in the tier unit.
 _unit_test: str | None = None
@@ -44,8 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put each test into its tier."""
     for item in items:
         # Checks of the conformance kit say it themselves, since they also run where these marks are unknown.
-        of_the_kit = getattr(getattr(item, "function", None), "tier", None)
-        marked = {mark.name for mark in item.iter_markers() if mark.name in TIERS} | ({of_the_kit} - {None})
+        said = getattr(getattr(item, "function", None), "tier", None) or DOCTESTS.get(item.name)
+        marked = {mark.name for mark in item.iter_markers() if mark.name in TIERS} | ({said} - {None})
         if len(marked) > 1:
             raise pytest.UsageError(f"Expected one tier of {item.nodeid}, but it is in {sorted(marked)}.")
         item.add_marker(marked.pop() if marked else "unit")

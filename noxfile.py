@@ -183,7 +183,8 @@ def tests_full(session: nox.Session) -> None:
 def quick(session: nox.Session) -> None:
     """The unit tests of all packages: ``nox -s quick``, or some of them, ``nox -s quick -- core/tests/data``."""
     install_all(session)
-    pytest(session, "-m", "unit and not slow", *(session.posargs or ALL_TESTS))
+    examples = ["--doctest-modules", *(f"{package}/src" for package in (CORE, *PLUGINS))]
+    pytest(session, "-m", "unit and not slow", *(session.posargs or [*ALL_TESTS, *examples]))
 
 
 def install_all(session: nox.Session) -> None:

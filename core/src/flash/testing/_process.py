@@ -58,10 +58,28 @@ def in_new_interpreter(folder: Path, code: str, /, **given: Any) -> Any:
 
 
 def in_clean_process(folder: Path, code: str, /, **given: Any) -> Any:
-    """Run code as :func:`in_new_interpreter` does, but where torch and Flash's core are imported already.
+    """Run code in a process that knows nothing of this one, without a network, and return what it calls ``result``.
 
-    The process is one of :func:`clean_context`: a fork of a server that has imported the kit and nothing else, no
-    plugin, and that knows nothing of this process. Where the system cannot fork, it is a new interpreter.
+    The process is a fork of a server that has imported this kit, torch with it, and no plugin. Where the system cannot
+    fork, it is a new interpreter.
+
+    Args:
+        folder: Where the code runs; what it prints is in ``log.txt`` there.
+        code: Python source; it sees what is given by name.
+        given: Objects, which are pickled.
+
+    Returns:
+        What the code assigned to ``result``, pickled there and unpickled here.
+
+    Raises:
+        AssertionError: If the code fails, or asks the network.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     in_clean_process(Path(folder), "result = number + 1", number=1)
+        2
     """
     outcome, log = folder / "result.pickle", folder / "log.txt"
     process = clean_context().Process(target=_run, args=(code, given, dict(os.environ), folder, outcome, log))
