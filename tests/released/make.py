@@ -87,12 +87,15 @@ def image() -> Iterator[tuple[flash.Task, flash.DataModule, Any, str]]:
     yield ImageClassifier.from_data(data, **tiny), data, images(), "probabilities"
     yield ImageEmbedder.from_data(data, **tiny), data, images(), "raw"
     arrays = list((pictures.permute(0, 2, 3, 1) * 255).byte().numpy())
-    data = ObjectDetectionData.from_images(
-        arrays, [["dot"]] * 8, [[[5, 5, 40, 40]]] * 8, batch_size=4, seed=0
-    )
+    data = ObjectDetectionData.from_images(arrays, [["dot"]] * 8, [[[5, 5, 40, 40]]] * 8, batch_size=4, seed=0)
     ObjectDetector.backbones.register("tiny", tiny_detector)
     new = list((images().permute(0, 2, 3, 1) * 255).byte().numpy())
-    yield ObjectDetector.from_data(data, backbone="tiny", pretrained=False, score_threshold=0.0), data, new, "detections"
+    yield (
+        ObjectDetector.from_data(data, backbone="tiny", pretrained=False, score_threshold=0.0),
+        data,
+        new,
+        "detections",
+    )
 
 
 def text(folder: Path) -> Iterator[tuple[flash.Task, flash.DataModule, Any, str]]:
@@ -137,12 +140,15 @@ def main(target: Path) -> None:
     """Train each task for one epoch, and store it with its predictions."""
     target.mkdir(parents=True, exist_ok=True)
     silent: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    silent["enable_model_summary"] = False
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
         for task, data, raw, output in (*tabular(), *image(), *text(Path(folder))):
             name = type(task).__name__
             writes = isinstance(task, (SummarizationTask, TranslationTask))
-            trainer = flash.Trainer(max_epochs=60 if writes else 1, accelerator="cpu", enable_model_summary=False, **silent)
+            trainer = flash.Trainer(
+                max_epochs=60 if writes else 1, accelerator="cpu", enable_model_summary=False, **silent
+            )
             task.optimizer, task.learning_rate = ("Adam", 0.02) if writes else ("SGD", 0.01)
             if isinstance(task, (ImageEmbedder, TextEmbedder)):
                 trainer.strategy.connect(task)

@@ -20,18 +20,20 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 import flash
-from flash.core._plain import from_plain, to_plain
-from flash.core._random_state import capture_random_state, restore_random_state
-from flash.core.checkpoint import (
-    read_checkpoint,
-    write_checkpoint,
-)
 from flash.core.classification import ClassificationTask
 from flash.core.registry import backbone_registry
 from flash.errors import CheckpointError, DataError, UnknownNameError, UnsafeCheckpointError
 from flash.plugins import Backbone, PluginHost, hookimpl, isolated_plugins
 from flash.plugins._current import use_host
 from flash.plugins._discovery import given
+from flash.serialization import (
+    capture_rng_state,
+    from_serializable,
+    read_checkpoint,
+    restore_rng_state,
+    to_serializable,
+    write_checkpoint,
+)
 
 
 class Scaled(flash.Preprocess):
@@ -332,7 +334,7 @@ def test_a_module_that_the_file_names_is_not_imported(trained: Any, monkeypatch:
     "value", [{"a": [1, 2.5, "x", None, True]}, (1, (2,)), nn.functional.mse_loss, torch.optim.SGD, nn.ReLU]
 )
 def test_plain_data_and_torchs_functions_survive(value: Any) -> None:
-    assert from_plain(to_plain(value)) == value
+    assert from_serializable(to_serializable(value)) == value
 
 
 # ---------------------------------------------------------------------- damaged files
@@ -347,7 +349,7 @@ def test_a_missing_file_is_an_error() -> None:
 def test_a_truncated_file_is_an_error(trained: Any, keep: float) -> None:
     whole = Path("task.ckpt").read_bytes()
     Path("task.ckpt").write_bytes(whole[: int(len(whole) * keep)])
-    with pytest.raises(CheckpointError, match=r"task.ckpt is truncated or is another kind of file"):
+    with pytest.raises(CheckpointError, match=r"task.ckpt is truncated or damaged, or is another kind"):
         flash.Task.load_from_checkpoint("task.ckpt")
 
 
@@ -374,7 +376,7 @@ def test_a_process_killed_while_writing_leaves_the_old_file_whole(tmp_path: Path
     script = textwrap.dedent(
         f"""
         import torch
-        from flash.core.checkpoint import write_checkpoint
+        from flash.serialization import write_checkpoint
         print("writing", flush=True)
         while True:
             write_checkpoint({{"version": torch.full((4_000_000,), 2)}}, {str(target)!r})
@@ -475,9 +477,9 @@ def test_random_numbers_continue_where_they_were() -> None:
 
     import numpy as np
 
-    state = to_plain(capture_random_state())
+    state = to_serializable(capture_rng_state())
     expected = (random.random(), float(np.random.rand()), float(torch.rand(1)))
-    restore_random_state(state)
+    restore_rng_state(state)
     assert (random.random(), float(np.random.rand()), float(torch.rand(1))) == expected
 
 

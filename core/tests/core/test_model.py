@@ -440,7 +440,7 @@ def test_a_task_can_be_copied_and_pickled(datamodule: Any, task_class: Any) -> N
     task = linear(metrics=MeanAbsoluteError())
     for other in (copy.deepcopy(task), pickle.loads(pickle.dumps(task))):
         assert torch.equal(other.model.weight, task.model.weight)
-        assert other._arguments.plain == task._arguments.plain
+        assert other.recorded_arguments == task.recorded_arguments
 
 
 def test_hyperparameters_are_known_to_loggers(task_class: Any) -> None:

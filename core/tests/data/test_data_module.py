@@ -18,6 +18,7 @@ from flash.data.splits import split_rows
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError, UnknownNameError
 from flash.plugins import DataSource, TaskSpec, hookimpl, isolated_plugins
+from flash.testing._process import clean_context
 
 
 class Rows(Dataset[Any]):
@@ -299,13 +300,13 @@ def test_the_seed_comes_from_torchs_random_numbers_unless_it_is_given() -> None:
 
 @pytest.mark.process
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_workers_started_by_spawn_give_the_same_batches(in_memory: bool) -> None:
+def test_workers_that_know_nothing_of_this_process_give_the_same_batches(in_memory: bool) -> None:
     numbers = torch.arange(6.0)
     samples: Any = Columns((numbers, numbers)) if in_memory else [(number, number) for number in numbers]
     dataset = AutoDataset(samples, Stage.TRAIN, Preprocess())
     plain = seen(make_loader(dataset, Stage.TRAIN, None, batch_size=2, seed=1))
     loader = make_loader(
-        dataset, Stage.TRAIN, None, batch_size=2, seed=1, num_workers=2, multiprocessing_context="spawn"
+        dataset, Stage.TRAIN, None, batch_size=2, seed=1, num_workers=2, multiprocessing_context=clean_context()
     )
     assert isinstance(loader, Loader)
     assert seen(loader) == plain

@@ -370,8 +370,7 @@ DEFECTS = [
         SUPER_INIT,
         "        super().__init__(num_classes=num_classes or len(labels or ()), learning_rate=learning_rate, **kwargs)\n"
         "        self.labels = list(labels) if labels else None\n"
-        '        self._arguments.plain["labels"] = None\n'
-        '        self._arguments.plain["num_classes"] = self.num_classes\n',
+        "        self.record_arguments(labels=None, num_classes=self.num_classes)\n",
         "test_a_new_process_loads_a_checkpoint_and_predicts_the_same",
         r"Expected the results of before, such as '(high|low)', from the checkpoint in a new process, but got [01]",
     ),

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from flash.errors import CheckpointError, UnsafeCheckpointError
+from flash.serialization import write_checkpoint
 from flash.solver import BaseSolver, StateError
-from flash.solver.checkpoint import read_checkpoint, write_checkpoint
+from flash.solver.checkpoint import read_checkpoint
 from flash.solver.plain import to_safe
 
 
@@ -92,7 +93,7 @@ def test_a_damaged_file_is_a_readable_error(tmp_path: Path, damage: str) -> None
         torch.save([1], path)
     else:
         path.write_bytes({"truncated": content[: len(content) // 2], "text": b"hello", "empty": b""}[damage])
-    with pytest.raises(CheckpointError, match="is truncated or is another kind of file"):
+    with pytest.raises(CheckpointError, match="is truncated or damaged, or is another kind of file"):
         read_checkpoint(path)
 
 

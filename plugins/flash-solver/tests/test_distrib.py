@@ -295,7 +295,7 @@ def test_a_checkpoint_that_cannot_be_written_stops_all_processes(
 ) -> None:
     def work(rank: int) -> str:
         solver = BaseSolver(tmp_path)
-        (tmp_path / "checkpoint.th.tmp").mkdir(exist_ok=True)
+        (tmp_path / "checkpoint.th").mkdir(exist_ok=True)
         try:
             solver.commit()
         except CheckpointError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,39 +15,38 @@ from torch.utils._pytree import tree_map
 from typing_extensions import Self
 
 from flash import __version__
-from flash.core._plain import Rebuildable, to_plain
-from flash.core._random_state import capture_random_state, restore_random_state
 from flash.core.callbacks import MetricLogger
-from flash.core.checkpoint import (
-    describe,
-    describe_backbone,
-    naming_backbone,
-    read_checkpoint,
-    rebuild,
-    resolve_class,
-)
+from flash.core.checkpoint import describe_backbone
 from flash.core.finetuning import finetuning_strategies
 from flash.core.metrics import StageMetrics
 from flash.core.optimizers import make_lr_scheduler, make_optimizer
 from flash.core.outputs import resolve_output, task_outputs
 from flash.core.registry import Registry
+from flash.core.restoring import FORMAT, load_task
 from flash.data.auto_dataset import AutoDataset
 from flash.data.features import Features
 from flash.data.loader import in_input_order, make_loader
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError
+from flash.serialization import (
+    Configurable,
+    NotSerializableError,
+    capture_rng_state,
+    describe,
+    restore_rng_state,
+    to_serializable,
+)
 
 if TYPE_CHECKING:
     from flash.data.data_module import DataModule
 
 __all__ = ["Task"]
 
-_FORMAT = 1
 _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
-class Task(Rebuildable, pl.LightningModule):
+class Task(Configurable, pl.LightningModule):
     """A network with what is needed to train it, judge it and use it.
 
     Most tasks override ``__init__`` and ``forward``. ``step`` serves training, validation and testing alike;
@@ -105,11 +104,11 @@ class Task(Rebuildable, pl.LightningModule):
         self.stage_metrics = nn.ModuleDict({stage: StageMetrics(metrics) for stage in stages})
         self.preprocess = preprocess
         self.postprocess = postprocess
-        self.hparams.update(self._arguments.plain)
+        self.hparams.update(self.recorded_arguments)
         self._output: Any = None
         self._random_state: Any = None
         # Why there is no preprocess, where a checkpoint had one that could not be made again.
-        self._lost_preprocess: CheckpointError | None = None
+        self.lost_preprocess: CheckpointError | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets some plain attributes of a module many times a step, and torch looks each time whether they
@@ -342,8 +341,8 @@ class Task(Rebuildable, pl.LightningModule):
             >>> [result.shape for result in task.predict(torch.zeros(2, 2), output="raw")]
             [torch.Size([1]), torch.Size([1])]
         """
-        if self._lost_preprocess is not None and self.preprocess is None:
-            raise self._lost_preprocess
+        if self.lost_preprocess is not None and self.preprocess is None:
+            raise self.lost_preprocess
         present = resolve_output(self, output)
         preprocess = self.preprocess or self.preprocess_cls()
         self.configure_preprocess(preprocess)
@@ -424,13 +423,13 @@ class Task(Rebuildable, pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store all that is needed to make this task again. A subclass that overrides this calls it too."""
         checkpoint["flash"] = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "version": __version__,
             "task": describe(self),
-            "backbone": describe_backbone(self.backbones, self._arguments.plain.get("backbone")),
+            "backbone": describe_backbone(self.backbones, self.recorded_arguments.get("backbone")),
             "preprocess": self._describe_process(self.preprocess),
             "postprocess": self._describe_process(self.postprocess),
-            "random_state": capture_random_state(),
+            "random_state": capture_rng_state(),
         }
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
@@ -440,7 +439,7 @@ class Task(Rebuildable, pl.LightningModule):
     def _describe_process(process: Preprocess | Postprocess | None) -> dict[str, Any] | None:
         if process is None:
             return None
-        state = to_plain(process.state_dict()) if isinstance(process, Preprocess) else {}
+        state = to_serializable(process.state_dict()) if isinstance(process, Preprocess) else {}
         return {**describe(process), "state": state}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -453,7 +452,7 @@ class Task(Rebuildable, pl.LightningModule):
         Several processes draw different numbers, of which a checkpoint has only those of one.
         """
         if self._random_state is not None and self.trainer.world_size == 1:
-            restore_random_state(self._random_state)
+            restore_rng_state(self._random_state)
         self._random_state = None
 
     @classmethod
@@ -481,67 +480,23 @@ class Task(Rebuildable, pl.LightningModule):
                 task than was asked for, or comes from a plugin that is not installed.
             UnsafeCheckpointError: If loading it would execute code.
         """
-        checkpoint = read_checkpoint(checkpoint_path, map_location)
-        stored = checkpoint.get("flash")
-        if not isinstance(stored, dict) or "task" not in stored:
-            raise CheckpointError(
-                f"Expected a checkpoint of a Flash task, but {checkpoint_path} is one of another program. Load its "
-                "weights yourself: task.load_state_dict(torch.load(path, weights_only=True)['state_dict'])."
-            )
-        if stored["format"] > _FORMAT:
-            raise CheckpointError(
-                f"Expected a checkpoint of flash-core {__version__} or older, but {checkpoint_path} was written by "
-                f"flash-core {stored['version']}: pip install --upgrade flash-core."
-            )
-        task_class = _choose_class(cls, stored["task"])
-        parameters = inspect.signature(task_class.__init__).parameters
-        given: dict[str, Any] = {name: kwargs.pop(name) for name in ("preprocess", "postprocess") if name in kwargs}
-        # The weights come from the file: nothing is downloaded to be overwritten at once.
-        offline = {"pretrained": False} if "pretrained" in parameters else {}
-        for name in ("preprocess", "postprocess"):
-            stored["task"]["left_out"].pop(name, None)
-        with naming_backbone(stored.get("backbone")):
-            task: Self = rebuild(
-                stored["task"], task_class, {**offline, **kwargs}, source=f"{cls.__name__}.load_from_checkpoint"
-            )
-            task._load_weights(checkpoint["state_dict"], strict, str(checkpoint_path))
-        task._restore_processes(stored, given)
-        return task
+        return load_task(cls, Task, str(checkpoint_path), map_location, strict, kwargs)
 
-    def _load_weights(self, weights: dict[str, Tensor], strict: bool, source: str) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights, as torch's modules do; weights of another network are a CheckpointError.
+
+        Raises:
+            CheckpointError: If names or shapes do not fit.
+        """
         try:
-            self.load_state_dict(weights, strict=strict)
+            return super().load_state_dict(state_dict, strict=strict, assign=assign)
         except CheckpointError:
             raise
         except RuntimeError as error:
             raise CheckpointError(
-                f"Expected the weights of a {type(self).__name__} made with the same arguments, but those in {source} "
-                f"do not fit: {error}"
+                f"Expected the weights of a {type(self).__name__} made with the same arguments, such as its backbone, "
+                f"but these do not fit: {error}"
             ) from error
-        devices = {tensor.device for tensor in weights.values()}
-        if len(devices) == 1:
-            self.to(devices.pop())
-
-    def _restore_processes(self, stored: dict[str, Any], given: dict[str, Any]) -> None:
-        self.preprocess = given.get("preprocess")
-        self.postprocess = given.get("postprocess")
-        description = stored["preprocess"]
-        if self.preprocess is None and description is not None:
-            try:
-                preprocess = rebuild(description, resolve_class(description, Preprocess), {}, source="Preprocess")
-            except (CheckpointError, TypeError) as error:
-                name = description["class"].partition(":")[2]
-                self._lost_preprocess = CheckpointError(
-                    f"Expected the preprocess {name} that the task was trained with, but it cannot be made here. "
-                    f"{error} Or pass it: load_from_checkpoint(path, preprocess={name}(...))."
-                )
-            else:
-                self.preprocess = preprocess
-        if self.preprocess is not None and description is not None and description["state"]:
-            self.preprocess.load_state_dict(description["state"])
-        description = stored["postprocess"]
-        if self.postprocess is None and description is not None:
-            self.postprocess = rebuild(description, resolve_class(description, Postprocess), {}, source="Postprocess")
 
 
 def _like_predictions(y: Any, y_hat: Any) -> Any:
@@ -554,29 +509,9 @@ def _like_predictions(y: Any, y_hat: Any) -> Any:
     return y
 
 
-def _choose_class(asked: type[Any], description: dict[str, Any]) -> type[Any]:
-    """The class to make: the stored one, or the one that was asked for where that extends it or bears its name."""
-    name = description["class"].partition(":")[2]
-    bears_the_name = asked is not Task and asked.__qualname__ == name
-    try:
-        found = resolve_class(description, Task)
-    except CheckpointError:
-        if bears_the_name:
-            return asked
-        raise
-    if issubclass(found, asked):
-        return found
-    if bears_the_name or issubclass(asked, found):
-        return asked
-    raise CheckpointError(
-        f"Expected a checkpoint of a {asked.__name__}, but this one holds a {name}. "
-        f"Call {name}.load_from_checkpoint, or flash.Task.load_from_checkpoint, which finds the class."
-    )
-
-
 def _is_plain(value: Any) -> bool:
     try:
-        to_plain(value)
-    except TypeError:
+        to_serializable(value)
+    except NotSerializableError:
         return False
     return not callable(value)

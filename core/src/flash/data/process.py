@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from flash.core._plain import Rebuildable, same_data
 from flash.data.stage import Stage
 from flash.errors import DataError
+from flash.serialization import Configurable, equal
 
 if TYPE_CHECKING:
     from flash.data.auto_dataset import AutoDataset
@@ -32,7 +32,7 @@ _HOOKS = (
 )
 
 
-class Preprocess(Rebuildable):
+class Preprocess(Configurable):
     """Turns raw data into batches, one hook a step; override the ones that you need.
 
     The hooks run in this order. Each can be overridden for one stage alone by prefixing its name with ``train_``,
@@ -150,7 +150,7 @@ class Preprocess(Rebuildable):
 
         By default both must have the same state. Override it where part of the state comes from the task.
         """
-        return same_data(self.state_dict(), other.state_dict())
+        return equal(self.state_dict(), other.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """What this object learned from train data, as plain data: numbers, strings, tensors, lists, dicts."""
@@ -244,7 +244,7 @@ class StageHooks:
             return self._batch_on_device(batch)
 
 
-class Postprocess(Rebuildable):
+class Postprocess(Configurable):
     """Turns what the network gave for a batch into one result for each sample.
 
     The hooks run in this order: ``per_batch_transform`` on the network's output; then the task's output (labels,

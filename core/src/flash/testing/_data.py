@@ -14,8 +14,8 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 import flash
-from flash.core.checkpoint import describe, rebuild
 from flash.errors import FlashError
+from flash.serialization import describe, instantiate
 from flash.testing._battery import Conformance, tier
 from flash.testing._compare import flat, same
 from flash.testing._process import clean_context
@@ -173,7 +173,7 @@ class DataModuleConformance(WithData):
             raise AssertionError(
                 f"Expected plain data in the preprocess's state_dict, but torch says: {error}"
             ) from error
-        fresh = rebuild(describe(preprocess), type(preprocess), {}, source=type(preprocess).__name__)
+        fresh = instantiate(describe(preprocess), type(preprocess), {}, source=type(preprocess).__name__)
         fresh.load_state_dict(loaded)
         assert same(fresh.state_dict(), state), (
             f"Expected load_state_dict to take over what state_dict gave, {state}, but got {fresh.state_dict()}."

@@ -88,7 +88,7 @@ class ImageClassifier(ImageTask, ClassificationTask):
         self.head = make_head(head, features, self.num_classes)
         if not isinstance(head, str):
             # A checkpoint holds the weights of a head, but not the code that makes it.
-            self._arguments.left_out["head"] = "module"
+            self.omit_arguments("head")
 
     def use_data(self, datamodule: DataModule) -> None:
         """Connect the task with data, and take the names of its classes where the task has none.
@@ -107,7 +107,7 @@ class ImageClassifier(ImageTask, ClassificationTask):
         super().use_data(datamodule)
         if self.labels is None and labels is not None:
             self.labels = list(labels)
-            self._arguments.plain["labels"] = self.labels
+            self.record_arguments(labels=self.labels)
 
 
 def _some(labels: Sequence[Any] | None) -> str:

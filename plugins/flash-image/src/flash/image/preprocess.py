@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from flash import Preprocess
-from flash.core._plain import same_data
 from flash.data.auto_dataset import AutoDataset
 from flash.data.labels import ClassLabels
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError, DataError
+from flash.serialization import equal
 
 from .config import ImageConfig
 from .files import image_files
@@ -237,7 +237,7 @@ class ImagePreprocess(Preprocess):
 
     def agrees_with(self, other: Preprocess) -> bool:
         """Whether the classes are the same; the rest comes from the task."""
-        return isinstance(other, ImagePreprocess) and same_data(
+        return isinstance(other, ImagePreprocess) and equal(
             self.state_dict().get("labels"), other.state_dict().get("labels")
         )
 

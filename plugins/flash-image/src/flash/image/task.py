@@ -60,7 +60,7 @@ class ImageTask(Task):
         tag = self.backbone.tag if isinstance(self.backbone, ImageBackbone) else ""
         if isinstance(backbone, str) and tag:
             resolved["backbone"] = f"{backbone.partition('.')[0]}.{tag}"
-        self._arguments.plain.update(resolved)
+        self.record_arguments(**resolved)
         return features
 
     def forward_features(self, x: Any) -> Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from flash.core.checkpoint import read_checkpoint
 from flash.errors import CheckpointError
+from flash.serialization import read_checkpoint
 
 __all__ = ["load_weights", "read_weights"]
 

@@ -13,9 +13,9 @@ from lightning_fabric import Fabric
 
 from flash import DataModule, Task
 from flash.core._finetuning_state import release
-from flash.core._random_state import restore_random_state
 from flash.core.finetuning import resolve_strategy
 from flash.errors import CheckpointError, ConfigurationError
+from flash.serialization import restore_rng_state
 from flash.solver import distrib
 from flash.solver.sampling import set_epoch
 from flash.solver.solver import BaseSolver
@@ -177,7 +177,7 @@ class TaskSolver(BaseSolver):
             self.fabric._precision.load_state_dict(state["precision"])
         random_state = state.get("flash", {}).get("random_state")
         if _OWN not in state and random_state is not None and self.fabric.world_size == 1:
-            restore_random_state(random_state)
+            restore_rng_state(random_state)
 
     def _load_optimizers(self, state: Mapping[str, Any]) -> None:
         run = self.task_run

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import pickle
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from flash.errors import CheckpointError, UnsafeCheckpointError
-from flash.solver.plain import from_safe
-from flash.solver.utils import AnyPath, write_and_rename
+from flash import serialization
+from flash.errors import CheckpointError
+from flash.solver.utils import AnyPath
 
-__all__ = ["CheckpointWriter", "read_checkpoint", "write_checkpoint"]
+__all__ = ["CheckpointWriter", "read_checkpoint"]
 
 log = logging.getLogger(__name__)
 
@@ -87,54 +85,9 @@ def read_checkpoint(path: AnyPath, map_location: Any = "cpu") -> dict[str, Any]:
         UnsafeCheckpointError: If loading would execute code.
         CheckpointError: If there is no such file, or it is truncated or no checkpoint.
     """
-    if not Path(path).is_file():
-        raise CheckpointError(f"Expected a checkpoint at {path}, but there is no such file.")
-    try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0]
-        if "GLOBAL" in str(error) or "Unsupported" in str(error):
-            raise UnsafeCheckpointError(
-                f"Expected a checkpoint of plain data, but loading {path} would execute code, so it was refused "
-                f"({reason}). Ask its author for one that holds tensors, numbers and strings only."
-            ) from error
-        raise CheckpointError(_damaged(path)) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(_damaged(path)) from error
-    if not isinstance(checkpoint, dict):
-        raise CheckpointError(_damaged(path))
-    found: dict[str, Any] = from_safe(_without_stand_ins(checkpoint))
+    checkpoint = serialization.read_checkpoint(path, map_location, allowed=_ALLOWED)
+    found: dict[str, Any] = serialization.from_serializable(_without_stand_ins(checkpoint))
     return found
-
-
-def _damaged(path: AnyPath) -> str:
-    return (
-        f"Expected a checkpoint, but {path} is truncated or is another kind of file. "
-        "Copy it again, or use an earlier checkpoint."
-    )
-
-
-def write_checkpoint(checkpoint: Mapping[str, Any], path: AnyPath) -> None:
-    """Write a checkpoint; the file at ``path`` is at any time either the old one or the new one, whole.
-
-    Args:
-        checkpoint: Plain data, as :func:`~flash.solver.plain.to_safe` gives.
-        path: The file.
-
-    Raises:
-        CheckpointError: If it cannot be written; an older file is untouched.
-    """
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with write_and_rename(target) as file:
-            torch.save(dict(checkpoint), file)
-    except (OSError, RuntimeError) as error:
-        raise CheckpointError(
-            f"The checkpoint {target} could not be written: {error}. An older file of that name is untouched. "
-            "Free some space, or choose another folder."
-        ) from error
 
 
 class CheckpointWriter:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-from flash.core._random_state import capture_random_state, restore_random_state
 from flash.errors import ConfigurationError
+from flash.serialization import capture_rng_state, restore_rng_state
 from flash.solver import distrib
 from flash.solver.errors import Interrupted
 from flash.solver.interrupt import StopRequest, listening
@@ -107,7 +107,7 @@ class ResumableLoop:
             self._load_carry(state)
             self.stage.carried.append(state)
             return
-        self._start = capture_random_state() if self._resume is None else self._resume["start"]
+        self._start = capture_rng_state() if self._resume is None else self._resume["start"]
         self._start_generator = self._generator_state()
         yield from self._steps(self.stage.listen())
         self.stage.carried.append(copy.deepcopy(self._carry_state()))
@@ -159,7 +159,7 @@ class ResumableLoop:
             "index": index,
             "start": self._start,
             "generator": self._start_generator,
-            "random": capture_random_state(),
+            "random": capture_rng_state(),
             "carry": self._carry_state(),
             "carried": list(self.stage.carried),
         }
@@ -168,7 +168,7 @@ class ResumableLoop:
         resume, self._resume = self._resume, None
         if resume is None:
             return iter(self.iterable), 0
-        restore_random_state(resume["start"])
+        restore_rng_state(resume["start"])
         generator = getattr(self.iterable, "generator", None)
         if resume["generator"] is not None and isinstance(generator, torch.Generator):
             generator.set_state(resume["generator"])
@@ -176,7 +176,7 @@ class ResumableLoop:
         iterator = iter(self.iterable)
         for _ in range(resume["index"]):
             next(iterator, None)
-        restore_random_state(resume["random"])
+        restore_rng_state(resume["random"])
         self._load_carry(resume["carry"])
         self.stage.resume = None
         return iterator, resume["index"]

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from torch import nn
 
-from flash.core._random_state import capture_random_state, restore_random_state
+from flash.serialization import capture_rng_state, restore_rng_state, write_checkpoint
 from flash.solver import distrib
-from flash.solver.checkpoint import CheckpointWriter, read_checkpoint, write_checkpoint
+from flash.solver.checkpoint import CheckpointWriter, read_checkpoint
 from flash.solver.errors import SolverError, StateError
 from flash.solver.loop import StageRun
 from flash.solver.plain import plain_metrics, to_safe
@@ -187,7 +187,7 @@ class Saving:
 
     def _save(self, partial: dict[str, Any], wait: bool) -> None:
         """Write the checkpoint and, of a whole epoch, the history; all processes succeed or fail together."""
-        mine = {"random": capture_random_state(), "position": partial.get("position")}
+        mine = {"random": capture_rng_state(), "position": partial.get("position")}
         ranks = distrib.gather_objects(to_safe(mine))
         error: BaseException | None = None
         if distrib.is_rank_zero():
@@ -289,7 +289,7 @@ class Saving:
                 )
             return
         mine = ranks[distrib.rank()]
-        restore_random_state(mine["random"])
+        restore_rng_state(mine["random"])
         if runtime["stage"] is None:
             return
         self._pending_metrics = runtime["pending"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import IO, Any
 
 from torch import Tensor, nn
 
-from flash.core._atomic import replacing
+from flash.serialization import replacing
 
 __all__ = ["AnyPath", "Averager", "averager", "readonly", "write_and_rename"]
 
@@ -99,7 +98,12 @@ def readonly(model: nn.Module) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def write_and_rename(path: AnyPath, mode: str = "wb", suffix: str = ".tmp", pid: bool = False) -> Iterator[IO[Any]]:
+def write_and_rename(
+    path: AnyPath,
+    mode: str = "wb",
+    suffix: str = ".tmp",  # noqa: ARG001  # Flashy's signature
+    pid: bool = False,  # noqa: ARG001  # the same
+) -> Iterator[IO[Any]]:
     """Open a file that takes the place of ``path`` once it is complete and on the disk.
 
     Whatever happens, ``path`` is at any time either the old file or the new one, whole.
@@ -107,8 +111,8 @@ def write_and_rename(path: AnyPath, mode: str = "wb", suffix: str = ".tmp", pid:
     Args:
         path: The file to write.
         mode: As in ``open``.
-        suffix: What the temporary file's name has at its end.
-        pid: Whether the process's id is added to it, for several processes that write one file.
+        suffix: Accepted as by Flashy. The temporary file has a name of its own in any case.
+        pid: Accepted as by Flashy, for the same reason.
 
     Example:
         >>> import tempfile
@@ -118,7 +122,5 @@ def write_and_rename(path: AnyPath, mode: str = "wb", suffix: str = ".tmp", pid:
         >>> path.read_text()
         '1 2 3'
     """
-    target = Path(path)
-    temporary = target.with_name(target.name + suffix + (f".{os.getpid()}" if pid else ""))
-    with replacing(target, temporary, mode) as file:
+    with replacing(Path(path), mode) as file:
         yield file

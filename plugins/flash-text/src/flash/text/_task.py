@@ -83,13 +83,11 @@ class TextVectorTask(AdaptableTask):
 
     def _remember(self) -> None:
         """Put into the arguments that a checkpoint carries what makes this task again without folder and hub."""
-        plain, left_out = self._arguments.plain, self._arguments.left_out
-        plain |= {"pooling": self.pooling, "max_length": self.max_length}
+        self.record_arguments(pooling=self.pooling, max_length=self.max_length)
         if isinstance(self.tokenizer, PreTrainedTokenizerFast):
-            plain["tokenizer"] = tokenizer_to_plain(self.tokenizer)
-            left_out.pop("tokenizer", None)
-        if isinstance(self.backbone, PreTrainedModel) and "backbone" not in left_out:
-            plain["config"] = config_to_plain(self.backbone.config)
+            self.record_arguments(tokenizer=tokenizer_to_plain(self.tokenizer))
+        if isinstance(self.backbone, PreTrainedModel) and "backbone" not in self.omitted_arguments:
+            self.record_arguments(config=config_to_plain(self.backbone.config))
         # Loggers write down hyperparameters, of which these are none.
         for name in ("tokenizer", "config"):
             self.hparams.pop(name, None)

@@ -83,7 +83,8 @@ class AdaptableTask(Task):
         self._note(None)
 
     def _note(self, adapters: dict[str, Any] | None) -> None:
-        self.adapters = self._arguments.plain["adapters"] = adapters
+        self.adapters = adapters
+        self.record_arguments(adapters=adapters)
 
     def _has(self, settings: Mapping[str, Any]) -> bool:
         assert self.adapters is not None
@@ -104,7 +105,7 @@ class AdaptableTask(Task):
 
     def _source(self) -> dict[str, Tensor] | None:
         """The weights of the checkpoint of transformers that the network came from."""
-        name = self._arguments.plain.get("backbone")
+        name = self.recorded_arguments.get("backbone")
         if not isinstance(name, str):
             return None
         made: nn.Module = getattr(self.backbones.get(name)(pretrained=True), self.source_attribute)
@@ -120,7 +121,7 @@ class AdaptableTask(Task):
         weights = {plain: own[name] for name, plain in self._base_names().items()}
         if _checksum(weights) == base:
             return weights
-        backbone = self._arguments.plain.get("backbone")
+        backbone = self.recorded_arguments.get("backbone")
         hint = "Save a checkpoint that needs nothing else: call task.merge_adapters() first."
         try:
             source = self._source()

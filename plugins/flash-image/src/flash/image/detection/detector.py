@@ -114,8 +114,7 @@ class ObjectDetector(Task):
         # Random layers on top of the pretrained body would be frozen with it.
         self._body_alone = pretrained == "backbone"
         # A checkpoint is loaded with pretrained=False: what follows from it is noted.
-        noted = {"labels": self.labels, "norm_at_rest": self.norm_at_rest, "learning_rate": learning_rate}
-        self._arguments.plain.update(noted)
+        self.record_arguments(labels=self.labels, norm_at_rest=self.norm_at_rest, learning_rate=learning_rate)
         self.train()
 
     def _build(self, backbone: str | nn.Module, pretrained: Any, options: dict[str, Any]) -> nn.Module:

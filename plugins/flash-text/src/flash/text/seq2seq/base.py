@@ -165,20 +165,21 @@ class Seq2SeqTask(AdaptableTask):
 
     def _remember(self) -> None:
         """Put into the arguments that a checkpoint carries what makes this task again without folder and hub."""
-        plain, left_out = self._arguments.plain, self._arguments.left_out
-        for name in ("backbone", "tokenizer"):
-            left_out.pop(name, None)
-        plain.setdefault("backbone", None)
-        plain |= {"prefix": self.prefix, "max_source_length": self.max_source_length}
-        plain |= {"max_target_length": self.max_target_length}
-        plain |= {"config": model_to_plain(self.model), "tokenizer": tokenizer_to_plain(self.tokenizer)}
+        self.record_arguments(
+            backbone=self.recorded_arguments.get("backbone"),
+            prefix=self.prefix,
+            max_source_length=self.max_source_length,
+            max_target_length=self.max_target_length,
+            config=model_to_plain(self.model),
+            tokenizer=tokenizer_to_plain(self.tokenizer),
+        )
         # Loggers write down hyperparameters, of which these are none.
         for name in ("tokenizer", "config"):
             self.hparams.pop(name, None)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the generation settings as they are now."""
-        self._arguments.plain |= {**dict.fromkeys(_SETTINGS), "generation_kwargs": dict(self.generation_kwargs)}
+        self.record_arguments(**dict.fromkeys(_SETTINGS), generation_kwargs=dict(self.generation_kwargs))
         super().on_save_checkpoint(checkpoint)
 
     def configure_preprocess(self, preprocess: Preprocess) -> None:

@@ -1,4 +1,4 @@
-"""Where the random numbers of a process are, as plain data."""
+"""Save and restore the RNG states of Python, NumPy and PyTorch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["capture_random_state", "restore_random_state"]
+__all__ = ["capture_rng_state", "restore_rng_state"]
 
 
-def capture_random_state() -> dict[str, Any]:
-    """The state of Python's, numpy's and torch's random numbers, those of CUDA where it is in use."""
+def capture_rng_state() -> dict[str, Any]:
+    """Return the RNG states of Python, NumPy, PyTorch, and CUDA if it is initialized, as serializable values."""
     name, keys, *rest = np.random.get_state()
     return {
         "python": random.getstate(),
@@ -23,13 +23,13 @@ def capture_random_state() -> dict[str, Any]:
     }
 
 
-def restore_random_state(state: Mapping[str, Any]) -> None:
-    """Put the random numbers where :func:`capture_random_state` saw them.
+def restore_rng_state(state: Mapping[str, Any]) -> None:
+    """Restore the RNG states that :func:`capture_rng_state` returned.
 
     Example:
-        >>> state = capture_random_state()
+        >>> state = capture_rng_state()
         >>> first = torch.rand(1)
-        >>> restore_random_state(state)
+        >>> restore_rng_state(state)
         >>> bool(first == torch.rand(1))
         True
     """

@@ -1,0 +1,167 @@
+"""Load a task from a checkpoint: its class, its arguments, its weights and its preprocess."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torch import Tensor
+
+from flash import __version__
+from flash.core.checkpoint import naming_backbone
+from flash.data.process import Postprocess, Preprocess
+from flash.errors import CheckpointError, FlashError
+from flash.serialization import from_serializable, instantiate, read_checkpoint, resolve_class
+
+if TYPE_CHECKING:
+    from flash.core.model import Task
+
+__all__ = ["FORMAT", "load_task"]
+
+#: The version of what :meth:`flash.Task.on_save_checkpoint` stores.
+FORMAT = 1
+
+T = TypeVar("T", bound="Task")
+
+
+def load_task(
+    asked: type[T], base: type[Task], source: str, map_location: Any, strict: bool, replaced: dict[str, Any]
+) -> T:
+    """Make the task that a checkpoint describes, with its weights and its preprocess.
+
+    Args:
+        asked: The class that ``load_from_checkpoint`` was called on.
+        base: :class:`flash.Task`.
+        source: The path or URL.
+        map_location: The device for the weights.
+        strict: Whether weights that are missing or unexpected are an error.
+        replaced: Arguments that replace the recorded ones.
+    """
+    checkpoint = read_checkpoint(source, map_location)
+    stored = _checked_metadata(checkpoint, source)
+    task_class = _choose_class(asked, base, stored["task"])
+    given: dict[str, Any] = {name: replaced.pop(name) for name in ("preprocess", "postprocess") if name in replaced}
+    # The weights come from the file: nothing is downloaded to be overwritten at once.
+    offline = {"pretrained": False} if "pretrained" in inspect.signature(task_class.__init__).parameters else {}
+    for name in ("preprocess", "postprocess"):
+        stored["task"]["left_out"].pop(name, None)
+    call = f"{asked.__name__}.load_from_checkpoint"
+    with naming_backbone(stored.get("backbone")), _damaged_metadata(source):
+        task: T = instantiate(stored["task"], task_class, {**offline, **replaced}, source=call)
+        task.load_state_dict(checkpoint["state_dict"], strict=strict)
+    devices = {tensor.device for tensor in checkpoint["state_dict"].values()}
+    if len(devices) == 1:
+        task.to(devices.pop())
+    with _damaged_metadata(source):
+        _restore_processes(task, stored, given)
+    return task
+
+
+def _checked_metadata(checkpoint: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Return what Flash stored in a checkpoint, once it has the form that it should have."""
+    stored = checkpoint.get("flash")
+    if not isinstance(stored, dict) or "task" not in stored:
+        raise CheckpointError(
+            f"Expected a checkpoint of a Flash task, but {source} is one of another program. Load its "
+            "weights yourself: task.load_state_dict(torch.load(path, weights_only=True)['state_dict'])."
+        )
+    if isinstance(stored.get("format"), int) and stored["format"] > FORMAT:
+        raise CheckpointError(
+            f"Expected a checkpoint of flash-core {__version__} or older, but {source} was written by "
+            f"flash-core {stored.get('version')}: pip install --upgrade flash-core."
+        )
+    weights = checkpoint.get("state_dict")
+    checks: list[tuple[str, Callable[[], bool]]] = [
+        ("format", lambda: isinstance(stored.get("format"), int)),
+        ("task", lambda: _is_description(stored["task"])),
+        ("backbone", lambda: stored.get("backbone") is None or _is_description_of_backbone(stored["backbone"])),
+        ("preprocess", lambda: stored.get("preprocess") is None or _is_description(stored["preprocess"])),
+        ("postprocess", lambda: stored.get("postprocess") is None or _is_description(stored["postprocess"])),
+        ("state_dict", lambda: isinstance(weights, dict) and all(map(_is_weight, weights.items()))),
+    ]
+    for name, check in checks:
+        if not check():
+            raise CheckpointError(_damage(source, f"{name!r} is not what Flash writes"))
+    return stored
+
+
+def _is_description(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("class"), str)
+        and all(isinstance(value.get(name), dict) and all(map(_is_name, value[name])) for name in ("init", "left_out"))
+        and all(isinstance(value.get(name), str | None) for name in ("dist", "version", "spec"))
+    )
+
+
+def _is_description_of_backbone(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("name", "dist", "version"))
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_weight(item: tuple[Any, Any]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
+
+
+def _damage(source: str, reason: object) -> str:
+    return (
+        f"Expected a checkpoint of a Flash task, but the metadata of {source} is damaged: {reason}. Copy or download "
+        "it again, or use an earlier checkpoint."
+    )
+
+
+@contextlib.contextmanager
+def _damaged_metadata(source: str) -> Iterator[None]:
+    """Raise a CheckpointError where stored arguments or states are not those of their class."""
+    try:
+        yield
+    except FlashError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(_damage(source, f"{type(error).__name__}: {error}")) from error
+
+
+def _choose_class(asked: type[T], base: type[Task], description: dict[str, Any]) -> type[T]:
+    """The class to make: the stored one, or the one that was asked for if it extends that one or has its name."""
+    name = description["class"].partition(":")[2]
+    has_the_name = asked is not base and asked.__qualname__ == name
+    try:
+        found = resolve_class(description, base)
+    except CheckpointError:
+        if has_the_name:
+            return asked
+        raise
+    if issubclass(found, asked):
+        return found
+    if has_the_name or issubclass(asked, found):
+        return asked
+    raise CheckpointError(
+        f"Expected a checkpoint of a {asked.__name__}, but this one holds a {name}. "
+        f"Call {name}.load_from_checkpoint, or flash.Task.load_from_checkpoint, which finds the class."
+    )
+
+
+def _restore_processes(task: Task, stored: dict[str, Any], given: dict[str, Any]) -> None:
+    task.preprocess = given.get("preprocess")
+    task.postprocess = given.get("postprocess")
+    description = stored.get("preprocess")
+    if task.preprocess is None and description is not None:
+        try:
+            preprocess_class = resolve_class(description, Preprocess)
+            task.preprocess = instantiate(description, preprocess_class, {}, source="Preprocess")
+        except (CheckpointError, TypeError) as error:
+            name = description["class"].partition(":")[2]
+            task.lost_preprocess = CheckpointError(
+                f"Expected the preprocess {name} that the task was trained with, but it cannot be made here. "
+                f"{error} Or pass it: load_from_checkpoint(path, preprocess={name}(...))."
+            )
+    if task.preprocess is not None and description is not None and description.get("state"):
+        task.preprocess.load_state_dict(from_serializable(description["state"]))
+    description = stored.get("postprocess")
+    if task.postprocess is None and description is not None:
+        task.postprocess = instantiate(description, resolve_class(description, Postprocess), {}, source="Postprocess")

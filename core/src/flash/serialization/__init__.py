@@ -1,0 +1,26 @@
+"""What a checkpoint is made of: values, recorded arguments, objects, files and the states of random numbers.
+
+Everything in a checkpoint can be read with ``torch.load(weights_only=True)``; nothing in it is executed.
+"""
+
+from flash.serialization.arguments import Configurable
+from flash.serialization.files import read_checkpoint, replacing, write_checkpoint
+from flash.serialization.objects import describe, instantiate, resolve_class
+from flash.serialization.rng import capture_rng_state, restore_rng_state
+from flash.serialization.values import NotSerializableError, equal, from_serializable, to_serializable
+
+__all__ = [
+    "Configurable",
+    "NotSerializableError",
+    "capture_rng_state",
+    "describe",
+    "equal",
+    "from_serializable",
+    "instantiate",
+    "read_checkpoint",
+    "replacing",
+    "resolve_class",
+    "restore_rng_state",
+    "to_serializable",
+    "write_checkpoint",
+]

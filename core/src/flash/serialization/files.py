@@ -1,0 +1,171 @@
+"""Checkpoint files: read without executing anything, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import pickle
+import secrets
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from flash.data.download import fetch
+from flash.errors import CheckpointError, UnsafeCheckpointError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover  # Windows, which keeps open files from being removed by itself
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["read_checkpoint", "replacing", "write_checkpoint"]
+
+_SECONDS_TO_LOCK = 10
+# What torch, pickle and zipfile raise for files that are damaged or of another kind.
+_DAMAGED = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+    zipfile.BadZipFile,
+)
+
+
+def read_checkpoint(
+    path_or_url: str | Path, map_location: Any = "cpu", *, allowed: Iterable[Any] = ()
+) -> dict[str, Any]:
+    """Read a checkpoint without executing anything that it holds.
+
+    The checksums of the archive are compared, so that a flipped bit is an error.
+
+    Args:
+        path_or_url: A file, or an http(s) URL.
+        map_location: Where its tensors go, as in ``torch.load``.
+        allowed: Classes that the file may hold besides, as in ``torch.serialization.safe_globals``.
+
+    Raises:
+        UnsafeCheckpointError: If loading would execute code.
+        CheckpointError: If there is no such file, or it is damaged or no checkpoint.
+    """
+    if str(path_or_url).startswith(("http://", "https://")):
+        with tempfile.TemporaryDirectory() as folder:
+            file = fetch(str(path_or_url), Path(folder) / "checkpoint")
+            return _read_file(file, str(path_or_url), map_location, allowed)
+    path = Path(path_or_url)
+    try:
+        found = path.is_file()
+    except (OSError, ValueError) as error:  # Such as a name that is too long, or has a null byte.
+        raise CheckpointError(f"Expected a checkpoint at {path}, but it cannot be opened: {error}.") from error
+    if not found:
+        raise CheckpointError(f"Expected a checkpoint at {path}, but there is no such file.")
+    return _read_file(path, str(path), map_location, allowed)
+
+
+def _read_file(path: Path, name: str, map_location: Any, allowed: Iterable[Any]) -> dict[str, Any]:
+    try:
+        _compare_checksums(path)
+        with torch.serialization.safe_globals(list(allowed)):
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        if any(word in str(error) for word in ("Unsupported", "GLOBAL", "weights_only")):
+            reason = str(error).split("\n")[0]
+            raise UnsafeCheckpointError(
+                f"Expected a checkpoint of plain data, but loading {name} would execute code, so it was refused "
+                f"({reason}). Ask its author for a checkpoint that holds tensors, numbers and strings only."
+            ) from error
+        raise CheckpointError(_damaged(name)) from error
+    except _DAMAGED as error:
+        raise CheckpointError(_damaged(name)) from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(_damaged(name))
+    return checkpoint
+
+
+def _compare_checksums(path: Path) -> None:
+    # torch does not compare them.
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile("a checksum differs")
+
+
+def _damaged(name: str) -> str:
+    return (
+        f"Expected a checkpoint, but {name} is truncated or damaged, or is another kind of file. "
+        "Copy or download it again, or use an earlier checkpoint."
+    )
+
+
+def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Write a checkpoint so that the file at ``path`` is at any time either the old one or the new one, whole.
+
+    Raises:
+        CheckpointError: If the file cannot be written, such as when the disk is full; the old file is untouched.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as file:
+            torch.save(dict(checkpoint), file)
+    except (OSError, RuntimeError) as error:
+        raise CheckpointError(
+            f"The checkpoint {target} could not be written: {error}. An older file of that name is untouched. "
+            "Free some space, or choose another folder with Trainer(default_root_dir=...)."
+        ) from error
+
+
+@contextlib.contextmanager
+def replacing(target: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a temporary file that replaces ``target`` once it is complete and on the disk.
+
+    At any time ``target`` is either the old file or the new one, whole. The temporary file is in the same folder and
+    has a name of its own; what a killed process left of one is removed.
+
+    Args:
+        target: The file to write.
+        mode: As in ``open``.
+    """
+    _remove_left_behind(target)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open(mode) as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(target.parent)
+
+
+def _remove_left_behind(target: Path) -> None:
+    """Remove the temporary files of writers of ``target`` that are gone."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+        with contextlib.suppress(OSError), left.open("rb") as file:
+            # A writer that is alive holds the lock, but for the moment in which it opens the file.
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - os.fstat(file.fileno()).st_mtime > _SECONDS_TO_LOCK:
+                left.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name is on the disk only when the folder is; Windows has no way to say that.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,166 @@
+"""Describe how an object was made, and make it again: its class, who provides it, and its arguments.
+
+A class is stored by its public path, and a task also by the name of its spec, so that the file that defines it may
+move.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from flash import __version__
+from flash.errors import CheckpointError, FlashError, UnsafeCheckpointError
+from flash.plugins import PluginState, get_host
+from flash.serialization.arguments import MODULE, Configurable
+from flash.serialization.values import from_serializable
+
+__all__ = ["describe", "instantiate", "provider_of", "public_path", "resolve_class"]
+
+T = TypeVar("T")
+_MODULES_OF_CORE = ("flash.core.", "flash.data.", "flash.serialization.")
+
+
+def describe(made: Configurable) -> dict[str, Any]:
+    """Describe as serializable values how to make an object again.
+
+    Example:
+        >>> class Scale(Configurable):
+        ...     def __init__(self, factor): ...
+        >>> describe(Scale(2.0))["init"]
+        {'factor': 2.0}
+    """
+    cls = type(made)
+    dist, version = provider_of(cls.__module__)
+    return {
+        "class": public_path(cls),
+        "spec": _spec_of(cls, dist),
+        "dist": dist,
+        "version": version,
+        "init": dict(made.recorded_arguments),
+        "left_out": dict(made.omitted_arguments),
+    }
+
+
+def instantiate(description: Mapping[str, Any], cls: type[T], overrides: Mapping[str, Any], *, source: str) -> T:
+    """Make the object that :func:`describe` described.
+
+    Args:
+        description: The description.
+        cls: The class to make.
+        overrides: Arguments that replace the recorded ones.
+        source: The call that the user made, for messages.
+
+    Raises:
+        CheckpointError: If an argument that has weights, such as a network, is in neither.
+        UnsafeCheckpointError: If an argument refers to something else than torch's own functions.
+    """
+    omitted = description.get("left_out") or {}
+    missing = [name for name, kind in omitted.items() if kind == MODULE and name not in overrides]
+    if missing:
+        names = ", ".join(f"{name}=..." for name in missing)
+        raise CheckpointError(
+            f"Expected {' and '.join(missing)} to be passed, since a checkpoint cannot hold the code of a network. "
+            f"Call {source}(path, {names})."
+        )
+    try:
+        recorded = {name: from_serializable(value) for name, value in description["init"].items()}
+    except ValueError as error:
+        raise UnsafeCheckpointError(f"The checkpoint was refused: {error}.") from error
+    return cls(**{**recorded, **overrides})
+
+
+def resolve_class(description: Mapping[str, Any], base: type[T]) -> type[T]:
+    """Find the class of a described object: by the name of its spec, or by its path in an installed plugin or here.
+
+    No module is imported but those of installed plugins and of Flash, whatever the description says.
+
+    Args:
+        description: The description.
+        base: What the class inherits from.
+
+    Raises:
+        CheckpointError: If there is none; the message names the package to install.
+    """
+    for found in _candidates(description):
+        if isinstance(found, type) and issubclass(found, base):
+            return found
+    module_name, _, qualname = str(description.get("class")).partition(":")
+    dist = description.get("dist")
+    if dist is not None and not _is_installed(dist):
+        hint = f"It comes from {dist} {description.get('version')}, which is not installed: pip install {dist}"
+    elif dist is not None:
+        hint = (
+            f"It comes from {dist} {description.get('version')}, which is installed here as another version that has "
+            f"no {module_name}:{qualname}. Install the version that wrote the checkpoint, or a later one that says "
+            "what the class is called now"
+        )
+    else:
+        hint = f"Import the module {module_name!r} that defines it first, or define it again under the same name"
+    raise CheckpointError(f"The checkpoint holds a {qualname}, which is not known here. {hint}.")
+
+
+def public_path(cls: type) -> str:
+    """Return ``"module:qualname"`` with the shortest module that exports a class, so that its file may move.
+
+    Example:
+        >>> import flash
+        >>> public_path(flash.Task)
+        'flash:Task'
+    """
+    parts = cls.__module__.split(".")
+    if "." not in cls.__qualname__:
+        for length in range(1, len(parts)):
+            module = sys.modules.get(".".join(parts[:length]))
+            exported = getattr(module, "__all__", ())
+            if cls.__name__ in exported and getattr(module, cls.__name__, None) is cls:
+                return f"{module.__name__}:{cls.__name__}"  # type: ignore[union-attr]  # a module that exports
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def provider_of(module_name: str) -> tuple[str | None, str | None]:
+    """Return the distribution that provides a module of Flash or of a plugin, and its version; else two ``None``."""
+    if module_name == "flash" or module_name.startswith(_MODULES_OF_CORE):
+        return "flash-core", __version__
+    for info in get_host().infos():
+        first, *rest = info.target.split(".")
+        # A first-party plugin owns flash.<domain>, a third party its top-level package.
+        package = ".".join([first, *rest[:1]]) if first == "flash" else first
+        ours = module_name == package or module_name.startswith(package + ".")
+        if ours and info.state not in (PluginState.DISABLED, PluginState.CONFLICT):
+            return info.dist, info.version
+    return None, None
+
+
+def _spec_of(cls: type, dist: str | None) -> str | None:
+    """The name of the task's spec in its plugin."""
+    for contribution in get_host().contributions("task"):
+        target = str(getattr(contribution.spec, "task", ""))
+        if contribution.provider.dist == dist and target.rpartition(":")[2] == cls.__name__:
+            with contextlib.suppress(FlashError):
+                if contribution.load("task") is cls:
+                    return str(contribution.spec.name)
+    return None
+
+
+def _candidates(description: Mapping[str, Any]) -> Iterator[Any]:
+    dist, spec, path = description.get("dist"), description.get("spec"), str(description.get("class"))
+    for contribution in get_host().contributions("task") if spec else ():
+        if contribution.spec.name == spec and contribution.provider.is_called(str(dist)):
+            with contextlib.suppress(FlashError):
+                yield contribution.load("task")
+    module_name, _, qualname = path.partition(":")
+    found: Any = sys.modules.get(module_name)
+    if found is None and provider_of(module_name)[0] is not None:
+        with contextlib.suppress(ModuleNotFoundError):
+            found = importlib.import_module(module_name)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    yield found
+
+
+def _is_installed(dist: str) -> bool:
+    return any(info.is_called(dist) for info in get_host().infos())

@@ -1,0 +1,144 @@
+"""Convert values to what a checkpoint may hold, and back."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["NotSerializableError", "equal", "from_serializable", "to_serializable"]
+
+_REFERENCE = "__reference__"
+_ARRAY = "__numpy__"
+# Classes and functions of these modules are stored by name: importing them runs nothing that is not installed
+# with torch, and none of them does more than compute.
+_REFERABLE = ("torch.nn.functional", "torch.nn", "torch.optim", "torch.optim.lr_scheduler", "torch")
+# Of torch itself only elementwise functions, as activations and losses are made of.
+_TORCH_FUNCTIONS = frozenset({"relu", "sigmoid", "tanh", "softmax", "selu", "celu", "abs", "exp"})
+
+
+class NotSerializableError(TypeError):
+    """A value that a checkpoint cannot hold."""
+
+
+def to_serializable(
+    value: Any, *, where: str = "value", copy: bool = False, prepare: Callable[[Any], Any] | None = None
+) -> Any:
+    """Convert a value to numbers, strings, tensors and containers of them; torch's own functions to their names.
+
+    Args:
+        value: Any nesting of numbers, strings, bytes, tensors, arrays, paths, enumerations, dtypes, devices, and
+            functions and classes of torch.
+        where: What errors call the value.
+        copy: Whether tensors are copied, for a file that is written while training goes on.
+        prepare: Applied to each value first, for types that the caller knows.
+
+    Raises:
+        NotSerializableError: If there is something else in it; the message says where.
+
+    Example:
+        >>> to_serializable({"optimizer": torch.optim.SGD, "sizes": (1, 2)})
+        {'optimizer': {'__reference__': 'torch.optim:SGD'}, 'sizes': (1, 2)}
+    """
+
+    def convert(value: Any, where: str) -> Any:
+        value = value if prepare is None else prepare(value)
+        if isinstance(value, Tensor):
+            return value.detach().to("cpu", copy=copy)
+        if isinstance(value, np.generic):
+            return value.item()
+        if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+            # torch knows the byte order of this machine alone.
+            native = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
+            return {_ARRAY: torch.from_numpy(native), "dtype": value.dtype.str}
+        if isinstance(value, Enum):
+            return convert(value.value, where)
+        if isinstance(value, Mapping):
+            return {_to_key(key, where): convert(item, f"{where}[{key!r}]") for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            items = [convert(item, f"{where}[{index}]") for index, item in enumerate(value)]
+            return tuple(items) if isinstance(value, tuple) else items
+        if isinstance(value, set | frozenset):
+            return {convert(item, where) for item in value}
+        return _to_leaf(value, where)
+
+    return convert(value, where)
+
+
+def _to_key(key: Any, where: str) -> Any:
+    if key is None or isinstance(key, str | int | float | bool | tuple):
+        return key
+    raise NotSerializableError(f"{where} has a {type(key).__name__} as a key")
+
+
+def _to_leaf(value: Any, where: str) -> Any:
+    # Not their subclasses, whose code a reader might not have.
+    plain: Any
+    for plain in (bool, int, float, complex, str, bytes):
+        if isinstance(value, plain):
+            return plain(value)
+    if value is None or isinstance(value, torch.dtype | torch.device):
+        return value
+    if isinstance(value, PurePath):
+        return str(value)
+    name = getattr(value, "__name__", None)
+    if name is not None and (inspect.isclass(value) or callable(value)):
+        for module in _REFERABLE:
+            if getattr(importlib.import_module(module), name, None) is value:
+                return {_REFERENCE: f"{module}:{name}"}
+    raise NotSerializableError(f"{where} is a {type(value).__name__}")
+
+
+def from_serializable(value: Any) -> Any:
+    """Convert back what :func:`to_serializable` returned; only names in torch's own modules are followed.
+
+    Raises:
+        ValueError: If a name is not one of torch's functions or classes.
+
+    Example:
+        >>> from_serializable({"__reference__": "torch.nn.functional:mse_loss"}).__name__
+        'mse_loss'
+    """
+    if isinstance(value, dict):
+        if value.keys() == {_REFERENCE}:
+            return _follow(value[_REFERENCE])
+        if value.keys() == {_ARRAY, "dtype"}:
+            return value[_ARRAY].numpy().astype(np.dtype(value["dtype"]), copy=False)
+        return {key: from_serializable(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(from_serializable(item) for item in value)
+    return value
+
+
+def _follow(reference: Any) -> Any:
+    module, _, name = str(reference).partition(":")
+    allowed = module in _REFERABLE and name.isidentifier() and (module != "torch" or name in _TORCH_FUNCTIONS)
+    found = getattr(importlib.import_module(module), name, None) if allowed else None
+    if not callable(found):
+        raise ValueError(f"{reference!r} is not a name that a checkpoint may refer to")
+    return found
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Return whether two serializable values are equal, tensors and arrays by shape and elements.
+
+    Example:
+        >>> equal({"mean": torch.ones(2)}, {"mean": torch.ones(2)})
+        True
+    """
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.shape == other.shape and torch.equal(one, other)
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return bool(one == other)

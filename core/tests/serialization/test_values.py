@@ -1,0 +1,61 @@
+"""Values in checkpoints come back as they were."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from flash.serialization import NotSerializableError, equal, from_serializable, to_serializable
+
+
+class Color(Enum):
+    RED = "red"
+
+
+@pytest.mark.parametrize(
+    ("value", "again"),
+    [
+        (np.float32(0.5), 0.5),
+        (np.str_("text"), "text"),
+        (Path("folder/file"), "folder/file"),
+        (Color.RED, "red"),
+        (torch.Size([2, 3]), (2, 3)),
+        ({1: {"a", "b"}}, {1: {"a", "b"}}),
+        ((1j, b"bytes", None, True), (1j, b"bytes", None, True)),
+        (torch.float16, torch.float16),
+        (torch.device("cpu"), torch.device("cpu")),
+    ],
+)
+def test_a_value_comes_back(tmp_path: Path, value: Any, again: Any) -> None:
+    torch.save({"value": to_serializable(value)}, tmp_path / "file")
+    found = from_serializable(torch.load(tmp_path / "file", weights_only=True)["value"])
+    assert found == again
+    assert type(found) is type(again)
+
+
+def test_arrays_come_back_as_arrays_of_their_type() -> None:
+    array = np.arange(6, dtype=">i2").reshape(2, 3)
+    found = from_serializable(to_serializable([array]))[0]
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == array.dtype
+    assert equal(found, array)
+    assert not equal(found, array[:1])
+
+
+def test_tensors_are_copied_on_demand_alone() -> None:
+    weight = torch.zeros(2, requires_grad=True)
+    assert to_serializable(weight).data_ptr() == weight.data_ptr()
+    assert to_serializable(weight, copy=True).data_ptr() != weight.data_ptr()
+    assert not to_serializable(weight).requires_grad
+
+
+def test_an_error_says_where_the_value_is() -> None:
+    with pytest.raises(NotSerializableError, match=r"state\['layers'\]\[1\] is a object"):
+        to_serializable({"layers": [1, object()]}, where="state")
+    with pytest.raises(NotSerializableError, match="value has a frozenset as a key"):
+        to_serializable({frozenset(): 1})
