@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flash.plugins import _loader
+from flash.plugins import _loading
 
 Failure = Callable[[str], str]
 
@@ -145,7 +145,7 @@ def test_the_time_that_loading_took_is_recorded(site: Any, good: str) -> None:
 
 
 def test_a_slow_plugin_gets_a_note_and_is_loaded(site: Any, good: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_loader, "_SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(_loading, "_SLOW_SECONDS", 0.0)
     site.install("flash-acme", audio=good)
     info = site.host().infos()[1]
     assert info.state == "loaded"

@@ -238,7 +238,7 @@ def test_a_backbone_of_two_plugins_is_an_error_that_names_both(run: Run) -> None
     result = run("backbones", "--describe", "disputed", plugins=("rival-a", "rival-b"))
     assert result.code == 2
     assert "claimed by acme-rival-a 1.2 and by acme-rival-b 1.2, so neither gets it" in result.err
-    assert "FLASH_DISABLE_PLUGINS=rival-b" in result.err
+    assert "Write 'acme-rival-a/disputed' or 'acme-rival-b/disputed'." in result.err
 
 
 def test_a_backbone_of_two_plugins_is_found_with_its_dist_in_front(run: Run) -> None:

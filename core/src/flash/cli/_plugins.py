@@ -64,7 +64,7 @@ def _import(contribution: Contribution[Spec], target: str) -> str | None:
 def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
     kinds = Counter(contribution.spec.kind for contribution in info.contributions)
     gives = ", ".join(counted(number, kind) for kind, number in kinds.items())
-    lines = [gives, info.error or "", *info.notes, *problems]
+    lines = [gives, info.error or "", *info.notes, *info.clashes, *problems]
     for finding in _checks.plugins([info], get_host()):
         lines.append(finding.remedy)
         lines.append(f"or keep it out with {get_host().to_disable(info)}" if finding.instead else "")
@@ -85,7 +85,7 @@ def _as_json(info: PluginInfo, problems: Sequence[str], debug: bool) -> dict[str
         }
         for given in info.contributions
     ]
-    shown = ("name", "dist", "version", "target", "location", "state", "error", "notes", "seconds")
+    shown = ("name", "dist", "version", "target", "location", "state", "error", "notes", "clashes", "seconds")
     facts = {field: getattr(info, field) for field in shown}
     repairs = [finding.repair for finding in _checks.plugins([info], get_host())]
     trace = {"traceback": _traceback(info) if info.exception else None} if debug else {}

@@ -8,7 +8,7 @@ from functools import reduce
 from typing import Any
 
 from flash.errors import PluginError
-from flash.plugins._wording import one_line
+from flash.plugins._messages import one_line
 
 __all__ = ["load_target"]
 

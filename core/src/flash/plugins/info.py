@@ -8,8 +8,8 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from flash.errors import PluginError
+from flash.plugins._messages import one_line
 from flash.plugins._targets import load_target
-from flash.plugins._wording import one_line
 from flash.plugins.types import Spec
 
 __all__ = ["Contribution", "PluginInfo", "PluginState", "Provider", "canonical"]
@@ -38,7 +38,7 @@ class PluginState(str, Enum):
     DISABLED = "disabled"
     #: Could not be imported, or does not keep the contract; nothing of it is used.
     FAILED = "failed"
-    #: Shares a name with another plugin: its own (neither is imported) or that of something it gives.
+    #: Its own name, that of the entry point, is also another plugin's; neither is imported.
     CONFLICT = "conflict"
 
     def __str__(self) -> str:
@@ -151,6 +151,8 @@ class PluginInfo:
         notes: What is worth knowing although it is no failure.
         seconds: How long the import and the hook calls took.
         contributions: What it gives.
+        clashes: Which of its names another plugin gives as well, and how to write each. Whoever typed such a name
+            has to choose; nothing else is affected.
         exception: The exception behind ``error``, with its traceback.
 
     Example:
@@ -169,6 +171,7 @@ class PluginInfo:
     notes: tuple[str, ...] = ()
     seconds: float | None = None
     contributions: tuple[Contribution[Spec], ...] = ()
+    clashes: tuple[str, ...] = ()
     exception: BaseException | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:

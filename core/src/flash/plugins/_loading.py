@@ -14,7 +14,7 @@ import pluggy
 from flash.errors import FlashError, PluginError
 from flash.plugins import hookspecs
 from flash.plugins._discovery import Candidate
-from flash.plugins._wording import one_line
+from flash.plugins._messages import one_line
 from flash.plugins.info import Contribution, PluginInfo, PluginState
 from flash.plugins.types import Spec
 
