@@ -174,7 +174,12 @@ def test_a_good_plugin_gives_its_task_and_backbone(run: Run) -> None:
 @pytest.mark.parametrize(
     ("name", "error"),
     [
-        ("broken", "ModuleNotFoundError: No module named 'module_that_is_missing'"),
+        (
+            "broken",
+            "ModuleNotFoundError: No module named 'module_that_is_missing': it imports 'module_that_is_missing', "
+            "which is not installed, and acme-broken does not declare it; its author adds it to 'dependencies' in "
+            "pyproject.toml",
+        ),
         ("misspelt", "there is no hook flash_backbonse; did you mean flash_backbones?"),
         (
             "future",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from flash.cli import _checks
 from flash.cli._output import counted, print_json, table
 from flash.errors import PluginError, PluginWarning
 from flash.plugins import BackboneCatalogue, Contribution, PluginInfo, get_host
+from flash.plugins._messages import clean_traceback
 from flash.plugins.types import Spec
 
 __all__ = ["add_to", "run"]
@@ -93,4 +93,4 @@ def _as_json(info: PluginInfo, problems: Sequence[str], debug: bool) -> dict[str
 
 
 def _traceback(info: PluginInfo) -> str:
-    return "".join(traceback.format_exception(info.exception))
+    return clean_traceback(info.exception) if info.exception else ""

@@ -8,7 +8,8 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from flash.errors import PluginError
-from flash.plugins._messages import one_line
+from flash.plugins._containment import silenced
+from flash.plugins._messages import one_line, show
 from flash.plugins._targets import load_target
 from flash.plugins.types import Spec
 
@@ -125,14 +126,16 @@ class Contribution(Generic[S]):
         Raises:
             PluginError: If the catalogue cannot be imported or fails to list them.
         """
-        lister = self.load("names")
         try:
-            names = list(lister())
-        except Exception as error:
+            with silenced():
+                names = list(self.load("names")())
+        except (KeyboardInterrupt, PluginError):
+            raise
+        except BaseException as error:
             raise PluginError(f"{self.label} of {self.provider} cannot list its names: {one_line(error)}") from error
         for name in names:
             if not isinstance(name, str):
-                raise PluginError(f"{self.label} of {self.provider} must list strings, but {name!r} came")
+                raise PluginError(f"{self.label} of {self.provider} must list strings, but {show(name)} came")
         return names
 
 
