@@ -186,7 +186,8 @@ class TestImports:
     def test_the_short_name_and_the_documentations_long_name_are_one_thing(self, module: str, name: str) -> None:
         found = getattr(importlib.import_module(module), name)
         assert found is getattr(flash, name)
-        assert found.__module__ == module
+        # A registry is needed below tasks and data, so its home is there.
+        assert found.__module__ == ("flash.plugins.registry" if name == "Registry" else module)
 
     @pytest.mark.parametrize(
         ("module", "names"),

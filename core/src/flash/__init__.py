@@ -37,15 +37,6 @@ _EXPORTS = {
     "download_data": "flash.data.download",
 }
 
-# Only for the sentence that says what to install; nothing is decided by it.
-_DOMAINS = {
-    "image": "flash-image",
-    "solver": "flash-solver",
-    "tabular": "flash-tabular",
-    "text": "flash-text",
-    "vision": "flash-image",
-}
-
 __all__ = [
     "DataModule",
     "FlashError",
@@ -73,9 +64,11 @@ if not TYPE_CHECKING:
         except ModuleNotFoundError as error:
             if error.name != f"flash.{name}":
                 raise
-        if name in _DOMAINS:
+        from flash.plugins.first_party import DOMAINS
+
+        if name in DOMAINS:
             raise AttributeError(
-                f"flash.{name} is provided by a plugin that is not installed: pip install {_DOMAINS[name]}"
+                f"flash.{name} is provided by a plugin that is not installed: pip install {DOMAINS[name]}"
             )
         raise AttributeError(f"module 'flash' has no attribute {name!r}")
 

@@ -91,6 +91,14 @@ class TestCommand:
         assert f"\n   undo: {undo}\n" in result.out
         assert result.out.endswith("No other trouble found.\n")
 
+    def test_a_name_of_two_plugins_is_found_and_neither_is_to_be_removed(self, flash: Any, five_states: Any) -> None:
+        result = flash("doctor", plugins=[*five_states[:1], ("second", five_states[0][1])])
+        assert result.code == 1
+        out = " ".join(result.out.split())
+        assert "The audio backbone 'wav_cnn' and 10 more is given by acme-audio 1.2 and by acme-second 1.2." in out
+        assert "repair: write 'acme-audio/wav_cnn' or 'acme-second/wav_cnn'" in out
+        assert "uninstall" not in out
+
     def test_a_flash_folder_where_one_works_is_found(
         self, flash: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -47,8 +47,8 @@ def test_json_has_every_field(flash: Any, five_states: Any) -> None:
     infos = json.loads(flash("plugins", "--json", plugins=five_states).out)
     assert [info["state"] for info in infos] == [
         "loaded",
-        "conflict",
-        "conflict",
+        "loaded",
+        "loaded",
         "failed",
         "conflict",
         "conflict",
@@ -58,6 +58,9 @@ def test_json_has_every_field(flash: Any, five_states: Any) -> None:
     assert infos[1]["location"] == "/site"
     assert infos[3]["repairs"] == ["pip install --upgrade flash-core acme-broken"]
     assert infos[1]["seconds"] > 0
+    assert infos[1]["clashes"][1] == (
+        "the audio backbone 'wav_cnn' is also given by acme-quiet 1.2: write 'acme-audio/wav_cnn' for this one"
+    )
     assert infos[1]["contributions"][1] == {
         "kind": "backbone",
         "name": "wav_cnn",

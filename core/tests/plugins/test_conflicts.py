@@ -77,12 +77,19 @@ def test_a_name_that_two_plugins_give_belongs_to_neither(rivals: PluginHost) -> 
         rivals.backbones("audio")["wav_cnn"]
 
 
-def test_the_error_says_how_to_choose_and_how_to_keep_one_out(rivals: PluginHost) -> None:
+def test_the_error_gives_both_qualified_names_and_advises_to_remove_neither(rivals: PluginHost) -> None:
     with pytest.raises(
         PluginConflictError,
-        match=r"Write 'acme-audio/wav_cnn' or 'best-audio/wav_cnn', or .*: FLASH_DISABLE_PLUGINS=best",
+        match=r"so neither gets it\. Write 'acme-audio/wav_cnn' or 'best-audio/wav_cnn'\.$",
     ):
         rivals.backbones("audio")["wav_cnn"]
+
+
+def test_of_a_first_party_plugin_the_qualified_name_comes_first(site: Any, good: str) -> None:
+    site.install("acme-audio", acme=good)
+    site.install("flash-tabular", tabular=good)
+    with pytest.raises(PluginConflictError, match="Write 'flash-tabular/wav_cnn' or 'acme-audio/wav_cnn'"):
+        site.host().backbones("audio")["wav_cnn"]
 
 
 def test_a_disputed_name_works_with_its_dist_in_front(rivals: PluginHost) -> None:
@@ -101,10 +108,12 @@ def test_an_undisputed_name_works_with_its_dist_in_front_too(rivals: PluginHost)
     assert "best-audio/other" in rivals.backbones("audio")
 
 
-def test_plugins_in_dispute_are_in_conflict_and_keep_what_is_undisputed(rivals: PluginHost) -> None:
+def test_plugins_in_dispute_are_loaded_and_keep_what_is_undisputed(rivals: PluginHost) -> None:
     infos = rivals.infos()
-    assert [info.state for info in infos[1:]] == [PluginState.CONFLICT] * 2
-    assert infos[1].error == "the audio backbone 'wav_cnn' is also given by best-audio 2.0"
+    assert [info.state for info in infos[1:]] == [PluginState.LOADED] * 2
+    assert infos[1].clashes == (
+        "the audio backbone 'wav_cnn' is also given by best-audio 2.0: write 'acme-audio/wav_cnn' for this one",
+    )
     assert rivals.backbones("audio")["other"].name == "other"
 
 
@@ -120,7 +129,9 @@ def test_a_plugin_cannot_take_a_built_in_name(site: Any) -> None:
     host = site.host()
     assert host.strategies()["freeze"].provider.builtin
     assert host.strategies()["acme-thaw/freeze"].load().__name__ == "deque"
-    assert [info.state for info in host.infos()] == [PluginState.LOADED, PluginState.CONFLICT]
+    assert [info.state for info in host.infos()] == [PluginState.LOADED, PluginState.LOADED]
+    assert host.infos()[0].clashes == ()
+    assert "also given by flash-core" in host.infos()[1].clashes[0]
 
 
 def test_two_plugins_of_one_dist_are_told_apart_by_their_own_names(site: Any, good: str) -> None:
@@ -138,8 +149,14 @@ def test_a_task_in_dispute_is_found_with_its_dist_in_front(site: Any) -> None:
     assert tasks["best-audio/audio/tagging"].provider.dist == "best-audio"
 
 
-def test_strict_mode_raises_a_conflict(site: Any, good: str) -> None:
+def test_strict_mode_leaves_a_name_of_two_plugins_to_whoever_types_it(site: Any, good: str) -> None:
     site.install("acme-audio", acme=good)
     site.install("best-audio", best=good)
+    assert site.host(FLASH_PLUGINS_STRICT="1").domains() == ("audio",)
+
+
+def test_strict_mode_raises_a_conflict_of_plugins(site: Any, good: str) -> None:
+    site.install("acme-audio", acme=good)
+    site.install("best-audio", Acme=good)
     with pytest.raises(PluginConflictError, match=r"plugin 'acme' .* is in conflict"):
         site.host(FLASH_PLUGINS_STRICT="1").domains()

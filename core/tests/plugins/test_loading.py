@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from flash.plugins import _loader
+from flash.plugins import _loading
 
 Failure = Callable[[str], str]
 
@@ -33,11 +34,107 @@ def test_the_exception_is_kept_with_its_traceback(site: Any) -> None:
     assert exception.__traceback__ is not None
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_interrupts_are_not_swallowed(site: Any, error: type[BaseException]) -> None:
-    site.install("flash-broken", broken=f"raise {error.__name__}")
-    with pytest.raises(error):
+def test_the_users_own_interrupt_is_not_swallowed(site: Any) -> None:
+    site.install("flash-broken", broken="raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
         site.host().domains()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import sys\nsys.exit(3)",
+        "raise BaseException('enough')",
+        "raise GeneratorExit",
+        "@hookimpl\ndef flash_tasks():\n    raise SystemExit(3)",
+        "@hookimpl\ndef flash_tasks():\n    yield TaskSpec('a/b', 'a:b', 'a:b')\n    raise SystemExit(3)",
+        "class E(Exception):\n    def __str__(self): raise SystemExit(3)\nraise E",
+        "class R:\n    def __repr__(self): raise SystemExit(3)\n@hookimpl\ndef flash_tasks():\n    yield R()",
+    ],
+    ids=["exit", "base exception", "generator exit", "hook", "generator", "str", "repr"],
+)
+def test_whatever_a_plugin_raises_stays_with_it(failure: Failure, source: str) -> None:
+    assert failure(source)
+
+
+def test_a_hook_that_never_ends_fails(failure: Failure) -> None:
+    source = "import itertools\n@hookimpl\ndef flash_callbacks():\n"
+    source += "    yield from (CallbackSpec(f'c{i}', 'a:b') for i in itertools.count())"
+    assert "flash_callbacks gives more than 10,000 descriptions" in failure(source)
+
+
+def test_what_a_plugin_says_is_shown_on_one_line_without_control_characters(failure: Failure) -> None:
+    error = failure(r"raise ValueError('\x1b[31mred\x1b[0m\n\x07 and \u202eback ' + 'x' * 10**6)")
+    assert error.startswith("ValueError: red and back xxx")
+    assert error.isprintable()
+    assert len(error) < 400
+
+
+def test_a_summary_is_shown_without_control_characters(site: Any) -> None:
+    source = (
+        r"@hookimpl" + "\n" + r"def flash_callbacks(): yield CallbackSpec('c', 'a:b', '\x1b]0;title\x07Red\n one.')"
+    )
+    site.install("flash-a", a=source)
+    assert site.host().callbacks()["c"].spec.summary == "Red one."
+
+
+def test_what_a_plugin_prints_is_noted_and_not_shown(site: Any, good: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hook = "@hookimpl\ndef flash_callbacks():\n    sys.stdout.buffer.write(b'raw')\n    return []\n"
+    site.install("flash-acme", audio="import sys\nprint('Welcome')\nprint('beta', file=sys.stderr)\n" + good + hook)
+    info = site.host().infos()[1]
+    assert info.state == "loaded"
+    assert info.notes == ("it prints when it is loaded, which is kept from the output: 'Welcome raw beta'",)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_log_handler_that_a_plugin_makes_writes_to_the_programs_stream(
+    site: Any, good: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.install("flash-acme", audio="import logging, sys\nhandler = logging.StreamHandler(sys.stderr)\n" + good)
+    site.host().domains()
+    handler = sys.modules["flash_acme_audio_plugin"].handler
+    handler.emit(logging.makeLogRecord({"msg": "later"}))
+    assert capsys.readouterr().err == "later\n"
+
+
+def test_a_wrong_module_in_the_entry_point_names_the_ones_there_are(site: Any, good: str) -> None:
+    (site.folder / "acme_a").mkdir()
+    (site.folder / "acme_a" / "__init__.py").write_text("")
+    (site.folder / "acme_a" / "plugin.py").write_text("")
+    site.install("acme-a", a=good)
+    entry_points = site.folder / "acme_a-1.0.dist-info" / "entry_points.txt"
+    entry_points.write_text("[flash.plugins]\nacme-a = acme_a.plugins")
+    with pytest.warns(match="acme-a"):
+        error = site.host().infos()[1].error
+    assert error == "the entry point acme-a = acme_a.plugins: there is no such module; the package has acme_a.plugin"
+    entry_points.write_text("[flash.plugins]\nacme-a = acme_of_nowhere.plugin")
+    with pytest.warns(match="acme-a"):
+        error = site.host().infos()[1].error
+    assert error == "the entry point acme-a = acme_of_nowhere.plugin: there is no package 'acme_of_nowhere'"
+
+
+def test_a_wrong_attribute_in_the_entry_point_names_the_entry_point(site: Any, good: str) -> None:
+    site.install("acme-a", a=good)
+    entry_points = site.folder / "acme_a-1.0.dist-info" / "entry_points.txt"
+    entry_points.write_text("[flash.plugins]\nacme-a = acme_a_a_plugin:plugn")
+    with pytest.warns(match="acme-a"):
+        error = site.host().infos()[1].error
+    assert error.startswith("the entry point acme-a = acme_a_a_plugin:plugn: AttributeError: module 'acme_a_a_plugin'")
+
+
+def test_a_missing_dependency_that_is_not_declared_is_the_authors_to_declare(failure: Failure) -> None:
+    assert failure("import not_there_at_all.sub") == (
+        "ModuleNotFoundError: No module named 'not_there_at_all': it imports 'not_there_at_all', which is not "
+        "installed, and flash-bad does not declare it; its author adds it to 'dependencies' in pyproject.toml"
+    )
+
+
+def test_a_missing_dependency_that_is_declared_can_be_installed(failure: Failure, monkeypatch: Any) -> None:
+    class Declares:
+        requires = ("Not.There >= 1 ; python_version > '3'",)
+
+    monkeypatch.setattr(_loading, "distribution", lambda _: Declares)
+    assert failure("import not_there").endswith("which is not installed: pip install 'Not.There >= 1'")
 
 
 def test_a_hook_that_raises_fails_the_plugin(failure: Failure) -> None:
@@ -61,7 +158,13 @@ def test_a_hook_that_is_marked_optional_may_be_unknown(site: Any, good: str) -> 
 
 
 def test_a_hook_with_an_argument_fails(failure: Failure) -> None:
-    assert "config" in failure("@hookimpl\ndef flash_tasks(config):\n    return []")
+    error = failure("@hookimpl\ndef flash_tasks(config):\n    return []")
+    assert error == "flash_tasks takes config, but hooks take nothing: def flash_tasks():"
+
+
+def test_a_hook_with_a_default_is_called_without(site: Any) -> None:
+    site.install("flash-a", a="@hookimpl\ndef flash_tasks(config=None):\n    return []")
+    assert site.host().infos()[1].state == "loaded"
 
 
 def test_a_plugin_without_hooks_fails(failure: Failure) -> None:
@@ -145,7 +248,7 @@ def test_the_time_that_loading_took_is_recorded(site: Any, good: str) -> None:
 
 
 def test_a_slow_plugin_gets_a_note_and_is_loaded(site: Any, good: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_loader, "_SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(_loading, "_SLOW_SECONDS", 0.0)
     site.install("flash-acme", audio=good)
     info = site.host().infos()[1]
     assert info.state == "loaded"

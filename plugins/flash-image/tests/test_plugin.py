@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from types import FrameType
 
+import numpy as np
 import pytest
 
 import flash
-from flash.plugins import get_host
+from flash.errors import PluginConflictError
+from flash.image import ImageBackbone, ImageClassificationData, ImageClassifier
+from flash.plugins import Backbone, PluginHost, get_host, hookimpl
+from flash.plugins._current import use_host
+from flash.plugins._discovery import given, installed
 
 HEAVY = {"PIL", "numpy", "pytorch_lightning", "timm", "torch", "torchvision"}
 RUN = """
@@ -77,3 +84,42 @@ def test_the_old_name_has_the_same_things() -> None:
     assert flash.vision.ImageClassifier is flash.image.ImageClassifier
     with pytest.raises(AttributeError, match="Classifier"):
         _ = flash.vision.Classifier  # type: ignore[attr-defined]  # that is the point
+
+
+class Rival:
+    """A plugin of somebody else that has networks of the same names."""
+
+    @hookimpl
+    def flash_backbones(self) -> Iterator[Backbone]:
+        yield Backbone("resnet18", domain="image", factory="collections:Counter")
+        yield Backbone("test_resnet", domain="image", factory="collections:Counter")
+
+
+def test_the_default_backbone_and_the_tag_of_one_are_those_of_timm_whatever_else_is_installed() -> None:
+    with use_host(PluginHost(lambda: [*installed(), *given([Rival()])], {})):
+        task = ImageClassifier(2, pretrained=False)
+        assert isinstance(task.backbone, ImageBackbone)
+        task = ImageClassifier(2, backbone="test_resnet.r160_in1k", pretrained=False)
+        assert isinstance(task.backbone, ImageBackbone)
+        with pytest.raises(PluginConflictError, match="Write 'flash-image/test_resnet' or 'Rival/test_resnet'"):
+            ImageClassifier(2, backbone="test_resnet", pretrained=False)
+        task = ImageClassifier(2, backbone="flash-image/test_resnet", pretrained=False)
+        assert isinstance(task.backbone, ImageBackbone)
+
+
+def test_making_a_task_asks_the_registry_for_one_name_only() -> None:
+    pictures = np.zeros((4, 8, 8, 3), dtype=np.uint8)
+    data = ImageClassificationData.from_numpy(pictures, ["a", "b"] * 2, image_size=8)
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        file = frame.f_code.co_filename.replace("\\", "/")
+        calls += event == "call" and "/flash/plugins/" in file and "regist" in file
+
+    sys.setprofile(count)
+    try:
+        ImageClassifier.from_data(data, backbone="test_resnet", pretrained=False)
+    finally:
+        sys.setprofile(None)
+    assert 0 < calls < 100

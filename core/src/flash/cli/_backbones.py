@@ -7,11 +7,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import flash
 from flash.cli._output import columns, counted, print_json, provider_json, table
 from flash.core.registry import Registry, RegistryEntry, backbone_registry
 from flash.errors import UnknownNameError
-from flash.plugins import BackboneCatalogue, Contribution, get_host
+from flash.plugins import BackboneCatalogue, Contribution, first_party, get_host
 
 __all__ = ["add_to", "run"]
 
@@ -131,5 +130,5 @@ def _why_nothing(domain: str | None, pattern: str | None) -> str:
     if domain and there:
         message += f" There are some for: {', '.join(there)}."
     reason = host.explain_missing("backbone", "", domain=domain)
-    dists = ", ".join(sorted(set(flash._DOMAINS.values())))
+    dists = ", ".join(first_party.dists())
     return f"{message} {reason or f'Install one with pip: {dists}.'}"

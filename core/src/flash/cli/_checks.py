@@ -10,14 +10,16 @@ from pathlib import Path
 
 import flash
 from flash.cli._installation import InstalledDist
-from flash.plugins import PluginHost, PluginInfo, PluginState
-from flash.plugins._loader import HookApiError
-from flash.plugins._wording import sentence
+from flash.errors import PluginError
+from flash.plugins import Contribution, PluginHost, PluginInfo, PluginState, Provider
+from flash.plugins._loading import HookApiError
+from flash.plugins._messages import sentence
+from flash.plugins.first_party import CORE, DOMAINS, is_first_party
 from flash.plugins.info import canonical
+from flash.plugins.types import Spec
 
-__all__ = ["Finding", "leftover", "plugins", "shadows", "shared_files", "versions"]
+__all__ = ["Finding", "clashes", "leftover", "plugins", "shadows", "shared_files", "versions"]
 
-_CORE = "flash-core"
 _PREDECESSOR = "lightning-flash"
 
 
@@ -49,7 +51,7 @@ def leftover(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
         if canonical(dist.name) == _PREDECESSOR:
             yield Finding(
                 f"{dist.name} {dist.version} is installed; it writes into the same folder flash/.",
-                f"pip uninstall -y {dist.name} && pip install --force-reinstall --no-deps {_CORE}",
+                f"pip uninstall -y {dist.name} && pip install --force-reinstall --no-deps {CORE}",
             )
 
 
@@ -89,7 +91,7 @@ def shared_files(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
 
 
 def _rightful(file: str) -> str:
-    return flash._DOMAINS.get(file.split("/")[1], _CORE)
+    return DOMAINS.get(file.split("/")[1], CORE)
 
 
 def versions(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
@@ -102,14 +104,14 @@ def versions(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
                 requirement = Requirement(text)
             except InvalidRequirement:
                 continue
-            wanted = canonical(requirement.name) == _CORE
+            wanted = canonical(requirement.name) == CORE
             if not wanted or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
                 continue
             if not requirement.specifier.contains(flash.__version__, prereleases=True):
                 yield Finding(
-                    f"{dist.name} {dist.version} needs {_CORE}{requirement.specifier}, "
-                    f"but {_CORE} {flash.__version__} is installed.",
-                    f"pip install --upgrade {_CORE} {dist.name}",
+                    f"{dist.name} {dist.version} needs {CORE}{requirement.specifier}, "
+                    f"but {CORE} {flash.__version__} is installed.",
+                    f"pip install --upgrade {CORE} {dist.name}",
                 )
 
 
@@ -127,10 +129,45 @@ def plugins(infos: Iterable[PluginInfo], host: PluginHost) -> Iterator[Finding]:
             yield Finding(f"The plugin {info} is kept out: {reason}", host.to_enable(info), wanted=True)
 
 
+def clashes(host: PluginHost) -> Iterator[Finding]:
+    """Find names that several plugins contribute, members of catalogues included."""
+    by_name: dict[tuple[str, str, str], list[Contribution[Spec]]] = defaultdict(list)
+    for info in host.infos():
+        for given in info.contributions:
+            for name in _names(given):
+                kind = "backbone" if given.spec.kind == "catalogue" else given.spec.kind
+                by_name[kind, given.spec.scope, name].append(given)
+    disputes: dict[tuple[str, str, tuple[Provider, ...]], list[str]] = defaultdict(list)
+    for (kind, scope, name), several in by_name.items():
+        providers = tuple(dict.fromkeys(each.provider for each in several))
+        if len(providers) > 1:
+            ordered = sorted(providers, key=lambda each: not is_first_party(each.dist))
+            disputes[kind, scope, tuple(ordered)].append(name)
+    for (kind, scope, providers), names in disputes.items():
+        where = f"{scope} " if scope not in {"", "*"} else ""
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        dists = len({canonical(each.dist) for each in providers}) == len(providers)
+        written = [f"{each.dist if dists else each.plugin}/{names[0]}" for each in providers]
+        yield Finding(
+            f"The {where}{kind} {names[0]!r}{more} is given by {' and by '.join(map(str, providers))}. "
+            "A task's default and a checkpoint keep theirs; the name alone is refused.",
+            f"write {' or '.join(map(repr, written))}",
+        )
+
+
+def _names(given: Contribution[Spec]) -> Sequence[str]:
+    if given.spec.kind != "catalogue":
+        return [given.name]
+    try:
+        return given.listed()
+    except PluginError:
+        return ()  # Another check says so.
+
+
 def _repair(info: PluginInfo) -> str:
-    if info.dist == _CORE or isinstance(info.exception, HookApiError):
-        return f"pip install --upgrade {_CORE}"
+    if info.dist == CORE or isinstance(info.exception, HookApiError):
+        return f"pip install --upgrade {CORE}"
     if isinstance(info.exception, ImportError):
         # What a package requires, and has lost, comes back.
         return f"pip install --upgrade {info.dist}"
-    return f"pip install --upgrade {_CORE} {info.dist}"
+    return f"pip install --upgrade {CORE} {info.dist}"

@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         *_checks.shared_files(dists),
         *_checks.versions(dists),
         *_checks.plugins(infos, get_host()),
+        *_checks.clashes(get_host()),
     ]
     if arguments.json:
         print_json([asdict(finding) for finding in findings])

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from functools import partial
 
 import flash
-from flash.cli import _backbones, _doctor, _new, _plugins, _strategies, _tasks
+from flash.cli import _backbones, _doctor, _plugin, _plugins, _strategies, _tasks
 from flash.errors import FlashError
 
 __all__ = ["main"]
 
-_COMMANDS = (_tasks, _backbones, _strategies, _plugins, _new, _doctor)
+_COMMANDS = (_tasks, _backbones, _strategies, _plugins, _plugin, _doctor)
 _BROKEN_PIPE = 141  # What a shell reports for a program that SIGPIPE ends.
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import flash
 from flash.errors import ConfigurationError
 from flash.plugins import HOOK_API
+from flash.plugins.first_party import DOMAINS
 
 __all__ = ["KINDS", "Project", "add_to", "run", "write_project"]
 
@@ -94,9 +95,9 @@ class Project:
                 f"Expected a domain of lower-case letters and digits, such as 'audio', but got {domain!r}. "
                 "Name one with --domain."
             )
-        if domain in flash._DOMAINS and {"task", "backbone"} & set(self.kinds):
+        if domain in DOMAINS and {"task", "backbone"} & set(self.kinds):
             raise ConfigurationError(
-                f"Expected a domain of your own, but {domain!r} is that of {flash._DOMAINS[domain]}; what is written "
+                f"Expected a domain of your own, but {domain!r} is that of {DOMAINS[domain]}; what is written "
                 "works on signals. Name another with --domain."
             )
 
@@ -171,10 +172,8 @@ def write_project(project: Project, folder: Path) -> list[Path]:
 
 
 def add_to(commands: Any) -> None:
-    """Declare the command."""
-    parser = commands.add_parser("plugin", help="start a plugin of your own: flash plugin new acme-audio")
-    parser.set_defaults(run=lambda _: parser.print_help() or 0)
-    new = parser.add_subparsers(title="commands", metavar="COMMAND").add_parser(
+    """Declare the command below ``flash plugin``."""
+    new = commands.add_parser(
         "new", help="write a project that works", description="Write the project of a plugin that works, with tests."
     )
     new.add_argument("name", metavar="NAME", help="name of the distribution, such as acme-audio")

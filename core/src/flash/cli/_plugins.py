@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from flash.cli import _checks
 from flash.cli._output import counted, print_json, table
 from flash.errors import PluginError, PluginWarning
 from flash.plugins import BackboneCatalogue, Contribution, PluginInfo, get_host
+from flash.plugins._messages import clean_traceback
 from flash.plugins.types import Spec
 
 __all__ = ["add_to", "run"]
@@ -64,7 +64,7 @@ def _import(contribution: Contribution[Spec], target: str) -> str | None:
 def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
     kinds = Counter(contribution.spec.kind for contribution in info.contributions)
     gives = ", ".join(counted(number, kind) for kind, number in kinds.items())
-    lines = [gives, info.error or "", *info.notes, *problems]
+    lines = [gives, info.error or "", *info.notes, *info.clashes, *problems]
     for finding in _checks.plugins([info], get_host()):
         lines.append(finding.remedy)
         lines.append(f"or keep it out with {get_host().to_disable(info)}" if finding.instead else "")
@@ -85,7 +85,7 @@ def _as_json(info: PluginInfo, problems: Sequence[str], debug: bool) -> dict[str
         }
         for given in info.contributions
     ]
-    shown = ("name", "dist", "version", "target", "location", "state", "error", "notes", "seconds")
+    shown = ("name", "dist", "version", "target", "location", "state", "error", "notes", "clashes", "seconds")
     facts = {field: getattr(info, field) for field in shown}
     repairs = [finding.repair for finding in _checks.plugins([info], get_host())]
     trace = {"traceback": _traceback(info) if info.exception else None} if debug else {}
@@ -93,4 +93,4 @@ def _as_json(info: PluginInfo, problems: Sequence[str], debug: bool) -> dict[str
 
 
 def _traceback(info: PluginInfo) -> str:
-    return "".join(traceback.format_exception(info.exception))
+    return clean_traceback(info.exception) if info.exception else ""

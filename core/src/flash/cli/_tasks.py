@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-import flash
 from flash.cli._output import print_json, provider_json, table
-from flash.plugins import get_host
+from flash.plugins import first_party, get_host
 
 __all__ = ["add_to", "run"]
 
@@ -36,6 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(table(["TASK", "FROM", "SUMMARY"], rows))
     else:
         reason = get_host().explain_missing("task", "")
-        dists = ", ".join(sorted(set(flash._DOMAINS.values())))
+        dists = ", ".join(first_party.dists())
         print(f"No plugin gives a task. {reason or f'Install one with pip: {dists}.'}")
     return 0

@@ -17,6 +17,7 @@ Example:
 
 from flash.errors import PluginWarning
 from flash.plugins._current import get_host, isolated_plugins
+from flash.plugins._ownership import default_owner, dist_of
 from flash.plugins._targets import load_target
 from flash.plugins.hookspecs import HOOK_API, hookimpl
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider
@@ -37,6 +38,8 @@ __all__ = [
     "Provider",
     "Strategy",
     "TaskSpec",
+    "default_owner",
+    "dist_of",
     "get_host",
     "hookimpl",
     "isolated_plugins",

@@ -6,8 +6,11 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+from flash.plugins._messages import clean, one_line
 from flash.plugins.info import PluginInfo, PluginState, Provider, canonical
 
 __all__ = ["GROUP", "Candidate", "given", "installed"]
@@ -23,6 +26,8 @@ class Candidate:
     target: str
     location: str
     plugin: object = field(default=None, compare=False)
+    #: Why it cannot be loaded, where its metadata say so already.
+    error: str = ""
 
     @property
     def info(self) -> PluginInfo:
@@ -34,7 +39,8 @@ class Candidate:
             version=provider.version,
             target=self.target,
             location=self.location,
-            state=PluginState.AVAILABLE,
+            state=PluginState.FAILED if self.error else PluginState.AVAILABLE,
+            error=self.error or None,
         )
 
     def load(self) -> object:
@@ -53,31 +59,54 @@ def installed(path: Sequence[str] | None = None) -> list[Candidate]:
     candidates: dict[Candidate, None] = {}
     copies: dict[str, Distribution] = {}
     for dist in distributions(path=where):
-        entry_points = _entry_points(dist)
-        if not entry_points:
-            continue
-        found = next(iter(distributions(name=dist.name, path=where)), dist)
-        first = copies.setdefault(canonical(dist.name), found)
-        if _folder(first) == _folder(dist) and first.version == dist.version:
-            candidates.update(dict.fromkeys(_candidates(dist, entry_points)))
+        try:
+            # The text first: parsing the entry points of every distribution there is takes long.
+            if GROUP not in (dist.read_text("entry_points.txt") or ""):
+                continue
+            found = [entry for entry in dist.entry_points if entry.group == GROUP]
+            if not found:
+                continue
+            name, _ = _name_and_version(dist)
+            first = copies.setdefault(canonical(name), next(iter(distributions(name=dist.name, path=where)), dist))
+            if _folder(first) == _folder(dist) and first.version == dist.version:
+                candidates.update(dict.fromkeys(_candidates(dist, found)))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # Metadata that cannot be read must not hide the plugins of all the others.
+            candidates.update(dict.fromkeys(_damaged(dist, error)))
     return sorted(candidates, key=lambda each: (canonical(each.provider.plugin), str(each.provider), each.target))
 
 
-def _entry_points(dist: Distribution) -> list[EntryPoint]:
-    # One distribution with unreadable metadata must not hide the plugins of all the others.
-    try:
-        if GROUP not in (dist.read_text("entry_points.txt") or ""):
-            return []
-        if "Name" not in dist.metadata or "Version" not in dist.metadata:
-            return []
-        return [entry for entry in dist.entry_points if entry.group == GROUP]
-    except Exception:
-        return []
+def _name_and_version(dist: Distribution) -> tuple[str, str]:
+    metadata: Any = dist.metadata
+    for field_ in ("Name", "Version"):
+        if not metadata or not metadata[field_]:
+            raise ValueError(f"METADATA has no {field_}")
+    return clean(metadata["Name"], 100), clean(metadata["Version"], 50)
 
 
 def _candidates(dist: Distribution, entry_points: Iterable[EntryPoint]) -> Iterator[Candidate]:
+    name, version = _name_and_version(dist)
     for entry in entry_points:
-        yield Candidate(Provider(entry.name, dist.name, dist.version), entry.value, _folder(dist))
+        yield Candidate(Provider(clean(entry.name, 100), name, version), clean(entry.value), _folder(dist))
+
+
+def _damaged(dist: Distribution, error: BaseException) -> Iterator[Candidate]:
+    """Make the candidate of a distribution whose metadata cannot be read, if it looks as if it had a plugin."""
+    folder = getattr(dist, "_path", None)
+    try:
+        text = (Path(str(folder)) / "entry_points.txt").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return
+    if f"[{GROUP}]" not in text:
+        return
+    name, _, version = Path(str(folder)).stem.partition("-")
+    name = clean(name.replace("_", "-"), 100)
+    lines = text.partition(f"[{GROUP}]")[2].partition("\n[")[0].splitlines()
+    entries = [line.partition("=")[0].strip() for line in lines if "=" in line]
+    provider = Provider(clean(entries[0] if entries else name, 100), name, clean(version, 50))
+    reason = f"its metadata in {folder} cannot be read: {one_line(error)}"
+    yield Candidate(provider, "", _folder(dist), error=reason)
 
 
 def _folder(dist: Distribution) -> str:

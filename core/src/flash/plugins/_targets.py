@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
+import sys
 from difflib import get_close_matches
 from functools import reduce
 from typing import Any
 
 from flash.errors import PluginError
-from flash.plugins._wording import one_line
+from flash.plugins._messages import clean, one_line
 
-__all__ = ["load_target"]
+__all__ = ["load_target", "modules_of", "why_not_found"]
 
 
 def load_target(target: str, *, owner: str = "") -> Any:
@@ -31,13 +33,47 @@ def load_target(target: str, *, owner: str = "") -> Any:
     whose = f" ({owner})" if owner else ""
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
-        raise PluginError(f"cannot import {target}{whose}: {one_line(error)}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # Such as SystemExit: other people's code does not end the process.
+        hint = why_not_found(error, module_name)
+        more = f"; {hint}" if hint else ""
+        raise PluginError(f"cannot import {target}{whose}: {one_line(error)}{more}") from error
     try:
         return reduce(getattr, path.split("."), module)
+    except KeyboardInterrupt:
+        raise
     except AttributeError as error:
         close = get_close_matches(path, dir(module), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise PluginError(f"cannot import {target}{whose}: there is no {path!r} in it{hint}") from error
-    except Exception as error:  # A lazy module imports when it is asked, and that can fail in any way.
+    except BaseException as error:  # A lazy module imports when it is asked, and that can fail in any way.
         raise PluginError(f"cannot import {target}{whose}: {one_line(error)}") from error
+
+
+def why_not_found(error: BaseException, module_name: str) -> str | None:
+    """Return in words whether a module that was to be imported is missing, or one that it imports.
+
+    Args:
+        error: What importing it raised.
+        module_name: Its name.
+    """
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if not missing:
+        return None
+    if module_name != missing and not module_name.startswith(f"{missing}."):
+        return f"it imports {clean(missing)!r}, which is not installed"
+    package, _, _ = missing.rpartition(".")
+    if not package:
+        return f"there is no package {missing!r}"
+    modules = modules_of(package)
+    close = get_close_matches(missing.rpartition(".")[2], [each.rpartition(".")[2] for each in modules], n=1)
+    has = [f"{package}.{each}" for each in close] or modules[:5]
+    return f"there is no such module; the package has {', '.join(has)}" if has else "there is no such module"
+
+
+def modules_of(package: str) -> list[str]:
+    """Return the full names of the modules in a package, without importing those."""
+    found = sys.modules.get(package)
+    folders = list(getattr(found, "__path__", ()))
+    return sorted(f"{package}.{module.name}" for module in pkgutil.iter_modules(folders))

@@ -8,8 +8,9 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from flash.errors import PluginError
+from flash.plugins._containment import silenced
+from flash.plugins._messages import one_line, show
 from flash.plugins._targets import load_target
-from flash.plugins._wording import one_line
 from flash.plugins.types import Spec
 
 __all__ = ["Contribution", "PluginInfo", "PluginState", "Provider", "canonical"]
@@ -38,7 +39,7 @@ class PluginState(str, Enum):
     DISABLED = "disabled"
     #: Could not be imported, or does not keep the contract; nothing of it is used.
     FAILED = "failed"
-    #: Shares a name with another plugin: its own (neither is imported) or that of something it gives.
+    #: Its own name, that of the entry point, is also another plugin's; neither is imported.
     CONFLICT = "conflict"
 
     def __str__(self) -> str:
@@ -125,14 +126,16 @@ class Contribution(Generic[S]):
         Raises:
             PluginError: If the catalogue cannot be imported or fails to list them.
         """
-        lister = self.load("names")
         try:
-            names = list(lister())
-        except Exception as error:
+            with silenced():
+                names = list(self.load("names")())
+        except (KeyboardInterrupt, PluginError):
+            raise
+        except BaseException as error:
             raise PluginError(f"{self.label} of {self.provider} cannot list its names: {one_line(error)}") from error
         for name in names:
             if not isinstance(name, str):
-                raise PluginError(f"{self.label} of {self.provider} must list strings, but {name!r} came")
+                raise PluginError(f"{self.label} of {self.provider} must list strings, but {show(name)} came")
         return names
 
 
@@ -151,6 +154,8 @@ class PluginInfo:
         notes: What is worth knowing although it is no failure.
         seconds: How long the import and the hook calls took.
         contributions: What it gives.
+        clashes: Which of its names another plugin gives as well, and how to write each. Whoever typed such a name
+            has to choose; nothing else is affected.
         exception: The exception behind ``error``, with its traceback.
 
     Example:
@@ -169,6 +174,7 @@ class PluginInfo:
     notes: tuple[str, ...] = ()
     seconds: float | None = None
     contributions: tuple[Contribution[Spec], ...] = ()
+    clashes: tuple[str, ...] = ()
     exception: BaseException | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:

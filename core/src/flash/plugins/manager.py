@@ -12,12 +12,13 @@ from typing import Any, Literal, overload
 
 import flash
 from flash.errors import PluginConflictError, PluginError, PluginWarning
-from flash.plugins import _loader
+from flash.plugins import _loading
+from flash.plugins._conflicts import mark_clashes, screen
 from flash.plugins._discovery import Candidate, installed
-from flash.plugins._names import Claims
-from flash.plugins._screening import mark_clashes, screen
-from flash.plugins._switches import Switches
-from flash.plugins._wording import sentence
+from flash.plugins._messages import sentence
+from flash.plugins._name_index import NameIndex
+from flash.plugins._settings import Switches
+from flash.plugins.first_party import CORE, DOMAINS
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider, S, canonical
 from flash.plugins.types import (
     Backbone,
@@ -31,7 +32,6 @@ from flash.plugins.types import (
 
 __all__ = ["PluginHost"]
 
-_BUILTIN = "flash-core"
 _Many = tuple[Contribution[S], ...]
 
 
@@ -74,29 +74,29 @@ class PluginHost:
 
     def tasks(self) -> Mapping[str, Contribution[TaskSpec]]:
         """Tasks by name."""
-        return self._claims("task", "tasks", self.contributions("task"))
+        return self._index("task", "tasks", self.contributions("task"))
 
     def strategies(self) -> Mapping[str, Contribution[Strategy]]:
         """Finetuning strategies by name."""
-        return self._claims("strategy", "finetuning strategies", self.contributions("strategy"))
+        return self._index("strategy", "finetuning strategies", self.contributions("strategy"))
 
     def callbacks(self) -> Mapping[str, Contribution[CallbackSpec]]:
         """Trainer callbacks by name."""
-        return self._claims("callback", "callbacks", self.contributions("callback"))
+        return self._index("callback", "callbacks", self.contributions("callback"))
 
     def data_sources(self, task: str) -> Mapping[str, Contribution[DataSource]]:
         """Data sources by name, of those that fill the data module of a task."""
         found = [each for scope in (task, "*") for each in self.contributions("data source", scope)]
-        return self._claims("data source", f"data sources of {task}", found, task.partition("/")[0])
+        return self._index("data source", f"data sources of {task}", found, task.partition("/")[0])
 
     def backbones(self, domain: str) -> Mapping[str, Contribution[Backbone]]:
         """Backbones of a domain by name, without those in catalogues."""
-        return self._claims("backbone", f"{domain} backbones", self.contributions("backbone", domain), domain)
+        return self._index("backbone", f"{domain} backbones", self.contributions("backbone", domain), domain)
 
     def catalogues(self, domain: str) -> Mapping[str, Contribution[BackboneCatalogue]]:
         """Backbone catalogues of a domain by name."""
         what = f"{domain} backbone catalogues"
-        return self._claims("catalogue", what, self.contributions("catalogue", domain), domain)
+        return self._index("catalogue", what, self.contributions("catalogue", domain), domain)
 
     @overload
     def contributions(self, kind: Literal["task"], scope: str | None = None) -> _Many[TaskSpec]: ...
@@ -154,28 +154,26 @@ class PluginHost:
         """
         domain = domain or (name.partition("/")[0] if kind == "task" else None)
         infos = self.infos()
-        dist = flash._DOMAINS.get(domain or "")
+        dist = DOMAINS.get(domain or "")
         if dist and canonical(dist) not in {canonical(info.dist) for info in infos}:
             return f"flash.{domain} is provided by a plugin that is not installed: pip install {dist}."
-        absent = [info for info in infos if info.state is not PluginState.LOADED and not info.contributions]
+        absent = [info for info in infos if info.state is not PluginState.LOADED]
         if not absent:
             return None
         reasons = "; ".join(f"{info}, {info.state}: {info.error or ' '.join(info.notes)}" for info in absent)
         return f"Plugins that are not loaded and may have this {kind}: {reasons}."
 
-    def _claims(
+    def _index(
         self, kind: str, what: str, found: Iterable[Contribution[S]], domain: str | None = None
-    ) -> Claims[Contribution[S]]:
-        return Claims(found, what, lambda name: self.explain_missing(kind, name, domain=domain))
+    ) -> NameIndex[Contribution[S]]:
+        return NameIndex(found, what, lambda name: self.explain_missing(kind, name, domain=domain))
 
     def _switches(self) -> Switches:
         return Switches.read(os.environ if self._environ is None else self._environ)
 
     def _candidates(self) -> list[Candidate]:
         location = str(Path(flash.__file__).parent.parent)
-        builtin = Candidate(
-            Provider(_BUILTIN, _BUILTIN, flash.__version__, builtin=True), "flash.core._plugin", location
-        )
+        builtin = Candidate(Provider(CORE, CORE, flash.__version__, builtin=True), "flash.core._plugin", location)
         return [builtin, *self._discover()]
 
     def _usable(self) -> _Many[Spec]:
@@ -205,13 +203,14 @@ class PluginHost:
         screened = screen(candidates, switches)
         infos = tuple(
             mark_clashes(
-                _loader.load(candidate) if info.state is PluginState.AVAILABLE else info for candidate, info in screened
+                _loading.load(candidate) if info.state is PluginState.AVAILABLE else info
+                for candidate, info in screened
             )
         )
-        complaints = switches.unknown(candidates[1:], builtin=[_BUILTIN])
+        complaints = switches.unknown(candidates[1:], builtin=[CORE])
         refused = next((info for info in infos if info.in_trouble and (switches.strict or info is infos[0])), None)
         if not refused:
-            left_out = [info for info in infos if info.in_trouble and not info.contributions]
+            left_out = [info for info in infos if info.in_trouble]
             complaints += [str(_error(info, switches)) for info in left_out]
         given = tuple(contribution for info in infos for contribution in info.contributions)
         return _Loaded(infos, given, refused), complaints

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from flash.errors import ConfigurationError
+from flash.plugins._messages import clean, show
 
 __all__ = ["Backbone", "BackboneCatalogue", "CallbackSpec", "DataSource", "Spec", "Strategy", "TaskSpec"]
 
@@ -14,6 +16,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 _TASK_NAME = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
 # Published networks keep the names that they are known by, such as all-MiniLM-L6-v2.
 _BACKBONE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+# Fields that listings print.
+_PROSE = frozenset({"summary", "source", "licence"})
+_LONGEST_PROSE = 600
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -22,7 +27,9 @@ def _check_name(owner: str, field: str, value: object, pattern: re.Pattern[str] 
         return
     example = "such as 'image/classification'" if pattern is _TASK_NAME else "such as 'resnet18' or 'wav_cnn.v2'"
     letters = "letters" if pattern is _BACKBONE_NAME else "lower-case letters"
-    raise ConfigurationError(f"{owner}.{field} must be of {letters}, digits and _ . + -, {example}, but {value!r} came")
+    raise ConfigurationError(
+        f"{owner}.{field} must be of {letters}, digits and _ . + -, {example}, but {show(value)} came"
+    )
 
 
 def check_target(field: str, value: object) -> None:
@@ -30,7 +37,7 @@ def check_target(field: str, value: object) -> None:
     module, colon, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
     if colon and all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
         return
-    raise ConfigurationError(f"{field} must look like 'package.module:attribute', but {value!r} came")
+    raise ConfigurationError(f"{field} must look like 'package.module:attribute', but {show(value)} came")
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,11 @@ class _Spec:
         _check_name(owner, "name", self.name, self.name_pattern)
         for field in self.target_fields:
             check_target(f"{owner}.{field}", getattr(self, field))
+        for each in dataclasses.fields(self):
+            # What is shown to people is text of other people.
+            value = getattr(self, each.name)
+            if each.name in _PROSE and value is not None:
+                object.__setattr__(self, each.name, clean(value, _LONGEST_PROSE))
 
     @property
     def scope(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import flash
 from flash.errors import FlashError
-from flash.plugins import Contribution, PluginInfo, PluginState, get_host
+from flash.plugins import Contribution, PluginInfo, PluginState, first_party, get_host
 from flash.plugins.info import canonical
 from flash.plugins.types import Spec
 from flash.testing._battery import Conformance, tier
@@ -121,7 +121,7 @@ class PluginConformance(Conformance):
     def test_its_distribution_ships_nothing_into_flash(self) -> None:
         """``flash.*`` belongs to Flash's own distributions: others would overwrite each other's files."""
         dist = self._dist()
-        if canonical(dist.name) in {canonical(name) for name in flash._DOMAINS.values()}:
+        if canonical(dist.name) in first_party.dists():
             return
         inside = [str(file) for file in dist.files or () if file.parts[:1] == ("flash",)]
         assert not inside, f"Expected a top-level package of its own, but {dist.name} ships {inside[0]}."

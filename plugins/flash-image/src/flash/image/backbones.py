@@ -8,6 +8,7 @@ is a factory ``(pretrained=..., **backbone_kwargs) -> module``; and any module c
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from flash import Registry
 from flash.errors import ConfigurationError, UnknownNameError
+from flash.plugins import dist_of
 
 from .hub import load_from_hub
 from .weights import load_weights
@@ -165,7 +167,11 @@ def _existing(source: str | Path, architecture: str) -> str | Path:
 
 
 def build_backbone(
-    registry: Registry, backbone: str | nn.Module, pretrained: Pretrained, kwargs: Mapping[str, Any] | None
+    registry: Registry,
+    backbone: str | nn.Module,
+    pretrained: Pretrained,
+    kwargs: Mapping[str, Any] | None,
+    prefer: str | None = None,
 ) -> nn.Module:
     """Make a backbone of what a user chose.
 
@@ -175,6 +181,7 @@ def build_backbone(
         pretrained: Passed on to the factory of a name. Of a module, and for a factory that does not take it, a path
             of weights to load.
         kwargs: Other arguments of the factory.
+        prefer: The distribution that wins where several plugins give the name.
 
     Raises:
         ConfigurationError: If it is neither, or the factory makes something else than a module.
@@ -193,7 +200,7 @@ def build_backbone(
         return _with_weights_of(pretrained, backbone)
     if not isinstance(backbone, str):
         raise ConfigurationError(f"Expected backbone to be a name, such as 'resnet18', or a module, got {backbone!r}.")
-    factory = _factory(registry, backbone)
+    factory = _factory(registry, backbone, prefer)
     arguments = dict(kwargs or {})
     takes_weights = _takes(factory, "pretrained")
     if takes_weights:
@@ -206,14 +213,16 @@ def build_backbone(
     return made if takes_weights else _with_weights_of(pretrained, made)
 
 
-def _factory(registry: Registry, name: str) -> Callable[..., Any]:
+def _factory(registry: Registry, name: str, prefer: str | None) -> Callable[..., Any]:
     # The tags of timm's weights are not listed: "resnet18.a1_in1k" is found by what stands before the dot.
     architecture, dot, tag = name.partition(".")
-    if dot and name not in registry and architecture in registry:
-        factory = registry.get(architecture)
-        if getattr(factory, "func", None) is timm_backbone:
-            return lambda **kwargs: timm_backbone(f"{architecture}.{tag}", **kwargs)
-    return registry.get(name)
+    if dot and name not in registry:
+        with contextlib.suppress(UnknownNameError):
+            # Only timm has tags, so another plugin's network of the same name cannot be meant.
+            factory: Any = registry.get(architecture, dist_of(__name__))
+            if getattr(factory, "func", None) is timm_backbone:
+                return lambda **kwargs: timm_backbone(f"{factory.args[0]}.{tag}", **kwargs)
+    return registry.get(name, prefer)
 
 
 def _takes(factory: Callable[..., Any], name: str) -> bool:

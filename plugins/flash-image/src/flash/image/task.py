@@ -12,6 +12,7 @@ from flash import Preprocess, Registry, Task
 from flash.core.optimizers import split_parameters
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
+from flash.plugins import default_owner
 
 from .backbones import ImageBackbone, build_backbone, count_features
 from .preprocess import ImagePreprocess
@@ -47,7 +48,8 @@ class ImageTask(Task):
         backbone_lr_factor: float | None,
     ) -> int:
         """Make the backbone, and return how many features it gives."""
-        self.backbone = build_backbone(self.backbones, backbone, pretrained, backbone_kwargs)
+        owner = default_owner(self, "backbone", backbone)
+        self.backbone = build_backbone(self.backbones, backbone, pretrained, backbone_kwargs, prefer=owner)
         own = getattr(self.backbone, "data_config", None)
         self.data_config = None if own is None and data_config is None else {**(own or {}), **(data_config or {})}
         features = count_features(self.backbone, self.data_config)

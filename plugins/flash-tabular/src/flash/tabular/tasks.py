@@ -16,6 +16,7 @@ from flash.core.classification import ClassificationTask
 from flash.core.outputs import regression_outputs
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
+from flash.plugins import default_owner
 
 from .preprocess import TabularPreprocess
 
@@ -48,7 +49,7 @@ class _TabularTask(Task):
         if isinstance(backbone, nn.Module):
             self.backbone = backbone
         else:
-            factory = self.backbones.get(backbone)
+            factory = self.backbones.get(backbone, prefer=default_owner(self, "backbone", backbone))
             self.backbone = factory(num_numerical, cardinalities, bins, **(backbone_kwargs or {}))
         members = getattr(self.backbone, "members", 1)
         features: Any = self.backbone.out_features

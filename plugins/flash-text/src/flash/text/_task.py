@@ -12,6 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTok
 from flash import Preprocess, Registry
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
+from flash.plugins import default_owner
 
 from .adapters import AdaptableTask
 from .backbones import Pooling, TextBackbone, encode, longest_input, num_features, pool, sort_by_use
@@ -76,7 +77,8 @@ class TextVectorTask(AdaptableTask):
             return TextBackbone(backbone, _made_tokenizer(tokenizer))
         if config is not None:
             return TextBackbone(make_model(config_from_plain(config), "encoder"), _made_tokenizer(tokenizer))
-        made: TextBackbone = self.backbones.get(str(backbone))(pretrained=pretrained)
+        owner = default_owner(self, "backbone", backbone)
+        made: TextBackbone = self.backbones.get(str(backbone), prefer=owner)(pretrained=pretrained)
         if tokenizer is not None:
             made.tokenizer = _made_tokenizer(tokenizer)
         return made

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from flash import Task
 from flash.errors import CheckpointError, ConfigurationError, FinetuningError, FlashError
+from flash.plugins import default_owner
 
 __all__ = ["AdaptableTask"]
 
@@ -108,7 +109,8 @@ class AdaptableTask(Task):
         name = self.recorded_arguments.get("backbone")
         if not isinstance(name, str):
             return None
-        made: nn.Module = getattr(self.backbones.get(name)(pretrained=True), self.source_attribute)
+        owner = default_owner(self, "backbone", name)
+        made: nn.Module = getattr(self.backbones.get(name, prefer=owner)(pretrained=True), self.source_attribute)
         return made.state_dict()
 
     def _base_names(self) -> dict[str, str]:

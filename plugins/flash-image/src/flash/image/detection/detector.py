@@ -17,6 +17,7 @@ from typing_extensions import Self
 from flash import Preprocess, Registry, Task
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
+from flash.plugins import default_owner
 
 from .metrics import BoxMeanAveragePrecision
 from .models import DETECTORS, coco_labels
@@ -125,7 +126,7 @@ class ObjectDetector(Task):
                     "where you make it."
                 )
             return backbone
-        factory: Any = self.backbones.get(backbone)
+        factory: Any = self.backbones.get(backbone, prefer=default_owner(self, "backbone", backbone))
         if "pretrained" in inspect.signature(factory).parameters:
             options["pretrained"] = pretrained
         elif pretrained is not False:

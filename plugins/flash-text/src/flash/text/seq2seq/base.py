@@ -14,6 +14,7 @@ from flash import Preprocess, Registry
 from flash.core.outputs import task_outputs
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
+from flash.plugins import default_owner
 
 from ..adapters import AdaptableTask
 from ..backbones import longest_input, sort_by_use
@@ -152,7 +153,8 @@ class Seq2SeqTask(AdaptableTask):
             _check_model(backbone)
             made = Seq2SeqBackbone(backbone, _made_tokenizer(tokenizer))  # type: ignore[arg-type]  # checked above
         else:
-            made = self.backbones.get(str(backbone))(pretrained=pretrained)
+            owner = default_owner(self, "backbone", backbone)
+            made = self.backbones.get(str(backbone), prefer=owner)(pretrained=pretrained)
             if tokenizer is not None:
                 made.tokenizer = _made_tokenizer(tokenizer)
         embeddings: Any = made.model.get_input_embeddings()

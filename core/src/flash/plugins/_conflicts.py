@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from flash.plugins._discovery import Candidate
-from flash.plugins._switches import Switches
+from flash.plugins._settings import Switches
 from flash.plugins.info import Contribution, PluginInfo, PluginState, canonical
 from flash.plugins.types import Spec
 
-__all__ = ["mark_clashes", "screen"]
+__all__ = ["describe_clash", "mark_clashes", "screen"]
 
 
 def screen(candidates: Iterable[Candidate], switches: Switches) -> Iterator[tuple[Candidate, PluginInfo]]:
@@ -40,16 +40,25 @@ def _namesake(candidate: Candidate, others: Sequence[Candidate]) -> PluginInfo:
 
 
 def mark_clashes(infos: Iterable[PluginInfo]) -> Iterator[PluginInfo]:
-    """The same plugins, those in conflict that give something under a name that another one also gives."""
+    """Note on each plugin which of its names another plugin contributes too, and how each is written then."""
     infos = tuple(infos)
-    rivals: dict[tuple[str, str, str], list[Contribution[Spec]]] = defaultdict(list)
+    claims: dict[tuple[str, str, str], list[Contribution[Spec]]] = defaultdict(list)
     for contribution in (given for info in infos for given in info.contributions):
-        rivals[contribution.spec.kind, contribution.spec.scope, contribution.name].append(contribution)
+        claims[contribution.spec.kind, contribution.spec.scope, contribution.name].append(contribution)
     for info in infos:
-        errors = []
+        clashes = []
         for contribution in info.contributions:
-            claims = rivals[contribution.spec.kind, contribution.spec.scope, contribution.name]
-            others = [str(claim.provider) for claim in claims if claim.provider != contribution.provider]
+            alike = claims[contribution.spec.kind, contribution.spec.scope, contribution.name]
+            others = [str(claim.provider) for claim in alike if claim.provider != contribution.provider]
             if others and not contribution.provider.builtin:
-                errors.append(f"the {contribution.label} is also given by {' and by '.join(others)}")
-        yield replace(info, state=PluginState.CONFLICT, error="; ".join(errors)) if errors else info
+                clashes.append(describe_clash(contribution, others))
+        yield replace(info, clashes=tuple(clashes)) if clashes else info
+
+
+def describe_clash(contribution: Contribution[Spec], others: Iterable[str]) -> str:
+    """Say that others contribute a name too, and how to write the one that is meant."""
+    dist = canonical(contribution.provider.dist)
+    return (
+        f"the {contribution.label} is also given by {' and by '.join(others)}: "
+        f"write '{dist}/{contribution.name}' for this one"
+    )

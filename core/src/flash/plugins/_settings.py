@@ -56,7 +56,7 @@ class Switches:
     def to_disable(self, info: PluginInfo) -> str:
         """What to set so that one more plugin is kept out."""
         # A plugin that was not loaded because of its name is told from its namesake by its distribution.
-        name = info.dist if info.state is PluginState.CONFLICT and not info.contributions else info.name
+        name = info.dist if info.state is PluginState.CONFLICT else info.name
         return "FLASH_DISABLE_PLUGINS=" + ",".join([*self.disabled, name])
 
     def to_enable(self, info: PluginInfo) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flash.core.registry import Registry, RegistryEntry, backbone_registry, strategy_registry
+from flash.core.classification import ClassificationTask
 from flash.errors import (
     ConfigurationError,
     DuplicateNameError,
@@ -23,9 +23,13 @@ from flash.plugins import (
     Contribution,
     PluginWarning,
     Provider,
+    default_owner,
+    dist_of,
     hookimpl,
     isolated_plugins,
 )
+from flash.plugins._registry_item import Item
+from flash.plugins.registry import Registry, RegistryEntry, backbone_registry, strategy_registry
 from flash.plugins.types import Spec
 
 ACME = Provider("acme", "flash-acme", "1.2")
@@ -84,7 +88,10 @@ class TestRegistration:
         assert optimizers.describe("still") == RegistryEntry("still", "Goes nowhere.", {"paper": "none"}, None)
 
     def test_forgotten_parentheses_are_pointed_out(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"write @registry\(\) with parentheses"):
+        with pytest.raises(
+            ConfigurationError,
+            match=r"write @registry\(\) with parentheses, or registry\.register\('name', factory\), to register",
+        ):
 
             @Registry("optimizers")  # type: ignore[arg-type]
             def standstill() -> None: ...
@@ -282,6 +289,99 @@ class TestCatalogues:
         backbones = registry(backbone("wav_cnn"), catalogue(names="zoo_fails"))
         with pytest.warns(PluginWarning, match=r"flash-best 2\.0 cannot list its names: OSError: the list is lost"):
             assert backbones.list() == ["wav_cnn"]
+
+
+class TestQualifiedNames:
+    """Two plugins give wav_cnn; whoever did not type the name gets the one that was meant."""
+
+    @pytest.fixture
+    def disputed(self) -> Registry:
+        return registry(backbone("wav_cnn"), backbone("wav_cnn", "collections:deque", BEST), backbone("alone"))
+
+    @pytest.mark.parametrize("prefer", ["flash-best", "Flash_Best", "best"])
+    def test_the_preferred_distribution_wins(self, disputed: Registry, prefer: str) -> None:
+        assert disputed.get("wav_cnn", prefer=prefer) is collections.deque
+        assert disputed.describe("wav_cnn", prefer=prefer).provider == BEST
+
+    def test_a_preference_for_a_distribution_that_lacks_the_name_changes_nothing(self, disputed: Registry) -> None:
+        assert disputed.get("alone", prefer="flash-best") is collections.Counter
+        with pytest.raises(PluginConflictError, match="Write 'flash-acme/wav_cnn' or 'flash-best/wav_cnn'"):
+            disputed.get("wav_cnn", prefer="flash-third")
+
+    def test_a_qualified_name_is_what_to_store(self, disputed: Registry) -> None:
+        assert disputed.qualified("alone") == "flash-acme/alone"
+        assert disputed.qualified("wav_cnn", prefer="flash-best") == "flash-best/wav_cnn"
+        assert disputed.qualified("Flash.Best/wav_cnn") == "flash-best/wav_cnn"
+        assert disputed.get(disputed.qualified("wav_cnn", "flash-acme")) is collections.Counter
+
+    def test_a_name_typed_by_a_user_has_no_qualified_one_while_it_is_disputed(self, disputed: Registry) -> None:
+        with pytest.raises(PluginConflictError):
+            disputed.qualified("wav_cnn")
+
+    def test_a_name_registered_in_this_process_stays_as_it_is(self, disputed: Registry) -> None:
+        disputed.register("wav_cnn", dict, override=True)
+        assert disputed.qualified("wav_cnn", prefer="flash-best") == "wav_cnn"
+
+    def test_a_built_in_name_stays_as_it_is(self) -> None:
+        assert strategy_registry().qualified("freeze") == "freeze"
+
+    def test_a_member_of_a_catalogue_is_qualified_by_its_distribution(self) -> None:
+        backbones = registry(catalogue(), backbone("resnet18"))
+        assert backbones.qualified("resnet18", prefer="flash-best") == "flash-best/resnet18"
+        assert backbones.get("flash-best/resnet18")() == ("resnet18", {})
+        with pytest.raises(PluginConflictError, match="Write 'flash-acme/resnet18' or 'flash-best/resnet18'"):
+            backbones.get("resnet18")
+
+    def test_an_unlisted_name_of_an_open_catalogue_is_qualified_too(self) -> None:
+        backbones = registry(catalogue(open=True))
+        assert backbones.qualified("some/model") == "flash-best/some/model"
+
+
+def made_items(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the items that are made from now on."""
+    made: list[str] = []
+    real = Item.from_catalogue.__func__  # type: ignore[attr-defined]
+
+    def counting(cls: type[Item], given: Any, name: str) -> Item:
+        made.append(name)
+        return real(cls, given, name)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(Item, "from_catalogue", classmethod(counting))
+    return made
+
+
+@pytest.mark.parametrize(
+    "look_up",
+    [lambda it: it.get("resnet9"), lambda it: "resnet9" in it, lambda it: it.describe("flash-best/resnet9")],
+    ids=["get", "in", "describe"],
+)
+def test_a_look_up_makes_no_item_for_the_other_names_of_a_catalogue(
+    look_up: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = made_items(monkeypatch)
+    look_up(registry(catalogue(), backbone("wav_cnn")))
+    assert made == ["resnet9"]
+
+
+class TestDefaultOwner:
+    def test_a_default_belongs_to_the_distribution_of_its_class(self) -> None:
+        assert default_owner(ClassificationTask(2), "optimizer", "AdamW") == "flash-core"
+
+    def test_a_value_that_is_not_the_default_has_no_owner(self) -> None:
+        assert default_owner(ClassificationTask(2, optimizer="SGD"), "optimizer", "SGD") is None
+
+    def test_a_subclass_of_a_program_inherits_the_owner(self) -> None:
+        class Mine(ClassificationTask):
+            def __init__(self) -> None:
+                super().__init__(2)
+
+        assert default_owner(Mine(), "optimizer", "AdamW") == "flash-core"
+
+    def test_a_package_that_no_plugin_has_is_of_no_distribution(self) -> None:
+        with isolated_plugins():
+            assert dist_of("flash.image.task") is None
+            assert dist_of("collections") is None
+            assert dist_of("flash.data.process") == "flash-core"
 
 
 class Plugin:

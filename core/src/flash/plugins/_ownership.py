@@ -1,0 +1,63 @@
+"""Which distribution code belongs to, and which one a default of its means."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from flash.plugins._current import get_host
+from flash.plugins.first_party import CORE, DOMAINS
+from flash.plugins.info import PluginState
+
+__all__ = ["default_owner", "dist_of"]
+
+
+def dist_of(module_name: str) -> str | None:
+    """Return the distribution of the plugin that a module belongs to, or None if no loaded plugin has it.
+
+    Args:
+        module_name: The module's full name. A plugin whose entry point is in ``flash.<name>`` owns that package, any
+            other plugin its top-level package.
+
+    Example:
+        >>> dist_of("flash.core.finetuning")
+        'flash-core'
+        >>> dist_of("json") is None
+        True
+    """
+    for info in get_host().infos():
+        first, *rest = info.target.partition(":")[0].split(".")
+        package = ".".join([first, *rest[:1]]) if first == "flash" else first
+        if info.state is PluginState.LOADED and (module_name == package or module_name.startswith(package + ".")):
+            return info.dist
+    first, *rest = module_name.split(".")
+    return CORE if first == "flash" and not {*rest[:1]} & set(DOMAINS) else None
+
+
+def default_owner(owner: object, parameter: str, value: Any) -> str | None:
+    """Return the distribution that a default of a constructor means, to be passed on as ``prefer``.
+
+    Args:
+        owner: The object that is made, such as a task.
+        parameter: The parameter of its constructor.
+        value: What the parameter is. If it is not the default of a class in a plugin, somebody chose it, and there is
+            no owner.
+
+    Example:
+        >>> from flash.core.finetuning import FreezeUnfreeze
+        >>> default_owner(FreezeUnfreeze(), "unfreeze_epoch", 10)
+        'flash-core'
+        >>> default_owner(FreezeUnfreeze(), "unfreeze_epoch", 3) is None
+        True
+    """
+    for each in type(owner).__mro__:
+        if "__init__" not in vars(each) or each is object:
+            continue
+        found = inspect.signature(vars(each)["__init__"]).parameters.get(parameter)
+        default = found.default if found else inspect.Parameter.empty
+        # Of other values than strings == may be anything, such as a tensor.
+        if default is value or (isinstance(value, str) and default == value):
+            dist = dist_of(each.__module__)
+            if dist:
+                return dist
+    return None

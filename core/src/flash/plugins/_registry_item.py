@@ -1,0 +1,84 @@
+"""An item of a registry: a name with metadata and provenance, and how to load its factory."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+from flash.errors import ConfigurationError
+from flash.plugins._targets import load_target
+from flash.plugins.info import Contribution, Provider
+from flash.plugins.types import Spec, check_target
+
+__all__ = ["Factory", "Item", "RegistryEntry"]
+
+Factory = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class RegistryEntry:
+    """What a registry knows about a name.
+
+    Args:
+        name: The name.
+        summary: One sentence about it.
+        metadata: Whatever was said when it was registered.
+        provider: The plugin that it comes from, or None if it was registered in this process.
+
+    Example:
+        >>> RegistryEntry("tiny", summary="Two layers.").provider is None
+        True
+    """
+
+    name: str
+    summary: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    provider: Provider | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """An entry, and how to load its factory."""
+
+    entry: RegistryEntry
+    load: Callable[[], Factory]
+
+    @property
+    def name(self) -> str:
+        """Return the name of the entry."""
+        return self.entry.name
+
+    @property
+    def provider(self) -> Provider | None:
+        """Return the provider of the entry."""
+        return self.entry.provider
+
+    @classmethod
+    def local(cls, entry: RegistryEntry, factory: Factory | str) -> Item:
+        """Make an item of what is registered in this process."""
+        if isinstance(factory, str):
+            check_target(f"the factory of {entry.name!r}", factory)
+            return cls(entry, functools.partial(load_target, factory))
+        if not callable(factory):
+            raise ConfigurationError(
+                f"the factory of {entry.name!r} must be a callable or a string, but {factory!r} came"
+            )
+        return cls(entry, lambda: factory)
+
+    @classmethod
+    def from_plugin(cls, given: Contribution[Spec]) -> Item:
+        """Make an item of what a plugin contributes under a name of its own."""
+        apart = {"name", "summary", *given.spec.target_fields}
+        metadata = {each.name: getattr(given.spec, each.name) for each in fields(given.spec) if each.name not in apart}
+        entry = RegistryEntry(given.name, given.spec.summary, MappingProxyType(metadata), given.provider)
+        return cls(entry, given.load)
+
+    @classmethod
+    def from_catalogue(cls, catalogue: Contribution[Spec], name: str) -> Item:
+        """Make an item of a single name of a catalogue."""
+        metadata = {"domain": catalogue.spec.scope, "catalogue": catalogue.name}
+        entry = RegistryEntry(name, catalogue.spec.summary, MappingProxyType(metadata), catalogue.provider)
+        return cls(entry, lambda: functools.partial(catalogue.load(), name))

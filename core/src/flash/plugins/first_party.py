@@ -1,0 +1,47 @@
+"""The published packages of Flash: the only place where the host knows a domain's name, to say what to install."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["CORE", "DOMAINS", "dists", "is_first_party"]
+
+#: The distribution that everything else builds on.
+CORE: Final = "flash-core"
+
+#: The packages ``flash.<name>`` that are published, and the distribution that has each.
+DOMAINS: Final[dict[str, str]] = {
+    "image": "flash-image",
+    "solver": "flash-solver",
+    "tabular": "flash-tabular",
+    "text": "flash-text",
+    "vision": "flash-image",
+}
+
+# Published, but with a top-level package of their own.
+_OTHERS: Final = ("flash-offline",)
+
+
+def dists() -> list[str]:
+    """Return the distributions that have a package ``flash.<name>``, sorted.
+
+    Example:
+        >>> "flash-image" in dists()
+        True
+    """
+    return sorted(set(DOMAINS.values()))
+
+
+def is_first_party(dist: str) -> bool:
+    """Return whether a distribution is one of the published packages of Flash.
+
+    Args:
+        dist: Its name, in any spelling.
+
+    Example:
+        >>> is_first_party("Flash_Image"), is_first_party("acme-image")
+        (True, False)
+    """
+    from flash.plugins.info import canonical
+
+    return canonical(dist) in {CORE, *DOMAINS.values(), *_OTHERS}

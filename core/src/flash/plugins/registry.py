@@ -1,0 +1,315 @@
+"""Map names to factories, with metadata and provenance: what this process registered and what plugins give."""
+
+from __future__ import annotations
+
+import fnmatch
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from flash.errors import (
+    ConfigurationError,
+    DuplicateNameError,
+    PluginConflictError,
+    PluginError,
+    PluginWarning,
+    UnknownNameError,
+)
+from flash.plugins._current import get_host
+from flash.plugins._name_index import NameIndex, natural, one_per_provider, resolve
+from flash.plugins._registry_item import Factory, Item, RegistryEntry
+from flash.plugins.info import Contribution, canonical
+from flash.plugins.types import BackboneCatalogue, Spec
+
+__all__ = ["Registry", "RegistryEntry", "backbone_registry", "strategy_registry"]
+
+F = TypeVar("F", bound=Factory)
+_Names = list[str]  # Inside the class, list is the method.
+_Items = list[Item]
+
+
+class Registry:
+    """Named factories: those registered in this process and those that installed plugins give.
+
+    A name is found as it is written, or else by the only entry that differs from it in case alone, or else by
+    a catalogue that accepts names it does not list. A name that two plugins give is found as
+    ``"<dist>/<name>"``.
+
+    Args:
+        name: What is in it, in the plural; error messages use it.
+        plugins: Returns what plugins give, asked at each look-up.
+        explain: Returns a sentence that says why a name may be missing, or None.
+
+    Example:
+        >>> optimizers = Registry("optimizers")
+        >>> @optimizers(summary="Goes nowhere.")
+        ... def standstill(parameters):
+        ...     return list(parameters)
+        >>> optimizers.register("ordered", "collections:OrderedDict")
+        >>> optimizers.list()
+        ['ordered', 'standstill']
+        >>> optimizers.get("Ordered").__name__
+        'OrderedDict'
+        >>> optimizers.describe("standstill").summary
+        'Goes nowhere.'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        plugins: Callable[[], Iterable[Contribution[Spec]]] | None = None,
+        explain: Callable[[str], str | None] | None = None,
+    ) -> None:
+        self.name = name
+        self._plugins = plugins or tuple
+        self._explain = explain
+        self._local: dict[str, Item] = {}
+
+    def __call__(
+        self, name: str | None = None, *, override: bool = False, summary: str = "", **metadata: Any
+    ) -> Callable[[F], F]:
+        """Register what is decorated, under its own name unless another is given."""
+        if callable(name):
+            raise ConfigurationError(
+                f"write @registry() with parentheses, or registry.register('name', factory), to register {name!r} in "
+                f"the {self.name}"
+            )
+
+        def decorate(factory: F) -> F:
+            self.register(name or factory.__name__, factory, override=override, summary=summary, **metadata)
+            return factory
+
+        return decorate
+
+    def register(
+        self, name: str, factory: Factory | str, *, override: bool = False, summary: str = "", **metadata: Any
+    ) -> None:
+        """Register a factory, or the ``"module:attribute"`` string of one, which is imported on first use.
+
+        Args:
+            name: The name to find it by.
+            factory: The callable or the string.
+            override: Replace what has the name already, be it registered here or given by a plugin.
+            summary: One sentence about it.
+            metadata: Anything else worth keeping; ``describe`` returns it.
+
+        Raises:
+            DuplicateNameError: If the name is taken and ``override`` is false.
+            ConfigurationError: If the factory is neither a callable nor such a string.
+        """
+        rivals = [] if override else self._candidates(name)
+        if rivals:
+            origin = " and ".join(str(rival.provider or "this process") for rival in rivals)
+            raise DuplicateNameError(
+                f"{name!r} is among the {self.name} already, from {origin}; "
+                "choose another name, or pass override=True to replace it"
+            )
+        self._local[name] = Item.local(RegistryEntry(name, summary, MappingProxyType(metadata)), factory)
+
+    def remove(self, name: str) -> None:
+        """Take back a registration of this process; a plugin's entry that it had replaced is there again.
+
+        Raises:
+            UnknownNameError: If nothing was registered under the name in this process.
+        """
+        if name not in self._local:
+            raise UnknownNameError(
+                f"{name!r} among the {self.name} was not registered in this process but comes from "
+                f"{self.describe(name).provider}; only what was registered here can be removed"
+            )
+        del self._local[name]
+
+    def get(self, name: str, prefer: str | None = None) -> Factory:
+        """Return the factory of a name, ``"dist/name"`` included.
+
+        Args:
+            name: The name.
+            prefer: The distribution that wins where several plugins give the name. Pass it for a name that no user
+                typed, such as a default: :func:`flash.plugins.default_owner` says which one.
+
+        Raises:
+            UnknownNameError: If there is no such name; it says what is close and which plugin may have it.
+            PluginConflictError: If two plugins give the name, and none is preferred.
+            PluginError: If the factory cannot be imported.
+        """
+        return self._find(name, prefer).load()
+
+    __getitem__ = get
+
+    def describe(self, name: str, prefer: str | None = None) -> RegistryEntry:
+        """Return what is known about a name, without importing its factory.
+
+        Args:
+            name: The name.
+            prefer: As in :meth:`get`.
+
+        Raises:
+            UnknownNameError: If there is no such name; it says what is close and which plugin may have it.
+            PluginConflictError: If two plugins give the name, and none is preferred.
+        """
+        return self._find(name, prefer).entry
+
+    def qualified(self, name: str, prefer: str | None = None) -> str:
+        """Return the name to store: ``"dist/name"``, which no other plugin can take.
+
+        What was registered in this process or is built into flash-core has its name to itself, so that name comes
+        back as it is listed.
+
+        Args:
+            name: The name.
+            prefer: As in :meth:`get`.
+
+        Raises:
+            UnknownNameError: If there is no such name.
+            PluginConflictError: If two plugins give the name, and none is preferred.
+
+        Example:
+            >>> from flash.plugins import Backbone, hookimpl, isolated_plugins
+            >>> class Acme:
+            ...     @hookimpl
+            ...     def flash_backbones(self):
+            ...         yield Backbone("wav_cnn", domain="audio", factory="acme:wav_cnn")
+            >>> with isolated_plugins(Acme()):
+            ...     backbone_registry("audio").qualified("wav_cnn")
+            'acme/wav_cnn'
+        """
+        entry = self.describe(name, prefer)
+        provider = entry.provider
+        return entry.name if provider is None or provider.builtin else f"{canonical(provider.dist)}/{entry.name}"
+
+    def list(self, filter: str | None = None) -> _Names:
+        """Return the names in natural order, ``resnet9`` before ``resnet18``.
+
+        Args:
+            filter: Keep the names that match this pattern, such as ``"res*"``; case does not count.
+        """
+        return [*self.entries(filter)]
+
+    def entries(self, filter: str | None = None) -> dict[str, RegistryEntry]:
+        """Return what is known about each name, in the order of :meth:`list`.
+
+        Args:
+            filter: Keep the names that match this pattern; case does not count.
+        """
+        index = self._index()
+        pattern = (filter or "*").lower()
+        names = [name for name in index if fnmatch.fnmatchcase(name.lower(), pattern)]
+        return {name: index[name].entry for name in sorted(names, key=natural)}
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return isinstance(name, str) and bool(self._find(name))
+        except (UnknownNameError, PluginConflictError):
+            return False
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index())
+
+    def __len__(self) -> int:
+        return len(self._index())
+
+    def __repr__(self) -> str:
+        return f"Registry({self.name!r})"
+
+    def _find(self, name: str, prefer: str | None = None) -> Item:
+        if not isinstance(name, str):
+            raise ConfigurationError(f"the {self.name} are chosen by a string, but {name!r} came")
+        if name in self._local:
+            return self._local[name]
+        candidates = self._candidates(name)
+        if candidates:
+            return resolve(name, self.name, candidates, prefer)
+        # Only a miss makes an item for every name there is.
+        index = self._index()
+        alike = [known for known in index if known.lower() == name.lower()]
+        if len(alike) == 1:
+            return index[alike[0]]
+        return self._in_open_catalogue(name, prefer) or index[name]
+
+    def _candidates(self, name: str) -> _Items:
+        """Return all that claim a name, qualified or not; nothing else is made into an item."""
+        owner, _, plain = name.partition("/")
+        found = [item for item in (self._local.get(name), *self._given(name)) if item]
+        if not found and plain:
+            found = [item for item in self._given(plain) if item.provider and item.provider.is_called(owner)]
+        return one_per_provider(found)
+
+    def _given(self, name: str) -> Iterator[Item]:
+        catalogues = []
+        for each in self._plugins():
+            if isinstance(each.spec, BackboneCatalogue):
+                catalogues.append(each)
+            elif each.spec.name == name:
+                yield Item.from_plugin(each)
+        for catalogue in catalogues:
+            if name in _listed(catalogue):
+                yield Item.from_catalogue(catalogue, name)
+
+    def _index(self) -> NameIndex[Item]:
+        given = tuple(self._plugins())
+        catalogues = [each for each in given if isinstance(each.spec, BackboneCatalogue)]
+        items = [*self._local.values()]
+        items += [Item.from_plugin(each) for each in given if each not in catalogues]
+        items += [Item.from_catalogue(each, name) for each in catalogues for name in _listed(each)]
+        return NameIndex(items, self.name, self._explain)
+
+    def _in_open_catalogue(self, name: str, prefer: str | None) -> Item | None:
+        catalogues = [each for each in self._plugins() if isinstance(each.spec, BackboneCatalogue) and each.spec.open]
+        owner, _, plain = name.partition("/")
+        owned = [each for each in catalogues if plain and each.provider.is_called(owner)]
+        if owned:
+            name, catalogues = plain, owned
+        items = [Item.from_catalogue(each, name) for each in catalogues]
+        return resolve(name, self.name, items, prefer) if items else None
+
+
+def _listed(catalogue: Contribution[Spec]) -> Sequence[str]:
+    try:
+        return catalogue.listed()
+    except PluginError as error:
+        # One catalogue that cannot be read must not take the other backbones of the domain with it.
+        warnings.warn(f"the {catalogue.label} is left out: {error}", PluginWarning, stacklevel=2)
+        return ()
+
+
+def backbone_registry(domain: str) -> Registry:
+    """The backbones of a domain: those that plugins give, catalogues included, and those registered on it.
+
+    Args:
+        domain: Such as ``"image"``.
+
+    Example:
+        >>> from flash.plugins import Backbone, hookimpl, isolated_plugins
+        >>> class Plugin:
+        ...     @hookimpl
+        ...     def flash_backbones(self):
+        ...         yield Backbone("wav_cnn", domain="audio", factory="acme:wav_cnn", pretrained=True)
+        >>> backbones = backbone_registry("audio")
+        >>> with isolated_plugins(Plugin()):
+        ...     backbones.describe("wav_cnn").metadata["pretrained"]
+        True
+    """
+    return Registry(
+        f"{domain} backbones",
+        plugins=lambda: [
+            *get_host().contributions("backbone", domain),
+            *get_host().contributions("catalogue", domain),
+        ],
+        explain=lambda name: get_host().explain_missing("backbone", name, domain=domain),
+    )
+
+
+def strategy_registry() -> Registry:
+    """The finetuning strategies: the built-in ones, those of plugins, and those registered on it.
+
+    Example:
+        >>> "freeze" in strategy_registry()
+        True
+    """
+    return Registry(
+        "finetuning strategies",
+        plugins=lambda: get_host().contributions("strategy"),
+        explain=lambda name: get_host().explain_missing("strategy", name),
+    )

@@ -1,0 +1,46 @@
+"""What a task means by its default stays what it is, whatever else is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flash.errors import PluginConflictError
+from flash.plugins import Backbone, PluginHost, hookimpl
+from flash.plugins._current import use_host
+from flash.plugins._discovery import given, installed
+from flash.tabular import TabularClassificationData, TabularClassifier
+
+
+class Rival:
+    """A plugin of somebody else that has networks of the same names."""
+
+    @hookimpl
+    def flash_backbones(self) -> Iterator[Backbone]:
+        for name in ("tabm", "mlp"):
+            yield Backbone(name, domain="tabular", factory="collections:Counter")
+
+
+@pytest.fixture
+def data() -> Any:
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0, 4.0], "y": ["n", "p", "n", "p"]})
+    return TabularClassificationData.from_data_frame(target_fields="y", train_data_frame=frame, batch_size=2)
+
+
+@pytest.fixture(autouse=True)
+def _rival() -> Iterator[None]:
+    with use_host(PluginHost(lambda: [*installed(), *given([Rival()])], {})):
+        yield
+
+
+def test_the_default_backbone_is_the_one_of_this_package(data: Any) -> None:
+    assert TabularClassifier.from_data(data).backbone.members > 1
+
+
+def test_another_name_that_two_plugins_give_has_to_be_qualified(data: Any) -> None:
+    with pytest.raises(PluginConflictError, match=r"Write 'flash-tabular/mlp' or 'Rival/mlp'\.$"):
+        TabularClassifier.from_data(data, backbone="mlp")
+    assert type(TabularClassifier.from_data(data, backbone="flash-tabular/mlp").backbone).__name__ != "Counter"
