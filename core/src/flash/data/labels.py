@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flash.data._missing import is_missing
 from flash.errors import DataError
 
-__all__ = ["ClassLabels"]
+__all__ = ["ClassLabels", "class_places"]
 
 # More different values than this, with fractions, are measurements and not classes.
 _MOST_NUMERIC_CLASSES = 20
@@ -92,9 +93,7 @@ class ClassLabels:
         if self.indicators:
             self._check_indicators(values, stage)
             return torch.tensor(values, dtype=torch.get_default_dtype())
-        places: dict[Any, int] = {label: place for place, label in enumerate(self.labels)}
-        if self.by_number:
-            places = {place: place for place in range(len(self.labels))}
+        places = class_places(range(len(self.labels)) if self.by_number else self.labels)
         self._check_known(values, places, stage)
         if not self.multi_label:
             return torch.tensor([places[value] for value in values], dtype=torch.long)
@@ -149,11 +148,52 @@ class ClassLabels:
                 )
 
 
+class _Places(dict[Any, int]):
+    """The place of each class, by its value; a value that is written as a class is that class."""
+
+    def __init__(self, labels: Iterable[Any]) -> None:
+        super().__init__((label, place) for place, label in enumerate(labels))
+        self._written = {_written(label): place for label, place in self.items()}
+        if len(self._written) < len(self):  # such as 1 and "1", which are classes of their own then
+            self._written = {}
+        for one, other in (("true", "false"), ("1", "0")), (("1", "0"), ("true", "false")):
+            if set(self._written) == set(other):
+                self._written |= {name: self._written[same] for name, same in zip(one, other, strict=True)}
+                break
+
+    def __missing__(self, value: Any) -> int:
+        return self._written[_written(value)]
+
+    def get(self, value: Any, default: Any = None) -> Any:
+        """Return the place of a class, or the default."""
+        return self[value] if value in self else default  # noqa: SIM401  # this is that method
+
+    def __contains__(self, value: object) -> bool:
+        return super().__contains__(value) or _written(value) in self._written
+
+
+def class_places(labels: Iterable[Any]) -> Mapping[Any, int]:
+    """Return the place of each class by its value, however the value came: ``1``, ``"1"`` and ``True`` are one.
+
+    Example:
+        >>> places = class_places([0, 1])
+        >>> places["1"], places[True], "2" in places
+        (1, 1, False)
+    """
+    return _Places(labels)
+
+
+def _written(value: Any) -> str:
+    """Return how a class is written: whole numbers without a fraction, and truth values in small letters."""
+    text = str(value)
+    return text.lower() if text.lower() in ("true", "false") else text
+
+
 def _plain_targets(targets: Any, stage: str) -> list[Any]:
     if isinstance(targets, Tensor | np.ndarray):
         targets = targets.tolist()
     values = [_plain(value) for value in targets]
-    missing = sum(value is None or value != value for value in values)
+    missing = sum(_lacks(value) for value in values)
     if missing:
         raise DataError(
             f"Expected a target for every sample of the {stage} data, but {missing} of {len(values)} have none. "
@@ -162,7 +202,13 @@ def _plain_targets(targets: Any, stage: str) -> list[Any]:
     return values
 
 
+def _lacks(value: Any) -> bool:
+    return any(map(is_missing, value)) if isinstance(value, list) else is_missing(value)
+
+
 def _plain(value: Any) -> Any:
+    if is_missing(value):
+        return None
     if isinstance(value, Tensor | np.ndarray):
         value = value.tolist()
     if isinstance(value, set | frozenset):

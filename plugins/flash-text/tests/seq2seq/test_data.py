@@ -17,7 +17,7 @@ from flash.text import SummarizationData, TranslationData, TranslationTask
 from flash.text.seq2seq import pairs
 from flash.text.seq2seq.data import Seq2SeqData
 
-ROWS = [{"en": "red tea", "de": "roter Tee"}, {"en": "NA", "de": "007"}, {"en": "", "de": "nichts, wirklich"}]
+ROWS = [{"en": "red tea", "de": "roter Tee"}, {"en": "NA", "de": "007"}, {"en": "1.10", "de": "nichts, wirklich"}]
 FRAME = pd.DataFrame(ROWS)
 
 
@@ -175,9 +175,9 @@ def test_an_empty_target_is_counted(empty: str) -> None:
         TranslationData.from_lists(["red"], ["red"], ["red", "tea", "sun"], [empty, "sun", empty])
 
 
-def test_an_empty_field_of_a_csv_file_is_an_empty_target() -> None:
+def test_an_empty_cell_of_a_csv_file_is_a_missing_target() -> None:
     FRAME.assign(de=["Tee", "", ""]).to_csv("pairs.csv", index=False)
-    with pytest.raises(DataError, match="2 of 3 are empty, the first of them row 1"):
+    with pytest.raises(DataError, match="the targets of the train data, but 2 of 3 have none, the first of them row 1"):
         TranslationData.from_csv("en", "de", train_file="pairs.csv")
 
 

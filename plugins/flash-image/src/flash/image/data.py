@@ -13,14 +13,15 @@ from typing_extensions import Self, Unpack
 
 from flash import DataModule, Task
 from flash.data.stage import Stage
+from flash.data.tables import READ_OPTIONS, Table, TableFormat, read_table
 from flash.errors import ConfigurationError, DataError
 
 from .datasets import dataset_inputs
 from .files import class_files, image_files
 from .inputs import ImageInputs
-from .options import Folder, ImageOptions, TableOptions, take_preprocess
+from .options import CsvOptions, Folder, ImageOptions, JsonOptions, TableOptions, take_preprocess
 from .preprocess import ImagePreprocess
-from .tables import Table, frame_table, read_csv, read_json, table_inputs, with_whole_numbers
+from .tables import table_inputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -197,13 +198,13 @@ class ImageClassificationData(DataModule):
         cls,
         input_field: str,
         target_fields: str | Sequence[str] | None = None,
-        train_file: Folder = None,
-        val_file: Folder = None,
-        test_file: Folder = None,
-        predict_file: Folder = None,
-        **options: Unpack[TableOptions],
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
+        **options: Unpack[CsvOptions],
     ) -> Self:
-        """Make a data module of CSV files whose first line names the columns.
+        """Make a data module of CSV files, whose first line names the columns.
 
         Args:
             input_field: The column of image paths; they start from ``images_root``, or from the folder of the file.
@@ -212,36 +213,50 @@ class ImageClassificationData(DataModule):
             val_file: The same for validation.
             test_file: The same for testing.
             predict_file: The same for prediction; the targets may be absent.
-            options: See :class:`TableOptions`.
+            options: See :class:`CsvOptions`.
 
         Raises:
             MissingColumnError: If a column is missing.
             DataError: If a file is missing, or a row has no image or class.
         """
         files = _present(train_file, val_file, test_file, predict_file)
-        tables = {stage: read_csv(file) for stage, file in files.items()}
-        if not _has_text_labels(options.get("preprocess")):
-            tables = with_whole_numbers(tables, target_fields)
-        return cls._of_tables(tables, _parents(files), input_field, target_fields, options)
+        return cls._of_files("csv", files, input_field, target_fields, dict(options))
 
     @classmethod
     def from_json(
         cls,
         input_field: str,
         target_fields: str | Sequence[str] | None = None,
-        train_file: Folder = None,
-        val_file: Folder = None,
-        test_file: Folder = None,
-        predict_file: Folder = None,
-        **options: Unpack[TableOptions],
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
+        **options: Unpack[JsonOptions],
     ) -> Self:
         """Make a data module of JSON files: a list of objects, or an object in each line.
 
         The arguments are those of :meth:`from_csv`. A target may also be a list of classes.
         """
         files = _present(train_file, val_file, test_file, predict_file)
-        tables = {stage: read_json(file) for stage, file in files.items()}
-        return cls._of_tables(tables, _parents(files), input_field, target_fields, options)
+        return cls._of_files("json", files, input_field, target_fields, dict(options))
+
+    @classmethod
+    def from_parquet(
+        cls,
+        input_field: str,
+        target_fields: str | Sequence[str] | None = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
+        **options: Unpack[TableOptions],
+    ) -> Self:
+        """Make a data module of Parquet files, or of folders of them; needs pyarrow.
+
+        The arguments are those of :meth:`from_csv`. A target may also be a list of classes, and an image its bytes.
+        """
+        files = _present(train_file, val_file, test_file, predict_file)
+        return cls._of_files("parquet", files, input_field, target_fields, dict(options))
 
     @classmethod
     def from_data_frame(
@@ -260,8 +275,8 @@ class ImageClassificationData(DataModule):
         ``images_root``, or from the current folder. A target may also be a list of classes, and an image a PIL image.
         """
         frames = _present(train_data_frame, val_data_frame, test_data_frame, predict_data_frame)
-        tables = {stage: frame_table(frame) for stage, frame in frames.items()}
-        return cls._of_tables(tables, {}, input_field, target_fields, options)
+        tables = {stage: read_table(frame, name=f"the {stage} data frame") for stage, frame in frames.items()}
+        return cls._of_tables(tables, {}, input_field, target_fields, dict(options))
 
     @classmethod
     def from_datasets(  # type: ignore[override]  # the options are named
@@ -349,15 +364,27 @@ class ImageClassificationData(DataModule):
         return cls.from_load_data_inputs(**given, preprocess=preprocess, **{"batch_size": 32, **options})
 
     @classmethod
+    def _of_files(
+        cls,
+        format: TableFormat,
+        files: Mapping[str, Any],
+        input_field: str,
+        target_fields: str | Sequence[str] | None,
+        options: dict[str, Any],
+    ) -> Self:
+        reading = {name: options.pop(name) for name in READ_OPTIONS if name in options}
+        tables = {stage: read_table(file, format=format, **reading) for stage, file in files.items()}
+        return cls._of_tables(tables, _parents(files), input_field, target_fields, options)
+
+    @classmethod
     def _of_tables(
         cls,
         tables: Mapping[str, Table],
         folders: Mapping[str, Path],
         input_field: str,
         target_fields: str | Sequence[str] | None,
-        options: TableOptions,
+        rest: dict[str, Any],
     ) -> Self:
-        rest: dict[str, Any] = dict(options)
         shared = rest.pop("images_root", None)
         own = {stage: rest.pop(f"{stage}_images_root", None) for stage in _STAGES}
         inputs = {}
@@ -388,11 +415,12 @@ def _present(*data: Any) -> dict[str, Any]:
     return {stage: each for stage, each in zip(_STAGES, data, strict=True) if each is not None}
 
 
-def _parents(files: Mapping[str, str | Path]) -> dict[str, Path]:
-    return {stage: Path(file).parent for stage, file in files.items()}
-
-
-def _has_text_labels(preprocess: Any) -> bool:
-    """Whether a trained preprocess knows its classes as text."""
-    labels = preprocess.labels if isinstance(preprocess, ImagePreprocess) else None
-    return labels is not None and any(isinstance(label, str) for label in labels.labels)
+def _parents(files: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the folder of each file, or of all files of a list, if they are on this machine."""
+    folders = {}
+    for stage, file in files.items():
+        parts = file if isinstance(file, list | tuple) else [file]
+        parents = {Path(part).parent for part in parts if isinstance(part, str | Path) and "://" not in str(part)}
+        if len(parents) == 1:
+            folders[stage] = parents.pop()
+    return folders

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from flash import Postprocess, Preprocess
+from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError
 
 from .inputs import OnBadSample
 from .preprocess import ImagePreprocess
 from .transforms import Augmentation
 
-__all__ = ["Folder", "ImageOptions", "TableOptions", "take_preprocess"]
+__all__ = ["CsvOptions", "Folder", "ImageOptions", "JsonOptions", "TableOptions", "take_preprocess"]
 
 Folder = str | Path | None
 _OF_PREPROCESS = ("augmentation", "image_size", "transform", "train_transform", "data_config", "deterministic")
@@ -58,6 +59,18 @@ class TableOptions(ImageOptions, total=False):
     val_images_root: Folder
     test_images_root: Folder
     predict_images_root: Folder
+
+
+class CsvOptions(TableOptions, ReadOptions, total=False):
+    """What :meth:`~flash.image.ImageClassificationData.from_csv` takes besides."""
+
+
+class JsonOptions(TableOptions, total=False):
+    """What :meth:`~flash.image.ImageClassificationData.from_json` takes besides."""
+
+    encoding: str | None
+    #: The key that holds the rows, where a file is an object with more in it.
+    field: str | None
 
 
 def take_preprocess(options: dict[str, Any]) -> Any:

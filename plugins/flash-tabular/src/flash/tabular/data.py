@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from typing_extensions import Self
 
 from flash import DataModule
+from flash.data import tables
 from flash.data.process import Preprocess
 from flash.data.splits import split_rows
-from flash.errors import DataError
+from flash.data.tables import READ_OPTIONS, TableFormat
+from flash.errors import ConfigurationError, DataError
 
 from .preprocess import TabularPreprocess
-from .read import check_exists, read_parquet, read_table
+from .read import read_table
 
 __all__ = ["TabularClassificationData", "TabularData", "TabularRegressionData"]
 
@@ -42,6 +43,7 @@ class TabularData(DataModule):
         *,
         preprocess: Preprocess | None = None,
         verbose: bool = True,
+        decimal: str | None = None,
         batch_size: int | None = None,
         **kwargs: Any,
     ) -> Self:
@@ -58,6 +60,7 @@ class TabularData(DataModule):
             predict_data_frame: Rows to predict; the target may be absent.
             preprocess: That of a trained task, whose statistics and labels are to be used.
             verbose: Whether what was inferred is printed.
+            decimal: The decimal mark of numbers in text files; by default a point, and a comma is an error that asks.
             batch_size: Rows in a batch; by default some 50 to 100 batches an epoch, of 32 to 512 rows.
             kwargs: Further arguments of :class:`~flash.data.data_module.DataModule`, such as ``val_split``.
 
@@ -76,11 +79,14 @@ class TabularData(DataModule):
         """
         if preprocess is None:
             preprocess = TabularPreprocess(
-                cls.kind, target_fields, categorical_fields, numerical_fields, verbose=verbose
+                cls.kind, target_fields, categorical_fields, numerical_fields, verbose=verbose, decimal=decimal
+            )
+        elif decimal is not None:
+            raise ConfigurationError(
+                "Expected decimal or the preprocess of a trained task, which knows it, but got both. Leave decimal out."
             )
         if batch_size is None:
-            train_data_frame = None if train_data_frame is None else read_table(train_data_frame)
-            batch_size = 512 if train_data_frame is None else _batch_size(len(train_data_frame))
+            batch_size = 512 if train_data_frame is None else _batch_size(_count_rows(train_data_frame))
         return cls.from_load_data_inputs(
             train_load_data_input=train_data_frame,
             val_load_data_input=val_data_frame,
@@ -97,19 +103,40 @@ class TabularData(DataModule):
         categorical_fields: Fields = None,
         numerical_fields: Fields = None,
         target_fields: Fields = None,
-        train_file: str | Path | None = None,
-        val_file: str | Path | None = None,
-        test_file: str | Path | None = None,
-        predict_file: str | Path | None = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
         **kwargs: Any,
     ) -> Self:
         """Make a data module of CSV files whose first line names the columns.
 
-        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and those of
+        :class:`~flash.data.tables.ReadOptions`. Columns become numbers, dates or categories by their train rows;
+        classes stay as they are written.
         """
-        # Read when they are loaded: what is text in the train file is text in the others.
-        files = _existing(train_file, val_file, test_file, predict_file)
-        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *files, **kwargs)
+        read = _read("csv", [train_file, val_file, test_file, predict_file], kwargs)
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
+
+    @classmethod
+    def from_json(
+        cls,
+        categorical_fields: Fields = None,
+        numerical_fields: Fields = None,
+        target_fields: Fields = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make a data module of JSON files: lists of objects, objects of columns, or an object in each line.
+
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``field``: the
+        key that holds the rows, where a file is an object with more in it.
+        """
+        read = _read("json", [train_file, val_file, test_file, predict_file], kwargs)
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
     @classmethod
     def from_parquet(
@@ -117,19 +144,18 @@ class TabularData(DataModule):
         categorical_fields: Fields = None,
         numerical_fields: Fields = None,
         target_fields: Fields = None,
-        train_file: str | Path | None = None,
-        val_file: str | Path | None = None,
-        test_file: str | Path | None = None,
-        predict_file: str | Path | None = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
         **kwargs: Any,
     ) -> Self:
         """Make a data module of Parquet files; needs pyarrow: ``pip install "flash-tabular[parquet]"``.
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
-        files = _existing(train_file, val_file, test_file, predict_file)
-        tables = [None if file is None else read_parquet(file) for file in files]
-        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *tables, **kwargs)
+        read = _read("parquet", [train_file, val_file, test_file, predict_file], kwargs)
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
     @classmethod
     def from_dicts(
@@ -147,8 +173,8 @@ class TabularData(DataModule):
 
         The arguments are those of :meth:`from_data_frame`, with a dict in place of each data frame.
         """
-        tables = (train_dict, val_dict, test_dict, predict_dict)
-        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *tables, **kwargs)
+        dicts = (train_dict, val_dict, test_dict, predict_dict)
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *dicts, **kwargs)
 
     @classmethod
     def from_lists(
@@ -167,13 +193,17 @@ class TabularData(DataModule):
         The columns of tuples are named by their position: ``"0"``, ``"1"``, ... The arguments are those of
         :meth:`from_data_frame`, with a list in place of each data frame.
         """
-        tables = (train_list, val_list, test_list, predict_list)
-        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *tables, **kwargs)
+        lists = (train_list, val_list, test_list, predict_list)
+        return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *lists, **kwargs)
 
     def _split_train_input(self, train: Any, val_split: float) -> tuple[Any, Any]:
         """Split the rows before anything is learned from them."""
-        frame = read_table(train)
         fields = self.preprocess.target_fields if isinstance(self.preprocess, TabularPreprocess) else []
+        if isinstance(train, tables.Table):
+            labels = train[fields[0]] if self.kind == "classification" and len(fields) == 1 else None
+            rows = split_rows(train.num_rows, val_split, self.seed, labels and [str(label) for label in labels])
+            return train.take(rows[0].tolist()), train.take(rows[1].tolist())
+        frame = read_table(train)
         classes = None
         if self.kind == "classification" and len(fields) == 1 and fields[0] in frame.columns:
             classes = frame[fields[0]].astype(str).to_numpy()
@@ -211,15 +241,16 @@ class TabularRegressionData(TabularData):
     kind = "regression"
 
 
+def _count_rows(table: Any) -> int:
+    return table.num_rows if isinstance(table, tables.Table) else len(read_table(table))
+
+
 def _batch_size(rows: int) -> int:
     return min(512, max(32, 1 << max(rows // 50, 1).bit_length() - 1))
 
 
-def _existing(*files: str | Path | None) -> list[Path | None]:
+def _read(format: TableFormat, files: Sequence[Any], options: dict[str, Any]) -> list[Any]:
     if all(file is None for file in files):
         raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
-    paths = [None if file is None else Path(file) for file in files]
-    for path in paths:
-        if path is not None:
-            check_exists(path)
-    return paths
+    reading = {name: options.pop(name) for name in READ_OPTIONS if name in options}
+    return [None if file is None else tables.read_table(file, format=format, **reading) for file in files]

@@ -38,6 +38,7 @@ class TabularPreprocess(Preprocess):
         categorical_fields: Columns that are categories.
         numerical_fields: Columns that are numbers. Where neither kind is named, both are inferred and printed.
         verbose: Whether what was inferred is printed.
+        decimal: The decimal mark of numbers in text files; ``None`` takes points, and refuses commas with a question.
 
     Example:
         >>> from flash.data.auto_dataset import AutoDataset
@@ -57,6 +58,7 @@ class TabularPreprocess(Preprocess):
         categorical_fields: str | int | Sequence[str | int] | None = None,
         numerical_fields: str | int | Sequence[str | int] | None = None,
         verbose: bool = True,
+        decimal: str | None = None,
     ) -> None:
         if kind not in ("classification", "regression"):
             raise ConfigurationError(f"Expected kind to be 'classification' or 'regression', but got {kind!r}.")
@@ -65,13 +67,14 @@ class TabularPreprocess(Preprocess):
         self.categorical_fields = _names(categorical_fields)
         self.numerical_fields = _names(numerical_fields)
         self.verbose = verbose
+        self.decimal = decimal
         self.several_targets = target_fields is not None and not isinstance(target_fields, _NAME)
         self.schema: Schema | None = None
         self.targets: Targets | None = None
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
         """Make columns of a table with targets; of train rows, learn their statistics first, once."""
-        frame = read_table(data, self._text_fields)
+        frame = self._read(data)
         if self.schema is None or self.targets is None:
             if not self.training:
                 raise DataError(
@@ -99,7 +102,7 @@ class TabularPreprocess(Preprocess):
                 "Expected a task that was trained, whose preprocess knows the columns, but this one has seen no "
                 "train rows. Train it, or load it from a checkpoint."
             )
-        return Columns(_inputs(self.schema, read_table(data, self._text_fields), "predict"))
+        return Columns(_inputs(self.schema, self._read(data), "predict"))
 
     def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
         if not self.target_fields:
@@ -112,11 +115,17 @@ class TabularPreprocess(Preprocess):
         if self.verbose and self.categorical_fields is None and self.numerical_fields is None:
             print(f"{schema.summary()}\ntarget_fields: {', '.join(self.target_fields)} ({targets.summary()})")
 
-    @property
-    def _text_fields(self) -> list[str]:
-        if self.schema is None or self.targets is None:
-            return []
-        return self.schema.text_fields + self.targets.text_fields
+    def _read(self, data: Any) -> pd.DataFrame:
+        """Read a table; what was learned from train rows says what its columns are."""
+        is_class = self.kind == "classification" and not self.several_targets
+        known = self.schema
+        return read_table(
+            data,
+            text_fields=[] if known is None else known.text_fields,
+            number_fields=[] if known is None else [column.name for column in known.numerical],
+            class_fields=self.target_fields if is_class else [],
+            decimal=self.decimal,
+        )
 
     def _facts(self, schema: Schema, targets: Targets, y: Tensor) -> dict[str, Any]:
         features = {

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from flash.data import tables
 from flash.errors import DataError
 
-__all__ = ["check_exists", "read_csv", "read_parquet", "read_table"]
+__all__ = ["read_table"]
+
+# What a missing number or date is written as, where it is written; in a column of text these are text.
+_MISSING = frozenset(
+    {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
+)
+_TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+_DECIMAL_COMMA = r"[+-]?\d+(,\d+)?"
+_DATE = r"\d{4}-\d{1,2}-\d{1,2}.*"
 
 
-def read_table(data: Any, text_fields: Collection[str] = ()) -> pd.DataFrame:
-    """Return a table as a data frame with unique column names that are strings; nothing is copied.
+def read_table(
+    data: Any,
+    text_fields: Collection[str] = (),
+    number_fields: Collection[str] = (),
+    class_fields: Collection[str] = (),
+    decimal: str | None = None,
+) -> pd.DataFrame:
+    """Return a table as a data frame with unique column names that are strings; a data frame is not copied.
 
     Args:
-        data: A data frame; a path that ends in ``.csv``, ``.tsv`` or ``.parquet``; a dict of columns; a list of
-            rows that are dicts, tuples or lists.
-        text_fields: Columns of a file without types that are text, even where all of it looks like numbers.
+        data: Whatever :func:`flash.data.tables.read_table` reads; a data frame of pandas, a dict of columns or a
+            list of rows that are dicts, tuples or lists.
+        text_fields: Columns of files without types that are text, even where all of it looks like numbers.
+        number_fields: Columns of such files that are numbers, wherever they can be read as such.
+        class_fields: Columns of such files that are classes, which stay as they are written (``1.10``); classes that
+            are all whole numbers become such.
+        decimal: The decimal mark of numbers in such files; ``None`` takes points, and refuses commas with a question.
 
     Raises:
         DataError: If it is none of these, empty, or has two columns of one name.
@@ -31,21 +48,78 @@ def read_table(data: Any, text_fields: Collection[str] = ()) -> pd.DataFrame:
         >>> read_table([{"a": 1, "b": "x"}, {"a": 2}]).columns.tolist()
         ['a', 'b']
     """
-    if isinstance(data, str | Path):
-        path = Path(data)
-        return read_parquet(path) if path.suffix.lower() in (".parquet", ".pq") else read_csv(path, text_fields)
+    frame: pd.DataFrame
     if isinstance(data, pd.DataFrame):
         frame = data
-    elif isinstance(data, Mapping):
+    elif isinstance(data, Mapping) and not isinstance(data, tables.Table):
         frame = _from_columns(data)
-    elif isinstance(data, Sequence):
+    elif isinstance(data, Sequence) and not isinstance(data, str) and not _are_files(data):
         frame = _from_rows(data)
     else:
-        raise DataError(
-            "Expected a table: a pandas DataFrame, a path to a .csv or .parquet file, a dict of columns or a list "
-            f"of rows, but got {type(data).__name__}."
-        )
+        table = tables.read_table(data)
+        if table.is_text:
+            frame = _typed(table, text_fields, number_fields, class_fields, decimal)
+        elif isinstance(table.frame, pd.DataFrame):
+            frame = table.frame
+        elif table.frame is not None:
+            frame = table.frame.to_pandas()
+        else:
+            frame = pd.DataFrame(dict(table))
     return _checked(frame, "the table")
+
+
+def _are_files(data: Sequence[Any]) -> bool:
+    return bool(data) and all(tables.is_table_file(part) or hasattr(part, "read") for part in data)
+
+
+# ---------------------------------------------------------------------- text becomes values
+
+
+def _typed(
+    table: tables.Table,
+    text_fields: Collection[str],
+    number_fields: Collection[str],
+    class_fields: Collection[str],
+    decimal: str | None,
+) -> pd.DataFrame:
+    """Give types to the columns of a text file: the one place where it is decided what is a number in it."""
+    columns: dict[str, pd.Series[Any]] = {}
+    for name, cells in table.columns.items():
+        if name in class_fields:
+            columns[name] = pd.Series(tables.whole_numbers(cells), dtype=object)
+        elif name in text_fields:
+            columns[name] = pd.Series(cells, dtype=object)
+        else:
+            columns[name] = _typed_column(name, cells, table.name, name in number_fields, decimal)
+    frame: pd.DataFrame = pd.DataFrame(columns)
+    return frame
+
+
+def _typed_column(name: str, cells: list[str | None], source: str, is_number: bool, decimal: str | None) -> Any:
+    text = pd.Series(cells, dtype=object)
+    if decimal not in (None, "."):
+        text = text.str.replace(decimal, ".", regex=False).where(text.notna(), None)
+    numbers = pd.to_numeric(text, errors="coerce")
+    rest = text[numbers.isna() & text.notna()]
+    words = set(rest.unique())
+    if words <= _MISSING:
+        known = len(text) - len(rest)
+        return numbers if is_number or len(rest) < known or not words else pd.Series(cells, dtype=object)
+    if words <= _TRUTH.keys() and numbers.isna().all():
+        truth = text.map(_TRUTH)
+        return truth.astype(bool) if text.notna().all() else truth.astype(object).where(text.notna(), None)
+    wanted = rest[~rest.isin(_MISSING)]
+    if decimal is None and wanted.str.fullmatch(_DECIMAL_COMMA).all():
+        raise DataError(
+            f"Expected numbers with a decimal point in column {name!r} of {source}, but got {wanted.iloc[0]!r}. If the "
+            "comma is the decimal mark, pass decimal=','; if this is no number, pass decimal='.'."
+        )
+    if is_number or wanted.str.fullmatch(_DATE).all():
+        return pd.Series(cells, dtype=object).where(~text.isin(_MISSING), None)
+    return pd.Series(cells, dtype=object)
+
+
+# ---------------------------------------------------------------------- rows and columns
 
 
 def _from_rows(data: Sequence[Any]) -> pd.DataFrame:
@@ -70,75 +144,6 @@ def _from_columns(data: Mapping[Any, Any]) -> pd.DataFrame:
         hint = "For a single row, pass [row]." if scalars else "Give every column the same number of values."
         raise DataError(f"Expected a dict of columns, but pandas says: {error}. {hint}") from error
     return frame
-
-
-def read_csv(path: Path, text_fields: Collection[str] = ()) -> pd.DataFrame:
-    """Read a comma-separated file (tab-separated for ``.tsv``), also compressed; the first line names the columns.
-
-    Args:
-        path: The file.
-        text_fields: Columns that are text, even where all of it looks like numbers: ``"007"`` is not 7.
-
-    Raises:
-        DataError: If the file is missing, empty, not text, or seems to be separated by something else.
-    """
-    separator = "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
-    check_exists(path)
-    try:
-        names = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0]
-        # In one piece: read in several, "007" could be text in one and a number in the next.
-        types = {str(name): str for name in names if str(name) in text_fields}
-        with warnings.catch_warnings():
-            # Where rows are longer than the first line, pandas drops values, or moves all to the wrong column.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(path, sep=separator, dtype=types, low_memory=False, index_col=False)
-    except pd.errors.EmptyDataError:
-        raise DataError(f"Expected a table in {path}, but the file is empty.") from None
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"Expected a table of UTF-8 text in {path}, but: {error}. "
-            "Read it with pandas.read_csv(path, encoding=...) and pass the result to from_data_frame."
-        ) from error
-    except pd.errors.ParserWarning:
-        raise DataError(
-            f"Expected {len(names)} values in each row of {path}, as its first line has names, but rows have "
-            "more. Add the missing names to the first line."
-        ) from None
-    except pd.errors.ParserError as error:
-        raise DataError(
-            f"Expected a table of text separated by {separator!r} in {path}, but: {str(error).strip()}"
-        ) from error
-    _check_unique([str(name) for name in names], str(path))
-    if len(names) == 1 and any(mark in str(names.iloc[0]) for mark in ";\t|"):
-        raise DataError(
-            f"Expected columns separated by {separator!r} in {path}, but its first line is {names.iloc[0]!r}. "
-            "Read it with pandas.read_csv(path, sep=...) and pass the result to from_data_frame."
-        )
-    return _checked(frame, str(path))
-
-
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Read a Parquet file.
-
-    Raises:
-        DataError: If the file is missing, no Parquet file, or pyarrow is not installed.
-    """
-    check_exists(path)
-    try:
-        frame = pd.read_parquet(path)
-    except ImportError as error:
-        raise DataError(
-            "Expected pyarrow to be installed, to read a Parquet file: pip install 'flash-tabular[parquet]'."
-        ) from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"Expected a Parquet file at {path}, but: {error}") from error
-    return _checked(frame, str(path))
-
-
-def check_exists(path: Path) -> None:
-    """Raise an error if there is no such file."""
-    if not path.is_file():
-        raise DataError(f"Expected a table at {path}, but there is no such file.")
 
 
 def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:

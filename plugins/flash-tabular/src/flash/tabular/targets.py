@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from flash.data.labels import class_places
 from flash.errors import DataError
 
 from .schema import check_columns, mean_and_std, read_numbers
@@ -38,11 +39,6 @@ class Targets(ABC):
         check_targets(frame, self.fields, stage)
         return self._encode(frame, stage)
 
-    @property
-    def text_fields(self) -> list[str]:
-        """The columns that are text, even where all of it looks like numbers."""
-        return []
-
     @abstractmethod
     def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor: ...
 
@@ -65,15 +61,12 @@ class ClassTargets(Targets):
 
     labels: list[Any]
 
-    @property
-    def text_fields(self) -> list[str]:
-        """The column, if all labels are text."""
-        return self.fields if all(isinstance(label, str) for label in self.labels) else []
-
     def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
         (name,) = self.fields
         values = frame[name]
-        codes = pd.Index(self.labels, dtype=object).get_indexer(pd.Index(_plain_values(values), dtype=object))
+        places = class_places(self.labels)
+        found, inverse = _factorized(values)
+        codes = np.array([places.get(label, -1) for label in found], dtype=np.int64)[inverse]
         unknown = values[codes < 0].astype(object)
         if len(unknown):
             raise DataError(
@@ -81,7 +74,7 @@ class ClassTargets(Targets):
                 f"({_shown(self.labels)}), but got {unknown.iloc[0]!r} in {len(unknown)} rows. "
                 "Drop these rows, or add such rows to the train data."
             )
-        return torch.from_numpy(codes.astype(np.int64))
+        return torch.from_numpy(codes)
 
     def facts(self, y: Tensor) -> dict[str, Any]:
         counts = torch.bincount(y, minlength=len(self.labels)).tolist()
@@ -178,7 +171,7 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
     if several:
         return MultiLabelTargets(names)
     values = frame[names[0]]
-    if values.dtype.kind == "f" and values.nunique() > _MOST_NUMERIC_CLASSES and (values % 1 != 0).any():
+    if _are_measurements(values):
         raise DataError(
             f"Expected classes in the target column {names[0]!r}, but it has {values.nunique()} different numbers "
             "with fractions. For numbers use TabularRegressionData and TabularRegressor."
@@ -190,6 +183,13 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
             f"{_shown(labels)}. Check target_fields and the rows."
         )
     return ClassTargets(names, labels)
+
+
+def _are_measurements(values: pd.Series[Any]) -> bool:
+    if values.dtype.kind not in "fO" or values.nunique() <= _MOST_NUMERIC_CLASSES:
+        return False
+    numbers = pd.to_numeric(values, errors="coerce")
+    return bool(numbers.notna().all() and (numbers % 1 != 0).any())
 
 
 def targets_from_plain(plain: Mapping[str, Any]) -> Targets:
@@ -211,6 +211,13 @@ def _target_numbers(series: pd.Series[Any], stage: str) -> Any:
             f"got {wrong.iloc[0]!r} in {len(wrong)} rows. Drop these rows, or use other units."
         )
     return numbers
+
+
+def _factorized(values: pd.Series[Any]) -> tuple[list[Any], Any]:
+    """Return the different values, and the number of that of each row."""
+    numbers: dict[Any, int] = {}
+    rows = [numbers.setdefault(value, len(numbers)) for value in _plain_values(values)]
+    return list(numbers), rows
 
 
 def _plain_values(series: pd.Series[Any]) -> list[Any]:

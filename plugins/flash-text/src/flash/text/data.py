@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +11,10 @@ from typing_extensions import Self
 from flash import DataModule
 from flash.data.process import Preprocess
 from flash.data.splits import split_rows
+from flash.data.tables import READ_OPTIONS, TableFormat, read_table
 from flash.errors import DataError
 
 from .preprocess import TextPreprocess
-from .read import read_csv, read_json, read_parquet
 from .rows import TextInputs
 from .sources import Fields, from_dataset, from_lists, from_table
 
@@ -52,7 +50,7 @@ class TextClassificationData(DataModule):
         delimiter: str | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of pandas data frames.
+        """Make a data module of data frames of pandas, polars or Arrow.
 
         Args:
             input_field: The column of texts.
@@ -86,33 +84,32 @@ class TextClassificationData(DataModule):
         cls,
         input_field: str,
         target_fields: Fields = None,
-        train_file: str | Path | None = None,
-        val_file: str | Path | None = None,
-        test_file: str | Path | None = None,
-        predict_file: str | Path | None = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
         *,
         delimiter: str | None = None,
         **kwargs: Any,
     ) -> Self:
         """Make a data module of CSV files, whose first line names the columns.
 
-        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame. Texts stay as
-        they are written: ``NA``, ``null`` and ``007`` are texts, and so is an empty field.
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and those of
+        :class:`~flash.data.tables.ReadOptions` but ``delimiter``. Texts stay as they are written: ``NA``, ``null`` and
+        ``007`` are texts; an empty cell is missing.
         """
-        targets = [target_fields] if isinstance(target_fields, str) else list(target_fields or [])
-        read = partial(read_csv, text_fields=[input_field], target_fields=targets)
         files = (train_file, val_file, test_file, predict_file)
-        return cls._from_files(read, files, input_field, target_fields, delimiter, **kwargs)
+        return cls._from_files("csv", files, input_field, target_fields, delimiter, **kwargs)
 
     @classmethod
     def from_json(
         cls,
         input_field: str,
         target_fields: Fields = None,
-        train_file: str | Path | None = None,
-        val_file: str | Path | None = None,
-        test_file: str | Path | None = None,
-        predict_file: str | Path | None = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
         *,
         field: str | None = None,
         delimiter: str | None = None,
@@ -123,19 +120,18 @@ class TextClassificationData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame; ``field`` names
         what holds the rows, where a file is an object with more in it.
         """
-        read = partial(read_json, field=field)
         files = (train_file, val_file, test_file, predict_file)
-        return cls._from_files(read, files, input_field, target_fields, delimiter, **kwargs)
+        return cls._from_files("json", files, input_field, target_fields, delimiter, field=field, **kwargs)
 
     @classmethod
     def from_parquet(
         cls,
         input_field: str,
         target_fields: Fields = None,
-        train_file: str | Path | None = None,
-        val_file: str | Path | None = None,
-        test_file: str | Path | None = None,
-        predict_file: str | Path | None = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
         *,
         delimiter: str | None = None,
         **kwargs: Any,
@@ -145,7 +141,7 @@ class TextClassificationData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
         files = (train_file, val_file, test_file, predict_file)
-        return cls._from_files(read_parquet, files, input_field, target_fields, delimiter, **kwargs)
+        return cls._from_files("parquet", files, input_field, target_fields, delimiter, **kwargs)
 
     @classmethod
     def from_lists(
@@ -213,12 +209,12 @@ class TextClassificationData(DataModule):
     # ------------------------------------------------------------------ what they share
 
     @classmethod
-    def _from_files(
-        cls, read: Callable[..., Any], files: Sequence[str | Path | None], *args: Any, **kwargs: Any
-    ) -> Self:
+    def _from_files(cls, format: TableFormat, files: Sequence[Any], *args: Any, **kwargs: Any) -> Self:
         if all(file is None for file in files):
             raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
-        return cls._from_tables(from_table, [None if file is None else read(file) for file in files], *args, **kwargs)
+        reading = {name: kwargs.pop(name) for name in READ_OPTIONS if name in kwargs}
+        tables = [None if file is None else read_table(file, format=format, **reading) for file in files]
+        return cls._from_tables(from_table, tables, *args, **kwargs)
 
     @classmethod
     def _from_tables(

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.labels import ClassLabels
 from flash.data.stage import Stage
+from flash.data.tables import is_table, is_table_file, read_table
 from flash.errors import DataError
 
-from .read import column, read_file, texts_of
 from .rows import TextInputs, TextRows, Tokenization
-from .texts import PackedTexts
+from .texts import PackedTexts, texts_of
 from .tokens import Tokenizer, pad
 
 __all__ = ["TextPreprocess"]
-
-_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".pq")
 
 
 class TextPreprocess(Preprocess):
@@ -86,18 +83,21 @@ class TextPreprocess(Preprocess):
         return TextRows(texts, self, Stage.PREDICT)
 
     def _texts(self, data: Any) -> list[str]:
-        if isinstance(data, Path) or (isinstance(data, str) and data.endswith(_SUFFIXES) and Path(data).is_file()):
-            return self._texts(read_file(data, text_fields=[self.input_field] if self.input_field else []))
-        if isinstance(data, str) or not hasattr(data, "__iter__"):
+        if isinstance(data, Path) or (is_table_file(data) and Path(data).is_file()):
+            return texts_of(read_table(data)[self._field()], "the predict data")
+        if isinstance(data, str):
             raise DataError(
-                f"Expected a list of texts, a data frame or the path of a file, but got {_shown(data)}. "
+                f"Expected a list of texts, a data frame or the path of a file, but got the text {data[:40]!r}. "
                 "For a single text, pass [text]."
             )
-        if isinstance(data, pd.DataFrame | Mapping):
-            return texts_of(column(data, self._field(), "the predict data"), "the predict data")
-        rows = list(data)
-        if any(isinstance(row, Mapping) for row in rows):
-            return self._texts(pd.DataFrame(rows, dtype=object))
+        rows = list(data) if isinstance(data, Iterator) else data
+        if is_table(rows):
+            return texts_of(read_table(rows, name="the predict data")[self._field()], "the predict data")
+        if not hasattr(rows, "__iter__"):
+            raise DataError(
+                f"Expected a list of texts, a data frame or the path of a file, but got a {type(data).__name__}. "
+                "For a single text, pass [text]."
+            )
         return texts_of(rows, "the predict data")
 
     def _field(self) -> str:
@@ -133,7 +133,3 @@ class TextPreprocess(Preprocess):
         """Take over what another preprocess learned."""
         if state:
             self.classes = ClassLabels.from_plain(state["classes"])
-
-
-def _shown(data: Any) -> str:
-    return f"the text {data[:40]!r}" if isinstance(data, str) else f"a {type(data).__name__}"

@@ -6,26 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from flash.data.tables import Table, is_missing, read_table, whole_numbers
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 
-from .read import column, texts_of
 from .rows import TextInputs
-from .texts import PackedTexts
+from .texts import PackedTexts, texts_of
 
 __all__ = ["from_dataset", "from_lists", "from_table"]
 
 Fields = str | Sequence[str] | None
 
 
-def from_table(
-    table: pd.DataFrame, input_field: str, target_fields: Fields, delimiter: str | None, stage: str
-) -> TextInputs:
-    """Take texts and targets from the columns of a table.
+def from_table(table: Any, input_field: str, target_fields: Fields, delimiter: str | None, stage: str) -> TextInputs:
+    """Return the texts and targets of a table.
 
     Args:
-        table: The table.
+        table: A table, or a data frame of any library.
         input_field: The column of texts.
         target_fields: The column of classes, or of lists of classes; a list of columns of zeros and ones; ``None``
             where there are no targets.
@@ -37,16 +34,15 @@ def from_table(
         DataError: If a text is missing.
 
     Example:
-        >>> table = pd.DataFrame({"text": ["good", "so so"], "tags": ["new,loud", ""]})
+        >>> table = {"text": ["good", "so so"], "tags": ["new,loud", ""]}
         >>> from_table(table, "text", "tags", ",", "train").targets
         [['new', 'loud'], []]
     """
     source = f"the {stage} data"
-    if not isinstance(table, pd.DataFrame):
-        raise DataError(f"Expected a pandas data frame as {source}, but got a {type(table).__name__}.")
-    if len(table) == 0:
-        raise DataError(f"Expected at least one row in {source}, but there is none.")
-    columns = {name: column(table, name, source) for name in [input_field, *_names(target_fields)]}
+    table = table if isinstance(table, Table) else read_table(table, name=source)
+    columns = {input_field: table[input_field]}
+    for name in _names(target_fields):
+        columns[name] = whole_numbers(table[name]) if table.is_text else table[name]
     return _from_columns(columns, input_field, target_fields, delimiter, source)
 
 
@@ -123,8 +119,8 @@ def _target(value: Any, delimiter: str | None) -> Any:
     if isinstance(value, np.ndarray | tuple):
         return list(value)
     if delimiter is None or not isinstance(value, str):
-        # pandas has no value where a row with a delimiter has no class.
-        return [] if delimiter is not None and value != value else value
+        # An empty cell with a delimiter has no class.
+        return [] if delimiter is not None and is_missing(value) else value
     return [part.strip() for part in value.split(delimiter) if part.strip()]
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numbers
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, islice
-from typing import overload
+from typing import Any, overload
 
-__all__ = ["PackedTexts"]
+import numpy as np
+
+from flash.data.tables import is_missing
+from flash.errors import DataError
+
+__all__ = ["PackedTexts", "texts_of"]
 
 _BLOCK = 1024
 
@@ -72,3 +78,39 @@ class PackedTexts(Sequence[str]):
 def _unpack(packed: bytes, ends: array[int]) -> list[str]:
     joined = zlib.decompress(packed)
     return [joined[start:end].decode("utf-8") for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def texts_of(values: Iterable[Any], source: str) -> list[str]:
+    """Return values as texts: numbers become their digits, and a text may have no letters.
+
+    Args:
+        values: One value a row.
+        source: What they are, for the message: ``"the train data"``.
+
+    Raises:
+        DataError: If a value is missing, or is neither a text nor a number.
+
+    Example:
+        >>> texts_of(["good", 7, ""], "the train data")
+        ['good', '7', '']
+    """
+    texts: list[str] = []
+    missing: list[int] = []
+    for row, value in enumerate(values):
+        if isinstance(value, str):
+            texts.append(value)
+        elif is_missing(value):
+            missing.append(row)
+        elif isinstance(value, numbers.Number | np.bool_):
+            texts.append(str(value))
+        else:
+            raise DataError(
+                f"Expected a text in each row of {source}, but row {row} (counted from 0) is a "
+                f"{type(value).__name__}. Make it a text first."
+            )
+    if missing:
+        raise DataError(
+            f"Expected a text in each row of {source}, but {len(missing)} of {len(texts) + len(missing)} have none, "
+            f"the first of them row {missing[0]} (counted from 0). Drop these rows, or fill them with ''."
+        )
+    return texts

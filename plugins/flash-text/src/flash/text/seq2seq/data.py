@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from typing_extensions import Self
 
 from flash import DataModule
 from flash.data.process import Preprocess
+from flash.data.tables import READ_OPTIONS, TableFormat, read_table
 from flash.errors import ConfigurationError, DataError
 
-from ..read import read_csv, read_json, read_parquet
 from ..rows import TextInputs
 from ..sources import from_dataset, from_lists, from_table
 from .preprocess import Seq2SeqPreprocess
@@ -21,7 +19,6 @@ from .preprocess import Seq2SeqPreprocess
 __all__ = ["Seq2SeqData", "SummarizationData", "TranslationData"]
 
 _STAGES = ("train", "val", "test", "predict")
-File = str | Path | None
 
 
 class Seq2SeqData(DataModule):
@@ -44,7 +41,7 @@ class Seq2SeqData(DataModule):
         predict_data_frame: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of pandas data frames.
+        """Make a data module of data frames of pandas, polars or Arrow.
 
         Args:
             input_field: The column of texts to read.
@@ -75,32 +72,30 @@ class Seq2SeqData(DataModule):
         cls,
         input_field: str,
         target_fields: str | None = None,
-        train_file: File = None,
-        val_file: File = None,
-        test_file: File = None,
-        predict_file: File = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
         **kwargs: Any,
     ) -> Self:
         """Make a data module of CSV files, whose first line names the columns.
 
-        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame. Texts stay as
-        they are written: ``NA``, ``null`` and ``007`` are texts.
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and those of
+        :class:`~flash.data.tables.ReadOptions`. Texts stay as they are written: ``NA``, ``null`` and ``007`` are texts;
+        an empty cell is missing.
         """
-        fields = [input_field] if target_fields is None else [input_field, _one(target_fields)]
-        read = partial(read_csv, text_fields=fields)
-        return cls._from_files(
-            read, (train_file, val_file, test_file, predict_file), input_field, target_fields, **kwargs
-        )
+        files = (train_file, val_file, test_file, predict_file)
+        return cls._from_files("csv", files, input_field, target_fields, **kwargs)
 
     @classmethod
     def from_json(
         cls,
         input_field: str,
         target_fields: str | None = None,
-        train_file: File = None,
-        val_file: File = None,
-        test_file: File = None,
-        predict_file: File = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
         *,
         field: str | None = None,
         **kwargs: Any,
@@ -110,20 +105,18 @@ class Seq2SeqData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame; ``field`` names
         what holds the rows, where a file is an object with more in it.
         """
-        read = partial(read_json, field=field)
-        return cls._from_files(
-            read, (train_file, val_file, test_file, predict_file), input_field, target_fields, **kwargs
-        )
+        files = (train_file, val_file, test_file, predict_file)
+        return cls._from_files("json", files, input_field, target_fields, field=field, **kwargs)
 
     @classmethod
     def from_parquet(
         cls,
         input_field: str,
         target_fields: str | None = None,
-        train_file: File = None,
-        val_file: File = None,
-        test_file: File = None,
-        predict_file: File = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
         **kwargs: Any,
     ) -> Self:
         """Make a data module of Parquet files; needs pyarrow: ``pip install "flash-text[parquet]"``.
@@ -131,7 +124,7 @@ class Seq2SeqData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
         files = (train_file, val_file, test_file, predict_file)
-        return cls._from_files(read_parquet, files, input_field, target_fields, **kwargs)
+        return cls._from_files("parquet", files, input_field, target_fields, **kwargs)
 
     @classmethod
     def from_lists(
@@ -191,18 +184,12 @@ class Seq2SeqData(DataModule):
         return cls._from_tables(from_dataset, datasets, input_field, target_fields, **kwargs)
 
     @classmethod
-    def _from_files(
-        cls,
-        read: Callable[[str | Path], Any],
-        files: Sequence[File],
-        input_field: str,
-        target_fields: str | None,
-        **kwargs: Any,
-    ) -> Self:
+    def _from_files(cls, format: TableFormat, files: Sequence[Any], *args: Any, **kwargs: Any) -> Self:
         if all(file is None for file in files):
             raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
-        tables = [None if file is None else read(file) for file in files]
-        return cls._from_tables(from_table, tables, input_field, target_fields, **kwargs)
+        reading = {name: kwargs.pop(name) for name in READ_OPTIONS if name in kwargs}
+        tables = [None if file is None else read_table(file, format=format, **reading) for file in files]
+        return cls._from_tables(from_table, tables, *args, **kwargs)
 
     @classmethod
     def _from_tables(

@@ -11,9 +11,8 @@ from flash.data.stage import Stage
 from flash.errors import DataError
 
 from ..preprocess import TextPreprocess
-from ..read import texts_of
 from ..rows import TextInputs
-from ..texts import PackedTexts
+from ..texts import PackedTexts, texts_of
 from ..tokens import pad
 from .pairs import Encoding, TextPairs, pad_labels
 

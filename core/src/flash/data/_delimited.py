@@ -1,0 +1,182 @@
+"""Delimited text: separator, quotes and header of CSV and TSV files."""
+
+from __future__ import annotations
+
+import csv
+import gc
+import io
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+from flash.errors import DataError
+
+__all__ = ["check_unique", "parse_delimited"]
+
+_SEPARATORS = (",", ";", "\t", "|")
+_NAMES = {"\t": "a tab"}
+# How many rows decide between separators that the first line does not decide between.
+_TRIED_ROWS = 50
+# The limit of a cell's length, which is too small for documents, is a setting of the whole process.
+_SETTINGS = threading.RLock()
+
+
+def parse_delimited(
+    text: str, name: str, *, sep: str | None = None, quotechar: str | None = '"'
+) -> dict[str, list[str | None]]:
+    r"""Parse delimited text whose first row names the columns; an empty cell is ``None``.
+
+    Args:
+        text: The content of a file.
+        name: The file, for error messages.
+        sep: The separator; by default ``,``, ``;``, a tab or ``|``, whichever the text is separated by.
+        quotechar: Encloses cells that contain the separator or line ends; ``None`` if nothing does.
+
+    Raises:
+        DataError: If the text is empty, a row is longer or shorter than the header, a quote is not closed, the
+            separator cannot be decided, or a column has no name or that of another.
+
+    Example:
+        >>> parse_delimited("a;b\n1;2\n;x\n", "t.csv")
+        {'a': ['1', None], 'b': ['2', 'x']}
+    """
+    if not text.strip():
+        raise DataError(f"Expected a table in {name}, but the file is empty.")
+    with _reading_much():
+        separator = _find_separator(text, name, quotechar) if sep is None else sep
+        header, *rows = _rows(text, name, separator, quotechar)
+        _check_header(header, name)
+        if any(length != len(header) for length in set(map(len, rows))):
+            raise DataError(_misfit(text, name, header, separator, quotechar))
+        columns = zip(*rows, strict=True) if rows else [() for _ in header]
+        return {title: [cell or None for cell in column] for title, column in zip(header, columns, strict=True)}
+
+
+@contextmanager
+def _reading_much() -> Iterator[None]:
+    """Allow cells of any length, and do not look for garbage among rows that are all in use: half of the time."""
+    with _SETTINGS:
+        limit, collects = csv.field_size_limit(min(sys.maxsize, 2**31 - 1)), gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            csv.field_size_limit(limit)
+            if collects:
+                gc.enable()
+
+
+def _rows(text: str, name: str, separator: str, quotechar: str | None, most: int | None = None) -> list[list[str]]:
+    """Return the rows that are not blank."""
+    try:
+        return list(filter(None, islice(_reader(text, separator, quotechar), most)))
+    except csv.Error as error:
+        line = max(start for start, _ in _numbered(text, separator, quotechar))
+        raise DataError(
+            f"Expected quotes {quotechar} that are closed, and nothing between them and the next "
+            f"{_shown(separator)}, but the row that starts in line {line} of {name} breaks that ({error}). Close "
+            "the quote, write a quote inside a cell twice, or pass quotechar=None if the file has no quoted cells."
+        ) from error
+
+
+def _reader(text: str, separator: str, quotechar: str | None) -> Any:
+    return csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=separator,
+        quotechar=quotechar,
+        quoting=csv.QUOTE_NONE if quotechar is None else csv.QUOTE_MINIMAL,
+        strict=True,
+    )
+
+
+def _numbered(text: str, separator: str, quotechar: str | None) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each row's first line, counted from 1, with the row; the one that cannot be read is empty."""
+    reader = _reader(text, separator, quotechar)
+    while True:
+        line = reader.line_num + 1
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield line, []
+            return
+
+
+def _find_separator(text: str, name: str, quotechar: str | None) -> str:
+    header = _first_line(text, quotechar)
+    found = [mark for mark in _SEPARATORS if mark in header]
+    if len(found) < 2:
+        return found[0] if found else ","
+    fits = [mark for mark in found if _fits(text, name, mark, quotechar)]
+    if len(fits) == 1:
+        return fits[0]
+    marks = " or ".join(map(_shown, fits or found))
+    raise DataError(
+        f"Expected to find how the columns of {name} are separated, but its first line {header[:80]!r} can be read "
+        f"with {marks}. Say which: sep={(fits or found)[0]!r}."
+    )
+
+
+def _first_line(text: str, quotechar: str | None) -> str:
+    """Return the first row without what is in quotes."""
+    start = text.lstrip("\r\n")
+    if quotechar is None or quotechar not in start:
+        return start.splitlines()[0]
+    line, inside = [], False
+    for character in start:
+        if character == quotechar:
+            inside = not inside
+        elif not inside and character in "\r\n":
+            break
+        elif not inside:
+            line.append(character)
+    return "".join(line)
+
+
+def _fits(text: str, name: str, separator: str, quotechar: str | None) -> bool:
+    try:
+        rows = _rows(text, name, separator, quotechar, _TRIED_ROWS)
+    except DataError:
+        return False
+    return len(set(map(len, rows))) == 1
+
+
+def _check_header(header: list[str], name: str) -> None:
+    unnamed = [place for place, title in enumerate(header, 1) if not title.strip()]
+    if unnamed:
+        raise DataError(
+            f"Expected a name for each column in the first line of {name}, but column {unnamed[0]} of {len(header)} "
+            "has none. Name it; if it is the index of a data frame, save it without: frame.to_csv(path, index=False)."
+        )
+    check_unique(header, name)
+
+
+def check_unique(names: list[str], source: str) -> None:
+    """Raise an error if two columns have one name."""
+    twice = sorted(title for title, count in Counter(names).items() if count > 1)
+    if twice:
+        raise DataError(
+            f"Expected columns with different names in {source}, but there are several of "
+            f"{', '.join(map(repr, twice))}. Rename or drop them."
+        )
+
+
+def _misfit(text: str, name: str, header: list[str], separator: str, quotechar: str | None) -> str:
+    rows = _numbered(text, separator, quotechar)
+    line, row = next((line, row) for line, row in rows if row and len(row) != len(header))
+    advice = f"Put cells that contain {_shown(separator)} in quotes, as in {quotechar}a{separator}b{quotechar}"
+    if quotechar is None or separator.isspace():
+        advice = "Add what is missing, or remove what is too much"
+    return (
+        f"Expected {len(header)} values in each row of {name}, separated by {_shown(separator)}, as its first line has "
+        f"names, but line {line} has {len(row)}. {advice}; or name another separator: sep=..."
+    )
+
+
+def _shown(separator: str) -> str:
+    return _NAMES.get(separator, repr(separator))

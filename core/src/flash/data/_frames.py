@@ -1,0 +1,110 @@
+"""Columns of data frames of pandas, polars and Arrow, and of Parquet files, without importing any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flash.data._delimited import check_unique
+from flash.data._json_table import columns_of_rows
+from flash.data._missing import without_missing
+from flash.errors import DataError
+
+__all__ = ["FrameColumns", "columns_of", "read_parquet"]
+
+
+class FrameColumns(Mapping[str, list[Any]]):
+    """The columns of a data frame, each made a list when it is asked for.
+
+    Args:
+        frame: The data frame.
+        columns: Its columns by name.
+    """
+
+    def __init__(self, frame: Any, columns: Mapping[str, Any]) -> None:
+        self.frame = frame
+        self._columns = columns
+
+    def __getitem__(self, name: str) -> list[Any]:
+        return without_missing(_to_list(self._columns[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def columns_of(data: Any) -> Mapping[str, list[Any]] | None:
+    """Return the columns of a data frame, a mapping of columns or a list of rows, or ``None`` if it is none of these.
+
+    Example:
+        >>> columns_of([{"a": 1}, {"a": 2, "b": "x"}])
+        {'a': [1, 2], 'b': [None, 'x']}
+    """
+    if isinstance(data, Mapping):
+        return _of_mapping(data)
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return columns_of_rows(data) if data and all(isinstance(row, Mapping) for row in data) else None
+    if hasattr(data, "collect") and hasattr(data, "collect_schema"):  # a LazyFrame of polars
+        data = data.collect()
+    if hasattr(data, "column_names") and hasattr(data, "to_pydict"):  # a table or record batch of Arrow
+        names, columns = data.column_names, data.columns
+    elif hasattr(data, "get_columns") and hasattr(data, "columns"):  # polars
+        names, columns = data.columns, data.get_columns()
+    elif hasattr(data, "columns") and hasattr(data, "iloc"):  # pandas
+        names = data.columns.tolist()
+        columns = [data.iloc[:, place] for place in range(len(names))]
+    else:
+        return None
+    named = [str(name) for name in names]
+    check_unique(named, "the data frame")
+    return FrameColumns(data, dict(zip(named, columns, strict=True)))
+
+
+def read_parquet(path: Path, name: str) -> Any:
+    """Read a Parquet file, or all those in a folder, as a table of Arrow.
+
+    Raises:
+        DataError: If it is no Parquet file, or pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise DataError(
+            f"Expected pyarrow to be installed, to read the Parquet file {name}: pip install pyarrow."
+        ) from error
+    try:
+        return parquet.read_table(path)
+    # Arrow's errors have OSError or ValueError as a base.
+    except (OSError, ValueError) as error:
+        raise DataError(f"Expected a Parquet file at {name}, but: {error}") from error
+
+
+def _of_mapping(data: Mapping[Any, Any]) -> dict[str, list[Any]]:
+    single = [name for name, values in data.items() if isinstance(values, str | bytes) or not _has_rows(values)]
+    if single:
+        raise DataError(
+            f"Expected a dict of columns, but {single[0]!r} is a single value. For a single row, pass [row]."
+        )
+    columns = {str(name): without_missing(_to_list(values)) for name, values in data.items()}
+    check_unique([str(name) for name in data], "the dict of columns")
+    lengths = sorted({len(values) for values in columns.values()})
+    if len(lengths) > 1:
+        raise DataError(
+            f"Expected columns of one length, but got lengths {lengths}. Give every column the same number of values."
+        )
+    return columns
+
+
+def _has_rows(values: Any) -> bool:
+    return hasattr(values, "__iter__")
+
+
+def _to_list(column: Any) -> list[Any]:
+    for method in ("to_pylist", "to_list", "tolist"):
+        if hasattr(column, method):
+            values: list[Any] = getattr(column, method)()
+            return values
+    return list(column)

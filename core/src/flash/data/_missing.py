@@ -1,0 +1,27 @@
+"""What counts as a missing value, in tables, targets and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["is_missing", "without_missing"]
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value is missing: ``None``, NaN, NaT, or NA of pandas; text never is.
+
+    Example:
+        >>> [is_missing(value) for value in (None, float("nan"), "", "NA", 0, [None])]
+        [True, True, False, False, False, False]
+    """
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, str | bytes | bool | int | list | tuple | dict | set) or getattr(value, "shape", ()) != ():
+        return False
+    return bool(value != value)
+
+
+def without_missing(values: Sequence[Any]) -> list[Any]:
+    """Return values with ``None`` in place of whatever means that one is missing."""
+    return [None if is_missing(value) else value for value in values]

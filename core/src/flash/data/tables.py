@@ -1,0 +1,383 @@
+"""Tables: one reader for all domains, of files, URLs, folders and data frames."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypedDict, get_args
+from urllib.parse import urlsplit
+
+from flash.data._delimited import parse_delimited
+from flash.data._frames import FrameColumns, columns_of, read_parquet
+from flash.data._json_table import parse_json
+from flash.data._missing import is_missing
+from flash.data.download import fetch
+from flash.errors import ConfigurationError, DataError, MissingColumnError
+
+__all__ = [
+    "READ_OPTIONS",
+    "ReadOptions",
+    "Table",
+    "TableFormat",
+    "is_missing",
+    "is_table",
+    "is_table_file",
+    "read_table",
+    "whole_numbers",
+]
+
+TableFormat = Literal["csv", "tsv", "json", "jsonl", "parquet"]
+
+#: The arguments of :func:`read_table` that say how text is written.
+READ_OPTIONS = ("sep", "delimiter", "encoding", "quotechar", "field")
+
+_FORMATS: dict[str, TableFormat] = {
+    ".csv": "csv",
+    ".txt": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_PACKED = (".gz", ".bz2", ".xz", ".zip")
+# UTF-32 first: its mark starts as that of UTF-16 does.
+_BYTE_ORDER_MARKS = {
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+_SHOWN_NAMES = 20
+
+
+class ReadOptions(TypedDict, total=False):
+    """How a table is written, where that is not found; constructors that read tables take these."""
+
+    #: The separator of CSV; by default it is found. ``delimiter`` is another name.
+    sep: str | None
+    delimiter: str | None
+    #: By default that of the byte order mark, or UTF-8.
+    encoding: str | None
+    #: What encloses cells of CSV that contain separators; ``None`` where nothing does.
+    quotechar: str | None
+
+
+@dataclass(frozen=True)
+class Table(Mapping[str, list[Any]]):
+    """Named columns of one length; a missing column is an error that names the closest.
+
+    Args:
+        columns: The values of each column, in the order of the rows.
+        name: The table, for error messages.
+        is_text: Whether the cells are text as it is written, such as those of CSV; what they mean is not known yet.
+
+    Example:
+        >>> table = Table({"a": [1, 2], "b": ["x", None]})
+        >>> table["b"], table.num_rows, list(table)
+        (['x', None], 2, ['a', 'b'])
+    """
+
+    columns: Mapping[str, list[Any]]
+    name: str = "the table"
+    is_text: bool = False
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self.columns.values()), ()))
+
+    @property
+    def frame(self) -> Any:
+        """The data frame that the columns come from, of whichever library; ``None`` if they come from none."""
+        return self.columns.frame if isinstance(self.columns, FrameColumns) else None
+
+    def take(self, rows: Sequence[int]) -> Table:
+        """Return some of the rows."""
+        columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
+        return Table(columns, self.name, self.is_text)
+
+    def __getitem__(self, name: str) -> list[Any]:
+        if name not in self.columns:
+            close = get_close_matches(str(name), self.columns, 1)
+            known = ", ".join(map(repr, list(self.columns)[:_SHOWN_NAMES]))
+            more = ", ..." if len(self.columns) > _SHOWN_NAMES else ""
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise MissingColumnError(f"Expected a column {name!r} in {self.name}, but it has {known}{more}.{hint}")
+        return self.columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+def read_table(
+    source: Any,
+    *,
+    format: TableFormat | None = None,
+    sep: str | None = None,
+    delimiter: str | None = None,
+    encoding: str | None = None,
+    quotechar: str | None = '"',
+    field: str | None = None,
+    name: str | None = None,
+) -> Table:
+    r"""Read a table of whatever form.
+
+    CSV and TSV give text as it is written (``001``, ``1.10``, ``None``), and an empty cell is ``None``; the other
+    forms keep their values, and a missing one is ``None``. Files may be compressed (gzip, bzip2, xz, or a zip file
+    with one file in it).
+
+    Args:
+        source: A path, a URL, an open file, a folder of Parquet files, a list of any of these (their rows follow each
+            other), a data frame of pandas, polars or Arrow, a mapping of columns, or a list of rows that are mappings.
+        format: The format of files; by default their names tell, or else their content.
+        sep: The separator of CSV; by default ``,``, ``;``, a tab or ``|``, whichever separates it.
+        delimiter: Another name of ``sep``.
+        encoding: The encoding of text; by default that of the byte order mark, or UTF-8.
+        quotechar: What encloses cells of CSV that contain separators; ``None`` where nothing does.
+        field: The key that holds the rows of JSON, if they are inside an object.
+        name: The table in error messages; by default the path.
+
+    Raises:
+        DataError: If the source is missing, empty, or of another form; if a row has not as many values as the header
+            has names, a quote is not closed, or two columns have one name or a column has none.
+        ConfigurationError: If arguments contradict each other.
+
+    Example:
+        >>> import io
+        >>> table = read_table(io.StringIO("code;size\n001;1.10\n002;\n"))
+        >>> table["code"], table["size"], table.is_text
+        (['001', '002'], ['1.10', None], True)
+    """
+    if sep is not None and delimiter is not None and sep != delimiter:
+        raise ConfigurationError(f"Expected sep or delimiter, its other name, but got {sep!r} and {delimiter!r}.")
+    if format is not None and format not in get_args(TableFormat):
+        raise ConfigurationError(
+            f"Expected format to be one of {', '.join(get_args(TableFormat))}, but got {format!r}."
+        )
+    sep = delimiter if sep is None else sep
+    for argument, mark in (("sep", sep), ("quotechar", quotechar)):
+        if mark is not None and (not isinstance(mark, str) or len(mark) != 1):
+            raise ConfigurationError(f"Expected {argument} to be a single character, but got {mark!r}.")
+    reader = _Reader(format, sep, encoding, quotechar, field)
+    table = reader.read(source)
+    if name is not None:
+        table = Table(table.columns, name, table.is_text)
+    if table.num_rows == 0:
+        raise DataError(
+            f"Expected {table.name} to have rows and columns, but it has shape ({table.num_rows}, {len(table)})."
+        )
+    return table
+
+
+def is_table_file(source: Any) -> bool:
+    """Return whether a path or URL names a file of a format that :func:`read_table` knows.
+
+    Example:
+        >>> is_table_file("reviews.csv.gz"), is_table_file("photo.png")
+        (True, False)
+    """
+    return isinstance(source, str | os.PathLike) and _format_of(str(source)) is not None
+
+
+def is_table(data: Any) -> bool:
+    """Return whether data in memory is a table: a data frame, a mapping of columns, or a list of mappings.
+
+    Example:
+        >>> is_table({"text": ["good"]}), is_table([{"text": "good"}]), is_table(["good"])
+        (True, True, False)
+    """
+    return isinstance(data, Table) or columns_of(data) is not None
+
+
+def whole_numbers(values: Sequence[Any]) -> list[Any]:
+    """Make whole numbers of the cells of a text column, if each of them is one, written the usual way.
+
+    So ``0`` and ``1`` mean the same in CSV as in a data frame, and codes such as ``007`` and ``1.10`` stay as they are.
+
+    Args:
+        values: Text, and ``None`` for missing cells.
+
+    Example:
+        >>> whole_numbers(["3", "-10", None]), whole_numbers(["007", "10"])
+        ([3, -10, None], ['007', '10'])
+    """
+    known = [value for value in values if value is not None]
+    if not all(_is_whole(value) for value in known):
+        return list(values)
+    return [None if value is None else int(value) for value in values]
+
+
+def _is_whole(value: Any) -> bool:
+    # No number of 19 digits or more: what reads them as numbers loses their last digits.
+    if not isinstance(value, str) or not value.removeprefix("-").isdecimal() or len(value) > 18:
+        return False
+    return str(int(value)) == value
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """The arguments of :func:`read_table`, applied to one source at a time."""
+
+    format: TableFormat | None
+    sep: str | None
+    encoding: str | None
+    quotechar: str | None
+    field: str | None
+
+    def read(self, source: Any) -> Table:
+        if isinstance(source, Table):
+            return source
+        if isinstance(source, str | os.PathLike):
+            return self._read_named(source)
+        if hasattr(source, "read"):
+            return self._read_open(source)
+        if isinstance(source, list | tuple) and source and all(_is_file(part) for part in source):
+            return _joined([self.read(part) for part in source])
+        columns = columns_of(source)
+        if columns is None:
+            raise DataError(
+                "Expected a table: a path, a URL, an open file, a folder of Parquet files, a list of these, a data "
+                "frame of pandas, polars or Arrow, a dict of columns or a list of rows, but got "
+                f"{type(source).__name__}."
+            )
+        return Table(columns)
+
+    def _read_named(self, source: str | os.PathLike[str]) -> Table:
+        name = os.fspath(source)
+        if urlsplit(name).scheme in ("http", "https", "file"):
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(urlsplit(name).path).name or "table"
+                return self._read_path(fetch(name, Path(folder, file), progress=False), name)
+        return self._read_path(Path(name).expanduser(), name)
+
+    def _read_path(self, path: Path, name: str) -> Table:
+        if path.is_dir():
+            if not any(path.rglob("*.parquet")) and not any(path.rglob("*.pq")):
+                raise DataError(
+                    f"Expected a file, or a folder of Parquet files, at {name}, but the folder holds none. Pass the "
+                    "path of a file, or a list of paths."
+                )
+            return _of_arrow(read_parquet(path, name), name)
+        if not path.is_file():
+            raise DataError(f"Expected a table at {name}, but there is no such file. Check the path.")
+        if (self.format or _format_of(name)) == "parquet":
+            return _of_arrow(read_parquet(path, name), name)
+        return self._parse(path.read_bytes(), name, self.format or _format_of(name))
+
+    def _read_open(self, source: Any) -> Table:
+        name = getattr(source, "name", None)
+        name = name if isinstance(name, str) else "the open file"
+        content = source.read()
+        if isinstance(content, str):
+            return self._parse_text(content, name, self.format or _format_of(name))
+        return self._parse(content, name, self.format or _format_of(name))
+
+    def _parse(self, content: bytes, name: str, format: TableFormat | None) -> Table:
+        content = _unpacked(content, name)
+        if format == "parquet" or (format is None and content.startswith(b"PAR1")):
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, "table.parquet")
+                file.write_bytes(content)
+                return _of_arrow(read_parquet(file, name), name)
+        return self._parse_text(self._decoded(content, name), name, format)
+
+    def _decoded(self, content: bytes, name: str) -> str:
+        marked = next((code for mark, code in _BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")
+        encoding = marked if self.encoding is None else self.encoding
+        if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+            encoding = "utf-8-sig"
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"Expected a table of {encoding.upper().removesuffix('-SIG')} text in {name}, but: {error}. Name its "
+                "encoding, such as encoding='cp1252' (Excel in Western Europe), 'latin-1' or 'utf-16'."
+            ) from error
+        except LookupError as error:
+            raise ConfigurationError(
+                f"Expected encoding to name one that Python knows, such as 'utf-8', but got {encoding!r}."
+            ) from error
+
+    def _parse_text(self, text: str, name: str, format: TableFormat | None) -> Table:
+        text = text.removeprefix("\ufeff")
+        if format in ("json", "jsonl") or (format is None and text.lstrip()[:1] in ("[", "{")):
+            lines = True if "jsonl" in (format, _format_of(name)) else None
+            columns = parse_json(text, name, field=self.field, lines=lines)
+            return Table(columns, name)
+        sep = "\t" if self.sep is None and (format == "tsv" or _format_of(name) == "tsv") else self.sep
+        return Table(parse_delimited(text, name, sep=sep, quotechar=self.quotechar), name, is_text=True)
+
+
+def _is_file(part: Any) -> bool:
+    return isinstance(part, str | os.PathLike) or hasattr(part, "read")
+
+
+def _format_of(name: str) -> TableFormat | None:
+    suffixes = [suffix.lower() for suffix in Path(urlsplit(name).path if "://" in name else name).suffixes]
+    while suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    return _FORMATS.get(suffixes[-1]) if suffixes else None
+
+
+def _unpacked(content: bytes, name: str) -> bytes:
+    """Decompress by what the content starts with."""
+    try:
+        if content.startswith(b"\x1f\x8b"):
+            return gzip.decompress(content)
+        if content.startswith(b"BZh"):
+            return bz2.decompress(content)
+        if content.startswith(b"\xfd7zXZ"):
+            return lzma.decompress(content)
+        if content.startswith(b"PK\x03\x04"):
+            return _only_member(content, name)
+    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
+        raise DataError(f"Expected a whole compressed file at {name}, but it is damaged ({error}).") from error
+    return content
+
+
+def _only_member(content: bytes, name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = [member for member in archive.namelist() if not member.endswith("/")]
+        if len(members) != 1:
+            is_excel = "xl/workbook.xml" in members
+            what = "it is an Excel workbook: save it as CSV" if is_excel else f"it has {len(members)} files"
+            raise DataError(f"Expected a zip file with one table in {name}, but {what}.")
+        return archive.read(members[0])
+
+
+def _of_arrow(table: Any, name: str) -> Table:
+    columns = columns_of(table)
+    assert columns is not None
+    return Table(columns, name)
+
+
+def _joined(tables: Sequence[Table]) -> Table:
+    first = tables[0]
+    for other in tables[1:]:
+        if set(other) != set(first):
+            unlike = sorted(set(other) ^ set(first))
+            raise DataError(
+                f"Expected the same columns in {first.name} and {other.name}, but only one of them has "
+                f"{', '.join(map(repr, unlike))}. Rename or drop them."
+            )
+    columns = {name: [value for table in tables for value in table[name]] for name in first}
+    return Table(columns, f"{first.name} and {len(tables) - 1} more", all(table.is_text for table in tables))
