@@ -14,7 +14,7 @@ from flash.plugins import PluginState, get_host
 from flash.plugins.info import canonical
 from flash.serialization import read_checkpoint, write_checkpoint
 
-__all__ = ["FlashCheckpointIO", "describe_backbone", "naming_backbone"]
+__all__ = ["FlashCheckpointIO", "describe_backbone", "naming_backbone", "resuming_from"]
 
 
 class FlashCheckpointIO(TorchCheckpointIO):
@@ -33,13 +33,28 @@ class FlashCheckpointIO(TorchCheckpointIO):
             return super().load_checkpoint(path, map_location, weights_only=False)
         if "://" in str(path) and not str(path).startswith("http"):
             return super().load_checkpoint(path, map_location, weights_only=True)
-        checkpoint = read_checkpoint(path, map_location)
-        if not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
-            raise CheckpointError(
-                f"Expected a checkpoint that a Trainer saved, to go on from, but {path} holds something else, such as "
-                "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True))."
-            )
-        return checkpoint
+        return read_checkpoint(path, map_location)
+
+
+@contextlib.contextmanager
+def resuming_from(path: Any) -> Iterator[None]:
+    """Raise a CheckpointError if a file to go on from holds something else than a Trainer saves.
+
+    Args:
+        path: What was passed as ``ckpt_path``.
+
+    Raises:
+        CheckpointError: In place of Lightning's KeyError.
+    """
+    try:
+        yield
+    except KeyError as error:
+        if path is None or error.args != ("pytorch-lightning_version",):
+            raise
+        raise CheckpointError(
+            f"Expected a checkpoint that a Trainer saved, to go on from, but {path} holds something else, such as "
+            "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True))."
+        ) from error
 
 
 def describe_backbone(backbones: Registry, name: object) -> dict[str, Any] | None:

@@ -80,6 +80,12 @@ class ClassificationTask(Task):
             return nn.functional.binary_cross_entropy_with_logits(y_hat, y.to(y_hat.dtype), weight=self.class_weights)
         return nn.functional.cross_entropy(y_hat, y, weight=self.class_weights)
 
+    def loss_weight(self, y: Any) -> Tensor | None:
+        """Return the sum of the class weights of the targets, which cross entropy averages by."""
+        if self.loss_fn is None and self.class_weights is not None and not self.multi_label:
+            return self.class_weights[y].sum()
+        return super().loss_weight(y)
+
     def to_probabilities(self, predictions: Tensor) -> Tensor:
         """Probabilities of the network's scores, of the same shape."""
         return to_probabilities(predictions, self.multi_label)

@@ -16,11 +16,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from flash.core._feature_store import FeatureStore, put
 from flash.core.model import Task
+from flash.core.prediction import predict_batches
 from flash.data._progress import progress_bar
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.data_module import DataModule
-from flash.data.loader import make_loader
 from flash.data.stage import Stage
 from flash.errors import FinetuningError
 
@@ -206,36 +206,32 @@ def _compute(trainer: pl.Trainer, task: Task, data: DataModule, dataset: AutoDat
     count = -(-len(dataset) // processes)
     share = [min(place * processes + rank, len(dataset) - 1) for place in range(count)]
     part = dataset.subset(share, dataset.hooks.stage)
-    loader = make_loader(
-        part, Stage.VAL, None, batch_size=data.batch_size, num_workers=data.num_workers, by_length=True
-    )
     bar: Any = trainer.progress_bar_callback
     shown = trainer.is_global_zero and bar is not None and bar.is_enabled
     room: Any = None
     title = f"Features ({dataset.hooks.stage.value})"
-    with task._evaluating(), progress_bar(title, len(share), shown=shown, unit="samples") as progress:
-        for places, batch in zip(list(loader.batch_sampler or ()), loader, strict=True):
-            rows = torch.tensor([share[place] for place in places])
-            computed = _features_of(trainer, task, data, dataset, batch)
+    # Gradients are tracked, which costs nothing where nothing trains: so it shows if something does.
+    batches = predict_batches(
+        task,
+        part,
+        batch_size=data.batch_size,
+        num_workers=data.num_workers,
+        by_length=True,
+        forward=task.forward_features,
+        precision=trainer.precision_plugin,
+        track_gradients=True,
+    )
+    with progress_bar(title, len(share), shown=shown, unit="samples") as progress:
+        for batch in batches:
+            if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in tree_leaves(batch.output)):
+                raise _TrainsError
+            rows, computed = torch.tensor([share[row] for row in batch.rows]), (batch.output, batch.targets)
             if processes > 1:
                 rows, computed = _exchange(trainer, rows, computed)
             room = store.room_for(computed, len(dataset)) if room is None else room
             put(room, rows, computed)
-            progress.update(len(places))
+            progress.update(len(batch.rows))
     return Columns(room)
-
-
-def _features_of(trainer: pl.Trainer, task: Task, data: DataModule, dataset: AutoDataset, batch: Any) -> Any:
-    """The features and the targets of a batch."""
-    precision = trainer.precision_plugin
-    batch = data.transfer_batch_to_device(precision.convert_input(batch), task.device, 0)
-    inputs, targets = dataset.hooks.transform_on_device(batch)
-    # With gradients, which cost nothing where nothing trains: so it shows if something does.
-    with torch.enable_grad(), precision.val_step_context():
-        features = task.forward_features(inputs)
-    if any(isinstance(leaf, torch.Tensor) and leaf.requires_grad for leaf in tree_leaves(features)):
-        raise _TrainsError
-    return features, targets
 
 
 def _exchange(trainer: pl.Trainer, rows: torch.Tensor, computed: Any) -> tuple[torch.Tensor, Any]:

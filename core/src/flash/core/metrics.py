@@ -13,7 +13,7 @@ from torchmetrics import MeanMetric, Metric
 
 from flash.errors import ConfigurationError
 
-__all__ = ["StageMetrics", "named_metrics"]
+__all__ = ["StageMetrics", "named_metrics", "weight_of_loss"]
 
 # A metric object costs about as much a call as a small network's whole step: it is called for many steps at once.
 _ROWS_AT_ONCE = 8192
@@ -93,21 +93,30 @@ class StageMetrics(nn.Module):
         self.functions = {name: metric for name, metric in named.items() if not isinstance(metric, Metric)}
         self.means: Any = nn.ModuleDict({f"mean_{name}": MeanMetric() for name in ("loss", *self.functions)})
         self._order = list(named)
-        self._losses: list[tuple[Tensor, int]] = []
+        self._losses: list[tuple[Tensor, Tensor | float]] = []
         self._steps: list[tuple[Tensor, Tensor]] = []
         self._rows = self._values = 0
 
-    def update(self, loss: Tensor | None, predictions: Any = None, targets: Any = None) -> None:
-        """Take in one step: its loss, and what the metrics compare.
+    def update(
+        self,
+        loss: Tensor | None,
+        predictions: Any = None,
+        targets: Any = None,
+        *,
+        rows: int = 1,
+        weight: Tensor | float | None = None,
+    ) -> None:
+        """Accumulate the loss, predictions and targets of one step.
 
         Args:
             loss: A single number; ``None`` where there is none.
             predictions: The network's output, shape ``(batch, ...)``, or whatever the metrics take.
             targets: The targets, shape ``(batch, ...)``.
+            rows: How many samples the step had, which is what the value of a plain callable counts.
+            weight: How much the loss counts in the mean; by default ``rows``.
         """
-        rows = len(predictions) if isinstance(predictions, Tensor) and predictions.ndim else 1
         if loss is not None:
-            self._losses.append((loss.detach(), rows))
+            self._losses.append((loss.detach(), rows if weight is None else weight))
         if predictions is not None and self._order:
             self._collect(predictions, targets, rows)
         if len(self._losses) >= _STEPS_AT_ONCE:
@@ -127,7 +136,8 @@ class StageMetrics(nn.Module):
         """Give the metrics what has been collected."""
         if self._losses:
             losses, weights = zip(*self._losses, strict=True)
-            self.means["mean_loss"].update(torch.stack(losses).float(), torch.tensor(weights, device=losses[0].device))
+            total = torch.stack([torch.as_tensor(weight, device=losses[0].device).float() for weight in weights])
+            self.means["mean_loss"].update(torch.stack(losses).float(), total)
             self._losses = []
         steps, self._steps, self._rows, self._values = self._steps, [], 0, 0
         if len({(predictions.shape[1:], targets.shape[1:]) for predictions, targets in steps}) > 1:
@@ -164,6 +174,27 @@ class StageMetrics(nn.Module):
         self._rows = self._values = 0
         for metric in (*self.objects.values(), *self.means.values()):
             metric.reset()
+
+
+def weight_of_loss(loss_fn: Any, targets: Any) -> Tensor | None:
+    """Return the sum of the weights that a loss averages by, for the targets of a batch; ``None`` for one per sample.
+
+    Args:
+        loss_fn: Any loss; ``CrossEntropyLoss`` and ``NLLLoss`` of torch have weights, and targets that they ignore.
+        targets: The targets of a batch.
+
+    Example:
+        >>> loss_fn = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0]))
+        >>> weight_of_loss(loss_fn, torch.tensor([0, 1, 1]))
+        tensor(7.)
+    """
+    if not isinstance(loss_fn, nn.CrossEntropyLoss | nn.NLLLoss) or loss_fn.reduction != "mean":
+        return None
+    if not isinstance(targets, Tensor) or targets.is_floating_point():
+        return None
+    counted = targets[targets != loss_fn.ignore_index]
+    weight: Tensor | None = loss_fn.weight
+    return torch.tensor(float(counted.numel())) if weight is None else weight.to(targets.device)[counted].sum()
 
 
 def _spread(name: str, value: Any) -> dict[str, Tensor]:

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
 from typing_extensions import Self
 
 from flash import __version__
 from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone
 from flash.core.finetuning import finetuning_strategies
-from flash.core.metrics import StageMetrics
+from flash.core.metrics import StageMetrics, weight_of_loss
 from flash.core.optimizers import make_lr_scheduler, make_optimizer
-from flash.core.outputs import resolve_output, task_outputs
+from flash.core.outputs import resolve_output, takes_ids, task_outputs
+from flash.core.prediction import predict_batches, restore_order
 from flash.core.registry import Registry
 from flash.core.restoring import FORMAT, load_task
 from flash.data.auto_dataset import AutoDataset
+from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
-from flash.data.loader import in_input_order, make_loader
-from flash.data.process import Postprocess, Preprocess, StageHooks
+from flash.data.loader import samples_of
+from flash.data.process import Postprocess, Preprocess
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serialization import (
@@ -210,13 +210,31 @@ class Task(Configurable, pl.LightningModule):
             batch_idx: The number of the batch.
 
         Returns:
-            A dict with ``loss``, and with ``y_hat`` and ``y`` where there are metrics; or the loss alone. A dict
-            ``logs`` holds more numbers to log.
+            A dict with ``loss``, and with ``y_hat`` and ``y`` where there are metrics; or the loss alone. ``weight``
+            is how much the loss counts in the mean of the epoch, by default the number of samples. A dict ``logs``
+            holds more numbers to log, means over the samples of the batch.
         """
-        x, y = batch
+        x, y = split_batch(batch, self._stage())
         y_hat = self(x)
         y = _like_predictions(y, y_hat)
-        return {"loss": self.compute_loss(y_hat, y), "y_hat": y_hat, "y": y}
+        return {"loss": self.compute_loss(y_hat, y), "y_hat": y_hat, "y": y, "weight": self.loss_weight(y)}
+
+    def _stage(self) -> Stage:
+        trainer: Any = self._trainer
+        if trainer is None or trainer.training:
+            return Stage.TRAIN
+        return Stage.TEST if trainer.testing else Stage.VAL
+
+    def loss_weight(self, y: Any) -> Tensor | None:
+        """Return how much the loss of a batch counts in the mean of an epoch; ``None`` for one per sample.
+
+        By default it is the sum of the weights of a loss that is averaged by weights, such as
+        ``torch.nn.CrossEntropyLoss(weight=...)``.
+
+        Args:
+            y: The targets of the batch.
+        """
+        return weight_of_loss(self.loss_fn, y)
 
     def compute_loss(self, y_hat: Any, y: Any) -> Tensor:
         """Compare the network's output with the targets."""
@@ -247,13 +265,15 @@ class Task(Configurable, pl.LightningModule):
     def _shared_step(self, batch: Any, batch_idx: int, stage: str) -> Tensor:
         metrics: Any = self.stage_metrics[f"{stage}_metrics"]
         result = self.step(batch, batch_idx)
+        rows = count_rows(batch)
         if not isinstance(result, dict):
-            metrics.update(result)
+            metrics.update(result, rows=rows)
             return result  # type: ignore[no-any-return]  # step's contract: a dict, or the loss
         loss: Tensor = result["loss"]
-        metrics.update(loss, *self.for_metrics(result.get("y_hat"), result.get("y")))
+        predictions, targets = self.for_metrics(result.get("y_hat"), result.get("y"))
+        metrics.update(loss, predictions, targets, rows=rows, weight=result.get("weight"))
         for name, value in result.get("logs", {}).items():
-            self.log(f"{stage}_{name}", value, on_step=False, on_epoch=True, batch_size=1)
+            self.log(f"{stage}_{name}", value, on_step=False, on_epoch=True, batch_size=rows, sync_dist=True)
         return loss
 
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
@@ -305,32 +325,60 @@ class Task(Configurable, pl.LightningModule):
 
     # ------------------------------------------------------------------ prediction
 
-    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> list[Any]:
-        """Return one presented result for each sample of a batch."""
-        return self.present(self.forward_batch(batch), self._output)
+    def split_batch(self, batch: Any, stage: Stage) -> tuple[Any, Any]:
+        """Return the inputs and the targets of a batch from a loader that is not of a Flash data module's own data.
 
-    def forward_batch(self, batch: Any) -> Any:
-        """Return the network's output for a batch of inputs, or of ``(inputs, targets)``."""
-        paired = isinstance(batch, tuple | list) and len(batch) == 2
-        return self(batch[0] if paired else batch)
-
-    def present(self, predictions: Any, output: str | Callable[[Any], Any] | None = None) -> list[Any]:
-        """Turn the network's output for a batch into a list with one result a sample.
+        Override it for loaders whose batches have another form. The batches of a data module's own data are
+        ``(inputs, targets)``, and in prediction inputs alone.
 
         Args:
-            predictions: What ``forward`` gave.
+            batch: What the loader yields.
+            stage: What the batch is for.
+
+        Returns:
+            ``(inputs, targets)``, with ``None`` as targets in prediction.
+
+        Raises:
+            DataError: If it is no pair, or a prediction batch that can be read in two ways.
+        """
+        return split_batch(batch, stage, foreign=True)
+
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> list[Any]:
+        """Return one presented result for each sample of a batch."""
+        trainer: Any = self._trainer
+        loaders = None if trainer is None else trainer.predict_dataloaders
+        samples = samples_of(loaders[dataloader_idx] if isinstance(loaders, list | tuple) else loaders)
+        if samples is None:
+            inputs, _ = self.split_batch(batch, Stage.PREDICT)
+            return self.present(self(inputs), self._output, inputs)
+        inputs, _ = split_batch(batch, samples.hooks.stage)
+        ids = None
+        if takes_ids(self, self._output):
+            ids = [samples.id_of(row) for row in trainer.predict_loop.current_batch_indices]
+        return self.present(self(inputs), self._output, inputs, ids)
+
+    def present(
+        self, predictions: Any, output: str | Callable[..., Any] | None = None, inputs: Any = None, ids: Any = None
+    ) -> list[Any]:
+        """Turn the network's output for a batch into a list with one result per sample.
+
+        Args:
+            predictions: What ``forward`` returned.
             output: A name from ``available_outputs()``, a callable, or ``None`` for the default.
+            inputs: The inputs of the batch, for an output that takes them.
+            ids: What identifies each sample, for an output that takes it.
         """
         postprocess = self.postprocess or Postprocess()
-        return postprocess(predictions, resolve_output(self, output))
+        return postprocess(predictions, resolve_output(self, output, inputs, ids))
 
-    def predict(self, raw: Any, output: str | Callable[[Any], Any] | None = None, batch_size: int = 64) -> list[Any]:
+    def predict(self, raw: Any, output: str | Callable[..., Any] | None = None, batch_size: int = 64) -> list[Any]:
         """Predict raw inputs, which go through the preprocess that the task was trained with.
 
         Args:
             raw: What the preprocess's ``predict_load_data`` takes: a table, a list of files, an array, ...
-            output: A name from ``available_outputs()``, a callable that takes a batch of predictions, or ``None``
-                for the task's default.
+            output: A name from ``available_outputs()``; a callable that takes a batch of predictions, and, as
+                ``inputs`` and ``ids`` if it has parameters of these names, the batch's inputs and what identifies its
+                samples; or ``None`` for the task's default.
             batch_size: How many samples the network sees at once.
 
         Returns:
@@ -340,42 +388,24 @@ class Task(Configurable, pl.LightningModule):
             >>> task = Task(nn.Linear(2, 1))
             >>> [result.shape for result in task.predict(torch.zeros(2, 2), output="raw")]
             [torch.Size([1]), torch.Size([1])]
+            >>> task.predict(torch.zeros(2, 2), output=lambda predictions, ids: [f"row {each}" for each in ids])
+            ['row 0', 'row 1']
         """
         if self.lost_preprocess is not None and self.preprocess is None:
             raise self.lost_preprocess
-        present = resolve_output(self, output)
+        wants_ids = takes_ids(self, output)
         preprocess = self.preprocess or self.preprocess_cls()
         self.configure_preprocess(preprocess)
-        hooks = StageHooks(preprocess, Stage.PREDICT)
         postprocess = self.postprocess or Postprocess()
         dataset = AutoDataset(raw, Stage.PREDICT, preprocess)
-        by_length = not postprocess.saves
-        loader = make_loader(dataset, Stage.PREDICT, preprocess, batch_size=batch_size, by_length=by_length)
         results: list[Any] = []
-        with self._evaluating(), torch.inference_mode():
-            for batch in loader:
-                moved = hooks.transform_on_device(self.transfer_batch_to_device(batch, self.device, 0))
-                results += postprocess(self.forward_batch(self._in_own_precision(moved)), present)
-        return in_input_order(results, loader)
-
-    def _in_own_precision(self, batch: Any) -> Any:
-        """Floats of a batch as the weights are, which a run in half or double precision leaves so."""
-        precision = next((each.dtype for each in self.parameters() if each.is_floating_point()), None)
-        if precision in (None, torch.get_default_dtype()):
-            return batch
-        return tree_map(
-            lambda each: each.to(precision) if isinstance(each, Tensor) and each.is_floating_point() else each, batch
-        )
-
-    @contextmanager
-    def _evaluating(self) -> Iterator[None]:
-        training = [module for module in self.modules() if module.training]
-        self.eval()
-        try:
-            yield
-        finally:
-            for module in training:
-                module.training = True
+        rows: list[int] = []
+        for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=not postprocess.saves):
+            with torch.inference_mode():
+                ids = [dataset.id_of(row) for row in batch.rows] if wants_ids else None
+                results += self.present(batch.output, output, batch.inputs, ids)
+            rows += batch.rows
+        return restore_order(rows, results)
 
     @property
     def output(self) -> Any:

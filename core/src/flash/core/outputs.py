@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +16,7 @@ from flash.errors import ConfigurationError
 if TYPE_CHECKING:
     from flash.core.model import Task
 
-__all__ = ["classification_outputs", "regression_outputs", "resolve_output", "task_outputs"]
+__all__ = ["classification_outputs", "regression_outputs", "resolve_output", "takes_ids", "task_outputs"]
 
 #: What every task has.
 task_outputs = Registry("outputs")
@@ -78,13 +80,17 @@ for _registry, _outputs in (
         _registry.register(_output.__name__, _output, summary=(_output.__doc__ or "").split("\n")[0])
 
 
-def resolve_output(task: Task, output: str | Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+def resolve_output(
+    task: Task, output: str | Callable[..., Any] | None, inputs: Any = None, ids: Any = None
+) -> Callable[[Any], Any]:
     """Return the function that presents a batch of predictions.
 
     Args:
         task: Whose outputs are meant.
         output: A name from ``task.available_outputs()``, a callable that takes a batch of predictions, or ``None``
-            for the task's default.
+            for the task's default. A function that has parameters ``task``, ``inputs`` or ``ids`` gets those too.
+        inputs: The inputs of the batch.
+        ids: What identifies each sample of the batch.
 
     Raises:
         ConfigurationError: If it is neither a name nor a callable.
@@ -92,13 +98,36 @@ def resolve_output(task: Task, output: str | Callable[[Any], Any] | None) -> Cal
     """
     chosen = task.default_output if output is None else output
     if isinstance(chosen, str):
-        function = task.outputs.get(chosen)
-        return lambda predictions: function(predictions, task)
+        chosen = task.outputs.get(chosen)
     if callable(chosen):
-        return chosen
+        known = {"task": task, "inputs": inputs, "ids": ids}
+        wanted = {name: known[name] for name in known.keys() & _parameters(chosen)}
+        return partial(chosen, **wanted) if wanted else chosen
     raise ConfigurationError(
         f"Expected an output's name, such as {task.default_output!r}, or a callable, but got {output!r}."
     )
+
+
+def takes_ids(task: Task, output: str | Callable[..., Any] | None) -> bool:
+    """Return whether an output takes what identifies the samples.
+
+    Args:
+        task: Whose outputs are meant.
+        output: As in :func:`resolve_output`.
+
+    Raises:
+        ConfigurationError: If it is neither a name nor a callable.
+        UnknownNameError: If the task has no output of that name.
+    """
+    resolved = resolve_output(task, output)
+    return isinstance(resolved, partial) and "ids" in resolved.keywords
+
+
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    try:
+        return frozenset(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # Some functions of C have none to show.
+        return frozenset()
 
 
 def to_probabilities(predictions: Tensor, multi_label: bool) -> Tensor:

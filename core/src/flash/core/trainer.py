@@ -17,7 +17,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 
 from flash.core._finetuning_state import release
 from flash.core.callbacks import FlashProgressBar, GatherPredictions
-from flash.core.checkpoint import FlashCheckpointIO
+from flash.core.checkpoint import FlashCheckpointIO, resuming_from
 from flash.core.finetuning import resolve_strategy
 from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
@@ -172,7 +172,8 @@ class Trainer(pl.Trainer):
         with warnings.catch_warnings():
             # What Lightning says of a data module without validation data.
             warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
-            super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
+            with resuming_from(ckpt_path):
+                super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
 
     def validate(  # type: ignore[override]  # as above
         self,
@@ -185,7 +186,8 @@ class Trainer(pl.Trainer):
     ) -> Any:
         """Run one validation; the arguments are those of Lightning's ``validate``."""
         self._connect(model, dataloaders, datamodule)
-        return super().validate(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
+        with resuming_from(ckpt_path):
+            return super().validate(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
 
     def test(  # type: ignore[override]  # as above
         self,
@@ -198,7 +200,8 @@ class Trainer(pl.Trainer):
     ) -> Any:
         """Run the test; the arguments are those of Lightning's ``test``."""
         self._connect(model, dataloaders, datamodule)
-        return super().test(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
+        with resuming_from(ckpt_path):
+            return super().test(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
 
     def predict(  # type: ignore[override]
         self,

@@ -109,6 +109,14 @@ class AutoDataset(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         return self._hooks.load_sample(self.raw(index), self)
 
+    def id_of(self, index: int) -> Any:
+        """Return what identifies a sample: its entry in ``ids`` of ``load_data``'s result, else its file, or its row."""
+        row = index if self._rows is None else self._rows[index]
+        ids = getattr(self._samples, "ids", None)
+        if ids is not None:
+            return ids[row]
+        return row if self.columns is not None else getattr(self._samples[row], "name", row)
+
     def raw(self, index: int) -> Any:
         """Return sample ``index`` as ``load_data`` gave it, before the other hooks."""
         return self._samples[index if self._rows is None else self._rows[index]]

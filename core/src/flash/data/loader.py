@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
@@ -129,6 +130,18 @@ class _ShardOfBuckets(DistributedSampler[Any]):
         return iter(rows[self.rank :: self.num_replicas].tolist())
 
 
+class _ShardOfEvaluation(UnrepeatedDistributedSampler):
+    """The rows of one of several processes that evaluate together: each row is in one of them, once."""
+
+    def __init__(self, dataset: Any, order: Sampler[int], shard: tuple[int, int]) -> None:
+        rank, processes = shard
+        super().__init__(dataset, num_replicas=processes, rank=rank, shuffle=False)
+        self._order = order
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self._order)[self.rank :: self.num_replicas])
+
+
 class SortedRows(Sampler[int]):
     """All rows, the longest first, so that each batch is of rows of similar length.
 
@@ -194,6 +207,28 @@ class BatchRows(BatchSampler):
                 yield batch
 
 
+class EvenBatches(BatchRows):
+    """Batches of about the same size, of which each process has the same number, whatever its number of rows.
+
+    Processes that wait for each other in each batch would hang otherwise.
+
+    Args:
+        sampler: The rows of this process.
+        batch_size: Rows in a batch, at most.
+        drop_last: Not used: no row is left out.
+    """
+
+    sampler: _ShardOfEvaluation
+
+    def __len__(self) -> int:
+        most = -(-self.sampler.total_size // self.sampler.num_replicas)
+        return -(-most // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in torch.tensor(list(self.sampler)).tensor_split(len(self)):
+            yield batch.tolist()
+
+
 class Loader(DataLoader[Any]):
     """A ``DataLoader`` that can say how far it is, and go on from there.
 
@@ -250,11 +285,12 @@ class Loader(DataLoader[Any]):
 
 
 class _MemoryDataset(Dataset[Any]):
-    """Whole batches from memory."""
+    """Whole batches from memory, of an :class:`AutoDataset` or of another dataset."""
 
-    def __init__(self, columns: Columns, hooks: StageHooks) -> None:
+    def __init__(self, columns: Columns, hooks: StageHooks, source: Dataset[Any]) -> None:
         self._columns = columns
         self._hooks = hooks
+        self.source = source
 
     def __len__(self) -> int:
         return len(self._columns)
@@ -264,6 +300,13 @@ class _MemoryDataset(Dataset[Any]):
 
     def __getitems__(self, rows: Any) -> Any:
         return self._hooks.transform_batch(self._columns.take(rows))
+
+
+def samples_of(loader: Any) -> AutoDataset | None:
+    """Return the dataset whose samples a loader makes batches of, if its hooks and its stage are known."""
+    dataset = getattr(loader, "dataset", None)
+    source = dataset.source if isinstance(dataset, _MemoryDataset) else dataset
+    return source if isinstance(source, AutoDataset) else None
 
 
 def make_loader(
@@ -309,10 +352,13 @@ def make_loader(
     if stage is Stage.TRAIN:
         rows = _train_rows(dataset, lengths, batch_size, seed, epoch, shard, sampler)
         length = len(rows) if hasattr(rows, "__len__") else length
+    batches: type[BatchRows] = BatchRows
+    if stage in (Stage.VAL, Stage.TEST) and 1 < shard[1] <= length:
+        rows, batches = _ShardOfEvaluation(dataset, rows, shard), EvenBatches
     drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
     return Loader(
         source,
-        batch_sampler=BatchRows(rows, batch_size, drop_last),
+        batch_sampler=batches(rows, batch_size, drop_last),
         num_workers=num_workers,
         collate_fn=collate,
         # Its own generator: reading data draws nothing from the random numbers that training uses.
@@ -355,7 +401,7 @@ def _with_collate(dataset: Dataset[Any], stage: Stage, preprocess: Preprocess | 
         columns = _columns_of(dataset) if hooks.has_default_sample_path else None
     if columns is None:
         return dataset, hooks.collate
-    return _MemoryDataset(columns, hooks), _already_a_batch
+    return _MemoryDataset(columns, hooks, dataset), _already_a_batch
 
 
 def _columns_of(dataset: Dataset[Any]) -> Columns | None:

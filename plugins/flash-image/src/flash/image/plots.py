@@ -14,8 +14,9 @@ from torch import Tensor
 
 from flash import DataModule, Task
 from flash.core.outputs import to_probabilities
+from flash.core.prediction import predict_batches
 from flash.data.auto_dataset import AutoDataset
-from flash.data.loader import make_loader
+from flash.data.batch import split_batch
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 
@@ -103,10 +104,10 @@ def show_batch(datamodule: DataModule, stage: Stage, count: int = 9) -> ImageFig
         rows = sorted(order[:count].tolist()) if stage is Stage.PREDICT else order[:count].tolist()
         hooks = dataset.hooks
         batch = hooks.transform_on_device(hooks.collate([dataset[row] for row in rows]))
-        paired = isinstance(batch, tuple | list)
-        images = _visible(batch[0] if paired else batch, preprocess)
+        inputs, targets = split_batch(batch, stage)
+        images = _visible(inputs, preprocess)
     names = _labels_of(preprocess)
-    titles = [_truth(target, names) for target in batch[1]] if paired else [""] * len(rows)
+    titles = [""] * len(rows) if targets is None else [_truth(target, names) for target in targets]
     size = f"{images.shape[-1]} × {images.shape[-2]}"  # noqa: RUF001  # the sign that it is
     heading = f"{stage.value}: {size} pixels"
     return image_grid(list(images), titles, heading=heading + (", before a task" if before_a_task else ""))
@@ -156,22 +157,15 @@ def _worst(
     task: Task, datamodule: DataModule, dataset: AutoDataset, count: int
 ) -> tuple[list[int], Tensor, Tensor, Tensor | None, list[float]]:
     """Rows, images, scores, targets and badness of the worst predictions."""
-    # In order, whatever the stage.
     sizes: dict[str, Any] = {"batch_size": datamodule.batch_size, "num_workers": datamodule.num_workers}
-    loader = make_loader(dataset, Stage.PREDICT, None, **sizes)
     worst: list[tuple[float, int, Tensor, Tensor, Tensor | None]] = []
-    done = 0
-    with task._evaluating(), torch.inference_mode():
-        for raw in loader:
-            batch = dataset.hooks.transform_on_device(task.transfer_batch_to_device(raw, task.device, 0))
-            images, targets = batch if isinstance(batch, tuple | list) else (batch, None)
-            scores = task(images).float().cpu()
-            badness = _badness(task, scores, None if targets is None else targets.cpu())
-            for place, value in enumerate(badness.tolist()):
-                target = None if targets is None else targets[place].cpu()
-                worst.append((value, done + place, images[place].cpu(), scores[place], target))
-            worst = sorted(worst, key=lambda each: (-each[0], each[1]))[:count]
-            done += len(badness)
+    for batch in predict_batches(task, dataset, **sizes):
+        scores, targets = batch.output.float().cpu(), batch.targets
+        badness = _badness(task, scores, None if targets is None else targets.cpu())
+        for place, value in enumerate(badness.tolist()):
+            target = None if targets is None else targets[place].cpu()
+            worst.append((value, batch.rows[place], batch.inputs[place].cpu(), scores[place], target))
+        worst = sorted(worst, key=lambda each: (-each[0], each[1]))[:count]
     values, rows, kept, kept_scores, kept_targets = zip(*worst, strict=True)
     truth = None if kept_targets[0] is None else torch.stack(kept_targets)
     return list(rows), torch.stack(kept), torch.stack(kept_scores), truth, list(values)

@@ -79,7 +79,7 @@ class _TabularTask(Task):
             loss = self.compute_loss(y_hat, y)
         if self.training and auxiliary is not None:
             loss = loss + auxiliary
-        return {"loss": loss, "y_hat": y_hat, "y": y}
+        return {"loss": loss, "y_hat": y_hat, "y": y, "weight": self.loss_weight(y)}
 
     def _members(self, x: Any) -> tuple[Tensor, Tensor | None]:
         """The head's output, shape ``(batch, outputs)`` or ``(batch, members, outputs)``, and an auxiliary loss."""

@@ -202,11 +202,13 @@ class Seq2SeqTask(AdaptableTask):
         labels = targets["labels"]
         output = self.model(**x, labels=labels, use_cache=False)
         loss = output.loss
+        # The loss is a mean of tokens.
+        weight = (labels != -100).sum()
         if self.loss_fn is not None:
             loss = self.compute_loss(output.logits.flatten(0, 1), labels.flatten())
         if "texts" not in targets or not self._has_metrics():
-            return {"loss": loss}
-        return {"loss": loss, "y_hat": self.decode(self(x)), "y": targets["texts"]}
+            return {"loss": loss, "weight": weight}
+        return {"loss": loss, "y_hat": self.decode(self(x)), "y": targets["texts"], "weight": weight}
 
     def _has_metrics(self) -> bool:
         metrics: Any = self.stage_metrics["val_metrics"]

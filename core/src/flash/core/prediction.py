@@ -1,0 +1,122 @@
+"""The loop that predicts: ``task.predict``, frozen features and figures go through a dataset with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from flash.data.auto_dataset import AutoDataset
+from flash.data.batch import split_batch
+from flash.data.loader import make_loader
+from flash.data.stage import Stage
+
+if TYPE_CHECKING:
+    from flash.core.model import Task
+
+__all__ = ["PredictedBatch", "evaluating", "predict_batches", "restore_order"]
+
+
+@dataclass(frozen=True)
+class PredictedBatch:
+    """A batch with the network's output.
+
+    Args:
+        rows: The positions of the samples in the dataset.
+        inputs: What the network got.
+        targets: The targets; ``None`` where the dataset is for prediction.
+        output: What the network returned.
+    """
+
+    rows: list[int]
+    inputs: Any
+    targets: Any
+    output: Any
+
+
+def predict_batches(
+    task: Task,
+    dataset: AutoDataset,
+    *,
+    batch_size: int,
+    num_workers: int = 0,
+    by_length: bool = False,
+    forward: Callable[[Any], Any] | None = None,
+    precision: Any = None,
+    track_gradients: bool = False,
+) -> Iterator[PredictedBatch]:
+    """Yield the batches of a dataset with the network's output, in eval mode, on the task's device.
+
+    Args:
+        task: The task.
+        dataset: Samples of any stage; its stage decides whether batches have targets.
+        batch_size: The number of samples per batch.
+        num_workers: The number of processes that load samples.
+        by_length: Whether batches are of samples of similar length, in any order, where the dataset says how long they
+            are.
+        forward: What is called with the inputs; by default the task.
+        precision: Lightning's precision plugin of a run; by default floats are converted to the type of the weights.
+        track_gradients: Whether gradients are tracked; otherwise the output is computed in inference mode.
+    """
+    hooks = dataset.hooks
+    # In order, whatever the stage.
+    loader = make_loader(
+        dataset, Stage.PREDICT, None, batch_size=batch_size, num_workers=num_workers, by_length=by_length
+    )
+    places: Iterator[Any] = iter(getattr(loader, "batch_sampler", None) or ())
+    with evaluating(task):
+        for batch in loader:
+            rows = [int(row) for row in next(places)]
+            with torch.enable_grad() if track_gradients else torch.inference_mode():
+                converted = batch if precision is None else precision.convert_input(batch)
+                moved = hooks.transform_on_device(task.transfer_batch_to_device(converted, task.device, 0))
+                inputs, targets = split_batch(moved, hooks.stage)
+                if precision is None:
+                    inputs = _to_precision_of(task, inputs)
+                with nullcontext() if precision is None else precision.val_step_context():
+                    output = (forward or task)(inputs)
+            yield PredictedBatch(rows, inputs, targets, output)
+
+
+def restore_order(rows: list[int], results: list[Any]) -> list[Any]:
+    """Return results in the order of the dataset.
+
+    Args:
+        rows: The position of each result's sample.
+        results: One result per sample.
+
+    Example:
+        >>> restore_order([2, 0, 1], ["c", "a", "b"])
+        ['a', 'b', 'c']
+    """
+    ordered: list[Any] = [None] * len(rows)
+    for row, result in zip(rows, results, strict=True):
+        ordered[row] = result
+    return ordered
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Switch a module to eval mode, and each of its modules back afterwards."""
+    training = [each for each in module.modules() if each.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for each in training:
+            each.training = True
+
+
+def _to_precision_of(module: nn.Module, inputs: Any) -> Any:
+    """Convert the floats of inputs to the type of the weights, which a run in half or double precision leaves so."""
+    precision = next((each.dtype for each in module.parameters() if each.is_floating_point()), None)
+    if precision in (None, torch.get_default_dtype()):
+        return inputs
+    return tree_map(
+        lambda each: each.to(precision) if isinstance(each, Tensor) and each.is_floating_point() else each, inputs
+    )

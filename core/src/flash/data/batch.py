@@ -1,0 +1,113 @@
+"""What a batch is: inputs and targets, told apart by the stage, and a number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from flash.data.stage import Stage
+from flash.errors import DataError
+
+__all__ = ["count_rows", "split_batch"]
+
+
+def split_batch(batch: Any, stage: Stage, *, foreign: bool = False) -> tuple[Any, Any]:
+    """Return the inputs and the targets of a batch.
+
+    In training, validation and testing a batch is ``(inputs, targets)``; in prediction it is inputs alone. The stage
+    decides, never the length or the type of what came.
+
+    Args:
+        batch: A batch, as a loader yields it.
+        stage: What the batch is for.
+        foreign: Whether the batch comes from a loader that is not of a :class:`~flash.data.data_module.DataModule`'s
+            own data, so that a prediction batch may have targets.
+
+    Returns:
+        ``(inputs, targets)``; targets are ``None`` in prediction.
+
+    Raises:
+        DataError: If a batch with targets is no pair, or a foreign prediction batch can be read in two ways.
+
+    Example:
+        >>> split_batch(([1, 2], [0, 1]), Stage.TRAIN)
+        ([1, 2], [0, 1])
+        >>> split_batch(([1, 2], [0, 1]), Stage.PREDICT)
+        (([1, 2], [0, 1]), None)
+    """
+    several = isinstance(batch, tuple | list)
+    if stage is not Stage.PREDICT:
+        if several and len(batch) == 2:
+            return batch[0], batch[1]
+        raise DataError(
+            f"Expected a {stage.value} batch to be (inputs, targets), but got {_described(batch)}. Return pairs from "
+            "the dataset, several inputs as ((first, second), target); or override step(batch, batch_idx), which "
+            "gets the batch as it is, or split_batch(batch, stage)."
+        )
+    if foreign and several and len(batch) == 1:
+        return batch[0], None
+    if foreign and several:
+        raise DataError(
+            f"Expected a prediction batch to be inputs alone, but this loader yields {_described(batch)}, which may be "
+            "several inputs, or inputs with targets. Predict data without targets; or say which it is by overriding "
+            "split_batch: return batch, None for several inputs, or batch[0], None for inputs with targets."
+        )
+    return batch, None
+
+
+def _described(batch: Any) -> str:
+    if isinstance(batch, Mapping):
+        return f"a dict of {', '.join(map(repr, batch)) or 'nothing'}"
+    if isinstance(batch, tuple | list):
+        return f"a {type(batch).__name__} of {len(batch)}"
+    shape = f" of shape {tuple(batch.shape)}" if isinstance(batch, Tensor) else ""
+    return f"a {type(batch).__name__}{shape}"
+
+
+def count_rows(batch: Any) -> int:
+    """Return how many samples a batch has: the first dimension of its first tensor, or the length of a list.
+
+    Args:
+        batch: ``(inputs, targets)`` or whatever a preprocess collates: tensors and arrays with one row per sample,
+            dicts and tuples of them, or lists with one element per sample.
+
+    Returns:
+        The number of samples; 1 where nothing in the batch says it.
+
+    Example:
+        >>> import torch
+        >>> count_rows(({"ids": torch.zeros(3, 7)}, torch.zeros(3)))
+        3
+        >>> count_rows([torch.zeros(3, 20, 30), torch.zeros(3, 9, 9)])
+        2
+    """
+    return _rows(batch) or 1
+
+
+def _rows(value: Any) -> int | None:
+    if isinstance(value, Tensor | np.ndarray):
+        return value.shape[0] if value.ndim else None
+    if isinstance(value, Mapping):
+        found = (_rows(item) for item in value.values())
+        return next((rows for rows in found if rows is not None), None)
+    if isinstance(value, tuple) or (isinstance(value, list) and _is_columns(value)):
+        # Targets are asked first: inputs may be lists of tensors of any kind.
+        found = (_rows(item) for item in reversed(value))
+        return next((rows for rows in found if rows is not None), None)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return len(value)
+    return None
+
+
+def _is_columns(value: list[Any]) -> bool:
+    """Whether a list holds columns, as torch's ``default_collate`` makes one of tuples, and not samples."""
+    sizes = [_rows(item) for item in value]
+    return len(value) > 1 and sizes[0] is not None and sizes.count(sizes[0]) == len(sizes) and not _are_samples(value)
+
+
+def _are_samples(value: list[Any]) -> bool:
+    """Whether a list holds images, shape ``(channels, height, width)``, which may differ in size."""
+    return all(isinstance(item, Tensor) and item.ndim == 3 for item in value)
