@@ -98,7 +98,9 @@ def test_an_iterable_dataset_cannot_be_split() -> None:
         def __iter__(self) -> Any:
             return iter([1])
 
-    with pytest.raises(ConfigurationError, match="Expected train data with a length to split"):
+    with pytest.raises(
+        ConfigurationError, match="Expected train data with a length and rows to split .*but got Stream"
+    ):
         DataModule(Stream(), val_split=0.5)
 
 

@@ -68,20 +68,6 @@ class AutoDataset(Dataset[Any]):
         return None
 
     @property
-    def known_targets(self) -> Any:
-        """The targets of all samples where they can be had without loading any: ``targets`` of ``load_data``'s result.
-
-        Of a :class:`~flash.data.columns.Columns` it is the second part. ``None`` where they are not known.
-        """
-        columns = self.columns
-        if columns is not None:
-            return columns.tree[1] if isinstance(columns.tree, tuple) else None
-        targets = getattr(self._samples, "targets", None)
-        if targets is None or self._rows is None:
-            return targets
-        return targets[list(self._rows)] if isinstance(targets, Tensor) else [targets[row] for row in self._rows]
-
-    @property
     def lengths(self) -> Tensor | None:
         """How long each sample is, where samples differ in that and the data says it; else ``None``.
 

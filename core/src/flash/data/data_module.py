@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Self
 
 from flash.core.registry import Registry
@@ -19,7 +19,7 @@ from flash.data.columns import Columns
 from flash.data.features import Features
 from flash.data.loader import Loader, make_loader
 from flash.data.process import Postprocess, Preprocess, StageHooks
-from flash.data.splits import split_rows
+from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import get_host
@@ -111,7 +111,14 @@ class DataModule(pl.LightningDataModule):
         # Only who puts the results back into order may have the samples to predict in another one.
         self._predicts_by_length = False
         if val_split is not None:
-            self._split_train_dataset(val_split)
+            _check_val_split(self._datasets, sampler)
+            if isinstance(train_dataset, AutoDataset):
+                raise ConfigurationError(
+                    "Expected train data that is not loaded yet, since val_split takes rows away before anything is "
+                    "learned from them, but got an AutoDataset. Use from_load_data_inputs(..., val_split=...)."
+                )
+            train, val = split_inputs(self._datasets[Stage.TRAIN], val_split, self.seed)
+            self._datasets |= {Stage.TRAIN: train, Stage.VAL: val}
 
     # ------------------------------------------------------------------ constructors
 
@@ -161,14 +168,12 @@ class DataModule(pl.LightningDataModule):
         val_split = kwargs.pop("val_split", None)
         module = cls(preprocess=preprocess, postprocess=postprocess, **kwargs)
         if val_split is not None:
-            _check_val_split(Stage.TRAIN in inputs, Stage.VAL in inputs)
-            train, val = module._split_train_input(inputs[Stage.TRAIN], val_split)
-            inputs |= {Stage.TRAIN: train} if val is None else {Stage.TRAIN: train, Stage.VAL: val}
+            _check_val_split(inputs, module.sampler)
+            train, val = preprocess.split(inputs[Stage.TRAIN], val_split, module.seed)
+            inputs |= {Stage.TRAIN: train, Stage.VAL: val}
         module._waiting = inputs
         if fitted or Stage.TRAIN in inputs:
             module._load_waiting()
-        if val_split is not None and Stage.VAL not in inputs:
-            module._split_train_dataset(val_split)
         return module
 
     @classmethod
@@ -327,28 +332,6 @@ class DataModule(pl.LightningDataModule):
         for stage in sorted(self._waiting, key=list(Stage).index):
             self._datasets[stage] = AutoDataset(self._waiting[stage], stage, self.preprocess)
         self._waiting = {}
-
-    def _split_train_input(self, train: Any, val_split: float) -> tuple[Any, Any]:
-        """Split the raw train input, where statistics of train rows must not see validation rows.
-
-        By default nothing is split here, and the rows are split after loading.
-        """
-        return train, None
-
-    def _split_train_dataset(self, val_split: float) -> None:
-        _check_val_split(Stage.TRAIN in self._datasets, Stage.VAL in self._datasets)
-        dataset: Any = self._datasets[Stage.TRAIN]
-        if not hasattr(dataset, "__len__"):
-            raise ConfigurationError(
-                "Expected train data with a length to split, but got an iterable dataset. Pass val data instead."
-            )
-        train, val = split_rows(len(dataset), val_split, self.seed, _classes_of(dataset))
-        if isinstance(dataset, AutoDataset):
-            self._datasets[Stage.VAL] = dataset.subset(val.tolist(), Stage.VAL)
-            self._datasets[Stage.TRAIN] = dataset.subset(train.tolist(), Stage.TRAIN)
-        else:
-            self._datasets[Stage.VAL] = Subset(dataset, val.tolist())
-            self._datasets[Stage.TRAIN] = Subset(dataset, train.tolist())
 
     # ------------------------------------------------------------------ the task's preprocess
 
@@ -520,23 +503,18 @@ def _check_count(name: str, value: Any, least: int) -> None:
         raise ConfigurationError(f"Expected {name} to be a whole number of at least {least}, but got {value!r}.")
 
 
-def _check_val_split(has_train: bool, has_val: bool) -> None:
-    if not has_train:
+def _check_val_split(stages: Collection[Stage], sampler: Any) -> None:
+    if Stage.TRAIN not in stages:
         raise ConfigurationError("Expected train data to split validation data off, but got val_split alone.")
-    if has_val:
+    if Stage.VAL in stages:
         raise ConfigurationError("Expected val_split or validation data, but got both. Leave one of them out.")
+    if sampler is not None and not _makes_sampler(sampler):
+        raise ConfigurationError(
+            "Expected a sampler that is made of the train rows, since val_split takes rows away and the others get new "
+            f"numbers, but got a {type(sampler).__name__} that was made before. Pass a function that makes one: "
+            "sampler=lambda dataset: ...; or pass val data instead of val_split."
+        )
 
 
-def _classes_of(dataset: Any) -> Any:
-    """The class of each sample, where they can be had without loading samples."""
-    if isinstance(dataset, AutoDataset):
-        targets = dataset.known_targets
-    else:
-        targets = getattr(dataset, "targets", None)
-        tensors = getattr(dataset, "tensors", None)
-        targets = tensors[-1] if targets is None and tensors else targets
-    if isinstance(targets, Tensor):
-        return targets if targets.ndim == 1 and not targets.is_floating_point() else None
-    if isinstance(targets, Sequence) and targets and all(isinstance(t, int | str) for t in targets):
-        return targets
-    return None
+def _makes_sampler(sampler: Any) -> bool:
+    return isinstance(sampler, type) or not hasattr(sampler, "__iter__")

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from flash.core._plain import Rebuildable, same_data
+from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
 
@@ -41,6 +42,7 @@ class Preprocess(Rebuildable):
     ========================================  ==========================  =====================================
     hook                                      runs                        gets
     ========================================  ==========================  =====================================
+    ``split(data, fraction, seed)``           once, for ``val_split``     what the DataModule was given
     ``load_data(data, dataset)``              once                        what the DataModule was given
     ``load_sample(sample, dataset)``          per sample, in the worker   one element of what ``load_data`` gave
     ``pre_tensor_transform(sample)``          per sample, in the worker   e.g. a PIL image
@@ -101,6 +103,20 @@ class Preprocess(Rebuildable):
             yield
         finally:
             self._stage = before
+
+    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+        """Split the train inputs into those for training and those for validation, for ``val_split``.
+
+        This runs before ``load_data``, so that nothing that is learned from train rows has seen validation rows. By
+        default :func:`flash.data.splits.split_inputs` does it; override it for inputs of other types, or to say what
+        the classes are.
+
+        Args:
+            data: What ``load_data`` takes.
+            fraction: The fraction of rows for validation.
+            seed: The same seed gives the same split.
+        """
+        return split_inputs(data, fraction, seed)
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Return the samples: anything with a length and ``[index]``. Runs once for each dataset."""

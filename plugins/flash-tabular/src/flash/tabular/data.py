@@ -10,7 +10,6 @@ from typing_extensions import Self
 from flash import DataModule
 from flash.data import tables
 from flash.data.process import Preprocess
-from flash.data.splits import split_rows
 from flash.data.tables import READ_OPTIONS, TableFormat
 from flash.errors import ConfigurationError, DataError
 
@@ -195,20 +194,6 @@ class TabularData(DataModule):
         """
         lists = (train_list, val_list, test_list, predict_list)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *lists, **kwargs)
-
-    def _split_train_input(self, train: Any, val_split: float) -> tuple[Any, Any]:
-        """Split the rows before anything is learned from them."""
-        fields = self.preprocess.target_fields if isinstance(self.preprocess, TabularPreprocess) else []
-        if isinstance(train, tables.Table):
-            labels = train[fields[0]] if self.kind == "classification" and len(fields) == 1 else None
-            rows = split_rows(train.num_rows, val_split, self.seed, labels and [str(label) for label in labels])
-            return train.take(rows[0].tolist()), train.take(rows[1].tolist())
-        frame = read_table(train)
-        classes = None
-        if self.kind == "classification" and len(fields) == 1 and fields[0] in frame.columns:
-            classes = frame[fields[0]].astype(str).to_numpy()
-        train_rows, val_rows = split_rows(len(frame), val_split, self.seed, classes)
-        return frame.iloc[train_rows], frame.iloc[val_rows]
 
 
 class TabularClassificationData(TabularData):

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from typing_extensions import Self
 
 from flash import DataModule
 from flash.data.process import Preprocess
-from flash.data.splits import split_rows
 from flash.data.tables import READ_OPTIONS, TableFormat, read_table
 from flash.errors import DataError
 
@@ -252,12 +250,3 @@ class TextClassificationData(DataModule):
             batch_size=batch_size,
             **kwargs,
         )
-
-    def _split_train_input(self, train: TextInputs, val_split: float) -> tuple[TextInputs, TextInputs]:
-        """Split the texts before classes are learned, so that each class keeps a text to train on."""
-        classes = None
-        if train.targets is not None and not isinstance(train.targets, np.ndarray):
-            several = any(isinstance(target, list) for target in train.targets)
-            classes = None if several else np.array([str(target) for target in train.targets])
-        train_rows, val_rows = split_rows(len(train.texts), val_split, self.seed, classes)
-        return train.take(train_rows.tolist()), train.take(val_rows.tolist())
