@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import inspect
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, ClassVar
 
@@ -21,7 +24,8 @@ from flash.data.loader import Loader, make_loader
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
-from flash.errors import ConfigurationError, DataError
+from flash.data.streams import AutoStream, load_dataset
+from flash.errors import ConfigurationError, DataError, UnknownArgumentError
 from flash.plugins import get_host
 
 __all__ = ["DataModule"]
@@ -38,7 +42,8 @@ class DataModule(pl.LightningDataModule):
         val_dataset: Samples to validate on.
         test_dataset: Samples to test on.
         predict_dataset: Samples to predict.
-        preprocess: The hooks that samples and batches go through.
+        preprocess: The hooks that samples and batches go through, ``load_data`` first; without it, batches are made of
+            samples as they are.
         postprocess: The hooks that predictions go through.
         batch_size: Samples in a batch.
         num_workers: Processes that load batches; 0 loads in this process.
@@ -102,25 +107,67 @@ class DataModule(pl.LightningDataModule):
             Stage.TEST: test_dataset,
             Stage.PREDICT: predict_dataset,
         }
-        self._datasets = {stage: dataset for stage, dataset in given.items() if dataset is not None}
+        given = {stage: dataset for stage, dataset in given.items() if dataset is not None}
+        if val_split is not None:
+            given |= self._split(given, val_split)
         # Data without train data waits for the preprocess of the task that will see it.
         self._waiting: dict[Stage, Any] = {}
+        if preprocess is not None:
+            self._waiting = {stage: data for stage, data in given.items() if not _is_loaded(data)}
+        self._datasets = {stage: data for stage, data in given.items() if stage not in self._waiting}
         self._device_hooks: dict[Stage, StageHooks] = {}
         # What a frozen backbone gave for all rows of a stage, with the targets.
         self._features: dict[Stage, Columns] = {}
         # Only who puts the results back into order may have the samples to predict in another one.
         self._predicts_by_length = False
-        if val_split is not None:
-            _check_val_split(self._datasets, sampler)
-            if isinstance(train_dataset, AutoDataset):
-                raise ConfigurationError(
-                    "Expected train data that is not loaded yet, since val_split takes rows away before anything is "
-                    "learned from them, but got an AutoDataset. Use from_load_data_inputs(..., val_split=...)."
-                )
-            train, val = split_inputs(self._datasets[Stage.TRAIN], val_split, self.seed)
-            self._datasets |= {Stage.TRAIN: train, Stage.VAL: val}
+        if preprocess is not None and (Stage.TRAIN in self._waiting or preprocess.state_dict()):
+            self._load_waiting()
+
+    def _split(self, given: dict[Stage, Any], val_split: float) -> dict[Stage, Any]:
+        """Split train data before it is loaded."""
+        _check_val_split(given, self.sampler)
+        data = given[Stage.TRAIN]
+        if _is_loaded(data):
+            raise ConfigurationError(
+                "Expected train data that is not loaded yet, since val_split takes rows away before anything is "
+                "learned from them, but got an AutoDataset. Use from_load_data_inputs(..., val_split=...)."
+            )
+        split = split_inputs if self.preprocess is None else self.preprocess.split
+        train, val = split(data, val_split, self.seed)
+        return {Stage.TRAIN: train, Stage.VAL: val}
 
     # ------------------------------------------------------------------ constructors
+
+    @classmethod
+    def check_arguments(cls, given: Iterable[str], also: Iterable[str] = ()) -> None:
+        """Refuse keyword arguments of a ``from_*`` constructor that nothing takes.
+
+        Call it first in each constructor that passes ``**kwargs`` on, so that a typo is an error before data is read.
+
+        Args:
+            given: The names of the arguments that are passed on.
+            also: Names that the constructor takes from them itself, besides those of the class.
+
+        Raises:
+            UnknownArgumentError: If the class takes no argument of that name; the message names the closest.
+
+        Example:
+            >>> DataModule.check_arguments(["batch_size", "separator"], also=["separator"])
+        """
+        own: Mapping[str, inspect.Parameter] = inspect.signature(cls.__init__).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+            own = {**inspect.signature(DataModule.__init__).parameters, **own}
+        known = [*also, *(name for name in own if name != "self" and not name.endswith("_dataset"))]
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            constructor = _constructor_called(cls)
+            parameters = inspect.signature(getattr(cls, constructor)).parameters.values()
+            named = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+            close = get_close_matches(unknown[0], [*named, *known], 1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" It takes {', '.join([*named, *known])}."
+            raise UnknownArgumentError(
+                f"Expected arguments that {cls.__name__}.{constructor} takes, but got {unknown[0]!r}.{hint}"
+            )
 
     @classmethod
     def from_load_data_inputs(
@@ -153,7 +200,8 @@ class DataModule(pl.LightningDataModule):
             >>> len(dm.train_dataset)
             2
         """
-        inputs = {
+        cls.check_arguments(kwargs)
+        inputs: dict[Stage, Any] = {
             Stage.TRAIN: train_load_data_input,
             Stage.VAL: val_load_data_input,
             Stage.TEST: test_load_data_input,
@@ -168,9 +216,7 @@ class DataModule(pl.LightningDataModule):
         val_split = kwargs.pop("val_split", None)
         module = cls(preprocess=preprocess, postprocess=postprocess, **kwargs)
         if val_split is not None:
-            _check_val_split(inputs, module.sampler)
-            train, val = preprocess.split(inputs[Stage.TRAIN], val_split, module.seed)
-            inputs |= {Stage.TRAIN: train, Stage.VAL: val}
+            inputs |= module._split(inputs, val_split)
         module._waiting = inputs
         if fitted or Stage.TRAIN in inputs:
             module._load_waiting()
@@ -239,6 +285,7 @@ class DataModule(pl.LightningDataModule):
         **kwargs: Any,
     ) -> Self:
         """Make a data module of torch datasets; the same as calling the class."""
+        cls.check_arguments(kwargs, ["preprocess", "postprocess"])
         return cls(train_dataset, val_dataset, test_dataset, predict_dataset, **kwargs)
 
     @classmethod
@@ -299,7 +346,7 @@ class DataModule(pl.LightningDataModule):
 
         These are the attributes that the preprocess's ``load_data`` set on the train dataset.
         """
-        return self.train_dataset.facts if isinstance(self.train_dataset, AutoDataset) else {}
+        return self.train_dataset.facts if isinstance(self.train_dataset, AutoDataset | AutoStream) else {}
 
     @property
     def num_classes(self) -> int | None:
@@ -330,7 +377,7 @@ class DataModule(pl.LightningDataModule):
         assert self.preprocess is not None
         # In the order of the stages: train first.
         for stage in sorted(self._waiting, key=list(Stage).index):
-            self._datasets[stage] = AutoDataset(self._waiting[stage], stage, self.preprocess)
+            self._datasets[stage] = load_dataset(self._waiting[stage], stage, self.preprocess)
         self._waiting = {}
 
     # ------------------------------------------------------------------ the task's preprocess
@@ -478,6 +525,16 @@ class _PairPreprocess(Preprocess):
         return Columns(_in_default_dtype(data))
 
 
+def _constructor_called(cls: type) -> str:
+    """Return the name of the outermost ``from_*`` constructor of a class that is running."""
+    found, frame = "from_load_data_inputs", sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name.startswith("from_") and frame.f_locals.get("cls") is cls:
+            found = frame.f_code.co_name
+        frame = frame.f_back  # type: ignore[assignment]  # None at the end
+    return found
+
+
 def _in_default_dtype(data: Any) -> Tensor:
     tensor = torch.as_tensor(data)
     return tensor.to(torch.get_default_dtype()) if tensor.dtype is torch.float64 else tensor
@@ -514,6 +571,10 @@ def _check_val_split(stages: Collection[Stage], sampler: Any) -> None:
             f"numbers, but got a {type(sampler).__name__} that was made before. Pass a function that makes one: "
             "sampler=lambda dataset: ...; or pass val data instead of val_split."
         )
+
+
+def _is_loaded(data: Any) -> bool:
+    return isinstance(data, AutoDataset | AutoStream)
 
 
 def _makes_sampler(sampler: Any) -> bool:

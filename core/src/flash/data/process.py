@@ -19,6 +19,7 @@ from flash.errors import DataError
 
 if TYPE_CHECKING:
     from flash.data.auto_dataset import AutoDataset
+    from flash.data.streams import AutoStream
 
 __all__ = ["Postprocess", "Preprocess", "StageHooks"]
 
@@ -119,7 +120,11 @@ class Preprocess(Rebuildable):
         return split_inputs(data, fraction, seed)
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Any:
-        """Return the samples: anything with a length and ``[index]``. Runs once for each dataset."""
+        """Return the samples: anything with a length and ``[index]``; or a stream. Runs once for each dataset.
+
+        A stream is an ``IterableDataset``, another iterable, or a function that returns an iterator;
+        :class:`~flash.data.streams.AutoStream` says how it is shared out between workers and processes.
+        """
         return data
 
     def load_sample(self, sample: Any, dataset: AutoDataset) -> Any:
@@ -224,7 +229,7 @@ class StageHooks:
         with self.preprocess.at(self.stage):
             return self._load_data(*arguments)
 
-    def load_sample(self, sample: Any, dataset: AutoDataset) -> Any:
+    def load_sample(self, sample: Any, dataset: AutoDataset | AutoStream) -> Any:
         """Run ``load_sample`` and the three tensor transforms."""
         with self.preprocess.at(self.stage):
             sample = self._load_sample(*(sample, dataset)[: self._sample_arguments])

@@ -21,6 +21,8 @@ __all__ = ["TabularClassificationData", "TabularData", "TabularRegressionData"]
 # Whole numbers name the columns of rows that are tuples or lists.
 Fields = str | int | Sequence[str | int] | None
 Table = Any
+# What from_data_frame takes besides the arguments of the class.
+_OPTIONS = ("verbose", "decimal")
 
 
 class TabularData(DataModule):
@@ -76,6 +78,7 @@ class TabularData(DataModule):
             >>> dm.num_classes, dm.labels
             (2, ['no', 'yes'])
         """
+        cls.check_arguments(kwargs)
         if preprocess is None:
             preprocess = TabularPreprocess(
                 cls.kind, target_fields, categorical_fields, numerical_fields, verbose=verbose, decimal=decimal
@@ -114,6 +117,7 @@ class TabularData(DataModule):
         :class:`~flash.data.tables.ReadOptions`. Columns become numbers, dates or categories by their train rows;
         classes stay as they are written.
         """
+        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("csv", [train_file, val_file, test_file, predict_file], kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
@@ -134,6 +138,7 @@ class TabularData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``field``: the
         key that holds the rows, where a file is an object with more in it.
         """
+        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("json", [train_file, val_file, test_file, predict_file], kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
@@ -153,6 +158,7 @@ class TabularData(DataModule):
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
+        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("parquet", [train_file, val_file, test_file, predict_file], kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
