@@ -19,6 +19,7 @@ __all__ = [
     "PluginConflictError",
     "PluginError",
     "PluginWarning",
+    "UnknownArgumentError",
     "UnknownNameError",
     "UnsafeArchiveError",
     "UnsafeCheckpointError",
@@ -35,6 +36,10 @@ class FlashError(Exception):
 
 class ConfigurationError(FlashError, ValueError):
     """An argument that contradicts itself, another argument or the data."""
+
+
+class UnknownArgumentError(ConfigurationError, TypeError):
+    """An argument that nothing takes."""
 
 
 class DataError(FlashError, ValueError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
+from typing_extensions import Self
 
 import flash
 from flash import DataModule, Preprocess
@@ -16,7 +17,7 @@ from flash.data.columns import Columns
 from flash.data.loader import BatchRows, Loader, ShuffledRows, make_loader
 from flash.data.splits import split_rows
 from flash.data.stage import Stage
-from flash.errors import ConfigurationError, DataError, UnknownNameError
+from flash.errors import ConfigurationError, DataError, UnknownArgumentError, UnknownNameError
 from flash.plugins import DataSource, TaskSpec, hookimpl, isolated_plugins
 from flash.testing._process import clean_context
 
@@ -99,7 +100,9 @@ def test_an_iterable_dataset_cannot_be_split() -> None:
         def __iter__(self) -> Any:
             return iter([1])
 
-    with pytest.raises(ConfigurationError, match="Expected train data with a length to split"):
+    with pytest.raises(
+        ConfigurationError, match="Expected train data with a length and rows to split .*but got Stream"
+    ):
         DataModule(Stream(), val_split=0.5)
 
 
@@ -340,3 +343,47 @@ def test_a_data_source_of_a_plugin_fills_its_data_module_and_no_other() -> None:
         assert DataModule.available_sources() == []
         with pytest.raises(UnknownNameError, match="numbers"):
             Toy.from_source("nubmers", rows=3)
+
+
+# ---------------------------------------------------------------------- arguments that nothing takes
+
+
+class Reads(DataModule):
+    read: ClassVar[list[str]] = []
+
+    @classmethod
+    def from_csv(cls, train_file: str, **kwargs: Any) -> Self:
+        cls.check_arguments(kwargs, also=["sep"])
+        cls.read.append(train_file)
+        sep = kwargs.pop("sep", ",")
+        return cls.from_load_data_inputs(train_file.split(sep), **kwargs)
+
+    @classmethod
+    def from_text(cls, train_text: str, **kwargs: Any) -> Self:
+        return cls.from_load_data_inputs(train_text.split(), **kwargs)
+
+
+def test_an_unknown_argument_is_an_error_of_the_constructor_before_data_is_read() -> None:
+    with pytest.raises(
+        UnknownArgumentError, match=r"Reads\.from_csv takes, but got 'batchsize'\. Did you mean 'batch_"
+    ):
+        Reads.from_csv("a,b", batchsize=2)
+    with pytest.raises(
+        UnknownArgumentError, match=r"Reads\.from_csv takes, but got 'train_fil'\. Did you mean 'train_"
+    ):
+        Reads.from_csv("a,b", train_fil="c")
+    with pytest.raises(
+        TypeError, match=r"but got 'zzz'\. It takes train_file, sep, preprocess, postprocess, batch_size"
+    ):
+        Reads.from_csv("a,b", zzz=1)
+    assert Reads.read == []
+    assert len(Reads.from_csv("a;b", sep=";", batch_size=1).train_dataset) == 2
+
+
+def test_a_constructor_that_checks_nothing_is_named_too() -> None:
+    with pytest.raises(
+        UnknownArgumentError, match=r"Reads\.from_text takes, but got 'val_splt'\. Did you mean 'val_sp"
+    ):
+        Reads.from_text("a b", val_splt=0.5)
+    with pytest.raises(UnknownArgumentError, match=r"DataModule\.from_datasets takes, but got 'seeds'"):
+        DataModule.from_datasets(Rows(2), seeds=1)

@@ -404,3 +404,28 @@ def test_a_given_preprocess_keeps_what_it_learned_when_new_train_rows_come() -> 
     )
     assert state_of(dm) == before
     assert (dm.num_classes, dm.labels) == (2, ["no", "yes"])
+
+
+@pytest.mark.parametrize("constructor", ["from_csv", "from_json", "from_parquet"])
+def test_an_unknown_argument_is_refused_before_a_file_is_read(constructor: str) -> None:
+    make = getattr(TabularClassificationData, constructor)
+    with pytest.raises(
+        ConfigurationError, match=rf"Data\.{constructor} takes, but got 'vebose'\. Did you mean 'verbose'"
+    ):
+        make(target_fields="y", train_file="nowhere", vebose=False)
+
+
+def test_a_table_is_read_from_json() -> None:
+    Path("t.jsonl").write_text('{"n": 1, "y": "a"}\n{"n": 2, "y": "b"}\n')
+    dm = TabularClassificationData.from_json(target_fields="y", train_file="t.jsonl", verbose=False)
+    assert dm.labels == ["a", "b"]
+
+
+def test_the_decimal_mark_is_kept_by_the_preprocess() -> None:
+    Path("t.csv").write_text("x;y\n0,5;a\n2,5;b\n")
+    dm = TabularClassificationData.from_csv(target_fields="y", train_file="t.csv", decimal=",", verbose=False)
+    assert dm.facts["num_numerical"] == 1
+    with pytest.raises(ConfigurationError, match="Expected decimal or the preprocess of a trained task"):
+        TabularClassificationData.from_csv(test_file="t.csv", preprocess=dm.preprocess, decimal=",")
+    tests = TabularClassificationData.from_csv(test_file="t.csv", preprocess=dm.preprocess)
+    assert torch.equal(tests.test_dataset[1][0]["numerical"], dm.train_dataset[1][0]["numerical"])

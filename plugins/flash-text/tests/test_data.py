@@ -258,6 +258,12 @@ class TestRefusals:
         with pytest.raises(MissingColumnError, match="a column 'sentiment' in .*, but it has 'review', 'st"):
             make(frame().rename(columns={"sentiment": "stars"}), tmp_path)
 
+    def test_an_unknown_argument_is_refused_before_a_file_is_read(self) -> None:
+        with pytest.raises(
+            ConfigurationError, match=r"Data\.from_csv takes, but got 'delimitr'\. Did you mean 'delimiter'"
+        ):
+            Data.from_csv("review", "sentiment", train_file="nowhere.csv", delimitr=",")
+
     def test_an_empty_table_says_so(self) -> None:
         with pytest.raises(DataError, match=r"Expected the train data to have rows and columns, but it has shape \(0,"):
             Data.from_data_frame("review", "sentiment", train_data_frame=frame()[:0])

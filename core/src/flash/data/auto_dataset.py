@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from flash.data.columns import Columns
 from flash.data.process import Preprocess, StageHooks
@@ -28,6 +28,8 @@ class AutoDataset(Dataset[Any]):
         data: Whatever the preprocess's ``load_data`` takes.
         stage: What the samples are for.
         preprocess: The hooks.
+        streams: Whether ``load_data`` may return an iterable; use :func:`flash.data.streams.load_dataset`, which takes
+            care of it.
 
     Raises:
         DataError: If ``load_data`` returned something without a length or without elements.
@@ -38,11 +40,13 @@ class AutoDataset(Dataset[Any]):
         (2, tensor(2.))
     """
 
-    def __init__(self, data: Any, stage: Stage, preprocess: Preprocess) -> None:
+    def __init__(self, data: Any, stage: Stage, preprocess: Preprocess, *, streams: bool = False) -> None:
         self._hooks = StageHooks(preprocess, stage)
         self._rows: Sequence[int] | None = None
         self._samples = self._hooks.load_data(data, self)
-        if not hasattr(self._samples, "__len__") or not hasattr(self._samples, "__getitem__"):
+        if not _is_indexed(self._samples):
+            if streams and (isinstance(self._samples, Iterable) or callable(self._samples)):
+                return
             raise DataError(
                 f"Expected {type(preprocess).__name__}.load_data to return a sequence of samples, "
                 f"but got {type(self._samples).__name__}. Return a list, an array or a torch Dataset."
@@ -61,25 +65,18 @@ class AutoDataset(Dataset[Any]):
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     @property
-    def columns(self) -> Columns | None:
-        """The samples as tensors in memory, where whole batches can be taken of them; else ``None``."""
-        if isinstance(self._samples, Columns) and self._hooks.has_default_sample_path:
-            return self._samples
-        return None
+    def source(self) -> Any:
+        """What ``load_data`` returned."""
+        return self._samples
 
     @property
-    def known_targets(self) -> Any:
-        """The targets of all samples where they can be had without loading any: ``targets`` of ``load_data``'s result.
-
-        Of a :class:`~flash.data.columns.Columns` it is the second part. ``None`` where they are not known.
-        """
-        columns = self.columns
-        if columns is not None:
-            return columns.tree[1] if isinstance(columns.tree, tuple) else None
-        targets = getattr(self._samples, "targets", None)
-        if targets is None or self._rows is None:
-            return targets
-        return targets[list(self._rows)] if isinstance(targets, Tensor) else [targets[row] for row in self._rows]
+    def columns(self) -> Columns | None:
+        """The samples as tensors in memory, where whole batches can be taken of them; else ``None``."""
+        if not self._hooks.has_default_sample_path:
+            return None
+        if type(self._samples) is TensorDataset and self._rows is None:
+            return Columns(tuple(self._samples.tensors))
+        return self._samples if isinstance(self._samples, Columns) else None
 
     @property
     def lengths(self) -> Tensor | None:
@@ -110,7 +107,7 @@ class AutoDataset(Dataset[Any]):
         return self._hooks.load_sample(self.raw(index), self)
 
     def id_of(self, index: int) -> Any:
-        """Return what identifies a sample: its entry in ``ids`` of ``load_data``'s result, else its file, or its row."""
+        """Return what identifies a sample: its entry in ``ids`` of ``load_data``'s result, else file or row."""
         row = index if self._rows is None else self._rows[index]
         ids = getattr(self._samples, "ids", None)
         if ids is not None:
@@ -120,3 +117,8 @@ class AutoDataset(Dataset[Any]):
     def raw(self, index: int) -> Any:
         """Return sample ``index`` as ``load_data`` gave it, before the other hooks."""
         return self._samples[index if self._rows is None else self._rows[index]]
+
+
+def _is_indexed(samples: Any) -> bool:
+    is_stream = isinstance(samples, IterableDataset)
+    return not is_stream and hasattr(samples, "__len__") and hasattr(samples, "__getitem__")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Self
 
 from flash.core.registry import Registry
@@ -19,9 +22,10 @@ from flash.data.columns import Columns
 from flash.data.features import Features
 from flash.data.loader import Loader, make_loader
 from flash.data.process import Postprocess, Preprocess, StageHooks
-from flash.data.splits import split_rows
+from flash.data.splits import split_inputs
 from flash.data.stage import Stage
-from flash.errors import ConfigurationError, DataError
+from flash.data.streams import AutoStream, load_dataset
+from flash.errors import ConfigurationError, DataError, UnknownArgumentError
 from flash.plugins import get_host
 
 __all__ = ["DataModule"]
@@ -38,7 +42,8 @@ class DataModule(pl.LightningDataModule):
         val_dataset: Samples to validate on.
         test_dataset: Samples to test on.
         predict_dataset: Samples to predict.
-        preprocess: The hooks that samples and batches go through.
+        preprocess: The hooks that samples and batches go through, ``load_data`` first; without it, batches are made of
+            samples as they are.
         postprocess: The hooks that predictions go through.
         batch_size: Samples in a batch.
         num_workers: Processes that load batches; 0 loads in this process.
@@ -102,18 +107,67 @@ class DataModule(pl.LightningDataModule):
             Stage.TEST: test_dataset,
             Stage.PREDICT: predict_dataset,
         }
-        self._datasets = {stage: dataset for stage, dataset in given.items() if dataset is not None}
+        given = {stage: dataset for stage, dataset in given.items() if dataset is not None}
+        if val_split is not None:
+            given |= self._split(given, val_split)
         # Data without train data waits for the preprocess of the task that will see it.
         self._waiting: dict[Stage, Any] = {}
+        if preprocess is not None:
+            self._waiting = {stage: data for stage, data in given.items() if not _is_loaded(data)}
+        self._datasets = {stage: data for stage, data in given.items() if stage not in self._waiting}
         self._device_hooks: dict[Stage, StageHooks] = {}
         # What a frozen backbone gave for all rows of a stage, with the targets.
         self._features: dict[Stage, Columns] = {}
         # Only who puts the results back into order may have the samples to predict in another one.
         self._predicts_by_length = False
-        if val_split is not None:
-            self._split_train_dataset(val_split)
+        if preprocess is not None and (Stage.TRAIN in self._waiting or preprocess.state_dict()):
+            self._load_waiting()
+
+    def _split(self, given: dict[Stage, Any], val_split: float) -> dict[Stage, Any]:
+        """Split train data before it is loaded."""
+        _check_val_split(given, self.sampler)
+        data = given[Stage.TRAIN]
+        if _is_loaded(data):
+            raise ConfigurationError(
+                "Expected train data that is not loaded yet, since val_split takes rows away before anything is "
+                "learned from them, but got an AutoDataset. Use from_load_data_inputs(..., val_split=...)."
+            )
+        split = split_inputs if self.preprocess is None else self.preprocess.split
+        train, val = split(data, val_split, self.seed)
+        return {Stage.TRAIN: train, Stage.VAL: val}
 
     # ------------------------------------------------------------------ constructors
+
+    @classmethod
+    def check_arguments(cls, given: Iterable[str], also: Iterable[str] = ()) -> None:
+        """Refuse keyword arguments of a ``from_*`` constructor that nothing takes.
+
+        Call it first in each constructor that passes ``**kwargs`` on, so that a typo is an error before data is read.
+
+        Args:
+            given: The names of the arguments that are passed on.
+            also: Names that the constructor takes from them itself, besides those of the class.
+
+        Raises:
+            UnknownArgumentError: If the class takes no argument of that name; the message names the closest.
+
+        Example:
+            >>> DataModule.check_arguments(["batch_size", "separator"], also=["separator"])
+        """
+        own: Mapping[str, inspect.Parameter] = inspect.signature(cls.__init__).parameters
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
+            own = {**inspect.signature(DataModule.__init__).parameters, **own}
+        known = [*also, *(name for name in own if name != "self" and not name.endswith("_dataset"))]
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            constructor = _constructor_called(cls)
+            parameters = inspect.signature(getattr(cls, constructor)).parameters.values()
+            named = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+            close = get_close_matches(unknown[0], [*named, *known], 1)
+            hint = f" Did you mean {close[0]!r}?" if close else f" It takes {', '.join([*named, *known])}."
+            raise UnknownArgumentError(
+                f"Expected arguments that {cls.__name__}.{constructor} takes, but got {unknown[0]!r}.{hint}"
+            )
 
     @classmethod
     def from_load_data_inputs(
@@ -146,7 +200,8 @@ class DataModule(pl.LightningDataModule):
             >>> len(dm.train_dataset)
             2
         """
-        inputs = {
+        cls.check_arguments(kwargs)
+        inputs: dict[Stage, Any] = {
             Stage.TRAIN: train_load_data_input,
             Stage.VAL: val_load_data_input,
             Stage.TEST: test_load_data_input,
@@ -161,14 +216,10 @@ class DataModule(pl.LightningDataModule):
         val_split = kwargs.pop("val_split", None)
         module = cls(preprocess=preprocess, postprocess=postprocess, **kwargs)
         if val_split is not None:
-            _check_val_split(Stage.TRAIN in inputs, Stage.VAL in inputs)
-            train, val = module._split_train_input(inputs[Stage.TRAIN], val_split)
-            inputs |= {Stage.TRAIN: train} if val is None else {Stage.TRAIN: train, Stage.VAL: val}
+            inputs |= module._split(inputs, val_split)
         module._waiting = inputs
         if fitted or Stage.TRAIN in inputs:
             module._load_waiting()
-        if val_split is not None and Stage.VAL not in inputs:
-            module._split_train_dataset(val_split)
         return module
 
     @classmethod
@@ -234,6 +285,7 @@ class DataModule(pl.LightningDataModule):
         **kwargs: Any,
     ) -> Self:
         """Make a data module of torch datasets; the same as calling the class."""
+        cls.check_arguments(kwargs, ["preprocess", "postprocess"])
         return cls(train_dataset, val_dataset, test_dataset, predict_dataset, **kwargs)
 
     @classmethod
@@ -294,7 +346,7 @@ class DataModule(pl.LightningDataModule):
 
         These are the attributes that the preprocess's ``load_data`` set on the train dataset.
         """
-        return self.train_dataset.facts if isinstance(self.train_dataset, AutoDataset) else {}
+        return self.train_dataset.facts if isinstance(self.train_dataset, AutoDataset | AutoStream) else {}
 
     @property
     def num_classes(self) -> int | None:
@@ -325,30 +377,8 @@ class DataModule(pl.LightningDataModule):
         assert self.preprocess is not None
         # In the order of the stages: train first.
         for stage in sorted(self._waiting, key=list(Stage).index):
-            self._datasets[stage] = AutoDataset(self._waiting[stage], stage, self.preprocess)
+            self._datasets[stage] = load_dataset(self._waiting[stage], stage, self.preprocess)
         self._waiting = {}
-
-    def _split_train_input(self, train: Any, val_split: float) -> tuple[Any, Any]:
-        """Split the raw train input, where statistics of train rows must not see validation rows.
-
-        By default nothing is split here, and the rows are split after loading.
-        """
-        return train, None
-
-    def _split_train_dataset(self, val_split: float) -> None:
-        _check_val_split(Stage.TRAIN in self._datasets, Stage.VAL in self._datasets)
-        dataset: Any = self._datasets[Stage.TRAIN]
-        if not hasattr(dataset, "__len__"):
-            raise ConfigurationError(
-                "Expected train data with a length to split, but got an iterable dataset. Pass val data instead."
-            )
-        train, val = split_rows(len(dataset), val_split, self.seed, _classes_of(dataset))
-        if isinstance(dataset, AutoDataset):
-            self._datasets[Stage.VAL] = dataset.subset(val.tolist(), Stage.VAL)
-            self._datasets[Stage.TRAIN] = dataset.subset(train.tolist(), Stage.TRAIN)
-        else:
-            self._datasets[Stage.VAL] = Subset(dataset, val.tolist())
-            self._datasets[Stage.TRAIN] = Subset(dataset, train.tolist())
 
     # ------------------------------------------------------------------ the task's preprocess
 
@@ -495,6 +525,16 @@ class _PairPreprocess(Preprocess):
         return Columns(_in_default_dtype(data))
 
 
+def _constructor_called(cls: type) -> str:
+    """Return the name of the outermost ``from_*`` constructor of a class that is running."""
+    found, frame = "from_load_data_inputs", sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name.startswith("from_") and frame.f_locals.get("cls") is cls:
+            found = frame.f_code.co_name
+        frame = frame.f_back  # type: ignore[assignment]  # None at the end
+    return found
+
+
 def _in_default_dtype(data: Any) -> Tensor:
     tensor = torch.as_tensor(data)
     return tensor.to(torch.get_default_dtype()) if tensor.dtype is torch.float64 else tensor
@@ -520,23 +560,22 @@ def _check_count(name: str, value: Any, least: int) -> None:
         raise ConfigurationError(f"Expected {name} to be a whole number of at least {least}, but got {value!r}.")
 
 
-def _check_val_split(has_train: bool, has_val: bool) -> None:
-    if not has_train:
+def _check_val_split(stages: Collection[Stage], sampler: Any) -> None:
+    if Stage.TRAIN not in stages:
         raise ConfigurationError("Expected train data to split validation data off, but got val_split alone.")
-    if has_val:
+    if Stage.VAL in stages:
         raise ConfigurationError("Expected val_split or validation data, but got both. Leave one of them out.")
+    if sampler is not None and not _makes_sampler(sampler):
+        raise ConfigurationError(
+            "Expected a sampler that is made of the train rows, since val_split takes rows away and the others get new "
+            f"numbers, but got a {type(sampler).__name__} that was made before. Pass a function that makes one: "
+            "sampler=lambda dataset: ...; or pass val data instead of val_split."
+        )
 
 
-def _classes_of(dataset: Any) -> Any:
-    """The class of each sample, where they can be had without loading samples."""
-    if isinstance(dataset, AutoDataset):
-        targets = dataset.known_targets
-    else:
-        targets = getattr(dataset, "targets", None)
-        tensors = getattr(dataset, "tensors", None)
-        targets = tensors[-1] if targets is None and tensors else targets
-    if isinstance(targets, Tensor):
-        return targets if targets.ndim == 1 and not targets.is_floating_point() else None
-    if isinstance(targets, Sequence) and targets and all(isinstance(t, int | str) for t in targets):
-        return targets
-    return None
+def _is_loaded(data: Any) -> bool:
+    return isinstance(data, AutoDataset | AutoStream)
+
+
+def _makes_sampler(sampler: Any) -> bool:
+    return isinstance(sampler, type) or not hasattr(sampler, "__iter__")

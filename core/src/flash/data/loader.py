@@ -13,6 +13,7 @@ from torch.utils.data import (
     DataLoader,
     Dataset,
     DistributedSampler,
+    IterableDataset,
     Sampler,
     SequentialSampler,
     Subset,
@@ -24,6 +25,7 @@ from flash.data.columns import Columns
 from flash.data.features import Features
 from flash.data.process import Preprocess, StageHooks
 from flash.data.stage import Stage
+from flash.data.streams import AutoStream, shared_out
 
 __all__ = [
     "BatchRows",
@@ -256,9 +258,18 @@ class Loader(DataLoader[Any]):
     def sampler(self, sampler: Any) -> None:
         self._sampler = sampler
 
+    def __len__(self) -> int:
+        if not isinstance(self.dataset, AutoStream):
+            return super().__len__()
+        if self.dataset.num_batches is None:
+            raise TypeError("The stream has no length.")
+        return self.dataset.num_batches
+
     def __iter__(self) -> Any:
         if isinstance(self.batch_sampler, BatchRows):
             self.batch_sampler.skip = self._resume_at
+        elif isinstance(self.dataset, AutoStream):
+            self.dataset.skip(self._resume_at)
         self._given, self._resume_at = self._resume_at, 0
         return self._count()
 
@@ -344,11 +355,14 @@ def make_loader(
     """
     source, collate = _with_collate(dataset, stage, preprocess)
     options["persistent_workers"] = bool(options.get("persistent_workers", True)) and num_workers > 0
-    if not hasattr(dataset, "__len__"):
-        return DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=collate, **options)
-    length = len(dataset)
+    sized: Any = dataset
+    if isinstance(dataset, IterableDataset):
+        stream = shared_out(dataset, num_workers, shard[1])
+        stream.batch_size, stream.shard = batch_size, shard
+        return Loader(stream, batch_size=batch_size, num_workers=num_workers, collate_fn=collate, **options)
+    length = len(sized)
     lengths = dataset.lengths if by_length and isinstance(dataset, AutoDataset) else None
-    rows: Any = SequentialSampler(dataset) if lengths is None else SortedRows(lengths)
+    rows: Any = SequentialSampler(sized) if lengths is None else SortedRows(lengths)
     if stage is Stage.TRAIN:
         rows = _train_rows(dataset, lengths, batch_size, seed, epoch, shard, sampler)
         length = len(rows) if hasattr(rows, "__len__") else length
@@ -394,6 +408,8 @@ def _train_rows(
 
 
 def _with_collate(dataset: Dataset[Any], stage: Stage, preprocess: Preprocess | None) -> tuple[Dataset[Any], Any]:
+    if isinstance(dataset, AutoStream) and dataset.has_hooks:
+        return dataset, dataset.hooks.collate
     if isinstance(dataset, AutoDataset):
         hooks, columns = dataset.hooks, dataset.columns
     else:

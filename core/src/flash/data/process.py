@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
 from flash.serialization import Configurable, equal
 
 if TYPE_CHECKING:
     from flash.data.auto_dataset import AutoDataset
+    from flash.data.streams import AutoStream
 
 __all__ = ["Postprocess", "Preprocess", "StageHooks"]
 
@@ -41,6 +43,7 @@ class Preprocess(Configurable):
     ========================================  ==========================  =====================================
     hook                                      runs                        gets
     ========================================  ==========================  =====================================
+    ``split(data, fraction, seed)``           once, for ``val_split``     what the DataModule was given
     ``load_data(data, dataset)``              once                        what the DataModule was given
     ``load_sample(sample, dataset)``          per sample, in the worker   one element of what ``load_data`` gave
     ``pre_tensor_transform(sample)``          per sample, in the worker   e.g. a PIL image
@@ -102,8 +105,26 @@ class Preprocess(Configurable):
         finally:
             self._stage = before
 
+    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+        """Split the train inputs into those for training and those for validation, for ``val_split``.
+
+        This runs before ``load_data``, so that nothing that is learned from train rows has seen validation rows. By
+        default :func:`flash.data.splits.split_inputs` does it; override it for inputs of other types, or to say what
+        the classes are.
+
+        Args:
+            data: What ``load_data`` takes.
+            fraction: The fraction of rows for validation.
+            seed: The same seed gives the same split.
+        """
+        return split_inputs(data, fraction, seed)
+
     def load_data(self, data: Any, dataset: AutoDataset) -> Any:
-        """Return the samples: anything with a length and ``[index]``. Runs once for each dataset."""
+        """Return the samples: anything with a length and ``[index]``; or a stream. Runs once for each dataset.
+
+        A stream is an ``IterableDataset``, another iterable, or a function that returns an iterator;
+        :class:`~flash.data.streams.AutoStream` says how it is shared out between workers and processes.
+        """
         return data
 
     def load_sample(self, sample: Any, dataset: AutoDataset) -> Any:
@@ -208,7 +229,7 @@ class StageHooks:
         with self.preprocess.at(self.stage):
             return self._load_data(*arguments)
 
-    def load_sample(self, sample: Any, dataset: AutoDataset) -> Any:
+    def load_sample(self, sample: Any, dataset: AutoDataset | AutoStream) -> Any:
         """Run ``load_sample`` and the three tensor transforms."""
         with self.preprocess.at(self.stage):
             sample = self._load_sample(*(sample, dataset)[: self._sample_arguments])

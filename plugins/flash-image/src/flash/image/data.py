@@ -75,6 +75,7 @@ class ImageClassificationData(DataModule):
         Raises:
             DataError: If a folder is missing or has no images, or a class was never seen in training.
         """
+        cls.check_arguments(options, ImageOptions.__annotations__)
         if valid_folder is not None and val_folder is not None:
             raise ConfigurationError("Expected val_folder or valid_folder, its other name, but got both.")
         folders = {"train": train_folder, "val": val_folder or valid_folder, "test": test_folder}
@@ -115,6 +116,7 @@ class ImageClassificationData(DataModule):
         Raises:
             DataError: If a file or a class is missing, or a class was never seen in training.
         """
+        cls.check_arguments(options, ImageOptions.__annotations__)
         return cls._of_inputs(
             {
                 "train": _pair("train", train_files, train_targets),
@@ -274,6 +276,7 @@ class ImageClassificationData(DataModule):
         The arguments are those of :meth:`from_csv`, with a data frame in place of each file; paths start from
         ``images_root``, or from the current folder. A target may also be a list of classes, and an image a PIL image.
         """
+        cls.check_arguments(options, TableOptions.__annotations__)
         frames = _present(train_data_frame, val_data_frame, test_data_frame, predict_data_frame)
         tables = {stage: read_table(frame, name=f"the {stage} data frame") for stage, frame in frames.items()}
         return cls._of_tables(tables, {}, input_field, target_fields, dict(options))
@@ -309,6 +312,7 @@ class ImageClassificationData(DataModule):
             DataError: If a dataset has no length, or gives something else.
             MissingColumnError: If dicts lack a key.
         """
+        cls.check_arguments(options, ImageOptions.__annotations__)
         datasets = _present(train_dataset, val_dataset, test_dataset, predict_dataset)
         inputs = {
             stage: dataset_inputs(dataset, input_field, target_fields, stage) for stage, dataset in datasets.items()
@@ -372,6 +376,7 @@ class ImageClassificationData(DataModule):
         target_fields: str | Sequence[str] | None,
         options: dict[str, Any],
     ) -> Self:
+        cls.check_arguments(options, CsvOptions.__annotations__ if format == "csv" else JsonOptions.__annotations__)
         reading = {name: options.pop(name) for name in READ_OPTIONS if name in options}
         tables = {stage: read_table(file, format=format, **reading) for stage, file in files.items()}
         return cls._of_tables(tables, _parents(files), input_field, target_fields, options)

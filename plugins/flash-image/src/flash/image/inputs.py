@@ -44,8 +44,11 @@ class ImageInputs:
                 f"Expected one target an image, but got {len(self.sources)} images and {len(self.targets)} targets."
             )
 
-    def rows(self, rows: Sequence[int]) -> ImageInputs:
-        """The given rows alone."""
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def take(self, rows: Sequence[int]) -> ImageInputs:
+        """Return the given rows alone."""
         return replace(self, sources=_Rows(self.sources, rows), targets=_pick(self.targets, rows))
 
 
@@ -87,7 +90,7 @@ class ImageSamples:
         stage: Names images that have no path.
 
     Attributes:
-        targets: A split into train and validation samples keeps the classes' shares by them.
+        targets: The encoded targets.
     """
 
     def __init__(self, sources: Sequence[Any], targets: Any, stage: str) -> None:

@@ -173,8 +173,7 @@ class ImagePreprocess(Preprocess):
     def _checked(self, data: ImageInputs, dataset: AutoDataset) -> ImageInputs:
         stage, bad = dataset.hooks.stage.value, list[tuple[str, str]]()
         if not data.steady:
-            # Validation data may be split off the train data later.
-            self._unsteady |= {Stage.TRAIN, Stage.VAL} if stage == "train" else {dataset.hooks.stage}
+            self._unsteady.add(dataset.hooks.stage)
         if data.on_bad_sample == "skip":
             data, bad = without_bad_samples(data, stage)
         else:

@@ -55,7 +55,7 @@ def without_bad_samples(inputs: ImageInputs, stage: str) -> tuple[ImageInputs, l
         return inputs, []
     names = ", ".join(name for name, _ in bad[:5]) + (", ..." if len(bad) > 5 else "")
     _log.warning("Left out %d of %d %s images that cannot be decoded: %s.", len(bad), total, stage, names)
-    return inputs.rows([row for row, (_, reason) in enumerate(results) if reason is None]), bad
+    return inputs.take([row for row, (_, reason) in enumerate(results) if reason is None]), bad
 
 
 def _tried(sources: Sequence[Any], stage: str) -> Iterable[tuple[str, str | None]]:

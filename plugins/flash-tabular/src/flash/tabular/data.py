@@ -10,7 +10,6 @@ from typing_extensions import Self
 from flash import DataModule
 from flash.data import tables
 from flash.data.process import Preprocess
-from flash.data.splits import split_rows
 from flash.data.tables import READ_OPTIONS, TableFormat
 from flash.errors import ConfigurationError, DataError
 
@@ -22,6 +21,8 @@ __all__ = ["TabularClassificationData", "TabularData", "TabularRegressionData"]
 # Whole numbers name the columns of rows that are tuples or lists.
 Fields = str | int | Sequence[str | int] | None
 Table = Any
+# What from_data_frame takes besides the arguments of the class.
+_OPTIONS = ("verbose", "decimal")
 
 
 class TabularData(DataModule):
@@ -77,6 +78,7 @@ class TabularData(DataModule):
             >>> dm.num_classes, dm.labels
             (2, ['no', 'yes'])
         """
+        cls.check_arguments(kwargs)
         if preprocess is None:
             preprocess = TabularPreprocess(
                 cls.kind, target_fields, categorical_fields, numerical_fields, verbose=verbose, decimal=decimal
@@ -115,6 +117,7 @@ class TabularData(DataModule):
         :class:`~flash.data.tables.ReadOptions`. Columns become numbers, dates or categories by their train rows;
         classes stay as they are written.
         """
+        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("csv", [train_file, val_file, test_file, predict_file], kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
@@ -135,6 +138,7 @@ class TabularData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``field``: the
         key that holds the rows, where a file is an object with more in it.
         """
+        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("json", [train_file, val_file, test_file, predict_file], kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
@@ -154,6 +158,7 @@ class TabularData(DataModule):
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
+        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("parquet", [train_file, val_file, test_file, predict_file], kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
@@ -195,20 +200,6 @@ class TabularData(DataModule):
         """
         lists = (train_list, val_list, test_list, predict_list)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *lists, **kwargs)
-
-    def _split_train_input(self, train: Any, val_split: float) -> tuple[Any, Any]:
-        """Split the rows before anything is learned from them."""
-        fields = self.preprocess.target_fields if isinstance(self.preprocess, TabularPreprocess) else []
-        if isinstance(train, tables.Table):
-            labels = train[fields[0]] if self.kind == "classification" and len(fields) == 1 else None
-            rows = split_rows(train.num_rows, val_split, self.seed, labels and [str(label) for label in labels])
-            return train.take(rows[0].tolist()), train.take(rows[1].tolist())
-        frame = read_table(train)
-        classes = None
-        if self.kind == "classification" and len(fields) == 1 and fields[0] in frame.columns:
-            classes = frame[fields[0]].astype(str).to_numpy()
-        train_rows, val_rows = split_rows(len(frame), val_split, self.seed, classes)
-        return frame.iloc[train_rows], frame.iloc[val_rows]
 
 
 class TabularClassificationData(TabularData):

@@ -13,6 +13,8 @@ from torch import Tensor
 from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
+from flash.data.splits import split_inputs
+from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
 
 from .read import read_table
@@ -71,6 +73,15 @@ class TabularPreprocess(Preprocess):
         self.several_targets = target_fields is not None and not isinstance(target_fields, _NAME)
         self.schema: Schema | None = None
         self.targets: Targets | None = None
+
+    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+        """Split the rows of a table, stratified by the classes of the target if it has one."""
+        table = data if isinstance(data, Table) else read_table(data)
+        names = self.target_fields
+        classes = None
+        if self.kind == "classification" and not self.several_targets and names and names[0] in table:
+            classes = [str(label) for label in table[names[0]]]
+        return split_inputs(table, fraction, seed, classes)
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
         """Make columns of a table with targets; of train rows, learn their statistics first, once."""

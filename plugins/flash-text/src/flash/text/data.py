@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from typing_extensions import Self
 
 from flash import DataModule
 from flash.data.process import Preprocess
-from flash.data.splits import split_rows
 from flash.data.tables import READ_OPTIONS, TableFormat, read_table
 from flash.errors import DataError
 
@@ -212,6 +210,7 @@ class TextClassificationData(DataModule):
     def _from_files(cls, format: TableFormat, files: Sequence[Any], *args: Any, **kwargs: Any) -> Self:
         if all(file is None for file in files):
             raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
+        cls.check_arguments(kwargs, READ_OPTIONS)
         reading = {name: kwargs.pop(name) for name in READ_OPTIONS if name in kwargs}
         tables = [None if file is None else read_table(file, format=format, **reading) for file in files]
         return cls._from_tables(from_table, tables, *args, **kwargs)
@@ -226,6 +225,7 @@ class TextClassificationData(DataModule):
         delimiter: str | None,
         **kwargs: Any,
     ) -> Self:
+        cls.check_arguments(kwargs)
         inputs = [
             None if table is None else take(table, input_field, fields, delimiter, stage)
             for stage, table, fields in zip(_STAGES, tables, [target_fields] * 3 + [None], strict=True)
@@ -252,12 +252,3 @@ class TextClassificationData(DataModule):
             batch_size=batch_size,
             **kwargs,
         )
-
-    def _split_train_input(self, train: TextInputs, val_split: float) -> tuple[TextInputs, TextInputs]:
-        """Split the texts before classes are learned, so that each class keeps a text to train on."""
-        classes = None
-        if train.targets is not None and not isinstance(train.targets, np.ndarray):
-            several = any(isinstance(target, list) for target in train.targets)
-            classes = None if several else np.array([str(target) for target in train.targets])
-        train_rows, val_rows = split_rows(len(train.texts), val_split, self.seed, classes)
-        return train.take(train_rows.tolist()), train.take(val_rows.tolist())

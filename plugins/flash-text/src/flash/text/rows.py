@@ -46,6 +46,9 @@ class TextInputs:
                 f"Expected one target a text, but got {len(self.texts)} texts and {len(self.targets)} targets."
             )
 
+    def __len__(self) -> int:
+        return len(self.texts)
+
     def take(self, rows: Iterable[int]) -> TextInputs:
         """Return some of the texts with their targets."""
         chosen = list(rows)

@@ -97,6 +97,7 @@ class ObjectDetectionData(DataModule):
         Raises:
             DataError: If a file is no such file, or an image or a category is not there.
         """
+        cls.check_arguments(options, DetectionOptions.__annotations__)
         inputs = {}
         pairs = {"train": (train_folder, train_ann_file), "val": (val_folder, val_ann_file)}
         for stage, (folder, file) in {**pairs, "test": (test_folder, test_ann_file)}.items():
@@ -136,6 +137,7 @@ class ObjectDetectionData(DataModule):
         Raises:
             DataError: If an XML file cannot be understood or is not safe to read, or an image is not there.
         """
+        cls.check_arguments(options, DetectionOptions.__annotations__)
         folders = {
             "train": (train_folder, train_image_set),
             "val": (val_folder, val_image_set),
@@ -185,6 +187,7 @@ class ObjectDetectionData(DataModule):
         Raises:
             DataError: If there are not as many targets and boxes as files, or a box is malformed.
         """
+        cls.check_arguments(options, DetectionOptions.__annotations__)
         given = {
             "train": (train_files, train_targets, train_bboxes),
             "val": (val_files, val_targets, val_bboxes),
@@ -256,6 +259,7 @@ class ObjectDetectionData(DataModule):
         Raises:
             DataError: If nobody tells the names of the classes.
         """
+        cls.check_arguments(options, DetectionOptions.__annotations__)
         labels = options.get("labels")
         known = list(labels) if labels is not None else labels_of(train_dataset)
         datasets = {"train": train_dataset, "val": val_dataset, "test": test_dataset}

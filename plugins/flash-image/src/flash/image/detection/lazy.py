@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
+from torch.utils.data import Subset
 
 from flash.errors import DataError
 
@@ -39,6 +40,10 @@ class LazyAnnotations(Sequence[Any]):
     def named(self, labels: list[Any]) -> LazyAnnotations:
         """The same samples, with names for the numbers of classes, unless they have names."""
         return self if self.labels is not None else LazyAnnotations(self.dataset, labels, self.bbox_format)
+
+    def take(self, rows: Sequence[int]) -> LazyAnnotations:
+        """Return some of the samples."""
+        return LazyAnnotations(Subset(self.dataset, list(rows)), self.labels, self.bbox_format)
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -44,6 +44,19 @@ class DetectionInputs:
     images: Sequence[AnnotatedImage]
     labels: Sequence[Any] | None = None
     on_bad_sample: OnBadSample = "error"
+
+    @property
+    def targets(self) -> list[Any] | None:
+        """The classes of each image's boxes; ``None`` where samples are not known yet."""
+        return None if isinstance(self.images, LazyAnnotations) else [list(image.labels) for image in self.images]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: Sequence[int]) -> DetectionInputs:
+        """Return some of the images."""
+        lazy = self.images.take(rows) if isinstance(self.images, LazyAnnotations) else None
+        return replace(self, images=[self.images[row] for row in rows] if lazy is None else lazy)
 
     def usable(self, stage: str) -> tuple[Sequence[AnnotatedImage], list[tuple[str, str]]]:
         """The images, and what was left out with the reasons: those that cannot be decoded, where that is wanted."""

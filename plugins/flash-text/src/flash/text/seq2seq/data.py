@@ -187,6 +187,7 @@ class Seq2SeqData(DataModule):
     def _from_files(cls, format: TableFormat, files: Sequence[Any], *args: Any, **kwargs: Any) -> Self:
         if all(file is None for file in files):
             raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
+        cls.check_arguments(kwargs, READ_OPTIONS)
         reading = {name: kwargs.pop(name) for name in READ_OPTIONS if name in kwargs}
         tables = [None if file is None else read_table(file, format=format, **reading) for file in files]
         return cls._from_tables(from_table, tables, *args, **kwargs)
@@ -201,6 +202,7 @@ class Seq2SeqData(DataModule):
         **kwargs: Any,
     ) -> Self:
         target = None if target_fields is None else _one(target_fields)
+        cls.check_arguments(kwargs)
         inputs = [
             None if table is None else take(table, input_field, field, None, stage)
             for stage, table, field in zip(_STAGES, tables, [target] * 3 + [None], strict=True)
