@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from flash.data.auto_dataset import AutoDataset
-from flash.data.batch import split_batch
+from flash.data.batch import count_rows, split_batch
 from flash.data.loader import make_loader
 from flash.data.stage import Stage
 
@@ -68,10 +68,14 @@ def predict_batches(
     loader = make_loader(
         dataset, Stage.PREDICT, None, batch_size=batch_size, num_workers=num_workers, by_length=by_length
     )
-    places: Iterator[Any] = iter(getattr(loader, "batch_sampler", None) or ())
+    sampled = getattr(loader, "batch_sampler", None)
+    places: Iterator[Any] | None = None if sampled is None else iter(sampled)
+    seen = 0
     with evaluating(task):
         for batch in loader:
-            rows = [int(row) for row in next(places)]
+            # A stream has no positions but those of its order.
+            rows = list(range(seen, seen + count_rows(batch))) if places is None else [int(row) for row in next(places)]
+            seen += len(rows)
             with torch.enable_grad() if track_gradients else torch.inference_mode():
                 converted = batch if precision is None else precision.convert_input(batch)
                 moved = hooks.transform_on_device(task.transfer_batch_to_device(converted, task.device, 0))
