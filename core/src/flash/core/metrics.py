@@ -93,6 +93,7 @@ class StageMetrics(nn.Module):
         self.functions = {name: metric for name, metric in named.items() if not isinstance(metric, Metric)}
         self.means: Any = nn.ModuleDict({f"mean_{name}": MeanMetric() for name in ("loss", *self.functions)})
         self._order = list(named)
+        self._logged: list[str] = []
         self._losses: list[tuple[Tensor, Tensor | float]] = []
         self._steps: list[tuple[Tensor, Tensor]] = []
         self._rows = self._values = 0
@@ -121,6 +122,25 @@ class StageMetrics(nn.Module):
             self._collect(predictions, targets, rows)
         if len(self._losses) >= _STEPS_AT_ONCE:
             self.flush()
+
+    def log(self, name: str, value: Any, rows: int) -> None:
+        """Accumulate one more number of a step, whose mean over all samples :meth:`compute` returns.
+
+        Args:
+            name: What it is called.
+            value: A mean over the samples of the step.
+            rows: How many samples the step had.
+
+        Raises:
+            ConfigurationError: If a metric has the name.
+        """
+        if name == "loss" or name in self._order:
+            raise ConfigurationError(f"Expected names in logs that no metric has, but got {name!r}.")
+        value = torch.as_tensor(value).detach().float()
+        if name not in self._logged:
+            self._logged.append(name)
+            self.means[f"mean_{name}"] = MeanMetric().to(value.device)
+        self.means[f"mean_{name}"].update(value, rows)
 
     def _collect(self, predictions: Any, targets: Any, rows: int) -> None:
         if not isinstance(predictions, Tensor) or not isinstance(targets, Tensor) or not predictions.ndim:
@@ -161,7 +181,7 @@ class StageMetrics(nn.Module):
         """
         self.flush()
         values: dict[str, Tensor] = {}
-        for name in ("loss", *self._order):
+        for name in ("loss", *self._order, *self._logged):
             objects = self.objects
             metric: Any = objects[f"metric_{name}"] if f"metric_{name}" in objects else self.means[f"mean_{name}"]
             if metric.update_called:

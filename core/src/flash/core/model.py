@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
+import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from flash import __version__
+from flash.core.binding import bind, check_pair
 from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone
 from flash.core.finetuning import finetuning_strategies
@@ -32,6 +33,7 @@ from flash.errors import CheckpointError, ConfigurationError
 from flash.serialization import (
     Configurable,
     NotSerializableError,
+    accepted_parameters,
     capture_rng_state,
     describe,
     restore_rng_state,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Task"]
 
+T = TypeVar("T")
 _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
@@ -107,6 +110,8 @@ class Task(Configurable, pl.LightningModule):
         self.hparams.update(self.recorded_arguments)
         self._output: Any = None
         self._random_state: Any = None
+        # The rows of each batch of a prediction whose output takes ids.
+        self._predicted_rows: list[list[int]] = []
         # Why there is no preprocess, where a checkpoint had one that could not be made again.
         self.lost_preprocess: CheckpointError | None = None
 
@@ -124,12 +129,16 @@ class Task(Configurable, pl.LightningModule):
     def from_data(cls, datamodule: DataModule, **kwargs: Any) -> Self:
         """Make a task for data: what the data says about the task is passed to the constructor.
 
-        Facts such as ``num_classes`` and ``labels`` are taken from the train data where the constructor has
-        parameters of these names, and the data's preprocess becomes the task's.
+        Facts such as ``num_classes`` and ``labels`` are taken from the train data where the constructor has parameters
+        of these names, or passes ``**kwargs`` on to one that has; the data's preprocess becomes the task's.
 
         Args:
             datamodule: The data.
             kwargs: Arguments of the constructor; they win over the data's facts.
+
+        Raises:
+            ConfigurationError: If the data is for another kind of task.
+            UnknownArgumentError: If the constructor has no such argument.
 
         Example:
             >>> from flash.data.data_module import DataModule
@@ -140,29 +149,20 @@ class Task(Configurable, pl.LightningModule):
             >>> Regression.from_data(dm).model
             Linear(in_features=3, out_features=1, bias=True)
         """
-        parameters = inspect.signature(cls.__init__).parameters
-        facts = {name: value for name, value in datamodule.facts.items() if name in parameters}
-        task = cls(**{**facts, **kwargs})
-        task.use_data(datamodule)
+        check_pair(cls, datamodule)
+        facts = {name: value for name, value in datamodule.facts.items() if name in accepted_parameters(cls)}
+        task = _make_with_facts(cls, {name: value for name, value in facts.items() if name not in kwargs}, kwargs)
+        bind(task, datamodule)
         return task
 
     def use_data(self, datamodule: DataModule) -> None:
-        """Connect the task with data, before a run: its preprocess is the data's, or the data's becomes its own.
+        """Connect the task with data; runs of a Trainer do it by themselves.
 
         Raises:
+            ConfigurationError: If the data is for another kind of task, or has other classes.
             DataError: If the task was trained with a preprocess that learned something else.
         """
-        own, theirs = self.preprocess, datamodule.preprocess
-        learned_only_there = theirs is not None and theirs.state_dict() and own is not None and not own.state_dict()
-        if own is None or learned_only_there:
-            self.preprocess = theirs
-        else:
-            datamodule.adopt(own)
-        if self.postprocess is None:
-            self.postprocess = datamodule.postprocess
-        for preprocess in {id(each): each for each in (self.preprocess, datamodule.preprocess)}.values():
-            if preprocess is not None:
-                self.configure_preprocess(preprocess)
+        bind(self, datamodule)
 
     def configure_preprocess(self, preprocess: Preprocess) -> None:
         """Tell the preprocess what it must know of the network, such as the size of images or the tokenizer.
@@ -273,7 +273,7 @@ class Task(Configurable, pl.LightningModule):
         predictions, targets = self.for_metrics(result.get("y_hat"), result.get("y"))
         metrics.update(loss, predictions, targets, rows=rows, weight=result.get("weight"))
         for name, value in result.get("logs", {}).items():
-            self.log(f"{stage}_{name}", value, on_step=False, on_epoch=True, batch_size=rows, sync_dist=True)
+            metrics.log(name, value, rows)
         return loss
 
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
@@ -347,14 +347,17 @@ class Task(Configurable, pl.LightningModule):
         """Return one presented result for each sample of a batch."""
         trainer: Any = self._trainer
         loaders = None if trainer is None else trainer.predict_dataloaders
-        samples = samples_of(loaders[dataloader_idx] if isinstance(loaders, list | tuple) else loaders)
+        loader = loaders[dataloader_idx] if isinstance(loaders, list | tuple) else loaders
+        samples = samples_of(loader)
         if samples is None:
             inputs, _ = self.split_batch(batch, Stage.PREDICT)
             return self.present(self(inputs), self._output, inputs)
         inputs, _ = split_batch(batch, samples.hooks.stage)
         ids = None
         if takes_ids(self, self._output):
-            ids = [samples.id_of(row) for row in trainer.predict_loop.current_batch_indices]
+            if batch_idx == 0:
+                self._predicted_rows = [[int(row) for row in rows] for rows in loader.batch_sampler]
+            ids = [samples.id_of(row) for row in self._predicted_rows[batch_idx]]
         return self.present(self(inputs), self._output, inputs, ids)
 
     def present(
@@ -527,6 +530,18 @@ class Task(Configurable, pl.LightningModule):
                 f"Expected the weights of a {type(self).__name__} made with the same arguments, such as its backbone, "
                 f"but these do not fit: {error}"
             ) from error
+
+
+def _make_with_facts(cls: type[T], facts: dict[str, Any], kwargs: dict[str, Any]) -> T:
+    """Make a task, without those facts that a subclass passes to its base class itself."""
+    while True:
+        try:
+            return cls(**facts, **kwargs)
+        except TypeError as error:
+            found = re.search(r"got multiple values for (?:keyword )?argument '(\w+)'", str(error))
+            if found is None or found[1] not in facts:
+                raise
+            del facts[found[1]]
 
 
 def _like_predictions(y: Any, y_hat: Any) -> Any:

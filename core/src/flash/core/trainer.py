@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import tempfile
 import warnings
@@ -26,6 +27,7 @@ from flash.data.data_module import DataModule
 from flash.data.loader import in_input_order, is_sorted
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
+from flash.serialization import refuse_unknown_arguments
 
 __all__ = ["Trainer"]
 
@@ -76,6 +78,7 @@ class Trainer(pl.Trainer):
         plugin_callbacks: bool = True,
         **kwargs: Any,
     ) -> None:
+        _refuse_unknown(type(self).__name__, pl.Trainer.__init__, kwargs, ["plugin_callbacks"])
         chosen = _make_callbacks(callbacks)
         if plugin_callbacks:
             chosen += _automatic_callbacks()
@@ -101,6 +104,12 @@ class Trainer(pl.Trainer):
         **kwargs: Any,
     ) -> None:
         """Train everything that the user did not freeze; the arguments are those of Lightning's ``fit``."""
+        if "strategy" in kwargs:
+            raise ConfigurationError(
+                "Expected no strategy to fit with, which trains everything, but got "
+                f"{kwargs['strategy']!r}. Finetune with it: trainer.finetune(task, data, strategy=...)."
+            )
+        _refuse_unknown(f"{type(self).__name__}.fit", pl.Trainer.fit, kwargs)
         self._finetune(model, [], train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
 
     def finetune(
@@ -162,6 +171,7 @@ class Trainer(pl.Trainer):
         ckpt_path: Any,
         **kwargs: Any,
     ) -> None:
+        _check_order(model)
         # They stay after the run, so that a checkpoint that is saved then can be resumed. First in the list, they
         # thaw before any other callback looks.
         others = [callback for callback in self.callbacks if callback not in self._strategy]
@@ -261,10 +271,27 @@ class Trainer(pl.Trainer):
         super().save_checkpoint(filepath, weights_only, storage_options)
 
     def _connect(self, model: Any, dataloaders: Any, datamodule: Any) -> None:
+        _check_order(model)
         task = model if model is not None else self.lightning_module
         data = _as_datamodule(dataloaders) if datamodule is None else datamodule
         if isinstance(task, Task) and isinstance(data, DataModule):
             task.use_data(data)
+
+
+def _check_order(model: Any) -> None:
+    if isinstance(model, pl.LightningDataModule):
+        raise ConfigurationError(
+            f"Expected the task first and the data second, but got a {type(model).__name__} first: "
+            "trainer.fit(task, data)."
+        )
+
+
+def _refuse_unknown(name: str, function: Any, given: Mapping[str, Any], also: Iterable[str] = ()) -> None:
+    """Refuse arguments that Lightning's method does not take either."""
+    parameters = inspect.signature(function).parameters.values()
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        known = [each.name for each in parameters if each.name != "self"]
+        refuse_unknown_arguments(name, given, [*known, *also])
 
 
 def _make_messages_visible() -> None:

@@ -112,7 +112,8 @@ class AutoDataset(Dataset[Any]):
         ids = getattr(self._samples, "ids", None)
         if ids is not None:
             return ids[row]
-        return row if self.columns is not None else getattr(self._samples[row], "name", row)
+        name = None if self.columns is not None else getattr(self._samples[row], "name", None)
+        return name if isinstance(name, str | PurePath) else row
 
     def raw(self, index: int) -> Any:
         """Return sample ``index`` as ``load_data`` gave it, before the other hooks."""

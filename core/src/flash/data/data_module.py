@@ -6,7 +6,6 @@ import inspect
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
 from typing import Any, ClassVar
 
@@ -25,8 +24,9 @@ from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
-from flash.errors import ConfigurationError, DataError, UnknownArgumentError
+from flash.errors import ConfigurationError, DataError
 from flash.plugins import get_host
+from flash.serialization import refuse_unknown_arguments
 
 __all__ = ["DataModule"]
 
@@ -158,16 +158,12 @@ class DataModule(pl.LightningDataModule):
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in own.values()):
             own = {**inspect.signature(DataModule.__init__).parameters, **own}
         known = [*also, *(name for name in own if name != "self" and not name.endswith("_dataset"))]
-        unknown = [name for name in given if name not in known]
-        if unknown:
+        if any(name not in known for name in given):
             constructor = _constructor_called(cls)
             parameters = inspect.signature(getattr(cls, constructor)).parameters.values()
             named = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
-            close = get_close_matches(unknown[0], [*named, *known], 1)
-            hint = f" Did you mean {close[0]!r}?" if close else f" It takes {', '.join([*named, *known])}."
-            raise UnknownArgumentError(
-                f"Expected arguments that {cls.__name__}.{constructor} takes, but got {unknown[0]!r}.{hint}"
-            )
+            unknown = [name for name in given if name not in known]
+            refuse_unknown_arguments(f"{cls.__name__}.{constructor}", unknown, [*named, *known])
 
     @classmethod
     def from_load_data_inputs(

@@ -3,7 +3,7 @@
 Everything in a checkpoint can be read with ``torch.load(weights_only=True)``; nothing in it is executed.
 """
 
-from flash.serialization.arguments import Configurable
+from flash.serialization.arguments import Configurable, accepted_parameters, refuse_unknown_arguments
 from flash.serialization.files import read_checkpoint, replacing, write_checkpoint
 from flash.serialization.objects import describe, instantiate, resolve_class
 from flash.serialization.rng import capture_rng_state, restore_rng_state
@@ -12,12 +12,14 @@ from flash.serialization.values import NotSerializableError, equal, from_seriali
 __all__ = [
     "Configurable",
     "NotSerializableError",
+    "accepted_parameters",
     "capture_rng_state",
     "describe",
     "equal",
     "from_serializable",
     "instantiate",
     "read_checkpoint",
+    "refuse_unknown_arguments",
     "replacing",
     "resolve_class",
     "restore_rng_state",

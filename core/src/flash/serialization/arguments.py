@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 from typing_extensions import Self
 
+from flash.errors import UnknownArgumentError
 from flash.serialization.values import NotSerializableError, to_serializable
 
-__all__ = ["MODULE", "Configurable"]
+__all__ = ["MODULE", "Configurable", "accepted_parameters", "refuse_unknown_arguments"]
 
 #: The kind of an omitted argument that has weights, and without which an object cannot be made again.
 MODULE = "module"
@@ -38,6 +40,7 @@ class Configurable:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Record the arguments of this call."""
+        _refuse_unknown(cls, kwargs)
         made = super().__new__(cls)
         # Not by assignment: a torch module is not initialized yet at this point.
         object.__setattr__(made, "_recorded", {})
@@ -81,6 +84,71 @@ class Configurable:
         for name in names:
             self._recorded.pop(name, None)
             self._omitted[name] = MODULE
+
+
+def accepted_parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a constructor, and those of the base classes that its ``**kwargs`` are passed on to.
+
+    Args:
+        cls: A class whose ``__init__`` passes ``**kwargs``, if it has them, to the next one.
+
+    Returns:
+        The parameters by name; a last ``**kwargs`` that takes anything is among them.
+
+    Example:
+        >>> class Base:
+        ...     def __init__(self, size=1): ...
+        >>> class Derived(Base):
+        ...     def __init__(self, name, **kwargs): super().__init__(**kwargs)
+        >>> list(accepted_parameters(Derived))
+        ['name', 'size']
+    """
+    accepted: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        passed_on = [each for each in parameters if each.kind is each.VAR_KEYWORD]
+        # A parameter of a subclass replaces that of its base class.
+        accepted |= {each.name: each for each in parameters if each not in passed_on and each.name not in accepted}
+        if not passed_on:
+            return accepted
+    return accepted | {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
+
+
+def refuse_unknown_arguments(name: str, given: Iterable[str], accepted: Iterable[str]) -> None:
+    """Raise an error for an argument that is not accepted, with the closest name that is.
+
+    Args:
+        name: What was called, such as ``"Trainer.fit"``.
+        given: The names of the arguments.
+        accepted: The names that it takes.
+
+    Raises:
+        UnknownArgumentError: If there is such an argument.
+
+    Example:
+        >>> refuse_unknown_arguments("Trainer", ["max_epoch"], ["max_epochs"])
+        Traceback (most recent call last):
+        ...
+        flash.errors.UnknownArgumentError: Expected arguments that Trainer takes, but got 'max_epoch'. Did you mean \
+'max_epochs'?
+    """
+    names = list(accepted)
+    unknown = [each for each in given if each not in names]
+    if unknown:
+        close = get_close_matches(unknown[0], names, 1, cutoff=0.7)
+        hint = f"Did you mean {close[0]!r}?" if close else f"It takes {', '.join(names)}."
+        raise UnknownArgumentError(f"Expected arguments that {name} takes, but got {unknown[0]!r}. {hint}")
+
+
+def _refuse_unknown(cls: type, kwargs: Mapping[str, Any]) -> None:
+    if not kwargs:
+        return
+    accepted = accepted_parameters(cls)
+    if any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
+        return
+    refuse_unknown_arguments(cls.__name__, kwargs, accepted)
 
 
 def _bound_arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

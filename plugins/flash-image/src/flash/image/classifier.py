@@ -8,9 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from flash import DataModule
 from flash.core.classification import ClassificationTask
-from flash.errors import ConfigurationError
 
 from .heads import make_head
 from .task import ImageTask
@@ -89,27 +87,3 @@ class ImageClassifier(ImageTask, ClassificationTask):
         if not isinstance(head, str):
             # A checkpoint holds the weights of a head, but not the code that makes it.
             self.omit_arguments("head")
-
-    def use_data(self, datamodule: DataModule) -> None:
-        """Connect the task with data, and take the names of its classes where the task has none.
-
-        Raises:
-            ConfigurationError: If the data has another number of classes, or several a picture where the task has one.
-        """
-        count, labels = datamodule.num_classes, datamodule.labels
-        kind = "several classes a picture" if datamodule.multi_label else "one class a picture"
-        if count is not None and (count, datamodule.multi_label) != (self.num_classes, self.multi_label):
-            raise ConfigurationError(
-                f"Expected data that fits the task, which has num_classes={self.num_classes} and "
-                f"multi_label={self.multi_label}, but it has {count} classes ({_some(labels)}) and {kind}. Make the "
-                "task with ImageClassifier.from_data(datamodule)."
-            )
-        super().use_data(datamodule)
-        if self.labels is None and labels is not None:
-            self.labels = list(labels)
-            self.record_arguments(labels=self.labels)
-
-
-def _some(labels: Sequence[Any] | None) -> str:
-    listed = [repr(label) for label in labels or ()]
-    return ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")

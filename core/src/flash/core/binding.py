@@ -1,0 +1,117 @@
+"""Connect a task with data: refuse what does not fit together, and make one preprocess of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flash.data.data_module import DataModule
+from flash.errors import ConfigurationError
+from flash.plugins import get_host
+from flash.serialization.objects import public_path
+
+if TYPE_CHECKING:
+    from flash.core.model import Task
+
+__all__ = ["bind", "check_pair"]
+
+
+def bind(task: Task, datamodule: DataModule) -> None:
+    """Connect a task with data, once before a run.
+
+    Args:
+        task: The task. One that has no preprocess gets that of the data, and one without labels those of the data.
+        datamodule: The data. One that waits for a preprocess gets that of the task.
+
+    Raises:
+        ConfigurationError: If the data is for another kind of task, or has other classes.
+        DataError: If the task was trained with a preprocess that learned something else.
+    """
+    check_pair(type(task), datamodule)
+    _check_classes(task, datamodule)
+    own, theirs = task.preprocess, datamodule.preprocess
+    if own is None or (theirs is not None and theirs.state_dict() and not own.state_dict()):
+        task.preprocess = theirs
+    else:
+        datamodule.adopt(own)
+    if task.postprocess is None:
+        task.postprocess = datamodule.postprocess
+    for preprocess in {id(each): each for each in (task.preprocess, datamodule.preprocess)}.values():
+        if preprocess is not None:
+            task.configure_preprocess(preprocess)
+
+
+def check_pair(task_class: type[Task], datamodule: Any) -> None:
+    """Refuse data that is for tasks of another kind, as the specs of installed plugins say it.
+
+    A task or a data module that is in no spec fits everything.
+
+    Args:
+        task_class: The class of the task.
+        datamodule: The data.
+
+    Raises:
+        ConfigurationError: If it is no data module, or one of other tasks; the message names both that would fit.
+
+    Example:
+        >>> import flash
+        >>> check_pair(flash.Task, "train.csv")
+        Traceback (most recent call last):
+        ...
+        flash.errors.ConfigurationError: Expected a flash.DataModule, which has a from_* constructor for most sources, \
+but got a str.
+    """
+    if not isinstance(datamodule, DataModule):
+        raise ConfigurationError(
+            "Expected a flash.DataModule, which has a from_* constructor for most sources, but got a "
+            f"{type(datamodule).__name__}."
+        )
+    specs = [contribution.spec for contribution in get_host().contributions("task")]
+    tasks, data = _paths(task_class), _paths(type(datamodule))
+    data_for_task = [spec.data for spec in specs if spec.task in tasks]
+    tasks_for_data = [spec.task for spec in specs if spec.data in data]
+    if data_for_task and tasks_for_data and not set(data_for_task) & data:
+        raise ConfigurationError(
+            f"Expected data that fits the task: {_names(data_for_task)} for {task_class.__name__}, but got "
+            f"{type(datamodule).__name__}, which is for {_names(tasks_for_data)}."
+        )
+
+
+def _paths(cls: type) -> set[str]:
+    return {path for base in cls.__mro__ for path in (f"{base.__module__}:{base.__qualname__}", public_path(base))}
+
+
+def _names(targets: Sequence[str]) -> str:
+    return " or ".join(dict.fromkeys(target.rpartition(":")[2] for target in targets))
+
+
+def _check_classes(task: Task, datamodule: DataModule) -> None:
+    """Compare the classes of a classifier with those of its train data; take over their labels."""
+    count, labels = datamodule.num_classes, datamodule.labels
+    expected: int | None = getattr(task, "num_classes", None)
+    if count is None or expected is None or not hasattr(task, "multi_label"):
+        return
+    several = bool(getattr(task, "multi_label", False))
+    if (count, datamodule.multi_label) != (expected, several):
+        kind = "several classes per sample" if datamodule.multi_label else "one class per sample"
+        raise ConfigurationError(
+            f"Expected data that fits the task, which has num_classes={expected} and multi_label={several}, but it has "
+            f"{count} classes ({_some(labels)}) and {kind}. Make the task with "
+            f"{type(task).__name__}.from_data(datamodule)."
+        )
+    own: Sequence[Any] | None = getattr(task, "labels", None)
+    if own is None and labels is not None:
+        task.labels = list(labels)
+        task.record_arguments(labels=task.labels)
+    # Numbers from 0 on may have been given names.
+    elif own is not None and labels is not None and list(own) != list(labels) != list(range(count)):
+        raise ConfigurationError(
+            f"Expected data with the classes of the task in the same order, {_some(own)}, but it has {_some(labels)}. "
+            "Make the data with the task's preprocess, preprocess=task.preprocess, or the task with "
+            f"{type(task).__name__}.from_data(datamodule)."
+        )
+
+
+def _some(labels: Sequence[Any] | None) -> str:
+    listed = [repr(label) for label in labels or ()]
+    return ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")
