@@ -27,9 +27,10 @@ from flash.core.checkpoint import (
     resolve_class,
 )
 from flash.core.finetuning import finetuning_strategies
+from flash.core.losses import make_loss
 from flash.core.metrics import StageMetrics
 from flash.core.optimizers import make_lr_scheduler, make_optimizer
-from flash.core.outputs import resolve_output, task_outputs
+from flash.core.outputs import outputs_of, resolve_output, task_outputs
 from flash.core.registry import Registry
 from flash.data.auto_dataset import AutoDataset
 from flash.data.features import Features
@@ -97,7 +98,7 @@ class Task(Rebuildable, pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.loss_fn = loss_fn
+        self.loss_fn = make_loss(loss_fn)
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.lr_scheduler = lr_scheduler
@@ -403,7 +404,7 @@ class Task(Rebuildable, pl.LightningModule):
     @classmethod
     def available_outputs(cls) -> list[str]:
         """The names that ``predict(..., output=...)`` takes."""
-        return cls.outputs.list()
+        return outputs_of(cls).list()
 
     @classmethod
     def available_optimizers(cls) -> list[str]:

@@ -11,6 +11,7 @@ from torch import nn
 from flash import DataModule
 from flash.core.classification import ClassificationTask
 from flash.errors import ConfigurationError
+from flash.plugins import default_owner
 
 from .heads import make_head
 from .task import ImageTask
@@ -85,7 +86,8 @@ class ImageClassifier(ImageTask, ClassificationTask):
             **kwargs,
         )
         features = self._build(backbone, pretrained, backbone_kwargs, data_config, backbone_lr_factor)
-        self.head = make_head(head, features, self.num_classes)
+        owner = default_owner(self, "head", head)
+        self.head = make_head(head, features, self.num_classes, prefer=owner)
         if not isinstance(head, str):
             # A checkpoint holds the weights of a head, but not the code that makes it.
             self._arguments.left_out["head"] = "module"
