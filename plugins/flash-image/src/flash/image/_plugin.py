@@ -88,7 +88,7 @@ def flash_components() -> Iterator[Component]:
     yield Augmentation("flip", f"{home}:flip", "image/detection", "Mirror every other image, left to right.")
     for name, cls, summary in (
         ("supcon", "SupCon", "Supervised contrastive (2004.11362); the default."),
-        ("multi_similarity", "MultiSimilarity", "Multi-similarity (1904.06627)."),
+        ("multi_similarity", "MultiSimilarity", "Multi-similarity loss (1904.06627)."),
         ("triplet", "Triplet", "Triplet margin, of all triplets in the batch (1503.03832)."),
     ):
         yield Loss(name, f"flash.image.losses:{cls}", "image/embedding", summary)

@@ -22,7 +22,7 @@ __all__ = ["ImageEmbedder"]
 _OUTPUTS = ComponentRegistry("output", "outputs", "image/embedding")
 
 
-def _vectors(predictions: Tensor, task: Any) -> list[Tensor]:  # noqa: ARG001  # every output takes the task
+def vectors(predictions: Tensor, task: Any) -> list[Tensor]:  # noqa: ARG001  # every output takes the task
     return list(predictions.float().cpu().unbind(0))
 
 
