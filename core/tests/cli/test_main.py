@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import flash as package
+from flash.plugins import Command, hookimpl
 
 
 def test_without_a_command_it_prints_help(flash: Any) -> None:
@@ -15,9 +17,9 @@ def test_without_a_command_it_prints_help(flash: Any) -> None:
     assert "usage: flash" in result.out
 
 
-@pytest.mark.parametrize("command", ["tasks", "backbones", "strategies", "plugins", "doctor"])
+@pytest.mark.parametrize("command", ["tasks", "backbones", "strategies", "components", "plugins", "plugin", "doctor"])
 def test_help_lists_the_command(flash: Any, command: str) -> None:
-    assert f"    {command}" in flash("--help").out
+    assert f"\n  {command} " in flash("--help").out
 
 
 def test_the_version_is_that_of_flash_core(flash: Any) -> None:
@@ -27,7 +29,65 @@ def test_the_version_is_that_of_flash_core(flash: Any) -> None:
 def test_an_unknown_command_is_an_error(flash: Any) -> None:
     result = flash("train")
     assert result.code == 2
-    assert "invalid choice: 'train'" in result.err
+    assert result.err.startswith("flash: 'train' is not among the commands. There are: backbones, components, doctor,")
+
+
+def test_a_misspelt_command_comes_with_the_closest(flash: Any) -> None:
+    assert "Did you mean 'backbones'" in flash("backbone").err
+
+
+def test_an_unknown_option_points_to_the_help(flash: Any) -> None:
+    result = flash("--verbose")
+    assert (result.code, result.err) == (2, "flash: Expected a command, but got '--verbose'. See flash --help.\n")
+
+
+class Verbs:
+    """Adds verbs to the command line, one of them a name that is built in."""
+
+    @hookimpl
+    def flash_commands(self) -> Iterator[Command]:
+        yield Command("count", "builtins:len", summary="Count the arguments.")
+        yield Command("fail", "operator:add", summary="Fail.")
+        yield Command("leave", "sys:exit", summary="Exit with what is given.")
+        yield Command("doctor", "nowhere:doctor", summary="Another one.")
+
+
+class TestCommandsOfPlugins:
+    @pytest.fixture
+    def verbs(self, flash: Any) -> Any:
+        return lambda *arguments: flash(*arguments, plugins=[("verbs", Verbs())])
+
+    def test_help_lists_them(self, verbs: Any) -> None:
+        assert "\n  count         Count the arguments.\n" in verbs("--help").out
+
+    def test_they_get_the_arguments_and_return_the_exit_code(self, verbs: Any) -> None:
+        assert verbs("count", "a", "--b", "c").code == 3
+        assert verbs("count").code == 0
+
+    def test_what_they_raise_is_told_with_the_plugin_and_a_traceback(self, verbs: Any) -> None:
+        result = verbs("fail")
+        assert result.code == 2
+        assert result.err.startswith("Traceback (most recent call last):")
+        assert "flash: the command 'fail' of acme-verbs 1.2 failed: TypeError: " in result.err
+
+    def test_a_built_in_verb_stays_what_it_is(self, verbs: Any) -> None:
+        assert verbs("doctor", "--help").out.startswith("usage: flash doctor")
+
+    def test_a_broken_plugin_hides_none_that_is_built_in(self, flash: Any, broken: Any) -> None:
+        result = flash("--help", plugins=[("broken", broken)], FLASH_PLUGINS_STRICT="1")
+        assert result.code == 0
+        assert "\n  doctor " in result.out
+        assert "plugin 'broken' (acme-broken 1.2) failed" in result.out
+
+    def test_a_built_in_verb_loads_no_plugin_by_itself(self, flash: Any) -> None:
+        class Loaded:
+            @hookimpl
+            def flash_tasks(self) -> None:
+                raise AssertionError
+
+        result = flash("plugins", "--no-load", plugins=[("loaded", Loaded())])
+        assert "available" in result.out
+        assert result.err == ""
 
 
 def test_an_error_of_flash_is_one_line(flash: Any) -> None:

@@ -7,24 +7,25 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from flash.cli._command import command_parser
 from flash.cli._output import columns, counted, print_json, provider_json, table
 from flash.core.registry import Registry, RegistryEntry, backbone_registry
 from flash.errors import UnknownNameError
 from flash.plugins import BackboneCatalogue, Contribution, first_party, get_host
 
-__all__ = ["add_to", "run"]
+__all__ = ["main", "run"]
 
 Entries = Mapping[str, RegistryEntry]
 
 
-def add_to(commands: Any) -> None:
-    """Declare the command."""
-    parser = commands.add_parser("backbones", help="list the backbones, by domain")
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parser = command_parser("backbones")
     parser.add_argument("domain", nargs="?", metavar="DOMAIN", help="such as image, text or tabular")
     parser.add_argument("--filter", metavar="PATTERN", help="only the names that match, such as 'res*'")
     parser.add_argument("--describe", metavar="NAME", help="all that is known about one backbone")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
+    return run(parser.parse_args(arguments))
 
 
 def run(arguments: argparse.Namespace) -> int:

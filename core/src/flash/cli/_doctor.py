@@ -5,24 +5,25 @@ from __future__ import annotations
 import argparse
 import platform
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 import flash
 from flash.cli import _checks
+from flash.cli._command import command_parser
 from flash.cli._installation import installed_dists
 from flash.cli._output import counted, print_json
 from flash.errors import PluginWarning
 from flash.plugins import get_host
 
-__all__ = ["add_to", "run"]
+__all__ = ["main", "run"]
 
 
-def add_to(commands: Any) -> None:
-    """Declare the command."""
-    parser = commands.add_parser("doctor", help="say what is wrong with the installation and how to repair it")
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parser = command_parser("doctor")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
+    return run(parser.parse_args(arguments))
 
 
 def run(arguments: argparse.Namespace) -> int:

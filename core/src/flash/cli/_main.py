@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import flash
-from flash.cli import _backbones, _doctor, _plugin, _plugins, _strategies, _tasks
-from flash.errors import FlashError
+from flash.core._plugin import flash_commands
+from flash.errors import ConfigurationError, FlashError, PluginError
+from flash.plugins import Command, Contribution, Provider, get_host
+from flash.plugins._messages import clean_traceback, one_line
+from flash.plugins.first_party import CORE
 
 __all__ = ["main"]
 
-_COMMANDS = (_tasks, _backbones, _strategies, _plugins, _plugin, _doctor)
 _BROKEN_PIPE = 141  # What a shell reports for a program that SIGPIPE ends.
 
 
@@ -51,29 +51,68 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.command is None:
-        parser.print_help()
+    name, *arguments = sys.argv[1:] if argv is None else argv or ["--help"]
+    if name == "--version":
+        print(f"flash-core {flash.__version__}")
         return 0
+    if name in {"-h", "--help"}:
+        print(_help())
+        return 0
+    command: Contribution[Command] | None = None
     try:
-        return int(arguments.run(arguments))
+        command = _find(name)
+        return int(command.load()(arguments) or 0)
     except FlashError as error:
         print(f"flash: {error}", file=sys.stderr)
         return 2
+    except Exception as error:
+        if command is None or command.provider.builtin:
+            raise
+        print(clean_traceback(error), end="", file=sys.stderr)
+        print(f"flash: the {command.label} of {command.provider} failed: {one_line(error)}", file=sys.stderr)
+        return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="flash",
-        description="What is installed of Flash, what it gives, and what is wrong with it.",
-        formatter_class=partial(argparse.HelpFormatter, max_help_position=18, width=100),
+def _built_in() -> dict[str, Contribution[Command]]:
+    """Return the verbs of flash-core, without loading a plugin, so that they work whatever is wrong with those."""
+    provider = Provider(CORE, CORE, flash.__version__, builtin=True)
+    return {command.name: Contribution(command, provider) for command in flash_commands()}
+
+
+def _find(name: str) -> Contribution[Command]:
+    built_in = _built_in()
+    if name in built_in:
+        return built_in[name]
+    if name.startswith("-"):
+        raise ConfigurationError(f"Expected a command, but got {name!r}. See flash --help.")
+    return get_host().commands()[name]
+
+
+def _help() -> str:
+    commands: Mapping[str, Contribution[Command]] = _built_in()
+    problem = ""
+    try:
+        commands = get_host().commands()
+    except PluginError as error:  # In strict mode.
+        problem = f"\n\n{error}"
+    rows = [f"  {name:<12}  {commands[name].spec.summary}".rstrip() for name in commands]
+    return (
+        "\n".join(
+            [
+                "usage: flash COMMAND ...",
+                "",
+                "What is installed of Flash, what it gives, what is wrong with it, and what plugins add.",
+                "",
+                "commands:",
+                *rows,
+                "",
+                "options:",
+                "  -h, --help    this text; flash COMMAND --help says what a command takes",
+                "  --version     the version of flash-core",
+            ]
+        )
+        + problem
     )
-    parser.add_argument("--version", action="version", version=f"flash-core {flash.__version__}")
-    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    for command in _COMMANDS:
-        command.add_to(commands)
-    return parser
 
 
 @contextmanager

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from flash.cli import _new
+from flash.cli._command import command_parser
 
-__all__ = ["add_to"]
+__all__ = ["main"]
 
 
-def add_to(commands: Any) -> None:
-    """Declare the command."""
-    parser = commands.add_parser("plugin", help="start a plugin of your own: flash plugin new acme-audio")
-    parser.set_defaults(run=lambda _: parser.print_help() or 0)
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parser = command_parser("plugin")
     _new.add_to(parser.add_subparsers(title="commands", metavar="COMMAND"))
+    chosen = parser.parse_args(arguments)
+    if not hasattr(chosen, "run"):
+        parser.print_help()
+        return 0
+    return int(chosen.run(chosen))

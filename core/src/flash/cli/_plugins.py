@@ -9,23 +9,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from flash.cli import _checks
+from flash.cli._command import command_parser
 from flash.cli._output import counted, print_json, table
 from flash.errors import PluginError, PluginWarning
 from flash.plugins import BackboneCatalogue, Contribution, PluginInfo, get_host
 from flash.plugins._messages import clean_traceback
 from flash.plugins.types import Spec
 
-__all__ = ["add_to", "run"]
+__all__ = ["main", "run"]
 
 
-def add_to(commands: Any) -> None:
-    """Declare the command."""
-    parser = commands.add_parser("plugins", help="list the plugins, how far each got and what it gives")
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parser = command_parser("plugins")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--check", action="store_true", help="import all targets; exit with 1 if one is in trouble")
     parser.add_argument("--debug", action="store_true", help="add targets, places, times and tracebacks")
     parser.add_argument("--no-load", action="store_true", help="read metadata only; import no plugin")
-    parser.set_defaults(run=run)
+    return run(parser.parse_args(arguments))
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
 
+from flash.cli._command import command_parser
 from flash.cli._output import print_json, provider_json, table
 from flash.core.registry import strategy_registry
 
-__all__ = ["add_to", "run"]
+__all__ = ["main", "run"]
 
 
-def add_to(commands: Any) -> None:
-    """Declare the command."""
-    parser = commands.add_parser("strategies", help="list the finetuning strategies")
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parser = command_parser("strategies")
     parser.add_argument("--filter", metavar="PATTERN", help="only the names that match, such as '*freeze'")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=run)
+    return run(parser.parse_args(arguments))
 
 
 def run(arguments: argparse.Namespace) -> int:

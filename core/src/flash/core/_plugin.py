@@ -4,7 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flash.plugins import CallbackSpec, Strategy, hookimpl
+from flash.plugins import (
+    CallbackSpec,
+    Command,
+    Loss,
+    LRScheduler,
+    Metric,
+    Optimizer,
+    Output,
+    Strategy,
+    hookimpl,
+)
+from flash.plugins.components import Component
+
+_OPTIMIZERS = ("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD")
+_SCHEDULERS = (
+    "ConstantLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "ExponentialLR",
+    "LambdaLR",
+    "LinearLR",
+    "MultiStepLR",
+    "OneCycleLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
+    "StepLR",
+)
+# Name, scope and summary.
+_OUTPUTS = (
+    ("raw", "*", "What the network returned, as it is."),
+    ("labels", "*/classification", "The name of the most probable class, or of all classes above the threshold."),
+    ("classes", "*/classification", "The number of the most probable class, or of all classes above the threshold."),
+    ("probabilities", "*/classification", "One probability per class."),
+    ("logits", "*/classification", "The network's scores, one number per class."),
+    ("values", "*/regression", "One number per sample, in the units of the target."),
+)
+_METRICS = (
+    ("accuracy", "*/classification", "Share of samples, or of labels, that are right."),
+    ("f1", "*/classification", "Harmonic mean of precision and recall, averaged over classes."),
+    ("precision", "*/classification", "Share of predictions of a class that are right, averaged over classes."),
+    ("recall", "*/classification", "Share of samples of a class that are found, averaged over classes."),
+    ("auroc", "*/classification", "Area under the receiver operating characteristic."),
+    ("average_precision", "*/classification", "Area under the precision-recall curve."),
+    ("kappa", "*/classification", "Cohen's kappa, the agreement beyond chance."),
+    ("mse", "*/regression", "Mean squared error."),
+    ("rmse", "*/regression", "Root of the mean squared error."),
+    ("mae", "*/regression", "Mean absolute error."),
+    ("mape", "*/regression", "Mean absolute percentage error, as a fraction."),
+    ("r2", "*/regression", "Coefficient of determination."),
+)
+# Name, function of torch.nn.functional, scope and summary.
+_LOSSES = (
+    ("cross_entropy", "cross_entropy", "*/classification", "Cross entropy of scores and class numbers."),
+    ("bce", "binary_cross_entropy_with_logits", "*/classification", "Binary cross entropy of scores."),
+    ("mse", "mse_loss", "*/regression", "Mean squared error."),
+    ("mae", "l1_loss", "*/regression", "Mean absolute error."),
+    ("huber", "huber_loss", "*/regression", "Squared for small errors, absolute for large ones."),
+    ("smooth_l1", "smooth_l1_loss", "*/regression", "Huber loss divided by its threshold."),
+)
+_COMMANDS = (
+    ("tasks", "list the tasks that installed plugins give"),
+    ("backbones", "list the backbones, by domain"),
+    ("strategies", "list the finetuning strategies"),
+    ("components", "list outputs, optimizers, schedulers, metrics, losses, heads, augmentations, sources, callbacks"),
+    ("plugins", "list the plugins, how far each got and what it gives"),
+    ("plugin", "start a plugin of your own: flash plugin new acme-audio"),
+    ("doctor", "say what is wrong with the installation and how to repair it"),
+)
 
 
 @hookimpl
@@ -31,3 +99,28 @@ def flash_callbacks() -> Iterable[CallbackSpec]:
     yield CallbackSpec(
         "keep_best", "flash.core.callbacks:KeepBest", "Leave the task with the weights of its best epoch."
     )
+
+
+@hookimpl
+def flash_components() -> Iterable[Component]:
+    """Yield the parts of torch and torchmetrics that a task can be given by name."""
+    for name in _OPTIMIZERS:
+        yield Optimizer(name, f"torch.optim:{name}", summary=f"torch.optim.{name}")
+    for name in _SCHEDULERS:
+        target = f"torch.optim.lr_scheduler:{name}"
+        yield LRScheduler(name, target, summary=target.replace(":", "."))
+    half = "Half a cosine from the learning rate to zero, over the whole training."
+    yield LRScheduler("cosine", "flash.core.optimizers:cosine", summary=half)
+    for name, scope, summary in _OUTPUTS:
+        yield Output(name, f"flash.core.outputs:{name}", scope, summary)
+    for name, scope, summary in _METRICS:
+        yield Metric(name, f"flash.core._metric_factories:{name}", scope, summary)
+    for name, function, scope, summary in _LOSSES:
+        yield Loss(name, f"torch.nn.functional:{function}", scope, summary)
+
+
+@hookimpl
+def flash_commands() -> Iterable[Command]:
+    """Yield the verbs of ``flash`` that are always there."""
+    for name, summary in _COMMANDS:
+        yield Command(name, f"flash.cli._{name}:main", summary)

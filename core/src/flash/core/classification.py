@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAccuracy
 
+from flash.core.metrics import metric_registry, named_metrics
 from flash.core.model import Task
 from flash.core.outputs import classification_outputs, to_probabilities
 from flash.core.registry import Registry
@@ -64,6 +65,10 @@ class ClassificationTask(Task):
         weights = _weights(class_weights, class_counts, count)
         if metrics is None:
             metrics = {"accuracy": _accuracy(count, multi_label, threshold)}
+        known = {"num_classes": count, "task": "multilabel" if multi_label else "multiclass", "threshold": threshold}
+        metrics = named_metrics(
+            metrics, {**known, "labels": labels}, metric_registry.of_task(type(self), "*/classification")
+        )
         super().__init__(loss_fn=loss_fn, metrics=metrics, **kwargs)
         self.num_classes = count
         self.labels = None if labels is None else list(labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,39 +12,56 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
+from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 
-__all__ = ["StageMetrics", "named_metrics", "weight_of_loss"]
+__all__ = ["StageMetrics", "metric_registry", "named_metrics", "weight_of_loss"]
 
 # A metric object costs about as much a call as a small network's whole step: it is called for many steps at once.
 _ROWS_AT_ONCE = 8192
 _VALUES_AT_ONCE = 2**20
 _STEPS_AT_ONCE = 256
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def named_metrics(metrics: Any) -> dict[str, Callable[..., Any]]:
+#: Metrics by name: those of torchmetrics, those of plugins, and those that are registered here.
+metric_registry = ComponentRegistry("metric", "metrics")
+
+
+def named_metrics(
+    metrics: Any, known: Mapping[str, Any] | None = None, registry: Registry = metric_registry
+) -> dict[str, Callable[..., Any]]:
     """Give each metric the name that it is logged by.
 
     Args:
-        metrics: A torchmetrics object or a callable ``(predictions, targets) -> number``; or several, as a list, or
-            as a dict that names them. Unnamed ones get the name of their class or function:
-            ``MulticlassAccuracy`` is ``accuracy``, ``MeanSquaredError`` is ``mean_squared_error``.
+        metrics: A torchmetrics object, a callable ``(predictions, targets) -> number``, a name such as ``"f1"``, or
+            ``("f1", {"average": "weighted"})``; or several, as a list, or as a dict that names them. Unnamed ones get
+            the name of their class or function: ``MulticlassAccuracy`` is ``accuracy``, ``MeanSquaredError`` is
+            ``mean_squared_error``.
+        known: What the task knows, such as ``num_classes``. A metric that is chosen by name takes of it what it has
+            parameters for.
+        registry: Where names are looked up.
 
     Raises:
-        ConfigurationError: If something is not callable, or two have one name.
+        ConfigurationError: If something is not callable, two have one name, or a name needs what is not known.
+        UnknownNameError: If there is no metric of a name.
 
     Example:
         >>> from torchmetrics import MeanSquaredError
         >>> list(named_metrics([MeanSquaredError(), torch.nn.functional.l1_loss]))
         ['mean_squared_error', 'l1_loss']
+        >>> named_metrics(["accuracy", "f1"], {"num_classes": 3, "task": "multiclass"})["f1"]
+        MulticlassF1Score()
     """
     if metrics is None:
         return {}
     if isinstance(metrics, Mapping | nn.ModuleDict):
         named = [(str(name), metric) for name, metric in metrics.items()]
     else:
-        several = list(metrics) if isinstance(metrics, Sequence | nn.ModuleList) else [metrics]
+        listed = isinstance(metrics, Sequence | nn.ModuleList) and not _is_name(metrics)
+        several = list(metrics) if listed else [metrics]
         named = [(_name_of(metric), metric) for metric in several]
+    named = [(name, _made(metric, known or {}, registry) if _is_name(metric) else metric) for name, metric in named]
     result: dict[str, Callable[..., Any]] = {}
     for name, metric in named:
         if isinstance(metric, type) or not callable(metric):
@@ -60,7 +78,38 @@ def named_metrics(metrics: Any) -> dict[str, Callable[..., Any]]:
     return result
 
 
+def _is_name(metric: Any) -> bool:
+    """Return whether a metric is chosen by name: ``"f1"``, or ``("f1", {"average": "macro"})``."""
+    pair = isinstance(metric, tuple | list) and len(metric) == 2 and isinstance(metric[1], dict)
+    return isinstance(metric, str) or (pair and isinstance(metric[0], str))
+
+
+def _made(choice: Any, known: Mapping[str, Any], registry: Registry) -> Any:
+    name, kwargs = (choice, {}) if isinstance(choice, str) else choice
+    factory = registry.get(name)
+    parameters = inspect.signature(factory).parameters
+    arguments = {key: value for key, value in known.items() if key in parameters} | kwargs
+    lacking = [
+        each.name
+        for each in parameters.values()
+        if each.default is each.empty and each.name not in arguments and each.kind not in _VARIADIC
+    ]
+    if lacking:
+        raise ConfigurationError(
+            f"Expected a task that knows {', '.join(lacking)} for the metric {name!r}, but this one does not. Write "
+            f"metrics=({name!r}, {{{lacking[0]!r}: ...}}), or pass the metric as an object."
+        )
+    try:
+        return factory(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"Expected arguments that the metric {name!r} takes, but got {arguments!r}, and it says: {error}."
+        ) from error
+
+
 def _name_of(metric: Any) -> str:
+    if _is_name(metric):
+        return str(metric if isinstance(metric, str) else metric[0]).rpartition("/")[2]
     name = getattr(metric, "__name__", None) or type(metric).__name__
     name = re.sub("^(Binary|Multiclass|Multilabel)(?=[A-Z])", "", name)
     return re.sub("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -17,9 +17,10 @@ from flash.core.binding import bind, check_pair
 from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone
 from flash.core.finetuning import finetuning_strategies
+from flash.core.losses import make_loss
 from flash.core.metrics import StageMetrics, weight_of_loss
 from flash.core.optimizers import make_lr_scheduler, make_optimizer
-from flash.core.outputs import resolve_output, takes_ids, task_outputs
+from flash.core.outputs import outputs_of, resolve_output, takes_ids, task_outputs
 from flash.core.prediction import predict_batches, restore_order
 from flash.core.registry import Registry
 from flash.core.restoring import FORMAT, load_task
@@ -99,7 +100,7 @@ class Task(Configurable, pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.loss_fn = loss_fn
+        self.loss_fn = make_loss(loss_fn)
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.lr_scheduler = lr_scheduler
@@ -349,7 +350,7 @@ class Task(Configurable, pl.LightningModule):
         loaders = None if trainer is None else trainer.predict_dataloaders
         loader = loaders[dataloader_idx] if isinstance(loaders, list | tuple) else loaders
         samples = samples_of(loader)
-        if samples is None:
+        if loader is None or samples is None:
             inputs, _ = self.split_batch(batch, Stage.PREDICT)
             return self.present(self(inputs), self._output, inputs)
         inputs, _ = split_batch(batch, samples.hooks.stage)
@@ -435,7 +436,7 @@ class Task(Configurable, pl.LightningModule):
     @classmethod
     def available_outputs(cls) -> list[str]:
         """The names that ``predict(..., output=...)`` takes."""
-        return cls.outputs.list()
+        return outputs_of(cls).list()
 
     @classmethod
     def available_optimizers(cls) -> list[str]:

@@ -8,52 +8,20 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
-from flash.core.registry import Registry
+from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 
 __all__ = ["lr_schedulers", "make_lr_scheduler", "make_optimizer", "optimizers", "split_parameters"]
 
-#: The optimizers of torch, and those that are registered here.
-optimizers = Registry("optimizers")
-#: The learning-rate schedulers of torch, and those that are registered here.
-lr_schedulers = Registry("learning-rate schedulers")
-
-for _name in (
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "ASGD",
-    "NAdam",
-    "RAdam",
-    "RMSprop",
-    "Rprop",
-    "SGD",
-):
-    optimizers.register(_name, getattr(torch.optim, _name), summary=f"torch.optim.{_name}")
-for _name in (
-    "ConstantLR",
-    "CosineAnnealingLR",
-    "CosineAnnealingWarmRestarts",
-    "CyclicLR",
-    "ExponentialLR",
-    "LambdaLR",
-    "LinearLR",
-    "MultiStepLR",
-    "OneCycleLR",
-    "PolynomialLR",
-    "ReduceLROnPlateau",
-    "StepLR",
-):
-    lr_schedulers.register(_name, getattr(lr_scheduler, _name), summary=f"torch.optim.lr_scheduler.{_name}")
+#: The optimizers of torch, those of plugins, and those that are registered here.
+optimizers = ComponentRegistry("optimizer", "optimizers")
+#: The learning-rate schedulers of torch, those of plugins, and those that are registered here.
+lr_schedulers = ComponentRegistry("lr scheduler", "learning-rate schedulers")
 
 
-@lr_schedulers(summary="Half a cosine from the learning rate to zero, over the whole training.")
 def cosine(optimizer: Optimizer, total_epochs: int | None = None) -> lr_scheduler.LRScheduler:
     """Lower the learning rate along half a cosine, to zero at the end; keep it where the training has no end.
 
@@ -160,6 +128,7 @@ def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | N
         ConfigurationError: If the choice is none of these, or its arguments do not fit.
 
     Example:
+        >>> import torch
         >>> optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
         >>> make_lr_scheduler(("StepLR", {"step_size": 3}), optimizer, None)["interval"]
         'epoch'

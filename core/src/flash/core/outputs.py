@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from flash.core.registry import Registry
+from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
+from flash.plugins import dist_of
 
 if TYPE_CHECKING:
     from flash.core.model import Task
 
-__all__ = ["classification_outputs", "regression_outputs", "resolve_output", "takes_ids", "task_outputs"]
+__all__ = ["classification_outputs", "outputs_of", "regression_outputs", "resolve_output", "takes_ids", "task_outputs"]
 
 #: What every task has.
-task_outputs = Registry("outputs")
+task_outputs = ComponentRegistry("output", "outputs", "-/-")
 #: What classifiers have.
-classification_outputs = Registry("outputs")
+classification_outputs = ComponentRegistry("output", "outputs", "*/classification")
 #: What regressors have.
-regression_outputs = Registry("outputs")
+regression_outputs = ComponentRegistry("output", "outputs", "*/regression")
 
 
 def raw(predictions: Any, task: Any) -> Any:
@@ -71,13 +72,19 @@ def values(predictions: Tensor, task: Any) -> list[Any]:
     return result
 
 
-for _registry, _outputs in (
-    (task_outputs, (raw,)),
-    (classification_outputs, (labels, classes, probabilities, logits, raw)),
-    (regression_outputs, (values, raw)),
-):
-    for _output in _outputs:
-        _registry.register(_output.__name__, _output, summary=(_output.__doc__ or "").split("\n")[0])
+def outputs_of(task: type[Task]) -> Registry:
+    """Return the outputs of a class of tasks: those of its registry that its domain and task have.
+
+    Args:
+        task: The class.
+
+    Example:
+        >>> from flash.core.classification import ClassificationTask
+        >>> outputs_of(ClassificationTask).list()
+        ['classes', 'labels', 'logits', 'probabilities', 'raw']
+    """
+    registry = task.outputs
+    return registry.of_task(task) if isinstance(registry, ComponentRegistry) else registry
 
 
 def resolve_output(
@@ -98,7 +105,7 @@ def resolve_output(
     """
     chosen = task.default_output if output is None else output
     if isinstance(chosen, str):
-        chosen = task.outputs.get(chosen)
+        chosen = outputs_of(type(task)).get(chosen, prefer=_default_owner(task) if output is None else None)
     if callable(chosen):
         known = {"task": task, "inputs": inputs, "ids": ids}
         wanted = {name: known[name] for name in known.keys() & _parameters(chosen)}
@@ -128,6 +135,11 @@ def _parameters(function: Callable[..., Any]) -> frozenset[str]:
         return frozenset(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # Some functions of C have none to show.
         return frozenset()
+
+
+def _default_owner(task: Task) -> str | None:
+    (owner, *_) = (each for each in type(task).__mro__ if "default_output" in vars(each))
+    return dist_of(owner.__module__)
 
 
 def to_probabilities(predictions: Tensor, multi_label: bool) -> Tensor:

@@ -19,18 +19,27 @@ from flash.errors import PluginWarning
 from flash.plugins._current import get_host, isolated_plugins
 from flash.plugins._ownership import default_owner, dist_of
 from flash.plugins._targets import load_target
+from flash.plugins.components import Augmentation, Head, Loss, LRScheduler, Metric, Optimizer, Output
 from flash.plugins.hookspecs import HOOK_API, hookimpl
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider
 from flash.plugins.manager import PluginHost
-from flash.plugins.types import Backbone, BackboneCatalogue, CallbackSpec, DataSource, Strategy, TaskSpec
+from flash.plugins.types import Backbone, BackboneCatalogue, CallbackSpec, Command, DataSource, Strategy, TaskSpec
 
 __all__ = [
     "HOOK_API",
+    "Augmentation",
     "Backbone",
     "BackboneCatalogue",
     "CallbackSpec",
+    "Command",
     "Contribution",
     "DataSource",
+    "Head",
+    "LRScheduler",
+    "Loss",
+    "Metric",
+    "Optimizer",
+    "Output",
     "PluginHost",
     "PluginInfo",
     "PluginState",

@@ -11,10 +11,12 @@ from typing import Final
 
 import pluggy
 
+from flash.plugins.components import COMPONENTS, Component
 from flash.plugins.types import (
     Backbone,
     BackboneCatalogue,
     CallbackSpec,
+    Command,
     DataSource,
     Spec,
     Strategy,
@@ -115,6 +117,41 @@ def flash_callbacks() -> Iterable[CallbackSpec]:
     return ()
 
 
+@hookspec
+def flash_components() -> Iterable[Component]:
+    """Parts of tasks that are chosen by name: outputs, optimizers, schedulers, metrics, losses, heads, augmentations.
+
+    Example:
+        >>> from flash.plugins import Optimizer, Output, hookimpl, isolated_plugins
+        >>> class Plugin:
+        ...     @hookimpl
+        ...     def flash_components(self):
+        ...         yield Optimizer("lion", target="acme.optimizers:Lion")
+        ...         yield Output("top3", target="acme.outputs:top3", scope="*/classification")
+        >>> with isolated_plugins(Plugin()) as host:
+        ...     "lion" in host.components("optimizer"), "top3" in host.components("output", "text/classification")
+        (True, True)
+    """
+    return ()
+
+
+@hookspec
+def flash_commands() -> Iterable[Command]:
+    """Verbs of the command line, ``flash <name>``.
+
+    Example:
+        >>> from flash.plugins import Command, hookimpl, isolated_plugins
+        >>> class Plugin:
+        ...     @hookimpl
+        ...     def flash_commands(self):
+        ...         yield Command("listen", target="acme.cli:listen", summary="Play a recording.")
+        >>> with isolated_plugins(Plugin()) as host:
+        ...     host.commands()["listen"].spec.summary
+        'Play a recording.'
+    """
+    return ()
+
+
 #: What the results of each hook must be.
 RESULTS: Final[dict[str, tuple[type[Spec], ...]]] = {
     "flash_tasks": (TaskSpec,),
@@ -122,4 +159,6 @@ RESULTS: Final[dict[str, tuple[type[Spec], ...]]] = {
     "flash_finetuning_strategies": (Strategy,),
     "flash_data_sources": (DataSource,),
     "flash_callbacks": (CallbackSpec,),
+    "flash_components": COMPONENTS,
+    "flash_commands": (Command,),
 }

@@ -109,16 +109,19 @@ class Contribution(Generic[S]):
         scope = f"{self.spec.scope} " if self.spec.scope not in {"", "*"} else ""
         return f"{scope}{self.spec.kind} {self.spec.name!r}"
 
-    def load(self, target: str = "factory") -> Any:
+    def load(self, target: str | None = None) -> Any:
         """Import one of its targets.
 
         Args:
-            target: Which one; ``"factory"`` for all but tasks, which have ``"task"`` and ``"data"``.
+            target: Which one, where there are several: tasks have ``"task"`` and ``"data"``, catalogues ``"names"``
+                and ``"factory"``. By default the one that makes what the name stands for.
 
         Raises:
             PluginError: If the target cannot be imported; it names the plugin and its distribution.
         """
-        return load_target(self.spec.targets[target], owner=f"{self.label} of {self.provider}")
+        targets = self.spec.targets
+        chosen = targets[target] if target else targets.get("factory") or next(iter(targets.values()))
+        return load_target(chosen, owner=f"{self.label} of {self.provider}")
 
     def listed(self) -> list[str]:
         """The names that a catalogue lists.

@@ -18,12 +18,14 @@ from flash.plugins._discovery import Candidate, installed
 from flash.plugins._messages import sentence
 from flash.plugins._name_index import NameIndex
 from flash.plugins._settings import Switches
+from flash.plugins.components import Component, overlap
 from flash.plugins.first_party import CORE, DOMAINS
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider, S, canonical
 from flash.plugins.types import (
     Backbone,
     BackboneCatalogue,
     CallbackSpec,
+    Command,
     DataSource,
     Spec,
     Strategy,
@@ -98,6 +100,43 @@ class PluginHost:
         what = f"{domain} backbone catalogues"
         return self._index("catalogue", what, self.contributions("catalogue", domain), domain)
 
+    def commands(self) -> Mapping[str, Contribution[Command]]:
+        """Return the verbs of the command line by name."""
+        return self._index("command", "commands", self.contributions("command"))
+
+    def components(self, kind: str, *scopes: str) -> Mapping[str, Contribution[Component]]:
+        """Return the components of one kind by name.
+
+        Args:
+            kind: ``"output"``, ``"optimizer"``, ``"lr scheduler"``, ``"metric"``, ``"loss"``, ``"head"`` or
+                ``"augmentation"``.
+            scopes: Keep what belongs to these tasks, such as ``"image/classification"`` or ``"*/classification"``.
+        """
+        return self._index(kind, f"{kind}s", self.in_scope(kind, *scopes))
+
+    def in_scope(self, kind: str, *scopes: str) -> _Many[Component]:
+        """Return the components of one kind that belong to one of some tasks, disputed names included.
+
+        Args:
+            kind: As in :meth:`components`.
+            scopes: As in :meth:`components`.
+        """
+        found: _Many[Any] = tuple(each for each in self._usable() if each.spec.kind == kind)
+        return tuple(each for each in found if any(overlap(each.spec.scope, scope) for scope in scopes or ("*",)))
+
+    def task_name(self, task: type) -> str | None:
+        """Return the name that a plugin gives a task's class, or that of the nearest class it inherits from.
+
+        Args:
+            task: The class.
+        """
+        names: dict[str, str] = {each.spec.task: each.name for each in self.contributions("task")}
+        for each in task.__mro__:
+            name = names.get(f"{each.__module__}:{each.__qualname__}")
+            if name:
+                return name
+        return None
+
     @overload
     def contributions(self, kind: Literal["task"], scope: str | None = None) -> _Many[TaskSpec]: ...
     @overload
@@ -110,6 +149,8 @@ class PluginHost:
     def contributions(self, kind: Literal["data source"], scope: str | None = None) -> _Many[DataSource]: ...
     @overload
     def contributions(self, kind: Literal["callback"], scope: str | None = None) -> _Many[CallbackSpec]: ...
+    @overload
+    def contributions(self, kind: Literal["command"], scope: str | None = None) -> _Many[Command]: ...
     def contributions(self, kind: str, scope: str | None = None) -> _Many[Any]:
         """Everything of one kind that plugins give, disputed names included.
 

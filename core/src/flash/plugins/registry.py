@@ -22,7 +22,7 @@ from flash.plugins._registry_item import Factory, Item, RegistryEntry
 from flash.plugins.info import Contribution, canonical
 from flash.plugins.types import BackboneCatalogue, Spec
 
-__all__ = ["Registry", "RegistryEntry", "backbone_registry", "strategy_registry"]
+__all__ = ["ComponentRegistry", "Registry", "RegistryEntry", "backbone_registry", "strategy_registry"]
 
 F = TypeVar("F", bound=Factory)
 _Names = list[str]  # Inside the class, list is the method.
@@ -313,3 +313,50 @@ def strategy_registry() -> Registry:
         plugins=lambda: get_host().contributions("strategy"),
         explain=lambda name: get_host().explain_missing("strategy", name),
     )
+
+
+class ComponentRegistry(Registry):
+    """The components of one kind that the tasks of a scope have: those of plugins, and those registered on it.
+
+    Args:
+        kind: The kind, such as ``"output"``.
+        name: What is in it, in the plural; error messages use it.
+        scopes: The tasks, such as ``"image/*"``; by default all.
+
+    Example:
+        >>> from flash.plugins import Output, hookimpl, isolated_plugins
+        >>> class Plugin:
+        ...     @hookimpl
+        ...     def flash_components(self):
+        ...         yield Output("top3", target="acme.outputs:top3", scope="*/classification")
+        >>> outputs = ComponentRegistry("output", "outputs", "audio/classification")
+        >>> with isolated_plugins(Plugin()):
+        ...     "top3" in outputs
+        True
+    """
+
+    def __init__(self, kind: str, name: str, *scopes: str) -> None:
+        self.kind = kind
+        self.scopes = scopes
+        super().__init__(
+            name,
+            plugins=lambda: get_host().in_scope(kind, *scopes),
+            explain=lambda missing: get_host().explain_missing(kind, missing),
+        )
+
+    def of_task(self, task: type, *scopes: str) -> ComponentRegistry:
+        """Return the registry of one task: without what belongs to other domains only, with what is its own.
+
+        Args:
+            task: The class.
+            scopes: What the task is, such as ``"*/classification"``; by default the scopes of this registry. For a
+                class that no plugin describes, that is all that is known.
+        """
+        chosen = scopes or self.scopes or ("*",)
+        name = get_host().task_name(task)
+        if name is not None:
+            domain = name.partition("/")[0]
+            chosen = (*(f"{domain}/{scope.partition('/')[2] or '*'}" for scope in chosen), name)
+        found = ComponentRegistry(self.kind, self.name, *chosen)
+        found._local = self._local
+        return found

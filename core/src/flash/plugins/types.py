@@ -2,78 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from flash.errors import ConfigurationError
-from flash.plugins._messages import clean, show
+from flash.plugins._spec import ANY_CASE_NAME, SHA256, TASK_NAME, BaseSpec, check_name, check_target
+from flash.plugins.components import Component
 
-__all__ = ["Backbone", "BackboneCatalogue", "CallbackSpec", "DataSource", "Spec", "Strategy", "TaskSpec"]
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
-_TASK_NAME = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
-# Published networks keep the names that they are known by, such as all-MiniLM-L6-v2.
-_BACKBONE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-# Fields that listings print.
-_PROSE = frozenset({"summary", "source", "licence"})
-_LONGEST_PROSE = 600
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-def _check_name(owner: str, field: str, value: object, pattern: re.Pattern[str] = _NAME) -> None:
-    if isinstance(value, str) and pattern.fullmatch(value):
-        return
-    example = "such as 'image/classification'" if pattern is _TASK_NAME else "such as 'resnet18' or 'wav_cnn.v2'"
-    letters = "letters" if pattern is _BACKBONE_NAME else "lower-case letters"
-    raise ConfigurationError(
-        f"{owner}.{field} must be of {letters}, digits and _ . + -, {example}, but {show(value)} came"
-    )
-
-
-def check_target(field: str, value: object) -> None:
-    """Refuse what cannot be a ``"module:attribute"`` string."""
-    module, colon, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
-    if colon and all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
-        return
-    raise ConfigurationError(f"{field} must look like 'package.module:attribute', but {show(value)} came")
+__all__ = [
+    "Backbone",
+    "BackboneCatalogue",
+    "CallbackSpec",
+    "Command",
+    "DataSource",
+    "Spec",
+    "Strategy",
+    "TaskSpec",
+    "check_target",
+]
 
 
 @dataclass(frozen=True)
-class _Spec:
-    """Checks that all descriptions share."""
-
-    name: str
-
-    kind: ClassVar[str]
-    target_fields: ClassVar[tuple[str, ...]] = ("factory",)
-    name_pattern: ClassVar[re.Pattern[str]] = _NAME
-
-    def __post_init__(self) -> None:
-        owner = type(self).__name__
-        _check_name(owner, "name", self.name, self.name_pattern)
-        for field in self.target_fields:
-            check_target(f"{owner}.{field}", getattr(self, field))
-        for each in dataclasses.fields(self):
-            # What is shown to people is text of other people.
-            value = getattr(self, each.name)
-            if each.name in _PROSE and value is not None:
-                object.__setattr__(self, each.name, clean(value, _LONGEST_PROSE))
-
-    @property
-    def scope(self) -> str:
-        """Where the name has to be unique: a domain, a task, or everywhere (the empty string)."""
-        return ""
-
-    @property
-    def targets(self) -> dict[str, str]:
-        """The ``"module:attribute"`` strings, by the name of their field."""
-        return {field: getattr(self, field) for field in self.target_fields}
-
-
-@dataclass(frozen=True)
-class TaskSpec(_Spec):
+class TaskSpec(BaseSpec):
     """A task and the data module that goes with it.
 
     Args:
@@ -97,7 +48,7 @@ class TaskSpec(_Spec):
 
     kind: ClassVar[str] = "task"
     target_fields: ClassVar[tuple[str, ...]] = ("task", "data")
-    name_pattern: ClassVar[re.Pattern[str]] = _TASK_NAME
+    name_pattern: ClassVar[re.Pattern[str]] = TASK_NAME
 
     @property
     def domain(self) -> str:
@@ -106,7 +57,7 @@ class TaskSpec(_Spec):
 
 
 @dataclass(frozen=True)
-class Backbone(_Spec):
+class Backbone(BaseSpec):
     """One backbone that the tasks of a domain can be built on.
 
     Args:
@@ -136,12 +87,12 @@ class Backbone(_Spec):
     sha256: str | None = None
 
     kind: ClassVar[str] = "backbone"
-    name_pattern: ClassVar[re.Pattern[str]] = _BACKBONE_NAME
+    name_pattern: ClassVar[re.Pattern[str]] = ANY_CASE_NAME
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_name("Backbone", "domain", self.domain)
-        if self.sha256 is not None and not (isinstance(self.sha256, str) and _SHA256.fullmatch(self.sha256)):
+        check_name("Backbone", "domain", self.domain)
+        if self.sha256 is not None and not (isinstance(self.sha256, str) and SHA256.fullmatch(self.sha256)):
             raise ConfigurationError(
                 f"Backbone.sha256 must be 64 lower-case hexadecimal digits, such as sha256sum prints, but "
                 f"{self.sha256!r} came"
@@ -154,7 +105,7 @@ class Backbone(_Spec):
 
 
 @dataclass(frozen=True)
-class BackboneCatalogue(_Spec):
+class BackboneCatalogue(BaseSpec):
     """A large collection of backbones that lists its names when it is asked.
 
     Args:
@@ -185,7 +136,7 @@ class BackboneCatalogue(_Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_name("BackboneCatalogue", "domain", self.domain)
+        check_name("BackboneCatalogue", "domain", self.domain)
 
     @property
     def scope(self) -> str:
@@ -194,7 +145,7 @@ class BackboneCatalogue(_Spec):
 
 
 @dataclass(frozen=True)
-class Strategy(_Spec):
+class Strategy(BaseSpec):
     """A way to finetune, chosen by name in ``Trainer.finetune(..., strategy="...")``.
 
     Args:
@@ -217,7 +168,7 @@ class Strategy(_Spec):
 
 
 @dataclass(frozen=True)
-class DataSource(_Spec):
+class DataSource(BaseSpec):
     """One more way to fill a data module that already exists.
 
     Args:
@@ -244,7 +195,7 @@ class DataSource(_Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.data != "*":
-            _check_name("DataSource", "data", self.data, _TASK_NAME)
+            check_name("DataSource", "data", self.data, TASK_NAME)
 
     @property
     def scope(self) -> str:
@@ -253,7 +204,7 @@ class DataSource(_Spec):
 
 
 @dataclass(frozen=True)
-class CallbackSpec(_Spec):
+class CallbackSpec(BaseSpec):
     """A Lightning callback that a Trainer can be given by name.
 
     Args:
@@ -277,4 +228,29 @@ class CallbackSpec(_Spec):
     kind: ClassVar[str] = "callback"
 
 
-Spec = TaskSpec | Backbone | BackboneCatalogue | Strategy | DataSource | CallbackSpec
+@dataclass(frozen=True)
+class Command(BaseSpec):
+    """A verb of the command line, ``flash <name>``.
+
+    Args:
+        name: The verb.
+        target: Target of a callable that is called with the arguments after the verb, a list of strings, and returns
+            the exit code, or None for 0.
+        summary: One sentence for ``flash --help``.
+
+    Raises:
+        ConfigurationError: If the name or the target is malformed.
+
+    Example:
+        >>> Command("listen", target="acme.cli:listen", summary="Play a recording.").scope
+        ''
+    """
+
+    target: str
+    summary: str = ""
+
+    kind: ClassVar[str] = "command"
+    target_fields: ClassVar[tuple[str, ...]] = ("target",)
+
+
+Spec = TaskSpec | Backbone | BackboneCatalogue | Strategy | DataSource | CallbackSpec | Command | Component

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import Backbone, BackboneCatalogue, TaskSpec, hookimpl
+from flash.plugins import Augmentation, Backbone, BackboneCatalogue, Head, Loss, Output, TaskSpec, hookimpl
+from flash.plugins.components import Component
 
 
 @hookimpl
@@ -65,3 +66,41 @@ def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
             source=f"https://arxiv.org/abs/{paper}",
             licence="BSD-3-Clause (torchvision)",
         )
+
+
+@hookimpl
+def flash_components() -> Iterator[Component]:
+    """Yield the heads, augmentations, losses and outputs of images."""
+    yield Head("linear", "flash.image.heads:linear", "image/classification", "One linear layer.")
+    yield Head("mlp", "flash.image.heads:mlp", "image/classification", "A hidden layer of 512 units with dropout.")
+    for name, summary in (
+        ("none", "As in validation: no random numbers, so that features can be computed once."),
+        ("flip", "As in validation, and mirrored half of the time."),
+        ("crop", "A random part of at least 35 % of the picture, mirrored half of the time."),
+        ("trivial", "Crop, and one random change of color or shape (TrivialAugment, 2103.10158)."),
+        ("randaugment", "Crop, and two random changes of color or shape (RandAugment, 1909.13719)."),
+    ):
+        target = f"flash.image.transforms:{'random_crop' if name == 'crop' else name}"
+        yield Augmentation(name, target, "image/classification", summary)
+        yield Augmentation(name, target, "image/embedding", summary)
+    home = "flash.image.detection.augmentations"
+    yield Augmentation("none", f"{home}:none", "image/detection", "The image as it is.")
+    yield Augmentation("flip", f"{home}:flip", "image/detection", "Mirror every other image, left to right.")
+    for name, cls, summary in (
+        ("supcon", "SupCon", "Supervised contrastive (2004.11362); the default."),
+        ("multi_similarity", "MultiSimilarity", "Multi-similarity loss (1904.06627)."),
+        ("triplet", "Triplet", "Triplet margin, of all triplets in the batch (1503.03832)."),
+    ):
+        yield Loss(name, f"flash.image.losses:{cls}", "image/embedding", summary)
+    yield Output(
+        "vectors",
+        "flash.image.embedder:vectors",
+        "image/embedding",
+        "One float vector per picture, on the CPU; torch.stack makes a matrix of them.",
+    )
+    yield Output(
+        "boxes",
+        "flash.image.detection.outputs:boxes",
+        "image/detection",
+        "Edges in pixels, names and scores of the boxes above the score threshold, best first.",
+    )

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from flash.core.classification import ClassificationTask
+from flash.plugins import default_owner
 
 from .heads import make_head
 from .task import ImageTask
@@ -83,7 +84,8 @@ class ImageClassifier(ImageTask, ClassificationTask):
             **kwargs,
         )
         features = self._build(backbone, pretrained, backbone_kwargs, data_config, backbone_lr_factor)
-        self.head = make_head(head, features, self.num_classes)
+        owner = default_owner(self, "head", head)
+        self.head = make_head(head, features, self.num_classes, prefer=owner)
         if not isinstance(head, str):
             # A checkpoint holds the weights of a head, but not the code that makes it.
             self.omit_arguments("head")

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from flash import Registry
-from flash.core.outputs import raw
+from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError
+from flash.plugins import default_owner
 
 from .losses import contrastive_losses, make_loss
 from .neighbours import NearestNeighbourAccuracy
@@ -18,12 +19,10 @@ from .task import ImageTask
 
 __all__ = ["ImageEmbedder"]
 
-_OUTPUTS = Registry("outputs")
-_OUTPUTS.register("raw", raw, summary="What the network gave, as it is.")
+_OUTPUTS = ComponentRegistry("output", "outputs", "image/embedding")
 
 
-@_OUTPUTS("vectors", summary="One float vector a picture, on the CPU; torch.stack makes a matrix of them.")
-def _vectors(predictions: Tensor, task: Any) -> list[Tensor]:  # noqa: ARG001  # every output takes the task
+def vectors(predictions: Tensor, task: Any) -> list[Tensor]:  # noqa: ARG001  # every output takes the task
     return list(predictions.float().cpu().unbind(0))
 
 
@@ -83,16 +82,18 @@ class ImageEmbedder(ImageTask):
         **kwargs: Any,
     ) -> None:
         if isinstance(loss_fn, str):
-            contrastive_losses.describe(loss_fn)
+            contrastive_losses.describe(loss_fn, prefer=default_owner(self, "loss_fn", loss_fn))
         if metrics is None:
             metrics = {"neighbour_accuracy": NearestNeighbourAccuracy()}
         super().__init__(
-            loss_fn=loss_fn,  # type: ignore[arg-type]  # a name becomes a callable when it is needed
+            loss_fn=None if isinstance(loss_fn, str) else loss_fn,
             metrics=metrics,
             learning_rate=learning_rate,
             lr_scheduler=lr_scheduler,
             **kwargs,
         )
+        # The library of a loss is needed for training alone.
+        self._loss_name = loss_fn if isinstance(loss_fn, str) else None
         features = self._build(backbone, pretrained, backbone_kwargs, data_config, backbone_lr_factor)
         self.embedding_dim = features if embedding_dim is None else embedding_dim
         self.head = nn.Identity() if embedding_dim is None else nn.Linear(features, embedding_dim)
@@ -114,6 +115,6 @@ class ImageEmbedder(ImageTask):
                 f"Expected one class a picture to finetune an ImageEmbedder, but got targets of shape {tuple(y.shape)} "
                 f"and {y.dtype}. Give each picture one class, or pass a loss_fn and override compute_loss."
             )
-        if isinstance(self.loss_fn, str):
-            self.loss_fn = make_loss(self.loss_fn)
+        if self.loss_fn is None and self._loss_name is not None:
+            self.loss_fn = make_loss(self._loss_name, default_owner(self, "loss_fn", self._loss_name))
         return super().compute_loss(y_hat, y)

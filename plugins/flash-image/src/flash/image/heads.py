@@ -7,22 +7,20 @@ from typing import Any
 
 from torch import nn
 
-from flash import Registry
+from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError
 
 __all__ = ["heads", "make_head"]
 
 #: Heads by name: each is made of the number of features and the number of outputs.
-heads = Registry("image heads")
+heads = ComponentRegistry("head", "image heads", "image/classification")
 
 
-@heads("linear", summary="One linear layer.")
 def linear(in_features: int, outputs: int) -> nn.Module:
     """One linear layer."""
     return nn.Linear(in_features, outputs)
 
 
-@heads("mlp", summary="A hidden layer of 512 units with dropout.")
 def mlp(in_features: int, outputs: int, hidden: int = 512, dropout: float = 0.2) -> nn.Module:
     """Normalised features, a hidden layer and dropout; a frozen backbone's features need no more than one."""
     return nn.Sequential(
@@ -34,13 +32,16 @@ def mlp(in_features: int, outputs: int, hidden: int = 512, dropout: float = 0.2)
     )
 
 
-def make_head(head: str | Callable[[int, int], Any], in_features: int, outputs: int) -> nn.Module:
+def make_head(
+    head: str | Callable[[int, int], Any], in_features: int, outputs: int, prefer: str | None = None
+) -> nn.Module:
     """Make a head.
 
     Args:
         head: A name, a callable ``(in_features, outputs) -> module``, or a module, which is returned.
         in_features: How many features the backbone gives.
         outputs: How many numbers the head gives.
+        prefer: The distribution that wins where several plugins give the name.
 
     Raises:
         UnknownNameError: If no head has the name.
@@ -52,7 +53,7 @@ def make_head(head: str | Callable[[int, int], Any], in_features: int, outputs: 
     """
     if isinstance(head, nn.Module):
         return head
-    factory = heads.get(head) if isinstance(head, str) else head
+    factory = heads.get(head, prefer) if isinstance(head, str) else head
     made = factory(in_features, outputs) if callable(factory) else factory
     if not isinstance(made, nn.Module):
         raise ConfigurationError(

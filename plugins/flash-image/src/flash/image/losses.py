@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import nn
 
-from flash import Registry
+from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError
 
-__all__ = ["contrastive_losses", "make_loss"]
+__all__ = ["MultiSimilarity", "SupCon", "Triplet", "contrastive_losses", "make_loss"]
 
 #: Losses that compare the vectors of a batch with each other, by name: each takes vectors and class numbers.
-contrastive_losses = Registry("contrastive losses")
+contrastive_losses = ComponentRegistry("loss", "contrastive losses", "image/embedding")
 
 
 def _library() -> Any:
@@ -28,35 +28,41 @@ def _library() -> Any:
         ) from error
 
 
-@contrastive_losses("supcon", summary="Supervised contrastive (2004.11362); the default.")
-def _supcon() -> nn.Module:
-    return _made(_library().SupConLoss(temperature=0.1))
+class SupCon:
+    """Supervised contrastive loss (2004.11362)."""
+
+    def __new__(cls) -> Any:
+        """Make the loss of the library."""
+        return _library().SupConLoss(temperature=0.1)
 
 
-@contrastive_losses("multi_similarity", summary="Multi-similarity (1904.06627).")
-def _multi_similarity() -> nn.Module:
-    return _made(_library().MultiSimilarityLoss())
+class MultiSimilarity:
+    """Multi-similarity loss (1904.06627)."""
+
+    def __new__(cls) -> Any:
+        """Make the loss of the library."""
+        return _library().MultiSimilarityLoss()
 
 
-@contrastive_losses("triplet", summary="Triplet margin, of all triplets in the batch (1503.03832).")
-def _triplet() -> nn.Module:
-    return _made(_library().TripletMarginLoss())
+class Triplet:
+    """Triplet margin loss of all triplets in a batch (1503.03832)."""
+
+    def __new__(cls) -> Any:
+        """Make the loss of the library."""
+        return _library().TripletMarginLoss()
 
 
-def _made(loss: Any) -> nn.Module:
-    made: nn.Module = loss
-    return made
-
-
-def make_loss(name: str) -> nn.Module:
+def make_loss(name: str, prefer: str | None = None) -> nn.Module:
     """Make a loss by its name.
 
     Args:
         name: A name in :data:`contrastive_losses`.
+        prefer: The distribution that wins where several plugins give the name.
 
     Raises:
         UnknownNameError: If there is no such loss.
         ConfigurationError: If pytorch-metric-learning is not installed.
     """
-    made: nn.Module = contrastive_losses.get(name)()
+    found: Any = contrastive_losses.get(name, prefer)
+    made: nn.Module = found() if isinstance(found, type) else found
     return made

@@ -18,6 +18,7 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.labels import ClassLabels
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError, DataError
+from flash.plugins import default_owner
 from flash.serialization import equal
 
 from .config import ImageConfig
@@ -157,7 +158,7 @@ class ImagePreprocess(Preprocess):
                 )
             labels = ClassLabels.learn(data.targets, data.names)
         if stage is Stage.TRAIN and isinstance(self.augmentation, str):
-            augmentations.get(self.augmentation)
+            augmentations.get(self.augmentation, default_owner(self, "augmentation", self.augmentation))
         targets = labels.encode(data.targets, stage.value)
         if stage is Stage.TRAIN:
             for name, fact in labels.facts(targets).items():

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from flash import Registry
+from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError
+from flash.plugins import default_owner
 
 from .config import ImageConfig
 from .read import open_image
@@ -110,24 +111,21 @@ def evaluation(config: ImageConfig) -> Steps:
 # ---------------------------------------------------------------------- augmentation
 
 #: Train augmentations by name: each is made of an :class:`ImageConfig`, takes an image and gives an image.
-augmentations = Registry("image augmentations")
+augmentations = ComponentRegistry("augmentation", "image augmentations", "image/classification", "image/embedding")
 
 
-@augmentations("none", summary="As in validation: no random numbers, so that features can be computed once.")
-def _none(config: ImageConfig) -> Augmentation:
+def none(config: ImageConfig) -> Augmentation:
     return evaluation(config)
 
 
-@augmentations("flip", summary="As in validation, and mirrored half of the time.")
-def _flip(config: ImageConfig) -> Augmentation:
+def flip(config: ImageConfig) -> Augmentation:
     from torchvision.transforms import v2
 
     geometry = evaluation(config)
     return Steps(geometry, v2.RandomHorizontalFlip(), least=geometry.least)
 
 
-@augmentations("crop", summary="A random part of at least 35 % of the picture, mirrored half of the time.")
-def _crop(config: ImageConfig) -> Steps:
+def random_crop(config: ImageConfig) -> Steps:
     from torchvision.transforms import v2
 
     size = (config.height, config.width)
@@ -136,19 +134,17 @@ def _crop(config: ImageConfig) -> Steps:
     return Steps(crop, v2.RandomHorizontalFlip(), least=(side, side))
 
 
-@augmentations("trivial", summary="Crop, and one random change of colour or shape (TrivialAugment, 2103.10158).")
-def _trivial(config: ImageConfig) -> Augmentation:
+def trivial(config: ImageConfig) -> Augmentation:
     from torchvision.transforms import v2
 
-    crop = _crop(config)
+    crop = random_crop(config)
     return Steps(crop, v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR), least=crop.least)
 
 
-@augmentations("randaugment", summary="Crop, and two random changes of colour or shape (RandAugment, 1909.13719).")
-def _randaugment(config: ImageConfig) -> Augmentation:
+def randaugment(config: ImageConfig) -> Augmentation:
     from torchvision.transforms import v2
 
-    crop = _crop(config)
+    crop = random_crop(config)
     return Steps(crop, v2.RandAugment(interpolation=v2.InterpolationMode.BILINEAR), least=crop.least)
 
 
@@ -190,7 +186,8 @@ class ImageTransforms:
         # Late: a task that is loaded from a checkpoint only to predict needs no augmentation of that name.
         if not isinstance(self._augmentation, str):
             return self._augmentation
-        augment: Augmentation = augmentations.get(self._augmentation)(self.config)
+        owner = default_owner(self, "augmentation", self._augmentation)
+        augment: Augmentation = augmentations.get(self._augmentation, owner)(self.config)
         return augment
 
     def __getstate__(self) -> dict[str, Any]:

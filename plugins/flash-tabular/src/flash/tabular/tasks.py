@@ -13,6 +13,7 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, R2Score
 
 from flash import Preprocess, Registry, Task
 from flash.core.classification import ClassificationTask
+from flash.core.metrics import metric_registry, named_metrics
 from flash.core.outputs import regression_outputs
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
@@ -216,6 +217,8 @@ class TabularRegressor(_TabularTask):
                 "mae": MeanAbsoluteError(num_outputs=num_targets),
                 "r2": _R2Score(),
             }
+        registry = metric_registry.of_task(type(self), "*/regression")
+        metrics = named_metrics(metrics, {"num_outputs": num_targets}, registry)
         super().__init__(lr_scheduler=lr_scheduler, loss_fn=loss_fn, metrics=metrics, **kwargs)
         self.register_buffer("target_mean", torch.tensor(target_mean, dtype=torch.get_default_dtype()))
         self.register_buffer("target_std", torch.tensor(target_std, dtype=torch.get_default_dtype()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import BackboneCatalogue, Strategy, TaskSpec, hookimpl
+from flash.plugins import BackboneCatalogue, Output, Strategy, TaskSpec, hookimpl
 
 
 @hookimpl
@@ -65,3 +65,12 @@ def flash_finetuning_strategies() -> Iterator[Strategy]:
         factory="flash.text.lora:Lora",
         summary="Train low-rank adapters of a text network and keep its weights as they are.",
     )
+
+
+@hookimpl
+def flash_components() -> Iterator[Output]:
+    """Yield the outputs of tasks that write texts."""
+    for task in ("text/summarization", "text/translation"):
+        home = "flash.text.seq2seq.base"
+        yield Output("texts", f"{home}:texts", task, "The written texts.")
+        yield Output("tokens", f"{home}:tokens", task, "The token ids of the written texts, without special ones.")

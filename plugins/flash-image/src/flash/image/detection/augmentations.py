@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from flash import Registry
+from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError, DataError
 
 __all__ = ["Augmentation", "augment", "augmentations", "make_augmentation"]
@@ -19,23 +19,25 @@ Target = dict[str, Tensor]
 Augmentation = Callable[[Any, Any], tuple[Any, Any]]
 
 #: Augmentations by name: factories of callables that take an image and its target, as torchvision's v2 transforms do.
-augmentations = Registry("augmentations of detection")
+augmentations = ComponentRegistry("augmentation", "augmentations of detection", "image/detection")
 
 
-@augmentations(summary="The image as it is.")
 def none() -> None:
     """Change nothing."""
 
 
-@augmentations(summary="Every other image is mirrored, left to right.")
 def flip() -> Augmentation:
     """Mirror every other image, left to right."""
     mirror: Augmentation = v2.RandomHorizontalFlip()
     return mirror
 
 
-def make_augmentation(chosen: str | Augmentation) -> Augmentation | None:
+def make_augmentation(chosen: str | Augmentation, prefer: str | None = None) -> Augmentation | None:
     """Return the augmentation of a name, or a callable as it is.
+
+    Args:
+        chosen: The name or the callable.
+        prefer: The distribution that wins where several plugins give the name.
 
     Raises:
         ConfigurationError: If it is neither a name nor a callable.
@@ -46,7 +48,7 @@ def make_augmentation(chosen: str | Augmentation) -> Augmentation | None:
         True
     """
     if isinstance(chosen, str):
-        made: Augmentation | None = augmentations.get(chosen)()
+        made: Augmentation | None = augmentations.get(chosen, prefer)()
         return made
     if not callable(chosen) or isinstance(chosen, type):
         raise ConfigurationError(

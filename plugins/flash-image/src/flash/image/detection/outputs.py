@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flash import Registry
-from flash.core.outputs import raw
+from flash.core.registry import ComponentRegistry
 
 __all__ = ["boxes", "detection_outputs"]
 
 #: What detectors have.
-detection_outputs = Registry("outputs")
+detection_outputs = ComponentRegistry("output", "outputs", "image/detection")
 
 
-@detection_outputs(summary="Edges in pixels, names and scores of the boxes above the score threshold, best first.")
 def boxes(predictions: Any, task: Any) -> list[dict[str, list[Any]]]:
     """Present each image as ``{"boxes": [[left, top, right, bottom], ...], "labels": [...], "scores": [...]}``.
 
@@ -33,6 +31,3 @@ def _presented(found: dict[str, Any], task: Any) -> dict[str, list[Any]]:
         "labels": numbers if task.labels is None else [task.labels[number] for number in numbers],
         "scores": scores[order].tolist(),
     }
-
-
-detection_outputs.register("raw", raw, summary="Tensors of all boxes, with numbers of classes from 1, and scores.")

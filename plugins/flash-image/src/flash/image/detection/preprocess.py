@@ -15,6 +15,7 @@ from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
+from flash.plugins import default_owner
 
 from ..inputs import ImageInputs, ImageSample, ImageSamples, OnBadSample
 from ..preprocess import ImagePreprocess
@@ -108,7 +109,7 @@ class ObjectDetectionPreprocess(Preprocess):
     def __init__(self, augmentation: str | Augmentation = "none", labels: Sequence[Any] | None = None) -> None:
         self.augmentation = augmentation
         self.labels = None if labels is None else list(labels)
-        self._augment = make_augmentation(augmentation)
+        self._augment = make_augmentation(augmentation, default_owner(self, "augmentation", augmentation))
 
     # ------------------------------------------------------------------ datasets
 

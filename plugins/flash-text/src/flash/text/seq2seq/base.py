@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from flash import Preprocess, Registry
-from flash.core.outputs import task_outputs
-from flash.core.registry import backbone_registry
+from flash.core.registry import ComponentRegistry, backbone_registry
 from flash.errors import ConfigurationError
 from flash.plugins import default_owner
 
@@ -27,7 +26,7 @@ from .preprocess import Seq2SeqPreprocess
 __all__ = ["Seq2SeqTask"]
 
 _BACKBONES = backbone_registry("seq2seq")
-_OUTPUTS = Registry("outputs")
+_OUTPUTS = ComponentRegistry("output", "outputs", "text/summarization", "text/translation")
 # Where neither the tokenizer nor the model says how long texts may be.
 _USUAL_LENGTH = 512
 _USUAL_TARGET_LENGTH = 128
@@ -272,20 +271,16 @@ class Seq2SeqTask(AdaptableTask):
             self.generation_kwargs = before
 
 
-def _texts(predictions: Any, task: Any) -> list[str]:
+def texts(predictions: Any, task: Any) -> list[str]:
     """The written texts."""
-    texts: list[str] = task.decode(predictions)
-    return texts
+    written: list[str] = task.decode(predictions)
+    return written
 
 
-def _tokens(predictions: Tensor, task: Any) -> list[list[int]]:
+def tokens(predictions: Tensor, task: Any) -> list[list[int]]:
     """The token ids of the written texts, without special ones."""
     special = {*task.tokenizer.all_special_ids}
     return [[token for token in row if token not in special] for row in predictions.tolist()]
-
-
-for _name, _output in (("texts", _texts), ("tokens", _tokens), ("raw", task_outputs.get("raw"))):
-    _OUTPUTS.register(_name, _output, summary=(_output.__doc__ or "").split("\n")[0])
 
 
 def _made_tokenizer(tokenizer: Any) -> Any:

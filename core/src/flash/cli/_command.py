@@ -1,0 +1,24 @@
+"""How the verbs of ``flash`` read their arguments."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+from flash.core._plugin import flash_commands
+
+__all__ = ["command_parser"]
+
+
+def command_parser(name: str) -> argparse.ArgumentParser:
+    """Make the parser of a verb that is built in.
+
+    Args:
+        name: The verb.
+    """
+    (summary,) = (command.summary for command in flash_commands() if command.name == name)
+    return argparse.ArgumentParser(
+        prog=f"flash {name}",
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=28, width=100),
+    )

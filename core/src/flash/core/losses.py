@@ -1,0 +1,43 @@
+"""Losses by name: those of torch, those of plugins, and those that are registered here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flash.core.registry import ComponentRegistry
+from flash.errors import ConfigurationError
+
+__all__ = ["losses", "make_loss"]
+
+#: Losses by name.
+losses = ComponentRegistry("loss", "losses")
+
+
+def make_loss(choice: str | Callable[..., Any] | None, prefer: str | None = None) -> Callable[..., Any] | None:
+    """Make a loss of what a user chose.
+
+    Args:
+        choice: A name in :data:`losses`; a callable ``(predictions, targets) -> loss``, which is returned; or ``None``.
+        prefer: The distribution that wins where several plugins give the name.
+
+    Raises:
+        ConfigurationError: If it is none of these, or a class, which has to be called.
+        UnknownNameError: If there is no such loss.
+
+    Example:
+        >>> make_loss("mse").__name__
+        'mse_loss'
+    """
+    if choice is None:
+        return None
+    if isinstance(choice, str):
+        found = losses.get(choice, prefer)
+        made: Callable[..., Any] = found() if isinstance(found, type) else found
+        return made
+    if isinstance(choice, type) or not callable(choice):
+        raise ConfigurationError(
+            f"Expected loss_fn to be a name such as 'cross_entropy', or a callable (predictions, targets) -> loss, but "
+            f"got {choice!r}. A class must be called: torch.nn.HuberLoss(), not torch.nn.HuberLoss."
+        )
+    return choice

@@ -1,0 +1,172 @@
+"""Parts of tasks that are chosen by name: outputs, optimizers, schedulers, metrics, losses, heads, augmentations."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from flash.errors import ConfigurationError
+from flash.plugins._messages import show
+from flash.plugins._spec import ANY_CASE_NAME, BaseSpec
+
+__all__ = [
+    "COMPONENTS",
+    "Augmentation",
+    "Component",
+    "Head",
+    "LRScheduler",
+    "Loss",
+    "Metric",
+    "Optimizer",
+    "Output",
+    "overlap",
+]
+
+_PART = r"(\*|[a-z0-9][a-z0-9_.+-]*)"
+_SCOPE = re.compile(rf"\*|{_PART}/{_PART}")
+
+
+@dataclass(frozen=True)
+class _Component(BaseSpec):
+    """Checks that all components share.
+
+    Args:
+        name: The name to choose it by; it may have capital letters.
+        target: Target of what the name stands for.
+        scope: The tasks that have it: ``"*"`` for all, ``"image/*"``, ``"*/classification"``, or one task.
+        summary: One sentence for listings.
+
+    Raises:
+        ConfigurationError: If the name, the target or the scope is malformed.
+    """
+
+    target: str
+    scope: str = "*"
+    summary: str = ""
+
+    target_fields: ClassVar[tuple[str, ...]] = ("target",)
+    name_pattern: ClassVar[re.Pattern[str]] = ANY_CASE_NAME
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.scope, str) or not _SCOPE.fullmatch(self.scope):
+            raise ConfigurationError(
+                f"{type(self).__name__}.scope must be '*' or look like 'image/*', '*/classification' or "
+                f"'image/classification', but {show(self.scope)} came"
+            )
+
+
+@dataclass(frozen=True)
+class Output(_Component):
+    """A presentation of predictions, ``task.predict(..., output="name")``.
+
+    The target is called as ``target(predictions, task)`` with the predictions of a batch and returns a list with one
+    result a sample.
+
+    Example:
+        >>> Output("top3", target="acme.outputs:top3", scope="*/classification").kind
+        'output'
+    """
+
+    kind: ClassVar[str] = "output"
+
+
+@dataclass(frozen=True)
+class Optimizer(_Component):
+    """An optimizer, ``Task(optimizer="name")``: a class of torch, or a callable that takes parameters and ``lr``.
+
+    Example:
+        >>> Optimizer("lion", target="acme.optimizers:Lion", summary="Sign momentum (2302.06675).").scope
+        '*'
+    """
+
+    kind: ClassVar[str] = "optimizer"
+
+
+@dataclass(frozen=True)
+class LRScheduler(_Component):
+    """A learning-rate scheduler, ``Task(lr_scheduler="name")``: a class of torch, or a callable of an optimizer.
+
+    Example:
+        >>> LRScheduler("wave", target="acme.schedulers:wave").targets
+        {'target': 'acme.schedulers:wave'}
+    """
+
+    kind: ClassVar[str] = "lr scheduler"
+
+
+@dataclass(frozen=True)
+class Metric(_Component):
+    """A metric, ``Task(metrics="name")``.
+
+    The target returns a torchmetrics object or a callable ``(predictions, targets) -> number``. It gets those of
+    ``num_classes``, ``num_labels``, ``num_outputs``, ``task`` (``"multiclass"`` or ``"multilabel"``), ``threshold`` and
+    ``labels`` that it has parameters for and the task knows.
+
+    Example:
+        >>> Metric("kappa", target="torchmetrics:CohenKappa", scope="*/classification").kind
+        'metric'
+    """
+
+    kind: ClassVar[str] = "metric"
+
+
+@dataclass(frozen=True)
+class Loss(_Component):
+    """A loss, ``Task(loss_fn="name")``: a class without required arguments, or a function of predictions and targets.
+
+    Example:
+        >>> Loss("focal", target="acme.losses:focal", scope="*/classification").kind
+        'loss'
+    """
+
+    kind: ClassVar[str] = "loss"
+
+
+@dataclass(frozen=True)
+class Head(_Component):
+    """The part of a network on top of its backbone, for the tasks of a domain that choose it by name.
+
+    The domain says what the target is called with; for images that is ``(in_features, outputs)``.
+
+    Example:
+        >>> Head("cosine", target="acme.heads:cosine", scope="image/classification").scope
+        'image/classification'
+    """
+
+    kind: ClassVar[str] = "head"
+
+
+@dataclass(frozen=True)
+class Augmentation(_Component):
+    """A random change of train samples, for the data modules of a domain that choose it by name.
+
+    The domain says what the target is called with and has to return. For images it is a factory: called with the
+    ``ImageConfig``, it returns a callable that takes a PIL image and gives one.
+
+    Example:
+        >>> Augmentation("grey", target="acme.augmentations:grey", scope="image/*").kind
+        'augmentation'
+    """
+
+    kind: ClassVar[str] = "augmentation"
+
+
+Component = Output | Optimizer | LRScheduler | Metric | Loss | Head | Augmentation
+
+#: The classes of components.
+COMPONENTS = (Output, Optimizer, LRScheduler, Metric, Loss, Head, Augmentation)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Return whether there can be a task that two scopes have in common.
+
+    Example:
+        >>> overlap("image/*", "*/classification"), overlap("image/*", "text/classification"), overlap("*", "a/b")
+        (True, False, True)
+    """
+    if "*" in (one, other):
+        return True
+    pairs = zip(one.split("/"), other.split("/"), strict=True)
+    return all("*" in pair or pair[0] == pair[1] for pair in pairs)

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torchmetrics import Metric as TorchMetric
+
+import flash
+from flash import DataModule, Task
+from flash.core.classification import ClassificationTask
+from flash.core.losses import losses, make_loss
+from flash.core.metrics import named_metrics
+from flash.core.optimizers import lr_schedulers, make_optimizer, optimizers
+from flash.core.outputs import outputs_of
+from flash.errors import ConfigurationError, PluginConflictError, UnknownNameError
+from flash.plugins import (
+    Augmentation,
+    Loss,
+    Metric,
+    Optimizer,
+    Output,
+    TaskSpec,
+    hookimpl,
+    isolated_plugins,
+)
+from flash.plugins.components import Component
+from flash.plugins.registry import ComponentRegistry
+
+HERE = "components_test"
+
+
+class Lion(torch.optim.SGD):
+    """An optimizer of a plugin."""
+
+
+class Audio(ClassificationTask):
+    """A task of a plugin."""
+
+
+class Tagging(ClassificationTask):
+    """A task of a plugin whose name is not that of its kind."""
+
+
+def top1(predictions: torch.Tensor, task: Any) -> list[str]:
+    return [f"class {number}" for number in predictions.argmax(1).tolist()]
+
+
+def off_by(num_classes: int, labels: list[str], by: float = 1.0) -> Any:
+    return lambda predictions, targets: torch.tensor(by * num_classes + len(labels))
+
+
+class Zero(nn.Module):
+    """A loss of a plugin."""
+
+    def forward(self, predictions: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return predictions.sum() * 0
+
+
+class Zoo:
+    """Something of each kind."""
+
+    @hookimpl
+    def flash_tasks(self) -> Iterator[TaskSpec]:
+        yield TaskSpec("audio/classification", task=f"{HERE}:Audio", data="acme:Data")
+        yield TaskSpec("audio/tagging", task=f"{HERE}:Tagging", data="acme:Data")
+
+    @hookimpl
+    def flash_components(self) -> Iterator[Component]:
+        yield Optimizer("lion", f"{HERE}:Lion")
+        yield Output("top1", f"{HERE}:top1", "*/classification")
+        yield Output("heard", f"{HERE}:top1", "audio/*")
+        yield Output("seen", f"{HERE}:top1", "image/*")
+        yield Metric("off_by", f"{HERE}:off_by", "*/classification")
+        yield Loss("zero", f"{HERE}:Zero")
+
+
+@pytest.fixture(autouse=True)
+def _zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(sys.modules, HERE, sys.modules[__name__])
+    for cls in (Audio, Tagging):
+        monkeypatch.setattr(cls, "__module__", HERE)
+    with isolated_plugins(Zoo()):
+        yield
+
+
+@pytest.mark.parametrize("scope", ["image", "image/", "/x", "a/b/c", "Image/*", "", None, 3, "im*/x"])
+def test_a_scope_that_is_none_is_refused(scope: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Augmentation\.scope must be '\*' or look like 'image/\*'"):
+        Augmentation("grey", "acme:grey", scope)
+
+
+def test_names_of_plugins_are_among_the_built_in_ones() -> None:
+    assert {"lion", "AdamW"} <= {*optimizers}
+    assert {"cosine", "StepLR"} <= {*lr_schedulers}
+    assert {"zero", "mse"} <= {*losses}
+    optimizer = make_optimizer("lion", nn.Linear(1, 1).parameters(), 0.1)
+    assert isinstance(optimizer, Lion)
+
+
+def test_a_task_has_the_outputs_of_its_kind_its_domain_and_itself() -> None:
+    usual = {"classes", "labels", "logits", "probabilities", "raw", "top1"}
+    assert {*Audio.available_outputs()} == usual | {"heard"}
+    assert {*Tagging.available_outputs()} == usual | {"heard"}
+    assert {*Task.available_outputs()} == {"raw"}
+
+
+def test_an_output_of_a_plugin_presents_predictions() -> None:
+    task = Audio(2, model=nn.Linear(3, 2))
+    assert {*task.predict(torch.zeros(2, 3), output="heard")} <= {"class 0", "class 1"}
+    with pytest.raises(UnknownNameError, match="'seen' is not among the outputs"):
+        task.predict(torch.zeros(2, 3), output="seen")
+
+
+def test_what_is_registered_on_a_registry_is_there_for_each_task() -> None:
+    outputs = ComponentRegistry("output", "outputs", "*/classification")
+
+    class Mine(Audio):
+        """It has a registry of its own."""
+
+    Mine.outputs = outputs
+    outputs.register("mine", top1)
+    assert {"mine", "heard"} <= {*outputs_of(Mine)}
+
+
+def test_a_metric_by_name_takes_what_the_task_knows() -> None:
+    task = ClassificationTask(labels=["a", "b", "c"], metrics=["accuracy", "f1", "off_by"], model=nn.Linear(2, 3))
+    metrics: Any = task.stage_metrics["val_metrics"]
+    f1 = metrics.objects["metric_f1"]
+    assert (f1.num_classes, f1.average) == (3, "macro")
+    assert metrics.functions["off_by"](None, None) == 6
+
+
+@pytest.mark.parametrize("choice", ["f1", ["f1"], ("f1", {"average": "weighted"}), {"score": "f1"}, "flash-core/f1"])
+def test_a_metric_can_be_chosen_in_several_ways(choice: Any) -> None:
+    (item,) = named_metrics(choice, {"num_classes": 3}).items()
+    assert item[0] == ("score" if isinstance(choice, dict) else "f1")
+    assert isinstance(item[1], TorchMetric)
+
+
+@pytest.mark.parametrize(
+    "name", ["accuracy", "f1", "precision", "recall", "auroc", "average_precision", "kappa", "off_by"]
+)
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_each_metric_of_classifiers_works(name: str, multi_label: bool) -> None:
+    if multi_label and name == "kappa":
+        pytest.skip("agreement is of one class per sample")
+    known = {"num_classes": 3, "task": "multilabel" if multi_label else "multiclass", "labels": ["a"]}
+    metric = named_metrics(name, known)[name]
+    targets = torch.tensor([[0, 1, 1], [1, 0, 0]]) if multi_label else torch.tensor([0, 2])
+    assert metric(torch.rand(2, 3).softmax(1), targets).ndim == 0
+
+
+@pytest.mark.parametrize("name", ["mse", "rmse", "mae", "mape", "r2"])
+def test_each_metric_of_regressors_works(name: str) -> None:
+    assert named_metrics(name)[name](torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0])).ndim == 0
+
+
+def test_a_name_that_needs_what_the_task_does_not_know_says_what() -> None:
+    with pytest.raises(ConfigurationError, match=r"Expected a task that knows num_classes for the metric 'f1'.*Write"):
+        Task(metrics="f1")
+
+
+def test_arguments_that_a_metric_does_not_take_are_an_error_in_words() -> None:
+    with pytest.raises(ConfigurationError, match="Expected arguments that the metric 'f1' takes"):
+        named_metrics(("f1", {"averaging": "macro"}), {"num_classes": 3})
+
+
+def test_an_unknown_metric_comes_with_what_is_close() -> None:
+    with pytest.raises(UnknownNameError, match="'acuracy' is not among the metrics. Did you mean 'accuracy'"):
+        ClassificationTask(2, metrics="acuracy")
+
+
+def test_a_checkpoint_keeps_a_metric_by_its_name(tmp_path: Any) -> None:
+    data = DataModule.from_tensors(torch.randn(8, 3), torch.tensor([0, 1] * 4), batch_size=4, seed=0)
+
+    class Net(ClassificationTask):
+        def __init__(self, num_classes: int = 2, metrics: Any = None) -> None:
+            super().__init__(num_classes, metrics=metrics, model=nn.Linear(3, 2))
+
+    trainer = flash.Trainer(max_epochs=1, logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    trainer.fit(Net(metrics=["f1", "recall"]), data)
+    assert {"train_f1", "train_recall"} <= {*trainer.callback_metrics}
+    trainer.save_checkpoint(tmp_path / "net.ckpt")
+    loaded = Net.load_from_checkpoint(tmp_path / "net.ckpt")
+    metrics: Any = loaded.stage_metrics["val_metrics"]
+    assert {*metrics.objects} == {"metric_f1", "metric_recall"}
+
+
+class TestLosses:
+    def test_a_function_a_class_and_a_callable_are_losses(self) -> None:
+        assert make_loss("cross_entropy") is nn.functional.cross_entropy
+        assert isinstance(make_loss("zero"), Zero)
+        assert make_loss(nn.functional.mse_loss) is nn.functional.mse_loss
+        assert make_loss(None) is None
+
+    def test_a_task_takes_one_by_name(self) -> None:
+        assert Task(loss_fn="huber").loss_fn is nn.functional.huber_loss
+
+    @pytest.mark.parametrize("choice", [nn.HuberLoss, 3])
+    def test_what_is_no_loss_is_refused(self, choice: Any) -> None:
+        with pytest.raises(ConfigurationError, match="Expected loss_fn to be a name such as 'cross_entropy'"):
+            make_loss(choice)
+
+    def test_an_unknown_one_comes_with_what_there_is(self) -> None:
+        with pytest.raises(UnknownNameError, match="'hubert' is not among the losses. Did you mean 'huber'"):
+            Task(loss_fn="hubert")
+
+
+def test_a_name_of_two_plugins_has_to_be_qualified() -> None:
+    class Other:
+        @hookimpl
+        def flash_components(self) -> Iterator[Component]:
+            yield Optimizer("lion", "torch.optim:Adam")
+
+    with isolated_plugins(Zoo(), Other()):
+        with pytest.raises(PluginConflictError, match="Write 'Zoo/lion' or 'Other/lion'"):
+            optimizers.get("lion")
+        assert optimizers.get("other/lion") is torch.optim.Adam
+        assert optimizers.qualified("lion", prefer="zoo") == "zoo/lion"
