@@ -380,12 +380,6 @@ class FilePreprocess(Preprocess):
     :class:`~flash.data.process.Preprocess`: they get the pair of the opened sample and its target, or in prediction the
     sample alone.
 
-    Attributes:
-        extensions: The extensions of such files, in small letters; all if there are none.
-        noun: The name of such a file in messages.
-        targets_cls: What targets are: :class:`~flash.data.labels.ClassLabels`, or
-            :class:`~flash.data.targets.NumberTargets`.
-
     Example:
         >>> class TextFiles(FilePreprocess):
         ...     extensions = (".txt",)
@@ -395,8 +389,11 @@ class FilePreprocess(Preprocess):
         {}
     """
 
+    #: The extensions of such files, in small letters; all if there are none.
     extensions: ClassVar[Collection[str]] = ()
+    #: The name of such a file in messages.
     noun: ClassVar[str] = "file"
+    #: What targets are: :class:`~flash.data.labels.ClassLabels` or :class:`~flash.data.targets.NumberTargets`.
     targets_cls: ClassVar[type[ClassLabels] | type[NumberTargets]] = ClassLabels
 
     #: What was learned of the train targets.
