@@ -178,11 +178,11 @@ def test_images_and_targets_come_together(class_folders: Folders) -> None:
         DataError, match="Expected val images together with val_targets, but got targets without images"
     ):
         data.from_files(files, ["a", "b"] * 4, val_targets=["a"])
-    with pytest.raises(DataError, match="Expected one target an image, but got 8 images and 2 targets"):
+    with pytest.raises(DataError, match="Expected one target per sample, but got 8 samples and 2 targets"):
         data.from_files(files, ["a", "b"])
-    with pytest.raises(DataError, match=r"Expected one image or target a sample, in a list, but got 'a\.png' alone"):
+    with pytest.raises(DataError, match=r"Expected an image or target per sample, in a list, but got 'a\.png' alone"):
         data.from_files("a.png", "b")
-    with pytest.raises(DataError, match="Expected data for at least one stage"):
+    with pytest.raises(DataError, match="Expected at least one folder: train_folder, val_folder"):
         data.from_folders()
 
 

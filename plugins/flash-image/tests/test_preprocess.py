@@ -291,3 +291,28 @@ def test_an_augmentation_that_was_registered_in_a_notebook_is_not_needed_to_pred
     assert loaded.predict(images) == task.predict(images)
     assert isinstance(loaded.preprocess, ImagePreprocess)
     assert loaded.preprocess.augmentation == "mine"
+
+
+def test_tables_are_predicted_if_the_task_was_trained_on_one(picture: Picture) -> None:
+    for name, color in (("a", "red"), ("b", "blue")):
+        picture(color).save(f"{name}.png")
+    Path("t.csv").write_text("file;kind\na.png;ants\nb.png;bees\n")
+    preprocess = ImageClassificationData.from_csv("file", "kind", "t.csv").preprocess
+    assert isinstance(preprocess, ImagePreprocess)
+    loaded = ImagePreprocess()
+    loaded.load_state_dict(preprocess.state_dict())
+    for table in ("t.csv", {"file": ["a.png", "b.png"]}, [{"file": "a.png"}, {"file": "b.png"}]):
+        samples = AutoDataset(table, Stage.PREDICT, loaded)
+        assert [Path(samples.raw(row).source).name for row in range(2)] == ["a.png", "b.png"]
+    with pytest.raises(
+        DataError, match="Expected images, since the task was not trained on a table and knows no column"
+    ):
+        AutoDataset("t.csv", Stage.PREDICT, ImagePreprocess())
+
+
+def test_parquet_files_name_images(picture: Picture) -> None:
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    picture("red").save("a.png")
+    pandas.DataFrame({"file": ["a.png", "a.png"], "kind": ["ants", "bees"]}).to_parquet("t.parquet")
+    assert ImageClassificationData.from_parquet("file", "kind", "t.parquet").labels == ["ants", "bees"]

@@ -264,6 +264,12 @@ class TestRefusals:
         ):
             Data.from_csv("review", "sentiment", train_file="nowhere.csv", delimitr=",")
 
+    def test_a_delimiter_of_columns_is_not_taken_for_one_of_classes(self, tmp_path: Path) -> None:
+        (tmp_path / "t.csv").write_text("review;sentiment\ngood;p\nbad;n\n")
+        with pytest.raises(ConfigurationError, match="separated by delimiter=';' in column 'sentiment'.*pass sep=';'"):
+            Data.from_csv("review", "sentiment", train_file=tmp_path / "t.csv", delimiter=";")
+        assert Data.from_csv("review", "sentiment", train_file=tmp_path / "t.csv", sep=";").labels == ["n", "p"]
+
     def test_an_empty_table_says_so(self) -> None:
         with pytest.raises(DataError, match=r"Expected the train data to have rows and columns, but it has shape \(0,"):
             Data.from_data_frame("review", "sentiment", train_data_frame=frame()[:0])

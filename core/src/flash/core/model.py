@@ -30,6 +30,7 @@ from flash.data.features import Features
 from flash.data.loader import samples_of
 from flash.data.process import Postprocess, Preprocess
 from flash.data.stage import Stage
+from flash.data.streams import load_dataset
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serialization import (
     Configurable,
@@ -401,7 +402,7 @@ class Task(Configurable, pl.LightningModule):
         preprocess = self.preprocess or self.preprocess_cls()
         self.configure_preprocess(preprocess)
         postprocess = self.postprocess or Postprocess()
-        dataset = AutoDataset(raw, Stage.PREDICT, preprocess)
+        dataset = load_dataset(raw, Stage.PREDICT, preprocess)
         results: list[Any] = []
         rows: list[int] = []
         for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=not postprocess.saves):

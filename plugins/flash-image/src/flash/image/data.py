@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from torch import Tensor
 from typing_extensions import Self, Unpack
 
 from flash import DataModule, Task
-from flash.data.stage import Stage
+from flash.data.files import FileInputs, pair_inputs, table_folder, table_inputs
+from flash.data.stage import Stage, Stages
 from flash.data.tables import READ_OPTIONS, Table, TableFormat, read_table
 from flash.errors import ConfigurationError, DataError
 
@@ -21,14 +20,12 @@ from .files import class_files, image_files
 from .inputs import ImageInputs
 from .options import CsvOptions, Folder, ImageOptions, JsonOptions, TableOptions, take_preprocess
 from .preprocess import ImagePreprocess
-from .tables import table_inputs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["ImageClassificationData"]
 
-_STAGES = ("train", "val", "test", "predict")
 # One class a sample (text or a number); or a list of classes, or a row of zeros and ones.
 Targets = Any
 
@@ -78,15 +75,13 @@ class ImageClassificationData(DataModule):
         cls.check_arguments(options, ImageOptions.__annotations__)
         if valid_folder is not None and val_folder is not None:
             raise ConfigurationError("Expected val_folder or valid_folder, its other name, but got both.")
-        folders = {"train": train_folder, "val": val_folder or valid_folder, "test": test_folder}
-        inputs = {stage: ImageInputs(*class_files(folder)) for stage, folder in folders.items() if folder is not None}
-        if train_folder is not None and len(set(inputs["train"].targets)) < 2:
+        folders: Stages[str | Path] = Stages(train_folder, val_folder or valid_folder, test_folder, predict_folder)
+        inputs = folders.required("folder").map(_listed)
+        if inputs.train is not None and len(set(inputs.train.targets)) < 2:
             raise DataError(
-                f"Expected folders of at least two classes in {train_folder}, but only {inputs['train'].targets[0]!r} "
+                f"Expected folders of at least two classes in {train_folder}, but only {inputs.train.targets[0]!r} "
                 "holds images. Pass the folder that has one folder for each class."
             )
-        if predict_folder is not None:
-            inputs["predict"] = ImageInputs(image_files(predict_folder))
         return cls._of_inputs(inputs, **options)
 
     @classmethod
@@ -117,15 +112,10 @@ class ImageClassificationData(DataModule):
             DataError: If a file or a class is missing, or a class was never seen in training.
         """
         cls.check_arguments(options, ImageOptions.__annotations__)
-        return cls._of_inputs(
-            {
-                "train": _pair("train", train_files, train_targets),
-                "val": _pair("val", val_files, val_targets),
-                "test": _pair("test", test_files, test_targets),
-                "predict": None if predict_files is None else ImageInputs(_sequence(predict_files)),
-            },
-            **options,
+        given = Stages(
+            (train_files, train_targets), (val_files, val_targets), (test_files, test_targets), (predict_files, None)
         )
+        return cls._of_inputs(given.map(lambda stage, pair: pair_inputs(stage, *pair, "image")), **options)
 
     @classmethod
     def from_images(
@@ -221,7 +211,7 @@ class ImageClassificationData(DataModule):
             MissingColumnError: If a column is missing.
             DataError: If a file is missing, or a row has no image or class.
         """
-        files = _present(train_file, val_file, test_file, predict_file)
+        files = Stages(train_file, val_file, test_file, predict_file).required("file")
         return cls._of_files("csv", files, input_field, target_fields, dict(options))
 
     @classmethod
@@ -239,7 +229,7 @@ class ImageClassificationData(DataModule):
 
         The arguments are those of :meth:`from_csv`. A target may also be a list of classes.
         """
-        files = _present(train_file, val_file, test_file, predict_file)
+        files = Stages(train_file, val_file, test_file, predict_file).required("file")
         return cls._of_files("json", files, input_field, target_fields, dict(options))
 
     @classmethod
@@ -257,7 +247,7 @@ class ImageClassificationData(DataModule):
 
         The arguments are those of :meth:`from_csv`. A target may also be a list of classes, and an image its bytes.
         """
-        files = _present(train_file, val_file, test_file, predict_file)
+        files = Stages(train_file, val_file, test_file, predict_file).required("file")
         return cls._of_files("parquet", files, input_field, target_fields, dict(options))
 
     @classmethod
@@ -277,9 +267,14 @@ class ImageClassificationData(DataModule):
         ``images_root``, or from the current folder. A target may also be a list of classes, and an image a PIL image.
         """
         cls.check_arguments(options, TableOptions.__annotations__)
-        frames = _present(train_data_frame, val_data_frame, test_data_frame, predict_data_frame)
-        tables = {stage: read_table(frame, name=f"the {stage} data frame") for stage, frame in frames.items()}
-        return cls._of_tables(tables, {}, input_field, target_fields, dict(options))
+        frames = Stages(train_data_frame, val_data_frame, test_data_frame, predict_data_frame).required("data_frame")
+        return cls._of_tables(
+            frames,
+            lambda stage, frame: (read_table(frame, name=f"the {stage.value} data frame"), None),
+            input_field,
+            target_fields,
+            dict(options),
+        )
 
     @classmethod
     def from_datasets(  # type: ignore[override]  # the options are named
@@ -313,11 +308,11 @@ class ImageClassificationData(DataModule):
             MissingColumnError: If dicts lack a key.
         """
         cls.check_arguments(options, ImageOptions.__annotations__)
-        datasets = _present(train_dataset, val_dataset, test_dataset, predict_dataset)
-        inputs = {
-            stage: dataset_inputs(dataset, input_field, target_fields, stage) for stage, dataset in datasets.items()
-        }
-        return cls._of_inputs(inputs, **options)
+        datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
+        return cls._of_inputs(
+            datasets.map(lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value)),
+            **options,
+        )
 
     # ------------------------------------------------------------------ pictures of it
 
@@ -357,75 +352,51 @@ class ImageClassificationData(DataModule):
     # ------------------------------------------------------------------ what the constructors share
 
     @classmethod
-    def _of_inputs(cls, inputs: Mapping[str, ImageInputs | None], **options: Any) -> Self:
+    def _of_inputs(cls, inputs: Stages[Any], *, input_field: str | None = None, **options: Any) -> Self:
         preprocess = take_preprocess(options)
+        if input_field is not None and isinstance(preprocess, ImagePreprocess) and preprocess.input_field is None:
+            preprocess.input_field = input_field
         on_bad_sample = options.pop("on_bad_sample", "error")
-        given: dict[str, Any] = {
-            f"{stage}_load_data_input": replace(data, on_bad_sample=on_bad_sample)
-            for stage, data in inputs.items()
-            if data is not None
-        }
-        return cls.from_load_data_inputs(**given, preprocess=preprocess, **{"batch_size": 32, **options})
+        given = inputs.map(lambda _, data: replace(ImageInputs.of(data), on_bad_sample=on_bad_sample))
+        return cls.from_load_data_inputs(**given.as_inputs(), preprocess=preprocess, **{"batch_size": 32, **options})
 
     @classmethod
     def _of_files(
         cls,
         format: TableFormat,
-        files: Mapping[str, Any],
+        files: Stages[Any],
         input_field: str,
         target_fields: str | Sequence[str] | None,
         options: dict[str, Any],
     ) -> Self:
         cls.check_arguments(options, CsvOptions.__annotations__ if format == "csv" else JsonOptions.__annotations__)
         reading = {name: options.pop(name) for name in READ_OPTIONS if name in options}
-        tables = {stage: read_table(file, format=format, **reading) for stage, file in files.items()}
-        return cls._of_tables(tables, _parents(files), input_field, target_fields, options)
+        return cls._of_tables(
+            files,
+            lambda _, file: (read_table(file, format=format, **reading), table_folder(file)),
+            input_field,
+            target_fields,
+            options,
+        )
 
     @classmethod
     def _of_tables(
         cls,
-        tables: Mapping[str, Table],
-        folders: Mapping[str, Path],
+        sources: Stages[Any],
+        read: Callable[[Stage, Any], tuple[Table, Path | None]],
         input_field: str,
         target_fields: str | Sequence[str] | None,
         rest: dict[str, Any],
     ) -> Self:
         shared = rest.pop("images_root", None)
-        own = {stage: rest.pop(f"{stage}_images_root", None) for stage in _STAGES}
-        inputs = {}
-        for stage, table in tables.items():
-            root = own[stage] or shared or folders.get(stage)
-            inputs[stage] = table_inputs(table, input_field, target_fields, root and Path(root), stage)
-        return cls._of_inputs(inputs, **rest)
+        own = {stage: rest.pop(f"{stage.value}_images_root", None) for stage in Stage}
+
+        def inputs(stage: Stage, source: Any) -> FileInputs:
+            table, folder = read(stage, source)
+            return table_inputs(table, input_field, target_fields, own[stage] or shared or folder, stage, "image")
+
+        return cls._of_inputs(sources.map(inputs), input_field=input_field, **rest)
 
 
-def _pair(stage: str, sources: Any, targets: Targets) -> ImageInputs | None:
-    if (sources is None) != (targets is None):
-        given, missing = ("targets", "images") if sources is None else ("images", "targets")
-        raise DataError(f"Expected {stage} images together with {stage}_targets, but got {given} without {missing}.")
-    return None if sources is None else ImageInputs(_sequence(sources), _sequence(targets))
-
-
-def _sequence(values: Any) -> Any:
-    """Arrays, tensors and lists as they are; lists of what else can be walked through, such as a column of pandas."""
-    if isinstance(values, str | Path | bytes):
-        raise DataError(f"Expected one image or target a sample, in a list, but got {values!r} alone.")
-    if isinstance(values, list | tuple | np.ndarray | Tensor):
-        return values
-    return list(values)
-
-
-def _present(*data: Any) -> dict[str, Any]:
-    """What is there of each stage."""
-    return {stage: each for stage, each in zip(_STAGES, data, strict=True) if each is not None}
-
-
-def _parents(files: Mapping[str, Any]) -> dict[str, Path]:
-    """Return the folder of each file, or of all files of a list, if they are on this machine."""
-    folders = {}
-    for stage, file in files.items():
-        parts = file if isinstance(file, list | tuple) else [file]
-        parents = {Path(part).parent for part in parts if isinstance(part, str | Path) and "://" not in str(part)}
-        if len(parents) == 1:
-            folders[stage] = parents.pop()
-    return folders
+def _listed(stage: Stage, folder: str | Path) -> FileInputs:
+    return FileInputs(image_files(folder)) if stage is Stage.PREDICT else FileInputs(*class_files(folder))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from flash.errors import ConfigurationError, DataError
+from flash.data.files import FileInputs
+from flash.errors import ConfigurationError
 
 __all__ = ["ImageInputs", "ImageSample", "ImageSamples", "OnBadSample", "name_of"]
 
@@ -15,12 +16,12 @@ OnBadSample = Literal["error", "skip"]
 
 
 @dataclass(frozen=True)
-class ImageInputs:
+class ImageInputs(FileInputs):
     """Images of one stage, undecoded, with their targets.
 
     Args:
-        sources: What :func:`~flash.image.read.open_image` opens, one an image.
-        targets: One a source; ``None`` for prediction.
+        sources: What :func:`~flash.image.read.open_image` opens, one per image.
+        targets: One per source; ``None`` for prediction.
         names: The names of the classes, where targets are their numbers or rows of zeros and ones.
         on_bad_sample: ``"error"`` raises for an image that cannot be decoded; ``"skip"`` leaves such out.
         steady: Whether a source is known to give the same image each time.
@@ -30,47 +31,18 @@ class ImageInputs:
         ConfigurationError: If ``on_bad_sample`` is something else.
     """
 
-    sources: Sequence[Any]
-    targets: Any = None
-    names: Sequence[Any] | None = None
     on_bad_sample: OnBadSample = "error"
     steady: bool = True
 
     def __post_init__(self) -> None:
         if self.on_bad_sample not in ("error", "skip"):
             raise ConfigurationError(f"Expected on_bad_sample to be 'error' or 'skip', but got {self.on_bad_sample!r}.")
-        if self.targets is not None and len(self.targets) != len(self.sources):
-            raise DataError(
-                f"Expected one target an image, but got {len(self.sources)} images and {len(self.targets)} targets."
-            )
+        super().__post_init__()
 
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def take(self, rows: Sequence[int]) -> ImageInputs:
-        """Return the given rows alone."""
-        return replace(self, sources=_Rows(self.sources, rows), targets=_pick(self.targets, rows))
-
-
-class _Rows(Sequence[Any]):
-    """Some elements of a sequence, fetched when they are asked for."""
-
-    def __init__(self, whole: Any, rows: Sequence[int]) -> None:
-        self._whole = whole
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._whole[self._rows[index]]
-
-
-def _pick(targets: Any, rows: Sequence[int]) -> Any:
-    """The targets of some rows, in the type that they have: a row of an array means something else than a list."""
-    if targets is None or hasattr(targets, "shape"):
-        return None if targets is None else targets[list(rows)]
-    return [targets[row] for row in rows]
+    @classmethod
+    def of(cls, inputs: FileInputs) -> ImageInputs:
+        """Return inputs as those of images."""
+        return inputs if isinstance(inputs, cls) else cls(inputs.sources, inputs.targets, inputs.names)
 
 
 class ImageSample(NamedTuple):

@@ -15,8 +15,10 @@ from torch.utils.data import default_collate
 
 from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
+from flash.data.files import table_folder, table_inputs
 from flash.data.labels import ClassLabels
 from flash.data.stage import Stage
+from flash.data.tables import Table, is_table, is_table_file, read_table
 from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.plugins import default_owner
 from flash.serialization import equal
@@ -92,6 +94,8 @@ class ImagePreprocess(Preprocess):
         self.transform = transform
         self.train_transform = transform if train_transform is None else train_transform
         self.deterministic = deterministic
+        #: The column of paths, for tables to predict.
+        self.input_field: str | None = None
         self.labels: ClassLabels | None = None
         self.data_config: dict[str, Any] | None = None
         self._own_config = dict(data_config or {})
@@ -167,9 +171,24 @@ class ImagePreprocess(Preprocess):
         return ImageSamples(data.sources, targets, stage.value)
 
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> ImageSamples:
-        """Take a path, a folder, a list of images of any kind, or an array of images."""
-        inputs = data if isinstance(data, ImageInputs) else ImageInputs(_as_sources(data))
+        """Take a path, a folder, a list of images of any kind, an array of images, or a table or its path."""
+        inputs = data if isinstance(data, ImageInputs) else self._to_predict(data)
         return ImageSamples(self._checked(inputs, dataset).sources, None, "predict")
+
+    def _to_predict(self, data: Any) -> ImageInputs:
+        table: Table | None = None
+        if is_table_file(data):
+            table = read_table(data)
+        elif is_table(data):
+            table = read_table(data, name="the predict data")
+        if table is None:
+            return ImageInputs(_as_sources(data))
+        if self.input_field is None:
+            raise DataError(
+                "Expected images, since the task was not trained on a table and knows no column of them. Pass the "
+                "column: task.predict(list(table['file']))."
+            )
+        return ImageInputs.of(table_inputs(table, self.input_field, None, table_folder(data), Stage.PREDICT, "image"))
 
     def _checked(self, data: ImageInputs, dataset: AutoDataset) -> ImageInputs:
         stage, bad = dataset.hooks.stage.value, list[tuple[str, str]]()
@@ -247,6 +266,7 @@ class ImagePreprocess(Preprocess):
             return {}
         return {
             "labels": self.labels.to_plain(),
+            "input_field": self.input_field,
             "data_config": self.data_config,
             "augmentation": _name(self.augmentation),
             "transform": _name(self.transform),
@@ -267,6 +287,7 @@ class ImagePreprocess(Preprocess):
                 "hold its code. Pass it: load_from_checkpoint(path, preprocess=ImagePreprocess(transform=...))."
             )
         self.labels = ClassLabels.from_plain(state["labels"])
+        self.input_field = state.get("input_field")
         if state["data_config"] is not None:
             self.configure(state["data_config"])
 

@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from flash.data import files
 from flash.errors import DataError
 
 from .inputs import ImageInputs, name_of
@@ -98,11 +98,5 @@ def check_files_exist(sources: Sequence[Any], stage: str) -> None:
     Raises:
         DataError: If some are missing; it counts them and names the first.
     """
-    # Elements of anything else, such as somebody's dataset, may take long to get.
-    listed = sources if isinstance(sources, list | tuple | np.ndarray) else ()
-    missing = [source for source in listed if isinstance(source, str | Path) and not os.path.isfile(source)]  # noqa: PTH113  # a quarter of the time, of a million files
-    if missing:
-        raise DataError(
-            f"Expected {len(sources)} image files in the {stage} data, but {len(missing)} of them do not exist, "
-            f'such as {missing[0]}. Check the paths and images_root, or pass on_bad_sample="skip" to leave them out.'
-        )
+    advice = 'Check the paths and images_root, or pass on_bad_sample="skip" to leave them out.'
+    files.check_files_exist(sources, stage, "image", advice)

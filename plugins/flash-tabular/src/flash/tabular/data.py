@@ -10,8 +10,9 @@ from typing_extensions import Self
 from flash import DataModule
 from flash.data import tables
 from flash.data.process import Preprocess
+from flash.data.stage import Stages
 from flash.data.tables import READ_OPTIONS, TableFormat
-from flash.errors import ConfigurationError, DataError
+from flash.errors import ConfigurationError
 
 from .preprocess import TabularPreprocess
 from .read import read_table
@@ -90,10 +91,7 @@ class TabularData(DataModule):
         if batch_size is None:
             batch_size = 512 if train_data_frame is None else _batch_size(_count_rows(train_data_frame))
         return cls.from_load_data_inputs(
-            train_load_data_input=train_data_frame,
-            val_load_data_input=val_data_frame,
-            test_load_data_input=test_data_frame,
-            predict_load_data_input=predict_data_frame,
+            **Stages(train_data_frame, val_data_frame, test_data_frame, predict_data_frame).as_inputs(),
             preprocess=preprocess,
             batch_size=batch_size,
             **kwargs,
@@ -118,7 +116,7 @@ class TabularData(DataModule):
         classes stay as they are written.
         """
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
-        read = _read("csv", [train_file, val_file, test_file, predict_file], kwargs)
+        read = _read("csv", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
     @classmethod
@@ -139,7 +137,7 @@ class TabularData(DataModule):
         key that holds the rows, where a file is an object with more in it.
         """
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
-        read = _read("json", [train_file, val_file, test_file, predict_file], kwargs)
+        read = _read("json", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
     @classmethod
@@ -159,7 +157,7 @@ class TabularData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
-        read = _read("parquet", [train_file, val_file, test_file, predict_file], kwargs)
+        read = _read("parquet", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
     @classmethod
@@ -240,8 +238,7 @@ def _batch_size(rows: int) -> int:
     return min(512, max(32, 1 << max(rows // 50, 1).bit_length() - 1))
 
 
-def _read(format: TableFormat, files: Sequence[Any], options: dict[str, Any]) -> list[Any]:
-    if all(file is None for file in files):
-        raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
+def _read(format: TableFormat, files: Stages[Any], options: dict[str, Any]) -> list[Any]:
     reading = {name: options.pop(name) for name in READ_OPTIONS if name in options}
-    return [None if file is None else tables.read_table(file, format=format, **reading) for file in files]
+    read = files.required("file").map(lambda _, file: tables.read_table(file, format=format, **reading))
+    return [read.train, read.val, read.test, read.predict]

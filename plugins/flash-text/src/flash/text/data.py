@@ -9,16 +9,14 @@ from typing_extensions import Self
 
 from flash import DataModule
 from flash.data.process import Preprocess
+from flash.data.stage import Stage, Stages
 from flash.data.tables import READ_OPTIONS, TableFormat, read_table
-from flash.errors import DataError
 
 from .preprocess import TextPreprocess
 from .rows import TextInputs
 from .sources import Fields, from_dataset, from_lists, from_table
 
 __all__ = ["TextClassificationData"]
-
-_STAGES = ("train", "val", "test", "predict")
 
 
 class TextClassificationData(DataModule):
@@ -74,7 +72,7 @@ class TextClassificationData(DataModule):
             >>> len(dm.train_dataset), dm.labels
             (2, ['negative', 'positive'])
         """
-        tables = (train_data_frame, val_data_frame, test_data_frame, predict_data_frame)
+        tables = Stages(train_data_frame, val_data_frame, test_data_frame, predict_data_frame)
         return cls._from_tables(from_table, tables, input_field, target_fields, delimiter, **kwargs)
 
     @classmethod
@@ -96,7 +94,7 @@ class TextClassificationData(DataModule):
         :class:`~flash.data.tables.ReadOptions` but ``delimiter``. Texts stay as they are written: ``NA``, ``null`` and
         ``007`` are texts; an empty cell is missing.
         """
-        files = (train_file, val_file, test_file, predict_file)
+        files = Stages(train_file, val_file, test_file, predict_file)
         return cls._from_files("csv", files, input_field, target_fields, delimiter, **kwargs)
 
     @classmethod
@@ -118,7 +116,7 @@ class TextClassificationData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame; ``field`` names
         what holds the rows, where a file is an object with more in it.
         """
-        files = (train_file, val_file, test_file, predict_file)
+        files = Stages(train_file, val_file, test_file, predict_file)
         return cls._from_files("json", files, input_field, target_fields, delimiter, field=field, **kwargs)
 
     @classmethod
@@ -138,7 +136,7 @@ class TextClassificationData(DataModule):
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
-        files = (train_file, val_file, test_file, predict_file)
+        files = Stages(train_file, val_file, test_file, predict_file)
         return cls._from_files("parquet", files, input_field, target_fields, delimiter, **kwargs)
 
     @classmethod
@@ -170,13 +168,10 @@ class TextClassificationData(DataModule):
             >>> dm.multi_label, dm.labels
             (True, ['fast', 'loud'])
         """
-        given = {
-            "train": (train_data, train_targets),
-            "val": (val_data, val_targets),
-            "test": (test_data, test_targets),
-            "predict": (predict_data, None),
-        }
-        return cls._from_inputs([from_lists(*pair, stage) for stage, pair in given.items()], None, **kwargs)
+        given = Stages(
+            (train_data, train_targets), (val_data, val_targets), (test_data, test_targets), (predict_data, None)
+        )
+        return cls._from_inputs(given.map(lambda stage, pair: from_lists(*pair, stage.value)), None, **kwargs)
 
     @classmethod
     def from_datasets(  # type: ignore[override]  # the columns come first, as in all from_* of texts
@@ -201,53 +196,48 @@ class TextClassificationData(DataModule):
             >>> TextClassificationData.from_datasets("text", "label", train_dataset=rows).labels
             [0, 1]
         """
-        tables = (train_dataset, val_dataset, test_dataset, predict_dataset)
+        tables = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
         return cls._from_tables(from_dataset, tables, input_field, target_fields, delimiter, **kwargs)
 
     # ------------------------------------------------------------------ what they share
 
     @classmethod
-    def _from_files(cls, format: TableFormat, files: Sequence[Any], *args: Any, **kwargs: Any) -> Self:
-        if all(file is None for file in files):
-            raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
+    def _from_files(cls, format: TableFormat, files: Stages[Any], *args: Any, **kwargs: Any) -> Self:
         cls.check_arguments(kwargs, READ_OPTIONS)
         reading = {name: kwargs.pop(name) for name in READ_OPTIONS if name in kwargs}
-        tables = [None if file is None else read_table(file, format=format, **reading) for file in files]
+        tables = files.required("file").map(lambda _, file: read_table(file, format=format, **reading))
         return cls._from_tables(from_table, tables, *args, **kwargs)
 
     @classmethod
     def _from_tables(
         cls,
         take: Callable[..., TextInputs],
-        tables: Sequence[Any],
+        tables: Stages[Any],
         input_field: str,
         target_fields: Fields,
         delimiter: str | None,
         **kwargs: Any,
     ) -> Self:
         cls.check_arguments(kwargs)
-        inputs = [
-            None if table is None else take(table, input_field, fields, delimiter, stage)
-            for stage, table, fields in zip(_STAGES, tables, [target_fields] * 3 + [None], strict=True)
-        ]
+        inputs = tables.map(
+            lambda stage, table: take(
+                table, input_field, None if stage is Stage.PREDICT else target_fields, delimiter, stage.value
+            )
+        )
         return cls._from_inputs(inputs, input_field, **kwargs)
 
     @classmethod
     def _from_inputs(
         cls,
-        inputs: Sequence[TextInputs | None],
+        inputs: Stages[TextInputs],
         input_field: str | None,
         *,
         preprocess: Preprocess | None = None,
         batch_size: int = 16,
         **kwargs: Any,
     ) -> Self:
-        train, val, test, predict = inputs
         return cls.from_load_data_inputs(
-            train_load_data_input=train,
-            val_load_data_input=val,
-            test_load_data_input=test,
-            predict_load_data_input=predict,
+            **inputs.as_inputs(),
             preprocess=TextPreprocess(input_field) if preprocess is None else preprocess,
             batch_size=batch_size,
             **kwargs,

@@ -43,7 +43,19 @@ def from_table(table: Any, input_field: str, target_fields: Fields, delimiter: s
     columns = {input_field: table[input_field]}
     for name in _names(target_fields):
         columns[name] = whole_numbers(table[name]) if table.is_text else table[name]
+    if stage == "train" and table.is_text and delimiter is not None and isinstance(target_fields, str):
+        _check_delimiter(columns[target_fields], target_fields, delimiter)
     return _from_columns(columns, input_field, target_fields, delimiter, source)
+
+
+def _check_delimiter(values: Sequence[Any], field: str, delimiter: str) -> None:
+    """Refuse a delimiter that separates columns, as it does in other libraries, and no classes."""
+    if not any(delimiter in str(value) for value in values):
+        raise ConfigurationError(
+            f"Expected classes that are separated by delimiter={delimiter!r} in column {field!r} of the train data, "
+            f"but no text has several. Leave delimiter out if each text has one class; if {delimiter!r} separates the "
+            f"columns, pass sep={delimiter!r}."
+        )
 
 
 def from_dataset(

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from typing_extensions import Self
 
 from flash import DataModule
 from flash.data.process import Preprocess
+from flash.data.stage import Stage, Stages
 from flash.data.tables import READ_OPTIONS, TableFormat, read_table
-from flash.errors import ConfigurationError, DataError
+from flash.errors import ConfigurationError
 
 from ..rows import TextInputs
 from ..sources import from_dataset, from_lists, from_table
 from .preprocess import Seq2SeqPreprocess
 
 __all__ = ["Seq2SeqData", "SummarizationData", "TranslationData"]
-
-_STAGES = ("train", "val", "test", "predict")
 
 
 class Seq2SeqData(DataModule):
@@ -64,7 +63,7 @@ class Seq2SeqData(DataModule):
             >>> len(dm.train_dataset)
             2
         """
-        tables = (train_data_frame, val_data_frame, test_data_frame, predict_data_frame)
+        tables = Stages(train_data_frame, val_data_frame, test_data_frame, predict_data_frame)
         return cls._from_tables(from_table, tables, input_field, target_fields, **kwargs)
 
     @classmethod
@@ -84,7 +83,7 @@ class Seq2SeqData(DataModule):
         :class:`~flash.data.tables.ReadOptions`. Texts stay as they are written: ``NA``, ``null`` and ``007`` are texts;
         an empty cell is missing.
         """
-        files = (train_file, val_file, test_file, predict_file)
+        files = Stages(train_file, val_file, test_file, predict_file)
         return cls._from_files("csv", files, input_field, target_fields, **kwargs)
 
     @classmethod
@@ -105,7 +104,7 @@ class Seq2SeqData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame; ``field`` names
         what holds the rows, where a file is an object with more in it.
         """
-        files = (train_file, val_file, test_file, predict_file)
+        files = Stages(train_file, val_file, test_file, predict_file)
         return cls._from_files("json", files, input_field, target_fields, field=field, **kwargs)
 
     @classmethod
@@ -123,7 +122,7 @@ class Seq2SeqData(DataModule):
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
-        files = (train_file, val_file, test_file, predict_file)
+        files = Stages(train_file, val_file, test_file, predict_file)
         return cls._from_files("parquet", files, input_field, target_fields, **kwargs)
 
     @classmethod
@@ -155,9 +154,10 @@ class Seq2SeqData(DataModule):
             >>> len(dm.train_dataset)
             2
         """
-        given = ((train_data, train_targets), (val_data, val_targets), (test_data, test_targets), (predict_data, None))
-        inputs = [from_lists(texts, targets, stage) for stage, (texts, targets) in zip(_STAGES, given, strict=True)]
-        return cls._from_inputs(inputs, None, **kwargs)
+        given = Stages(
+            (train_data, train_targets), (val_data, val_targets), (test_data, test_targets), (predict_data, None)
+        )
+        return cls._from_inputs(given.map(lambda stage, pair: from_lists(*pair, stage.value)), None, **kwargs)
 
     @classmethod
     def from_datasets(  # type: ignore[override]  # the columns are named first, as in the other constructors
@@ -180,51 +180,44 @@ class Seq2SeqData(DataModule):
             >>> len(dm.train_dataset)
             1
         """
-        datasets = (train_dataset, val_dataset, test_dataset, predict_dataset)
+        datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
         return cls._from_tables(from_dataset, datasets, input_field, target_fields, **kwargs)
 
     @classmethod
-    def _from_files(cls, format: TableFormat, files: Sequence[Any], *args: Any, **kwargs: Any) -> Self:
-        if all(file is None for file in files):
-            raise DataError("Expected at least one file: train_file, val_file, test_file or predict_file.")
+    def _from_files(cls, format: TableFormat, files: Stages[Any], *args: Any, **kwargs: Any) -> Self:
         cls.check_arguments(kwargs, READ_OPTIONS)
         reading = {name: kwargs.pop(name) for name in READ_OPTIONS if name in kwargs}
-        tables = [None if file is None else read_table(file, format=format, **reading) for file in files]
+        tables = files.required("file").map(lambda _, file: read_table(file, format=format, **reading))
         return cls._from_tables(from_table, tables, *args, **kwargs)
 
     @classmethod
     def _from_tables(
         cls,
         take: Callable[..., TextInputs],
-        tables: Sequence[Any],
+        tables: Stages[Any],
         input_field: str,
         target_fields: str | None,
         **kwargs: Any,
     ) -> Self:
         target = None if target_fields is None else _one(target_fields)
         cls.check_arguments(kwargs)
-        inputs = [
-            None if table is None else take(table, input_field, field, None, stage)
-            for stage, table, field in zip(_STAGES, tables, [target] * 3 + [None], strict=True)
-        ]
+        inputs = tables.map(
+            lambda stage, table: take(table, input_field, None if stage is Stage.PREDICT else target, None, stage.value)
+        )
         return cls._from_inputs(inputs, input_field, **kwargs)
 
     @classmethod
     def _from_inputs(
         cls,
-        inputs: Sequence[TextInputs | None],
+        inputs: Stages[TextInputs],
         input_field: str | None,
         *,
         preprocess: Preprocess | None = None,
         batch_size: int = 16,
         **kwargs: Any,
     ) -> Self:
-        train, val, test, predict = inputs
         return cls.from_load_data_inputs(
-            train_load_data_input=train,
-            val_load_data_input=val,
-            test_load_data_input=test,
-            predict_load_data_input=predict,
+            **inputs.as_inputs(),
             preprocess=Seq2SeqPreprocess(input_field) if preprocess is None else preprocess,
             batch_size=batch_size,
             **kwargs,
