@@ -200,3 +200,23 @@ def test_an_output_may_see_inputs_and_ids() -> None:
     data = flash.DataModule.from_tensors(predict_data=x, batch_size=2)
     batches = trainer().predict(task, datamodule=data, output=told)
     assert [each for batch in batches for each in batch] == expected
+
+
+class Numbers(flash.Preprocess):
+    """Reads a stream of numbers."""
+
+    def load_data(self, data: Any) -> Any:
+        return lambda: iter(torch.tensor([float(each)]) for each in range(data))
+
+
+def test_a_stream_is_predicted_in_order_with_its_places_as_ids() -> None:
+    task = flash.Task(nn.Identity(), preprocess=Numbers())
+    expected = [(place, float(place)) for place in range(7)]
+
+    def told(predictions: Any, ids: Any) -> Any:
+        return [(place, float(each)) for place, each in zip(ids, predictions, strict=True)]
+
+    assert task.predict(7, output=told, batch_size=3) == expected
+    data = flash.DataModule.from_load_data_inputs(predict_load_data_input=7, preprocess=Numbers(), batch_size=3)
+    batches = trainer().predict(task, datamodule=data, output=told)
+    assert [each for batch in batches for each in batch] == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -24,13 +25,12 @@ from flash.core.outputs import outputs_of, resolve_output, takes_ids, task_outpu
 from flash.core.prediction import predict_batches, restore_order
 from flash.core.registry import Registry
 from flash.core.restoring import FORMAT, load_task
-from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
 from flash.data.loader import samples_of
 from flash.data.process import Postprocess, Preprocess
 from flash.data.stage import Stage
-from flash.data.streams import load_dataset
+from flash.data.streams import AutoStream, load_dataset
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serialization import (
     Configurable,
@@ -357,10 +357,18 @@ class Task(Configurable, pl.LightningModule):
         inputs, _ = split_batch(batch, samples.hooks.stage)
         ids = None
         if takes_ids(self, self._output):
-            if batch_idx == 0:
-                self._predicted_rows = [[int(row) for row in rows] for rows in loader.batch_sampler]
-            ids = [samples.id_of(row) for row in self._predicted_rows[batch_idx]]
+            ids = [samples.id_of(row) for row in self._rows_of_batch(loader, samples, batch, batch_idx)]
         return self.present(self(inputs), self._output, inputs, ids)
+
+    def _rows_of_batch(self, loader: Any, samples: Any, batch: Any, batch_idx: int) -> list[int]:
+        if isinstance(samples, AutoStream):
+            start = 0 if batch_idx == 0 else self._predicted_rows[-1][-1] + 1
+            self._predicted_rows = [list(range(start, start + count_rows(batch)))]
+            return self._predicted_rows[0]
+        if batch_idx == 0:
+            # A copy: Lightning's sampler is its own iterator, which the loader is using.
+            self._predicted_rows = [[int(row) for row in rows] for rows in copy.copy(loader.batch_sampler)]
+        return self._predicted_rows[batch_idx]
 
     def present(
         self, predictions: Any, output: str | Callable[..., Any] | None = None, inputs: Any = None, ids: Any = None

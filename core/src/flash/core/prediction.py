@@ -15,6 +15,7 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
 from flash.data.loader import make_loader
 from flash.data.stage import Stage
+from flash.data.streams import AutoStream
 
 if TYPE_CHECKING:
     from flash.core.model import Task
@@ -27,7 +28,7 @@ class PredictedBatch:
     """A batch with the network's output.
 
     Args:
-        rows: The positions of the samples in the dataset.
+        rows: The positions of the samples in the dataset, or in the order of a stream.
         inputs: What the network got.
         targets: The targets; ``None`` where the dataset is for prediction.
         output: What the network returned.
@@ -41,7 +42,7 @@ class PredictedBatch:
 
 def predict_batches(
     task: Task,
-    dataset: AutoDataset,
+    dataset: AutoDataset | AutoStream,
     *,
     batch_size: int,
     num_workers: int = 0,
@@ -68,12 +69,11 @@ def predict_batches(
     loader = make_loader(
         dataset, Stage.PREDICT, None, batch_size=batch_size, num_workers=num_workers, by_length=by_length
     )
-    sampled = getattr(loader, "batch_sampler", None)
-    places: Iterator[Any] | None = None if sampled is None else iter(sampled)
+    # A stream has no positions but those of its order.
+    places: Any = None if isinstance(dataset, AutoStream) else iter(loader.batch_sampler or ())
     seen = 0
     with evaluating(task):
         for batch in loader:
-            # A stream has no positions but those of its order.
             rows = list(range(seen, seen + count_rows(batch))) if places is None else [int(row) for row in next(places)]
             seen += len(rows)
             with torch.enable_grad() if track_gradients else torch.inference_mode():

@@ -313,11 +313,13 @@ class _MemoryDataset(Dataset[Any]):
         return self._hooks.transform_batch(self._columns.take(rows))
 
 
-def samples_of(loader: Any) -> AutoDataset | None:
+def samples_of(loader: Any) -> AutoDataset | AutoStream | None:
     """Return the dataset whose samples a loader makes batches of, if its hooks and its stage are known."""
     dataset = getattr(loader, "dataset", None)
     source = dataset.source if isinstance(dataset, _MemoryDataset) else dataset
-    return source if isinstance(source, AutoDataset) else None
+    if isinstance(source, AutoDataset) or (isinstance(source, AutoStream) and source.has_hooks):
+        return source
+    return None
 
 
 def make_loader(

@@ -51,6 +51,10 @@ class AutoStream(IterableDataset[Any]):
         # In shared memory: workers that live on have copies of everything else.
         self._skip = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]  # torch
 
+    def id_of(self, index: int) -> int:
+        """Return what identifies a sample: its place in the stream."""
+        return index
+
     @property
     def hooks(self) -> StageHooks:
         """The hooks that the samples go through."""
