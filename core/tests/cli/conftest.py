@@ -26,8 +26,8 @@ class Audio:
 
     @hookimpl
     def flash_tasks(self) -> Iterator[TaskSpec]:
-        counter = "collections:Counter"
-        yield TaskSpec("audio/classification", counter, counter, summary="Which of N classes a recording is of.")
+        task, data = "flash.core.model:Task", "flash.data.data_module:DataModule"
+        yield TaskSpec("audio/classification", task, data, summary="Which of N classes a recording is of.")
 
     @hookimpl
     def flash_backbones(self) -> Iterator[Backbone | BackboneCatalogue]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,18 @@ import pytest
 import flash as package
 from flash.cli import _checks
 from flash.cli._installation import InstalledDist, installed_dists
+from flash.cli._repairs import repair
+from flash.errors import PluginError
+from flash.plugins import (
+    Backbone,
+    BackboneCatalogue,
+    DataSource,
+    Output,
+    PluginInfo,
+    PluginState,
+    TaskSpec,
+    hookimpl,
+)
 
 CORE = Path(package.__file__).parent
 
@@ -48,8 +62,10 @@ class TestCommand:
         result = flash("doctor", "--json", plugins=five_states[3:])
         assert result.code == 1
         first, second = json.loads(result.out)
-        assert [first["repair"], second["repair"]] == ["pip uninstall -y acme-twin", "pip uninstall -y acme-Twin"]
-        assert first["instead"] == "export FLASH_DISABLE_PLUGINS=acme-twin"
+        assert [first["repair"], second["repair"]] == [
+            "export FLASH_DISABLE_PLUGINS=acme-twin",
+            "export FLASH_DISABLE_PLUGINS=acme-Twin",
+        ]
         assert first["wanted"] is False
 
     @pytest.mark.parametrize(
@@ -108,6 +124,142 @@ class TestCommand:
         assert result.code == 1
         assert f"{tmp_path / 'flash'} in the current folder hides the installed flash." in result.out
         assert f"repair: mv {tmp_path / 'flash'} {tmp_path / 'my_flash'}" in result.out
+
+
+class Mistaken:
+    """Everything in it is wrong in a way that shows only in use."""
+
+    @hookimpl
+    def flash_tasks(self) -> Iterator[TaskSpec]:
+        yield TaskSpec("fish/classification", "argparse:Action", "json.decoder:JSONDecoder")
+
+    @hookimpl
+    def flash_backbones(self) -> Iterator[Any]:
+        yield Backbone("net", "imagse", "json:lodas")
+        yield Backbone("deep", "fish", "json.nothing:build")
+        yield BackboneCatalogue("zoo", "fish", names="sys:exit", factory="json:loads")
+
+    @hookimpl
+    def flash_data_sources(self) -> Iterator[DataSource]:
+        yield DataSource("zip", "fish/clasification", "json:loads")
+        yield DataSource("far", "birds/classification", "json:loads")
+
+    @hookimpl
+    def flash_components(self) -> Iterator[Any]:
+        yield Output("top3", "json:loads", "fihs/*")
+
+
+MISTAKES = [
+    "the backbone 'net' is for the domain 'imagse', which no task belongs to; did you mean 'image'?",
+    "of the imagse backbone 'net', json:lodas cannot be imported: there is no 'lodas' in",
+    "did you mean 'loads'?",
+    "json.nothing:build cannot be imported: there is no module 'json.nothing'; the package has json.",
+    "fish catalogue 'zoo' of acme-fish 1.2 cannot list its names: SystemExit",
+    "the data source 'zip' fills the data of 'fish/clasification', which is no task; did you mean",
+    "the output 'top3' is for 'fihs/*', a domain that no task belongs to; did you mean 'fish/*'?",
+]
+
+
+@pytest.mark.usefixtures("only_core")
+class TestContributions:
+    def test_what_shows_only_in_use_is_found_without_importing_it(self, flash: Any) -> None:
+        result = flash("doctor", plugins=[("fish", Mistaken())])
+        out = " ".join(result.out.split())
+        assert result.code == 1
+        assert [mistake for mistake in MISTAKES if mistake not in out] == []
+        assert "birds" not in out
+
+    def test_the_list_of_plugins_finds_the_same_names(self, flash: Any) -> None:
+        out = " ".join(flash("plugins", "--check", plugins=[("fish", Mistaken())]).out.split())
+        for mistake in (MISTAKES[0], MISTAKES[4], MISTAKES[5], MISTAKES[6]):
+            assert mistake in out
+
+    def test_a_class_that_is_no_task_is_found_by_both(
+        self, flash: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "acme_of_doctor.py").write_text("class T: pass\nclass D: pass\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+        class Plugin:
+            @hookimpl
+            def flash_tasks(self) -> Iterator[TaskSpec]:
+                yield TaskSpec("fish/classification", "acme_of_doctor:T", "acme_of_doctor:D")
+
+        plugins = [("fish", Plugin())]
+        out = " ".join(flash("doctor", plugins=plugins).out.split())
+        assert "acme_of_doctor:T is no task: it has to inherit from flash.Task, or from a class that does." in out
+        assert "acme_of_doctor:D is no data module: it has to inherit from flash.DataModule" in out
+        assert "acme_of_doctor" not in sys.modules
+        checked = flash("plugins", "--check", plugins=plugins)
+        assert checked.code == 1
+        out = " ".join(checked.out.split())
+        assert "the task 'fish/classification' needs a subclass of flash.Task, but acme_of_doctor:T is none" in out
+
+    def test_a_target_that_imports_what_is_not_installed_is_found(
+        self, flash: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "acme_that_needs.py").write_text("import not_there_at_all.sub\ndef build(): ...\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+        class Plugin:
+            @hookimpl
+            def flash_backbones(self) -> Iterator[Backbone]:
+                yield Backbone("net", "fish", "acme_that_needs:build")
+
+        out = " ".join(flash("doctor", plugins=[("fish", Plugin())]).out.split())
+        assert "acme_that_needs:build imports 'not_there_at_all', which is not installed." in out
+
+
+class TestRepairs:
+    """What is developed here is edited; what did not come from an index is not fetched from one."""
+
+    def info(self, name: str = "acme-audio", **facts: Any) -> PluginInfo:
+        known = {"name": "audio", "target": "acme_audio.plugin", "location": "/site", "state": PluginState.FAILED}
+        return PluginInfo(**{**known, "dist": name, "version": "1.0", **facts})
+
+    def test_of_an_editable_project_the_file_and_line_are_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "acme_audio").mkdir()
+        (tmp_path / "acme_audio" / "__init__.py").write_text("")
+        plugin = tmp_path / "acme_audio" / "plugin.py"
+        plugin.write_text("# A comment.\nimport json\n1 / 0\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        for name in ("acme_audio", "acme_audio.plugin"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        with pytest.raises(ZeroDivisionError) as caught:
+            importlib.import_module("acme_audio.plugin")
+        dists = [dist("acme-audio", source=tmp_path.resolve())]
+        assert repair(self.info(exception=caught.value), dists) == f"edit {plugin}, line 3"
+        error = PluginError("flash_tasks is wrong")
+        plugin.write_text("\n\ndef flash_tasks(): ...\n")
+        assert repair(self.info(error=str(error), exception=error), dists) == f"edit {plugin}, line 3"
+        assert repair(self.info(), dists, "def flash") == f"edit {plugin}, line 3"
+        plugin.write_text("def f(:\n")
+        with pytest.raises(SyntaxError) as syntax:
+            compile(plugin.read_text(), str(plugin), "exec")
+        assert repair(self.info(exception=syntax.value), dists) == f"edit {plugin}, line 1"
+
+    def test_of_a_wrong_entry_point_the_project_file_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").write_text("\n".join(["", 'a = "acme_gone.plugins"']))
+        dists = [dist("acme-audio", source=tmp_path.resolve())]
+        found = repair(self.info(target="acme_gone.plugins"), dists)
+        assert found == f"edit {tmp_path.resolve() / 'pyproject.toml'}, line 2"
+
+    def test_what_came_from_a_file_is_not_fetched_from_an_index(self) -> None:
+        found = repair(self.info(), [dist("acme-audio", origin="file:///wheels/acme.whl")])
+        assert found == "repair it in file:///wheels/acme.whl, where it was installed from, and install it again"
+
+    def test_what_came_from_an_index_is_upgraded(self) -> None:
+        assert repair(self.info(), [dist("acme-audio")]) == "pip install --upgrade flash-core acme-audio"
+
+    def test_of_two_plugins_of_one_name_flashs_own_stays(self, flash: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("flash.plugins._conflicts.is_first_party", lambda dist: dist == "acme-twin")
+        plugins = [("twin", Mistaken()), ("Twin", Mistaken())]
+        out = " ".join(flash("plugins", plugins=plugins).out.split())
+        assert "twin acme-twin 1.2 loaded" in out
+        assert "Twin acme-Twin 1.2 conflict the plugin name 'Twin' is also used by acme-twin 1.2, so it is not" in out
+        assert "uninstall" not in out
 
 
 class TestShadows:

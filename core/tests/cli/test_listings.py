@@ -19,7 +19,7 @@ def test_tasks_come_with_provider_and_summary(flash: Any) -> None:
 def test_tasks_as_json_have_their_targets(flash: Any) -> None:
     (task,) = json.loads(flash("tasks", "--json").out)
     assert task["name"] == "audio/classification"
-    assert task["task"] == "collections:Counter"
+    assert task["task"] == "flash.core.model:Task"
     assert task["provider"] == {"plugin": "audio", "dist": "acme-audio", "version": "1.2"}
 
 

@@ -159,7 +159,7 @@ def test_a_hook_that_is_marked_optional_may_be_unknown(site: Any, good: str) -> 
 
 def test_a_hook_with_an_argument_fails(failure: Failure) -> None:
     error = failure("@hookimpl\ndef flash_tasks(config):\n    return []")
-    assert error == "flash_tasks takes config, but hooks take nothing: def flash_tasks():"
+    assert error == "flash_tasks takes config, but hooks take nothing: def flash_tasks()"
 
 
 def test_a_hook_with_a_default_is_called_without(site: Any) -> None:

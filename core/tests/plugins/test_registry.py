@@ -87,14 +87,18 @@ class TestRegistration:
 
         assert optimizers.describe("still") == RegistryEntry("still", "Goes nowhere.", {"paper": "none"}, None)
 
-    def test_forgotten_parentheses_are_pointed_out(self) -> None:
-        with pytest.raises(
-            ConfigurationError,
-            match=r"write @registry\(\) with parentheses, or registry\.register\('name', factory\), to register",
-        ):
+    def test_parentheses_may_be_left_out(self) -> None:
+        optimizers = Registry("optimizers")
 
-            @Registry("optimizers")  # type: ignore[arg-type]
-            def standstill() -> None: ...
+        @optimizers
+        def standstill() -> None: ...
+
+        assert optimizers.get("standstill") is standstill
+
+    def test_a_factory_can_be_registered_by_a_call(self) -> None:
+        optimizers = Registry("optimizers")
+        assert optimizers(dict, name="mapping", summary="A mapping.") is dict
+        assert optimizers.describe("mapping").summary == "A mapping."
 
     def test_a_string_is_imported_on_first_use(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "module_of_registry_test.py").write_text("thing = dict")

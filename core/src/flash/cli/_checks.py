@@ -10,15 +10,26 @@ from pathlib import Path
 
 import flash
 from flash.cli._installation import InstalledDist
+from flash.cli._repairs import repair
 from flash.errors import PluginError
 from flash.plugins import Contribution, PluginHost, PluginInfo, PluginState, Provider
-from flash.plugins._loading import HookApiError
 from flash.plugins._messages import sentence
+from flash.plugins._problems import Known, Problem, name_problems, source_problems, target_problems
 from flash.plugins.first_party import CORE, DOMAINS, is_first_party
 from flash.plugins.info import canonical
 from flash.plugins.types import Spec
 
-__all__ = ["Finding", "clashes", "leftover", "plugins", "shadows", "shared_files", "versions"]
+__all__ = [
+    "Finding",
+    "clashes",
+    "contributions",
+    "leftover",
+    "plugins",
+    "problems",
+    "shadows",
+    "shared_files",
+    "versions",
+]
 
 _PREDECESSOR = "lightning-flash"
 
@@ -115,18 +126,43 @@ def versions(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
                 )
 
 
-def plugins(infos: Iterable[PluginInfo], host: PluginHost) -> Iterator[Finding]:
-    """Plugins that failed, conflict, or are kept out."""
+def plugins(infos: Iterable[PluginInfo], host: PluginHost, dists: Sequence[InstalledDist] = ()) -> Iterator[Finding]:
+    """Find plugins that failed, conflict, or are kept out."""
     for info in infos:
         without = f"export {host.to_disable(info)}"
         if info.state is PluginState.FAILED:
-            yield Finding(f"The plugin {info} failed: {sentence(info.error or '')}", _repair(info), without)
+            yield Finding(f"The plugin {info} failed: {sentence(info.error or '')}", repair(info, dists), without)
         elif info.state is PluginState.CONFLICT:
             trouble = f"The plugin {info} is in conflict: {sentence(info.error or '')}"
-            yield Finding(trouble, f"pip uninstall -y {info.dist}", without)
+            yield Finding(trouble, without)
         elif info.state is PluginState.DISABLED:
             reason = sentence("; ".join(info.notes))
             yield Finding(f"The plugin {info} is kept out: {reason}", host.to_enable(info), wanted=True)
+
+
+def contributions(
+    infos: Iterable[PluginInfo], host: PluginHost, dists: Sequence[InstalledDist] = ()
+) -> Iterator[Finding]:
+    """Find what is wrong with what the loaded plugins contribute."""
+    for info in infos:
+        for problem in problems(info, host):
+            trouble = f"The plugin {info}: {sentence(problem.text)}"
+            yield Finding(trouble, repair(info, dists, problem.mark))
+
+
+def problems(info: PluginInfo, host: PluginHost, load: bool = False) -> Iterator[Problem]:
+    """Find what is wrong with what a plugin contributes.
+
+    Args:
+        info: The plugin.
+        host: Knows what else there is.
+        load: Import all targets. Without it their source is read.
+    """
+    known = Known.of(given.spec for each in host.infos() for given in each.contributions)
+    for given in info.contributions:
+        yield from name_problems(given.spec, known)
+    if info.dist != CORE:
+        yield from target_problems(info) if load else source_problems(info)
 
 
 def clashes(host: PluginHost) -> Iterator[Finding]:
@@ -162,12 +198,3 @@ def _names(given: Contribution[Spec]) -> Sequence[str]:
         return given.listed()
     except PluginError:
         return ()  # Another check says so.
-
-
-def _repair(info: PluginInfo) -> str:
-    if info.dist == CORE or isinstance(info.exception, HookApiError):
-        return f"pip install --upgrade {CORE}"
-    if isinstance(info.exception, ImportError):
-        # What a package requires, and has lost, comes back.
-        return f"pip install --upgrade {info.dist}"
-    return f"pip install --upgrade {CORE} {info.dist}"

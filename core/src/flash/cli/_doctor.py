@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         *_checks.shadows(dists),
         *_checks.shared_files(dists),
         *_checks.versions(dists),
-        *_checks.plugins(infos, get_host()),
+        *_checks.plugins(infos, get_host(), dists),
+        *_checks.contributions(infos, get_host(), dists),
         *_checks.clashes(get_host()),
     ]
     if arguments.json:

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from flash.plugins._messages import clean
 from flash.plugins.info import canonical
 
 __all__ = ["InstalledDist", "installed_dists"]
@@ -27,6 +28,7 @@ class InstalledDist:
         files: Its files under ``flash/``, relative and with forward slashes.
         requires: Its requirements as they are written.
         source: The folder of its source, if it is installed in editable mode.
+        origin: The URL that it was installed from, if not from an index.
     """
 
     name: str
@@ -35,6 +37,7 @@ class InstalledDist:
     files: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     source: Path | None = None
+    origin: str = ""
 
     def holds(self, portion: Path) -> bool:
         """Whether it accounts for a ``flash`` folder."""
@@ -56,13 +59,15 @@ def _read(dist: Distribution) -> InstalledDist | None:
     try:
         if "Name" not in dist.metadata or "Version" not in dist.metadata:
             return None
+        source, origin = _direct_url(dist)
         return InstalledDist(
             name=dist.name,
             version=dist.version,
             folder=Path(str(dist.locate_file(""))).resolve(),
             files=_files(dist),
             requires=tuple(dist.requires or ()),
-            source=_source(dist),
+            source=source,
+            origin=origin,
         )
     except Exception:  # What cannot be read cannot be judged, and is not Flash's to repair.
         return None
@@ -75,8 +80,9 @@ def _files(dist: Distribution) -> tuple[str, ...]:
     return tuple(file for file in files if file.startswith("flash/") and "__pycache__" not in file)
 
 
-def _source(dist: Distribution) -> Path | None:
+def _direct_url(dist: Distribution) -> tuple[Path | None, str]:
     direct = json.loads(dist.read_text("direct_url.json") or "{}")
+    url = clean(direct.get("url", ""))
     if not direct.get("dir_info", {}).get("editable"):
-        return None
-    return Path(url2pathname(urlsplit(direct["url"]).path)).resolve()
+        return None, url
+    return Path(url2pathname(urlsplit(direct["url"]).path)).resolve(), url

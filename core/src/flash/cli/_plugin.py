@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flash.cli import _new
+from flash.cli import _check, _new
 from flash.cli._command import command_parser
 
 __all__ = ["main"]
@@ -13,7 +13,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
     parser = command_parser("plugin")
-    _new.add_to(parser.add_subparsers(title="commands", metavar="COMMAND"))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _new.add_to(commands)
+    _check.add_to(commands)
     chosen = parser.parse_args(arguments)
     if not hasattr(chosen, "run"):
         parser.print_help()

@@ -10,11 +10,11 @@ from typing import Any
 
 from flash.cli import _checks
 from flash.cli._command import command_parser
+from flash.cli._installation import installed_dists
 from flash.cli._output import counted, print_json, table
-from flash.errors import PluginError, PluginWarning
-from flash.plugins import BackboneCatalogue, Contribution, PluginInfo, get_host
+from flash.errors import PluginWarning
+from flash.plugins import PluginInfo, get_host
 from flash.plugins._messages import clean_traceback
-from flash.plugins.types import Spec
 
 __all__ = ["main", "run"]
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PluginWarning)  # The table says what is wrong.
         infos = get_host().infos(load=not arguments.no_load)
-    checked = [(info, _unresolved(info) if arguments.check else []) for info in infos]
+    checked = [(info, _problems(info) if arguments.check else []) for info in infos]
     if arguments.json:
         print_json([_as_json(info, problems, arguments.debug) for info, problems in checked])
     else:
@@ -45,28 +45,15 @@ def run(arguments: argparse.Namespace) -> int:
     return int(arguments.check and any(info.in_trouble or problems for info, problems in checked))
 
 
-def _unresolved(info: PluginInfo) -> list[str]:
-    """What goes wrong when everything that a plugin gives is imported."""
-    tried = [_import(given, target) for given in info.contributions for target in given.spec.targets]
-    return [problem for problem in tried if problem]
-
-
-def _import(contribution: Contribution[Spec], target: str) -> str | None:
-    try:
-        if isinstance(contribution.spec, BackboneCatalogue) and target == "names":
-            contribution.listed()
-        else:
-            contribution.load(target)
-    except PluginError as error:
-        return str(error)
-    return None
+def _problems(info: PluginInfo) -> list[str]:
+    return [problem.text for problem in _checks.problems(info, get_host(), load=True)]
 
 
 def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
     kinds = Counter(contribution.spec.kind for contribution in info.contributions)
     gives = ", ".join(counted(number, kind) for kind, number in kinds.items())
     lines = [gives, info.error or "", *info.notes, *info.clashes, *problems]
-    for finding in _checks.plugins([info], get_host()):
+    for finding in _checks.plugins([info], get_host(), installed_dists()):
         lines.append(finding.remedy)
         lines.append(f"or keep it out with {get_host().to_disable(info)}" if finding.instead else "")
     lines.append(f"in {info.location}")
@@ -88,7 +75,7 @@ def _as_json(info: PluginInfo, problems: Sequence[str], debug: bool) -> dict[str
     ]
     shown = ("name", "dist", "version", "target", "location", "state", "error", "notes", "clashes", "seconds")
     facts = {field: getattr(info, field) for field in shown}
-    repairs = [finding.repair for finding in _checks.plugins([info], get_host())]
+    repairs = [finding.repair for finding in _checks.plugins([info], get_host(), installed_dists())]
     trace = {"traceback": _traceback(info) if info.exception else None} if debug else {}
     return {**facts, "contributions": contributions, "problems": list(problems), "repairs": repairs, **trace}
 

@@ -70,7 +70,7 @@ _COMMANDS = (
     ("strategies", "list the finetuning strategies"),
     ("components", "list outputs, optimizers, schedulers, metrics, losses, heads, augmentations, sources, callbacks"),
     ("plugins", "list the plugins, how far each got and what it gives"),
-    ("plugin", "start a plugin of your own: flash plugin new acme-audio"),
+    ("plugin", "start a plugin of your own: flash plugin new acme-audio; check one: flash plugin check acme-audio"),
     ("doctor", "say what is wrong with the installation and how to repair it"),
 )
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from flash.plugins._discovery import Candidate
 from flash.plugins._settings import Switches
+from flash.plugins.first_party import is_first_party
 from flash.plugins.info import Contribution, PluginInfo, PluginState, canonical
 from flash.plugins.types import Spec
 
@@ -32,11 +33,17 @@ def screen(candidates: Iterable[Candidate], switches: Switches) -> Iterator[tupl
 
 
 def _namesake(candidate: Candidate, others: Sequence[Candidate]) -> PluginInfo:
-    if candidate.provider.builtin:
+    # Installing a plugin must not take away one of Flash's own.
+    if _is_ours(candidate):
         return candidate.info
     owners = " and by ".join(str(other.provider) for other in others)
-    error = f"the plugin name {candidate.provider.plugin!r} is also used by {owners}, so neither is loaded"
+    outcome = "it is not loaded" if any(map(_is_ours, others)) else "neither is loaded"
+    error = f"the plugin name {candidate.provider.plugin!r} is also used by {owners}, so {outcome}"
     return replace(candidate.info, state=PluginState.CONFLICT, error=error)
+
+
+def _is_ours(candidate: Candidate) -> bool:
+    return candidate.provider.builtin or is_first_party(candidate.provider.dist)
 
 
 def mark_clashes(infos: Iterable[PluginInfo]) -> Iterator[PluginInfo]:

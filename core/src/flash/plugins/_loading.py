@@ -149,7 +149,7 @@ def _check_parameters(plugin: object) -> None:
         parameters = inspect.signature(getattr(plugin, hook)).parameters.values()
         needed = [each.name for each in parameters if each.default is each.empty and each.kind not in _VARIADIC]
         if needed:
-            raise PluginError(f"{hook} takes {', '.join(needed)}, but hooks take nothing: def {hook}():")
+            raise PluginError(f"{hook} takes {', '.join(needed)}, but hooks take nothing: def {hook}()")
 
 
 def _check_names(plugin: object, hooks: _Hooks) -> None:

@@ -6,7 +6,7 @@ import fnmatch
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from flash.errors import (
     ConfigurationError,
@@ -67,18 +67,34 @@ class Registry:
         self._explain = explain
         self._local: dict[str, Item] = {}
 
-    def __call__(
-        self, name: str | None = None, *, override: bool = False, summary: str = "", **metadata: Any
-    ) -> Callable[[F], F]:
-        """Register what is decorated, under its own name unless another is given."""
-        if callable(name):
-            raise ConfigurationError(
-                f"write @registry() with parentheses, or registry.register('name', factory), to register {name!r} in "
-                f"the {self.name}"
-            )
+    @overload
+    def __call__(self, given: F, /, name: str | None = None, **metadata: Any) -> F: ...
+    @overload
+    def __call__(self, given: str | None = None, /, name: str | None = None, **metadata: Any) -> Callable[[F], F]: ...
+    def __call__(self, given: Any = None, /, name: str | None = None, **metadata: Any) -> Any:
+        """Register what is decorated, or a factory that is given, under its own name unless another is given.
+
+        Args:
+            given: The name, or the factory.
+            name: The name, where the factory is given.
+            metadata: As in :meth:`register`, with ``override`` and ``summary``.
+
+        Example:
+            >>> networks = Registry("networks")
+            >>> @networks
+            ... def tiny():
+            ...     return 1
+            >>> networks(dict, name="other")
+            <class 'dict'>
+            >>> networks.list()
+            ['other', 'tiny']
+        """
+        if callable(given):
+            self.register(name or str(getattr(given, "__name__", repr(given))), given, **metadata)
+            return given
 
         def decorate(factory: F) -> F:
-            self.register(name or factory.__name__, factory, override=override, summary=summary, **metadata)
+            self.register(str(given or name or factory.__name__), factory, **metadata)
             return factory
 
         return decorate

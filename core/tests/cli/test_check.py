@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flash.plugins import Backbone, hookimpl
+
+GOOD = {
+    "pyproject.toml": """
+[project]
+name = "acme-fish"
+version = "1.0"
+dependencies = ["flash-core>=0.1,<0.2"]
+[project.entry-points."flash.plugins"]
+acme-fish = "acme_fish.plugin"
+""",
+    "src/acme_fish/__init__.py": "",
+    "src/acme_fish/plugin.py": """
+from flash.plugins import Backbone, TaskSpec, hookimpl
+
+HOME = "acme_fish"
+
+@hookimpl
+def flash_tasks():
+    yield TaskSpec("fish/classification", task="acme_fish.task:Fish", data=f"{HOME}.task:FishData")
+
+@hookimpl
+def flash_backbones():
+    for name, summary in (("shark", "Big."), ("eel", "Long.")):
+        yield Backbone(name, domain="fish", factory=f"{HOME}.nets:{name}", summary=summary)
+""",
+    "src/acme_fish/task.py": """
+import torch
+from flash import DataModule, Task
+
+class Fish(Task): ...
+class FishData(DataModule): ...
+""",
+    "src/acme_fish/nets.py": """
+try:
+    import timm_of_the_future
+except ImportError:
+    timm_of_the_future = None
+
+def shark(): ...
+
+if True:
+    eel = shark
+""",
+    "tests/test_it.py": "import not_there_at_all",
+}
+PLUGIN = "src/acme_fish/plugin.py"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a project: the good one, with pieces of its files replaced or files added."""
+
+    def project(file: str = "", old: str = "", new: str = "") -> Path:
+        files = dict(GOOD)
+        if file:
+            assert old in files.get(file, "")
+            files[file] = files[file].replace(old, new) if old else new
+        for name, text in files.items():
+            (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "project" / name).write_text(text)
+        return tmp_path / "project"
+
+    return project
+
+
+def test_a_project_in_order_gets_a_clean_bill(flash: Any, project: Any) -> None:
+    result = flash("plugin", "check", str(project()))
+    assert result.code == 0
+    assert result.out.startswith("acme-fish 1.0: 1 plugin\nNo trouble found.")
+
+
+SPEC = 'task="acme_fish.task:Fish"'
+HOOK = "@hookimpl\ndef flash_backbones():\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("pyproject.toml", '"flash.plugins"', '"flash.plugin"', "it has no entry point in the group flash.plugins"),
+        (
+            "pyproject.toml",
+            "acme_fish.plugin",
+            "acme_fish.plugins",
+            "the entry point acme-fish = acme_fish.plugins: there is no such module; the package has acme_fish.plugin",
+        ),
+        (
+            "pyproject.toml",
+            "acme-fish =",
+            "audio =",
+            "the entry point audio is also that of acme-audio 1.2; rename it, such as to acme-fish",
+        ),
+        ("pyproject.toml", '"flash-core>=0.1,<0.2"', "", "it does not require flash-core; add it to 'dependencies'"),
+        ("pyproject.toml", ",<0.2", "", "it requires 'flash-core>=0.1' without an upper bound"),
+        ("src/flash/fish.py", "", "x = 1", "it ships flash/fish.py into the folder of Flash"),
+        (PLUGIN, "def flash_tasks():", "def flash_tasks(:", "line 7: "),
+        (PLUGIN, "flash_tasks", "flash_task", "line 7: there is no hook flash_task; did you mean flash_tasks?"),
+        (PLUGIN, HOOK, HOOK[10:], "flash_backbones is not marked with @hookimpl from flash.plugins"),
+        (
+            PLUGIN,
+            "def flash_tasks():",
+            "def flash_tasks(config):",
+            "line 7: flash_tasks takes config, but hooks take nothing: def flash_tasks()",
+        ),
+        (PLUGIN, "HOME =", "HOOK_API = 9\nHOME =", "it is written for hook API 9, but this flash-core has 1"),
+        (PLUGIN, "HOME =", "import torch\nHOME =", "line 4: it imports torch when it is loaded"),
+        (PLUGIN, SPEC, 'task="acme_fish.task:Fihs"', "there is no 'Fihs' in"),
+        (PLUGIN, SPEC, 'task="acme_fish.taks:Fish"', "no module 'acme_fish.taks'; the package has acme_fish.task"),
+        (PLUGIN, SPEC, 'task="nowhere"', "line 8: TaskSpec.task must look like 'package.module:attribute'"),
+        (PLUGIN, SPEC, 'tsak="acme_fish.task:Fish"', "unexpected keyword argument 'tsak'"),
+        (PLUGIN, '("eel"', '("eels"', "line 13: acme_fish.nets:eels cannot be imported: there is no 'eels' in"),
+        (PLUGIN, 'domain="fish"', 'domain="imagse"', "for the domain 'imagse', which no task belongs to; did you mean"),
+        (PLUGIN, '"shark"', '"wav_cnn"', "acme_fish.nets:wav_cnn cannot be imported"),
+        (
+            PLUGIN,
+            'domain="fish"',
+            'domain="audio"',
+            "line 13: the backbone 'eel' is also given by acme-audio 1.2, so that users have to write 'acme-fish/eel'",
+        ),
+        (
+            "src/acme_fish/task.py",
+            "class Fish(Task)",
+            "class Fish",
+            "acme_fish.task:Fish is no task: it has to inherit from flash.Task, or from a class that does",
+        ),
+        (
+            "src/acme_fish/task.py",
+            "import torch",
+            "import torch, not_there",
+            "it imports 'not_there', which no",
+        ),
+        ("src/acme_fish/task.py", "import torch", "import flash.image", "add 'flash-image' to 'dependencies'"),
+        ("src/acme_fish/task.py", "import torch", "import torch torch", "line 2: invalid syntax"),
+        (PLUGIN, GOOD[PLUGIN], "x = 1", "implements no hook; there are flash_tasks"),
+    ],
+)
+def test_each_mistake_is_told_with_its_place(
+    flash: Any, project: Any, file: str, old: str, new: str, said: str
+) -> None:
+    class Audio:
+        @hookimpl
+        def flash_backbones(self) -> Any:
+            yield Backbone("eel", "audio", "collections:Counter")
+
+    result = flash("plugin", "check", str(project(file, old, new)), plugins=[("audio", Audio())])
+    assert said in result.out
+    assert result.code == 1
+
+
+def test_json_has_the_problems(flash: Any, project: Any) -> None:
+    result = flash("plugin", "check", "--json", str(project("pyproject.toml", ",<0.2", "")))
+    assert result.code == 1
+    found = json.loads(result.out)
+    assert (found["name"], found["version"], len(found["problems"])) == ("acme-fish", "1.0", 1)
+
+
+def test_nothing_of_it_runs(flash: Any, project: Any) -> None:
+    assert flash("plugin", "check", str(project("src/acme_fish/__init__.py", "", "raise SystemExit(5)"))).code == 0
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a wheel of the good project, with other entry points or more files."""
+
+    def wheel(entry: str = "acme-fish = acme_fish.plugin", **more: str) -> Path:
+        file = tmp_path / "acme_fish-1.0-py3-none-any.whl"
+        info = "acme_fish-1.0.dist-info"
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, text in GOOD.items():
+                if name.startswith("src/"):
+                    archive.writestr(name.removeprefix("src/"), text)
+            metadata = "Metadata-Version: 2.1\nName: acme-fish\nVersion: 1.0\nRequires-Dist: flash-core<0.2,>=0.1\n"
+            archive.writestr(f"{info}/METADATA", metadata + 'Requires-Dist: pytest; extra == "test"\n')
+            archive.writestr(f"{info}/entry_points.txt", f"[flash.plugins]\n{entry}\n")
+            for name, text in more.items():
+                archive.writestr(name, text)
+        return file
+
+    return wheel
+
+
+def test_a_wheel_is_checked_alike(flash: Any, wheel: Any) -> None:
+    assert flash("plugin", "check", str(wheel())).code == 0
+    out = flash("plugin", "check", str(wheel("acme-fish = acme_fish.plugins"))).out
+    assert "the entry point acme-fish = acme_fish.plugins: there is no such module; the package has" in out
+    out = flash("plugin", "check", str(wheel(**{"flash/__init__.py": ""}))).out
+    assert "it ships flash/__init__.py into the folder of Flash" in out
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty", "broken.whl", "no_project"])
+def test_what_is_no_plugin_is_refused_in_words(flash: Any, tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "no_project").mkdir()
+    (tmp_path / "no_project" / "pyproject.toml").write_text("[tool]")
+    (tmp_path / "broken.whl").write_text("no zip")
+    result = flash("plugin", "check", str(tmp_path / name))
+    assert result.code == 2
+    assert result.err.startswith("flash: Expected ")
+    assert name in result.err
