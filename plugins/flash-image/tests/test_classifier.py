@@ -91,7 +91,7 @@ class TestMaking:
     def test_data_with_other_classes_is_an_error_before_training(self, shapes: Any, tiny: Any, trainer: Any) -> None:
         with pytest.raises(ConfigurationError, match="num_classes=5 .* it has 2 classes .'circle', 'square'."):
             trainer().fit(ImageClassifier(5, **tiny), shapes())
-        with pytest.raises(ConfigurationError, match="multi_label=True, .* one class a picture. Make the task with"):
+        with pytest.raises(ConfigurationError, match="multi_label=True, .* one class per sample. Make the task with"):
             trainer().fit(ImageClassifier(2, multi_label=True, **tiny), shapes())
 
     def test_a_task_made_without_labels_takes_those_of_the_data(self, shapes: Any, tiny: Any, trainer: Any) -> None:

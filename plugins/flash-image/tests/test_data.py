@@ -300,7 +300,7 @@ def test_a_task_that_learned_other_classes_refuses_the_data(class_folders: Folde
     dm = ImageClassificationData.from_folders(class_folders("train"))
     other = ImageClassificationData.from_folders(class_folders("other", colours=("green", "red")))
     task = ImageClassifier.from_data(dm, **tiny)
-    with pytest.raises(DataError, match="Make the data module with the task's"):
+    with pytest.raises(ConfigurationError, match=r"Expected data with the classes of the task in the same order"):
         task.use_data(other)
 
 
