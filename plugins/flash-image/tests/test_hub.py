@@ -105,4 +105,4 @@ def test_a_model_without_weights_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_tag_of_the_weights_travels_in_a_checkpoint(hub: Any) -> None:
     hub("test_resnet.r160_in1k")
     task = ImageClassifier(num_classes=2, backbone="test_resnet", pretrained="r160_in1k")
-    assert task.recorded_arguments["backbone"] == "test_resnet.r160_in1k"
+    assert task.recorded_arguments["backbone"] == "flash-image/test_resnet.r160_in1k"

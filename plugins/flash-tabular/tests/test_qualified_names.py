@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from flash.errors import PluginConflictError
 from flash.plugins import Backbone, PluginHost, hookimpl
@@ -44,3 +45,35 @@ def test_another_name_that_two_plugins_give_has_to_be_qualified(data: Any) -> No
     with pytest.raises(PluginConflictError, match=r"Write 'flash-tabular/mlp' or 'Rival/mlp'\.$"):
         TabularClassifier.from_data(data, backbone="mlp")
     assert type(TabularClassifier.from_data(data, backbone="flash-tabular/mlp").backbone).__name__ != "Counter"
+
+
+def test_a_checkpoint_means_the_backbone_that_it_was_written_with(data: Any, trainer: Any) -> None:
+    task = TabularClassifier.from_data(data, backbone="flash-tabular/mlp", backbone_kwargs={"n_blocks": 1})
+    run = trainer()
+    run.fit(task, data)
+    run.save_checkpoint("task.ckpt")
+    loaded = TabularClassifier.load_from_checkpoint("task.ckpt")
+    assert loaded.recorded_arguments["backbone"] == "flash-tabular/mlp"
+    assert type(loaded.backbone) is type(task.backbone)
+
+
+def test_a_checkpoint_that_was_written_before_the_other_plugin_came_loads(data: Any, trainer: Any) -> None:
+    with use_host(PluginHost(installed, {})):
+        task = TabularClassifier.from_data(data, backbone="mlp", backbone_kwargs={"n_blocks": 1})
+        run = trainer()
+        run.fit(task, data)
+        run.save_checkpoint("task.ckpt")
+    assert type(TabularClassifier.load_from_checkpoint("task.ckpt").backbone) is type(task.backbone)
+
+
+def test_a_file_of_0_1_0_with_the_bare_name_loads_too(data: Any, trainer: Any) -> None:
+    with use_host(PluginHost(installed, {})):
+        task = TabularClassifier.from_data(data, backbone="mlp", backbone_kwargs={"n_blocks": 1})
+        run = trainer()
+        run.fit(task, data)
+        run.save_checkpoint("task.ckpt")
+    stored = torch.load("task.ckpt", weights_only=True)
+    assert stored["flash"]["task"]["init"]["backbone"] == "flash-tabular/mlp"
+    stored["flash"]["task"]["init"]["backbone"] = "mlp"
+    torch.save(stored, "task.ckpt")
+    assert type(TabularClassifier.load_from_checkpoint("task.ckpt").backbone) is type(task.backbone)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from flash.core.optimizers import lr_schedulers, optimizers
 from flash.core.registry import Registry
 from flash.errors import CheckpointError, FlashError
-from flash.plugins import PluginState, get_host
+from flash.plugins import PluginState, default_owner, get_host
 from flash.plugins.info import canonical
 from flash.serialization import read_checkpoint, write_checkpoint
 
-__all__ = ["FlashCheckpointIO", "describe_backbone", "naming_backbone", "resuming_from"]
+if TYPE_CHECKING:
+    from flash.core.model import Task
+
+__all__ = ["FlashCheckpointIO", "describe_backbone", "naming_backbone", "qualified_arguments", "resuming_from"]
 
 
 class FlashCheckpointIO(TorchCheckpointIO):
@@ -55,6 +59,33 @@ def resuming_from(path: Any) -> Iterator[None]:
             f"Expected a checkpoint that a Trainer saved, to go on from, but {path} holds something else, such as "
             "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True))."
         ) from error
+
+
+def qualified_arguments(task: Task) -> dict[str, Any]:
+    """Return the recorded arguments of a task, with names that plugins give as ``"dist/name"``.
+
+    Installing another plugin, which may give the same names, then changes nothing that the file means.
+
+    Args:
+        task: The task. Its backbone, optimizer and scheduler may be names, or names with arguments.
+    """
+    arguments = dict(task.recorded_arguments)
+    registries = {"backbone": task.backbones, "optimizer": optimizers, "lr_scheduler": lr_schedulers}
+    for parameter, registry in registries.items():
+        value = arguments.get(parameter)
+        if isinstance(value, str):
+            arguments[parameter] = _qualified(registry, task, parameter, value)
+        elif isinstance(value, tuple | list) and value and isinstance(value[0], str):
+            arguments[parameter] = type(value)((_qualified(registry, task, parameter, value[0]), *value[1:]))
+    return arguments
+
+
+def _qualified(registry: Registry, task: Task, parameter: str, name: str) -> str:
+    try:
+        return registry.qualified(name, prefer=default_owner(task, parameter, name))
+    except FlashError:
+        # A name that only the task can read, such as one with the tag of its weights; its class qualifies it.
+        return name
 
 
 def describe_backbone(backbones: Registry, name: object) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from typing_extensions import Self
 from flash import __version__
 from flash.core.binding import bind, check_pair
 from flash.core.callbacks import MetricLogger
-from flash.core.checkpoint import describe_backbone
+from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.finetuning import finetuning_strategies
 from flash.core.losses import make_loss
 from flash.core.metrics import StageMetrics, weight_of_loss
@@ -468,7 +468,7 @@ class Task(Configurable, pl.LightningModule):
         checkpoint["flash"] = {
             "format": FORMAT,
             "version": __version__,
-            "task": describe(self),
+            "task": {**describe(self), "init": qualified_arguments(self)},
             "backbone": describe_backbone(self.backbones, self.recorded_arguments.get("backbone")),
             "preprocess": self._describe_process(self.preprocess),
             "postprocess": self._describe_process(self.postprocess),

@@ -47,6 +47,10 @@ def load_task(
     offline = {"pretrained": False} if "pretrained" in inspect.signature(task_class.__init__).parameters else {}
     for name in ("preprocess", "postprocess"):
         stored["task"]["left_out"].pop(name, None)
+    # Files of 0.1.0 have the name alone, beside who gave it.
+    backbone, arguments = stored.get("backbone"), stored["task"]["init"]
+    if backbone is not None and arguments.get("backbone") == backbone["name"]:
+        arguments["backbone"] = f"{backbone['dist']}/{backbone['name']}"
     call = f"{asked.__name__}.load_from_checkpoint"
     with naming_backbone(stored.get("backbone")), _damaged_metadata(source):
         task: T = instantiate(stored["task"], task_class, {**offline, **replaced}, source=call)

@@ -12,7 +12,7 @@ from flash import Preprocess, Registry, Task
 from flash.core.optimizers import split_parameters
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
-from flash.plugins import default_owner
+from flash.plugins import default_owner, dist_of
 
 from .backbones import ImageBackbone, build_backbone, count_features
 from .preprocess import ImagePreprocess
@@ -61,7 +61,8 @@ class ImageTask(Task):
         resolved: dict[str, Any] = {"data_config": self.data_config, "backbone_lr_factor": backbone_lr_factor}
         tag = self.backbone.tag if isinstance(self.backbone, ImageBackbone) else ""
         if isinstance(backbone, str) and tag:
-            resolved["backbone"] = f"{backbone.partition('.')[0]}.{tag}"
+            name = self.backbones.qualified(backbone.partition(".")[0], prefer=dist_of(__name__))
+            resolved["backbone"] = f"{name}.{tag}"
         self.record_arguments(**resolved)
         return features
 
