@@ -50,7 +50,8 @@ def load_task(
     # Files of 0.1.0 have the name alone, beside who gave it.
     backbone, arguments = stored.get("backbone"), stored["task"]["init"]
     if backbone is not None and arguments.get("backbone") == backbone["name"]:
-        arguments["backbone"] = f"{backbone['dist']}/{backbone['name']}"
+        qualified = f"{backbone['dist']}/"
+        arguments["backbone"] = qualified + backbone["name"].removeprefix(qualified)
     call = f"{asked.__name__}.load_from_checkpoint"
     with naming_backbone(stored.get("backbone")), _damaged_metadata(source):
         task: T = instantiate(stored["task"], task_class, {**offline, **replaced}, source=call)
