@@ -1,8 +1,7 @@
 """Flash: from raw data to a finetuned deep-learning baseline in three lines.
 
 The names below are imported when they are first used, so that ``import flash`` and the ``flash`` command stay
-instant. Domains (``flash.tabular``, ``flash.image``, ``flash.text``, ...) are separate packages that share this
-namespace; each is installed with pip.
+instant. Domains are separate packages that share this namespace, as ``flash.<domain>``; each is installed with pip.
 """
 
 from __future__ import annotations

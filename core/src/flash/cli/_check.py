@@ -227,7 +227,7 @@ def _required_by_flash(declared: set[str]) -> set[str]:
     """Return what the published packages among some bring, and what those of flash-core's requirements bring."""
     found: set[str] = set()
     waiting = {each for each in declared if is_first_party(each)} | ({CORE} if declared else set())
-    for _ in range(3):  # flash-image, flash-core, torch, numpy.
+    for _ in range(3):  # A domain, flash-core, torch, numpy.
         bring = {canonical(each) for dist in waiting for each in map(_required, _requires(dist)) if each}
         found |= bring
         waiting = bring

@@ -31,6 +31,7 @@ __all__ = [
     "NoFreeze",
     "UnfreezeMilestones",
     "finetuning_strategies",
+    "release",
     "resolve_strategy",
 ]
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Self
 
-from flash.core.registry import Registry
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.features import Features
@@ -26,6 +25,7 @@ from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import get_host
+from flash.plugins.registry import Registry
 from flash.serialization import refuse_unknown_arguments
 
 __all__ = ["DataModule"]

@@ -109,7 +109,7 @@ class BackboneCatalogue(BaseSpec):
     """A large collection of backbones that lists its names when it is asked.
 
     Args:
-        name: Name of the collection, such as ``"timm"``.
+        name: Name of the collection, such as ``"zoo"``.
         domain: The domain whose tasks can use its backbones.
         names: Target of a callable without arguments that returns the names; it must be cheap.
         factory: Target of a callable that is called as ``factory(name, **kwargs)``.

@@ -172,7 +172,7 @@ def seconds():
     took = time.perf_counter() - start
     return took
 took = seconds()
-heavy = sorted({"torch", "numpy", "pandas", "transformers", "timm", "sklearn", "PIL"} & set(sys.modules))
+heavy = sorted({"torch", "numpy", "pandas", "sklearn", "PIL"} & set(sys.modules))
 result = took, heavy
 """
 

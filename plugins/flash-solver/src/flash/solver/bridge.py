@@ -12,8 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from flash import DataModule, Task
-from flash.core._finetuning_state import release
-from flash.core.finetuning import resolve_strategy
+from flash.core.finetuning import release, resolve_strategy
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serialization import restore_rng_state
 from flash.solver import distrib
