@@ -16,6 +16,7 @@ from flash import __version__
 from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone
 from flash.core.finetuning import finetuning_strategies
+from flash.core.layers import child_layers
 from flash.core.metrics import StageMetrics, weight_of_loss
 from flash.core.optimizers import make_lr_scheduler, make_optimizer
 from flash.core.outputs import resolve_output, takes_ids, task_outputs
@@ -322,6 +323,16 @@ class Task(Configurable, pl.LightningModule):
             if isinstance(backbone, nn.Module):
                 return backbone
         return None
+
+    def backbone_layers(self) -> list[nn.Module]:
+        """Return the layers that strategies count, in the order of the forward pass; each has parameters.
+
+        By default they are the children of what :meth:`modules_to_freeze` gives, a wrapper around one child apart.
+        Override it where the blocks of the network lie deeper; :mod:`flash.core.layers` has what is needed for that.
+        """
+        chosen = self.modules_to_freeze()
+        modules = [] if chosen is None else [chosen] if isinstance(chosen, nn.Module) else list(chosen)
+        return child_layers(modules)
 
     # ------------------------------------------------------------------ prediction
 
