@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import BackboneFinetuning, BaseFinetuning, Callback, ModelCheckpoint
+from pytorch_lightning.callbacks import BackboneFinetuning, BaseFinetuning, Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 
 import flash
@@ -124,7 +124,7 @@ def test_more_layers_than_there_are_thaw_all_at_the_first_milestone(
 ) -> None:
     recorder = run(task_class(), datamodule, ("unfreeze_milestones", ((1, 2), 99)), trainer_options, epochs=3)
     assert [len(names) for names in recorder.trainable] == [2, 7, 7]
-    assert "has 3 layers with parameters: all of them thaw at the first milestone" in caplog.text
+    assert "has 3 layers with parameters: all of them are unfrozen at the first milestone" in caplog.text
 
 
 def test_the_defaults_are_those_of_the_documentation() -> None:
@@ -371,3 +371,63 @@ def test_arguments_that_a_strategy_does_not_take_are_an_error(strategy: Any, cam
     wanted = f"Expected arguments that the strategy '{strategy[0]}' takes ("
     with pytest.raises(FinetuningError, match=f"{re.escape(wanted)}.*, but got {re.escape(came)}: "):
         resolve_strategy(strategy)
+
+
+class UnfreezeOnPlateau(FlashBaseFinetuning):
+    """A strategy of a third party that has to remember: it counts epochs and unfreezes when they are enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state |= {"waited": 0, "seen": []}
+
+    def finetune_function(self, pl_module: Any, epoch: int, optimizer: Any) -> None:
+        self.state["waited"] += 1
+        self.state["seen"].append(epoch)
+        if self.state["waited"] == 3:
+            self.unfreeze_and_add_param_group(pl_module.backbone, optimizer)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_a_resumed_run_of_a_strategy_that_remembers_equals_the_uninterrupted_one(
+    task_class: Any, datamodule: Any, trainer_options: Any, stop: int, tmp_path: Path
+) -> None:
+    def make() -> Any:
+        torch.manual_seed(3)
+        return task_class(learning_rate=0.05)
+
+    options = {**trainer_options, "enable_checkpointing": True}
+    saver = ModelCheckpoint(tmp_path, filename="{epoch}", save_top_k=-1)
+    whole, strategy = make(), UnfreezeOnPlateau()
+    expected = run(whole, datamodule, strategy, {**options, "callbacks": [saver]}, epochs=5)
+    resumed, again = make(), UnfreezeOnPlateau()
+    path = tmp_path / f"epoch={stop - 1}.ckpt"
+    found = run(resumed, datamodule, again, trainer_options, epochs=5, ckpt_path=path)
+    assert again.state == strategy.state == {"waited": 5, "seen": [0, 1, 2, 3, 4]}
+    assert found.trainable == expected.trainable[stop:]
+    assert changed(whole.state_dict(), resumed.state_dict()) == set()
+
+
+@pytest.mark.train
+def test_each_run_of_a_strategy_that_remembers_begins_anew(
+    task_class: Any, datamodule: Any, trainer_options: Any
+) -> None:
+    strategy = UnfreezeOnPlateau()
+    for _ in range(2):
+        run(task_class(), datamodule, strategy, trainer_options, epochs=2)
+        assert strategy.state == {"waited": 2, "seen": [0, 1]}
+
+
+def test_a_state_that_cannot_be_serialized_is_an_error_when_it_is_saved() -> None:
+    strategy = Freeze()
+    strategy.state["model"] = nn.Linear(2, 2)
+    with pytest.raises(FinetuningError, match="Expected the state of the strategy Freeze to be serializable values"):
+        strategy.state_dict()
+
+
+def test_a_callback_of_another_kind_is_an_error_that_says_where_it_goes(
+    task_class: Any, datamodule: Any, trainer_options: Any
+) -> None:
+    known = r"Expected a finetuning strategy, but EarlyStopping is a callback .*Trainer\(callbacks=\[EarlyStopping"
+    with pytest.raises(FinetuningError, match=known):
+        flash.Trainer(**trainer_options).finetune(task_class(), datamodule, strategy=EarlyStopping("train_loss"))

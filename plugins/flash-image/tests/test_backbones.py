@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from flash.core.finetuning import backbone_layers
 from flash.errors import ConfigurationError, UnknownNameError
 from flash.image import ImageClassifier, ImageEmbedder
 from flash.image.backbones import ImageBackbone, count_features, timm_backbone
@@ -170,3 +171,26 @@ class TestOfTasks:
     def test_a_tag_after_a_name_that_nobody_has_is_an_unknown_name(self) -> None:
         with pytest.raises(UnknownNameError, match="'resnt18.a1_in1k' is not among the image backbones"):
             ImageClassifier(num_classes=2, backbone="resnt18.a1_in1k")
+
+
+class TestLayers:
+    @pytest.mark.parametrize(("name", "count"), [("test_resnet", 5), ("test_vit", 7), ("test_efficientnet", 6)])
+    def test_they_are_the_stem_and_the_blocks_in_the_order_of_the_forward_pass(self, name: str, count: int) -> None:
+        task = ImageClassifier(num_classes=2, backbone=name, pretrained=False)
+        layers = backbone_layers(task)
+        held = [parameter for layer in layers for parameter in layer.parameters()]
+        assert len(layers) == count
+        assert {*held} == {*task.backbone.parameters()}
+        assert len(held) == len({*held})
+        names = {parameter: name for name, parameter in task.backbone.named_parameters()}
+        stem = {names[parameter].split(".")[1] for parameter in layers[0].parameters()}
+        assert stem <= {"conv1", "bn1", "conv_stem", "patch_embed", "cls_token", "pos_embed"}
+
+    def test_a_network_that_timm_does_not_number_has_its_children(self) -> None:
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        assert ImageBackbone(network, 4, {}).layers() == [network[0], network[1]]
+
+    def test_those_of_a_module_of_the_user_are_its_children(self) -> None:
+        network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        task = ImageClassifier(num_classes=2, backbone=network, data_config={"input_size": (3, 16, 16)})
+        assert backbone_layers(task) == [network[0], network[1]]

@@ -139,3 +139,15 @@ def test_numbers_outside_the_bins_get_finite_features(backbone: dict[str, Any]) 
     inputs = rows_of("both", 4)
     inputs["numerical"] = torch.tensor([[1e6, -1e6], [-1e6, 1e6], [0.0, 0.0], [1e3, 1e3]])
     assert torch.isfinite(features_of(network, inputs)).all()
+
+
+def test_layers_have_each_parameter_once_and_the_blocks_after_the_embeddings(
+    backbone: dict[str, Any],
+) -> None:
+    network = make(backbone)
+    layers = network.layers()
+    held = [parameter for layer in layers for parameter in layer.parameters()]
+    assert len(layers) > 1
+    assert len({*held}) == len([*network.parameters()])
+    embedding = next(network.parameters())
+    assert any(embedding is parameter for parameter in layers[0].parameters())

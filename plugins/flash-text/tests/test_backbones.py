@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from flash.core.finetuning import backbone_layers
+from flash.core.layers import block_layers
 from flash.text import TextClassifier
 from flash.text.backbones import huggingface, longest_input, num_features, pool, sort_by_use
 from flash.text.hub import load_model
@@ -139,3 +142,25 @@ class TestOrder:
         names = [name for name in after if ".1." in name or ".layer.1" in name]
         rest = [name for name in [*after][[*after].index(names[0]) :] if name not in names]
         assert rest == (["final_layer_norm.weight"] if kind == "t5" else [])
+
+
+class TestLayers:
+    @pytest.mark.parametrize("kind", ["bert", "roberta", "bart", "t5"])
+    def test_they_are_the_embeddings_and_the_blocks_in_their_order(
+        self, checkpoints: dict[str, Path], kind: str
+    ) -> None:
+        task = TextClassifier(2, backbone=checkpoints[kind])
+        embeddings, first, last = backbone_layers(task)
+        names = {parameter: name for name, parameter in task.backbone.named_parameters()}
+        assert all("embed" in names[parameter] for parameter in embeddings.parameters())
+        assert all(re.search(r"(layer|layers|block)\.0\.", names[parameter]) for parameter in first.parameters())
+        blocks = [
+            name for name in map(names.get, last.parameters()) if re.search(r"(layer|layers|block)\.1\.", str(name))
+        ]
+        assert len(blocks) >= 8
+        assert {p for layer in (embeddings, first, last) for p in layer.parameters()} == {*names}
+
+    def test_an_encoder_without_blocks_has_its_children(self) -> None:
+        encoder = nn.Sequential(nn.Embedding(257, 4))
+        encoder.out_features = 4  # type: ignore[assignment]  # a plain number
+        assert block_layers([encoder]) == [encoder[0]]

@@ -277,3 +277,40 @@ def test_there_must_be_adapters_to_merge(checkpoints: dict[str, Path]) -> None:
 
 def test_the_strategy_is_listed() -> None:
     assert "lora" in TextClassifier.available_finetuning_strategies()
+
+
+def as_0_1_0_wrote_it(path: str) -> None:
+    """Put the adapters of a checkpoint where flash-text 0.1.0 had them: among the arguments of the task."""
+    stored = torch.load(path, weights_only=True)
+    (change,) = stored["flash"].pop("structure")
+    stored["flash"]["format"] = 1
+    stored["flash"]["task"]["init"]["adapters"] = change["arguments"]
+    torch.save(stored, path)
+
+
+@pytest.mark.parametrize("kind", ["bert", "t5"])
+def test_a_checkpoint_of_0_1_0_loads_and_is_written_anew(kind: str, data: Any, task_of: Any, trainer: Trainers) -> None:
+    dm = data(kind)
+    task, run = task_of(kind, dm), trainer(max_epochs=1)
+    run.finetune(task, dm, strategy=("lora", {"r": 4}))
+    run.save_checkpoint("old.ckpt")
+    as_0_1_0_wrote_it("old.ckpt")
+    loaded: Any = flash.Task.load_from_checkpoint("old.ckpt")
+    assert loaded.structure_changes == task.structure_changes
+    assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in task.state_dict().items())
+    stored: dict[str, Any] = {"state_dict": loaded.state_dict()}
+    loaded.on_save_checkpoint(stored)
+    assert stored["flash"]["task"]["init"].get("adapters") is None
+    assert [change["arguments"]["r"] for change in stored["flash"]["structure"]] == [4]
+
+
+@pytest.mark.train
+def test_a_run_of_0_1_0_is_resumed(data: Any, task_of: Any, trainer: Trainers) -> None:
+    dm = data()
+    run = trainer(max_epochs=1)
+    run.finetune(task_of("bert", dm), dm, strategy=("lora", {"r": 4}))
+    run.save_checkpoint("old.ckpt")
+    as_0_1_0_wrote_it("old.ckpt")
+    task = task_of("bert", dm)
+    trainer(max_epochs=2).finetune(task, dm, strategy=("lora", {"r": 4}), ckpt_path="old.ckpt")
+    assert len(task.structure_changes) == 1

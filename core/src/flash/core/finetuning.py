@@ -1,7 +1,8 @@
-"""Finetuning strategies: what of a task is frozen, and when it thaws."""
+"""Finetuning strategies: what of a task is frozen, and when it is unfrozen."""
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +22,10 @@ from flash.core._finetuning_state import (
     remember_frozen,
     rewrap,
 )
+from flash.core.layers import backbone_layers, child_layers
 from flash.core.registry import Registry, strategy_registry
 from flash.errors import FinetuningError
+from flash.serialization import NotSerializableError, from_serializable, to_serializable
 
 __all__ = [
     "FlashBaseFinetuning",
@@ -30,6 +33,7 @@ __all__ = [
     "FreezeUnfreeze",
     "NoFreeze",
     "UnfreezeMilestones",
+    "backbone_layers",
     "finetuning_strategies",
     "release",
     "resolve_strategy",
@@ -44,13 +48,16 @@ finetuning_strategies: Registry = strategy_registry()
 
 
 class FlashBaseFinetuning(Callback):
-    """Base of finetuning strategies: freezes modules before training and thaws them when it decides to.
+    """Freeze modules before training and unfreeze them later: the base of finetuning strategies.
 
     Frozen means frozen: parameters get no gradient and are not in the optimizer, and the modules stay in eval mode,
     so that batch-norm statistics and dropout rest as well. A run that is resumed from a checkpoint continues with
     the same parameters, groups and learning rates, whatever :meth:`finetune_function` does.
 
-    Override :meth:`finetune_function` to thaw modules, and :meth:`freeze_before_training` to freeze others.
+    Override :meth:`finetune_function` to unfreeze modules, and :meth:`freeze_before_training` to freeze others.
+
+    What a strategy of your own has to remember goes into :attr:`state`, a dict of serializable values: it is in each
+    checkpoint, a resumed run goes on with it, and each run begins with what ``__init__`` put there.
 
     Args:
         attr_names: Attributes of the task to freeze, such as ``"backbone"``; looked up on the task and inside its
@@ -65,15 +72,31 @@ class FlashBaseFinetuning(Callback):
         ...     def finetune_function(self, pl_module, current_epoch, optimizer):
         ...         if current_epoch == self.unfreeze_at_epoch:
         ...             self.unfreeze_and_add_param_group(pl_module.feature_extractor, optimizer)
+        >>> class UnfreezeOnPlateau(FlashBaseFinetuning):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.state["best"] = float("inf")
+        ...     def finetune_function(self, pl_module, epoch, optimizer):
+        ...         loss = float(pl_module.trainer.callback_metrics.get("val_loss", "inf"))
+        ...         if epoch and loss >= self.state["best"]:
+        ...             self.unfreeze_and_add_param_group(pl_module.backbone, optimizer)
+        ...         self.state["best"] = min(loss, self.state["best"])
+        >>> UnfreezeOnPlateau().state
+        {'best': inf}
     """
+
+    #: What the strategy remembers, as serializable values; saved in checkpoints and restored from them.
+    state: dict[str, Any]
 
     def __init__(self, attr_names: str | Sequence[str] | None = None, train_bn: bool = False) -> None:
         self.attr_names = [attr_names] if isinstance(attr_names, str) else attr_names and list(attr_names)
         self.train_bn = train_bn
+        self.state = {}
+        self._first_state: dict[str, Any] | None = None
         self._state: dict[str, Any] = {}
         self._resumed = False
         self._trainer: pl.Trainer | None = None
-        # Roots in the order of the model, and the modules inside them that have thawed.
+        # Roots in the order of the model, and the modules inside them that were unfrozen.
         self._frozen: list[nn.Module] = []
         self._thawed: set[int] = set()
         self._resting_modules: list[nn.Module] = []
@@ -85,7 +108,7 @@ class FlashBaseFinetuning(Callback):
         self.freeze(self.modules_to_freeze(pl_module), train_bn=self.train_bn)
 
     def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None:
-        """Thaw what is due; called at the start of each epoch for each optimizer.
+        """Unfreeze what is due; called at the start of each epoch for each optimizer.
 
         A fourth parameter gets the optimizer's number, as in Lightning 1.
         """
@@ -113,6 +136,31 @@ class FlashBaseFinetuning(Callback):
             )
         return modules
 
+    def layers(self, pl_module: pl.LightningModule) -> list[nn.Module]:
+        """Return the layers of what the strategy freezes, in the order of the forward pass; each has parameters.
+
+        They are those that the task gives, see :func:`~flash.core.layers.backbone_layers`; of modules that
+        ``attr_names`` names, their children.
+
+        Raises:
+            FinetuningError: If there is nothing to freeze.
+        """
+        modules = self.modules_to_freeze(pl_module)
+        return backbone_layers(pl_module) if self.attr_names is None else child_layers(modules)
+
+    def unfreeze(self, modules: Modules) -> None:
+        """Let modules inside frozen ones train from the first step; for :meth:`freeze_before_training`.
+
+        Args:
+            modules: One module or several, such as adapters that were put into the backbone.
+        """
+        for root in _as_list(modules):
+            for child in root.modules():
+                self._thawed.add(id(child))
+                child.training = True
+                for parameter in child.parameters(recurse=False):
+                    parameter.requires_grad = True
+
     def freeze(self, modules: Modules, train_bn: bool = False) -> None:
         """Take modules out of training: no gradients, eval mode, batch-norm statistics at rest.
 
@@ -137,7 +185,7 @@ class FlashBaseFinetuning(Callback):
         *,
         module: Modules | None = None,
     ) -> None:
-        """Thaw modules and give their parameters a group of their own in the optimizer, once.
+        """Unfreeze modules and give their parameters a group of their own in the optimizer, once.
 
         Args:
             modules: One module or several; ``module`` is accepted too.
@@ -145,12 +193,14 @@ class FlashBaseFinetuning(Callback):
             lr: The learning rate of the new group; by default that of the first group, divided by
                 ``initial_denom_lr``.
             initial_denom_lr: What the first group's learning rate is divided by.
-            train_bn: Whether batch-norm layers inside thaw too.
+            train_bn: Whether batch-norm layers inside are unfrozen too.
             module: Another name of ``modules``.
         """
         chosen = modules if modules is not None else module
         if chosen is None or optimizer is None:
-            raise FinetuningError("Expected modules to thaw and the optimizer that trains them, but one is missing.")
+            raise FinetuningError(
+                "Expected modules to unfreeze and the optimizer that trains them, but one is missing."
+            )
         children = [child for root in _as_list(chosen) for child in root.modules()]
         if not train_bn:
             children = [child for child in children if not isinstance(child, _BatchNorm)]
@@ -161,7 +211,7 @@ class FlashBaseFinetuning(Callback):
             optimizer.param_groups[-1]["lr"] = lr
 
     def _thaw(self, children: Iterable[nn.Module], optimizer: Optimizer, scale: float) -> bool:
-        """Thaw modules, each without what is inside it; say whether that gave the optimizer a new group."""
+        """Unfreeze modules, each without what is inside it; say whether that gave the optimizer a new group."""
         members = {id(p) for group in optimizer.param_groups for p in group["params"]}
         joining: list[nn.Parameter] = []
         for child in children:
@@ -172,9 +222,20 @@ class FlashBaseFinetuning(Callback):
                 if id(parameter) not in members:
                     members.add(id(parameter))
                     joining.append(parameter)
+        self._complete()
         if joining:
             add_param_group(self._trainer, optimizer, joining, scale)
         return bool(joining)
+
+    def _complete(self) -> None:
+        """Unfreeze the modules around layers that all train, with the dropout and activations between these."""
+        for module in [module for root in self._frozen for module in root.modules()]:
+            weights = [] if isinstance(module, _BatchNorm) else list(module.parameters())
+            if weights and all(weight.requires_grad for weight in weights):
+                for child in module.modules():
+                    if child is module or not any(True for _ in child.parameters(recurse=False)):
+                        self._thawed.add(id(child))
+                        child.training = True
 
     # ------------------------------------------------------------------ Lightning's hooks
 
@@ -184,6 +245,9 @@ class FlashBaseFinetuning(Callback):
             return
         release(pl_module)
         self._state, self._resumed, self._trainer = {}, False, trainer
+        if self._first_state is None:
+            self._first_state = copy.deepcopy(self.state)
+        self.state = copy.deepcopy(self._first_state)
         self._frozen, self._thawed = [], set()
         self.freeze_before_training(pl_module)
         self._remember(pl_module)
@@ -201,7 +265,7 @@ class FlashBaseFinetuning(Callback):
         self._state = capture_state(pl_module, trainer.optimizers)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let the strategy thaw what is due."""
+        """Let the strategy unfreeze what is due."""
         before = {id(p) for p in pl_module.parameters() if p.requires_grad}
         finetune: Any = self.finetune_function
         takes_number = _takes_optimizer_number(finetune)
@@ -217,12 +281,25 @@ class FlashBaseFinetuning(Callback):
         self._rest()
 
     def state_dict(self) -> dict[str, Any]:
-        """Which parameters train, in which groups: plain data, for the checkpoint."""
-        return self._state
+        """Return which parameters train, in which groups, and :attr:`state`: plain data, for the checkpoint.
+
+        Raises:
+            FinetuningError: If something in :attr:`state` cannot be serialized.
+        """
+        try:
+            own = to_serializable(self.state)
+        except NotSerializableError as error:
+            raise FinetuningError(
+                f"Expected the state of the strategy {type(self).__name__} to be serializable values (numbers, texts, "
+                f"tensors, and lists and dicts of these), but {error}. Keep it in another attribute, or as such values."
+            ) from error
+        return {**self._state, "strategy": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the state of the run that is resumed."""
-        self._state, self._resumed = state_dict, True
+        self._state, self._resumed = dict(state_dict), True
+        if "strategy" in self._state:
+            self.state = from_serializable(self._state.pop("strategy"))
 
     def _resting(self) -> list[nn.Module]:
         return [
@@ -276,13 +353,13 @@ class Freeze(FlashBaseFinetuning):
 class FreezeUnfreeze(FlashBaseFinetuning):
     """Keep the backbone frozen until an epoch starts, then train everything.
 
-    What thaws trains at the learning rate that the first group has at that time, divided by ``initial_denom_lr``.
+    What is unfrozen trains at the learning rate that the first group has at that time, divided by ``initial_denom_lr``.
 
     Args:
-        unfreeze_epoch: The epoch, counted from 0, at whose start the backbone thaws; at least 1.
+        unfreeze_epoch: The epoch, counted from 0, at whose start the backbone is unfrozen; at least 1.
         attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
         train_bn: Whether batch-norm layers of the backbone train while it is frozen.
-        initial_denom_lr: What the learning rate is divided by for the thawed parameters.
+        initial_denom_lr: What the learning rate is divided by for the unfrozen parameters.
 
     Raises:
         FinetuningError: If the epoch is not a whole number of at least 1.
@@ -304,23 +381,23 @@ class FreezeUnfreeze(FlashBaseFinetuning):
         self.initial_denom_lr = initial_denom_lr
 
     def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None:
-        """Thaw the whole backbone when its epoch has come."""
+        """Unfreeze the whole backbone when its epoch has come."""
         if epoch >= self.unfreeze_epoch and not self._thawed:
             self.unfreeze_and_add_param_group(self._frozen, optimizer, initial_denom_lr=self.initial_denom_lr)
 
 
 class UnfreezeMilestones(FlashBaseFinetuning):
-    """Keep the backbone frozen, thaw its last layers at a first epoch and the others at a second.
+    """Keep the backbone frozen, unfreeze its last layers at a first epoch and the others at a second.
 
-    What thaws trains at the learning rate that the first group has at that time, divided by ``initial_denom_lr``.
+    What is unfrozen trains at the learning rate that the first group has at that time, divided by ``initial_denom_lr``.
 
     Args:
         unfreeze_milestones: The two epochs, counted from 0, the second after the first.
-        num_layers: How many layers thaw at the first milestone, counted from the end; only layers that have
-            parameters of their own count.
+        num_layers: How many layers are unfrozen at the first milestone, counted from the end; only layers that have
+            parameters count, see :func:`~flash.core.layers.backbone_layers`.
         attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
         train_bn: Whether batch-norm layers of the backbone train while it is frozen.
-        initial_denom_lr: What the learning rate is divided by for the thawed parameters.
+        initial_denom_lr: What the learning rate is divided by for the unfrozen parameters.
 
     Raises:
         FinetuningError: If the milestones are not two whole numbers that increase, or ``num_layers`` is less than 1.
@@ -344,33 +421,28 @@ class UnfreezeMilestones(FlashBaseFinetuning):
         self.initial_denom_lr = initial_denom_lr
 
     def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None:
-        """Thaw the last layers, or all, when their epoch has come."""
+        """Unfreeze the last layers, or all, when their epoch has come."""
         first, second = self.unfreeze_milestones
         if epoch >= second:
-            due = [layer for layer in self._layers() if id(layer) not in self._thawed]
+            layers = [child for root in self._frozen for child in root.modules() if id(child) not in self._thawed]
         elif epoch >= first and not self._thawed:
-            due = self._last_layers()
+            layers = [child for layer in self._last_layers(pl_module) for child in layer.modules()]
         else:
             return
-        if due:
-            self._thaw(due, optimizer, 1.0 / self.initial_denom_lr)
+        if layers:
+            self._thaw(layers, optimizer, 1.0 / self.initial_denom_lr)
 
-    def _layers(self) -> list[nn.Module]:
-        return [child for root in self._frozen for child in root.modules()]
-
-    def _last_layers(self) -> list[nn.Module]:
-        layers = self._layers()
-        with_parameters = [i for i, layer in enumerate(layers) if any(True for _ in layer.parameters(recurse=False))]
-        if self.num_layers >= len(with_parameters):
-            log.warning(
-                "The backbone has %s layers with parameters: all of them thaw at the first milestone, since "
-                "num_layers is %s.",
-                len(with_parameters),
-                self.num_layers,
-            )
-            return layers
-        # What lies behind the first thawed layer thaws with it: dropout and activations have no parameters.
-        return layers[with_parameters[-self.num_layers] :]
+    def _last_layers(self, pl_module: pl.LightningModule) -> list[nn.Module]:
+        layers = self.layers(pl_module)
+        if self.num_layers < len(layers):
+            return layers[-self.num_layers :]
+        log.warning(
+            "The backbone has %s layers with parameters: all of them are unfrozen at the first milestone, since "
+            "num_layers is %s.",
+            len(layers),
+            self.num_layers,
+        )
+        return self._frozen
 
 
 class LightningResume(Callback):
@@ -424,8 +496,14 @@ def resolve_strategy(strategy: Any) -> list[Callback]:
         return resolve_strategy(factory(*positional, **keywords))
     if isinstance(strategy, BaseFinetuning):
         return [strategy, LightningResume()]
-    if isinstance(strategy, Callback):
+    if isinstance(strategy, FlashBaseFinetuning):
         return [strategy]
+    if isinstance(strategy, Callback):
+        name = type(strategy).__name__
+        raise FinetuningError(
+            f"Expected a finetuning strategy, but {name} is a callback of another kind, which freezes nothing. Pass it "
+            f"to the trainer, Trainer(callbacks=[{name}(...)]), and choose a strategy, such as strategy='freeze'."
+        )
     names = ", ".join(repr(name) for name in finetuning_strategies.list())
     raise FinetuningError(
         f"Expected a finetuning strategy: one of {names}, a tuple such as ('freeze_unfreeze', 5), or a finetuning "

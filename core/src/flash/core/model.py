@@ -18,6 +18,7 @@ from flash.core.binding import bind, check_pair
 from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.finetuning import finetuning_strategies
+from flash.core.layers import child_layers
 from flash.core.losses import make_loss
 from flash.core.metrics import StageMetrics, weight_of_loss
 from flash.core.optimizers import make_lr_scheduler, make_optimizer
@@ -25,6 +26,7 @@ from flash.core.outputs import outputs_of, resolve_output, takes_ids, task_outpu
 from flash.core.prediction import predict_batches, restore_order
 from flash.core.registry import Registry
 from flash.core.restoring import FORMAT, load_task
+from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
 from flash.data.loader import samples_of
@@ -110,6 +112,7 @@ class Task(Configurable, pl.LightningModule):
         self.preprocess = preprocess
         self.postprocess = postprocess
         self.hparams.update(self.recorded_arguments)
+        self._structure: list[dict[str, Any]] = []
         self._output: Any = None
         self._random_state: Any = None
         # The rows of each batch of a prediction whose output takes ids.
@@ -325,6 +328,64 @@ class Task(Configurable, pl.LightningModule):
                 return backbone
         return None
 
+    def backbone_layers(self) -> list[nn.Module]:
+        """Return the layers that strategies count, in the order of the forward pass; each has parameters.
+
+        By default they are the children of what :meth:`modules_to_freeze` gives, a wrapper around one child apart.
+        Override it where the blocks of the network lie deeper; :mod:`flash.core.layers` has what is needed for that.
+        """
+        chosen = self.modules_to_freeze()
+        modules = [] if chosen is None else [chosen] if isinstance(chosen, nn.Module) else list(chosen)
+        return child_layers(modules)
+
+    # ------------------------------------------------------------------ structure
+
+    def change_structure(self, target: str | Callable[..., Any], /, **arguments: Any) -> None:
+        """Change the network by a function, which checkpoints record and loading repeats before it loads weights.
+
+        For adapters, another head, more embeddings, by strategies and by users. A change that the task has already,
+        with the same arguments, is not made again.
+
+        Args:
+            target: A function that is marked with :func:`flash.core.structure.changes_structure`, or its
+                ``"module:function"``; it takes the task and the arguments.
+            arguments: Serializable values.
+
+        Raises:
+            ConfigurationError: If the function could not be found again, or is not marked, or an argument cannot be
+                stored.
+
+        Example:
+            >>> from flash.core.structure import changes_structure
+            >>> @changes_structure
+            ... def widen(task, width):
+            ...     task.model = nn.Sequential(nn.Linear(2, width), nn.Linear(width, 1))
+            >>> widen.__module__ = "__main__"  # as in a notebook
+            >>> import __main__
+            >>> __main__.widen = widen
+            >>> task = Task(nn.Linear(2, 1))
+            >>> task.change_structure(widen, width=8)
+            >>> len(task.model), task.structure_changes[0]["target"]
+            (2, '__main__:widen')
+        """
+        change = describe_change(target, arguments)
+        if not any(same_change(change, known) for known in self._structure):
+            apply_change(self, change)
+            self._structure.append(change)
+
+    def forget_structure(self, target: str) -> None:
+        """Forget changes that were undone, such as adapters that were merged: loading does not repeat them any more.
+
+        Args:
+            target: The ``"module:function"`` of the changes.
+        """
+        self._structure = [change for change in self._structure if change["target"] != target]
+
+    @property
+    def structure_changes(self) -> list[dict[str, Any]]:
+        """What was changed with :meth:`change_structure`, in this order: ``target`` and ``arguments`` of each."""
+        return list(self._structure)
+
     # ------------------------------------------------------------------ prediction
 
     def split_batch(self, batch: Any, stage: Stage) -> tuple[Any, Any]:
@@ -466,13 +527,15 @@ class Task(Configurable, pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store all that is needed to make this task again. A subclass that overrides this calls it too."""
         checkpoint["flash"] = {
-            "format": FORMAT,
+            # What older versions cannot repeat is not theirs to load.
+            "format": FORMAT if self._structure else 1,
             "version": __version__,
             "task": {**describe(self), "init": qualified_arguments(self)},
             "backbone": describe_backbone(self.backbones, self.recorded_arguments.get("backbone")),
             "preprocess": self._describe_process(self.preprocess),
             "postprocess": self._describe_process(self.postprocess),
             "random_state": capture_rng_state(),
+            "structure": self.structure_changes,
         }
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
@@ -486,8 +549,10 @@ class Task(Configurable, pl.LightningModule):
         return {**describe(process), "state": state}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember where the random numbers of the interrupted run were."""
-        self._random_state = checkpoint.get("flash", {}).get("random_state")
+        """Change the structure as in the interrupted run, and remember where its random numbers were."""
+        stored = checkpoint.get("flash", {})
+        repeat_changes(self, stored.get("structure") or [])
+        self._random_state = stored.get("random_state")
 
     def on_train_start(self) -> None:
         """Go on with the random numbers of the interrupted run, if this one resumes it.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flash import __version__
 from flash.core.checkpoint import naming_backbone
+from flash.core.structure import is_change, repeat_changes
 from flash.data.process import Postprocess, Preprocess
 from flash.errors import CheckpointError, FlashError
 from flash.serialization import from_serializable, instantiate, read_checkpoint, resolve_class
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "load_task"]
 
 #: The version of what :meth:`flash.Task.on_save_checkpoint` stores.
-FORMAT = 1
+FORMAT = 2
 
 T = TypeVar("T", bound="Task")
 
@@ -55,6 +56,7 @@ def load_task(
     call = f"{asked.__name__}.load_from_checkpoint"
     with naming_backbone(stored.get("backbone")), _damaged_metadata(source):
         task: T = instantiate(stored["task"], task_class, {**offline, **replaced}, source=call)
+        repeat_changes(task, stored.get("structure") or [])
         task.load_state_dict(checkpoint["state_dict"], strict=strict)
     devices = {tensor.device for tensor in checkpoint["state_dict"].values()}
     if len(devices) == 1:
@@ -84,6 +86,7 @@ def _checked_metadata(checkpoint: Mapping[str, Any], source: str) -> dict[str, A
         ("backbone", lambda: stored.get("backbone") is None or _is_description_of_backbone(stored["backbone"])),
         ("preprocess", lambda: stored.get("preprocess") is None or _is_description(stored["preprocess"])),
         ("postprocess", lambda: stored.get("postprocess") is None or _is_description(stored["postprocess"])),
+        ("structure", lambda: _is_list_of_changes(stored.get("structure"))),
         ("state_dict", lambda: isinstance(weights, dict) and all(map(_is_weight, weights.items()))),
     ]
     for name, check in checks:
@@ -103,6 +106,10 @@ def _is_description(value: Any) -> bool:
 
 def _is_description_of_backbone(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("name", "dist", "version"))
+
+
+def _is_list_of_changes(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(map(is_change, value)))
 
 
 def _is_name(value: Any) -> bool:

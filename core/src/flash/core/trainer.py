@@ -122,7 +122,7 @@ class Trainer(pl.Trainer):
         val_dataloaders: Any = None,
         frozen_features: bool | FrozenFeatures = True,
     ) -> None:
-        """Train with a finetuning strategy, which decides what is frozen and when it thaws.
+        """Train with a finetuning strategy, which decides what is frozen and when it is unfrozen.
 
         Args:
             model: The task, or any LightningModule with a ``backbone``.
@@ -173,7 +173,7 @@ class Trainer(pl.Trainer):
     ) -> None:
         _check_order(model)
         # They stay after the run, so that a checkpoint that is saved then can be resumed. First in the list, they
-        # thaw before any other callback looks.
+        # unfreeze before any other callback looks.
         others = [callback for callback in self.callbacks if callback not in self._strategy]
         self.callbacks: list[Callback] = strategy + others
         self._strategy = strategy

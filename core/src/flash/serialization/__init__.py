@@ -5,7 +5,7 @@ Everything in a checkpoint can be read with ``torch.load(weights_only=True)``; n
 
 from flash.serialization.arguments import Configurable, accepted_parameters, refuse_unknown_arguments
 from flash.serialization.files import read_checkpoint, replacing, write_checkpoint
-from flash.serialization.objects import describe, instantiate, resolve_class
+from flash.serialization.objects import describe, instantiate, resolve_class, resolve_function
 from flash.serialization.rng import capture_rng_state, restore_rng_state
 from flash.serialization.values import NotSerializableError, equal, from_serializable, to_serializable
 
@@ -22,6 +22,7 @@ __all__ = [
     "refuse_unknown_arguments",
     "replacing",
     "resolve_class",
+    "resolve_function",
     "restore_rng_state",
     "to_serializable",
     "write_checkpoint",

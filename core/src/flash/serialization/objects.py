@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 from flash import __version__
 from flash.errors import CheckpointError, FlashError, UnsafeCheckpointError
@@ -18,7 +18,7 @@ from flash.plugins import PluginState, get_host
 from flash.serialization.arguments import MODULE, Configurable
 from flash.serialization.values import from_serializable
 
-__all__ = ["describe", "instantiate", "provider_of", "public_path", "resolve_class"]
+__all__ = ["describe", "instantiate", "provider_of", "public_path", "resolve_class", "resolve_function"]
 
 T = TypeVar("T")
 _MODULES_OF_CORE = ("flash.core.", "flash.data.", "flash.serialization.")
@@ -88,7 +88,30 @@ def resolve_class(description: Mapping[str, Any], base: type[T]) -> type[T]:
     for found in _candidates(description):
         if isinstance(found, type) and issubclass(found, base):
             return found
-    module_name, _, qualname = str(description.get("class")).partition(":")
+    raise _not_known(description, str(description.get("class")))
+
+
+def resolve_function(description: Mapping[str, Any]) -> Callable[..., Any]:
+    """Find the function of a description, by its path in Flash, in an installed plugin, or in a module imported here.
+
+    As for classes, no other module is imported. Whether the function may be called is for the caller to decide.
+
+    Args:
+        description: Has ``"target"``, such as ``"acme_adapters:add_adapters"``, and says in ``"dist"`` and
+            ``"version"`` who provides it.
+
+    Raises:
+        CheckpointError: If there is none; the message names the package to install.
+    """
+    path = str(description.get("target"))
+    found = _at_path(path)
+    if callable(found):
+        return cast("Callable[..., Any]", found)
+    raise _not_known(description, path)
+
+
+def _not_known(description: Mapping[str, Any], path: str) -> CheckpointError:
+    module_name, _, qualname = path.partition(":")
     dist = description.get("dist")
     if dist is not None and not _is_installed(dist):
         hint = f"It comes from {dist} {description.get('version')}, which is not installed: pip install {dist}"
@@ -100,7 +123,7 @@ def resolve_class(description: Mapping[str, Any], base: type[T]) -> type[T]:
         )
     else:
         hint = f"Import the module {module_name!r} that defines it first, or define it again under the same name"
-    raise CheckpointError(f"The checkpoint holds a {qualname}, which is not known here. {hint}.")
+    return CheckpointError(f"The checkpoint holds a {qualname}, which is not known here. {hint}.")
 
 
 def public_path(cls: type) -> str:
@@ -152,6 +175,10 @@ def _candidates(description: Mapping[str, Any]) -> Iterator[Any]:
         if contribution.spec.name == spec and contribution.provider.is_called(str(dist)):
             with contextlib.suppress(FlashError):
                 yield contribution.load("task")
+    yield _at_path(path)
+
+
+def _at_path(path: str) -> Any:
     module_name, _, qualname = path.partition(":")
     found: Any = sys.modules.get(module_name)
     if found is None and provider_of(module_name)[0] is not None:
@@ -159,7 +186,7 @@ def _candidates(description: Mapping[str, Any]) -> Iterator[Any]:
             found = importlib.import_module(module_name)
     for part in qualname.split("."):
         found = getattr(found, part, None)
-    yield found
+    return found
 
 
 def _is_installed(dist: str) -> bool:

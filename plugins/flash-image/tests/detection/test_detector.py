@@ -15,6 +15,7 @@ from torch import nn
 from torchvision.models.detection import FasterRCNN
 
 import flash
+from flash.core.finetuning import backbone_layers
 from flash.errors import CheckpointError, ConfigurationError, UnknownNameError
 from flash.image import ObjectDetectionData, ObjectDetector
 from flash.image.detection.plots import mistakes
@@ -229,6 +230,13 @@ def test_finetuning_strategies_freeze_the_backbone(
     trainer(max_epochs=2).finetune(task, data, strategy=strategy)
     assert any(not value.equal(before[name]) for name, value in model.backbone.state_dict().items()) is changed
     assert any(not value.equal(head[name]) for name, value in model.roi_heads.state_dict().items())
+
+
+def test_its_layers_are_those_of_the_body_then_the_feature_pyramid(data: ObjectDetectionData, tiny: Any) -> None:
+    task = ObjectDetector.from_data(data, **tiny)
+    held = [parameter for layer in backbone_layers(task) for parameter in layer.parameters()]
+    assert {*held} == {*task.model.backbone.parameters()}  # type: ignore[union-attr, operator]  # a detector's
+    assert len(held) == len({*held})
 
 
 @pytest.mark.train

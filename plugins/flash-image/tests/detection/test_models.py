@@ -16,6 +16,7 @@ from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 from torchvision.ops import FrozenBatchNorm2d
 
 import flash
+from flash.core.finetuning import backbone_layers
 from flash.errors import CheckpointError, ConfigurationError, UnsafeCheckpointError
 from flash.image import BackboneUnavailableError, ObjectDetector
 from flash.image.detection import models
@@ -141,6 +142,7 @@ def test_weights_of_the_backbone_alone_are_loaded(
     assert model.backbone.body["0"][0].weight.equal(network.features[0][0].weight)
     assert task.norm_at_rest == "body"
     assert task.modules_to_freeze() is model.backbone.body, "the pyramid on top of it is random"
+    assert backbone_layers(task) == [each for each in model.backbone.body.values() if [*each.parameters()]]
     task.train()
     norms = [module for module in model.backbone.body.modules() if isinstance(module, nn.BatchNorm2d)]
     assert norms

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from transformers import T5Config
 
+from flash.core.finetuning import backbone_layers
 from flash.errors import ConfigurationError
 from flash.text import SummarizationTask, TranslationTask
 from flash.text.seq2seq.backbones import huggingface, model_from_plain, model_to_plain, read_prefix
@@ -68,3 +70,13 @@ def test_a_model_becomes_plain_data_and_a_model_again(backbone: str) -> None:
 
 def test_seq2seq_backbones_are_listed() -> None:
     assert "google-t5/t5-small" in SummarizationTask.available_backbones("google-t5/*")
+
+
+@pytest.mark.parametrize("kind", ["bart", "t5"])
+def test_layers_are_the_embeddings_and_the_blocks_of_the_encoder(checkpoints: dict[str, Path], kind: str) -> None:
+    task = SummarizationTask(backbone=checkpoints[kind])
+    layers = backbone_layers(task)
+    frozen = {parameter for module in task.modules_to_freeze() for parameter in module.parameters()}
+    assert len(layers) == 3
+    assert {parameter for layer in layers for parameter in layer.parameters()} == frozen
+    assert task.model.get_input_embeddings().weight in {*layers[0].parameters()}

@@ -18,9 +18,11 @@ from typing import Any
 import timm
 import torch
 from timm.data.config import resolve_data_config
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from flash import Registry
+from flash.core.layers import child_layers, layers_by_group
 from flash.errors import ConfigurationError, UnknownNameError
 from flash.plugins import dist_of
 
@@ -70,6 +72,18 @@ class ImageBackbone(nn.Module):
         if features.ndim == 2:
             return features
         return features.mean(1) if features.ndim == 3 else features.mean((2, 3))
+
+    def layers(self) -> list[nn.Module]:
+        """Return the layers in the order of the forward pass: the stem, then the blocks, as timm numbers them.
+
+        A network that says no numbers has the layers of its children.
+        """
+        matcher = getattr(self.network, "group_matcher", None)
+        if not callable(matcher):
+            return child_layers([self.network])
+        numbers = group_parameters(self.network, matcher(coarse=False), reverse=True)
+        groups = {parameter: numbers[name] for name, parameter in self.network.named_parameters()}
+        return layers_by_group([self.network], groups)
 
 
 def timm_backbone(

@@ -110,6 +110,10 @@ class ImageTask(Task):
                     f"{{'img_size': {size}}}."
                 )
 
+    def backbone_layers(self) -> list[nn.Module]:
+        """Return the stem and the blocks of the network, in the order of the forward pass; see ``ImageBackbone``."""
+        return self.backbone.layers() if isinstance(self.backbone, ImageBackbone) else super().backbone_layers()
+
     def trained_parameters(self) -> list[Any]:
         """The head first, then the backbone, unless it is frozen, at ``backbone_lr_factor`` of the learning rate."""
         trained = super().trained_parameters()

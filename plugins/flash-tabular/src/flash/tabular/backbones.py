@@ -19,6 +19,8 @@ from pytorch_tabnet.tab_network import EmbeddingGenerator, TabNetEncoder
 from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 from torch import Tensor, nn
 
+from flash.core.layers import block_layers, layers_by_group
+
 from .tabnet_layers import speed_up
 
 __all__ = ["TableBackbone", "ft_transformer", "mlp", "resnet", "tabm", "tabnet"]
@@ -41,6 +43,10 @@ class TableBackbone(nn.Module):
     members: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 3e-4
+
+    def layers(self) -> list[nn.Module]:
+        """Return the embeddings of the columns, then the blocks, in the order of the forward pass."""
+        return block_layers([self])
 
 
 class _Embedded(nn.Module):
@@ -251,6 +257,15 @@ class _TabNet(TableBackbone):
             x = torch.cat([x, embedded.view(len(x), len(self.starts) * vectors.shape[1])], dim=1)
         steps, sparsity = self.encoder(x)
         return torch.stack(steps).sum(0), -self.lambda_sparse * sparsity
+
+    def layers(self) -> list[nn.Module]:
+        """Return the embeddings with what all steps share, then each decision step with its attention."""
+        groups = dict.fromkeys([*self.embedder.parameters(), *self.encoder.initial_splitter.parameters()], 0)
+        for name in ("att_transformers", "feat_transformers"):
+            for step, module in enumerate(getattr(self.encoder, name), 1):
+                for parameter in module.parameters():
+                    groups.setdefault(parameter, step)
+        return layers_by_group([self], {parameter: groups.get(parameter, 0) for parameter in self.parameters()})
 
 
 def tabnet(

@@ -19,6 +19,7 @@ from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 from flash.plugins import default_owner
 
+from .backbones import TableBackbone
 from .preprocess import TabularPreprocess
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
@@ -81,6 +82,10 @@ class _TabularTask(Task):
         if self.training and auxiliary is not None:
             loss = loss + auxiliary
         return {"loss": loss, "y_hat": y_hat, "y": y, "weight": self.loss_weight(y)}
+
+    def backbone_layers(self) -> list[nn.Module]:
+        """Return the embeddings of the columns, then the blocks, in the order of the forward pass."""
+        return self.backbone.layers() if isinstance(self.backbone, TableBackbone) else super().backbone_layers()
 
     def _members(self, x: Any) -> tuple[Tensor, Tensor | None]:
         """The head's output, shape ``(batch, outputs)`` or ``(batch, members, outputs)``, and an auxiliary loss."""

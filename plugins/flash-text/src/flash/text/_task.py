@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from flash import Preprocess, Registry
+from flash.core.layers import block_layers
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 from flash.plugins import default_owner
@@ -98,6 +99,10 @@ class TextVectorTask(AdaptableTask):
         """Tell the preprocess how texts become tokens for this backbone."""
         if isinstance(preprocess, TextPreprocess):
             preprocess.configure(self.tokenizer, self.max_length, getattr(self.tokenizer, "pad_token_id", None) or 0)
+
+    def backbone_layers(self) -> list[nn.Module]:
+        """Return the embeddings, then the blocks of the encoder, in the order of the forward pass."""
+        return block_layers([self.backbone])
 
     def forward_features(self, x: dict[str, Tensor]) -> Tensor:
         """Return one vector a text, shape ``(batch, features)``.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from flash import Task
+from flash.core.structure import changes_structure
 from flash.errors import CheckpointError, ConfigurationError, FinetuningError, FlashError
 from flash.plugins import default_owner
 
@@ -28,7 +29,7 @@ class AdaptableTask(Task):
 
     Args:
         args: Arguments of the task.
-        adapters: The settings of adapters; a checkpoint of a task with adapters brings them.
+        adapters: The settings of adapters, which a checkpoint of flash-text 0.1.0 brings.
         kwargs: Arguments of the task.
     """
 
@@ -58,8 +59,9 @@ class AdaptableTask(Task):
         """
         if self.adapters is None:
             base = None if settings.get("whole_checkpoints") else self._base_print()
-            targets = _inject(self.network, settings)
-            self._note({**{name: settings[name] for name in _SETTINGS}, "target_modules": targets, "base": base})
+            targets = _sorted(settings.get("target_modules") or _usual_targets(self.network, import_peft()))
+            chosen = {name: settings[name] for name in _SETTINGS}
+            self.change_structure(put_adapters, **chosen, target_modules=targets, base=base)
         elif not self._has(settings):
             raise FinetuningError(
                 f"Expected the settings of the adapters that the task has, {self.adapters}, but got {dict(settings)}. "
@@ -81,11 +83,8 @@ class AdaptableTask(Task):
             plain = layer.get_base_layer().requires_grad_(True).train(layer.training)
             setattr(self.network.get_submodule(parent), attribute, plain)
         del self.network.peft_config
-        self._note(None)
-
-    def _note(self, adapters: dict[str, Any] | None) -> None:
-        self.adapters = adapters
-        self.record_arguments(adapters=adapters)
+        self.adapters = None
+        self.forget_structure(_PUT_ADAPTERS)
 
     def _has(self, settings: Mapping[str, Any]) -> bool:
         assert self.adapters is not None
@@ -144,9 +143,10 @@ class AdaptableTask(Task):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights; those below adapters, which a checkpoint may lack, come from where the network came from."""
         if self._adapters_to_come is not None:
+            # A checkpoint of flash-text 0.1.0 has them among the arguments of the task.
             settings, self._adapters_to_come = dict(self._adapters_to_come), None
-            _inject(self.network, settings)
-            self._note(settings)
+            self.record_arguments(adapters=None)
+            self.change_structure(put_adapters, **settings)
         if self.adapters is not None and self.adapters["base"] is not None:
             names = self._base_names()
             if not names.keys() & state_dict.keys():
@@ -164,10 +164,16 @@ class AdaptableTask(Task):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Check that a run that is resumed has the adapters of the interrupted one."""
-        super().on_load_checkpoint(checkpoint)
-        stored = checkpoint.get("flash", {}).get("task", {}).get("init", {}).get("adapters")
-        if stored is None and self.adapters is None:
-            return
+        found = checkpoint.get("flash", {})
+        changes = [each["arguments"] for each in found.get("structure") or [] if each["target"] == _PUT_ADAPTERS]
+        old = found.get("task", {}).get("init", {}).get("adapters")
+        stored = changes[0] if changes else old
+        if stored is not None or self.adapters is not None:
+            self._check_adapters(stored)
+        # A checkpoint of flash-text 0.1.0 says in another place that these adapters are there.
+        super().on_load_checkpoint(checkpoint if old is None else _with_changes(checkpoint, self.structure_changes))
+
+    def _check_adapters(self, stored: Mapping[str, Any] | None) -> None:
         if stored is None or self.adapters is None or not self._has(stored):
             raise FinetuningError(
                 f"Expected a run with the adapters of the checkpoint, {stored}, but this one has {self.adapters}. "
@@ -180,6 +186,32 @@ class AdaptableTask(Task):
             )
 
 
+@changes_structure
+def put_adapters(
+    task: AdaptableTask, r: int, alpha: float, dropout: float, target_modules: Any, base: int | None
+) -> None:
+    """Put adapters into the network of a task; see :class:`~flash.text.lora.Lora` for the settings.
+
+    Args:
+        task: The task.
+        r: The rank of the adapters.
+        alpha: What the adapters count.
+        dropout: How much of their input is left out in training.
+        target_modules: Ends of the names of layers, or a pattern.
+        base: A checksum of the weights below them, where these can be had again; then checkpoints leave them out.
+    """
+    settings = {"r": r, "alpha": alpha, "dropout": dropout, "target_modules": target_modules, "base": base}
+    _inject(task.network, settings)
+    task.adapters = settings
+
+
+_PUT_ADAPTERS = f"{__name__}:{put_adapters.__name__}"
+
+
+def _with_changes(checkpoint: Mapping[str, Any], changes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**checkpoint, "flash": {**checkpoint["flash"], "structure": changes}}
+
+
 def _checksum(weights: Mapping[str, Tensor]) -> int:
     """A number that differs where a bit of the weights does."""
     total = 0
@@ -190,11 +222,11 @@ def _checksum(weights: Mapping[str, Tensor]) -> int:
     return total
 
 
-def _inject(network: nn.Module, settings: Mapping[str, Any]) -> Any:
-    """Put adapters into a network, and return the names of the layers that got them, or the pattern they match."""
+def _inject(network: nn.Module, settings: Mapping[str, Any]) -> None:
+    """Put adapters into a network."""
     peft = import_peft()
     options = {"r": settings["r"], "lora_alpha": settings["alpha"], "lora_dropout": settings["dropout"]}
-    targets = settings.get("target_modules") or _usual_targets(network, peft)
+    targets = settings["target_modules"]
     config = peft.LoraConfig(target_modules=targets, **options)
     try:
         peft.inject_adapter_in_model(config, network)
@@ -205,7 +237,6 @@ def _inject(network: nn.Module, settings: Mapping[str, Any]) -> Any:
         ) from error
     # What rests and what trains is for strategies to say.
     network.requires_grad_(True)
-    return _sorted(config.target_modules)
 
 
 def _usual_targets(network: nn.Module, peft: Any) -> Any:

@@ -77,10 +77,4 @@ class Lora(FlashBaseFinetuning):
         pl_module.add_adapters(self.settings)
         network = pl_module.network
         self.freeze(network)
-        for name, parameter in network.named_parameters():
-            if "lora_" in name:
-                parameter.requires_grad = True
-        for name, module in network.named_modules():
-            if "lora_" in name:
-                self._thawed.add(id(module))
-                module.training = True
+        self.unfreeze([module for name, module in network.named_modules() if "lora_" in name])

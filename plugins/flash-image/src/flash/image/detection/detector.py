@@ -15,6 +15,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from typing_extensions import Self
 
 from flash import Preprocess, Registry, Task
+from flash.core.layers import child_layers
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 from flash.plugins import default_owner
@@ -186,6 +187,17 @@ class ObjectDetector(Task):
     def modules_to_freeze(self) -> nn.Module | list[nn.Module] | None:
         """The network's backbone, feature pyramid included where it is pretrained too."""
         return _body(self.model) if self._body_alone else getattr(self.model, "backbone", None)
+
+    def backbone_layers(self) -> list[nn.Module]:
+        """Return the layers of the network's body, in the order of the forward pass, then the feature pyramid."""
+        if self._body_alone:
+            return super().backbone_layers()
+        body: Any = _body(self.model)
+        backbone: Any = self.model.backbone
+        pyramid = [child for child in backbone.children() if child is not body]
+        inside = {parameter for layer in child_layers([body]) for parameter in layer.parameters()}
+        rest = [child for child in pyramid if {*child.parameters()} - inside]
+        return [*child_layers([body]), *rest]
 
     def forward(self, x: Any) -> list[dict[str, Tensor]]:
         """Return ``boxes`` (in pixels), ``labels`` (from 1) and ``scores`` of each image.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from flash import Preprocess, Registry
+from flash.core.layers import block_layers
 from flash.core.registry import ComponentRegistry, backbone_registry
 from flash.errors import ConfigurationError
 from flash.plugins import default_owner
@@ -194,6 +195,10 @@ class Seq2SeqTask(AdaptableTask):
     def modules_to_freeze(self) -> list[nn.Module]:
         """The encoder, and the embeddings of tokens, which most models share with the decoder and the head."""
         return [self.model.get_input_embeddings(), self.model.get_encoder()]
+
+    def backbone_layers(self) -> list[nn.Module]:
+        """Return the embeddings, then the blocks of the encoder, in the order of the forward pass."""
+        return block_layers(self.modules_to_freeze())
 
     def step(self, batch: Any, batch_idx: int) -> Any:
         """Compute the loss of the targets' tokens; where metrics look, also write texts."""
