@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, TensorDataset, WeightedRandomSampler
 from flash import DataModule, Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
-from flash.data.splits import classes_of, count_rows, split_inputs, split_rows, take_rows
+from flash.data.splits import classes_of, count_inputs, split_inputs, split_rows, take_rows
 from flash.data.stage import Stage
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
@@ -53,13 +53,13 @@ def listed(data: Any) -> Any:
     ],
 )
 def test_rows_of_every_kind_of_data_can_be_taken(data: Any, taken: Any) -> None:
-    assert count_rows(data) == 3
+    assert count_inputs(data) == 3
     assert listed(take_rows(data, [0, 2])) == taken
 
 
 def test_rows_of_tables_and_datasets_can_be_taken() -> None:
     assert take_rows(Table({"a": [1, 2, 3]}), [2, 0])["a"] == [3, 1]
-    assert count_rows(Table({"a": [1, 2, 3], "b": [1, 2, 3]})) == 3
+    assert count_inputs(Table({"a": [1, 2, 3], "b": [1, 2, 3]})) == 3
     assert list(take_rows(Squares(), [2, 3])) == [4, 9]
 
 

@@ -16,7 +16,7 @@ from flash.data.columns import Columns
 from flash.data.tables import Table, is_missing
 from flash.errors import ConfigurationError, DataError
 
-__all__ = ["classes_of", "count_rows", "split_inputs", "split_rows", "take_rows"]
+__all__ = ["classes_of", "count_inputs", "split_inputs", "split_rows", "take_rows"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -49,11 +49,11 @@ def split_inputs(data: Any, fraction: float, seed: int, classes: Any = None) -> 
         (8, tensor([0, 1]))
     """
     found = classes_of(data) if classes is None else classes
-    train, val = split_rows(count_rows(data), fraction, seed, found)
+    train, val = split_rows(count_inputs(data), fraction, seed, found)
     return take_rows(data, train), take_rows(data, val)
 
 
-def count_rows(data: Any) -> int:
+def count_inputs(data: Any) -> int:
     """Return the number of rows of inputs.
 
     Raises:
@@ -61,14 +61,14 @@ def count_rows(data: Any) -> int:
         DataError: If its parts have different lengths.
 
     Example:
-        >>> count_rows({"left": [1, 2], "right": [3, 4]})
+        >>> count_inputs({"left": [1, 2], "right": [3, 4]})
         2
     """
     if isinstance(data, Table):
         return data.num_rows
     parts = _parts(data)
     if parts is not None:
-        lengths = [count_rows(part) for part in parts]
+        lengths = [count_inputs(part) for part in parts]
         if len(set(lengths)) > 1:
             raise DataError(
                 f"Expected parts with one number of rows to split validation data off, but got {lengths}. Pass one "

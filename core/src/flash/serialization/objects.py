@@ -12,16 +12,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
-from flash import __version__
 from flash.errors import CheckpointError, FlashError, UnsafeCheckpointError
-from flash.plugins import PluginState, get_host
+from flash.plugins import dist_of, get_host
 from flash.serialization.arguments import MODULE, Configurable
 from flash.serialization.values import from_serializable
 
 __all__ = ["describe", "instantiate", "provider_of", "public_path", "resolve_class", "resolve_function"]
 
 T = TypeVar("T")
-_MODULES_OF_CORE = ("flash.core.", "flash.data.", "flash.serialization.")
 
 
 def describe(made: Configurable) -> dict[str, Any]:
@@ -146,16 +144,9 @@ def public_path(cls: type) -> str:
 
 def provider_of(module_name: str) -> tuple[str | None, str | None]:
     """Return the distribution that provides a module of Flash or of a plugin, and its version; else two ``None``."""
-    if module_name == "flash" or module_name.startswith(_MODULES_OF_CORE):
-        return "flash-core", __version__
-    for info in get_host().infos():
-        first, *rest = info.target.split(".")
-        # A first-party plugin owns flash.<domain>, a third party its top-level package.
-        package = ".".join([first, *rest[:1]]) if first == "flash" else first
-        ours = module_name == package or module_name.startswith(package + ".")
-        if ours and info.state not in (PluginState.DISABLED, PluginState.CONFLICT):
-            return info.dist, info.version
-    return None, None
+    dist = dist_of(module_name)
+    versions = (info.version for info in get_host().infos() if dist is not None and info.is_called(dist))
+    return dist, next(versions, None)
 
 
 def _spec_of(cls: type, dist: str | None) -> str | None:
