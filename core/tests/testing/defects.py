@@ -502,6 +502,14 @@ DEFECTS = [
         r"Expected the layers \[2\] to train in epoch 1, but \[0\] changed",
     ),
     Defect(
+        "takes the children of the backbone for its layers",
+        FINETUNING,
+        "layers = self.layers(pl_module)",
+        "layers = list(pl_module.backbone.children())",
+        "test_layers_inside_one_module_are_those_of_the_task",
+        r"Expected the layers \[2\] to train in epoch 1 where the backbone has them inside one module, but \[0, 1, 2\]",
+    ),
+    Defect(
         "thaws without telling the optimizer",
         FINETUNING,
         "            self.unfreeze_and_add_param_group(layers[-number], optimizer)\n",

@@ -21,7 +21,7 @@ from flash.core.finetuning import finetuning_strategies
 from flash.core.layers import child_layers
 from flash.core.losses import make_loss
 from flash.core.metrics import StageMetrics, weight_of_loss
-from flash.core.optimizers import make_lr_scheduler, make_optimizer
+from flash.core.optimizers import follow_new_length, make_lr_scheduler, make_optimizer
 from flash.core.outputs import outputs_of, resolve_output, takes_ids, task_outputs
 from flash.core.prediction import predict_batches, restore_order
 from flash.core.registry import Registry
@@ -555,10 +555,14 @@ class Task(Configurable, pl.LightningModule):
         self._random_state = stored.get("random_state")
 
     def on_train_start(self) -> None:
-        """Go on with the random numbers of the interrupted run, if this one resumes it.
+        """Go on with the random numbers of the interrupted run, if this one resumes it, in a schedule of its length.
 
         Several processes draw different numbers, of which a checkpoint has only those of one.
         """
+        ours = self.lr_scheduler is not None and type(self).configure_optimizers is Task.configure_optimizers
+        if self._random_state is not None and ours:
+            for config in self.trainer.lr_scheduler_configs:
+                follow_new_length(self.lr_scheduler, config.scheduler, self.trainer)
         if self._random_state is not None and self.trainer.world_size == 1:
             restore_rng_state(self._random_state)
         self._random_state = None

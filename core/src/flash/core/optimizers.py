@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,7 +15,17 @@ from torch.optim import Optimizer, lr_scheduler
 from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 
-__all__ = ["lr_schedulers", "make_lr_scheduler", "make_optimizer", "optimizers", "split_parameters"]
+__all__ = [
+    "follow_new_length",
+    "lr_schedulers",
+    "make_lr_scheduler",
+    "make_optimizer",
+    "optimizers",
+    "split_parameters",
+]
+
+# What torch's schedulers call the length of the training.
+_LENGTHS = ("T_max", "total_iters", "total_steps")
 
 #: The optimizers of torch, those of plugins, and those that are registered here.
 optimizers = ComponentRegistry("optimizer", "optimizers")
@@ -116,7 +127,8 @@ def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | N
     """Make a learning-rate scheduler, as the dict that Lightning takes.
 
     The length of the training is filled in where the scheduler asks for it and the choice does not say it:
-    ``total_steps`` (then it steps with each batch), ``T_max``, ``total_iters`` and ``total_epochs`` (epochs).
+    ``total_steps`` (then it steps with each batch), ``T_max``, ``total_iters`` and ``total_epochs`` (epochs; steps with
+    ``{"interval": "step"}``, and where an epoch has no end). ``max_steps`` is a length as ``max_epochs`` is.
 
     Args:
         choice: A class, a callable that takes the optimizer, a registered name, ``(name, kwargs)`` or
@@ -134,15 +146,7 @@ def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | N
         'epoch'
     """
     factory, kwargs, settings = _unpack("lr_scheduler", choice, lr_schedulers)
-    interval = "epoch"
-    if factory is lr_scheduler.OneCycleLR:
-        kwargs = {"max_lr": [group["lr"] for group in optimizer.param_groups], **kwargs}
-        if not {"total_steps", "epochs"} & set(kwargs):
-            kwargs["total_steps"] = _total_steps(trainer)
-        interval = "step"
-    for name in {"T_max", "total_iters", "total_epochs"} & set(inspect.signature(factory).parameters):
-        if name not in kwargs and _epochs(trainer) is not None:
-            kwargs[name] = _epochs(trainer)
+    kwargs, interval, _ = _with_length(factory, kwargs, settings, optimizer, trainer)
     try:
         scheduler = factory(optimizer, **kwargs)
     except TypeError as error:
@@ -165,9 +169,74 @@ def _total_steps(trainer: pl.Trainer | None) -> int:
     return int(steps)
 
 
-def _epochs(trainer: pl.Trainer | None) -> int | None:
-    epochs = None if trainer is None else trainer.max_epochs
-    return epochs if epochs is not None and epochs > 0 else None
+def _with_length(
+    factory: Any, kwargs: dict[str, Any], settings: dict[str, Any], optimizer: Optimizer, trainer: pl.Trainer | None
+) -> tuple[dict[str, Any], str, bool]:
+    """Fill in the length of the training; return the arguments, the interval, and whether something was filled in."""
+    if factory is lr_scheduler.OneCycleLR:
+        kwargs = {"max_lr": [group["lr"] for group in optimizer.param_groups], **kwargs}
+        if {"total_steps", "epochs"} & set(kwargs):
+            return kwargs, "step", False
+        return {**kwargs, "total_steps": _total_steps(trainer)}, "step", True
+    asked = {"T_max", "total_iters", "total_epochs"} & set(inspect.signature(factory).parameters) - set(kwargs)
+    length, interval = _length(trainer, settings.get("interval"))
+    if not asked or length is None:
+        return kwargs, "epoch", False
+    return {**kwargs, **dict.fromkeys(asked, length)}, interval, True
+
+
+def _length(trainer: pl.Trainer | None, interval: Any) -> tuple[int | None, str]:
+    """The length of the training in epochs; in steps where that is asked for, or where an epoch has no end."""
+    if trainer is None:
+        return None, "epoch"
+    epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs > 0 else None
+    steps = trainer.max_steps if trainer.max_steps > 0 else None
+    if steps is None and interval != "step":
+        return epochs, "epoch"
+    total = trainer.estimated_stepping_batches
+    if not math.isfinite(total):
+        return None, "epoch"
+    if interval != "step":
+        trainer.fit_loop.setup_data()
+        batches = trainer.num_training_batches
+        if math.isfinite(batches) and batches > 0:
+            return math.ceil(total / math.ceil(batches / trainer.accumulate_grad_batches)), "epoch"
+    return int(total), "step"
+
+
+def follow_new_length(choice: Any, scheduler: Any, trainer: pl.Trainer) -> None:
+    """Put the scheduler of a resumed run where it would be in an uninterrupted run of the present length.
+
+    A checkpoint holds the length that the interrupted run had; where the length was filled in, that of this run counts.
+
+    Args:
+        choice: What the scheduler was made from, see :func:`make_lr_scheduler`.
+        scheduler: The scheduler, with the state of the checkpoint.
+        trainer: Knows how long the training is now.
+    """
+    factory, kwargs, settings = _unpack("lr_scheduler", choice, lr_schedulers)
+    optimizer = scheduler.optimizer
+    kwargs, _, filled = _with_length(factory, kwargs, settings, optimizer, trainer)
+    if not filled:
+        return
+    if factory is lr_scheduler.OneCycleLR:
+        kwargs["max_lr"] = [group["max_lr"] for group in optimizer.param_groups]
+    groups = [
+        {**group, "params": [torch.zeros(1)], "lr": group.get("initial_lr", group["lr"])}
+        for group in optimizer.param_groups
+    ]
+    with warnings.catch_warnings():
+        # No optimizer steps between these steps of the scheduler.
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        stand_in = Optimizer(groups, dict(optimizer.defaults))
+        fresh = factory(stand_in, **kwargs)
+        if all(getattr(fresh, name, None) == getattr(scheduler, name, None) for name in _LENGTHS):
+            return
+        for _ in range(scheduler.last_epoch):
+            fresh.step()
+    scheduler.load_state_dict(fresh.state_dict())
+    for group, there in zip(optimizer.param_groups, stand_in.param_groups, strict=True):
+        group.update({name: value for name, value in there.items() if name != "params"})
 
 
 def _unpack(kind: str, choice: Any, registry: Registry) -> tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]:

@@ -86,14 +86,14 @@ class Configurable:
             self._omitted[name] = MODULE
 
 
-def accepted_parameters(cls: type) -> dict[str, inspect.Parameter]:
+def accepted_parameters(cls: type) -> dict[str, Any]:
     """Return the parameters of a constructor, and those of the base classes that its ``**kwargs`` are passed on to.
 
     Args:
         cls: A class whose ``__init__`` passes ``**kwargs``, if it has them, to the next one.
 
     Returns:
-        The parameters by name; a last ``**kwargs`` that takes anything is among them.
+        The parameters of ``inspect`` by name; a last ``**kwargs`` that takes anything is among them.
 
     Example:
         >>> class Base:

@@ -13,11 +13,11 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
 import flash
-from flash.core.finetuning import finetuning_strategies, resolve_strategy
+from flash.core.finetuning import backbone_layers, finetuning_strategies, resolve_strategy
 from flash.errors import FinetuningError, FlashError
 from flash.testing._battery import Conformance, Trainers, tier
 from flash.testing._compare import same, snapshot
-from flash.testing._toy import LAYERS, FrozenlessTask, ToyTask, toy_data
+from flash.testing._toy import LAYERS, FrozenlessTask, NestedToyTask, ToyTask, toy_data
 
 __all__ = ["StrategyConformance"]
 
@@ -56,7 +56,7 @@ class StrategyConformance(Conformance):
 
     def layers(self, task: Any) -> list[nn.Module]:
         """The layers of the task's backbone, the first one first."""
-        return list(task.backbone)
+        return backbone_layers(task)
 
     def _run(self, strategy: Any, trainer: Trainers, task: Any = None, **options: Any) -> tuple[Any, _Layers]:
         pl.seed_everything(5, verbose=False)
@@ -89,6 +89,19 @@ class StrategyConformance(Conformance):
                 f"Expected the layers {sorted(expected)} to train in epoch {epoch}, but {sorted(changed)} changed."
             )
         assert all(seen.rest_changed), "Expected that what is not of the backbone trains in each epoch, but it rests."
+
+    @tier("train")
+    def test_layers_inside_one_module_are_those_of_the_task(self, strategy: Any, trainer: Trainers) -> None:
+        """Networks of images have one child, with all layers inside: a strategy asks for them with ``self.layers``."""
+        if type(self).make_task is not StrategyConformance.make_task:
+            return
+        _, seen = self._run(strategy, trainer, task=NestedToyTask())
+        for epoch, active in enumerate(seen.active):
+            expected = set(self.trains(epoch))
+            assert active == expected, (
+                f"Expected the layers {sorted(expected)} to train in epoch {epoch} where the backbone has them inside "
+                f"one module, but {sorted(active)} do. Take the layers that self.layers(pl_module) gives."
+            )
 
     @tier("train")
     def test_the_optimizer_holds_what_trains_once(self, strategy: Any, trainer: Trainers) -> None:

@@ -40,6 +40,14 @@ class FrozenlessTask(ClassificationTask):
         super().__init__(num_classes=2, model=nn.Linear(8, 2), **kwargs)
 
 
+class NestedToyTask(ToyTask):
+    """The same, with the layers of the backbone inside one module, as a network of images has them."""
+
+    def __init__(self, width: int = 8, **kwargs: Any) -> None:
+        super().__init__(width, **kwargs)
+        self.backbone = nn.Sequential(self.backbone)
+
+
 def toy_data() -> flash.DataModule:
     """Points on two sides of a plane."""
     generator = torch.Generator().manual_seed(0)

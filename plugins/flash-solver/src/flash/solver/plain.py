@@ -63,7 +63,7 @@ def to_safe(value: Any, where: str = "state", copy: bool = False) -> Any:
     """Return state as a checkpoint holds it: data that ``torch.load(weights_only=True)`` takes.
 
     Args:
-        value: What :func:`flash.serialization.to_serializable` takes, and configurations of OmegaConf.
+        value: What :func:`flash.serialization.values.to_serializable` takes, and configurations of OmegaConf.
         where: What the value is called in an error.
         copy: Whether tensors are copied to the CPU, for a file that is written while training goes on.
 
