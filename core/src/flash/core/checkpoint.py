@@ -22,7 +22,7 @@ __all__ = ["FlashCheckpointIO", "describe_backbone", "naming_backbone", "qualifi
 
 
 class FlashCheckpointIO(TorchCheckpointIO):
-    """Lightning's way to files, with :func:`~flash.serialization.files.read_checkpoint` and :func:`~flash.serialization.files.write_checkpoint` for local ones."""
+    """Read and write local checkpoints of Lightning with Flash's reader and writer."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint."""
