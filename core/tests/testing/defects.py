@@ -544,7 +544,9 @@ DEFECTS = [
         FINETUNING,
         STRATEGY_INIT,
         STRATEGY_INIT + "\n    def modules_to_freeze(self, pl_module: pl.LightningModule) -> Any:\n"
-        "        return [pl_module.backbone] if hasattr(pl_module, 'backbone') else []\n",
+        "        return [pl_module.backbone] if hasattr(pl_module, 'backbone') else []\n\n"
+        "    def layers(self, pl_module: pl.LightningModule) -> Any:\n"
+        "        return super().layers(pl_module) if hasattr(pl_module, 'backbone') else []\n",
         "test_nothing_to_freeze_is_an_error",
         r"Expected a FinetuningError for a task without a backbone, but it was trained",
     ),
