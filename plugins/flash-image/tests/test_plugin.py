@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,3 +124,12 @@ def test_making_a_task_asks_the_registry_for_one_name_only() -> None:
     finally:
         sys.setprofile(None)
     assert 0 < calls < 100
+
+
+@pytest.mark.parametrize("name", ["flash.image", "flash.image.detection", "flash.vision"])
+def test_a_package_lists_its_names_and_a_misspelt_one_is_an_attribute_error(name: str) -> None:
+    package = importlib.import_module(name)
+    assert "ObjectDetector" in dir(package)
+    assert package.ObjectDetector.__name__ == "ObjectDetector"
+    with pytest.raises(AttributeError, match="has no attribute 'ObjectDetectr'"):
+        package.ObjectDetectr  # noqa: B018  # asking for it is the test
