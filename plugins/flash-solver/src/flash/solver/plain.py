@@ -26,6 +26,7 @@ def plain_metrics(metrics: Any) -> Any:
         metrics: Anything; what has no such form becomes its text.
 
     Example:
+        >>> import torch
         >>> plain_metrics({"loss": torch.tensor(0.5), "note": "warm-up", "best": None, "rates": np.ones(2)})
         {'loss': 0.5, 'note': 'warm-up', 'best': None, 'rates': [1.0, 1.0]}
     """

@@ -78,6 +78,7 @@ class TaskRun:
         self.barebones = False
         self.training, self.validating, self.testing, self.predicting = True, False, False, False
         self.sanity_checking = False
+        self.max_steps = -1
         self.state = SimpleNamespace(fn="fit")
         # The means of what the task logs by itself: sums, and numbers of values.
         self.logged: dict[str, list[float]] = {}
