@@ -103,8 +103,8 @@ def _check_classes(task: Task, datamodule: DataModule) -> None:
     if own is None and labels is not None:
         task.labels = list(labels)
         task.record_arguments(labels=task.labels)
-    # Numbers from 0 on may have been given names.
-    elif own is not None and labels is not None and list(own) != list(labels) != list(range(count)):
+    # Labels that have nothing in common are other names for the same classes, such as words for numbers.
+    elif own is not None and labels is not None and list(own) != list(labels) and {*own} & {*labels}:
         raise ConfigurationError(
             f"Expected data with the classes of the task in the same order, {_some(own)}, but it has {_some(labels)}. "
             "Make the data with the task's preprocess, preprocess=task.preprocess, or the task with "
