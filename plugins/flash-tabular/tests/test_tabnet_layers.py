@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from flash.tabular import tabnet_layers
 from flash.tabular.backbones import tabnet
-from flash.tabular.tabnet_layers import FastEncoder, speed_up
+from flash.tabular.tabnet_layers import FastEncoder, _descending, speed_up
 
 
 def _as_blocks(rows: int, at_most: int) -> Tensor:
@@ -185,3 +185,9 @@ def test_the_backbone_equals_the_librarys_embeddings_before_its_encoder(size: in
         gradients.append([features.detach(), *(parameter.grad for parameter in network.parameters())])
     for one, other in zip(*gradients, strict=True):
         assert torch.allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_scores_are_sorted_in_any_precision(precision: torch.dtype) -> None:
+    scores = torch.tensor([[0.5, 2.0, -1.0]], dtype=precision)
+    assert _descending(scores).tolist() == [[2.0, 0.5, -1.0]]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from flash.errors import DataError, MissingColumnError
-from flash.tabular.targets import Targets, learn_targets, targets_from_plain
+from flash.tabular.targets import Targets, _plain_values, learn_targets, targets_from_plain
 
 
 def learn(values: Any, kind: str = "classification") -> Targets:
@@ -199,3 +199,9 @@ def test_targets_are_the_same_after_a_way_through_plain_data(kind: str, fields: 
     assert again == targets
     assert torch.equal(again.encode(frame, "val"), targets.encode(frame, "val"))
     assert again.summary() == targets.summary()
+
+
+def test_values_of_numpy_in_a_column_of_objects_are_pythons_own() -> None:
+    values = _plain_values(pd.Series([np.int64(1), np.float64(2.0), "x"], dtype=object))
+    assert values == [1, 2, "x"]
+    assert [type(value) for value in values] == [int, int, str]
