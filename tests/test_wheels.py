@@ -30,7 +30,7 @@ OF_THEIR_OWN = {"flash-offline": "flash_offline"}
 OF_A_DOMAIN = {
     *("datasets", "huggingface-hub", "nltk", "sentencepiece", "tokenizers", "transformers"),
     *("albumentations", "kornia", "opencv-python", "pil", "pillow", "scikit-image", "timm", "torchvision"),
-    *("joblib", "pandas", "pyarrow", "pytorch-tabnet", "scikit-learn", "scipy", "sklearn", "tabm"),
+    *("joblib", "pandas", "pytorch-tabnet", "scikit-learn", "scipy", "sklearn", "tabm"),
     *("librosa", "soundfile", "torchaudio"),
 }
 

@@ -97,7 +97,7 @@ def _items(children: Iterable[nn.Module]) -> list[nn.Module]:
 def block_layers(modules: Iterable[nn.Module]) -> list[nn.Module]:
     """Return what comes before the blocks of a network as one layer, then each block.
 
-    Blocks are the items of lists (``ModuleList``), lists of embeddings apart, as in transformers. What follows a block
+    Blocks are the items of lists (``ModuleList``), lists of embeddings apart. What follows a block
     and is in none, such as a last normalization, belongs to the layer of that block. A network without blocks has
     the layers of :func:`child_layers`.
 
