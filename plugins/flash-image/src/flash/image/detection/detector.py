@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +14,10 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from typing_extensions import Self
 
 from flash import Preprocess, Registry, Task
+from flash.core.backbones import takes_argument
 from flash.core.layers import child_layers
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
-from flash.plugins import default_owner
 
 from .metrics import BoxMeanAveragePrecision
 from .models import DETECTORS, coco_labels
@@ -100,8 +99,6 @@ class ObjectDetector(Task):
     ) -> None:
         if metrics is None:
             metrics = {"map": BoxMeanAveragePrecision()}
-        if learning_rate is None:
-            learning_rate = _FRESH_RATE if pretrained is False or isinstance(backbone, nn.Module) else _PRETRAINED_RATE
         super().__init__(learning_rate=learning_rate, lr_scheduler=lr_scheduler, metrics=metrics, **kwargs)
         _check_threshold(score_threshold)
         if num_classes is None and labels is None and pretrained not in (False, "backbone"):
@@ -116,32 +113,21 @@ class ObjectDetector(Task):
         # Random layers on top of the pretrained body would be frozen with it.
         self._body_alone = pretrained == "backbone"
         # A checkpoint is loaded with pretrained=False: what follows from it is noted.
-        self.record_arguments(labels=self.labels, norm_at_rest=self.norm_at_rest, learning_rate=learning_rate)
+        self.record_arguments(labels=self.labels, norm_at_rest=self.norm_at_rest)
+        fresh = pretrained is False or isinstance(backbone, nn.Module)
+        self.use_default_rates(_FRESH_RATE if fresh else _PRETRAINED_RATE)
         self.train()
 
     def _build(self, backbone: str | nn.Module, pretrained: Any, options: dict[str, Any]) -> nn.Module:
         if isinstance(backbone, nn.Module):
-            if options:
-                raise ConfigurationError(
-                    f"Expected no {', '.join(options)} with a module as backbone, since it is made already. Set them "
-                    "where you make it."
-                )
-            return backbone
-        factory: Any = self.backbones.get(backbone, prefer=default_owner(self, "backbone", backbone))
-        if "pretrained" in inspect.signature(factory).parameters:
-            options["pretrained"] = pretrained
-        elif pretrained is not False:
+            return self.build_backbone(backbone, kwargs=options)
+        if pretrained is not False and not takes_argument(self.backbone_factory(backbone), "pretrained"):
             raise ConfigurationError(
                 f"Expected pretrained=False for the backbone {backbone!r}, which has no weights to load, but got "
                 f"{pretrained!r}."
             )
-        try:
-            model: nn.Module = factory(num_classes=self.num_classes + 1, **options)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"Expected backbone_kwargs that {backbone!r} takes, but got {sorted(options)}, and it says: {error}."
-            ) from error
-        return model
+        classes = self.num_classes + 1
+        return self.build_backbone(backbone, kwargs=options, num_classes=classes, pretrained=pretrained)
 
     # ------------------------------------------------------------------ data
 
