@@ -11,6 +11,7 @@ import pytest
 from flash.testing import DataModuleConformance, PluginConformance, TaskConformance
 from flash.text import TextClassificationData, TextClassifier
 from flash.text.hub import load_tokenizer
+from flash.text.rows import Tokenization
 
 Reviews = Callable[..., tuple[list[str], list[str]]]
 
@@ -54,7 +55,7 @@ class TestData(Texts, DataModuleConformance):
 
         def make(**arguments: Any) -> TextClassificationData:
             data = TextClassificationData.from_lists(**arguments)
-            data.preprocess.configure(tokenizer, max_length=64)
+            data.connect(Tokenization(tokenizer, max_length=64))
             return data
 
         return make

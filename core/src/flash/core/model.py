@@ -182,11 +182,16 @@ class Task(Configurable, pl.LightningModule):
         """
         bind(self, datamodule)
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess what it must know of the network, such as the size of images or the tokenizer.
+    @property
+    def input_spec(self) -> Any:
+        """What the network expects of its inputs, such as the size of images or a tokenizer; ``None`` for nothing.
 
-        Called whenever task and data are connected; override it where there is something to tell.
+        The hooks of a preprocess find it in ``self.input_spec``. By default it is the ``input_spec`` of the backbone.
+        Override it with an immutable value that compares equal as long as the same is expected, such as a frozen
+        dataclass.
         """
+        stated = [getattr(module, "input_spec", None) for module in self._frozen_by_strategies()]
+        return next((spec for spec in stated if spec is not None), None)
 
     def build_backbone(
         self,
@@ -562,10 +567,10 @@ class Task(Configurable, pl.LightningModule):
         if self.lost_preprocess is not None and self.preprocess is None:
             raise self.lost_preprocess
         wants_ids = takes_ids(self, output)
-        preprocess = self.preprocess or self.preprocess_cls()
-        self.configure_preprocess(preprocess)
+        preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
+        preprocess.check_input_spec(input_spec)
         postprocess = self.postprocess or Postprocess()
-        dataset = load_dataset(raw, Stage.PREDICT, preprocess)
+        dataset = load_dataset(raw, Stage.PREDICT, preprocess, input_spec)
         results: list[Any] = []
         rows: list[int] = []
         for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=not postprocess.saves):

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from flash import Preprocess, Registry, Task
 from flash.core.backbones import takes_argument
 from flash.core.registry import backbone_registry
-from flash.errors import ConfigurationError
 from flash.plugins import default_owner, dist_of
 
 from .backbones import ImageBackbone, image_features, tagged_factory
+from .config import ImageInputSpec
 from .preprocess import ImagePreprocess
 from .weights import load_weights
 
@@ -28,7 +28,7 @@ _PRETRAINED_LR_FACTOR = 0.1
 class ImageTask(Task):
     """A backbone that gives features of images, and a head on them.
 
-    Tells the preprocess what the backbone expects of images. A subclass calls :meth:`_build` in its ``__init__``.
+    States what the backbone expects of images. A subclass calls :meth:`_build` in its ``__init__``.
     """
 
     backbones: ClassVar[Registry] = _BACKBONES
@@ -84,33 +84,10 @@ class ImageTask(Task):
         """Return the head's output for features, shape ``(batch, features)``."""
         return self.head(features)
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess the size and normalisation that the backbone was trained with.
-
-        Raises:
-            ConfigurationError: If nobody says what the backbone expects, or the images will have a size that it does
-                not take.
-        """
-        if not isinstance(preprocess, ImagePreprocess):
-            return
-        if self.data_config is not None:
-            preprocess.configure(self.data_config)
-        if preprocess.transform is None:
-            self._check_images(preprocess)
-
-    def _check_images(self, preprocess: ImagePreprocess) -> None:
-        if preprocess.data_config is None:
-            raise ConfigurationError(
-                f"Expected to know which images the backbone was made for, but a {type(self.backbone).__name__} has no "
-                "data_config. Pass one to the task: data_config={'input_size': (channels, height, width), 'mean': ..., "
-                "'std': ...}; or make the network's input yourself, with transform=... of the data."
-            )
-        if isinstance(self.backbone, ImageBackbone) and self.backbone.fixed_size:
-            config = preprocess.transforms.config
-            size, wanted = (config.height, config.width), tuple(self.backbone.data_config["input_size"][1:])
-            if size != wanted:
-                raise ConfigurationError(
-                    f"Expected images of {wanted} pixels, which the backbone was made for, but the data makes them of "
-                    f"{size}. Leave out image_size, or make the backbone for it with backbone_kwargs="
-                    f"{{'img_size': {size}}}."
-                )
+    @property
+    def input_spec(self) -> ImageInputSpec:
+        """The size and normalization of the images that the backbone was trained with, as far as they are stated."""
+        backbone, fixed_size = self.backbone, None
+        if isinstance(backbone, ImageBackbone) and backbone.fixed_size:
+            _, *fixed_size = backbone.data_config["input_size"]
+        return ImageInputSpec.of(self.data_config or {}, fixed_size, type(backbone).__name__)

@@ -25,6 +25,7 @@ from .hub import (
     tokenizer_to_plain,
 )
 from .preprocess import TextPreprocess
+from .rows import Tokenization
 from .tokens import Tokenizer
 
 __all__ = ["TextVectorTask"]
@@ -93,10 +94,10 @@ class TextVectorTask(AdaptableTask):
         for name in ("tokenizer", "config"):
             self.hparams.pop(name, None)
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess how texts become tokens for this backbone."""
-        if isinstance(preprocess, TextPreprocess):
-            preprocess.configure(self.tokenizer, self.max_length, getattr(self.tokenizer, "pad_token_id", None) or 0)
+    @property
+    def input_spec(self) -> Tokenization:
+        """How texts become the tokens that the backbone expects."""
+        return Tokenization(self.tokenizer, self.max_length, getattr(self.tokenizer, "pad_token_id", None) or 0)
 
     def backbone_layers(self) -> list[nn.Module]:
         """Return the embeddings, then the blocks of the encoder, in the order of the forward pass."""

@@ -22,7 +22,7 @@ from flash.errors import ConfigurationError
 from .metrics import BoxMeanAveragePrecision
 from .models import DETECTORS, coco_labels
 from .outputs import detection_outputs
-from .preprocess import ObjectDetectionPreprocess
+from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
 
 __all__ = ["ObjectDetector"]
 
@@ -131,27 +131,10 @@ class ObjectDetector(Task):
 
     # ------------------------------------------------------------------ data
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess the names of the classes, where it has learned none.
-
-        Raises:
-            ConfigurationError: If it has learned others.
-        """
-        if not isinstance(preprocess, ObjectDetectionPreprocess):
-            return
-        if preprocess.labels is None:
-            preprocess.labels = self.labels
-        known = list(range(self.num_classes)) if self.labels is None else self.labels
-        if preprocess.labels is not None and len(preprocess.labels) != len(known):
-            raise ConfigurationError(
-                f"Expected data with the {self.num_classes} classes of the task, but it has {len(preprocess.labels)}. "
-                "Make the task with ObjectDetector.from_data(datamodule)."
-            )
-        if self.labels is not None and preprocess.labels != self.labels:
-            raise ConfigurationError(
-                f"Expected data whose classes are {self.labels}, in this order, but they are {preprocess.labels}. Pass "
-                "labels=task.labels to the data module."
-            )
+    @property
+    def input_spec(self) -> DetectionInputSpec:
+        """The classes that the network tells apart, in the order of their numbers."""
+        return DetectionInputSpec(self.num_classes, None if self.labels is None else tuple(self.labels))
 
     # ------------------------------------------------------------------ training
 

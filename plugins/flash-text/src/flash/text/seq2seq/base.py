@@ -181,13 +181,11 @@ class Seq2SeqTask(AdaptableTask):
         self.record_arguments(**dict.fromkeys(_SETTINGS), generation_kwargs=dict(self.generation_kwargs))
         super().on_save_checkpoint(checkpoint)
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess how texts become tokens."""
-        if isinstance(preprocess, Seq2SeqPreprocess):
-            pad_id = getattr(self.tokenizer, "pad_token_id", None) or 0
-            preprocess.configure(
-                Encoding(self.tokenizer, self.prefix, self.max_source_length, self.max_target_length, pad_id)
-            )
+    @property
+    def input_spec(self) -> Encoding:
+        """How texts become the tokens that the network expects."""
+        pad_id = getattr(self.tokenizer, "pad_token_id", None) or 0
+        return Encoding(self.tokenizer, self.prefix, self.max_source_length, self.max_target_length, pad_id)
 
     def modules_to_freeze(self) -> list[nn.Module]:
         """The encoder, and the embeddings of tokens, which most models share with the decoder and the head."""
