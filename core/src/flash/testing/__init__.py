@@ -23,6 +23,7 @@ from flash.testing._data import DataModuleConformance
 from flash.testing._plugin import PluginConformance
 from flash.testing._process import in_clean_process
 from flash.testing._silence import settle, silent_trainer
+from flash.testing._site import FlashResult, PluginSite, plugin_site
 from flash.testing._strategy import StrategyConformance
 from flash.testing._task import TaskConformance
 
@@ -30,10 +31,13 @@ __all__ = [
     "BackboneConformance",
     "Conformance",
     "DataModuleConformance",
+    "FlashResult",
     "PluginConformance",
+    "PluginSite",
     "StrategyConformance",
     "TaskConformance",
     "in_clean_process",
+    "plugin_site",
     "settle",
     "silent_trainer",
 ]
