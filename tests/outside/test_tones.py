@@ -98,6 +98,23 @@ class Recordings:
         }
         return {**parts, "predict": {"predict_files": recordings["predict"][0]}}
 
+    @pytest.fixture
+    def constructors(self, recordings: Any, data_class: Any) -> Mapping[str, Any]:
+        folders = {stage: paths[0].parent.parent for stage, (paths, _) in recordings.items()}
+        columns = {"input_field": "file", "target_fields": "tone"}
+        tables = {stage: {f"{stage}_file": folder / "table.csv"} for stage, folder in folders.items()}
+        return {
+            "from_folders": (
+                data_class.from_folders,
+                {stage: {f"{stage}_folder": folder} for stage, folder in folders.items()},
+            ),
+            "from_csv": (data_class.from_csv, {**tables, "options": columns}),
+        }
+
+    @pytest.fixture
+    def augmented(self) -> Mapping[str, Any]:
+        return {"gain": 0.5}
+
 
 class TestData(Recordings, DataModuleConformance):
     @pytest.fixture
