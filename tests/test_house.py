@@ -123,7 +123,12 @@ PRIVATE = re.compile(
 )
 
 
-@pytest.mark.parametrize("folder", sorted(ROOT.glob("plugins/*/src")), ids=lambda folder: folder.parent.name)
+OUTSIDE = sorted((ROOT / "tests" / "outside").glob("acme_*"))
+
+
+@pytest.mark.parametrize(
+    "folder", [*sorted(ROOT.glob("plugins/*/src")), *OUTSIDE], ids=lambda folder: str(folder)[-30:]
+)
 def test_a_plugin_uses_no_private_name_of_core(folder: Path) -> None:
     found = {
         str(file.relative_to(ROOT)): match[0].strip()
@@ -131,6 +136,16 @@ def test_a_plugin_uses_no_private_name_of_core(folder: Path) -> None:
         for match in PRIVATE.finditer(file.read_text())
     }
     assert not found
+
+
+@pytest.mark.parametrize("folder", OUTSIDE, ids=lambda folder: folder.name)
+def test_an_outside_plugin_reads_no_private_attribute_that_is_not_its_own(folder: Path) -> None:
+    trees = [ast.walk(ast.parse(file.read_text())) for file in folder.rglob("*.py")]
+    nodes = [node for tree in trees for node in tree]
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    assert not {name for name in read - own if name.startswith("_") and not name.startswith("__")}
 
 
 def test_core_names_no_domain() -> None:
