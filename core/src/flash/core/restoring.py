@@ -153,8 +153,8 @@ def _choose_class(asked: type[T], base: type[Task], description: dict[str, Any])
     if has_the_name or issubclass(asked, found):
         return asked
     raise CheckpointError(
-        f"Expected a checkpoint of a {asked.__name__}, but this one holds a {name}. "
-        f"Call {name}.load_from_checkpoint, or flash.Task.load_from_checkpoint, which finds the class."
+        f"Expected a checkpoint of a {asked.__name__}, but this one holds a {found.__name__}. "
+        f"Call {found.__name__}.load_from_checkpoint, or flash.Task.load_from_checkpoint, which finds the class."
     )
 
 

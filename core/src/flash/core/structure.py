@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flash.errors import CheckpointError, ConfigurationError, UnsafeCheckpointError
 from flash.serialization import NotSerializableError, equal, from_serializable, resolve_function, to_serializable
-from flash.serialization.objects import provider_of
+from flash.serialization.objects import current_path, provider_of
 
 if TYPE_CHECKING:
     from flash.core.model import Task
@@ -112,7 +112,8 @@ def repeat_changes(task: Task, stored: Sequence[Mapping[str, Any]]) -> None:
 
 def same_change(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two changes are the same function with the same arguments."""
-    return bool(one["target"] == other["target"] and equal(one["arguments"], other["arguments"]))
+    targets = {current_path(each, each["target"]) for each in (one, other)}
+    return bool(len(targets) == 1 and equal(one["arguments"], other["arguments"]))
 
 
 def is_change(value: Any) -> bool:

@@ -234,7 +234,7 @@ class Registry:
             raise ConfigurationError(f"the {self.name} are chosen by a string, but {name!r} came")
         if name in self._local:
             return self._local[name]
-        candidates = self._candidates(name)
+        candidates = self._candidates(name) or self._renamed(name)
         if candidates:
             return resolve(name, self.name, candidates, prefer)
         # Only a miss makes an item for every name there is.
@@ -250,6 +250,18 @@ class Registry:
         found = [item for item in (self._local.get(name), *self._given(name)) if item]
         if not found and plain:
             found = [item for item in self._given(plain) if item.provider and item.provider.is_called(owner)]
+        return one_per_provider(found)
+
+    def _renamed(self, name: str) -> _Items:
+        """Return what had a name before, qualified or not: each plugin answers for its own names."""
+        owner, _, plain = name.rpartition("/")
+        kinds = {"backbone" if each.spec.kind == "catalogue" else each.spec.kind for each in self._plugins()}
+        found: _Items = []
+        for each in get_host().contributions("rename"):
+            provider = each.provider
+            if each.name == plain and each.spec.of in kinds and (not owner or provider.is_called(owner)):
+                new = get_host().renamed(plain, of=each.spec.of, dist=provider.dist) or plain
+                found += [item for item in self._given(new) if item.provider and item.provider.dist == provider.dist]
         return one_per_provider(found)
 
     def _given(self, name: str) -> Iterator[Item]:
