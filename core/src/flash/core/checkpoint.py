@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from flash.core.optimizers import lr_schedulers, optimizers
+from flash.core.protocols import TaskLike
 from flash.core.registry import Registry
 from flash.errors import CheckpointError, FlashError
 from flash.plugins import PluginState, default_owner, get_host
 from flash.plugins.info import canonical
 from flash.serialization import read_checkpoint, write_checkpoint
-
-if TYPE_CHECKING:
-    from flash.core.model import Task
 
 __all__ = ["FlashCheckpointIO", "describe_backbone", "naming_backbone", "qualified_arguments", "resuming_from"]
 
@@ -61,7 +59,7 @@ def resuming_from(path: Any) -> Iterator[None]:
         ) from error
 
 
-def qualified_arguments(task: Task) -> dict[str, Any]:
+def qualified_arguments(task: TaskLike) -> dict[str, Any]:
     """Return the recorded arguments of a task, with names that plugins give as ``"dist/name"``.
 
     Installing another plugin, which may give the same names, then changes nothing that the file means.
@@ -80,7 +78,7 @@ def qualified_arguments(task: Task) -> dict[str, Any]:
     return arguments
 
 
-def _qualified(registry: Registry, task: Task, parameter: str, name: str) -> str:
+def _qualified(registry: Registry, task: TaskLike, parameter: str, name: str) -> str:
     try:
         return registry.qualified(name, prefer=default_owner(task, parameter, name))
     except FlashError:

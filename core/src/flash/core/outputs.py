@@ -5,17 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from flash.core.protocols import TaskLike
 from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 from flash.plugins import dist_of
-
-if TYPE_CHECKING:
-    from flash.core.model import Task
 
 __all__ = ["classification_outputs", "outputs_of", "regression_outputs", "resolve_output", "takes_ids", "task_outputs"]
 
@@ -72,7 +70,7 @@ def values(predictions: Tensor, task: Any) -> list[Any]:
     return result
 
 
-def outputs_of(task: type[Task]) -> Registry:
+def outputs_of(task: type[TaskLike]) -> Registry:
     """Return the outputs of a class of tasks: those of its registry that its domain and task have.
 
     Args:
@@ -88,7 +86,7 @@ def outputs_of(task: type[Task]) -> Registry:
 
 
 def resolve_output(
-    task: Task, output: str | Callable[..., Any] | None, inputs: Any = None, ids: Any = None
+    task: TaskLike, output: str | Callable[..., Any] | None, inputs: Any = None, ids: Any = None
 ) -> Callable[[Any], Any]:
     """Return the function that presents a batch of predictions.
 
@@ -115,7 +113,7 @@ def resolve_output(
     )
 
 
-def takes_ids(task: Task, output: str | Callable[..., Any] | None) -> bool:
+def takes_ids(task: TaskLike, output: str | Callable[..., Any] | None) -> bool:
     """Return whether an output takes what identifies the samples.
 
     Args:
@@ -137,7 +135,7 @@ def _parameters(function: Callable[..., Any]) -> frozenset[str]:
         return frozenset()
 
 
-def _default_owner(task: Task) -> str | None:
+def _default_owner(task: TaskLike) -> str | None:
     (owner, *_) = (each for each in type(task).__mro__ if "default_output" in vars(each))
     return dist_of(owner.__module__)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -16,9 +17,6 @@ from flash.data.batch import count_rows, split_batch
 from flash.data.loader import make_loader
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream
-
-if TYPE_CHECKING:
-    from flash.core.model import Task
 
 __all__ = ["PredictedBatch", "evaluating", "predict_batches", "restore_order"]
 
@@ -41,7 +39,7 @@ class PredictedBatch:
 
 
 def predict_batches(
-    task: Task,
+    task: pl.LightningModule,
     dataset: AutoDataset | AutoStream,
     *,
     batch_size: int,

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from flash.data.columns import Columns
-from flash.data.process import Preprocess, StageHooks
+from flash.data.hooks import HooksByStage, SampleHooks
 from flash.data.stage import Stage
 from flash.errors import DataError
 
@@ -28,7 +28,7 @@ class AutoDataset(Dataset[Any]):
     Args:
         data: Whatever the preprocess's ``load_data`` takes.
         stage: What the samples are for.
-        preprocess: The hooks.
+        preprocess: The :class:`~flash.data.process.Preprocess` whose hooks the samples go through.
         streams: Whether ``load_data`` may return an iterable; use :func:`flash.data.streams.load_dataset`, which takes
             care of it.
 
@@ -36,13 +36,14 @@ class AutoDataset(Dataset[Any]):
         DataError: If ``load_data`` returned something without a length or without elements.
 
     Example:
+        >>> from flash import Preprocess
         >>> dataset = AutoDataset([1.0, 2.0], Stage.TRAIN, Preprocess())
         >>> len(dataset), dataset[1]
         (2, tensor(2.))
     """
 
-    def __init__(self, data: Any, stage: Stage, preprocess: Preprocess, *, streams: bool = False) -> None:
-        self._hooks = StageHooks(preprocess, stage)
+    def __init__(self, data: Any, stage: Stage, preprocess: HooksByStage, *, streams: bool = False) -> None:
+        self._hooks = preprocess.stage_hooks(stage)
         self._rows: Sequence[int] | None = None
         self._samples = self._hooks.load_data(data, self)
         if not _is_indexed(self._samples):
@@ -56,7 +57,7 @@ class AutoDataset(Dataset[Any]):
             raise DataError(f"Expected at least one sample in the {stage.value} data, but it is empty.")
 
     @property
-    def hooks(self) -> StageHooks:
+    def hooks(self) -> SampleHooks:
         """The hooks that the samples go through."""
         return self._hooks
 
@@ -95,7 +96,7 @@ class AutoDataset(Dataset[Any]):
         """Return the given rows as a dataset for ``stage``, without loading anything again."""
         other = object.__new__(type(self))
         vars(other).update(vars(self))
-        other._hooks = StageHooks(self._hooks.preprocess, stage)
+        other._hooks = self._hooks.preprocess.stage_hooks(stage)
         other._rows = rows if self._rows is None else [self._rows[row] for row in rows]
         if isinstance(self._samples, Columns):
             other._samples, other._rows = Columns(self._samples.take(rows)), None

@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
-from flash.data.download import fetch
+from flash.download import fetch
 from flash.data.labels import ClassLabels
 from flash.data.process import Preprocess
 from flash.data.splits import take_rows

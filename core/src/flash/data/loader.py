@@ -23,6 +23,7 @@ from torch.utils.data import (
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.features import Features
+from flash.data.hooks import SampleHooks
 from flash.data.process import Preprocess, StageHooks
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, shared_out
@@ -298,7 +299,7 @@ class Loader(DataLoader[Any]):
 class _MemoryDataset(Dataset[Any]):
     """Whole batches from memory, of an :class:`AutoDataset` or of another dataset."""
 
-    def __init__(self, columns: Columns, hooks: StageHooks, source: Dataset[Any]) -> None:
+    def __init__(self, columns: Columns, hooks: SampleHooks, source: Dataset[Any]) -> None:
         self._columns = columns
         self._hooks = hooks
         self.source = source
