@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from flash.download import _transfer
-from flash.download import download_data
+from flash.download import _transfer, download_data
 from flash.errors import DownloadError
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flash.download._remote import Remote, file_name
 from flash.download import download_data
+from flash.download._remote import Remote, file_name
 from flash.errors import DownloadError
 
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from flash.download import _ledger
+from flash.download import _ledger, download_data, fetch
 from flash.download._ledger import Ledger
 from flash.download._remote import Remote
-from flash.download import download_data, fetch
 
 
 def visible(folder: Path) -> list[str]:

@@ -23,7 +23,7 @@ from flash.core.losses import make_loss
 from flash.core.metrics import StageMetrics, weight_of_loss
 from flash.core.optimizers import follow_new_length, make_lr_scheduler, make_optimizer
 from flash.core.outputs import outputs_of, resolve_output, takes_ids, task_outputs
-from flash.core.prediction import predict_batches, restore_order
+from flash.core.prediction import predict_batches
 from flash.core.registry import Registry
 from flash.core.restoring import FORMAT, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
@@ -31,6 +31,7 @@ from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
 from flash.data.loader import samples_of
 from flash.data.process import Postprocess, Preprocess
+from flash.data.samplers import restore_order
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
 from flash.errors import CheckpointError, ConfigurationError
