@@ -136,7 +136,7 @@ def test_imports_go_in_no_circle(folder: Path) -> None:
 def test_an_import_that_closes_a_circle_is_seen_wherever_it_is(source: str) -> None:
     graph = graph_of(CORE)
     graph["flash.core.outputs"] = set(imports_of("flash.core.outputs", source, set(graph)))
-    assert ["flash.core.model", "flash.core.outputs", "flash.core.model"] in list(circles(graph))
+    assert any({"flash.core.model", "flash.core.outputs"} <= set(circle) for circle in circles(graph))
 
 
 def test_an_import_of_a_higher_floor_is_seen() -> None:
@@ -162,9 +162,13 @@ def private_names(folder: Path) -> set[str]:
                 found.add(node.name)
             elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 found.add(node.id)
-            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node.value):
                 found.add(node.attr)
     return {name for name in found if name.startswith("_") and not name.endswith("__")}
+
+
+def is_own(value: ast.expr) -> bool:
+    return isinstance(value, ast.Name) and value.id in {"self", "cls"}
 
 
 def private_uses(source: str, private: set[str]) -> list[str]:
@@ -191,6 +195,7 @@ def test_a_plugin_uses_no_private_name_of_core(folder: Path) -> None:
         "import flash.core._plugin",
         "task._structure.append(change)",
         "loader._already_a_batch",
+        "self.metrics._losses = []",
     ],
 )
 def test_a_private_name_is_seen(source: str) -> None:

@@ -15,7 +15,15 @@ from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 from flash.plugins import dist_of
 
-__all__ = ["classification_outputs", "outputs_of", "regression_outputs", "resolve_output", "takes_ids", "task_outputs"]
+__all__ = [
+    "classification_outputs",
+    "components_of",
+    "outputs_of",
+    "regression_outputs",
+    "resolve_output",
+    "takes_ids",
+    "task_outputs",
+]
 
 #: What every task has.
 task_outputs = ComponentRegistry("output", "outputs", "-/-")
@@ -81,8 +89,30 @@ def outputs_of(task: type[TaskLike]) -> Registry:
         >>> outputs_of(ClassificationTask).list()
         ['classes', 'labels', 'logits', 'probabilities', 'raw']
     """
-    registry = task.outputs
-    return registry.of_task(task) if isinstance(registry, ComponentRegistry) else registry
+    return components_of(task, task.outputs)
+
+
+def components_of(task: type[TaskLike], registry: Registry) -> Registry:
+    """Return the entries of a registry that a class of tasks has: those of its domain, of its name, and of its kind.
+
+    The kind, such as classification, is that of its outputs. A class that is of no kind, and in no plugin, has all.
+
+    Args:
+        task: The class.
+        registry: Outputs, metrics or losses.
+
+    Example:
+        >>> from flash.core.classification import ClassificationTask
+        >>> from flash.core.losses import losses
+        >>> components_of(ClassificationTask, losses).list()
+        ['bce', 'cross_entropy']
+    """
+    if not isinstance(registry, ComponentRegistry):
+        return registry
+    scopes = registry.scopes
+    if not scopes and isinstance(task.outputs, ComponentRegistry) and task.outputs is not task_outputs:
+        scopes = task.outputs.scopes
+    return registry.of_task(task, *scopes)
 
 
 def resolve_output(

@@ -17,6 +17,8 @@ class TaskLike(Protocol):
 
     backbones: ClassVar[Registry]
     outputs: ClassVar[Registry]
+    loss_registry: ClassVar[Registry]
+    metric_registry: ClassVar[Registry]
     default_output: str
     preprocess: Preprocess | None
     postprocess: Postprocess | None

@@ -380,11 +380,18 @@ class ComponentRegistry(Registry):
             scopes: What the task is, such as ``"*/classification"``; by default the scopes of this registry. For a
                 class that no plugin describes, that is all that is known.
         """
-        chosen = scopes or self.scopes or ("*",)
-        name = get_host().task_name(task)
-        if name is not None:
-            domain = name.partition("/")[0]
-            chosen = (*(f"{domain}/{scope.partition('/')[2] or '*'}" for scope in chosen), name)
+        chosen = scopes or self.scopes
         found = ComponentRegistry(self.kind, self.name, *chosen)
+        # Asked at each look-up, not now: tasks are made without loading plugins.
+        found._plugins = lambda: get_host().in_scope(self.kind, *_narrowed(task, chosen))
         found._local = self._local
         return found
+
+
+def _narrowed(task: type, scopes: Sequence[str]) -> Sequence[str]:
+    """Return scopes as they are in the domain of a task, with its name."""
+    name = get_host().task_name(task)
+    if name is None:
+        return scopes
+    domain = name.partition("/")[0]
+    return [*(f"{domain}/{scope.partition('/')[2] or '*'}" for scope in scopes), name]
