@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from flash.core.registry import Registry as Registry
     from flash.core.trainer import Trainer as Trainer
     from flash.data.data_module import DataModule as DataModule
-    from flash.data.download import download_data as download_data
     from flash.data.process import Postprocess as Postprocess
     from flash.data.process import Preprocess as Preprocess
+    from flash.download import download_data as download_data
     from flash.errors import FlashError as FlashError
 
 _EXPORTS = {
@@ -33,7 +33,7 @@ _EXPORTS = {
     "Registry": "flash.core.registry",
     "Task": "flash.core.model",
     "Trainer": "flash.core.trainer",
-    "download_data": "flash.data.download",
+    "download_data": "flash.download",
 }
 
 __all__ = [

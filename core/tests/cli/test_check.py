@@ -82,6 +82,7 @@ def test_a_project_in_order_gets_a_clean_bill(flash: Any, project: Any) -> None:
 
 SPEC = 'task="acme_fish.task:Fish"'
 HOOK = "@hookimpl\ndef flash_backbones():\n"
+RENAMES = "@hookimpl\ndef flash_renames():\n    yield "
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,25 @@ HOOK = "@hookimpl\ndef flash_backbones():\n"
             "line 7: flash_tasks takes config, but hooks take nothing: def flash_tasks()",
         ),
         (PLUGIN, "HOME =", "HOOK_API = 9\nHOME =", "it is written for hook API 9, but this flash-core has 1"),
+        (
+            PLUGIN,
+            HOOK,
+            RENAMES + 'Renamed("flash.core.gone:Task", "acme_fish.task:Fish")\n' + HOOK,
+            "line 12: flash_renames names flash.core.gone:Task, which belongs to flash-core; a plugin renames its own",
+        ),
+        (
+            PLUGIN,
+            HOOK,
+            RENAMES + 'Renamed("acme_fish.a:B", "acme_fish.task:Fihs")\n' + HOOK,
+            "line 12: acme_fish.task:Fihs cannot be imported: there is no 'Fihs' in",
+        ),
+        (
+            PLUGIN,
+            HOOK,
+            RENAMES + 'Renamed("fish/a", "fish/classificatoin", of="task")\n' + HOOK,
+            "line 12: the task 'fish/a' is called 'fish/classificatoin' now, which is none; did you mean "
+            "'fish/classification'?",
+        ),
         (PLUGIN, "HOME =", "import torch\nHOME =", "line 4: it imports torch when it is loaded"),
         (PLUGIN, SPEC, 'task="acme_fish.task:Fihs"', "there is no 'Fihs' in"),
         (PLUGIN, SPEC, 'task="acme_fish.taks:Fish"', "no module 'acme_fish.taks'; the package has acme_fish.task"),

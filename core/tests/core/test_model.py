@@ -457,6 +457,8 @@ def test_what_there_is_to_choose_from_is_listed() -> None:
     assert strategies == ["freeze", "freeze_unfreeze", "no_freeze", "unfreeze_milestones"]
     assert {"SGD", "AdamW"} <= set(flash.Task.available_optimizers())
     assert {"StepLR", "OneCycleLR"} <= set(flash.Task.available_lr_schedulers())
+    assert {"f1", "mse"} <= set(flash.Task.available_metrics())
+    assert {"cross_entropy", "huber"} <= set(flash.Task.available_losses())
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true"])

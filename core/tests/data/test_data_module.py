@@ -14,7 +14,7 @@ import flash
 from flash import DataModule, Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
-from flash.data.loader import BatchRows, Loader, ShuffledRows, make_loader
+from flash.data.loader import Loader, make_loader
 from flash.data.splits import split_rows
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError, UnknownArgumentError, UnknownNameError
@@ -225,11 +225,6 @@ def test_an_iterable_dataset_is_given_as_it_comes() -> None:
 
     batches = list(DataModule(Stream(), batch_size=2).train_dataloader())
     assert [batch[0].tolist() for batch in batches] == [[1.0, 3.0], [5.0]]
-
-
-def test_shuffled_rows_come_without_a_python_step_a_row() -> None:
-    batches = list(BatchRows(ShuffledRows(5, seed=0), 2, drop_last=False))
-    assert all(isinstance(batch, torch.Tensor) for batch in batches)
 
 
 # ---------------------------------------------------------------------- making data modules

@@ -14,8 +14,9 @@ from torch.nn.utils.rnn import pad_sequence
 import flash
 from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
-from flash.data.loader import BucketedRows, in_input_order, make_loader
+from flash.data.loader import make_loader
 from flash.data.process import Postprocess, Preprocess
+from flash.data.samplers import restore_order, sorted_rows
 from flash.data.stage import Stage
 
 LENGTHS = [3, 9, 1, 7, 7, 2, 5, 8, 4, 6, 1, 9]
@@ -102,17 +103,6 @@ class TestTraining:
         resumed.load_state_dict({"batches": 1})
         assert rows_of(resumed) == whole[1:]
 
-    def test_fewer_rows_than_a_batch_are_one_batch(self) -> None:
-        assert len(BucketedRows(torch.tensor([2, 1]), seed=0, batch_size=4).permutation()) == 2
-
-    def test_windows_keep_far_away_rows_out_of_a_batch(self) -> None:
-        """Otherwise the same rows would meet in every epoch."""
-        rows = BucketedRows(torch.arange(1000), seed=0, batch_size=2)
-        first = {frozenset(pair) for pair in rows.permutation().view(-1, 2).tolist()}
-        rows.set_epoch(1)
-        second = {frozenset(pair) for pair in rows.permutation().view(-1, 2).tolist()}
-        assert len(first & second) < 250
-
     def test_a_sampler_of_the_user_wins(self) -> None:
         loader = make_loader(dataset(), Stage.TRAIN, None, batch_size=4, sampler=range(4), by_length=True)
         assert rows_of(loader) == [[0, 1, 2, 3]]
@@ -148,12 +138,14 @@ class TestOtherStages:
 
     def test_results_can_be_put_back_into_order(self) -> None:
         loader = make_loader(dataset(Stage.PREDICT), Stage.PREDICT, None, batch_size=5, by_length=True)
-        assert in_input_order([row for batch in rows_of(loader) for row in batch], loader) == list(range(12))
+        rows = sorted_rows(loader)
+        assert rows is not None
+        assert restore_order(rows, [row for batch in rows_of(loader) for row in batch]) == list(range(12))
 
     def test_samples_come_in_order_unless_length_is_asked_for(self) -> None:
         loader = make_loader(dataset(Stage.PREDICT), Stage.PREDICT, None, batch_size=5)
         assert [row for batch in rows_of(loader) for row in batch] == list(range(12))
-        assert in_input_order([1, 2], loader) == [1, 2]
+        assert sorted_rows(loader) is None
 
 
 class TestPrediction:

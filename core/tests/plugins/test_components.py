@@ -11,6 +11,7 @@ from torchmetrics import Metric as TorchMetric
 
 import flash
 from flash import DataModule, Task
+from flash.core.checkpoint import qualified_arguments
 from flash.core.classification import ClassificationTask
 from flash.core.losses import losses, make_loss
 from flash.core.metrics import named_metrics
@@ -23,10 +24,12 @@ from flash.plugins import (
     Metric,
     Optimizer,
     Output,
+    PluginHost,
     TaskSpec,
     hookimpl,
     isolated_plugins,
 )
+from flash.plugins._current import use_host
 from flash.plugins.components import Component
 from flash.plugins.registry import ComponentRegistry
 
@@ -208,6 +211,97 @@ class TestLosses:
     def test_an_unknown_one_comes_with_what_there_is(self) -> None:
         with pytest.raises(UnknownNameError, match="'hubert' is not among the losses. Did you mean 'huber'"):
             Task(loss_fn="hubert")
+
+
+class TestWhatATaskHas:
+    def test_a_kind_of_tasks_has_its_metrics_and_losses(self) -> None:
+        assert {*ClassificationTask.available_metrics()} == {
+            *("accuracy", "auroc", "average_precision", "f1", "kappa", "off_by", "precision", "recall")
+        }
+        assert {*ClassificationTask.available_losses()} == {"bce", "cross_entropy", "zero"}
+
+    def test_a_task_of_no_kind_and_no_plugin_has_all(self) -> None:
+        assert {"f1", "mse", "off_by"} <= {*Task.available_metrics()}
+        assert {"bce", "mse", "zero"} <= {*Task.available_losses()}
+
+    def test_a_task_of_a_plugin_has_those_of_its_domain_and_name_besides(self) -> None:
+        class Heard:
+            @hookimpl
+            def flash_components(self) -> Iterator[Component]:
+                yield Metric("loudness", f"{HERE}:off_by", "audio/*")
+                yield Metric("sharpness", f"{HERE}:off_by", "image/*")
+                yield Loss("tagged", f"{HERE}:Zero", "audio/tagging")
+
+        with isolated_plugins(Zoo(), Heard()):
+            assert "loudness" in Audio.available_metrics()
+            assert "sharpness" not in Audio.available_metrics()
+            # Of a class that is in no plugin nobody knows the domain.
+            assert {"loudness", "sharpness"} <= {*ClassificationTask.available_metrics()}
+            assert "tagged" in Tagging.available_losses()
+            assert "tagged" not in Audio.available_losses()
+
+    def test_what_is_listed_is_what_is_taken(self) -> None:
+        assert Audio(2, model=nn.Linear(3, 2), loss_fn="cross_entropy").loss_fn is nn.functional.cross_entropy
+        with pytest.raises(UnknownNameError, match=r"'huber' is not among the losses\. There are: bce, cross_entropy"):
+            Audio(2, model=nn.Linear(3, 2), loss_fn="huber")
+        with pytest.raises(UnknownNameError, match=r"'mse' is not among the metrics"):
+            Audio(2, model=nn.Linear(3, 2), metrics="mse")
+
+    def test_what_is_registered_here_is_there_too(self) -> None:
+        losses.register("mine", Zero)
+        try:
+            assert "mine" in Audio.available_losses()
+        finally:
+            losses.remove("mine")
+
+    def test_making_a_task_loads_no_plugin(self) -> None:
+        loaded = []
+
+        def discover() -> Iterator[Any]:
+            loaded.append(True)
+            return iter(())
+
+        with use_host(PluginHost(discover=discover)):
+            ClassificationTask(2, model=nn.Linear(3, 2))
+        assert not loaded
+
+
+class Tagger(ClassificationTask):
+    """A task with defaults of its plugin."""
+
+    def __init__(self, loss_fn: Any = "zero", metrics: Any = None) -> None:
+        super().__init__(labels=["a", "b"], loss_fn=loss_fn, metrics=metrics, model=nn.Linear(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("choice", "stored"),
+    [
+        ("off_by", "zoo/off_by"),
+        (["accuracy", "off_by"], ["accuracy", "zoo/off_by"]),
+        (("f1", {"average": "macro"}), ("f1", {"average": "macro"})),
+        ({"mine": "off_by"}, {"mine": "zoo/off_by"}),
+    ],
+)
+def test_a_checkpoint_names_the_plugin_of_its_loss_and_metrics(choice: Any, stored: Any) -> None:
+    arguments = qualified_arguments(Tagger(metrics=choice))
+    assert (arguments["loss_fn"], arguments["metrics"]) == ("zoo/zero", stored)
+
+
+def test_another_plugin_changes_no_loss_or_metric_of_a_checkpoint(tmp_path: Any) -> None:
+    class Other:
+        @hookimpl
+        def flash_components(self) -> Iterator[Component]:
+            yield Loss("zero", "torch.nn:MSELoss")
+            yield Metric("off_by", "torch.nn.functional:mse_loss", "*/classification")
+
+    trainer = flash.Trainer(max_epochs=0, logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    trainer.strategy.connect(Tagger(metrics=["off_by"]))
+    trainer.save_checkpoint(tmp_path / "tagger.ckpt")
+    with isolated_plugins(Zoo(), Other()):
+        loaded = Tagger.load_from_checkpoint(tmp_path / "tagger.ckpt")
+        assert isinstance(loaded.loss_fn, Zero)
+        metrics: Any = loaded.stage_metrics["val_metrics"]
+        assert metrics.functions["off_by"](None, None) == 4  # Two classes, two labels.
 
 
 def test_a_name_of_two_plugins_has_to_be_qualified() -> None:

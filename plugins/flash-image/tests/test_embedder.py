@@ -50,6 +50,10 @@ class TestVectors:
     def test_the_outputs_are_vectors_and_raw(self) -> None:
         assert ImageEmbedder.available_outputs() == ["raw", "vectors"]
 
+    def test_the_losses_are_contrastive_and_no_metric_of_classes_fits(self) -> None:
+        assert ImageEmbedder.available_losses() == ["multi_similarity", "supcon", "triplet"]
+        assert ImageEmbedder.available_metrics() == []
+
 
 class TestFinetuning:
     @pytest.mark.parametrize("loss", contrastive_losses.list())

@@ -16,7 +16,6 @@ from torch import nn
 from flash.errors import CheckpointError, ConfigurationError
 from flash.solver import BaseSolver, DistributedError, averager, distrib
 from flash.solver.checkpoint import read_checkpoint
-from flash.solver.sampling import EpochSampler
 
 
 def test_one_process_alone_changes_nothing() -> None:
@@ -163,17 +162,6 @@ def test_loaders_share_samples_and_shuffle_anew_each_epoch(in_processes: Callabl
     for one, other in zip(orders_0, orders_1, strict=True):
         assert sorted(one + other) == list(range(8))
     assert orders_0[0] != orders_0[1]
-
-
-def test_a_sampler_that_nobody_tells_the_epoch_shuffles_anew_all_the_same() -> None:
-    sampler = EpochSampler(range(20))
-    assert list(sampler) != list(sampler)
-    assert sorted(sampler) == list(range(20))
-    again = EpochSampler(range(20), seed=9)
-    again.load_state_dict(sampler.state_dict())
-    assert list(again) == list(sampler)
-    assert len(EpochSampler(range(5), 1, 2)) == len(list(EpochSampler(range(5), 1, 2))) == 3
-    assert len(EpochSampler(range(5), 1, 2, drop_last=True)) == 2
 
 
 class Solver(BaseSolver):

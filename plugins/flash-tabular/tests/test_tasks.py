@@ -401,6 +401,13 @@ def test_metrics_and_losses_can_be_chosen(
 # ---------------------------------------------------------------------- new data for a trained task
 
 
+def test_metrics_and_losses_are_listed_by_the_kind_of_task() -> None:
+    assert {"rmse", "r2"} <= {*TabularRegressor.available_metrics()}
+    assert {"huber", "mae"} <= {*TabularRegressor.available_losses()}
+    assert not {*TabularRegressor.available_metrics()} & {*TabularClassifier.available_metrics()}
+    assert not {*TabularRegressor.available_losses()} & {*TabularClassifier.available_losses()}
+
+
 def test_a_trained_task_goes_on_with_new_rows_that_go_through_its_own_preprocess(
     classifier: flash.Task, table: Table, trainer: MakeTrainer
 ) -> None:

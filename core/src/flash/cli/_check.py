@@ -17,12 +17,13 @@ from flash.cli._package import Package, read_package
 from flash.cli._specs_in_source import hooks_in, is_marked, specs_in
 from flash.errors import ConfigurationError, PluginError
 from flash.plugins import HOOK_API, hookspecs
+from flash.plugins._conflicts import why_foreign
 from flash.plugins._current import get_host
 from flash.plugins._messages import clean
 from flash.plugins._problems import BASES, Known, name_problems
 from flash.plugins._source import Source, target_problem
-from flash.plugins.first_party import CORE, DOMAINS, is_first_party
-from flash.plugins.info import canonical
+from flash.plugins.first_party import CORE, is_first_party, published_owner
+from flash.plugins.info import PluginInfo, PluginState, canonical
 from flash.plugins.types import Backbone, Spec
 
 __all__ = ["add_to", "check_package", "run"]
@@ -163,6 +164,8 @@ def _described(package: Package, specs: list[tuple[Spec, str]]) -> Iterator[str]
     ]
     known = Known.of([*(each.spec for each in others), *(spec for spec, _ in specs)])
     own = {module.partition(".")[0] for module in package.modules} - {"flash"}
+    target = next(iter(package.entry_points.values()), "")
+    itself = PluginInfo(package.name, package.name, package.version, target, "", PluginState.AVAILABLE)
     for spec, place in specs:
         yield from (f"{place}: {problem.text}" for problem in name_problems(spec, known))
         for field, target in spec.targets.items():
@@ -170,7 +173,10 @@ def _described(package: Package, specs: list[tuple[Spec, str]]) -> Iterator[str]
                 wrong = target_problem(target, package.modules.get, package.beside, BASES.get((spec.kind, field)))
                 if wrong:
                     yield f"{place}: {wrong}"
-        givers = {str(each.provider) for each in others if _same_name(spec, each.spec)}
+        foreign = why_foreign(spec, itself, host.infos(load=False))
+        if foreign:
+            yield f"{place}: {foreign}"
+        givers = {str(each.provider) for each in others if spec.claims_name and _same_name(spec, each.spec)}
         if isinstance(spec, Backbone):
             givers |= {str(each.provider) for each in host.contributions("catalogue", spec.domain) if _has(each, spec)}
         if givers:
@@ -242,7 +248,6 @@ def _requires(dist: str) -> list[str]:
 
 
 def _dist_of(module: str, providers: Any) -> set[str]:
-    first, *rest = module.split(".")
-    if first == "flash":
-        return {DOMAINS.get(rest[0], CORE) if rest else CORE}
-    return {canonical(each) for each in providers.get(first, [first])}
+    published = published_owner(module)
+    first = module.partition(".")[0]
+    return {published} if published else {canonical(each) for each in providers.get(first, [first])}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from flash.core.protocols import TaskLike
 from flash.data.data_module import DataModule
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
 from flash.serialization.objects import public_path
 
-if TYPE_CHECKING:
-    from flash.core.model import Task
-
 __all__ = ["bind", "check_pair"]
 
 
-def bind(task: Task, datamodule: DataModule) -> None:
+def bind(task: TaskLike, datamodule: DataModule) -> None:
     """Connect a task with data, once before a run.
 
     Args:
@@ -39,7 +37,7 @@ def bind(task: Task, datamodule: DataModule) -> None:
     datamodule.connect(task.input_spec)
 
 
-def check_pair(task_class: type[Task], datamodule: Any) -> None:
+def check_pair(task_class: type, datamodule: Any) -> None:
     """Refuse data that is for tasks of another kind, as the specs of installed plugins say it.
 
     A task or a data module that is in no spec fits everything.
@@ -83,7 +81,7 @@ def _names(targets: Sequence[str]) -> str:
     return " or ".join(dict.fromkeys(target.rpartition(":")[2] for target in targets))
 
 
-def _check_classes(task: Task, datamodule: DataModule) -> None:
+def _check_classes(task: TaskLike, datamodule: DataModule) -> None:
     """Compare the classes of a classifier with those of its train data; take over their labels."""
     count, labels = datamodule.num_classes, datamodule.labels
     expected: int | None = getattr(task, "num_classes", None)
@@ -99,8 +97,8 @@ def _check_classes(task: Task, datamodule: DataModule) -> None:
         )
     own: Sequence[Any] | None = getattr(task, "labels", None)
     if own is None and labels is not None:
-        task.labels = list(labels)
-        task.record_arguments(labels=task.labels)
+        setattr(task, "labels", list(labels))  # noqa: B010  # only tasks with classes have labels
+        task.record_arguments(labels=list(labels))
     # Labels that have nothing in common are other names for the same classes, such as words for numbers.
     elif own is not None and labels is not None and list(own) != list(labels) and {*own} & {*labels}:
         raise ConfigurationError(

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from flash.core.optimizers import lr_schedulers, optimizers
+from flash.core.outputs import components_of
+from flash.core.protocols import TaskLike
 from flash.core.registry import Registry
 from flash.errors import CheckpointError, FlashError
 from flash.plugins import PluginState, default_owner, get_host
 from flash.plugins.info import canonical
 from flash.serialization import read_checkpoint, write_checkpoint
-
-if TYPE_CHECKING:
-    from flash.core.model import Task
 
 __all__ = ["FlashCheckpointIO", "describe_backbone", "naming_backbone", "qualified_arguments", "resuming_from"]
 
@@ -61,26 +60,47 @@ def resuming_from(path: Any) -> Iterator[None]:
         ) from error
 
 
-def qualified_arguments(task: Task) -> dict[str, Any]:
+def qualified_arguments(task: TaskLike) -> dict[str, Any]:
     """Return the recorded arguments of a task, with names that plugins give as ``"dist/name"``.
 
     Installing another plugin, which may give the same names, then changes nothing that the file means.
 
     Args:
-        task: The task. Its backbone, optimizer and scheduler may be names, or names with arguments.
+        task: The task. Its backbone, optimizer, scheduler, loss and metrics may be names, or names with arguments.
     """
     arguments = dict(task.recorded_arguments)
-    registries = {"backbone": task.backbones, "optimizer": optimizers, "lr_scheduler": lr_schedulers}
+    cls = type(task)
+    registries = {
+        "backbone": task.backbones,
+        "optimizer": optimizers,
+        "lr_scheduler": lr_schedulers,
+        "loss_fn": components_of(cls, task.loss_registry),
+        "metrics": components_of(cls, task.metric_registry),
+    }
     for parameter, registry in registries.items():
-        value = arguments.get(parameter)
-        if isinstance(value, str):
-            arguments[parameter] = _qualified(registry, task, parameter, value)
-        elif isinstance(value, tuple | list) and value and isinstance(value[0], str):
-            arguments[parameter] = type(value)((_qualified(registry, task, parameter, value[0]), *value[1:]))
+        if parameter in arguments:
+            arguments[parameter] = _qualified_choice(registry, task, parameter, arguments[parameter])
     return arguments
 
 
-def _qualified(registry: Registry, task: Task, parameter: str, name: str) -> str:
+def _qualified_choice(registry: Registry, task: TaskLike, parameter: str, choice: Any) -> Any:
+    """Qualify a name, a name with arguments, or the names in a list or a dict of choices."""
+    if isinstance(choice, str):
+        return _qualified(registry, task, parameter, choice)
+    if isinstance(choice, Mapping):
+        return {key: _qualified_choice(registry, task, parameter, each) for key, each in choice.items()}
+    if isinstance(choice, tuple | list) and choice and isinstance(choice[0], str) and _has_arguments(choice):
+        return type(choice)((_qualified(registry, task, parameter, choice[0]), *choice[1:]))
+    if isinstance(choice, tuple | list):
+        return type(choice)(_qualified_choice(registry, task, parameter, each) for each in choice)
+    return choice
+
+
+def _has_arguments(choice: Sequence[Any]) -> bool:
+    return all(isinstance(each, Mapping) for each in choice[1:])
+
+
+def _qualified(registry: Registry, task: TaskLike, parameter: str, name: str) -> str:
     try:
         return registry.qualified(name, prefer=default_owner(task, parameter, name))
     except FlashError:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAccuracy
 
-from flash.core.metrics import metric_registry, named_metrics
+from flash.core.metrics import named_metrics
 from flash.core.model import Task
-from flash.core.outputs import classification_outputs, to_probabilities
+from flash.core.outputs import classification_outputs, components_of, to_probabilities
 from flash.core.registry import Registry
 from flash.errors import ConfigurationError
 
@@ -66,9 +66,8 @@ class ClassificationTask(Task):
         if metrics is None:
             metrics = {"accuracy": _accuracy(count, multi_label, threshold)}
         known = {"num_classes": count, "task": "multilabel" if multi_label else "multiclass", "threshold": threshold}
-        metrics = named_metrics(
-            metrics, {**known, "labels": labels}, metric_registry.of_task(type(self), "*/classification")
-        )
+        registry = components_of(type(self), self.metric_registry)
+        metrics = named_metrics(metrics, {**known, "labels": labels}, registry)
         super().__init__(loss_fn=loss_fn, metrics=metrics, **kwargs)
         self.num_classes = count
         self.labels = None if labels is None else list(labels)

@@ -17,11 +17,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 from flash.core._feature_store import FeatureStore, put
 from flash.core.model import Task
 from flash.core.prediction import predict_batches
-from flash.data._progress import progress_bar
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.data_module import DataModule
 from flash.data.stage import Stage
+from flash.download import progress_bar
 from flash.errors import FinetuningError
 
 __all__ = ["FrozenFeatures"]

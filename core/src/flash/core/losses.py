@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flash.core.registry import ComponentRegistry
+from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 
 __all__ = ["losses", "make_loss"]
@@ -14,12 +14,15 @@ __all__ = ["losses", "make_loss"]
 losses = ComponentRegistry("loss", "losses")
 
 
-def make_loss(choice: str | Callable[..., Any] | None, prefer: str | None = None) -> Callable[..., Any] | None:
+def make_loss(
+    choice: str | Callable[..., Any] | None, prefer: str | None = None, registry: Registry = losses
+) -> Callable[..., Any] | None:
     """Make a loss of what a user chose.
 
     Args:
-        choice: A name in :data:`losses`; a callable ``(predictions, targets) -> loss``, which is returned; or ``None``.
+        choice: A name in the registry; a callable ``(predictions, targets) -> loss``, which is returned; or ``None``.
         prefer: The distribution that wins where several plugins give the name.
+        registry: Where names are looked up; by default in :data:`losses`.
 
     Raises:
         ConfigurationError: If it is none of these, or a class, which has to be called.
@@ -32,7 +35,7 @@ def make_loss(choice: str | Callable[..., Any] | None, prefer: str | None = None
     if choice is None:
         return None
     if isinstance(choice, str):
-        found = losses.get(choice, prefer)
+        found: Any = registry.get(choice, prefer)
         made: Callable[..., Any] = found() if isinstance(found, type) else found
         return made
     if isinstance(choice, type) or not callable(choice):

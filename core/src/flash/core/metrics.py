@@ -237,12 +237,50 @@ class StageMetrics(nn.Module):
                 values |= _spread(name, metric.compute())
         return values
 
+    def accumulated(self) -> dict[str, Any]:
+        """Return everything taken in since the last :meth:`reset`, as serializable values: sums, and what waits."""
+        return {
+            "losses": list(self._losses),
+            "steps": list(self._steps),
+            "counts": [self._rows, self._values],
+            "logged": list(self._logged),
+            "metrics": {
+                name: {"count": metric._update_count, **{key: getattr(metric, key) for key in metric._defaults}}
+                for name, metric in (*self.objects.items(), *self.means.items())
+            },
+        }
+
+    def restore(self, accumulated: Mapping[str, Any], device: torch.device) -> None:
+        """Go on behind what another object has taken in.
+
+        Args:
+            accumulated: What its :meth:`accumulated` returned.
+            device: Where the metrics are.
+        """
+        self._losses = [(_placed(loss, device), _placed(weight, device)) for loss, weight in accumulated["losses"]]
+        self._steps = [(_placed(one, device), _placed(other, device)) for one, other in accumulated["steps"]]
+        self._rows, self._values = accumulated["counts"]
+        self._logged = list(accumulated["logged"])
+        for name in self._logged:
+            self.means[f"mean_{name}"] = MeanMetric().to(device)
+        for name, stored in accumulated["metrics"].items():
+            metric = self.objects[name] if name in self.objects else self.means[name]
+            metric._update_count, metric._computed = stored["count"], None
+            for key in metric._defaults:
+                setattr(metric, key, _placed(stored[key], device))
+
     def reset(self) -> None:
         """Forget everything taken in."""
         self._losses, self._steps = [], []
         self._rows = self._values = 0
         for metric in (*self.objects.values(), *self.means.values()):
             metric.reset()
+
+
+def _placed(value: Any, device: torch.device) -> Any:
+    if isinstance(value, list):
+        return [_placed(each, device) for each in value]
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def weight_of_loss(loss_fn: Any, targets: Any) -> Tensor | None:

@@ -21,8 +21,8 @@ from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.finetuning import finetuning_strategies
 from flash.core.layers import child_layers
-from flash.core.losses import make_loss
-from flash.core.metrics import StageMetrics, weight_of_loss
+from flash.core.losses import losses, make_loss
+from flash.core.metrics import StageMetrics, metric_registry, named_metrics, weight_of_loss
 from flash.core.optimizers import (
     DEFAULT_OPTIMIZER,
     follow_new_length,
@@ -31,8 +31,8 @@ from flash.core.optimizers import (
     make_optimizer,
     split_parameters,
 )
-from flash.core.outputs import outputs_of, resolve_output, takes_ids, task_outputs
-from flash.core.prediction import predict_batches, restore_order
+from flash.core.outputs import components_of, outputs_of, resolve_output, takes_ids, task_outputs
+from flash.core.prediction import predict_batches
 from flash.core.registry import Registry
 from flash.core.restoring import FORMAT, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
@@ -40,6 +40,7 @@ from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
 from flash.data.loader import samples_of
 from flash.data.process import Postprocess, Preprocess
+from flash.data.samplers import restore_order
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
 from flash.errors import CheckpointError, ConfigurationError
@@ -75,12 +76,12 @@ class Task(Configurable, pl.LightningModule):
 
     Args:
         model: The network; ``forward`` calls it.
-        loss_fn: Takes ``(forward(inputs), targets)`` and gives the loss.
+        loss_fn: Takes ``(forward(inputs), targets)`` and gives the loss; or a name from ``available_losses()``.
         optimizer: A class such as ``torch.optim.SGD``, a callable that takes the parameters, a name from
             ``available_optimizers()``, or ``(name, kwargs)``.
         learning_rate: The optimizer's learning rate; ``None`` leaves its default.
-        metrics: Torchmetrics objects or callables ``(predictions, targets) -> number``; one, a list, or a dict that
-            names them. Each stage has its own copy.
+        metrics: Torchmetrics objects, callables ``(predictions, targets) -> number``, or names from
+            ``available_metrics()``; one, a list, or a dict that names them. Each stage has its own copy.
         lr_scheduler: A class, a callable that takes the optimizer, a name, ``(name, kwargs)``, or
             ``(name, kwargs, {"interval": "step"})``.
         preprocess: The hooks that raw inputs go through; taken from the data that the task is trained on.
@@ -96,6 +97,9 @@ class Task(Configurable, pl.LightningModule):
     backbones: ClassVar[Registry] = Registry("backbones")
     #: Presentations of predictions by name.
     outputs: ClassVar[Registry] = task_outputs
+    #: Losses and metrics by name; those of them that a class has are of its kind, which its outputs say.
+    loss_registry: ClassVar[Registry] = losses
+    metric_registry: ClassVar[Registry] = metric_registry
     #: What raw inputs go through in a task that has seen no data.
     preprocess_cls: ClassVar[type[Preprocess]] = Preprocess
     #: The presentation that :meth:`predict` uses when none is asked for.
@@ -116,7 +120,10 @@ class Task(Configurable, pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
-        self.loss_fn = make_loss(loss_fn)
+        cls = type(self)
+        owner = default_owner(self, "loss_fn", loss_fn) if isinstance(loss_fn, str) else None
+        self.loss_fn = make_loss(loss_fn, owner, components_of(cls, self.loss_registry))
+        metrics = named_metrics(metrics, registry=components_of(cls, self.metric_registry))
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.lr_scheduler = lr_scheduler
@@ -606,6 +613,28 @@ class Task(Configurable, pl.LightningModule):
     def available_outputs(cls) -> list[str]:
         """The names that ``predict(..., output=...)`` takes."""
         return outputs_of(cls).list()
+
+    @classmethod
+    def available_metrics(cls) -> list[str]:
+        """The names that ``metrics`` takes: those that fit what the task predicts.
+
+        Example:
+            >>> from flash.core.classification import ClassificationTask
+            >>> ClassificationTask.available_metrics()
+            ['accuracy', 'auroc', 'average_precision', 'f1', 'kappa', 'precision', 'recall']
+        """
+        return components_of(cls, cls.metric_registry).list()
+
+    @classmethod
+    def available_losses(cls) -> list[str]:
+        """The names that ``loss_fn`` takes: those that fit what the task predicts.
+
+        Example:
+            >>> from flash.core.classification import ClassificationTask
+            >>> ClassificationTask.available_losses()
+            ['bce', 'cross_entropy']
+        """
+        return components_of(cls, cls.loss_registry).list()
 
     @classmethod
     def available_optimizers(cls) -> list[str]:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from flash.core.protocols import TaskLike
 from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 from flash.plugins import dist_of
 
-if TYPE_CHECKING:
-    from flash.core.model import Task
-
-__all__ = ["classification_outputs", "outputs_of", "regression_outputs", "resolve_output", "takes_ids", "task_outputs"]
+__all__ = [
+    "classification_outputs",
+    "components_of",
+    "outputs_of",
+    "regression_outputs",
+    "resolve_output",
+    "takes_ids",
+    "task_outputs",
+]
 
 #: What every task has.
 task_outputs = ComponentRegistry("output", "outputs", "-/-")
@@ -72,7 +78,7 @@ def values(predictions: Tensor, task: Any) -> list[Any]:
     return result
 
 
-def outputs_of(task: type[Task]) -> Registry:
+def outputs_of(task: type[TaskLike]) -> Registry:
     """Return the outputs of a class of tasks: those of its registry that its domain and task have.
 
     Args:
@@ -83,12 +89,34 @@ def outputs_of(task: type[Task]) -> Registry:
         >>> outputs_of(ClassificationTask).list()
         ['classes', 'labels', 'logits', 'probabilities', 'raw']
     """
-    registry = task.outputs
-    return registry.of_task(task) if isinstance(registry, ComponentRegistry) else registry
+    return components_of(task, task.outputs)
+
+
+def components_of(task: type[TaskLike], registry: Registry) -> Registry:
+    """Return the entries of a registry that a class of tasks has: those of its domain, of its name, and of its kind.
+
+    The kind, such as classification, is that of its outputs. A class that is of no kind, and in no plugin, has all.
+
+    Args:
+        task: The class.
+        registry: Outputs, metrics or losses.
+
+    Example:
+        >>> from flash.core.classification import ClassificationTask
+        >>> from flash.core.losses import losses
+        >>> components_of(ClassificationTask, losses).list()
+        ['bce', 'cross_entropy']
+    """
+    if not isinstance(registry, ComponentRegistry):
+        return registry
+    scopes = registry.scopes
+    if not scopes and isinstance(task.outputs, ComponentRegistry) and task.outputs is not task_outputs:
+        scopes = task.outputs.scopes
+    return registry.of_task(task, *scopes)
 
 
 def resolve_output(
-    task: Task, output: str | Callable[..., Any] | None, inputs: Any = None, ids: Any = None
+    task: TaskLike, output: str | Callable[..., Any] | None, inputs: Any = None, ids: Any = None
 ) -> Callable[[Any], Any]:
     """Return the function that presents a batch of predictions.
 
@@ -115,7 +143,7 @@ def resolve_output(
     )
 
 
-def takes_ids(task: Task, output: str | Callable[..., Any] | None) -> bool:
+def takes_ids(task: TaskLike, output: str | Callable[..., Any] | None) -> bool:
     """Return whether an output takes what identifies the samples.
 
     Args:
@@ -137,7 +165,7 @@ def _parameters(function: Callable[..., Any]) -> frozenset[str]:
         return frozenset()
 
 
-def _default_owner(task: Task) -> str | None:
+def _default_owner(task: TaskLike) -> str | None:
     (owner, *_) = (each for each in type(task).__mro__ if "default_output" in vars(each))
     return dist_of(owner.__module__)
 

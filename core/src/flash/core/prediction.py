@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -17,10 +18,7 @@ from flash.data.loader import make_loader
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream
 
-if TYPE_CHECKING:
-    from flash.core.model import Task
-
-__all__ = ["PredictedBatch", "evaluating", "predict_batches", "restore_order"]
+__all__ = ["PredictedBatch", "evaluating", "predict_batches"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class PredictedBatch:
 
 
 def predict_batches(
-    task: Task,
+    task: pl.LightningModule,
     dataset: AutoDataset | AutoStream,
     *,
     batch_size: int,
@@ -85,23 +83,6 @@ def predict_batches(
                 with nullcontext() if precision is None else precision.val_step_context():
                     output = (forward or task)(inputs)
             yield PredictedBatch(rows, inputs, targets, output)
-
-
-def restore_order(rows: list[int], results: list[Any]) -> list[Any]:
-    """Return results in the order of the dataset.
-
-    Args:
-        rows: The position of each result's sample.
-        results: One result per sample.
-
-    Example:
-        >>> restore_order([2, 0, 1], ["c", "a", "b"])
-        ['a', 'b', 'c']
-    """
-    ordered: list[Any] = [None] * len(rows)
-    for row, result in zip(rows, results, strict=True):
-        ordered[row] = result
-    return ordered
 
 
 @contextmanager

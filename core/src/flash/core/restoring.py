@@ -5,30 +5,28 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from flash import __version__
 from flash.core.checkpoint import naming_backbone
+from flash.core.protocols import TaskLike
 from flash.core.structure import is_change, repeat_changes
 from flash.data.process import Postprocess, Preprocess
 from flash.errors import CheckpointError, FlashError
 from flash.serialization import from_serializable, instantiate, read_checkpoint, resolve_class
-
-if TYPE_CHECKING:
-    from flash.core.model import Task
 
 __all__ = ["FORMAT", "load_task"]
 
 #: The version of what :meth:`flash.Task.on_save_checkpoint` stores.
 FORMAT = 2
 
-T = TypeVar("T", bound="Task")
+T = TypeVar("T", bound=TaskLike)
 
 
 def load_task(
-    asked: type[T], base: type[Task], source: str, map_location: Any, strict: bool, replaced: dict[str, Any]
+    asked: type[T], base: type[TaskLike], source: str, map_location: Any, strict: bool, replaced: dict[str, Any]
 ) -> T:
     """Make the task that a checkpoint describes, with its weights and its preprocess.
 
@@ -138,7 +136,7 @@ def _damaged_metadata(source: str) -> Iterator[None]:
         raise CheckpointError(_damage(source, f"{type(error).__name__}: {error}")) from error
 
 
-def _choose_class(asked: type[T], base: type[Task], description: dict[str, Any]) -> type[T]:
+def _choose_class(asked: type[T], base: type[TaskLike], description: dict[str, Any]) -> type[T]:
     """The class to make: the stored one, or the one that was asked for if it extends that one or has its name."""
     name = description["class"].partition(":")[2]
     has_the_name = asked is not base and asked.__qualname__ == name
@@ -153,12 +151,12 @@ def _choose_class(asked: type[T], base: type[Task], description: dict[str, Any])
     if has_the_name or issubclass(asked, found):
         return asked
     raise CheckpointError(
-        f"Expected a checkpoint of a {asked.__name__}, but this one holds a {name}. "
-        f"Call {name}.load_from_checkpoint, or flash.Task.load_from_checkpoint, which finds the class."
+        f"Expected a checkpoint of a {asked.__name__}, but this one holds a {found.__name__}. "
+        f"Call {found.__name__}.load_from_checkpoint, or flash.Task.load_from_checkpoint, which finds the class."
     )
 
 
-def _restore_processes(task: Task, stored: dict[str, Any], given: dict[str, Any]) -> None:
+def _restore_processes(task: TaskLike, stored: dict[str, Any], given: dict[str, Any]) -> None:
     task.preprocess = given.get("preprocess")
     task.postprocess = given.get("postprocess")
     description = stored.get("preprocess")

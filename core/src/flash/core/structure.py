@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from flash.core.protocols import TaskLike
 from flash.errors import CheckpointError, ConfigurationError, UnsafeCheckpointError
 from flash.serialization import NotSerializableError, equal, from_serializable, resolve_function, to_serializable
-from flash.serialization.objects import provider_of
-
-if TYPE_CHECKING:
-    from flash.core.model import Task
+from flash.serialization.objects import current_path, provider_of
 
 __all__ = ["apply_change", "changes_structure", "describe_change", "is_change", "repeat_changes", "same_change"]
 
@@ -75,7 +73,7 @@ def _module_of(target: Any) -> str:
     return str(getattr(target, "__module__", type(target).__module__))
 
 
-def apply_change(task: Task, change: Mapping[str, Any]) -> None:
+def apply_change(task: TaskLike, change: Mapping[str, Any]) -> None:
     """Call the function of a change."""
     found = resolve_function(change)
     if not getattr(found, _MARK, False):
@@ -89,7 +87,7 @@ def apply_change(task: Task, change: Mapping[str, Any]) -> None:
     found(task, **arguments)
 
 
-def repeat_changes(task: Task, stored: Sequence[Mapping[str, Any]]) -> None:
+def repeat_changes(task: TaskLike, stored: Sequence[Mapping[str, Any]]) -> None:
     """Repeat the changes of a checkpoint, but for those that the task has already.
 
     Args:
@@ -112,7 +110,8 @@ def repeat_changes(task: Task, stored: Sequence[Mapping[str, Any]]) -> None:
 
 def same_change(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two changes are the same function with the same arguments."""
-    return bool(one["target"] == other["target"] and equal(one["arguments"], other["arguments"]))
+    targets = {current_path(each, each["target"]) for each in (one, other)}
+    return bool(len(targets) == 1 and equal(one["arguments"], other["arguments"]))
 
 
 def is_change(value: Any) -> bool:

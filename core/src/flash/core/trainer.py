@@ -24,7 +24,7 @@ from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
 from flash.core.registry import Registry
 from flash.data.data_module import DataModule
-from flash.data.loader import in_input_order, is_sorted
+from flash.data.samplers import restore_order, sorted_rows
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
 from flash.serialization import refuse_unknown_arguments
@@ -303,9 +303,10 @@ def _make_messages_visible() -> None:
 
 
 def _in_input_order(batches: list[Any], loader: Any) -> list[Any]:
-    if not is_sorted(loader):
+    rows = sorted_rows(loader)
+    if rows is None:
         return batches
-    samples = in_input_order([sample for batch in batches for sample in batch], loader)
+    samples = restore_order(rows, [sample for batch in batches for sample in batch])
     size = len(batches[0])
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 

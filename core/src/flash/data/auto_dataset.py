@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from flash.data.columns import Columns
-from flash.data.process import Preprocess, StageHooks
+from flash.data.hooks import HooksByStage, SampleHooks
 from flash.data.stage import Stage
 from flash.errors import DataError
 
@@ -28,7 +28,7 @@ class AutoDataset(Dataset[Any]):
     Args:
         data: Whatever the preprocess's ``load_data`` takes.
         stage: What the samples are for.
-        preprocess: The hooks.
+        preprocess: The :class:`~flash.data.process.Preprocess` whose hooks the samples go through.
         input_spec: What the network expects of its inputs, where it is known; see
             :meth:`~flash.data.process.Preprocess.prepare_samples`.
         streams: Whether ``load_data`` may return an iterable; use :func:`flash.data.streams.load_dataset`, which takes
@@ -38,15 +38,16 @@ class AutoDataset(Dataset[Any]):
         DataError: If ``load_data`` returned something without a length or without elements.
 
     Example:
+        >>> from flash import Preprocess
         >>> dataset = AutoDataset([1.0, 2.0], Stage.TRAIN, Preprocess())
         >>> len(dataset), dataset[1]
         (2, tensor(2.))
     """
 
     def __init__(
-        self, data: Any, stage: Stage, preprocess: Preprocess, input_spec: Any = None, *, streams: bool = False
+        self, data: Any, stage: Stage, preprocess: HooksByStage, input_spec: Any = None, *, streams: bool = False
     ) -> None:
-        self._hooks = StageHooks(preprocess, stage, input_spec)
+        self._hooks = preprocess.stage_hooks(stage, input_spec)
         self._rows: Sequence[int] | None = None
         # The samples as the network takes them, once they are needed.
         self._prepared: Any = None
@@ -62,7 +63,7 @@ class AutoDataset(Dataset[Any]):
             raise DataError(f"Expected at least one sample in the {stage.value} data, but it is empty.")
 
     @property
-    def hooks(self) -> StageHooks:
+    def hooks(self) -> SampleHooks:
         """The hooks that the samples go through."""
         return self._hooks
 
@@ -92,7 +93,7 @@ class AutoDataset(Dataset[Any]):
         if input_spec == self._hooks.input_spec:
             return self
         other = self._copy()
-        other._hooks = StageHooks(self._hooks.preprocess, self._hooks.stage, input_spec)
+        other._hooks = self._hooks.preprocess.stage_hooks(self._hooks.stage, input_spec)
         other._prepared = None
         return other
 
@@ -126,7 +127,7 @@ class AutoDataset(Dataset[Any]):
     def subset(self, rows: Sequence[int], stage: Stage) -> AutoDataset:
         """Return the given rows as a dataset for ``stage``, without loading anything again."""
         other, samples = self._copy(), self.samples
-        other._hooks = StageHooks(self._hooks.preprocess, stage, self._hooks.input_spec)
+        other._hooks = self._hooks.preprocess.stage_hooks(stage, self._hooks.input_spec)
         other._rows = rows if self._rows is None else [self._rows[row] for row in rows]
         if isinstance(samples, Columns):
             other._samples = other._prepared = Columns(samples.take(rows))

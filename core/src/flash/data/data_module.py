@@ -425,7 +425,7 @@ class DataModule(pl.LightningDataModule):
     def predicting_by_length(self, allowed: bool) -> Iterator[None]:
         """Let samples to predict come by their length while the context is open, if that is allowed.
 
-        Whoever opens it puts the results back with :func:`flash.data.loader.in_input_order`.
+        Whoever opens it puts the results back with :func:`flash.data.samplers.restore_order`.
         """
         self._predicts_by_length = allowed
         try:

@@ -18,13 +18,13 @@ from typing_extensions import Self
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
-from flash.data.download import fetch
 from flash.data.labels import ClassLabels
 from flash.data.process import Preprocess
 from flash.data.splits import take_rows
 from flash.data.stage import Stage, Stages
 from flash.data.tables import READ_OPTIONS, Table, TableFormat, is_table, is_table_file, read_table, whole_numbers
 from flash.data.targets import NumberTargets
+from flash.download import fetch
 from flash.errors import ConfigurationError, DataError
 
 __all__ = [

@@ -6,229 +6,27 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from pytorch_lightning.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    Dataset,
-    DistributedSampler,
-    IterableDataset,
-    Sampler,
-    SequentialSampler,
-    Subset,
-    TensorDataset,
-)
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, Subset, TensorDataset
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.features import Features
+from flash.data.hooks import SampleHooks
 from flash.data.process import Preprocess, StageHooks
+from flash.data.samplers import (
+    BatchRows,
+    BucketedRows,
+    EvaluationShard,
+    EvenBatches,
+    ShuffledRows,
+    SortedRows,
+    TrainShard,
+)
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, shared_out
 
-__all__ = [
-    "BatchRows",
-    "BucketedRows",
-    "Loader",
-    "ShuffledRows",
-    "SortedRows",
-    "in_input_order",
-    "is_sorted",
-    "make_loader",
-]
-
-# Rows of similar length are sought among those of this many batches: enough to save padding, and few enough that no
-# two epochs have the same batches.
-_WINDOW = 50
-
-
-class ShuffledRows(Sampler[int]):
-    """A random order of the rows that depends on nothing but the seed and the epoch.
-
-    That is what lets a resumed run see the batches that the interrupted one would have seen.
-
-    Args:
-        length: The number of rows.
-        seed: Where the random numbers start.
-
-    Example:
-        >>> rows = ShuffledRows(4, seed=0)
-        >>> sorted(rows)
-        [0, 1, 2, 3]
-    """
-
-    def __init__(self, length: int, seed: int) -> None:
-        self._length = length
-        self._seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of another epoch; Lightning calls this before each."""
-        self.epoch = epoch
-
-    def permutation(self) -> Tensor:
-        """The order of this epoch, shape ``(length,)``."""
-        return torch.randperm(self._length, generator=self._generator())
-
-    def _generator(self) -> torch.Generator:
-        return torch.Generator().manual_seed(self._seed * 1_000_003 + self.epoch)
-
-    def __iter__(self) -> Iterator[int]:
-        yield from self.permutation().tolist()
-
-    def __len__(self) -> int:
-        return self._length
-
-
-class BucketedRows(ShuffledRows):
-    """A random order in which each batch is of rows of similar length, which depends on the seed and the epoch.
-
-    Args:
-        lengths: How long each row is, shape ``(rows,)``.
-        seed: Where the random numbers start.
-        batch_size: Rows in a batch.
-
-    Example:
-        >>> rows = BucketedRows(torch.tensor([1, 9, 2, 8]), seed=0, batch_size=2)
-        >>> sorted(sorted(batch) for batch in rows.permutation().view(2, 2).tolist())
-        [[0, 2], [1, 3]]
-    """
-
-    def __init__(self, lengths: Tensor, seed: int, batch_size: int) -> None:
-        super().__init__(len(lengths), seed)
-        self._lengths = lengths
-        self._batch_size = batch_size
-
-    def permutation(self) -> Tensor:
-        """The order of this epoch, shape ``(length,)``; a last batch that is not full is of any lengths."""
-        generator = self._generator()
-        rows = torch.randperm(self._length, generator=generator)
-        batches, rest = self._length // self._batch_size, self._length % self._batch_size
-        if batches == 0:
-            return rows
-        windows = rows[: self._length - rest].view(batches, self._batch_size).tensor_split(-(-batches // _WINDOW))
-        order = [self._by_length(window.flatten()).view(window.shape) for window in windows]
-        shuffled = torch.cat(order)[torch.randperm(batches, generator=generator)]
-        return torch.cat([shuffled.flatten(), rows[self._length - rest :]])
-
-    def _by_length(self, rows: Tensor) -> Tensor:
-        return rows[self._lengths[rows].argsort(stable=True)]
-
-
-class _ShardOfBuckets(DistributedSampler[Any]):
-    """The rows of one of several processes that train together: all have batches of similar length at a time."""
-
-    def __init__(self, dataset: Any, lengths: Tensor, seed: int, batch_size: int, shard: tuple[int, int]) -> None:
-        rank, processes = shard
-        super().__init__(dataset, num_replicas=processes, rank=rank, shuffle=True, seed=seed)
-        self._rows = BucketedRows(lengths, seed, batch_size * processes)
-
-    def __iter__(self) -> Iterator[Any]:
-        self._rows.set_epoch(self.epoch)
-        rows = self._rows.permutation()
-        # Each process has the same number of rows: the first ones serve twice.
-        rows = rows[torch.arange(self.total_size) % len(rows)]
-        return iter(rows[self.rank :: self.num_replicas].tolist())
-
-
-class _ShardOfEvaluation(UnrepeatedDistributedSampler):
-    """The rows of one of several processes that evaluate together: each row is in one of them, once."""
-
-    def __init__(self, dataset: Any, order: Sampler[int], shard: tuple[int, int]) -> None:
-        rank, processes = shard
-        super().__init__(dataset, num_replicas=processes, rank=rank, shuffle=False)
-        self._order = order
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(list(self._order)[self.rank :: self.num_replicas])
-
-
-class SortedRows(Sampler[int]):
-    """All rows, the longest first, so that each batch is of rows of similar length.
-
-    Args:
-        lengths: How long each row is, shape ``(rows,)``.
-
-    Attributes:
-        order: The rows in their order.
-
-    Example:
-        >>> list(SortedRows(torch.tensor([1, 9, 2])))
-        [1, 2, 0]
-    """
-
-    def __init__(self, lengths: Tensor) -> None:
-        self.order = lengths.argsort(descending=True, stable=True)
-
-    def __iter__(self) -> Iterator[int]:
-        yield from self.order.tolist()
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-
-def is_sorted(loader: Any) -> bool:
-    """Whether a loader gives the rows sorted by their length."""
-    return isinstance(getattr(getattr(loader, "batch_sampler", None), "sampler", None), SortedRows)
-
-
-def in_input_order(results: list[Any], loader: Any) -> list[Any]:
-    """Put results, one a row, into the order of the dataset, whatever the order in which a loader gave the rows."""
-    if not is_sorted(loader):
-        return results
-    rows = loader.batch_sampler.sampler
-    ordered: list[Any] = [None] * len(rows)
-    for row, result in zip(rows, results, strict=True):
-        ordered[row] = result
-    return ordered
-
-
-class BatchRows(BatchSampler):
-    """Batches of row numbers; shuffled ones come as tensors, without one Python step a row.
-
-    The signature is that of torch's ``BatchSampler``, so that Lightning can put a distributed sampler inside.
-
-    Args:
-        sampler: Gives the rows in order.
-        batch_size: Rows in a batch.
-        drop_last: Whether to leave out a last batch that is not full.
-        skip: How many batches at the start to leave out, once.
-    """
-
-    def __init__(self, sampler: Sampler[int], batch_size: int, drop_last: bool) -> None:
-        super().__init__(sampler, batch_size, drop_last)
-        self.skip = 0
-
-    def __iter__(self) -> Iterator[Any]:
-        skip, self.skip = self.skip, 0
-        rows: Any = self.sampler.permutation() if isinstance(self.sampler, ShuffledRows) else list(self.sampler)
-        for start in range(skip * self.batch_size, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            if len(batch) == self.batch_size or not self.drop_last:
-                yield batch
-
-
-class EvenBatches(BatchRows):
-    """Batches of about the same size, of which each process has the same number, whatever its number of rows.
-
-    Processes that wait for each other in each batch would hang otherwise.
-
-    Args:
-        sampler: The rows of this process.
-        batch_size: Rows in a batch, at most.
-        drop_last: Not used: no row is left out.
-    """
-
-    sampler: _ShardOfEvaluation
-
-    def __len__(self) -> int:
-        most = -(-self.sampler.total_size // self.sampler.num_replicas)
-        return -(-most // self.batch_size)
-
-    def __iter__(self) -> Iterator[Any]:
-        for batch in torch.tensor(list(self.sampler)).tensor_split(len(self)):
-            yield batch.tolist()
+__all__ = ["Loader", "make_loader", "samples_of"]
 
 
 class Loader(DataLoader[Any]):
@@ -298,7 +96,7 @@ class Loader(DataLoader[Any]):
 class _MemoryDataset(Dataset[Any]):
     """Whole batches from memory, of an :class:`AutoDataset` or of another dataset."""
 
-    def __init__(self, columns: Columns, hooks: StageHooks, source: Dataset[Any]) -> None:
+    def __init__(self, columns: Columns, hooks: SampleHooks, source: Dataset[Any]) -> None:
         self._columns = columns
         self._hooks = hooks
         self.source = source
@@ -352,7 +150,8 @@ def make_loader(
         sampler: For training: gives the rows in order instead of the shuffle; an object or a callable that takes
             the dataset.
         by_length: Whether batches are made of samples of similar length, where an :class:`AutoDataset` says how long
-            they are; the samples of other stages than training then come sorted, see :func:`in_input_order`.
+            they are; the samples of other stages than training then come sorted, see
+            :func:`flash.data.samplers.sorted_rows`.
         options: More arguments of torch's ``DataLoader``.
     """
     source, collate = _with_collate(dataset, stage, preprocess)
@@ -370,7 +169,7 @@ def make_loader(
         length = len(rows) if hasattr(rows, "__len__") else length
     batches: type[BatchRows] = BatchRows
     if stage in (Stage.VAL, Stage.TEST) and 1 < shard[1] <= length:
-        rows, batches = _ShardOfEvaluation(dataset, rows, shard), EvenBatches
+        rows, batches = EvaluationShard(rows, *shard), EvenBatches
     drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
     return Loader(
         source,
@@ -395,15 +194,9 @@ def _train_rows(
     if sampler is not None:
         return sampler(dataset) if isinstance(sampler, type) or not hasattr(sampler, "__iter__") else sampler
     rank, processes = shard
-    rows: ShuffledRows | DistributedSampler[Any]
-    if processes > 1 and lengths is not None:
-        rows = _ShardOfBuckets(dataset, lengths, seed, batch_size, shard)
-    elif processes > 1:
-        rows = DistributedSampler(dataset, num_replicas=processes, rank=rank, shuffle=True, seed=seed)
-    elif lengths is not None:
-        rows = BucketedRows(lengths, seed, batch_size)
-    else:
-        rows = ShuffledRows(len(dataset), seed)
+    # Rows are of similar length in all processes at a time: the batches of all are one.
+    order = ShuffledRows(len(dataset), seed) if lengths is None else BucketedRows(lengths, seed, batch_size * processes)
+    rows = order if processes == 1 else TrainShard(order, rank, processes)
     # Workers read ahead as soon as they start, before anybody calls set_epoch.
     rows.set_epoch(epoch)
     return rows

@@ -5,21 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import default_collate
+from torch.utils.data import Dataset, default_collate
 
+from flash.data.auto_dataset import AutoDataset
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
 from flash.serialization import Configurable, equal
-
-if TYPE_CHECKING:
-    from flash.data.auto_dataset import AutoDataset
-    from flash.data.streams import AutoStream
 
 __all__ = ["Postprocess", "Preprocess", "StageHooks"]
 
@@ -201,6 +198,10 @@ class Preprocess(Configurable):
         """Transform a batch on the device that the model is on."""
         return batch
 
+    def stage_hooks(self, stage: Stage, input_spec: Any = None) -> StageHooks:
+        """Return the hooks as they apply to one stage, and to a network that expects such inputs."""
+        return StageHooks(self, stage, input_spec)
+
     def is_deterministic(self, stage: Stage) -> bool:
         """Whether a sample of a stage comes out alike each time, so that what is computed of it can be kept.
 
@@ -268,20 +269,20 @@ class StageHooks:
     def _is_default(self, name: str) -> bool:
         return getattr(self._resolve(name), "__func__", None) is getattr(Preprocess, name)
 
-    def load_data(self, data: Any, dataset: AutoDataset) -> Any:
+    def load_data(self, data: Any, dataset: Dataset[Any]) -> Any:
         """Run ``load_data``, with the dataset where the hook takes one."""
         arguments = (data, dataset)[: _positional_arguments(self._load_data)]
         with self.preprocess.at(self.stage, self.input_spec):
             return self._load_data(*arguments)
 
-    def prepare_samples(self, samples: Any, dataset: AutoDataset) -> Any:
+    def prepare_samples(self, samples: Any, dataset: Dataset[Any]) -> Any:
         """Run ``prepare_samples``, where a task is connected."""
         if self.input_spec is None or self._is_default("prepare_samples"):
             return samples
         with self.preprocess.at(self.stage, self.input_spec):
             return self._prepare_samples(samples, dataset)
 
-    def load_sample(self, sample: Any, dataset: AutoDataset | AutoStream) -> Any:
+    def load_sample(self, sample: Any, dataset: Dataset[Any]) -> Any:
         """Run ``load_sample`` and the three tensor transforms."""
         with self.preprocess.at(self.stage, self.input_spec):
             sample = self._load_sample(*(sample, dataset)[: self._sample_arguments])

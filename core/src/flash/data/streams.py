@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from flash.data.auto_dataset import AutoDataset, is_indexed
-from flash.data.process import Preprocess, StageHooks
+from flash.data.hooks import HooksByStage, SampleHooks
 from flash.data.stage import Stage
 from flash.errors import DataError
 
@@ -37,12 +37,13 @@ class AutoStream(IterableDataset[Any]):
         shard: The number of this process, and of all processes.
 
     Example:
-        >>> stream = AutoStream(lambda: iter([1.0, 2.0]), StageHooks(Preprocess(), Stage.TRAIN))
+        >>> from flash import Preprocess
+        >>> stream = AutoStream(lambda: iter([1.0, 2.0]), Preprocess().stage_hooks(Stage.TRAIN))
         >>> list(stream)
         [tensor(1.), tensor(2.)]
     """
 
-    def __init__(self, source: Any, hooks: StageHooks | None, facts: dict[str, Any] | None = None) -> None:
+    def __init__(self, source: Any, hooks: SampleHooks | None, facts: dict[str, Any] | None = None) -> None:
         self._source = source
         self._hooks = hooks
         self._facts = facts or {}
@@ -56,7 +57,7 @@ class AutoStream(IterableDataset[Any]):
         return index
 
     @property
-    def hooks(self) -> StageHooks:
+    def hooks(self) -> SampleHooks:
         """The hooks that the samples go through."""
         assert self._hooks is not None
         return self._hooks
@@ -79,7 +80,7 @@ class AutoStream(IterableDataset[Any]):
         """
         if self._hooks is None or input_spec == self._hooks.input_spec:
             return self
-        hooks = StageHooks(self._hooks.preprocess, self._hooks.stage, input_spec)
+        hooks = self._hooks.preprocess.stage_hooks(self._hooks.stage, input_spec)
         return AutoStream(self._source, hooks, self._facts)
 
     def __getattr__(self, name: str) -> Any:
@@ -152,7 +153,7 @@ def is_stream(samples: Any) -> bool:
     return not is_indexed(samples) and (isinstance(samples, Iterable) or callable(samples))
 
 
-def load_dataset(data: Any, stage: Stage, preprocess: Preprocess, input_spec: Any = None) -> AutoDataset | AutoStream:
+def load_dataset(data: Any, stage: Stage, preprocess: HooksByStage, input_spec: Any = None) -> AutoDataset | AutoStream:
     """Load data by the hooks of a preprocess: as a stream if ``load_data`` returns something without a length or index.
 
     Args:

@@ -20,7 +20,7 @@ from flash.data._delimited import parse_delimited
 from flash.data._frames import FrameColumns, columns_of, read_parquet
 from flash.data._json_table import parse_json
 from flash.data._missing import is_missing
-from flash.data.download import fetch
+from flash.download import fetch
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 
 __all__ = [

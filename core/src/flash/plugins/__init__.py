@@ -23,6 +23,7 @@ from flash.plugins.components import Augmentation, Head, Loss, LRScheduler, Metr
 from flash.plugins.hookspecs import HOOK_API, hookimpl
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider
 from flash.plugins.manager import PluginHost
+from flash.plugins.renames import Renamed
 from flash.plugins.types import Backbone, BackboneCatalogue, CallbackSpec, Command, DataSource, Strategy, TaskSpec
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "PluginState",
     "PluginWarning",
     "Provider",
+    "Renamed",
     "Strategy",
     "TaskSpec",
     "default_owner",

@@ -8,11 +8,12 @@ from dataclasses import replace
 
 from flash.plugins._discovery import Candidate
 from flash.plugins._settings import Switches
-from flash.plugins.first_party import is_first_party
+from flash.plugins.first_party import is_first_party, published_owner
 from flash.plugins.info import Contribution, PluginInfo, PluginState, canonical
+from flash.plugins.renames import Renamed
 from flash.plugins.types import Spec
 
-__all__ = ["describe_clash", "mark_clashes", "screen"]
+__all__ = ["describe_clash", "mark_clashes", "refuse_foreign_renames", "screen", "why_foreign"]
 
 
 def screen(candidates: Iterable[Candidate], switches: Switches) -> Iterator[tuple[Candidate, PluginInfo]]:
@@ -51,7 +52,8 @@ def mark_clashes(infos: Iterable[PluginInfo]) -> Iterator[PluginInfo]:
     infos = tuple(infos)
     claims: dict[tuple[str, str, str], list[Contribution[Spec]]] = defaultdict(list)
     for contribution in (given for info in infos for given in info.contributions):
-        claims[contribution.spec.kind, contribution.spec.scope, contribution.name].append(contribution)
+        if contribution.spec.claims_name:
+            claims[contribution.spec.kind, contribution.spec.scope, contribution.name].append(contribution)
     for info in infos:
         clashes = []
         for contribution in info.contributions:
@@ -69,3 +71,32 @@ def describe_clash(contribution: Contribution[Spec], others: Iterable[str]) -> s
         f"the {contribution.label} is also given by {' and by '.join(others)}: "
         f"write '{dist}/{contribution.name}' for this one"
     )
+
+
+def refuse_foreign_renames(infos: Iterable[PluginInfo]) -> Iterator[PluginInfo]:
+    """Mark as failed a plugin that renames a class of another one, which would hand it the other's checkpoints."""
+    infos = tuple(infos)
+    for info in infos:
+        reasons = (why_foreign(each.spec, info, infos) for each in info.contributions)
+        reason = next(filter(None, reasons), None)
+        yield replace(info, state=PluginState.FAILED, error=reason, contributions=()) if reason else info
+
+
+def why_foreign(spec: Spec, info: PluginInfo, infos: Iterable[PluginInfo]) -> str | None:
+    """Say which class of another distribution a plugin renames or gives as a new name, or None.
+
+    Args:
+        spec: A description of the plugin.
+        info: The plugin.
+        infos: All plugins.
+    """
+    if not isinstance(spec, Renamed) or spec.of != "class":
+        return None
+    for path in (spec.old, spec.new):
+        module = path.partition(":")[0]
+        owners = [other.dist for other in infos if other.owns(module)]
+        published = published_owner(module)
+        owners += [published] if published else []
+        if owners and canonical(info.dist) not in map(canonical, owners):
+            return f"flash_renames names {path}, which belongs to {owners[0]}; a plugin renames its own classes only"
+    return None

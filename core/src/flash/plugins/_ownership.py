@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from flash.plugins._current import get_host
-from flash.plugins.first_party import CORE, DOMAINS
+from flash.plugins.first_party import CORE, published_owner
 from flash.plugins.info import PluginState
 
 __all__ = ["default_owner", "dist_of"]
@@ -26,12 +26,9 @@ def dist_of(module_name: str) -> str | None:
         True
     """
     for info in get_host().infos():
-        first, *rest = info.target.partition(":")[0].split(".")
-        package = ".".join([first, *rest[:1]]) if first == "flash" else first
-        if info.state is PluginState.LOADED and (module_name == package or module_name.startswith(package + ".")):
+        if info.state is PluginState.LOADED and info.owns(module_name):
             return info.dist
-    first, *rest = module_name.split(".")
-    return CORE if first == "flash" and not {*rest[:1]} & set(DOMAINS) else None
+    return CORE if published_owner(module_name) == CORE else None
 
 
 def default_owner(owner: object, parameter: str, value: Any) -> str | None:

@@ -11,6 +11,7 @@ from flash.plugins._containment import silenced
 from flash.plugins._source import find_installed, is_installed, modules_beside, target_problem
 from flash.plugins.first_party import DOMAINS
 from flash.plugins.info import Contribution, PluginInfo
+from flash.plugins.renames import Renamed
 from flash.plugins.types import Backbone, BackboneCatalogue, Command, DataSource, Spec, Strategy, TaskSpec
 
 __all__ = ["BASES", "Known", "Problem", "name_problems", "source_problems", "target_problems"]
@@ -38,16 +39,20 @@ class Known:
     Args:
         domains: Each name that a task or backbone belongs to.
         tasks: The names of tasks.
+        names: Every name that is contributed, with its kind.
     """
 
     domains: frozenset[str]
     tasks: frozenset[str]
+    names: frozenset[tuple[str, str]]
 
     @classmethod
     def of(cls, specs: Iterable[Spec]) -> Known:
         """Collect what descriptions define; a backbone alone does not make a domain."""
+        specs = tuple(specs)
         tasks = frozenset(spec.name for spec in specs if isinstance(spec, TaskSpec))
-        return cls(frozenset(DOMAINS) | {task.partition("/")[0] for task in tasks}, tasks)
+        names = frozenset((spec.kind, spec.name) for spec in specs)
+        return cls(frozenset(DOMAINS) | {task.partition("/")[0] for task in tasks}, tasks, names)
 
 
 def name_problems(spec: Spec, known: Known) -> Iterator[Problem]:
@@ -58,6 +63,14 @@ def name_problems(spec: Spec, known: Known) -> Iterator[Problem]:
         known: What there is, the plugin's own tasks included.
     """
     if isinstance(spec, (TaskSpec, Strategy, Command)):
+        return
+    if isinstance(spec, Renamed):
+        # The backbones of a catalogue are not looked through.
+        if spec.of not in {"class", "backbone"} and (spec.of, spec.new) not in known.names:
+            names = [name for kind, name in sorted(known.names) if kind == spec.of]
+            close = get_close_matches(spec.new, names, n=1, cutoff=_CLOSE)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            yield Problem(f"the {spec.of} {spec.old!r} is called {spec.new!r} now, which is none{hint}", spec.new)
         return
     if isinstance(spec, (Backbone, BackboneCatalogue)):
         close = get_close_matches(spec.domain, known.domains - {spec.domain}, n=1, cutoff=_CLOSE)

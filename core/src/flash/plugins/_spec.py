@@ -49,6 +49,8 @@ class BaseSpec:
     kind: ClassVar[str]
     target_fields: ClassVar[tuple[str, ...]] = ("factory",)
     name_pattern: ClassVar[re.Pattern[str]] = _NAME
+    #: Whether no other plugin should contribute the same name.
+    claims_name: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         owner = type(self).__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CORE", "DOMAINS", "dists", "is_first_party"]
+__all__ = ["CORE", "DOMAINS", "dists", "is_first_party", "published_owner"]
 
 #: The distribution that everything else builds on.
 CORE: Final = "flash-core"
@@ -30,6 +30,22 @@ def dists() -> list[str]:
         True
     """
     return sorted(set(DOMAINS.values()))
+
+
+def published_owner(module_name: str) -> str | None:
+    """Return the published package that a module of ``flash`` is in, or None for a module of somebody else.
+
+    Args:
+        module_name: Its full name.
+
+    Example:
+        >>> published_owner("flash.image.data"), published_owner("flash.data"), published_owner("acme")
+        ('flash-image', 'flash-core', None)
+    """
+    first, *rest = module_name.split(".")
+    if first != "flash":
+        return None
+    return DOMAINS.get(rest[0], CORE) if rest else CORE
 
 
 def is_first_party(dist: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 import pluggy
 
 from flash.plugins.components import COMPONENTS, Component
+from flash.plugins.renames import Renamed
 from flash.plugins.types import (
     Backbone,
     BackboneCatalogue,
@@ -152,6 +153,24 @@ def flash_commands() -> Iterable[Command]:
     return ()
 
 
+@hookspec
+def flash_renames() -> Iterable[Renamed]:
+    """Names that this plugin's classes, tasks, backbones and components had before, so that old checkpoints load.
+
+    Example:
+        >>> from flash.plugins import Renamed, hookimpl, isolated_plugins
+        >>> class Plugin:
+        ...     @hookimpl
+        ...     def flash_renames(self):
+        ...         yield Renamed("acme.tasks:ToneTagger", "acme.models:AudioClassifier")
+        ...         yield Renamed("wav_cnn", "wav_cnn.v1", of="backbone")
+        >>> with isolated_plugins(Plugin()) as host:
+        ...     host.renamed("wav_cnn", of="backbone", dist="Plugin")
+        'wav_cnn.v1'
+    """
+    return ()
+
+
 #: What the results of each hook must be.
 RESULTS: Final[dict[str, tuple[type[Spec], ...]]] = {
     "flash_tasks": (TaskSpec,),
@@ -161,4 +180,5 @@ RESULTS: Final[dict[str, tuple[type[Spec], ...]]] = {
     "flash_callbacks": (CallbackSpec,),
     "flash_components": COMPONENTS,
     "flash_commands": (Command,),
+    "flash_renames": (Renamed,),
 }

@@ -192,6 +192,16 @@ class PluginInfo:
         """Whether a name is that of the plugin or of its distribution, however it is spelt."""
         return Provider(self.name, self.dist, self.version).is_called(name)
 
+    def owns(self, module_name: str) -> bool:
+        """Whether a module is in the plugin's package: ``flash.<name>``, or its top-level package.
+
+        Args:
+            module_name: The module's full name.
+        """
+        first, *rest = self.target.partition(":")[0].split(".")
+        package = ".".join([first, *rest[:1]]) if first == "flash" else first
+        return bool(package) and (module_name == package or module_name.startswith(f"{package}."))
+
     @property
     def in_trouble(self) -> bool:
         """Whether the plugin failed or conflicts."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, overload
 import flash
 from flash.errors import PluginConflictError, PluginError, PluginWarning
 from flash.plugins import _loading
-from flash.plugins._conflicts import mark_clashes, screen
+from flash.plugins._conflicts import mark_clashes, refuse_foreign_renames, screen
 from flash.plugins._discovery import Candidate, installed
 from flash.plugins._messages import sentence
 from flash.plugins._name_index import NameIndex
@@ -21,6 +21,7 @@ from flash.plugins._settings import Switches
 from flash.plugins.components import Component, overlap
 from flash.plugins.first_party import CORE, DOMAINS
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider, S, canonical
+from flash.plugins.renames import Renamed, follow
 from flash.plugins.types import (
     Backbone,
     BackboneCatalogue,
@@ -137,6 +138,17 @@ class PluginHost:
                 return name
         return None
 
+    def renamed(self, old: str, *, of: str, dist: str) -> str | None:
+        """Return what a distribution calls something now, or None if it renamed nothing of that name.
+
+        Args:
+            old: The name that it had.
+            of: What it is the name of, as in :class:`flash.plugins.Renamed`.
+            dist: The distribution that gave it under that name. No other one can rename it.
+        """
+        given = (each for each in self.contributions("rename", of) if canonical(each.provider.dist) == canonical(dist))
+        return follow((each.spec for each in given), old)
+
     @overload
     def contributions(self, kind: Literal["task"], scope: str | None = None) -> _Many[TaskSpec]: ...
     @overload
@@ -151,12 +163,14 @@ class PluginHost:
     def contributions(self, kind: Literal["callback"], scope: str | None = None) -> _Many[CallbackSpec]: ...
     @overload
     def contributions(self, kind: Literal["command"], scope: str | None = None) -> _Many[Command]: ...
+    @overload
+    def contributions(self, kind: Literal["rename"], scope: str | None = None) -> _Many[Renamed]: ...
     def contributions(self, kind: str, scope: str | None = None) -> _Many[Any]:
         """Everything of one kind that plugins give, disputed names included.
 
         Args:
             kind: The kind, such as ``"backbone"``.
-            scope: Keep what belongs to this domain or, for data sources, to this task.
+            scope: Keep what belongs to this domain; for data sources to this task, for renames to this kind of name.
         """
         return tuple(each for each in self._usable() if each.spec.kind == kind and scope in {None, each.spec.scope})
 
@@ -242,12 +256,10 @@ class PluginHost:
         switches = self._switches()
         candidates = self._candidates()
         screened = screen(candidates, switches)
-        infos = tuple(
-            mark_clashes(
-                _loading.load(candidate) if info.state is PluginState.AVAILABLE else info
-                for candidate, info in screened
-            )
+        loaded = (
+            _loading.load(candidate) if info.state is PluginState.AVAILABLE else info for candidate, info in screened
         )
+        infos = tuple(mark_clashes(refuse_foreign_renames(loaded)))
         complaints = switches.unknown(candidates[1:], builtin=[CORE])
         refused = next((info for info in infos if info.in_trouble and (switches.strict or info is infos[0])), None)
         if not refused:

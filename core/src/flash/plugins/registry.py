@@ -234,7 +234,7 @@ class Registry:
             raise ConfigurationError(f"the {self.name} are chosen by a string, but {name!r} came")
         if name in self._local:
             return self._local[name]
-        candidates = self._candidates(name)
+        candidates = self._candidates(name) or self._renamed(name)
         if candidates:
             return resolve(name, self.name, candidates, prefer)
         # Only a miss makes an item for every name there is.
@@ -250,6 +250,18 @@ class Registry:
         found = [item for item in (self._local.get(name), *self._given(name)) if item]
         if not found and plain:
             found = [item for item in self._given(plain) if item.provider and item.provider.is_called(owner)]
+        return one_per_provider(found)
+
+    def _renamed(self, name: str) -> _Items:
+        """Return what had a name before, qualified or not: each plugin answers for its own names."""
+        owner, _, plain = name.rpartition("/")
+        kinds = {"backbone" if each.spec.kind == "catalogue" else each.spec.kind for each in self._plugins()}
+        found: _Items = []
+        for each in get_host().contributions("rename"):
+            provider = each.provider
+            if each.name == plain and each.spec.of in kinds and (not owner or provider.is_called(owner)):
+                new = get_host().renamed(plain, of=each.spec.of, dist=provider.dist) or plain
+                found += [item for item in self._given(new) if item.provider and item.provider.dist == provider.dist]
         return one_per_provider(found)
 
     def _given(self, name: str) -> Iterator[Item]:
@@ -368,11 +380,18 @@ class ComponentRegistry(Registry):
             scopes: What the task is, such as ``"*/classification"``; by default the scopes of this registry. For a
                 class that no plugin describes, that is all that is known.
         """
-        chosen = scopes or self.scopes or ("*",)
-        name = get_host().task_name(task)
-        if name is not None:
-            domain = name.partition("/")[0]
-            chosen = (*(f"{domain}/{scope.partition('/')[2] or '*'}" for scope in chosen), name)
+        chosen = scopes or self.scopes
         found = ComponentRegistry(self.kind, self.name, *chosen)
+        # Asked at each look-up, not now: tasks are made without loading plugins.
+        found._plugins = lambda: get_host().in_scope(self.kind, *_narrowed(task, chosen))
         found._local = self._local
         return found
+
+
+def _narrowed(task: type, scopes: Sequence[str]) -> Sequence[str]:
+    """Return scopes as they are in the domain of a task, with its name."""
+    name = get_host().task_name(task)
+    if name is None:
+        return scopes
+    domain = name.partition("/")[0]
+    return [*(f"{domain}/{scope.partition('/')[2] or '*'}" for scope in scopes), name]

@@ -9,6 +9,7 @@ from typing import ClassVar
 from flash.errors import ConfigurationError
 from flash.plugins._spec import ANY_CASE_NAME, SHA256, TASK_NAME, BaseSpec, check_name, check_target
 from flash.plugins.components import Component
+from flash.plugins.renames import Renamed
 
 __all__ = [
     "Backbone",
@@ -16,6 +17,7 @@ __all__ = [
     "CallbackSpec",
     "Command",
     "DataSource",
+    "Renamed",
     "Spec",
     "Strategy",
     "TaskSpec",
@@ -253,4 +255,4 @@ class Command(BaseSpec):
     target_fields: ClassVar[tuple[str, ...]] = ("target",)
 
 
-Spec = TaskSpec | Backbone | BackboneCatalogue | Strategy | DataSource | CallbackSpec | Command | Component
+Spec = TaskSpec | Backbone | BackboneCatalogue | Strategy | DataSource | CallbackSpec | Command | Renamed | Component

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import torch
 
-from flash.data.download import fetch
+from flash.download import fetch
 from flash.errors import CheckpointError, UnsafeCheckpointError
 
 try:

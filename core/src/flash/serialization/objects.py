@@ -1,7 +1,7 @@
 """Describe how an object was made, and make it again: its class, who provides it, and its arguments.
 
 A class is stored by its public path, and a task also by the name of its spec, so that the file that defines it may
-move.
+move. What its plugin calls otherwise since then, it says with ``flash_renames``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from flash.plugins import dist_of, get_host
 from flash.serialization.arguments import MODULE, Configurable
 from flash.serialization.values import from_serializable
 
-__all__ = ["describe", "instantiate", "provider_of", "public_path", "resolve_class", "resolve_function"]
+__all__ = [
+    "current_path",
+    "describe",
+    "instantiate",
+    "provider_of",
+    "public_path",
+    "resolve_class",
+    "resolve_function",
+]
 
 T = TypeVar("T")
 
@@ -74,6 +82,8 @@ def instantiate(description: Mapping[str, Any], cls: type[T], overrides: Mapping
 def resolve_class(description: Mapping[str, Any], base: type[T]) -> type[T]:
     """Find the class of a described object: by the name of its spec, or by its path in an installed plugin or here.
 
+    A name that is not there any more is looked up in the renames of the plugin that the description is of.
+
     No module is imported but those of installed plugins and of Flash, whatever the description says.
 
     Args:
@@ -102,9 +112,10 @@ def resolve_function(description: Mapping[str, Any]) -> Callable[..., Any]:
         CheckpointError: If there is none; the message names the package to install.
     """
     path = str(description.get("target"))
-    found = _at_path(path)
-    if callable(found):
-        return cast("Callable[..., Any]", found)
+    for each in (path, current_path(description, path)):
+        found = _at_path(each)
+        if callable(found):
+            return cast("Callable[..., Any]", found)
     raise _not_known(description, path)
 
 
@@ -117,11 +128,21 @@ def _not_known(description: Mapping[str, Any], path: str) -> CheckpointError:
         hint = (
             f"It comes from {dist} {description.get('version')}, which is installed here as another version that has "
             f"no {module_name}:{qualname}. Install the version that wrote the checkpoint, or a later one that says "
-            "what the class is called now"
+            "what it is called now, with the hook flash_renames"
         )
     else:
         hint = f"Import the module {module_name!r} that defines it first, or define it again under the same name"
     return CheckpointError(f"The checkpoint holds a {qualname}, which is not known here. {hint}.")
+
+
+def current_path(description: Mapping[str, Any], path: str) -> str:
+    """Return what the plugin of a description calls a class or a function now; ``path`` itself if it was not renamed.
+
+    Args:
+        description: Says in ``"dist"`` who provides it; nobody else can rename it.
+        path: Its ``"module:attribute"`` when the description was written.
+    """
+    return get_host().renamed(path, of="class", dist=str(description.get("dist"))) or path
 
 
 def public_path(cls: type) -> str:
@@ -161,12 +182,19 @@ def _spec_of(cls: type, dist: str | None) -> str | None:
 
 
 def _candidates(description: Mapping[str, Any]) -> Iterator[Any]:
-    dist, spec, path = description.get("dist"), description.get("spec"), str(description.get("class"))
-    for contribution in get_host().contributions("task") if spec else ():
-        if contribution.spec.name == spec and contribution.provider.is_called(str(dist)):
+    dist, path = str(description.get("dist")), str(description.get("class"))
+    spec = description.get("spec")
+    yield from _of_spec(dist, spec)
+    yield _at_path(path)
+    yield from _of_spec(dist, get_host().renamed(str(spec), of="task", dist=dist))
+    yield _at_path(current_path(description, path))
+
+
+def _of_spec(dist: str, name: str | None) -> Iterator[Any]:
+    for contribution in get_host().contributions("task") if name else ():
+        if contribution.spec.name == name and contribution.provider.is_called(dist):
             with contextlib.suppress(FlashError):
                 yield contribution.load("task")
-    yield _at_path(path)
 
 
 def _at_path(path: str) -> Any:

@@ -64,6 +64,7 @@ class ImageEmbedder(ImageTask):
     """
 
     outputs: ClassVar[Registry] = _OUTPUTS
+    loss_registry: ClassVar[Registry] = contrastive_losses
     default_output: str = "vectors"
     default_learning_rate: ClassVar[float] = 1e-3
 

@@ -52,7 +52,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     *("adversarial", "bridge", "checkpoint", "distrib", "ema", "errors", "formatter", "hydra", "loggers", "logging"),
-    *("plain", "policy", "sampling", "solver", "state", "utils", "xp"),
+    *("plain", "policy", "processes", "sampling", "solver", "state", "utils", "xp"),
 }
 
 _EXPORTS = {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,19 @@ from torch.nn.parallel import DistributedDataParallel
 
 from flash.errors import ConfigurationError
 from flash.solver.errors import DistributedError
-from flash.solver.sampling import loader as loader
+from flash.solver.loggers.utils import numbers_of
+from flash.solver.processes import (
+    is_connected,
+    is_distributed,
+    is_rank_zero,
+    launch,
+    launch_rank,
+    rank,
+    rank_zero_only,
+    world_size,
+)
+from flash.solver.sampling import loader
+from flash.solver.xp import get_xp, is_xp
 
 __all__ = [
     "agree",
@@ -47,67 +58,6 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-# ---------------------------------------------------------------------- who and how many
-
-
-class _Launch(NamedTuple):
-    rank: int
-    world_size: int
-    local_rank: int
-
-
-def _launch() -> _Launch:
-    """What whoever started this process says: torchrun, Dora, or Slurm."""
-    env = os.environ
-    if "WORLD_SIZE" in env:
-        number = int(env.get("RANK", 0))
-        return _Launch(number, int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", number)))
-    # A shell that Slurm started has these too, but no step in which several tasks run.
-    if int(env.get("SLURM_STEP_NUM_TASKS", 1)) > 1 and "SLURM_PROCID" in env:
-        return _Launch(int(env["SLURM_PROCID"]), int(env["SLURM_STEP_NUM_TASKS"]), int(env.get("SLURM_LOCALID", 0)))
-    return _Launch(0, 1, 0)
-
-
-def launch_rank() -> int:
-    """The number of this process; known before :func:`init`."""
-    return rank() if _ready() else _launch().rank
-
-
-def _ready() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
-def rank() -> int:
-    """The number of this process, from 0."""
-    return dist.get_rank() if _ready() else 0
-
-
-def world_size() -> int:
-    """The number of processes."""
-    return dist.get_world_size() if _ready() else 1
-
-
-def is_rank_zero() -> bool:
-    """Whether this is the first process."""
-    return rank() == 0
-
-
-def is_distributed() -> bool:
-    """Whether there are several processes."""
-    return world_size() > 1
-
-
-def rank_zero_only(function: F) -> F:
-    """Have a function run in the first process only; elsewhere it returns ``None``."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs) if is_rank_zero() else None
-
-    return wrapped  # type: ignore[return-value]  # the same signature
 
 
 def init(backend: str | None = None) -> None:
@@ -119,8 +69,8 @@ def init(backend: str | None = None) -> None:
     Raises:
         ConfigurationError: If NCCL is asked for where there is no CUDA.
     """
-    launch = _launch()
-    if _ready() or launch.world_size == 1:
+    launched = launch()
+    if is_connected() or launched.world_size == 1:
         return
     cuda = torch.cuda.is_available()
     if backend is not None and "nccl" in backend and not cuda:
@@ -128,16 +78,16 @@ def init(backend: str | None = None) -> None:
             "Expected a CUDA device for the backend 'nccl', but there is none. Use init() or init('gloo')."
         )
     if cuda:
-        torch.cuda.set_device(launch.local_rank % torch.cuda.device_count())
+        torch.cuda.set_device(launched.local_rank % torch.cuda.device_count())
     set_environment()
     chosen = backend or ("nccl" if cuda else "gloo")
-    dist.init_process_group(chosen, rank=launch.rank, world_size=launch.world_size)
-    log.info("Distributed init: %d/%d (local %d), %s", launch.rank, launch.world_size, launch.local_rank, chosen)
+    dist.init_process_group(chosen, rank=launched.rank, world_size=launched.world_size)
+    log.info("Distributed init: %d/%d (local %d), %s", launched.rank, launched.world_size, launched.local_rank, chosen)
 
 
 def set_environment() -> None:
     """Fill in where the processes meet, as other libraries want to know it: Dora does not say the port, nor Slurm."""
-    launch = _launch()
+    launched = launch()
     if "MASTER_ADDR" not in os.environ:
         if "SLURM_JOB_NODELIST" in os.environ:
             import subprocess
@@ -148,14 +98,12 @@ def set_environment() -> None:
         else:
             os.environ["MASTER_ADDR"] = "127.0.0.1"
     if "MASTER_PORT" not in os.environ:
-        from flash.solver.xp import get_xp, is_xp
-
         seed = f"{get_xp().folder if is_xp() else Path.cwd()} {os.environ.get('SLURM_JOB_ID', '')}"
         number = int(hashlib.sha256(seed.encode()).hexdigest(), 16)
         os.environ["MASTER_PORT"] = str(20000 + number % 10000)
-    os.environ.setdefault("RANK", str(launch.rank))
-    os.environ.setdefault("LOCAL_RANK", str(launch.local_rank))
-    os.environ.setdefault("WORLD_SIZE", str(launch.world_size))
+    os.environ.setdefault("RANK", str(launched.rank))
+    os.environ.setdefault("LOCAL_RANK", str(launched.local_rank))
+    os.environ.setdefault("WORLD_SIZE", str(launched.world_size))
 
 
 # ---------------------------------------------------------------------- objects
@@ -222,7 +170,7 @@ def _device() -> torch.device:
 
 
 def _backend_is_nccl() -> bool:
-    return _ready() and "nccl" in dist.get_backend()
+    return is_connected() and "nccl" in dist.get_backend()
 
 
 def average_metrics(metrics: Mapping[str, Any], count: float = 1.0) -> dict[str, Any]:
@@ -241,8 +189,6 @@ def average_metrics(metrics: Mapping[str, Any], count: float = 1.0) -> dict[str,
     """
     if not is_distributed():
         return dict(metrics)
-    from flash.solver.loggers.utils import numbers_of
-
     numbers = {key: value for key, value in numbers_of(metrics).items() if not isinstance(value, dict)}
     names = sorted(numbers)
     if any(other != names for other in gather_objects(names)):

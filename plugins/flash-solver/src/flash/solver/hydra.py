@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from flash.errors import ConfigurationError
-from flash.solver.distrib import launch_rank
 from flash.solver.plain import plain_config
+from flash.solver.processes import launch_rank
 from flash.solver.xp import XP, Settings
 
 __all__ = ["HydraMain", "hydra_main"]

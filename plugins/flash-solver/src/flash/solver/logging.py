@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flash.errors import ConfigurationError
-from flash.solver.distrib import is_rank_zero, launch_rank
 from flash.solver.formatter import Formatter
 from flash.solver.loggers.base import ExperimentLogger
 from flash.solver.loggers.localfs import LocalFSLogger
+from flash.solver.processes import is_rank_zero, launch_rank
 
 if TYPE_CHECKING:
     from flash.solver.xp import Experiment

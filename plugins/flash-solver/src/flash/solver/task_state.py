@@ -63,34 +63,15 @@ class MetricsState:
         self.metrics = metrics
         self.run = run
 
-    def _objects(self) -> dict[str, Any]:
-        return {**dict(self.metrics.objects.items()), **dict(self.metrics.means.items())}
-
     def state_dict(self) -> dict[str, Any]:
         """Return the sums of the metrics, and the steps that they have not seen yet."""
         state: dict[str, Any] = {"logged": {name: list(total) for name, total in self.run.logged.items()}}
         if self.metrics is not None:
-            state["waiting"] = [list(self.metrics._losses), list(self.metrics._steps)]
-            state["counts"] = [self.metrics._rows, self.metrics._values]
-            state["metrics"] = {
-                name: {"count": metric._update_count, **{key: getattr(metric, key) for key in metric._defaults}}
-                for name, metric in self._objects().items()
-            }
+            state["metrics"] = self.metrics.accumulated()
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where another process was."""
         self.run.logged = {name: list(total) for name, total in state["logged"].items()}
-        if self.metrics is None:
-            return
-        device = self.run.fabric.device
-        self.metrics._losses = [(loss.to(device), rows) for loss, rows in state["waiting"][0]]
-        self.metrics._steps = [(one.to(device), other.to(device)) for one, other in state["waiting"][1]]
-        self.metrics._rows, self.metrics._values = state["counts"]
-        for name, metric in self._objects().items():
-            stored = dict(state["metrics"][name])
-            metric._update_count = stored.pop("count")
-            metric._computed = None
-            for key, value in stored.items():
-                placed = [each.to(device) for each in value] if isinstance(value, list) else value.to(device)
-                setattr(metric, key, placed)
+        if self.metrics is not None:
+            self.metrics.restore(state["metrics"], self.run.fabric.device)

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from flash.solver.errors import SolverError
 from flash.solver.plain import plain_metrics
+from flash.solver.processes import is_rank_zero
 from flash.solver.utils import AnyPath, write_and_rename
 
 __all__ = ["XP", "Experiment", "Link", "Settings", "get_xp", "is_xp"]
@@ -77,8 +78,6 @@ class Link:
         self._write()
 
     def _write(self) -> None:
-        from flash.solver.distrib import is_rank_zero
-
         if self.history_file is not None and is_rank_zero():
             self.history_file.parent.mkdir(parents=True, exist_ok=True)
             with write_and_rename(self.history_file, "w") as file:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flash.data._archive import unpack
-from flash.data._archive_formats import is_archive
+from flash.download._archive import unpack
+from flash.download._archive_formats import is_archive
 
 
 def tree(folder: Path) -> dict[str, str]:

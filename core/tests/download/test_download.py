@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import flash
-from flash.data.download import download_data, fetch
+from flash.download import download_data, fetch
 
 
 def visible(folder: Path) -> list[str]:
@@ -147,13 +147,13 @@ def test_data_in_a_folder_without_write_permission_can_be_used(
     def refuse(path: Path, flags: int, mode: int) -> int:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("flash.data._ledger.os.open", refuse)
+    monkeypatch.setattr("flash.download._ledger.os.open", refuse)
     assert site.download(tmp_path).read_bytes() == site.content
     assert len(site.requests) == 1
 
 
 @pytest.mark.process
 def test_the_module_imports_neither_torch_nor_a_progress_bar() -> None:
-    code = "import sys, flash.data.download; print({'torch', 'tqdm', 'pytorch_lightning'} & set(sys.modules))"
+    code = "import sys, flash.download; print({'torch', 'tqdm', 'pytorch_lightning'} & set(sys.modules))"
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert told == "set()\n"

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from flash.data import _ledger
-from flash.data._ledger import Ledger
-from flash.data._remote import Remote
-from flash.data.download import download_data, fetch
+from flash.download import _ledger, download_data, fetch
+from flash.download._ledger import Ledger
+from flash.download._remote import Remote
 
 
 def visible(folder: Path) -> list[str]:
@@ -115,7 +114,7 @@ def test_a_copy_of_a_local_file_goes_on_where_it_stopped(tmp_path: Path) -> None
 
 _CHILD = """
 import sys
-from flash.data.download import download_data
+from flash.download import download_data
 print("ready", flush=True)
 download_data(sys.argv[1], sys.argv[2], progress=False)
 """

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flash.data._archive import unpack
+from flash.download._archive import unpack
 from flash.errors import DownloadError, UnsafeArchiveError
 
 
@@ -134,6 +134,6 @@ def test_an_archive_larger_than_the_free_disk_is_an_error_before_anything_is_wri
     pack: Any, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr("flash.data._archive.shutil.disk_usage", lambda folder: usage)
+    monkeypatch.setattr("flash.download._archive.shutil.disk_usage", lambda folder: usage)
     with pytest.raises(DownloadError, match="The disk is full: unpacking needs 11 bytes or more, 10 are free"):
         unpack(pack.zip("data.zip", ("a", "0" * 11)), target, progress=False)

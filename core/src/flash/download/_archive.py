@@ -19,9 +19,9 @@ from collections.abc import Collection, Iterable
 from contextlib import closing
 from pathlib import Path
 
-from flash.data._archive_formats import CorruptArchiveError, Member, Reader, open_archive, safe_parts
-from flash.data._disk import disk_errors
-from flash.data._progress import Bar, progress_bar
+from flash.download._archive_formats import CorruptArchiveError, Member, Reader, open_archive, safe_parts
+from flash.download._disk import disk_errors
+from flash.download._progress import Bar, progress_bar
 from flash.errors import DownloadError, UnsafeArchiveError
 
 _CORRUPT = (

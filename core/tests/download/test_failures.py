@@ -7,7 +7,7 @@ from typing import IO, Any
 
 import pytest
 
-from flash.data.download import download_data, fetch
+from flash.download import download_data, fetch
 from flash.errors import ChecksumError, ConfigurationError, DownloadError, FlashError
 
 
@@ -26,7 +26,7 @@ def test_the_pause_grows_and_is_never_shorter_than_the_server_asks(
     site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("flash.data._transfer.time.sleep", pauses.append)
+    monkeypatch.setattr("flash.download._transfer.time.sleep", pauses.append)
     site.statuses = [503, 503, 503]
     site.download(tmp_path / "plain")
     site.statuses, site.headers = [429, 429], {"Retry-After": "7"}

@@ -8,10 +8,10 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from flash.data._disk import digest, disk_errors, put_in_place, size_of
-from flash.data._ledger import Ledger
-from flash.data._progress import progress_bar
-from flash.data._remote import Answer, Remote, StalePartError, TransientError, Version
+from flash.download._disk import digest, disk_errors, put_in_place, size_of
+from flash.download._ledger import Ledger
+from flash.download._progress import progress_bar
+from flash.download._remote import Answer, Remote, StalePartError, TransientError, Version
 from flash.errors import ChecksumError, DownloadError
 
 _FIRST_WAIT = 0.5

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flash.data import _archive
-from flash.data._archive import unpack
+from flash.download import _archive
+from flash.download._archive import unpack
 from flash.errors import DownloadError
 
 

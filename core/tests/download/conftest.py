@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from flash.data import _transfer
-from flash.data.download import download_data
+from flash.download import _transfer, download_data
 from flash.errors import DownloadError
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from flash.data._remote import Remote, file_name
-from flash.data.download import download_data
+from flash.download import download_data
+from flash.download._remote import Remote, file_name
 from flash.errors import DownloadError
 
 

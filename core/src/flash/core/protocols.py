@@ -1,0 +1,47 @@
+"""What the parts of a task ask of it, as a type that each of them can import: the task itself imports them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+from flash.core.registry import Registry
+from flash.data.process import Postprocess, Preprocess
+from flash.errors import CheckpointError
+
+__all__ = ["TaskLike"]
+
+
+class TaskLike(Protocol):
+    """A :class:`flash.Task`, as far as binding, outputs, checkpoints and changes of structure need it."""
+
+    backbones: ClassVar[Registry]
+    outputs: ClassVar[Registry]
+    loss_registry: ClassVar[Registry]
+    metric_registry: ClassVar[Registry]
+    default_output: str
+    preprocess: Preprocess | None
+    postprocess: Postprocess | None
+    lost_preprocess: CheckpointError | None
+    _structure: list[dict[str, Any]]
+
+    @property
+    def recorded_arguments(self) -> Mapping[str, Any]:
+        """The arguments that a checkpoint holds."""
+
+    @property
+    def structure_changes(self) -> list[dict[str, Any]]:
+        """What was changed with ``change_structure``."""
+
+    @property
+    def input_spec(self) -> Any:
+        """What the network expects of its inputs."""
+
+    def record_arguments(self, **values: Any) -> None:
+        """Record arguments, in place of what was passed."""
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Move the weights to a device."""

@@ -1,0 +1,280 @@
+"""Samplers: in which order rows come, which of them a process has, and how batches are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DistributedSampler, Sampler
+
+__all__ = [
+    "BatchRows",
+    "BucketedRows",
+    "EvaluationShard",
+    "EvenBatches",
+    "ShuffledRows",
+    "SortedRows",
+    "TrainShard",
+    "restore_order",
+    "sorted_rows",
+]
+
+# Rows of similar length are sought among those of this many batches: enough to save padding, and few enough that no
+# two epochs have the same batches.
+_WINDOW = 50
+
+
+class ShuffledRows(Sampler[int]):
+    """A random order of the rows that depends on nothing but the seed and the epoch.
+
+    That is what lets a resumed run see the batches that the interrupted one would have seen. Where nobody calls
+    :meth:`set_epoch` before a pass, it is of the epoch after that of the last one.
+
+    Args:
+        length: The number of rows.
+        seed: Where the random numbers start.
+
+    Example:
+        >>> rows = ShuffledRows(4, seed=0)
+        >>> sorted(rows)
+        [0, 1, 2, 3]
+    """
+
+    def __init__(self, length: int, seed: int) -> None:
+        self._length = length
+        self._seed = seed
+        self.epoch = 0
+        self._is_chosen = True
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass; Lightning calls this before each."""
+        self.epoch = epoch
+        self._is_chosen = True
+
+    def next_pass(self) -> Tensor:
+        """Return the order of the next pass, shape ``(length,)``."""
+        if not self._is_chosen:
+            self.epoch += 1
+        self._is_chosen = False
+        return self.permutation()
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the seed and the epoch of the last pass."""
+        return {"seed": self._seed, "epoch": self.epoch}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on behind the last pass of another run."""
+        self._seed, self.epoch, self._is_chosen = state["seed"], state["epoch"], False
+
+    def permutation(self) -> Tensor:
+        """Return the order of this epoch, shape ``(length,)``."""
+        return torch.randperm(self._length, generator=self._generator())
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed((self._seed * 1_000_003 + self.epoch) % 2**63)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.next_pass().tolist()
+
+    def __len__(self) -> int:
+        return self._length
+
+
+class BucketedRows(ShuffledRows):
+    """A random order in which each batch is of rows of similar length, which depends on the seed and the epoch.
+
+    Args:
+        lengths: How long each row is, shape ``(rows,)``.
+        seed: Where the random numbers start.
+        batch_size: Rows in a batch.
+
+    Example:
+        >>> rows = BucketedRows(torch.tensor([1, 9, 2, 8]), seed=0, batch_size=2)
+        >>> sorted(sorted(batch) for batch in rows.permutation().view(2, 2).tolist())
+        [[0, 2], [1, 3]]
+    """
+
+    def __init__(self, lengths: Tensor, seed: int, batch_size: int) -> None:
+        super().__init__(len(lengths), seed)
+        self._lengths = lengths
+        self._batch_size = batch_size
+
+    def permutation(self) -> Tensor:
+        """Return the order of this epoch, shape ``(length,)``; a last batch that is not full is of any lengths."""
+        generator = self._generator()
+        rows = torch.randperm(self._length, generator=generator)
+        batches, rest = self._length // self._batch_size, self._length % self._batch_size
+        if batches == 0:
+            return rows
+        windows = rows[: self._length - rest].view(batches, self._batch_size).tensor_split(-(-batches // _WINDOW))
+        order = [self._by_length(window.flatten()).view(window.shape) for window in windows]
+        shuffled = torch.cat(order)[torch.randperm(batches, generator=generator)]
+        return torch.cat([shuffled.flatten(), rows[self._length - rest :]])
+
+    def _by_length(self, rows: Tensor) -> Tensor:
+        return rows[self._lengths[rows].argsort(stable=True)]
+
+
+class SortedRows(Sampler[int]):
+    """All rows, the longest first, so that each batch is of rows of similar length.
+
+    Args:
+        lengths: How long each row is, shape ``(rows,)``.
+
+    Attributes:
+        order: The rows in their order.
+
+    Example:
+        >>> list(SortedRows(torch.tensor([1, 9, 2])))
+        [1, 2, 0]
+    """
+
+    def __init__(self, lengths: Tensor) -> None:
+        self.order = lengths.argsort(descending=True, stable=True)
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.order.tolist()
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
+class TrainShard(DistributedSampler[Any]):
+    """The rows of one of several processes that train together, as many as each other one has.
+
+    All take turns in one order; with :class:`BucketedRows` they have rows of similar length at a time.
+
+    Args:
+        order: The order of all rows, the same in each process.
+        rank: The number of this process.
+        processes: The number of processes.
+        drop_last: Whether rows that do not fill all shares are left out; otherwise the first rows serve twice.
+
+    Example:
+        >>> shards = [TrainShard(ShuffledRows(6, seed=0), rank, processes=2) for rank in (0, 1)]
+        >>> sorted([*shards[0], *shards[1]])
+        [0, 1, 2, 3, 4, 5]
+        >>> len(shards[0])
+        3
+    """
+
+    def __init__(self, order: ShuffledRows, rank: int, processes: int, *, drop_last: bool = False) -> None:
+        rows: Any = range(len(order))
+        super().__init__(rows, num_replicas=processes, rank=rank, drop_last=drop_last)
+        self.order = order
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next pass."""
+        super().set_epoch(epoch)
+        self.order.set_epoch(epoch)
+
+    def __iter__(self) -> Iterator[Any]:
+        rows = self.order.next_pass()
+        filled = rows[torch.arange(self.total_size) % max(len(rows), 1)]
+        return iter(filled[self.rank :: self.num_replicas].tolist())
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the state of the order."""
+        return self.order.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on behind the last pass of another run."""
+        self.order.load_state_dict(state)
+
+
+class EvaluationShard(DistributedSampler[Any]):
+    """The rows of one of several processes that evaluate together: each row is in one of them, once.
+
+    A process may have a row less than another, or none.
+
+    Args:
+        order: The order of all rows, the same in each process.
+        rank: The number of this process.
+        processes: The number of processes.
+
+    Example:
+        >>> [list(EvaluationShard(range(5), rank, processes=2)) for rank in (0, 1)]
+        [[0, 2, 4], [1, 3]]
+    """
+
+    def __init__(self, order: Sampler[int] | Sequence[int], rank: int, processes: int) -> None:
+        rows: Any = order
+        super().__init__(rows, num_replicas=processes, rank=rank, shuffle=False)
+        self.order = order
+        self.total_size = len(rows)
+        self.num_samples = len(range(rank, self.total_size, processes))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(list(self.order)[self.rank :: self.num_replicas])
+
+
+class BatchRows(BatchSampler):
+    """Batches of row numbers; shuffled ones come as tensors, without one Python step a row.
+
+    The signature is that of torch's ``BatchSampler``, so that Lightning can put a distributed sampler inside.
+
+    Args:
+        sampler: Gives the rows in order.
+        batch_size: Rows in a batch.
+        drop_last: Whether to leave out a last batch that is not full.
+        skip: How many batches at the start to leave out, once.
+    """
+
+    def __init__(self, sampler: Sampler[int], batch_size: int, drop_last: bool) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self.skip = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        skip, self.skip = self.skip, 0
+        rows: Any = self.sampler.next_pass() if isinstance(self.sampler, ShuffledRows) else list(self.sampler)
+        for start in range(skip * self.batch_size, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
+
+
+class EvenBatches(BatchRows):
+    """Batches of about the same size, of which each process has the same number, whatever its number of rows.
+
+    Processes that wait for each other in each batch would hang otherwise.
+
+    Args:
+        sampler: The rows of this process.
+        batch_size: Rows in a batch, at most.
+        drop_last: Not used: no row is left out.
+    """
+
+    sampler: EvaluationShard
+
+    def __len__(self) -> int:
+        most = -(-self.sampler.total_size // self.sampler.num_replicas)
+        return -(-most // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in torch.tensor(list(self.sampler)).tensor_split(len(self)):
+            yield batch.tolist()
+
+
+def sorted_rows(loader: Any) -> list[int] | None:
+    """Return the rows in the order in which a loader yields them, if it sorts them by their length."""
+    sampler = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
+    return list(sampler) if isinstance(sampler, SortedRows) else None
+
+
+def restore_order(rows: Sequence[int], results: Sequence[Any]) -> list[Any]:
+    """Return results in the order of the dataset.
+
+    Args:
+        rows: The position of each result's sample.
+        results: One result per sample.
+
+    Example:
+        >>> restore_order([2, 0, 1], ["c", "a", "b"])
+        ['a', 'b', 'c']
+    """
+    ordered: list[Any] = [None] * len(rows)
+    for row, result in zip(rows, results, strict=True):
+        ordered[row] = result
+    return ordered

@@ -1,0 +1,157 @@
+"""The two ways to download: into a folder, unpacked, or one file to a path."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from flash.download._archive import unpack
+from flash.download._archive_formats import is_archive
+from flash.download._disk import digest, disk_errors
+from flash.download._ledger import Ledger
+from flash.download._remote import Remote, file_name
+from flash.download._transfer import Transfer
+from flash.errors import ConfigurationError
+
+__all__ = ["download_data", "fetch"]
+
+
+def download_data(
+    url: str,
+    path: str | os.PathLike[str] = "data/",
+    *,
+    sha256: str | None = None,
+    extract: bool = True,
+    max_unpacked_bytes: int | None = None,
+    progress: bool = True,
+    timeout: float = 30.0,
+    retries: int = 4,
+) -> Path:
+    """Download a file into a folder and, if it is an archive, unpack it there.
+
+    What is there already is not fetched again: a file with the right ``sha256``; without one, a file that
+    came from this URL and still has its size, or that was put there by hand. An archive is not unpacked
+    again while everything at its top level is there; delete what you want to have back. A download that was
+    interrupted is continued by the next call. Several processes may call this at once: one downloads, the
+    others wait for it. What must be known for that is in a small hidden file beside, ``.<name>.download``.
+
+    Args:
+        url: An address of ``http``, ``https`` or ``file``. A user and password before the host are sent as
+            HTTP basic authentication and never shown.
+        path: The folder, made if it is missing. The file in it gets its name from the URL.
+        sha256: The expected checksum of the file, in hexadecimal.
+        extract: Unpack zip archives, and tar archives whether plain or packed by gzip, bz2 or xz. A file with
+            the suffix of something else is left alone, even if it is a zip inside (``.npz``, ``.docx``).
+        max_unpacked_bytes: Refuse an archive that unpacks to more. The default is what is free on the disk.
+        progress: Whether to show progress bars.
+        timeout: For how many seconds the server may be silent.
+        retries: How often in a row to try again after a failure that may pass, such as a lost connection.
+
+    Returns:
+        The folder if an archive was unpacked into it, else the file.
+
+    Raises:
+        DownloadError: The file cannot be had, or is a damaged archive, or the disk is full.
+        ChecksumError: The file is not the expected one.
+        UnsafeArchiveError: The archive would write outside the folder, or unpack to more than is allowed.
+
+    Example:
+        >>> import tempfile
+        >>> website, data = Path(tempfile.mkdtemp()), Path(tempfile.mkdtemp())
+        >>> _ = (website / "labels.csv").write_text("ant,bee")
+        >>> download_data((website / "labels.csv").as_uri(), data, progress=False).name
+        'labels.csv'
+    """
+    remote, folder = Remote.parse(url), Path(path).expanduser()
+    file = folder / file_name(remote.url)
+    expected = _checked_arguments(sha256, timeout, retries)
+    with _ledger(file) as ledger:
+        if not _is_there(file, remote, ledger, expected):
+            Transfer(remote, file, ledger, timeout=timeout, retries=retries, progress=progress).run(expected)
+        if not extract or not is_archive(file):
+            return file
+        _unpack_once(file, folder, ledger, max_unpacked_bytes, progress)
+    return folder
+
+
+def fetch(
+    url: str,
+    destination_file: str | os.PathLike[str],
+    *,
+    sha256: str | None = None,
+    progress: bool = True,
+    timeout: float = 30.0,
+    retries: int = 4,
+) -> Path:
+    """Download one file to a path, and leave it as it is.
+
+    It is skipped, resumed, verified and locked as :func:`download_data` does it.
+
+    Args:
+        url: An address of ``http``, ``https`` or ``file``.
+        destination_file: The path of the file; folders that are missing are made.
+        sha256: The expected checksum, in hexadecimal.
+        progress: Whether to show a progress bar.
+        timeout: For how many seconds the server may be silent.
+        retries: How often in a row to try again after a failure that may pass.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        DownloadError: The file cannot be had.
+        ChecksumError: The file is not the expected one.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> _ = (folder / "model.pt").write_bytes(b"weights")
+        >>> fetch((folder / "model.pt").as_uri(), folder / "cache" / "mine.pt", progress=False).read_bytes()
+        b'weights'
+    """
+    remote, file = Remote.parse(url), Path(destination_file).expanduser()
+    expected = _checked_arguments(sha256, timeout, retries)
+    with _ledger(file) as ledger:
+        if not _is_there(file, remote, ledger, expected):
+            Transfer(remote, file, ledger, timeout=timeout, retries=retries, progress=progress).run(expected)
+    return file
+
+
+def _checked_arguments(sha256: str | None, timeout: float, retries: int) -> str | None:
+    """The checksum in lower case, once all arguments make sense."""
+    if timeout <= 0 or retries < 0:
+        raise ConfigurationError(f"Expected timeout > 0 and retries >= 0, got {timeout=} and {retries=}.")
+    if sha256 is None:
+        return None
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise ConfigurationError(f"Expected sha256 as 64 hexadecimal digits, got {sha256!r}.")
+    return sha256.lower()
+
+
+def _ledger(file: Path) -> Ledger:
+    if file.is_dir():
+        raise ConfigurationError(f"Cannot write the file {file}: it is a folder. Choose another path.")
+    with disk_errors(file.parent, lambda: None, "Free some space and call again."):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    return Ledger(file)
+
+
+def _is_there(file: Path, remote: Remote, ledger: Ledger, sha256: str | None) -> bool:
+    if not file.is_file():
+        return False
+    if sha256 is not None:
+        return digest(file) == sha256
+    record = ledger.facts.get("file")
+    return record is None or record == {"source": remote.identity, "size": file.stat().st_size}
+
+
+def _unpack_once(file: Path, folder: Path, ledger: Ledger, max_bytes: int | None, progress: bool) -> None:
+    facts = file.stat()
+    archive = [facts.st_size, facts.st_mtime_ns]
+    done = ledger.facts.get("unpacked") or {}
+    if done.get("archive") == archive and all((folder / name).exists() for name in done["names"]):
+        return
+    reserved = {file.name, ledger.path.name}
+    names = unpack(file, folder, max_bytes=max_bytes, reserved=reserved, suffix=ledger.suffix, progress=progress)
+    ledger.record(unpacked={"archive": archive, "names": names})

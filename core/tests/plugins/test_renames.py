@@ -1,0 +1,298 @@
+"""A plugin that renames its classes and names: what its earlier version stored loads, and nobody else's does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import flash
+from flash.errors import CheckpointError, ConfigurationError, PluginWarning, UnknownNameError
+from flash.plugins import Backbone, Renamed, Strategy, hookimpl, isolated_plugins
+from flash.plugins._current import use_host
+from flash.plugins.renames import follow
+
+# Version 1.0 of a plugin: all of it in one module, under names that 2.0 changes.
+ONE = {
+    "plugin": """
+        @hookimpl
+        def flash_tasks():
+            yield TaskSpec("audio/tones", task="acme_audio.tasks:ToneTagger", data="acme_audio.tasks:Tones")
+
+        @hookimpl
+        def flash_backbones():
+            yield Backbone("wav_net", domain="audio", factory="acme_audio.tasks:wav_net")
+
+        @hookimpl
+        def flash_components():
+            yield Optimizer("steps", target="torch.optim:SGD")
+        """,
+    "tasks": """
+        import torch
+        from flash import DataModule, Preprocess, Task
+        from flash.core.registry import backbone_registry
+        from flash.core.structure import changes_structure
+
+        class Scaling(Preprocess):
+            def __init__(self, factor=1.0):
+                super().__init__()
+                self.factor = factor
+            def to_tensor_transform(self, sample):
+                return torch.as_tensor(sample) * self.factor
+
+        class Tones(DataModule): ...
+
+        def wav_net(): return torch.nn.Linear(2, 3)
+
+        @changes_structure
+        def widen(task, size): task.head = torch.nn.Linear(3, size)
+
+        class ToneTagger(Task):
+            backbones = backbone_registry("audio")
+            def __init__(self, backbone="wav_net", **kwargs):
+                super().__init__(loss_fn=torch.nn.functional.mse_loss, **kwargs)
+                self.backbone = self.backbones.get(backbone, prefer="acme-audio")()
+                self.head = torch.nn.Linear(3, 1)
+            def forward(self, x): return self.head(self.backbone(x))
+        """,
+}
+RENAMES = """
+        @hookimpl
+        def flash_renames():
+            for name, new in (("Scaling", "Scale"), ("widen", "grow"), ("Tones", "AudioData")):
+                yield Renamed(f"acme_audio.tasks:{name}", f"acme_audio.models:{new}")
+            yield Renamed("audio/tones", "audio/tagging", of="task")
+            yield Renamed("wav_net", "wav_cnn", of="backbone")
+            yield Renamed("steps", "sgd", of="optimizer")
+        """
+# Version 2.0: another module, and other names for everything.
+NEW_NAMES = {
+    "Scaling": "Scale",
+    "widen": "grow",
+    "Tones": "AudioData",
+    "ToneTagger": "AudioTagger",
+    "audio/tones": "audio/tagging",
+    "wav_net": "wav_cnn",
+    '"steps"': '"sgd"',
+    "acme_audio.tasks": "acme_audio.models",
+}
+
+
+def renamed(text: str) -> str:
+    for old, new in NEW_NAMES.items():
+        text = text.replace(old, new)
+    return text
+
+
+TWO = {"plugin": renamed(ONE["plugin"]) + RENAMES, "models": renamed(ONE["tasks"])}
+Install = Callable[..., Any]
+
+
+@pytest.fixture
+def installed(site: Any) -> Install:
+    """Installs one version of acme-audio, in place of another, and makes a host that sees it the one in use."""
+
+    def forget() -> None:
+        for name in [each for each in sys.modules if each.partition(".")[0] == "acme_audio"]:
+            del sys.modules[name]
+
+    @contextmanager
+    def install(version: str, modules: dict[str, str]) -> Iterator[None]:
+        site.install_package("acme-audio", version, "acme_audio", modules)
+        forget()
+        with use_host(site.host()):
+            yield
+
+    return install
+
+
+def store(path: Path) -> torch.Tensor:
+    """Write a checkpoint of the first version's task, and return what it predicts."""
+    from acme_audio import tasks  # type: ignore[import-not-found]  # the test installs it
+
+    torch.manual_seed(0)
+    task = tasks.ToneTagger(optimizer="steps", learning_rate=0.1, preprocess=tasks.Scaling(2.0))
+    task.change_structure(tasks.widen, size=2)
+    trainer = flash.Trainer(max_epochs=0, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(path)
+    return torch.as_tensor(task.predict(torch.ones(1, 2), output="raw")[0])
+
+
+def test_a_checkpoint_loads_after_its_plugin_renamed_everything(installed: Install, tmp_path: Path) -> None:
+    path = tmp_path / "old.ckpt"
+    with installed("1.0", ONE):
+        expected = store(path)
+    with installed("2.0", TWO):
+        task = flash.Task.load_from_checkpoint(path)
+        found = torch.as_tensor(task.predict(torch.ones(1, 2), output="raw")[0])
+        assert type(task).__name__ == "AudioTagger"
+        assert type(task.preprocess).__name__ == "Scale"
+        assert type(task).backbones.qualified("wav_net") == "acme-audio/wav_cnn"
+    assert torch.equal(found, expected)
+
+
+def test_a_checkpoint_of_a_class_that_no_spec_names_loads_by_its_path(installed: Install, tmp_path: Path) -> None:
+    path = tmp_path / "old.ckpt"
+    with installed("1.0", ONE):
+        store(path)
+    stored = torch.load(path, weights_only=True)
+    stored["flash"]["task"]["spec"] = None  # As files of flash-core 0.1.0 have it.
+    torch.save(stored, path)
+    more = 'yield Renamed("acme_audio.tasks:ToneTagger", "acme_audio.models:AudioTagger")'
+    with installed("2.0", {**TWO, "plugin": TWO["plugin"].rstrip() + f"\n            {more}\n"}):
+        assert type(flash.Task.load_from_checkpoint(path)).__name__ == "AudioTagger"
+
+
+def test_without_the_map_the_error_names_the_hook(installed: Install, tmp_path: Path) -> None:
+    path = tmp_path / "old.ckpt"
+    with installed("1.0", ONE):
+        store(path)
+    with (
+        installed("2.0", {**TWO, "plugin": renamed(ONE["plugin"])}),
+        pytest.raises(CheckpointError, match=r"acme-audio 1\.0, which is installed here as .* the hook flash_renames"),
+    ):
+        flash.Task.load_from_checkpoint(path)
+
+
+def test_a_name_that_is_still_there_keeps_its_meaning(installed: Install, tmp_path: Path) -> None:
+    path = tmp_path / "old.ckpt"
+    with installed("1.0", ONE):
+        store(path)
+    with installed("1.1", {**ONE, "models": TWO["models"], "plugin": ONE["plugin"] + RENAMES}):
+        assert type(flash.Task.load_from_checkpoint(path).preprocess).__name__ == "Scaling"
+
+
+def test_a_run_goes_on_from_a_checkpoint_whose_adapters_have_another_name_now() -> None:
+    from flash.core.structure import same_change
+
+    class Plugin:
+        @hookimpl
+        def flash_renames(self) -> Any:
+            yield Renamed("acme.a:widen", "acme.b:grow")
+
+    old = {"target": "acme.a:widen", "dist": "Plugin", "arguments": {"size": 2}}
+    new = {**old, "target": "acme.b:grow"}
+    with isolated_plugins(Plugin()):
+        assert same_change(new, old)
+        assert not same_change(new, {**old, "dist": "another"})
+    assert not same_change(new, old)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("flash.core.gone:Task", "thief_plugin:Mine", "flash.core.gone:Task, which belongs to flash-core"),
+        ("flash.image.gone:ImageClassifier", "thief_plugin:Mine", "which belongs to flash-image"),
+        ("acme_audio.gone:Tagger", "thief_plugin:Mine", "acme_audio.gone:Tagger, which belongs to acme-audio"),
+        ("thief_plugin:Old", "acme_audio.tasks:ToneTagger", "which belongs to acme-audio"),
+    ],
+)
+def test_a_plugin_that_renames_the_class_of_another_one_is_refused(site: Any, old: str, new: str, named: str) -> None:
+    site.install_package("acme-audio", "1.0", "acme_audio", ONE)
+    site.install("thief", a=f"@hookimpl\ndef flash_renames():\n    yield Renamed({old!r}, {new!r})\n")
+    host = site.host()
+    with pytest.warns(PluginWarning, match="plugin 'a' \\(thief 1.0\\) failed and is left out: flash_renames names"):
+        infos = host.infos()
+    (info,) = (each for each in infos if each.dist == "thief")
+    assert info.state == "failed"
+    assert info.error
+    assert info.error.endswith(f"{named}; a plugin renames its own classes only")
+    assert not info.contributions
+    assert host.tasks()["audio/tones"].provider.dist == "acme-audio"
+
+
+def test_only_the_distribution_that_gave_a_name_can_rename_it() -> None:
+    class Acme:
+        @hookimpl
+        def flash_backbones(self) -> Any:
+            yield Backbone("new", domain="audio", factory="collections:Counter")
+
+        @hookimpl
+        def flash_renames(self) -> Any:
+            yield Renamed("old", "new", of="backbone")
+
+    class Other:
+        @hookimpl
+        def flash_backbones(self) -> Any:
+            yield Backbone("new", domain="audio", factory="collections:OrderedDict")
+
+    from flash.core.registry import backbone_registry
+
+    backbones = backbone_registry("audio")
+    with isolated_plugins(Acme(), Other()) as host:
+        assert backbones.qualified("old") == "acme/new"
+        assert backbones.get("Acme/old").__name__ == "Counter"
+        with pytest.raises(UnknownNameError, match=r"'Other/old' is not among the audio backbones"):
+            backbones.get("Other/old")
+        assert host.renamed("old", of="backbone", dist="Other") is None
+        assert host.renamed("old", of="optimizer", dist="Acme") is None
+
+
+def test_two_plugins_may_have_renamed_the_same_name(site: Any) -> None:
+    source = """
+@hookimpl
+def flash_backbones():
+    yield Backbone("new_{0}", domain="audio", factory="collections:Counter")
+@hookimpl
+def flash_renames():
+    yield Renamed("old", "new_{0}", of="backbone")
+"""
+    site.install("one", a=source.format("a"))
+    site.install("two", b=source.format("b"))
+    with use_host(site.host()) as host:
+        assert not any(info.clashes for info in host.infos())
+        from flash.core.registry import backbone_registry
+
+        assert backbone_registry("audio").qualified("two/old") == "two/new_b"
+
+
+def test_renames_add_up_and_a_circle_ends() -> None:
+    steps = [Renamed("a", "b", of="metric"), Renamed("b", "c", of="metric"), Renamed("x", "y", of="metric")]
+    assert follow(steps, "a") == "c"
+    assert follow(steps, "z") is None
+    assert follow([*steps, Renamed("c", "a", of="metric")], "a") == "c"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("wav_net", "wav_cnn"), r"Renamed\.old must look like 'package\.module:attribute', but 'wav_net' .* of='b"),
+        (("acme:Old", "New"), r"Renamed\.new must look like 'package\.module:attribute', but 'New' came"),
+        (("tones", "audio/tones", "task"), r"Renamed\.old must be of lower-case .* such as 'image/classification'"),
+        (("acme/old", "new", "backbone"), r"Renamed\.old must be of letters, digits .* but 'acme/old' came"),
+        (("a", "b", "layer"), r"Renamed\.of must be one of class, task, .* augmentation, but 'layer' came"),
+        (("a", "a", "loss"), r"Renamed\.old and Renamed\.new must differ, but both are 'a'"),
+    ],
+)
+def test_a_malformed_rename_is_refused(arguments: tuple[str, ...], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        Renamed(*arguments)
+
+
+def test_what_a_rename_says_in_listings() -> None:
+    rename = Renamed("wav_net", "wav_cnn", of="backbone")
+    assert (rename.name, rename.summary, rename.targets) == ("wav_net", "Is called wav_cnn now.", {})
+
+
+def test_a_name_is_renamed_once() -> None:
+    class Plugin:
+        @hookimpl
+        def flash_finetuning_strategies(self) -> Any:
+            yield Strategy("slow", factory="acme:Slow")
+
+        @hookimpl
+        def flash_renames(self) -> Any:
+            yield Renamed("old", "slow", of="strategy")
+            yield Renamed("old", "fast", of="strategy")
+
+    with (
+        pytest.raises(flash.FlashError, match=r"flash_renames gives the strategy rename 'old' twice"),
+        isolated_plugins(Plugin()),
+    ):
+        pass
