@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,11 +37,11 @@ from flash.core.restoring import FORMAT, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
-from flash.data.loader import samples_of
+from flash.data.loader import rows_of_batch, samples_of
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
-from flash.data.streams import AutoStream, load_dataset
+from flash.data.streams import load_dataset
 from flash.errors import CheckpointError, ConfigurationError
 from flash.plugins import default_owner
 from flash.serialization import (
@@ -135,8 +134,6 @@ class Task(Configurable, pl.LightningModule):
         self._structure: list[dict[str, Any]] = []
         self._output: Any = None
         self._random_state: Any = None
-        # The rows of each batch of a prediction whose output takes ids.
-        self._predicted_rows: list[list[int]] = []
         # Why there is no preprocess, where a checkpoint had one that could not be made again.
         self.lost_preprocess: CheckpointError | None = None
 
@@ -524,18 +521,8 @@ class Task(Configurable, pl.LightningModule):
         inputs, _ = split_batch(batch, samples.hooks.stage)
         ids = None
         if takes_ids(self, self._output):
-            ids = [samples.id_of(row) for row in self._rows_of_batch(loader, samples, batch, batch_idx)]
+            ids = [samples.id_of(row) for row in rows_of_batch(loader, batch_idx, count_rows(batch))]
         return self.present(self(inputs), self._output, inputs, ids)
-
-    def _rows_of_batch(self, loader: Any, samples: Any, batch: Any, batch_idx: int) -> list[int]:
-        if isinstance(samples, AutoStream):
-            start = 0 if batch_idx == 0 else self._predicted_rows[-1][-1] + 1
-            self._predicted_rows = [list(range(start, start + count_rows(batch)))]
-            return self._predicted_rows[0]
-        if batch_idx == 0:
-            # A copy: Lightning's sampler is its own iterator, which the loader is using.
-            self._predicted_rows = [[int(row) for row in rows] for rows in copy.copy(loader.batch_sampler)]
-        return self._predicted_rows[batch_idx]
 
     def present(
         self, predictions: Any, output: str | Callable[..., Any] | None = None, inputs: Any = None, ids: Any = None
