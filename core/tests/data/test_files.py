@@ -19,13 +19,13 @@ from flash.data.files import (
     FileData,
     FileInputs,
     FilePreprocess,
-    check_files_exist,
     list_class_files,
     list_files,
     local_path,
-    pair_inputs,
     table_folder,
 )
+from flash.data.folders import check_files_exist
+from flash.data.inputs import pair_inputs
 from flash.data.stage import Stage, Stages
 from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError, DataError, UnknownArgumentError
@@ -214,11 +214,11 @@ def test_files_that_are_missing_are_counted_before_training() -> None:
 def test_sources_and_targets_belong_together() -> None:
     with pytest.raises(DataError, match="train recordings together with train_targets, but got recordings without tar"):
         RecordingData.from_files(["a.npy"])
-    with pytest.raises(DataError, match="Expected val files together with val_targets, but got targets without files"):
+    with pytest.raises(DataError, match="val samples together with val_targets, but got targets without samples"):
         pair_inputs(Stage.VAL, None, [1])
     with pytest.raises(DataError, match="Expected one target per sample, but got 1 samples and 2 targets"):
         FileInputs(["a.npy"], [1, 2])
-    with pytest.raises(DataError, match=r"Expected a file or target per sample, in a list, but got 'a\.npy' alone"):
+    with pytest.raises(DataError, match=r"Expected a sample or target per sample, in a list, but got 'a\.npy' alone"):
         pair_inputs(Stage.TRAIN, "a.npy", [1])
 
 
@@ -227,12 +227,14 @@ def test_data_without_targets_or_without_what_was_learned_is_refused(recordings:
         RecordingData.from_csv("file", train_file="all/t.csv")
     with pytest.raises(DataError, match="Expected a target for every recording of the train data, but got none"):
         RecordingData.from_load_data_inputs(FileInputs(["all/no/1.npy"]))
-    with pytest.raises(DataError, match="Expected targets that were learned from train data, but there are none yet"):
+    with pytest.raises(DataError, match="Expected classes that were learned from train data, but there are none yet"):
         _ = RecordingData.from_folders(test_folder="all").test_dataset
 
 
 def test_a_row_without_a_path_is_named() -> None:
-    with pytest.raises(DataError, match="Expected a recording in every row of the val table, but row 1 has no 'file'"):
+    with pytest.raises(
+        DataError, match="a recording in every row of the val data, but row 1 .counted from 0. has none"
+    ):
         RecordingData.from_data_frame("file", "word", val_data_frame={"file": ["a", None], "word": ["x", "y"]})
 
 

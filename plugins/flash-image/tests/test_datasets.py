@@ -13,7 +13,7 @@ from torchvision.datasets import FakeData, ImageFolder
 
 from flash.errors import DataError, MissingColumnError
 from flash.image import ImageClassificationData
-from flash.image.datasets import dataset_inputs, is_steady
+from flash.image.datasets import dataset_inputs, is_deterministic
 
 
 class Pairs(Dataset[Any]):
@@ -174,11 +174,11 @@ def test_what_is_no_dataset_is_refused() -> None:
         dataset_inputs([Image.new("RGB", (2, 2))], None, None, "train")
 
 
-def test_only_what_is_known_to_be_the_same_each_time_is_called_steady() -> None:
-    assert is_steady([1])
-    assert is_steady(HuggingFace())
-    assert is_steady(FakeData(size=2))
-    assert is_steady(Subset(FakeData(size=2), [0]))
-    assert not is_steady(HuggingFace(format_type="custom"))
-    assert not is_steady(FakeData(size=2, transform=lambda image: image))
-    assert not is_steady(Pairs([0]))
+def test_only_what_is_known_to_be_the_same_each_time_is_called_deterministic() -> None:
+    assert is_deterministic([1])
+    assert is_deterministic(HuggingFace())
+    assert is_deterministic(FakeData(size=2))
+    assert is_deterministic(Subset(FakeData(size=2), [0]))
+    assert not is_deterministic(HuggingFace(format_type="custom"))
+    assert not is_deterministic(FakeData(size=2, transform=lambda image: image))
+    assert not is_deterministic(Pairs([0]))

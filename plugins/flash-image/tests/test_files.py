@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from flash.data.files import list_class_files
 from flash.errors import DataError
-from flash.image.files import class_files, image_files
+from flash.image.files import IMAGE_EXTENSIONS, image_files
+
+
+def images_by_class(folder: str | Path) -> tuple[list[Path], list[str]]:
+    return list_class_files(folder, IMAGE_EXTENSIONS, "image")
 
 
 def touch(*names: str) -> None:
@@ -31,13 +36,13 @@ def test_files_that_are_no_images_are_counted_and_named(caplog: pytest.LogCaptur
 
 def test_nothing_is_said_where_nothing_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
     touch("f/ants/a.jpg", "f/bees/b.jpg", "f/.DS_Store")
-    class_files("f")
+    images_by_class("f")
     assert caplog.messages == []
 
 
 def test_a_folder_names_the_class_of_all_images_inside() -> None:
     touch("f/bees/2.jpg", "f/bees/deep/1.jpg", "f/ants/3.jpg", "f/.ipynb_checkpoints/4.jpg")
-    files, classes = class_files(Path("f"))
+    files, classes = images_by_class(Path("f"))
     assert [str(file) for file in files] == ["f/ants/3.jpg", "f/bees/2.jpg", "f/bees/deep/1.jpg"]
     assert classes == ["ants", "bees", "bees"]
 
@@ -45,7 +50,7 @@ def test_a_folder_names_the_class_of_all_images_inside() -> None:
 def test_empty_classes_and_stray_files_are_said(caplog: pytest.LogCaptureFixture) -> None:
     touch("f/ants/3.jpg", "f/readme.jpg", "f/bees/x.gif")
     Path("f/wasps").mkdir()
-    assert class_files("f")[1] == ["ants"]
+    assert images_by_class("f")[1] == ["ants"]
     assert caplog.messages == [
         "Skipped 2 of 3 files in f (no image by its name, or not in a class folder): bees/x.gif, readme.jpg.",
         "Left out 2 of 3 classes in f, without an image: bees, wasps.",
@@ -55,12 +60,12 @@ def test_empty_classes_and_stray_files_are_said(caplog: pytest.LogCaptureFixture
 def test_links_that_lead_in_a_circle_end() -> None:
     touch("f/ants/1.jpg", "f/bees/2.jpg")
     Path("f/ants/again").symlink_to(Path("f").absolute(), target_is_directory=True)
-    files, _ = class_files("f")
+    files, _ = images_by_class("f")
     assert len([file for file in files if file.name == "2.jpg"]) >= 1
     assert len(files) < 10
 
 
-@pytest.mark.parametrize("list_files", [image_files, class_files])
+@pytest.mark.parametrize("list_files", [image_files, images_by_class])
 def test_missing_and_empty_folders_are_errors(list_files: object) -> None:
     assert callable(list_files)
     with pytest.raises(DataError, match="Expected a folder of images at nowhere, but there is no such folder"):
@@ -76,4 +81,4 @@ def test_missing_and_empty_folders_are_errors(list_files: object) -> None:
 def test_images_without_class_folders_are_an_error_that_says_what_was_found() -> None:
     touch("f/1.jpg", "f/2.jpg")
     with pytest.raises(DataError, match="for each class in f, but found 0 folders and 2 files in it"):
-        class_files("f")
+        images_by_class("f")

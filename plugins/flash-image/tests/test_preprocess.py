@@ -14,12 +14,12 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from flash.data.auto_dataset import AutoDataset
+from flash.data.files import FileInputs
 from flash.data.process import StageHooks
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.image import ImageClassificationData, ImageClassifier, ImagePreprocess
 from flash.image.config import ImageInputSpec
-from flash.image.inputs import ImageInputs
 
 Picture = Callable[..., Image.Image]
 CONFIG: dict[str, Any] = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop_pct": 1.0}
@@ -75,7 +75,7 @@ def test_a_train_transform_serves_training_alone(picture: Picture) -> None:
     images = [picture("red"), picture("blue")]
     shapes = {}
     for stage in (Stage.TRAIN, Stage.VAL):
-        dataset = AutoDataset(ImageInputs(images, ["a", "b"]), stage, preprocess)
+        dataset = AutoDataset(FileInputs(images, ["a", "b"]), stage, preprocess)
         batch = dataset.hooks.transform_on_device(dataset.hooks.collate([dataset[0], dataset[1]]))
         shapes[stage] = tuple(batch[0].shape)
         assert batch[1].tolist() == [0, 1]
@@ -126,7 +126,7 @@ def test_all_kinds_of_raw_inputs_give_the_same(picture: Picture, tmp_path: Path)
         array,
         list(array),
         torch.from_numpy(array).permute(0, 3, 1, 2),
-        ImageInputs(images),
+        FileInputs(images),
     ):
         assert all(torch.equal(*pair) for pair in zip(predicted(preprocess, raw), expected, strict=True))
     for one in (files[0], Path(files[0]), images[0], array[0], torch.from_numpy(array[0]).permute(2, 0, 1)):
@@ -211,14 +211,14 @@ def test_a_dataset_that_may_be_random_is_not_deterministic_in_its_stage(picture:
 
 def fitted(**options: Any) -> ImagePreprocess:
     preprocess = ImagePreprocess(**options)
-    AutoDataset(ImageInputs([b"", b""], ["ants", "bees"]), Stage.TRAIN, preprocess)
+    AutoDataset(FileInputs([b"", b""], ["ants", "bees"]), Stage.TRAIN, preprocess)
     return preprocess
 
 
 def test_the_classes_decide_whether_two_agree() -> None:
     one, other = fitted(data_config=CONFIG), fitted(augmentation="flip")
     assert one.agrees_with(other)
-    AutoDataset(ImageInputs([b"", b""], ["ants", "wasps"]), Stage.TRAIN, third := ImagePreprocess())
+    AutoDataset(FileInputs([b"", b""], ["ants", "wasps"]), Stage.TRAIN, third := ImagePreprocess())
     assert not one.agrees_with(third)
 
 
@@ -226,7 +226,7 @@ def test_state_is_plain_and_says_what_ran() -> None:
     assert ImagePreprocess("flip").state_dict() == {}
     state = fitted(augmentation="trivial", data_config=CONFIG).state_dict()
     assert state["augmentation"] == "trivial"
-    assert state["labels"]["labels"] == ["ants", "bees"]
+    assert state["targets"]["labels"] == ["ants", "bees"]
     other = ImagePreprocess()
     other.load_state_dict(state)
     assert other.state_dict() == {**state, "augmentation": "none"}
@@ -304,7 +304,7 @@ def test_tables_are_predicted_if_the_task_was_trained_on_one(picture: Picture) -
         samples = AutoDataset(table, Stage.PREDICT, loaded)
         assert [Path(samples.raw(row).source).name for row in range(2)] == ["a.png", "b.png"]
     with pytest.raises(
-        DataError, match="Expected images, since the task was not trained on a table and knows no column"
+        DataError, match="Expected a list of images, since the task was not trained on a table and knows no column"
     ):
         AutoDataset("t.csv", Stage.PREDICT, ImagePreprocess())
 

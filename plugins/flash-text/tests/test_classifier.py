@@ -138,7 +138,7 @@ class TestPrediction:
             TextClassifier(2, **letters).predict(["a", None])
 
     def test_a_table_needs_a_column_that_is_known(self, letters: dict[str, Any]) -> None:
-        with pytest.raises(DataError, match="knows no column of texts"):
+        with pytest.raises(DataError, match="knows no column of them"):
             TextClassifier(2, **letters).predict({"review": ["a"]})
 
 

@@ -273,7 +273,7 @@ class TestRefusals:
         assert Data.from_csv("review", "sentiment", train_file=tmp_path / "t.csv", sep=";").labels == ["n", "p"]
 
     def test_an_empty_table_says_so(self) -> None:
-        with pytest.raises(DataError, match=r"Expected the train data to have rows and columns, but it has shape \(0,"):
+        with pytest.raises(DataError, match=r"the train data frame to have rows and columns, but it has shape \(0,"):
             Data.from_data_frame("review", "sentiment", train_data_frame=frame()[:0])
 
     def test_an_empty_list_says_so(self) -> None:
@@ -290,19 +290,19 @@ class TestRefusals:
             Data.from_datasets("review", "sentiment", train_dataset={"train": [], "test": []})
 
     def test_one_text_is_no_list(self) -> None:
-        with pytest.raises(DataError, match="Expected a list of texts as train_data, but got a str."):
+        with pytest.raises(DataError, match="a text or target per sample, in a list, but got 'a great film' alone"):
             Data.from_lists("a great film", ["positive"])
 
     def test_each_text_has_one_target(self) -> None:
-        with pytest.raises(DataError, match="Expected one target a text, but got 4 texts and 3 targets."):
+        with pytest.raises(DataError, match="Expected one target per sample, but got 4 samples and 3 targets."):
             Data.from_lists(TEXTS, LABELS[:3])
 
     def test_targets_need_texts(self) -> None:
-        with pytest.raises(DataError, match="Expected val_data together with val_targets"):
+        with pytest.raises(DataError, match="Expected val texts together with val_targets"):
             Data.from_lists(TEXTS, LABELS, val_targets=LABELS)
 
     def test_texts_to_train_on_need_targets(self) -> None:
-        with pytest.raises(DataError, match="Expected targets in the train data, but there are none."):
+        with pytest.raises(DataError, match="Expected train texts together with train_targets"):
             Data.from_lists(TEXTS)
 
     def test_a_delimiter_is_for_one_column(self) -> None:

@@ -152,7 +152,7 @@ def test_metrics_get_the_targets_as_they_were_given(t5: str) -> None:
 
 
 def test_a_missing_column_is_named_with_those_that_there_are() -> None:
-    with pytest.raises(MissingColumnError, match="Expected a column 'fr' in the train data, but it has 'en', 'de'."):
+    with pytest.raises(MissingColumnError, match="a column 'fr' in the train data frame, but it has 'en', 'de'."):
         TranslationData.from_data_frame("en", "fr", train_data_frame=FRAME)
     with pytest.raises(MissingColumnError, match="Expected a column 'fr' in the val data"):
         TranslationData.from_datasets("fr", "de", train_dataset=None, val_dataset=ROWS)
@@ -182,14 +182,14 @@ def test_an_empty_cell_of_a_csv_file_is_a_missing_target() -> None:
 
 
 def test_train_data_without_targets_is_refused() -> None:
-    with pytest.raises(DataError, match="Expected texts to write in the train data, but there are none. Name the col"):
+    with pytest.raises(DataError, match="train texts together with train_targets, but got texts without targets"):
         SummarizationData.from_lists(["a long text"])
-    with pytest.raises(DataError, match="Name the column: target_fields."):
+    with pytest.raises(DataError, match="Expected target_fields to name the column of targets, but got none"):
         SummarizationData.from_data_frame("en", train_data_frame=FRAME)
 
 
 def test_texts_and_targets_of_different_number_are_refused() -> None:
-    with pytest.raises(DataError, match="Expected one target a text, but got 2 texts and 1 targets."):
+    with pytest.raises(DataError, match="Expected one target per sample, but got 2 samples and 1 targets."):
         TranslationData.from_lists(["red", "tea"], ["sun"])
 
 

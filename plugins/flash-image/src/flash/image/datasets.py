@@ -9,17 +9,16 @@ import numpy as np
 from torch import Tensor
 from torch.utils.data import Subset
 
+from flash.data.files import FileInputs
 from flash.errors import DataError, MissingColumnError
 
-from .inputs import ImageInputs
-
-__all__ = ["dataset_inputs", "is_steady"]
+__all__ = ["dataset_inputs", "is_deterministic"]
 
 _IMAGE_KEYS = ("image", "img", "images", "pixel_values")
 _TARGET_KEYS = ("label", "labels", "target", "fine_label")
 
 
-def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | None, stage: str) -> ImageInputs:
+def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | None, stage: str) -> FileInputs:
     """Images of a dataset, decoded one by one when they are needed, with the classes of all of them.
 
     Args:
@@ -39,23 +38,23 @@ def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | No
         )
     if len(dataset) == 0:
         raise DataError(f"Expected at least one sample in the {stage} dataset, but it is empty.")
-    first, steady = dataset[0], is_steady(dataset)
+    first, deterministic = dataset[0], is_deterministic(dataset)
     if isinstance(first, Mapping):
         image_key = _key(first, input_field, _IMAGE_KEYS, "input_field")
         images = DatasetImages(dataset, image_key)
         if stage == "predict":
-            return ImageInputs(images, steady=steady)
+            return FileInputs(images, deterministic=deterministic)
         key = _key(first, target_field, _TARGET_KEYS, "target_fields")
-        return ImageInputs(images, _column(dataset, key), _names(dataset, key), steady=steady)
+        return FileInputs(images, _column(dataset, key), _names(dataset, key), deterministic=deterministic)
     paired = isinstance(first, tuple | list) and len(first) >= 2
     if stage == "predict":
-        return ImageInputs(DatasetImages(dataset, 0 if paired else None), steady=steady)
+        return FileInputs(DatasetImages(dataset, 0 if paired else None), deterministic=deterministic)
     if not paired:
         raise DataError(
             f"Expected (image, target) or a dict as each sample of the {stage} dataset, but got {type(first).__name__}."
         )
     targets = _targets(dataset, first[1])
-    return ImageInputs(DatasetImages(dataset, 0), targets, _classes(dataset), steady=steady)
+    return FileInputs(DatasetImages(dataset, 0), targets, _classes(dataset), deterministic=deterministic)
 
 
 class DatasetImages(Sequence[Any]):
@@ -81,13 +80,13 @@ class DatasetImages(Sequence[Any]):
         return element if self._key is None else element[self._key]
 
 
-def is_steady(dataset: Any) -> bool:
+def is_deterministic(dataset: Any) -> bool:
     """Whether it is known that an image of a dataset comes out alike each time: nothing random transforms it.
 
     Known are lists, Hugging Face's datasets without a transform of their own, and torchvision's without one.
     """
     if isinstance(dataset, Subset):
-        return is_steady(dataset.dataset)
+        return is_deterministic(dataset.dataset)
     if isinstance(dataset, list | tuple):
         return True
     if hasattr(dataset, "features") and hasattr(dataset, "column_names"):

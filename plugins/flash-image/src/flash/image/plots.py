@@ -17,6 +17,7 @@ from flash.core.outputs import to_probabilities
 from flash.core.prediction import predict_batches
 from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import split_batch
+from flash.data.labels import ClassLabels
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 
@@ -210,7 +211,7 @@ def _truth(target: Tensor, names: Sequence[Any]) -> str:
 
 
 def _labels_of(preprocess: ImagePreprocess) -> Sequence[Any]:
-    return preprocess.labels.labels if preprocess.labels is not None else ()
+    return preprocess.targets.labels if isinstance(preprocess.targets, ClassLabels) else ()
 
 
 def _name_of(dataset: AutoDataset, row: int) -> str:

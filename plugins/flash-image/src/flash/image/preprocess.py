@@ -12,28 +12,24 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
-from flash.data.files import table_folder, table_inputs
-from flash.data.labels import ClassLabels
+from flash.data.files import FileInputs, FilePreprocess, FileSample
 from flash.data.stage import Stage
-from flash.data.tables import Table, is_table, is_table_file, read_table
 from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.plugins import default_owner
-from flash.serialization import equal
 
 from .config import ImageConfig, ImageInputSpec
-from .files import image_files
-from .inputs import ImageInputs, ImageSample, ImageSamples
-from .read import open_image
+from .files import IMAGE_EXTENSIONS
+from .read import load_into_memory, open_image
 from .transforms import Augmentation, ImageTransforms, augmentations
-from .verify import check_files_exist, load_into_memory, without_bad_samples
 
 __all__ = ["ImagePreprocess"]
 
 # What show_batch shows before a task has said what its network sees: pictures of a usual size, as they are.
 _PREVIEW = {"input_size": (3, 224, 224), "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "crop_pct": 1.0}
 
+# Of an image that is only tried.
+_SMALLEST = (1, 1)
 _COMPLETE = {"input_size", "mean", "std"}
 _SAMPLE_HOOKS = (
     "load_sample",
@@ -47,7 +43,7 @@ _SAMPLE_HOOKS = (
 )
 
 
-class ImagePreprocess(Preprocess):
+class ImagePreprocess(FilePreprocess):
     """Opens images in the worker, resizes and crops them, and normalises batches on the model's device.
 
     Size, interpolation, crop, mean and standard deviation are those that the backbone was trained with: the task states
@@ -75,6 +71,9 @@ class ImagePreprocess(Preprocess):
         torch.Size([3, 8, 8])
     """
 
+    noun = "image"
+    extensions = IMAGE_EXTENSIONS
+
     def __init__(
         self,
         augmentation: str | Augmentation = "none",
@@ -94,11 +93,7 @@ class ImagePreprocess(Preprocess):
         self.transform = transform
         self.train_transform = transform if train_transform is None else train_transform
         self.deterministic = deterministic
-        #: The column of paths, for tables to predict.
-        self.input_field: str | None = None
-        self.labels: ClassLabels | None = None
         self._own_config = dict(data_config or {})
-        self._unsteady: set[Stage] = set()
         self._made: tuple[ImageInputSpec | None, ImageTransforms] | None = None
         if self._own_config.keys() >= _COMPLETE:
             self.transforms_for(None)
@@ -154,62 +149,41 @@ class ImagePreprocess(Preprocess):
 
     # ------------------------------------------------------------------ samples
 
-    def load_data(self, data: ImageInputs, dataset: AutoDataset) -> ImageSamples:
+    def load_data(self, data: FileInputs, dataset: AutoDataset) -> Any:
         """Encode the targets; of train data, learn the classes first."""
-        stage = dataset.hooks.stage
-        if data.targets is None:
-            raise DataError(f"Expected a target for every image of the {stage.value} data, but got none.")
-        data = self._checked(data, dataset)
-        labels = self.labels
-        if labels is None:
-            if stage is not Stage.TRAIN:
-                raise DataError(
-                    "Expected classes that were learned from train data, but there are none yet. Add train data, or "
-                    "pass preprocess=task.preprocess of a task that was trained."
-                )
-            labels = ClassLabels.learn(data.targets, data.names)
-        if stage is Stage.TRAIN and isinstance(self.augmentation, str):
+        samples = super().load_data(data, dataset)
+        if self.training and isinstance(self.augmentation, str):
+            # A wrong name is an error now, and not in the first batch.
             augmentations.get(self.augmentation, default_owner(self, "augmentation", self.augmentation))
-        targets = labels.encode(data.targets, stage.value)
-        if stage is Stage.TRAIN:
-            for name, fact in labels.facts(targets).items():
-                setattr(dataset, name, fact)
-        self.labels = labels
-        return ImageSamples(data.sources, targets, stage.value)
+        return samples
 
-    def predict_load_data(self, data: Any, dataset: AutoDataset) -> ImageSamples:
-        """Take a path, a folder, a list of images of any kind, an array of images, or a table or its path."""
-        inputs = data if isinstance(data, ImageInputs) else self._to_predict(data)
-        return ImageSamples(self._checked(inputs, dataset).sources, None, "predict")
+    def check_inputs(self, inputs: Any, dataset: AutoDataset) -> Any:
+        """Look for all files; where bad images are to be left out, try to decode them."""
+        checked = super().check_inputs(inputs, dataset)
+        load_into_memory(checked.sources)
+        return checked
 
-    def _to_predict(self, data: Any) -> ImageInputs:
-        table: Table | None = None
-        if is_table_file(data):
-            table = read_table(data)
-        elif is_table(data):
-            table = read_table(data, name="the predict data")
-        if table is None:
-            return ImageInputs(_as_sources(data))
-        if self.input_field is None:
-            raise DataError(
-                "Expected images, since the task was not trained on a table and knows no column of them. Pass the "
-                "column: task.predict(list(table['file']))."
-            )
-        return ImageInputs.of(table_inputs(table, self.input_field, None, table_folder(data), Stage.PREDICT, "image"))
+    def try_sample(self, source: Any, name: str) -> None:
+        """Decode an image at an eighth of its size, which reads the whole file and so finds all damage."""
+        open_image(source, _SMALLEST, name)
 
-    def _checked(self, data: ImageInputs, dataset: AutoDataset) -> ImageInputs:
-        stage, bad = dataset.hooks.stage.value, list[tuple[str, str]]()
-        if not data.steady:
-            self._unsteady.add(dataset.hooks.stage)
-        if data.on_bad_sample == "skip":
-            data, bad = without_bad_samples(data, stage)
-        else:
-            check_files_exist(data.sources, stage)
-        load_into_memory(data.sources)
-        vars(dataset)["bad_samples"] = bad
-        return data
+    def sources_to_predict(self, data: Any) -> Any:
+        """Take a path, a folder, a list of images of any kind, or an array of images."""
+        if isinstance(data, Tensor | np.ndarray):
+            channels = data.shape[0 if isinstance(data, Tensor) else -1] if data.ndim == 3 else 0
+            return [data] if data.ndim == 2 or channels in (1, 3, 4) else data
+        if isinstance(data, Image.Image | bytes):
+            return [data]
+        if isinstance(data, str | Path | Iterator):
+            return super().sources_to_predict(data)
+        if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, Mapping):
+            return data
+        raise DataError(
+            "Expected images: a path, a folder, a list of paths, PIL images, arrays or tensors, an array (images, "
+            f"height, width, channels) or a tensor (images, channels, height, width), but got {type(data).__name__}."
+        )
 
-    def load_sample(self, sample: ImageSample, dataset: AutoDataset) -> Any:
+    def load_sample(self, sample: FileSample, dataset: AutoDataset) -> Any:
         """Open an image: alone for prediction, else with its target."""
         custom = self.train_transform if self.training else self.transform
         least = None if custom is not None else self.transforms.least(self.training)
@@ -254,30 +228,20 @@ class ImagePreprocess(Preprocess):
             return self.deterministic
         own = self.train_transform if stage is Stage.TRAIN else self.transform
         augmented = stage is Stage.TRAIN and self.augmentation != "none"
-        return not (own or augmented or stage in self._unsteady or self._overrides_hooks(stage))
+        return not (own or augmented or stage in self.nondeterministic_stages or self._overrides_hooks(stage))
 
     def _overrides_hooks(self, stage: Stage) -> bool:
         """Whether a subclass does something of its own with the samples of a stage."""
         names = [name for hook in _SAMPLE_HOOKS for name in (hook, f"{stage.value}_{hook}")]
         return any(getattr(type(self), name, None) is not getattr(ImagePreprocess, name, None) for name in names)
 
-    def agrees_with(self, other: Preprocess) -> bool:
-        """Whether the classes are the same; the rest comes from the task."""
-        return isinstance(other, ImagePreprocess) and equal(
-            self.state_dict().get("labels"), other.state_dict().get("labels")
-        )
-
     def state_dict(self) -> dict[str, Any]:
         """The classes, and what ran in training."""
-        if self.labels is None:
+        learned = super().state_dict()
+        if not learned:
             return {}
-        return {
-            "labels": self.labels.to_plain(),
-            "input_field": self.input_field,
-            "augmentation": _name(self.augmentation),
-            "transform": _name(self.transform),
-            "train_transform": _name(self.train_transform),
-        }
+        named = ("augmentation", "transform", "train_transform")
+        return {**learned, **{name: _name(getattr(self, name)) for name in named}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what another preprocess learned.
@@ -292,28 +256,9 @@ class ImagePreprocess(Preprocess):
                 f"Expected the transform that the task was trained with, {state['transform']}, but a checkpoint cannot "
                 "hold its code. Pass it: load_from_checkpoint(path, preprocess=ImagePreprocess(transform=...))."
             )
-        self.labels = ClassLabels.from_plain(state["labels"])
-        self.input_field = state.get("input_field")
+        # A checkpoint of flash-image 0.1.0 calls them labels.
+        super().load_state_dict({"targets": state["labels"], **state} if "labels" in state else state)
 
 
 def _name(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else " ".join(repr(value).split())
-
-
-def _as_sources(data: Any) -> Any:
-    """One source an image, of what a user hands to ``predict``."""
-    if isinstance(data, str | Path):
-        return image_files(data) if Path(data).is_dir() else [data]
-    if isinstance(data, Tensor | np.ndarray):
-        channels = data.shape[0 if isinstance(data, Tensor) else -1] if data.ndim == 3 else 0
-        return [data] if data.ndim == 2 or channels in (1, 3, 4) else data
-    if isinstance(data, Image.Image | bytes):
-        return [data]
-    if hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, Mapping):
-        return data
-    if isinstance(data, Iterator):
-        return list(data)
-    raise DataError(
-        "Expected images: a path, a folder, a list of paths, PIL images, arrays or tensors, an array (images, height, "
-        f"width, channels) or a tensor (images, channels, height, width), but got {type(data).__name__}."
-    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from flash.errors import DataError
 
-__all__ = ["BadImageError", "ImageSource", "open_image"]
+__all__ = ["BadImageError", "ImageSource", "load_into_memory", "open_image"]
 
 #: What an image can be: a path, the bytes of a file, a PIL image, an array ``(height, width[, channels])``, a tensor
 #: ``([channels,] height, width)``, or a Hugging Face dict of ``bytes`` and ``path``.
@@ -217,3 +218,17 @@ def _eight_bits(array: _Array, name: str) -> Any:
         f"Expected {name} to hold whole numbers from 0 to 255, 16-bit numbers, or floats from 0 to 1, but got "
         f"{array.dtype} from {low} to {high}. Scale it, such as by array / array.max()."
     )
+
+
+def load_into_memory(sources: Sequence[Any]) -> None:
+    """Decode PIL images that still hang on an open file, which several workers must not read at once.
+
+    A bad one stays as it is, and is named when it is used.
+
+    Args:
+        sources: Images of any kind; those in other containers than lists are left alone.
+    """
+    for source in sources if isinstance(sources, list | tuple) else ():
+        if isinstance(source, Image.Image) and getattr(source, "fp", None) is not None:
+            with contextlib.suppress(Exception):
+                source.load()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
-from flash.data.labels import ClassLabels
+from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
-from flash.data.tables import is_table, is_table_file, read_table
 from flash.errors import DataError
 
-from .rows import TextInputs, TextRows, Tokenization, TokenRows
+from .rows import TextRows, Tokenization
 from .texts import PackedTexts, texts_of
 from .tokens import pad
 
@@ -28,7 +26,7 @@ NO_TASK = (
 )
 
 
-class TextPreprocess(Preprocess):
+class TextPreprocess(SamplePreprocess):
     """Turns texts into batches of tokens, as wide as their longest text, and targets into class numbers.
 
     How texts become tokens, the task states as its ``input_spec``; the classes come from the train data, and are the
@@ -47,63 +45,38 @@ class TextPreprocess(Preprocess):
                 [100,   0,   0]])
     """
 
+    noun = "text"
+
     def __init__(self, input_field: str | None = None) -> None:
         self.input_field = input_field
-        self.classes: ClassLabels | None = None
 
-    def load_data(self, data: TextInputs, dataset: AutoDataset) -> TextRows:
-        """Encode the targets of texts; of train data, learn the classes first, once."""
-        stage = dataset.hooks.stage
-        if data.targets is None:
-            raise DataError(f"Expected targets in the {stage.value} data, but there are none. Name target_fields.")
-        if self.classes is None and not self.training:
-            raise DataError(
-                "Expected classes that were learned from train data, but there are none yet. Add train data, or pass "
-                "preprocess=task.preprocess of a task that was trained."
-            )
-        classes = self.classes or ClassLabels.learn(data.targets, data.names)
-        targets = classes.encode(data.targets, stage.value)
-        self.classes = classes
-        if self.training:
-            for name, fact in classes.facts(targets).items():
-                setattr(dataset, name, fact)
-        return TextRows(data.texts, targets)
+    @classmethod
+    def sources_of(cls, values: Sequence[Any], name: str, root: Path | None = None) -> PackedTexts:  # noqa: ARG003  # for files
+        """Return values as texts; numbers become their digits."""
+        return values if isinstance(values, PackedTexts) else PackedTexts(texts_of(values, name))
 
-    def predict_load_data(self, data: Any) -> TextRows:
-        """Take texts without targets: a list, a table or a file."""
-        texts = data.texts if isinstance(data, TextInputs) else PackedTexts(self._texts(data))
-        return TextRows(texts)
-
-    def prepare_samples(self, samples: TextRows, dataset: AutoDataset) -> TextRows | TokenRows:
-        """Tokenize the texts, all at once."""
-        spec = self.input_spec
-        return samples.tokenized(spec, dataset.hooks.stage) if isinstance(spec, Tokenization) else samples
-
-    def _texts(self, data: Any) -> list[str]:
-        if isinstance(data, Path) or (is_table_file(data) and Path(data).is_file()):
-            return texts_of(read_table(data)[self._field()], "the predict data")
+    def sources_to_predict(self, data: Any) -> list[Any]:
+        """Take a list of texts."""
         if isinstance(data, str):
             raise DataError(
                 f"Expected a list of texts, a data frame or the path of a file, but got the text {data[:40]!r}. "
                 "For a single text, pass [text]."
             )
-        rows = list(data) if isinstance(data, Iterator) else data
-        if is_table(rows):
-            return texts_of(read_table(rows, name="the predict data")[self._field()], "the predict data")
-        if not hasattr(rows, "__iter__"):
+        if not hasattr(data, "__iter__"):
             raise DataError(
                 f"Expected a list of texts, a data frame or the path of a file, but got a {type(data).__name__}. "
                 "For a single text, pass [text]."
             )
-        return texts_of(rows, "the predict data")
+        return list(data)
 
-    def _field(self) -> str:
-        if self.input_field is None:
-            raise DataError(
-                "Expected a list of texts, since the task was not trained on a table and knows no column of texts. "
-                "Pass the column: task.predict(list(table['review']))."
-            )
-        return self.input_field
+    def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> Any:  # as in core
+        """Return texts that wait for a tokenizer."""
+        return TextRows(self.sources_of(sources, f"the {stage.value} data"), targets)
+
+    def prepare_samples(self, samples: Any, dataset: AutoDataset) -> Any:
+        """Tokenize the texts, all at once."""
+        spec = self.input_spec
+        return samples.tokenized(spec, dataset.hooks.stage) if isinstance(spec, Tokenization) else samples
 
     def to_tensor_transform(self, sample: Any) -> Any:
         """Leave the token ids as they are until they are padded."""
@@ -123,11 +96,7 @@ class TextPreprocess(Preprocess):
         """Texts come out alike each time."""
         return True
 
-    def state_dict(self) -> dict[str, Any]:
-        """The classes."""
-        return {} if self.classes is None else {"classes": self.classes.to_plain()}
-
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what another preprocess learned."""
-        if state:
-            self.classes = ClassLabels.from_plain(state["classes"])
+        # A checkpoint of flash-text 0.1.0 calls it classes.
+        super().load_state_dict({"targets": state["classes"], **state} if "classes" in state else state)

@@ -3,59 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from flash.data.stage import Stage
-from flash.errors import DataError
 
 from .texts import PackedTexts
 from .tokens import Ids, Tokenizer, TokenStore, tokenize
 
-__all__ = ["TextInputs", "TextRows", "TokenRows", "Tokenization"]
+__all__ = ["TextRows", "TokenRows", "Tokenization"]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TextInputs:
-    """Texts as a data module hands them to its preprocess.
-
-    Args:
-        texts: The texts.
-        targets: One target a text, or one row of zeros and ones a text.
-        names: The names of the classes, where the targets are numbers or rows.
-
-    Raises:
-        DataError: If there is not one target a text.
-    """
-
-    texts: PackedTexts
-    targets: Sequence[Any] | npt.NDArray[Any] | None = None
-    names: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        if self.targets is not None and len(self.targets) != len(self.texts):
-            raise DataError(
-                f"Expected one target a text, but got {len(self.texts)} texts and {len(self.targets)} targets."
-            )
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def take(self, rows: Iterable[int]) -> TextInputs:
-        """Return some of the texts with their targets."""
-        chosen = list(rows)
-        targets = self.targets
-        if targets is not None:
-            targets = targets[chosen] if isinstance(targets, np.ndarray) else [targets[row] for row in chosen]
-        return TextInputs(self.texts.take(chosen), targets, self.names)
 
 
 @dataclass(frozen=True)

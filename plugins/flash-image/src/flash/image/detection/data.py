@@ -11,12 +11,12 @@ import torch
 from typing_extensions import Self, Unpack
 
 from flash import DataModule, Postprocess, Preprocess
+from flash.data.files import OnBadSample
+from flash.data.folders import check_files_exist
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 
 from ..files import image_files
-from ..inputs import OnBadSample
-from ..verify import check_files_exist
 from .augmentations import Augmentation
 from .boxes import AnnotatedImage, BoxFormat, read_boxes
 from .coco import read_coco
@@ -348,7 +348,7 @@ def _annotated(
             f"Expected as many lists of targets and of boxes as images in the {stage} data, but got {counts}. An image "
             "without boxes has empty lists."
         )
-    check_files_exist(sources, stage)
+    check_files_exist(sources, stage, "image")
     annotated = []
     for row, (source, labels, boxes) in enumerate(zip(sources, targets, bboxes, strict=True)):
         name = str(source) if isinstance(source, str | Path) else f"image {row} of the {stage} data"

@@ -13,14 +13,14 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
+from flash.data.damaged import without_damaged
+from flash.data.files import FileInputs, FileSample, OnBadSample
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import default_owner
 
-from ..inputs import ImageInputs, ImageSample, ImageSamples, OnBadSample
 from ..preprocess import ImagePreprocess
 from ..read import open_image
-from ..verify import without_bad_samples
 from .augmentations import Augmentation, augment, make_augmentation
 from .boxes import AnnotatedImage, fit_boxes, upright_boxes
 from .header import orientation_of
@@ -68,10 +68,10 @@ class DetectionInputs:
                     f"needed, but got {self.on_bad_sample!r}."
                 )
             return self.images, []
-        rows = ImageInputs([image.source for image in self.images], range(len(self.images)), None, self.on_bad_sample)
+        rows = FileInputs([image.source for image in self.images], range(len(self.images)), None, self.on_bad_sample)
         if self.on_bad_sample == "error":
             return self.images, []
-        kept, bad = without_bad_samples(rows, stage)
+        kept, bad = without_damaged(rows, ImagePreprocess().try_sample, "image", stage)
         return [self.images[row] for row in kept.targets], bad
 
 
@@ -180,7 +180,7 @@ class ObjectDetectionPreprocess(Preprocess):
             )
         return torch.tensor([labels.index(label) + 1 for label in image.labels], dtype=torch.long)
 
-    def predict_load_data(self, data: Any, dataset: AutoDataset) -> ImageSamples:
+    def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Take a path, a folder, a list of images of any kind, or an array of images."""
         return ImagePreprocess().predict_load_data(data, dataset)
 
@@ -209,7 +209,7 @@ class ObjectDetectionPreprocess(Preprocess):
             target = {"boxes": boxes, "labels": target["labels"][kept]}
         return pixels, {**target, "iscrowd": torch.zeros_like(target["labels"])}
 
-    def predict_load_sample(self, sample: ImageSample) -> Tensor:
+    def predict_load_sample(self, sample: FileSample) -> Tensor:
         """Decode an image."""
         pixels: Tensor = pil_to_tensor(open_image(sample.source, name=sample.name))
         return pixels

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
+from flash.data.inputs import SampleInputs
 from flash.data.stage import Stage
 from flash.errors import DataError
 
 from ..preprocess import NO_TASK, TextPreprocess
-from ..rows import TextInputs
 from ..texts import PackedTexts, texts_of
 from ..tokens import pad
-from .pairs import Encoding, TextPairs, TokenPairs, pad_labels
+from .pairs import Encoding, TextPairs, pad_labels
 
 __all__ = ["Seq2SeqPreprocess"]
 
 
-class Seq2SeqPreprocess(Preprocess):
+class Seq2SeqPreprocess(TextPreprocess):
     """Turns pairs of texts into batches of tokens, as wide as their longest text.
 
     A batch is ``(inputs, targets)``. The inputs are ``input_ids`` and ``attention_mask``, shape ``(batch, tokens)``;
@@ -37,30 +36,23 @@ class Seq2SeqPreprocess(Preprocess):
         ('document', {})
     """
 
-    def __init__(self, input_field: str | None = None) -> None:
-        self.input_field = input_field
-
-    def load_data(self, data: TextInputs, dataset: AutoDataset) -> TextPairs:
+    def load_data(self, data: SampleInputs, dataset: AutoDataset) -> TextPairs:
         """Take texts with the texts to write; they become tokens later, once.
 
         Raises:
             DataError: If there are no targets, or one of them is missing or empty.
         """
         stage = dataset.hooks.stage
-        return TextPairs(data.texts, PackedTexts(_targets(data, f"the {stage.value} data")))
+        return self.make_samples(data.sources, PackedTexts(_targets(data, f"the {stage.value} data")), stage)
 
-    def predict_load_data(self, data: Any) -> TextPairs:
-        """Take texts to read: a list, a table or a file."""
-        return TextPairs(TextPreprocess(self.input_field).predict_load_data(data).texts)
+    def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> TextPairs:
+        """Return texts that wait for a tokenizer, with the texts to write where they are known."""
+        return TextPairs(self.sources_of(sources, f"the {stage.value} data"), targets)
 
-    def prepare_samples(self, samples: TextPairs, dataset: AutoDataset) -> TextPairs | TokenPairs:
+    def prepare_samples(self, samples: Any, dataset: AutoDataset) -> Any:
         """Tokenize the texts, all at once."""
         spec = self.input_spec
         return samples.tokenized(spec, dataset.hooks.stage) if isinstance(spec, Encoding) else samples
-
-    def to_tensor_transform(self, sample: Any) -> Any:
-        """Leave the token ids as they are until they are padded."""
-        return sample
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """Pad texts to the longest of them."""
@@ -74,12 +66,8 @@ class Seq2SeqPreprocess(Preprocess):
             targets["texts"] = [pair.text for pair in samples]
         return pad([pair.source for pair in samples], pad_id), targets
 
-    def is_deterministic(self, stage: Stage) -> bool:
-        """Texts come out alike each time."""
-        return True
 
-
-def _targets(data: TextInputs, source: str) -> list[str]:
+def _targets(data: SampleInputs, source: str) -> list[str]:
     if data.targets is None:
         raise DataError(f"Expected texts to write in {source}, but there are none. Name the column: target_fields.")
     targets = texts_of(data.targets, f"the targets of {source}")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flash.data.damaged import without_damaged
+from flash.data.files import FileInputs
 from flash.errors import ConfigurationError, DataError
-from flash.image import BadImageError, ImageClassificationData
-from flash.image.inputs import ImageInputs
-from flash.image.verify import without_bad_samples
+from flash.image import BadImageError, ImageClassificationData, ImagePreprocess
 
 CONFIG: dict[str, Any] = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.5,) * 3}
 
@@ -32,7 +32,7 @@ def damage(folder: Path) -> None:
 def test_bad_samples_are_left_out_counted_and_listed(class_folders: Folders, caplog: pytest.LogCaptureFixture) -> None:
     folder = class_folders("train", images=5)
     damage(folder)
-    with caplog.at_level(logging.WARNING, "flash.image"):
+    with caplog.at_level(logging.WARNING, "flash.data"):
         dm = ImageClassificationData.from_folders(folder, on_bad_sample="skip", data_config=CONFIG)
     assert len(dm.train_dataset) == 7
     assert dm.facts["class_counts"] == [4, 3]
@@ -60,7 +60,9 @@ def test_every_stage_leaves_out_its_own(class_folders: Folders) -> None:
 
 def test_missing_files_are_bad_samples_too() -> None:
     images = [np.zeros((4, 4), np.uint8), "gone.jpg", b"", Image.new("L", (3, 3))]
-    inputs, bad = without_bad_samples(ImageInputs(images, ["a", "b", "c", "d"]), "val")
+    inputs, bad = without_damaged(
+        FileInputs(images, ["a", "b", "c", "d"]), ImagePreprocess().try_sample, "image", "val"
+    )
     assert [name for name, _ in bad] == ["gone.jpg", "image 2 of the val data"]
     assert (len(inputs.sources), inputs.targets) == (2, ["a", "d"])
     assert inputs.sources[1] is images[3]

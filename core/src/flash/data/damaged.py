@@ -1,0 +1,95 @@
+"""Samples that cannot be opened: where they are to be left out, all are tried once."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from flash.data.inputs import SampleInputs
+from flash.download import progress_bar
+from flash.errors import DataError
+
+__all__ = ["without_damaged"]
+
+_log = logging.getLogger("flash.data")
+
+T = TypeVar("T", bound=SampleInputs)
+
+
+def without_damaged(
+    inputs: T, attempt: Callable[[Any, str], None], noun: str, stage: str
+) -> tuple[T, list[tuple[str, str]]]:
+    """Try to open every sample, and leave out those that cannot be.
+
+    Args:
+        inputs: The samples.
+        attempt: Opens a source, given with its name in messages; raises anything where it cannot be opened. Sources in
+            lists, arrays and tensors are tried in several threads.
+        noun: The name of a sample in messages.
+        stage: The stage.
+
+    Returns:
+        What is left, and for each sample that was left out its name and the reason.
+
+    Raises:
+        DataError: If none is left.
+
+    Example:
+        >>> numbers = SampleInputs(["1", "x"])
+        >>> kept, damaged = without_damaged(numbers, lambda source, name: float(source), "number", "val")
+        >>> kept.sources, damaged
+        (['1'], [('x', "could not convert string to float: 'x'")])
+    """
+    total = len(inputs.sources)
+    results: list[tuple[str, str | None]] = []
+    with progress_bar(f"Checking {stage} {noun}s", total, shown=True, unit=f"{noun}s") as progress:
+        for result in _tried(inputs.sources, attempt, noun, stage):
+            results.append(result)
+            progress.update(1)
+    damaged = [(name, reason) for name, reason in results if reason is not None]
+    if damaged and len(damaged) == total:
+        raise DataError(
+            f"Expected {noun}s that can be opened, but none of the {total} of the {stage} data can. The first: "
+            f"{damaged[0][1]}"
+        )
+    if not damaged:
+        return inputs, []
+    names = ", ".join(name for name, _ in damaged[:5]) + (", ..." if len(damaged) > 5 else "")
+    _log.warning("Left out %d of %d %s %ss that cannot be opened: %s.", len(damaged), total, stage, noun, names)
+    return inputs.take([row for row, (_, reason) in enumerate(results) if reason is None]), damaged
+
+
+def _tried(
+    sources: Sequence[Any], attempt: Callable[[Any, str], None], noun: str, stage: str
+) -> Iterable[tuple[str, str | None]]:
+    """Yield for each sample its name, and why it is damaged or ``None``."""
+    one = partial(_try, sources, attempt, noun, stage)
+    if not isinstance(sources, list | tuple | np.ndarray | Tensor):
+        # Somebody's dataset may not bear several threads.
+        yield from map(one, range(len(sources)))
+        return
+    # Decoders of most libraries release the interpreter's lock.
+    with ThreadPoolExecutor(max_workers=min(32, os.cpu_count() or 1)) as pool:
+        yield from pool.map(one, range(len(sources)))
+
+
+def _try(
+    sources: Sequence[Any], attempt: Callable[[Any, str], None], noun: str, stage: str, row: int
+) -> tuple[str, str | None]:
+    name = f"{noun} {row} of the {stage} data"
+    try:
+        source = sources[row]
+        name = str(source) if isinstance(source, str | Path) else name
+        attempt(source, name)
+    # Of whatever type: a dataset that opens samples by itself raises what it likes.
+    except Exception as error:
+        return name, str(error) or type(error).__name__
+    return name, None

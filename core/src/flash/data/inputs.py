@@ -1,0 +1,187 @@
+"""Inputs of one stage: samples that are not opened yet, with their targets, from lists and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from typing_extensions import Self
+
+from flash.data.splits import take_rows
+from flash.data.stage import Stage
+from flash.data.tables import Table, is_missing, whole_numbers
+from flash.errors import ConfigurationError, DataError
+
+__all__ = ["SampleInputs", "pair_inputs", "with_article"]
+
+
+@dataclass(frozen=True)
+class SampleInputs:
+    """Samples of one stage that are not opened yet, with their targets.
+
+    Args:
+        sources: One per sample: a path, a URL, a text, or whatever else the domain opens.
+        targets: One per source; ``None`` for prediction.
+        names: The names of the classes, if targets are their numbers or rows of zeros and ones.
+
+    Raises:
+        DataError: If there are not as many targets as sources.
+
+    Example:
+        >>> SampleInputs(["a.wav", "b.wav"], ["yes", "no"]).take([1])
+        SampleInputs(sources=['b.wav'], targets=['no'], names=None)
+    """
+
+    sources: Sequence[Any]
+    targets: Any = None
+    names: Sequence[Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.targets is not None and len(self.targets) != len(self.sources):
+            raise DataError(
+                f"Expected one target per sample, but got {len(self.sources)} samples and {len(self.targets)} targets."
+            )
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def take(self, rows: Sequence[int]) -> Self:
+        """Return the given rows alone."""
+        targets = None if self.targets is None else _take(self.targets, rows)
+        return replace(self, sources=_take(self.sources, rows), targets=targets)
+
+    @classmethod
+    def of_table(
+        cls,
+        table: Table,
+        input_field: str,
+        target_fields: str | Sequence[str] | None,
+        stage: Stage,
+        delimiter: str | None = None,
+    ) -> SampleInputs:
+        """Return the sources and targets of a table.
+
+        Args:
+            table: The columns.
+            input_field: The column of sources.
+            target_fields: The column of targets, or a list of columns of zeros and ones.
+            stage: The stage; prediction needs no targets.
+            delimiter: What stands between the classes of a sample, where they are written as one text.
+
+        Raises:
+            MissingColumnError: If a column is missing.
+            ConfigurationError: If there is a delimiter that no target has, or one for several columns.
+            DataError: If no column of targets is named.
+
+        Example:
+            >>> table = Table({"file": ["a.wav", "b.wav"], "words": ["yes no", "no"]})
+            >>> SampleInputs.of_table(table, "file", "words", Stage.TRAIN, delimiter=" ").targets
+            [['yes', 'no'], ['no']]
+        """
+        sources = list(table[input_field])
+        if stage is Stage.PREDICT:
+            return SampleInputs(sources)
+        if target_fields is None:
+            raise DataError("Expected target_fields to name the column of targets, but got none.")
+        names = [target_fields] if isinstance(target_fields, str) else list(target_fields)
+        columns = [whole_numbers(table[name]) if table.is_text else table[name] for name in names]
+        if isinstance(target_fields, str):
+            return SampleInputs(sources, _separated(columns[0], target_fields, delimiter, table.is_text, stage))
+        if delimiter is not None:
+            raise ConfigurationError(
+                f"Expected one column of targets with the delimiter {delimiter!r}, but target_fields names "
+                f"{len(names)}. Leave one of them out."
+            )
+        return SampleInputs(sources, [np.asarray(row) for row in zip(*columns, strict=True)], names)
+
+
+def _separated(values: Sequence[Any], field: str, delimiter: str | None, is_text: bool, stage: Stage) -> Sequence[Any]:
+    """Return targets as lists of classes where a delimiter separates them."""
+    if delimiter is None:
+        return values
+    if stage is Stage.TRAIN and is_text and not any(delimiter in str(value) for value in values):
+        # In other libraries it separates columns.
+        raise ConfigurationError(
+            f"Expected classes that are separated by delimiter={delimiter!r} in column {field!r} of the train data, "
+            f"but no sample has several. Leave delimiter out if each sample has one class; if {delimiter!r} separates "
+            f"the columns, pass sep={delimiter!r}."
+        )
+    return [_split(value, delimiter) for value in values]
+
+
+def _split(value: Any, delimiter: str) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(delimiter) if part.strip()]
+    # An empty cell has no class.
+    return [] if is_missing(value) else value
+
+
+def _take(values: Any, rows: Sequence[int]) -> Any:
+    if isinstance(values, list | tuple):
+        return [values[row] for row in rows]
+    if hasattr(values, "take") and not hasattr(values, "shape"):
+        return values.take(rows)
+    return take_rows(values, rows) if hasattr(values, "shape") else _Rows(values, rows)
+
+
+class _Rows(Sequence[Any]):
+    """Some elements of a sequence, fetched when they are asked for."""
+
+    def __init__(self, whole: Any, rows: Sequence[int]) -> None:
+        self._whole = whole
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._whole[self._rows[index]]
+
+
+def pair_inputs(stage: Stage, sources: Any, targets: Any, noun: str = "sample") -> SampleInputs | None:
+    """Return sources with their targets, or ``None`` if there are neither.
+
+    Args:
+        stage: The stage; prediction needs no targets.
+        sources: A list, an array, or another iterable of sources.
+        targets: The same of targets.
+        noun: The name of a source in messages.
+
+    Raises:
+        DataError: If there is one without the other.
+
+    Example:
+        >>> pair_inputs(Stage.TRAIN, ["a.wav"], ["yes"]).targets
+        ['yes']
+    """
+    if stage is not Stage.PREDICT and (sources is None) != (targets is None):
+        given, missing = ("targets", f"{noun}s") if sources is None else (f"{noun}s", "targets")
+        raise DataError(
+            f"Expected {stage.value} {noun}s together with {stage.value}_targets, but got {given} without {missing}."
+        )
+    if sources is None:
+        return None
+    return SampleInputs(_sequence(sources, noun), None if targets is None else _sequence(targets, noun))
+
+
+def _sequence(values: Any, noun: str) -> Any:
+    """Return arrays, tensors and lists as they are, and a list of anything else, such as a column of pandas."""
+    if isinstance(values, str | Path | bytes):
+        raise DataError(
+            f"Expected {with_article(noun)} or target per sample, in a list, but got {values!r} alone. Pass [...]."
+        )
+    is_array = hasattr(values, "shape") and not hasattr(values, "index")
+    return values if isinstance(values, list | tuple) or is_array else list(values)
+
+
+def with_article(noun: str) -> str:
+    """Return a noun with its article, for messages.
+
+    Example:
+        >>> with_article("image"), with_article("file")
+        ('an image', 'a file')
+    """
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -1,0 +1,426 @@
+"""Samples with targets: a data module for any domain that says what a sample is, from lists and tables of all kinds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from typing_extensions import Self
+
+from flash.data.auto_dataset import AutoDataset
+from flash.data.data_module import DataModule
+from flash.data.folders import table_folder
+from flash.data.inputs import SampleInputs, pair_inputs, with_article
+from flash.data.labels import ClassLabels
+from flash.data.process import Preprocess
+from flash.data.stage import Stage, Stages
+from flash.data.tables import READ_OPTIONS, Table, TableFormat, is_missing, is_table, is_table_file, read_table
+from flash.data.targets import NumberTargets
+from flash.errors import ConfigurationError, DataError
+
+__all__ = ["SampleData", "SamplePreprocess"]
+
+# In the constructors here, a delimiter separates the classes of a sample; columns are separated by ``sep``.
+_READ_OPTIONS = tuple(name for name in READ_OPTIONS if name != "delimiter")
+
+
+class SamplePreprocess(Preprocess):
+    """Samples with targets; a domain says what a sample is, and what its target is.
+
+    Override :meth:`sources_of` where values have to be checked or converted, :meth:`make_samples` where samples are
+    more than pairs, and the hooks of :class:`~flash.data.process.Preprocess`: they get the pair of a source and its
+    encoded target, or in prediction the source alone.
+
+    Example:
+        >>> class Lengths(SamplePreprocess):
+        ...     noun = "word"
+        ...     def load_sample(self, sample, dataset):
+        ...         word, target = sample
+        ...         return (float(len(word)), target) if target is not None else float(len(word))
+        >>> class LengthData(SampleData):
+        ...     preprocess_cls = Lengths
+        >>> data = LengthData.from_lists(["sun", "evening"], ["short", "long"], batch_size=2)
+        >>> data.labels, data.train_dataset[1]
+        (['long', 'short'], (tensor(7.), tensor(0)))
+    """
+
+    #: The name of a sample in messages.
+    noun: ClassVar[str] = "sample"
+    #: What targets are: :class:`~flash.data.labels.ClassLabels` or :class:`~flash.data.targets.NumberTargets`.
+    targets_cls: ClassVar[type[ClassLabels] | type[NumberTargets]] = ClassLabels
+
+    #: What was learned of the train targets.
+    targets: ClassLabels | NumberTargets | None = None
+    #: The column of sources, for tables to predict.
+    input_field: str | None = None
+
+    # ------------------------------------------------------------------ for domains to override
+
+    @classmethod
+    def sources_of(
+        cls,
+        values: Sequence[Any],
+        name: str,
+        root: Path | None = None,  # noqa: ARG003  # for domains of files
+    ) -> Sequence[Any]:
+        """Return the values of a column or list as sources.
+
+        Args:
+            values: One per sample.
+            name: What they are of, for messages, such as ``"the train data"``.
+            root: The folder that relative paths start from.
+
+        Raises:
+            DataError: If a value is missing.
+        """
+        for row, value in enumerate(values if isinstance(values, list | tuple) else ()):
+            if value is None or (isinstance(value, float) and is_missing(value)):
+                raise DataError(
+                    f"Expected {with_article(cls.noun)} in every row of {name}, but row {row} (counted from 0) has "
+                    "none. Drop these rows."
+                )
+        return values
+
+    def check_inputs(self, inputs: Any, dataset: AutoDataset) -> Any:
+        """Refuse or leave out inputs that cannot be opened, before anything is learned from them."""
+        return inputs
+
+    def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> Any:
+        """Return the samples of a dataset.
+
+        Args:
+            sources: One per sample.
+            targets: The encoded targets, one row per sample; ``None`` in prediction.
+            stage: The stage.
+        """
+        return _Pairs(sources, targets)
+
+    def sources_to_predict(self, data: Any) -> Sequence[Any]:
+        """Return one source per sample of what was passed to ``predict`` and is no table.
+
+        Raises:
+            DataError: If it is nothing of the kind.
+        """
+        if isinstance(data, str | bytes | Path) or not hasattr(data, "__iter__"):
+            raise DataError(
+                f"Expected {self.noun}s to predict: a list or a table, but got {type(data).__name__}. For a single "
+                "one, pass [it]."
+            )
+        return list(data)
+
+    # ------------------------------------------------------------------ hooks
+
+    def load_data(self, data: Any, dataset: AutoDataset) -> Any:
+        """Encode the targets; of train data, learn them first."""
+        stage = dataset.hooks.stage
+        if data.targets is None:
+            raise DataError(
+                f"Expected a target for every {self.noun} of the {stage.value} data, but got none. Name target_fields, "
+                "or pass targets."
+            )
+        data = self.check_inputs(data, dataset)
+        if self.targets is None and not self.training:
+            raise DataError(
+                f"Expected {self._learned_name()} that were learned from train data, but there are none yet. Add train "
+                "data, or pass preprocess=task.preprocess of a task that was trained."
+            )
+        learned = self.targets or self.targets_cls.learn(data.targets, data.names)
+        encoded = learned.encode(data.targets, stage.value)
+        self.targets = learned
+        if self.training:
+            for name, fact in learned.facts(encoded).items():
+                setattr(dataset, name, fact)
+        return self.make_samples(data.sources, encoded, stage)
+
+    def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
+        """Take what :meth:`sources_to_predict` takes, or a table or its path."""
+        inputs = data if isinstance(data, SampleInputs) else self.inputs_to_predict(data)
+        inputs = self.check_inputs(inputs, dataset)
+        return self.make_samples(inputs.sources, None, Stage.PREDICT)
+
+    def inputs_to_predict(self, data: Any) -> SampleInputs:
+        """Return what was passed to ``predict`` as inputs."""
+        if self.is_table_to_predict(data):
+            return self._of_table(read_table(data), table_folder(data))
+        if is_table(data):
+            return self._of_table(read_table(data, name="the predict data"), None)
+        return SampleInputs(self.sources_of(self.sources_to_predict(data), "the predict data"))
+
+    def is_table_to_predict(self, data: Any) -> bool:
+        """Return whether what was passed to ``predict`` is the path of a table."""
+        return isinstance(data, Path) or (is_table_file(data) and Path(data).is_file())
+
+    def _of_table(self, table: Table, root: Path | None) -> SampleInputs:
+        if self.input_field is None:
+            raise DataError(
+                f"Expected a list of {self.noun}s, since the task was not trained on a table and knows no column of "
+                f"them. Pass the column: task.predict(list(table['{self.noun}']))."
+            )
+        return SampleInputs(self.sources_of(table[self.input_field], "the predict data", root))
+
+    def _learned_name(self) -> str:
+        return "classes" if self.targets_cls is ClassLabels else "targets"
+
+    # ------------------------------------------------------------------ state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was learned of the targets."""
+        if self.targets is None:
+            return {}
+        return {"targets": self.targets.to_plain(), "input_field": self.input_field}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what another preprocess learned."""
+        if state:
+            self.targets = self.targets_cls.from_plain(state["targets"])
+            self.input_field = state.get("input_field", self.input_field)
+
+    def agrees_with(self, other: Preprocess) -> bool:
+        """Return whether the targets are the same."""
+        return isinstance(other, SamplePreprocess) and other.targets == self.targets
+
+
+class _Pairs:
+    """Sources with their encoded targets."""
+
+    def __init__(self, sources: Sequence[Any], targets: Any) -> None:
+        self.targets = targets
+        self._sources = sources
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        return self._sources[index], None if self.targets is None else self.targets[index]
+
+
+class SampleData(DataModule):
+    """Samples with targets, for a domain whose preprocess is a :class:`SamplePreprocess`.
+
+    Set ``preprocess_cls``; the constructors take the arguments of its ``__init__`` too.
+
+    Example:
+        >>> data = SampleData.from_lists([[0.0, 1.0], [2.0, 3.0]], ["low", "high"], batch_size=2)
+        >>> data.labels
+        ['high', 'low']
+    """
+
+    preprocess_cls: ClassVar[type[SamplePreprocess]] = SamplePreprocess
+    #: The batch size where none is passed.
+    default_batch_size: ClassVar[int] = 64
+
+    @classmethod
+    def from_lists(
+        cls,
+        train_data: Any = None,
+        train_targets: Any = None,
+        val_data: Any = None,
+        val_targets: Any = None,
+        test_data: Any = None,
+        test_targets: Any = None,
+        predict_data: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Make a data module of samples and their targets.
+
+        Args:
+            train_data: Samples to train on.
+            train_targets: The target of each: a class or a number; or a list of classes, or a row of zeros and ones.
+            val_data: Samples for validation.
+            val_targets: Their targets.
+            test_data: Samples for testing.
+            test_targets: Their targets.
+            predict_data: Samples for prediction.
+            options: The arguments of the class and of its preprocess.
+
+        Raises:
+            DataError: If a target is missing, or a class was never seen in training.
+        """
+        cls.check_options(options)
+        given = Stages(
+            (train_data, train_targets), (val_data, val_targets), (test_data, test_targets), (predict_data, None)
+        )
+        return cls.from_inputs(given.map(lambda stage, pair: cls.pair(stage, *pair)), options)
+
+    @classmethod
+    def from_data_frame(
+        cls,
+        input_field: str,
+        target_fields: str | Sequence[str] | None = None,
+        train_data_frame: Any = None,
+        val_data_frame: Any = None,
+        test_data_frame: Any = None,
+        predict_data_frame: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Make a data module of data frames of pandas, polars or Arrow, or of dicts of columns.
+
+        Args:
+            input_field: The column of samples.
+            target_fields: The column of targets, which may hold lists of classes; or a list of columns of zeros and
+                ones, one per class.
+            train_data_frame: Rows to train on.
+            val_data_frame: Rows for validation.
+            test_data_frame: Rows for testing.
+            predict_data_frame: Rows for prediction; their targets are not looked at.
+            options: The arguments of the class and of its preprocess; ``delimiter``, which stands between the classes
+                of a sample where they are written as one text.
+
+        Raises:
+            MissingColumnError: If a column is missing; the message says which there are.
+            DataError: If a table is empty, a sample or a target is missing, or a class was never seen in training.
+        """
+        frames = Stages(train_data_frame, val_data_frame, test_data_frame, predict_data_frame).required("data_frame")
+        return cls._of_tables(None, frames, input_field, target_fields, options)
+
+    @classmethod
+    def from_csv(
+        cls,
+        input_field: str,
+        target_fields: str | Sequence[str] | None = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Make a data module of CSV files, whose first line names the columns.
+
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``sep``,
+        ``encoding`` and ``quotechar`` of :class:`~flash.data.tables.ReadOptions`. Cells stay as they are written; an
+        empty one is missing.
+        """
+        files = Stages(train_file, val_file, test_file, predict_file).required("file")
+        return cls._of_tables("csv", files, input_field, target_fields, options)
+
+    @classmethod
+    def from_json(
+        cls,
+        input_field: str,
+        target_fields: str | Sequence[str] | None = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Make a data module of JSON files: lists of objects, objects of columns, or an object in each line.
+
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame; ``field`` names
+        what holds the rows, where a file is an object with more in it.
+        """
+        files = Stages(train_file, val_file, test_file, predict_file).required("file")
+        return cls._of_tables("json", files, input_field, target_fields, options)
+
+    @classmethod
+    def from_parquet(
+        cls,
+        input_field: str,
+        target_fields: str | Sequence[str] | None = None,
+        train_file: Any = None,
+        val_file: Any = None,
+        test_file: Any = None,
+        predict_file: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Make a data module of Parquet files, or of folders of them; needs pyarrow.
+
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
+        """
+        files = Stages(train_file, val_file, test_file, predict_file).required("file")
+        return cls._of_tables("parquet", files, input_field, target_fields, options)
+
+    # ------------------------------------------------------------------ for constructors of domains
+
+    @classmethod
+    def table_options(cls) -> Collection[str]:
+        """Return the options that constructors for tables take besides those of all constructors."""
+        return ("delimiter",)
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any], also: Collection[str] = ()) -> None:
+        """Refuse options that neither the class nor its preprocess takes; call it first in each constructor.
+
+        Args:
+            options: The keyword arguments of the constructor that are passed on.
+            also: Further names that the constructor takes.
+
+        Raises:
+            UnknownArgumentError: If there is no such option; the message names the closest.
+        """
+        cls.check_arguments(options, ["preprocess", "postprocess", *_own_arguments(cls.preprocess_cls), *also])
+
+    @classmethod
+    def pair(cls, stage: Stage, sources: Any, targets: Any) -> Any:
+        """Return sources with their targets, or ``None`` if there are neither."""
+        inputs = pair_inputs(stage, sources, targets, cls.preprocess_cls.noun)
+        return None if inputs is None else cls.with_sources(inputs, stage)
+
+    @classmethod
+    def with_sources(cls, inputs: SampleInputs, stage: Stage, root: Path | None = None) -> Any:
+        """Return inputs whose sources the domain has checked or converted."""
+        sources = cls.preprocess_cls.sources_of(inputs.sources, f"the {stage.value} data", root)
+        return SampleInputs(sources, inputs.targets, inputs.names)
+
+    @classmethod
+    def from_inputs(cls, inputs: Stages[Any], options: dict[str, Any], input_field: str | None = None) -> Self:
+        """Make a data module of inputs, and of options whose names were checked.
+
+        Args:
+            inputs: What the preprocess loads, by stage.
+            options: The arguments of the class and of its preprocess.
+            input_field: The column of sources, where they come from tables.
+
+        Raises:
+            ConfigurationError: If there are a preprocess and options that make one.
+        """
+        own = {name: options.pop(name) for name in _own_arguments(cls.preprocess_cls) if name in options}
+        preprocess = options.pop("preprocess", None)
+        if preprocess is not None and own:
+            raise ConfigurationError(
+                f"Expected a preprocess or options that make one, but got both: preprocess and {', '.join(own)}. Leave "
+                "out one of the two."
+            )
+        if preprocess is None and "input_field" in _own_arguments(cls.preprocess_cls):
+            preprocess = cls.preprocess_cls(**own, input_field=input_field)  # type: ignore[call-arg]  # asked for it
+        elif preprocess is None:
+            preprocess = cls.preprocess_cls(**own)
+            preprocess.input_field = input_field
+        options.setdefault("batch_size", cls.default_batch_size)
+        return cls.from_load_data_inputs(**inputs.as_inputs(), preprocess=preprocess, **options)
+
+    @classmethod
+    def _of_tables(
+        cls,
+        format: TableFormat | None,
+        tables: Stages[Any],
+        input_field: str,
+        target_fields: str | Sequence[str] | None,
+        options: dict[str, Any],
+    ) -> Self:
+        cls.check_options(options, [*cls.table_options(), *(_READ_OPTIONS if format else ())])
+        reading = {name: options.pop(name) for name in _READ_OPTIONS if name in options}
+        of_table = {name: options.pop(name) for name in cls.table_options() if name in options}
+
+        def read(stage: Stage, source: Any) -> Any:
+            name = None if format else f"the {stage.value} data frame"
+            table = read_table(source, format=format, name=name, **reading)
+            inputs = SampleInputs.of_table(table, input_field, target_fields, stage, of_table.get("delimiter"))
+            folder = cls.root_of(stage, of_table)
+            return cls.with_sources(inputs, stage, table_folder(source) if folder is None and format else folder)
+
+        return cls.from_inputs(tables.map(read), options, input_field)
+
+    @classmethod
+    def root_of(cls, stage: Stage, options: Mapping[str, Any]) -> Path | None:  # noqa: ARG003  # for domains of files
+        """Return the folder that paths in the table of a stage start from, as the options for tables say it."""
+        return None
+
+
+def _own_arguments(preprocess: type[Preprocess]) -> list[str]:
+    if preprocess.__init__ is object.__init__:
+        return []
+    parameters = inspect.signature(preprocess.__init__).parameters.values()
+    return [each.name for each in parameters if each.name != "self" and each.kind is not each.VAR_KEYWORD]

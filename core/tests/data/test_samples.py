@@ -1,0 +1,193 @@
+"""Samples with targets of any domain: from lists and tables of all kinds, also to predict."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from flash import Task
+from flash.data.auto_dataset import AutoDataset
+from flash.data.files import FileData, FilePreprocess
+from flash.data.inputs import SampleInputs, with_article
+from flash.data.samples import SampleData, SamplePreprocess
+from flash.data.stage import Stage
+from flash.errors import ConfigurationError, DataError, MissingColumnError, UnknownArgumentError
+
+WORDS, MOODS = ["sun", "rain", "sunny", "rainy"], ["good", "bad", "good", "bad"]
+
+
+class WordPreprocess(SamplePreprocess):
+    """Words as their lengths."""
+
+    noun = "word"
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+
+    def load_sample(self, sample: Any, dataset: AutoDataset) -> Any:
+        word, target = sample
+        length = torch.tensor([self.scale * len(word)])
+        return length if target is None else (length, target)
+
+
+class WordData(SampleData):
+    preprocess_cls = WordPreprocess
+    default_batch_size = 2
+
+
+def table() -> dict[str, list[Any]]:
+    return {"word": WORDS, "mood": MOODS, "tags": ["a,b", "", "b", "a"], "yes": [1, 0, 1, 0], "no": [0, 1, 0, 1]}
+
+
+def write_csv(name: str, columns: dict[str, list[Any]]) -> str:
+    with Path(name).open("w", newline="") as file:
+        csv.writer(file).writerows([list(columns), *zip(*columns.values(), strict=True)])
+    return name
+
+
+def test_every_constructor_makes_the_same_samples() -> None:
+    columns = table()
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    Path("t.json").write_text(json.dumps(rows))
+    write_csv("t.csv", columns)
+    made = [
+        WordData.from_lists(WORDS, MOODS),
+        WordData.from_csv("word", "mood", "t.csv"),
+        WordData.from_json("word", "mood", "t.json"),
+        WordData.from_data_frame("word", "mood", columns),
+    ]
+    for data in made:
+        assert data.labels == ["bad", "good"]
+        assert data.batch_size == 2
+        samples = [data.train_dataset[row] for row in range(4)]
+        assert [(float(length), int(target)) for length, target in samples] == [(3, 1), (4, 0), (5, 1), (5, 0)]
+
+
+@pytest.mark.parametrize("target_fields", ["tags", ["yes", "no"]])
+def test_a_sample_may_have_several_classes(target_fields: Any) -> None:
+    delimiter = {"delimiter": ","} if target_fields == "tags" else {}
+    data = WordData.from_data_frame("word", target_fields, table(), **delimiter)
+    assert data.multi_label
+    assert data.train_dataset[0][1].tolist() == ([1, 1] if target_fields == "tags" else [1, 0])
+    assert data.train_dataset[1][1].tolist() == ([0, 0] if target_fields == "tags" else [0, 1])
+
+
+def test_a_delimiter_that_separates_nothing_is_refused() -> None:
+    write_csv("t.csv", table())
+    with pytest.raises(ConfigurationError, match="delimiter=';' in column 'mood'.*if ';' separates the columns, pass"):
+        WordData.from_csv("word", "mood", "t.csv", delimiter=";")
+    with pytest.raises(ConfigurationError, match="one column of targets with the delimiter ',', but target"):
+        WordData.from_data_frame("word", ["yes", "no"], table(), delimiter=",")
+
+
+def test_a_task_predicts_what_its_data_came_from() -> None:
+    write_csv("t.csv", table())
+    data = WordData.from_csv("word", "mood", "t.csv", scale=2.0)
+    task = Task.from_data(data, model=nn.Identity())
+    for raw in (WORDS, tuple(WORDS), iter(WORDS), "t.csv", Path("t.csv"), table()):
+        assert [float(each) for each in task.predict(raw)] == [6, 8, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        ("sun", r"Expected words to predict: a list or a table, but got str. For a single one, pass \[it\]"),
+        (3, "Expected words to predict: a list or a table, but got int"),
+        (["sun", None], "Expected a word in every row of the predict data, but row 1 .counted from 0. has none"),
+        ({"word": ["sun"]}, r"Expected a list of words, since the task was not trained on a table.*table\['word'\]"),
+    ],
+)
+def test_what_cannot_be_predicted_is_an_error(raw: Any, sentence: str) -> None:
+    data = WordData.from_lists(WORDS, MOODS)
+    with pytest.raises(DataError, match=sentence):
+        Task.from_data(data, model=nn.Identity()).predict(raw)
+
+
+def test_options_of_the_preprocess_and_of_the_class_are_taken_and_others_are_not() -> None:
+    data = WordData.from_lists(WORDS, MOODS, scale=3.0, batch_size=4, seed=1)
+    assert (data.preprocess.scale, data.batch_size) == (3.0, 4)
+    with pytest.raises(UnknownArgumentError, match=r"WordData.from_lists.*'scales'.*Did you mean 'scale'"):
+        WordData.from_lists(WORDS, MOODS, scales=3.0)
+    with pytest.raises(ConfigurationError, match="options that make one, but got both: preprocess and scale"):
+        WordData.from_lists(WORDS, MOODS, scale=3.0, preprocess=WordPreprocess())
+
+
+def test_targets_are_needed_and_named() -> None:
+    with pytest.raises(DataError, match="Expected target_fields to name the column of targets, but got none"):
+        WordData.from_data_frame("word", None, table())
+    with pytest.raises(MissingColumnError, match="'moods'"):
+        WordData.from_data_frame("word", "moods", table())
+    dataset_inputs = SampleInputs(WORDS)
+    with pytest.raises(DataError, match="a target for every word of the train data, but got none. Name target_fields"):
+        WordData.from_load_data_inputs(dataset_inputs)
+
+
+def test_a_trained_preprocess_serves_other_data() -> None:
+    trained = WordData.from_lists(WORDS, MOODS).preprocess
+    data = WordData.from_lists(test_data=["snow"], test_targets=["bad"], preprocess=trained)
+    assert int(data.test_dataset[0][1]) == 0
+    with pytest.raises(DataError, match="among those of the train data .'bad', 'good'., but got 'new'"):
+        WordData.from_lists(test_data=["snow"], test_targets=["new"], preprocess=trained)
+
+
+def test_a_noun_has_its_article() -> None:
+    assert [with_article(noun) for noun in ("image", "word")] == ["an image", "a word"]
+
+
+# ---------------------------------------------------------------------- files
+
+
+class Numbers(FilePreprocess):
+    extensions, noun = (".txt",), "note"
+
+    def open_sample(self, source: Any) -> Tensor:
+        return torch.tensor([float(Path(source).read_text())])
+
+
+class NumberData(FileData):
+    preprocess_cls = Numbers
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    for name, text in (("1.txt", "1"), ("2.txt", "2"), ("broken.txt", "x"), ("3.txt", "3")):
+        Path("notes").mkdir(exist_ok=True)
+        Path("notes", name).write_text(text)
+    return ["1.txt", "2.txt", "broken.txt", "3.txt", "gone.txt"]
+
+
+def test_files_that_cannot_be_opened_are_left_out_where_that_is_wanted(notes: list[str]) -> None:
+    columns = {"file": notes, "mood": ["a", "b", "a", "b", "a"]}
+    data = NumberData.from_data_frame("file", "mood", columns, notes_root="notes", on_bad_sample="skip")
+    assert [float(value) for value, _ in (data.train_dataset[row] for row in range(3))] == [1, 2, 3]
+    assert [Path(name).name for name, _ in data.train_dataset.bad_samples] == ["broken.txt", "gone.txt"]
+    with pytest.raises(DataError, match="such as notes/gone.txt. Check the paths and notes_root"):
+        NumberData.from_data_frame("file", "mood", columns, root="notes")
+    with pytest.raises(ConfigurationError, match="Expected on_bad_sample to be 'error' or 'skip', but got 'drop'"):
+        NumberData.from_data_frame("file", "mood", columns, on_bad_sample="drop")
+
+
+def test_each_stage_may_have_a_root_of_its_own(notes: list[str]) -> None:
+    columns = {"file": ["1.txt", "2.txt"], "mood": ["a", "b"]}
+    data = NumberData.from_data_frame("file", "mood", columns, columns, train_root="notes", val_notes_root="notes")
+    assert [float(data.val_dataset[row][0]) for row in range(2)] == [1, 2]
+
+
+def test_results_are_known_by_their_files(notes: list[str]) -> None:
+    data = NumberData.from_files(["notes/1.txt", "notes/2.txt"], ["a", "b"], batch_size=2)
+    task = Task.from_data(data, model=nn.Identity())
+    assert task.predict(["notes/2.txt"], output=lambda predictions, ids: ids) == ["notes/2.txt"]
+    assert data.train_dataset.id_of(1) == "notes/2.txt"
+
+
+def test_other_forms_of_inputs_are_told_apart(notes: list[str]) -> None:
+    dataset = AutoDataset("notes/1.txt", Stage.PREDICT, Numbers())
+    assert len(dataset) == 1
+    with pytest.raises(DataError, match="Expected notes to predict: a path, a folder, a list or a table, but got int"):
+        AutoDataset(3, Stage.PREDICT, Numbers())
