@@ -367,7 +367,7 @@ DEFECTS = [
         "        columns: Any = Columns(self._scaled(_check(data)))\n"
         "        columns.ids = ['signal'] * len(columns)\n        return columns\n",
         "test_each_sample_has_an_id_of_its_own",
-        r"Expected an id for each sample of the constructor, but several have signal",
+        r"Expected an id for each predict sample of the constructor, but several have signal",
     ),
     Defect(
         "loses a signal in another constructor",
