@@ -8,6 +8,7 @@ __all__ = ["DEFECTS", "Defect"]
 
 PLUGIN, TASK, DATA = "src/acme_audio/plugin.py", "src/acme_audio/task.py", "src/acme_audio/data.py"
 BACKBONES, FINETUNING = "src/acme_audio/backbones.py", "src/acme_audio/finetuning.py"
+SOURCES, TEST_TASK = "src/acme_audio/sources.py", "tests/test_task.py"
 PROJECT = "pyproject.toml"
 
 
@@ -22,6 +23,7 @@ class Defect:
         new: What is put in its place.
         check: The check that has to fail.
         message: What it has to say, as a regular expression.
+        also: What else is changed: files, each with what stands there, once, and what is put in its place.
     """
 
     name: str
@@ -30,6 +32,12 @@ class Defect:
     new: str
     check: str
     message: str
+    also: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def changes(self) -> tuple[tuple[str, str, str], ...]:
+        """All that is changed."""
+        return ((self.file, self.old, self.new), *self.also)
 
 
 def _after(file: str, old: str, more: str) -> tuple[str, str, str]:
@@ -45,8 +53,35 @@ DATA_CLASS = "    preprocess_cls: ClassVar[type[Preprocess]] = AudioPreprocess\n
 LEARN = "        self.mean, self.deviation = float(signals.mean()), float(signals.std()) or 1.0\n"
 PREPROCESS_INIT = "        self.classes: ClassLabels | None = None\n"
 STRATEGY_INIT = "        self.every = every\n"
+LAYERS = "        layers = self.layers(pl_module)\n"
+NOISE = "torch.randn_like(signals)"
 OUT_FEATURES = "        self.out_features = width\n"
 BACKBONE_FORWARD = "        features = x\n"
+
+# A second constructor, which the tests declare.
+DECLARED = (
+    (
+        TEST_TASK,
+        "    @pytest.fixture\n    def augmented",
+        "    @pytest.fixture\n    def constructors(self, parts: Any) -> Any:\n"
+        "        train, predict = parts['train'], parts['predict']\n"
+        "        made = {\n"
+        "            'train': {'train_list': train['train_data'].tolist(), 'train_targets': train['train_targets']},\n"
+        "            'predict': {'predict_list': predict['predict_data'].tolist()},\n        }\n"
+        "        return {'from_lists': (AudioClassificationData.from_lists, made)}\n\n"
+        "    @pytest.fixture\n    def augmented",
+    ),
+)
+
+
+def _from_lists(arguments: str) -> tuple[str, str, str]:
+    constructor = (
+        "    @classmethod\n    def from_lists(cls, train_list, train_targets, predict_list=None, **kwargs):\n"
+        "        predict_list = predict_list or [[0.0] * 64]\n"
+        f"        return cls.from_numpy({arguments}, **kwargs)\n\n"
+    )
+    return DATA, "    @classmethod\n", constructor + "    @classmethod\n"
+
 
 DEFECTS = [
     # ------------------------------------------------------------------ the plugin
@@ -276,6 +311,85 @@ DEFECTS = [
         "test_each_stage_has_each_sample_once",
         r"Expected the same val samples with any batch size, but they differ",
     ),
+    Defect(
+        "learns the scale before the split",
+        *_after(
+            DATA,
+            PREPROCESS_INIT,
+            "\n    def split(self, data: Any, fraction: float, seed: int) -> Any:\n"
+            "        self.whole = _check(data.sources)\n        return super().split(data, fraction, seed)\n",
+        ),
+        "test_a_split_learns_from_its_train_rows_alone",
+        r"Expected to learn from the train rows of the split alone, .* but with validation rows beside them",
+        (
+            (
+                DATA,
+                "float(signals.mean()), float(signals.std())",
+                "(w := getattr(self, 'whole', signals)).mean().item(), float(w.std())",
+            ),
+        ),
+    ),
+    Defect(
+        "learns from validation rows too",
+        DATA,
+        "        if self.training:\n    " + LEARN,
+        "        if self.training or self.validating:\n    " + LEARN,
+        "test_a_split_learns_from_its_train_rows_alone",
+        r"Expected to learn from the train rows of the split alone, .* but with validation rows beside them",
+    ),
+    Defect(
+        "calls noisy signals deterministic",
+        *(DATA, "        return stage is not Stage.TRAIN or self.noise == 0\n", "        return True\n"),
+        "test_what_is_called_deterministic_is_alike_each_time",
+        r"Expected the train samples alike each time with \{'noise': 0\.5\}, since is_deterministic says so",
+    ),
+    Defect(
+        "adds the same noise in each epoch",
+        *(DATA, NOISE, "signals.new_tensor(np.random.default_rng(0).normal(size=signals.shape))"),
+        "test_augmentation_changes_train_samples_alone",
+        r"Expected other train samples in the second epoch with \{'noise': 0\.5\}",
+        ((DATA, "        return stage is not Stage.TRAIN or", "        return stage is not Stage.TRAIN or True or"),),
+    ),
+    Defect(
+        "adds noise to validation signals",
+        *(
+            DATA,
+            "    def is_deterministic",
+            "    val_per_batch_transform = train_per_batch_transform\n\n    def is_deterministic",
+        ),
+        "test_augmentation_changes_train_samples_alone",
+        r"Expected the same val samples each time, but they differ",
+    ),
+    Defect(
+        "gives all signals one id",
+        DATA,
+        "        return Columns(self._scaled(_check(data)))\n",
+        "        columns: Any = Columns(self._scaled(_check(data)))\n"
+        "        columns.ids = ['signal'] * len(columns)\n        return columns\n",
+        "test_each_sample_has_an_id_of_its_own",
+        r"Expected an id for each predict sample of the constructor, but several have signal",
+    ),
+    Defect(
+        "loses a signal in another constructor",
+        *_from_lists("train_list[1:], train_targets[1:], predict_data=predict_list"),
+        "test_each_constructor_has_the_same_samples",
+        r"Expected 48 train samples of from_lists, but got 47",
+        DECLARED,
+    ),
+    Defect(
+        "scales signals in another constructor",
+        *_from_lists("[list(np.array(each) * 2 + 1) for each in train_list], train_targets, predict_data=predict_list"),
+        "test_each_constructor_has_the_same_samples",
+        r"Expected the predict samples of the fixture `parts` from from_lists too, but they differ",
+        DECLARED,
+    ),
+    Defect(
+        "takes other signals to predict than task.predict does",
+        *_from_lists("train_list, train_targets, predict_data=[each[::-1] for each in predict_list]"),
+        "test_task_predict_takes_what_each_constructor_takes",
+        r"Expected task\.predict to take what from_lists takes, \['predict_list'\], with the same results, but they differ",
+        DECLARED,
+    ),
     # ------------------------------------------------------------------ the task
     Defect(
         "shuffles predictions",
@@ -472,6 +586,40 @@ DEFECTS = [
         "test_bad_input_is_refused_in_words",
         r"Expected a FlashError where there is one dimension, but it went through",
     ),
+    Defect(
+        "computes more than its two halves",
+        *_after(
+            TASK,
+            HEAD_INIT,
+            "\n    def forward(self, x: Any) -> Tensor:\n"
+            "        from flash.data.features import Features\n\n"
+            "        return super().forward(x) * (1 if isinstance(x, Features) else 2)\n",
+        ),
+        "test_forward_is_its_two_halves",
+        r"Expected forward\(x\) to give what forward_head\(forward_features\(x\)\) gives, but they differ",
+    ),
+    Defect(
+        "does not know kept features",
+        *_after(
+            TASK,
+            HEAD_INIT,
+            "\n    def forward(self, x: Any) -> Tensor:\n"
+            "        from flash.data.features import Features\n\n"
+            "        known = isinstance(x, Features)\n"
+            "        return self.forward_head(2 * x.values if known else self.forward_features(x))\n",
+        ),
+        "test_forward_is_its_two_halves",
+        r"Expected forward to give for kept features what it gives for the inputs, but they differ",
+    ),
+    Defect(
+        "drops features of the backbone at random",
+        TASK,
+        FEATURES,
+        "        features: Tensor = nn.functional.dropout(self.backbone(x), training=self.training)\n"
+        "        return features\n",
+        "test_kept_features_change_no_result",
+        r"Expected the same of epoch 0 with the features of the frozen backbone kept as without",
+    ),
     # ------------------------------------------------------------------ the strategy
     Defect(
         "freezes nothing",
@@ -565,6 +713,79 @@ DEFECTS = [
         ),
         "test_unknown_arguments_are_refused_in_words",
         r"DID NOT RAISE",
+    ),
+    Defect(
+        "does not restore its state",
+        *_after(
+            FINETUNING,
+            STRATEGY_INIT,
+            "        self.state['epochs'] = 0\n\n"
+            "    def load_state_dict(self, state_dict: dict[str, object]) -> None:\n"
+            "        super().load_state_dict({k: v for k, v in state_dict.items() if k != 'strategy'})\n",
+        ),
+        "test_what_it_remembers_comes_back",
+        r"to end with what the strategy remembers of the whole one, \[4\], but \['epochs'\] are \[2\]",
+        ((FINETUNING, LAYERS, "        self.state['epochs'] += 1\n" + LAYERS),),
+    ),
+    Defect(
+        "remembers outside of its state",
+        *_after(FINETUNING, STRATEGY_INIT, "        self.seen = 0\n"),
+        "test_what_it_remembers_comes_back",
+        r"but \['seen'\] are \[2\]\. Keep it in self\.state",
+        ((FINETUNING, LAYERS, "        self.seen += 1\n" + LAYERS),),
+    ),
+    Defect(
+        "changes the network behind the checkpoint's back",
+        *_after(
+            FINETUNING,
+            STRATEGY_INIT,
+            "\n    def freeze_before_training(self, pl_module: pl.LightningModule) -> None:\n"
+            "        from torch import nn\n\n"
+            "        super().freeze_before_training(pl_module)\n        pl_module.adapter = nn.Linear(2, 2)\n",
+        ),
+        "test_a_checkpoint_brings_the_network_back",
+        r"(?s)Expected the checkpoint of a run to load, but: .*adapter.*Change the network with task\.change_structure",
+    ),
+    # ------------------------------------------------------------------ the data source
+    Defect(
+        "makes a data module of its own choice",
+        SOURCES,
+        "    return datamodule_cls.from_numpy(\n",
+        "    from .data import AudioClassificationData\n\n    return AudioClassificationData.from_numpy(\n",
+        "test_it_makes_the_data_module_that_asks",
+        r"Expected a Sub from the source, but got a AudioClassificationData",
+    ),
+    Defect(
+        "draws other samples each time",
+        *(SOURCES, "make_tones(count, tones_seed)", "make_tones(count, None)"),
+        "test_the_same_arguments_give_the_same_samples",
+        r"Expected the same train samples of the same arguments, but the second time they differ",
+    ),
+    Defect(
+        "takes arguments that nothing takes",
+        *(SOURCES, "        **kwargs,\n", "        seed=kwargs['seed'],\n        batch_size=kwargs['batch_size'],\n"),
+        "test_bad_arguments_are_refused_in_words",
+        r"Expected a FlashError where nothing takes an argument, but it went through",
+    ),
+    Defect(
+        "batches as it likes",
+        *(SOURCES, "        **kwargs,\n", "        **{**kwargs, 'batch_size': 8},\n"),
+        "TestTones and test_each_stage_has_each_sample_once",
+        r"Expected batch_size=2 as it was asked for, but got 8",
+    ),
+    Defect(
+        "is a source under another name",
+        *(PLUGIN, '        "tones",\n', '        "noises",\n'),
+        "TestTones and test_it_is_known_by_its_name",
+        r"Expected 'tones' among the sources of AudioClassificationData: \['noises'\]",
+    ),
+    Defect(
+        "makes data that cannot be sent to other processes",
+        SOURCES,
+        "    half, quarter = count // 2, count // 4\n",
+        "    half, quarter = count // 2, count // 4\n    kwargs['postprocess'] = lambda batch: batch\n",
+        "TestTones and test_a_pickled_copy_gives_the_same_samples",
+        r"Can't (pickle|get local object)",
     ),
     # ------------------------------------------------------------------ the backbone
     Defect(

@@ -27,16 +27,17 @@ def test_a_planted_defect_makes_its_check_fail(
 
 def plant(defect: Defect, project: Path, install: Callable[[Path], None]) -> None:
     """Change the source as the defect says, and what is built of it."""
-    source = project / defect.file
-    text = source.read_text()
-    assert text.count(defect.old) == 1, f"{defect.old!r} is {text.count(defect.old)} times in {defect.file}"
-    source.write_text(text.replace(defect.old, defect.new))
-    if defect.file == PROJECT:
-        shutil.rmtree(project / "site")
-        shutil.rmtree(project / "dist")
-        install(project)
-    else:
-        shutil.copy(source, project / "site" / Path(defect.file).relative_to("src"))
+    for name, old, new in defect.changes:
+        source = project / name
+        text = source.read_text()
+        assert text.count(old) == 1, f"{old!r} is {text.count(old)} times in {name}"
+        source.write_text(text.replace(old, new))
+        if name == PROJECT:
+            shutil.rmtree(project / "site")
+            shutil.rmtree(project / "dist")
+            install(project)
+        elif name.startswith("src"):
+            shutil.copy(source, project / "site" / Path(name).relative_to("src"))
 
 
 def test_defects_have_names_of_their_own() -> None:

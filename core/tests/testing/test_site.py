@@ -64,6 +64,13 @@ def test_afterwards_all_is_as_before(tmp_path: Path) -> None:
         assert get_host().callbacks()["carbon"].load() is first
 
 
+def test_a_package_without_a_file_of_its_own_is_forgotten_too(tmp_path: Path) -> None:
+    with PluginSite(tmp_path / "site") as site:
+        site.install("acme-carbon", {name: text for name, text in FILES.items() if "__init__" not in name})
+        get_host().callbacks()["carbon"].load()
+    assert not [name for name in sys.modules if name.startswith("acme_carbon")]
+
+
 def test_a_folder_is_installed_as_it_is(plugin_site: PluginSite, tmp_path: Path) -> None:
     for name, text in FILES.items():
         (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)

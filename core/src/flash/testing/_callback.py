@@ -63,7 +63,7 @@ class CallbackConformance(Conformance):
         run.fit(task, datamodule=data, ckpt_path=resume)
         return task, run
 
-    def _made(self, arguments: Mapping[str, Any], trainer: Trainers) -> Callback:
+    def _made(self, arguments: Mapping[str, Any]) -> Callback:
         made: Callback = get_host().callbacks()[self.name].load()(**arguments)
         return made
 
@@ -83,16 +83,23 @@ class CallbackConformance(Conformance):
         assert type(made) in held, f"Expected a trainer to have {self.name!r} when it is asked for, but it has {held}."
 
     def test_every_trainer_gets_it_if_it_says_so(self, trainer: Trainers) -> None:
-        """And ``plugin_callbacks=False`` leaves it out."""
-        spec = get_host().callbacks()[self.name].spec
-        without = [type(each) for each in trainer(plugin_callbacks=False).callbacks]
-        brought = [type(each) for each in trainer().callbacks]
-        if spec.automatic:
-            assert len(brought) > len(without), f"Expected every trainer to get {self.name!r}, but it does not."
+        """Without arguments; and ``plugin_callbacks=False`` leaves it out."""
+        if not get_host().callbacks()[self.name].spec.automatic:
+            return
+        try:
+            made = self._made({})
+        except Exception as error:
+            raise AssertionError(
+                f"Expected every trainer to get {self.name!r} without arguments, but it cannot be made: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        held = {each: [type(other) for other in trainer(plugin_callbacks=each).callbacks] for each in (True, False)}
+        assert type(made) in held[True], f"Expected every trainer to get {self.name!r}, but it has {held[True]}."
+        assert type(made) not in held[False], f"Expected plugin_callbacks=False to leave out {self.name!r}."
 
     def test_all_stages_run_with_it(self, arguments: Mapping[str, Any], trainer: Trainers) -> None:
         """Training, validation, test and prediction, without a logger and without checkpoints."""
-        task, run = self._run(trainer, [self._made(arguments, trainer)], max_epochs=1)
+        task, run = self._run(trainer, [self._made(arguments)], max_epochs=1)
         data = self.make_data()
         run.validate(task, datamodule=data, verbose=False)
         run.test(task, datamodule=data, verbose=False)
@@ -104,7 +111,7 @@ class CallbackConformance(Conformance):
         """A callback that looks on changes no weight and draws no random number."""
         if self.changes_training:
             return
-        with_it, _ = self._run(trainer, [self._made(arguments, trainer)])
+        with_it, _ = self._run(trainer, [self._made(arguments)])
         after_it = torch.rand(1)
         without, _ = self._run(trainer, [])
         assert same(snapshot(with_it), snapshot(without)), (
@@ -121,7 +128,7 @@ class CallbackConformance(Conformance):
     ) -> None:
         """A checkpoint holds it without code, and a resumed run ends with the state of the whole one."""
         keep = ModelCheckpoint(tmp_path / "kept", filename="{epoch}", save_top_k=-1)
-        whole, resumed = (self._made(arguments, trainer) for _ in range(2))
+        whole, resumed = (self._made(arguments) for _ in range(2))
         task, _ = self._run(trainer, [whole, keep], enable_checkpointing=True)
         at_end = self._state(whole)
         path = tmp_path / "kept" / "epoch=0.ckpt"
@@ -143,7 +150,7 @@ class CallbackConformance(Conformance):
     @tier("train")
     def test_one_object_serves_two_runs(self, arguments: Mapping[str, Any], trainer: Trainers) -> None:
         """A callback that was made once does not remember the run before."""
-        made = self._made(arguments, trainer)
+        made = self._made(arguments)
         (first, _), one = self._run(trainer, [made]), self._state(made)
         (second, _), other = self._run(trainer, [made]), self._state(made)
         assert same(snapshot(first), snapshot(second)), (
@@ -155,4 +162,4 @@ class CallbackConformance(Conformance):
 
     def test_a_pickled_copy_runs(self, arguments: Mapping[str, Any], trainer: Trainers) -> None:
         """Ways to train that start processes send it to them."""
-        self._run(trainer, [pickle.loads(pickle.dumps(self._made(arguments, trainer)))], max_epochs=1)
+        self._run(trainer, [pickle.loads(pickle.dumps(self._made(arguments)))], max_epochs=1)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from flash.testing._with_data import STAGES, Constructors, MakeData, WithData, dataset_of, maker, same_samples
+from flash.testing._with_data import (
+    STAGES,
+    Constructor,
+    Constructors,
+    MakeData,
+    Parts,
+    WithData,
+    dataset_of,
+    maker,
+    same_samples,
+)
 
 __all__ = ["ConstructorChecks"]
 
@@ -26,12 +36,14 @@ class ConstructorChecks(WithData):
                     f"Expected the {stage} samples of the fixture `parts` from {name} too, but they differ."
                 )
 
-    def test_each_sample_has_an_id_of_its_own(self, make_data: MakeData, constructors: Constructors) -> None:
-        """Outputs that name samples can tell them apart, whatever the data came from."""
-        ways = {"the constructor": make_data, **{name: maker(*given) for name, given in constructors.items()}}
-        for name, make in ways.items():
-            dataset: Any = dataset_of(make("train", "predict"), "predict")
-            if hasattr(dataset, "id_of"):
-                ids = [dataset.id_of(row) for row in range(len(dataset))]
-                twice = sorted({str(each) for each in ids if ids.count(each) > 1})
-                assert not twice, f"Expected an id for each sample of {name}, but several have {twice[0]}."
+    def test_each_sample_has_an_id_of_its_own(
+        self, constructor: Constructor, parts: Parts, constructors: Constructors
+    ) -> None:
+        """Outputs that name samples can tell those of a stage apart, whatever the data came from."""
+        for name, (way, arguments) in {"the constructor": (constructor, parts), **constructors}.items():
+            for stage in [stage for stage in STAGES if stage in arguments]:
+                dataset: Any = dataset_of(maker(way, arguments)("train", stage), stage)
+                if hasattr(dataset, "id_of"):
+                    ids = [dataset.id_of(row) for row in range(len(dataset))]
+                    twice = sorted({str(each) for each in ids if ids.count(each) > 1})
+                    assert not twice, f"Expected an id for each {stage} sample of {name}, but several have {twice[0]}."

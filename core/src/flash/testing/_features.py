@@ -65,7 +65,7 @@ class FeatureChecks(WithTask):
                 f"{without}, but got {with_kept}. What is not the same each time must not be called deterministic, and "
                 "what is not of the backbone belongs into forward_head."
             )
-        assert same(*predictions, ROUGHLY), (
+        assert same(predictions[0], predictions[1], ROUGHLY), (
             "Expected the same predictions after a run with features kept as after one without, but they differ."
         )
 

@@ -158,7 +158,11 @@ class PluginSite:
     def _put_modules_aside(self) -> None:
         inside = f"{self.folder}{os.sep}"
         for name, module in list(sys.modules.items()):
-            if str(getattr(module, "__file__", "")).startswith(inside):
+            # Those of a module alone: some modules give anything that they are asked for.
+            own = vars(module) if isinstance(module, ModuleType) else {}
+            # A package without __init__.py has no file.
+            places = [own.get("__file__"), *(own.get("__path__") or ())]
+            if any(str(place).startswith(inside) for place in places):
                 self._modules[name] = sys.modules.pop(name)
 
 

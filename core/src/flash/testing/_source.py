@@ -71,7 +71,8 @@ class DataSourceConformance(WithSamples):
         self, data_class: type[flash.DataModule], arguments: Mapping[str, Any]
     ) -> None:
         """The class that ``from_source`` is called on, a subclass too."""
-        for asked in (data_class, type("Sub", (data_class,), {"__module__": data_class.__module__})):
+        sub: type[flash.DataModule] = type("Sub", (data_class,), {"__module__": data_class.__module__})
+        for asked in (data_class, sub):
             made = self._make(asked, arguments)
             assert isinstance(made, asked), (
                 f"Expected a {asked.__name__} from the source, but got a {type(made).__name__}. Make it of the class "

@@ -3,9 +3,6 @@
 Those are the checks that train for several epochs, and those that start processes. What is left takes less than 20
 seconds for a plugin, most of it the import of torch. A test of your own is left out with them if it has a mark
 ``train`` or ``process``.
-
-Example:
-    >>> pytest_args = ["-p", "flash.testing.fast", "tests"]
 """
 
 from __future__ import annotations
@@ -25,7 +22,8 @@ def pytest_report_header() -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what trains for several epochs, and what starts processes."""
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         tiers = {getattr(getattr(item, "function", None), "tier", None), *(mark.name for mark in item.iter_markers())}
         (left_out if tiers & _SLOWER else kept).append(item)
