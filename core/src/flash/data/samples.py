@@ -245,6 +245,26 @@ class SampleData(DataModule):
         return cls.from_inputs(given.map(lambda stage, pair: cls.pair(stage, *pair)), options)
 
     @classmethod
+    def from_tensors(
+        cls,
+        train_data: Any = None,
+        train_targets: Any = None,
+        val_data: Any = None,
+        val_targets: Any = None,
+        test_data: Any = None,
+        test_targets: Any = None,
+        predict_data: Any = None,
+        **options: Any,
+    ) -> Self:
+        """Make a data module of tensors with one row per sample; the arguments are those of :meth:`from_lists`.
+
+        ``from_numpy`` takes arrays.
+        """
+        return cls.from_lists(
+            train_data, train_targets, val_data, val_targets, test_data, test_targets, predict_data, **options
+        )
+
+    @classmethod
     def from_data_frame(
         cls,
         input_field: str,
@@ -384,7 +404,7 @@ class SampleData(DataModule):
                 "out one of the two."
             )
         if preprocess is None and "input_field" in _own_arguments(cls.preprocess_cls):
-            preprocess = cls.preprocess_cls(**own, input_field=input_field)  # type: ignore[call-arg]  # asked for it
+            preprocess = cls.preprocess_cls(**own, input_field=input_field)
         elif preprocess is None:
             preprocess = cls.preprocess_cls(**own)
             preprocess.input_field = input_field

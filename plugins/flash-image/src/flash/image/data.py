@@ -28,8 +28,10 @@ class ImageClassificationData(FileData):
     a trained task; ``on_bad_sample="skip"``, which leaves out images that cannot be decoded; and those of
     :class:`flash.DataModule` (``batch_size``, 32 by default, ``num_workers``, ``val_split``, ``seed``, ...).
 
-    Paths in tables start from ``images_root``, or from the folder of the table. A column may also hold PIL images, and
-    in Parquet files their bytes.
+    Tensors are ``(images, channels, height, width)`` or ``(images, height, width)``, arrays ``(images, height, width,
+    channels)`` or ``(images, height, width)``; whole numbers are from 0 to 255, floats from 0 to 1. Paths in tables start
+    from ``images_root``, or from the folder of the table. A column may also hold PIL images, and in Parquet files their
+    bytes.
 
     Example:
         >>> from PIL import Image
@@ -37,6 +39,10 @@ class ImageClassificationData(FileData):
         >>> dm = ImageClassificationData.from_images([red, blue, red], ["warm", "cold", "warm"], augmentation="flip")
         >>> dm.labels, len(dm.train_dataset)
         (['cold', 'warm'], 3)
+        >>> import numpy as np
+        >>> dm = ImageClassificationData.from_numpy(np.zeros((4, 9, 9, 3), np.uint8), np.array([0, 1, 1, 0]))
+        >>> dm.num_classes
+        2
     """
 
     preprocess_cls = ImagePreprocess
@@ -60,34 +66,6 @@ class ImageClassificationData(FileData):
         """
         return cls.from_lists(
             train_images, train_targets, val_images, val_targets, test_images, test_targets, predict_images, **options
-        )
-
-    @classmethod
-    def from_tensors(
-        cls,
-        train_data: Any = None,
-        train_targets: Any = None,
-        val_data: Any = None,
-        val_targets: Any = None,
-        test_data: Any = None,
-        test_targets: Any = None,
-        predict_data: Any = None,
-        **options: Any,
-    ) -> Self:
-        """Make a data module of tensors ``(images, channels, height, width)`` or ``(images, height, width)``.
-
-        ``from_numpy`` takes arrays ``(images, height, width, channels)`` or ``(images, height, width)``. Whole numbers
-        are from 0 to 255, floats from 0 to 1. The arguments are those of :meth:`from_files`, with a tensor in place of
-        paths.
-
-        Example:
-            >>> import numpy as np
-            >>> dm = ImageClassificationData.from_numpy(np.zeros((4, 9, 9, 3), np.uint8), np.array([0, 1, 1, 0]))
-            >>> dm.num_classes
-            2
-        """
-        return cls.from_lists(
-            train_data, train_targets, val_data, val_targets, test_data, test_targets, predict_data, **options
         )
 
     @classmethod
