@@ -29,9 +29,10 @@ class ImageClassificationData(FileData):
     :class:`flash.DataModule` (``batch_size``, 32 by default, ``num_workers``, ``val_split``, ``seed``, ...).
 
     Tensors are ``(images, channels, height, width)`` or ``(images, height, width)``, arrays ``(images, height, width,
-    channels)`` or ``(images, height, width)``; whole numbers are from 0 to 255, floats from 0 to 1. Paths in tables start
-    from ``images_root``, or from the folder of the table. A column may also hold PIL images, and in Parquet files their
-    bytes.
+    channels)`` or ``(images, height, width)``; whole numbers are from 0 to 255, floats from 0 to 1.
+
+    Paths in tables start from ``images_root``, or from the folder of the table. A column may also hold PIL images, and
+    in Parquet files their bytes.
 
     Example:
         >>> from PIL import Image
