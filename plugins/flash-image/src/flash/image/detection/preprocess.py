@@ -13,6 +13,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
+from flash.data.messages import show, show_some
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import default_owner
@@ -29,7 +30,6 @@ from .lazy import LazyAnnotations
 __all__ = ["DetectionInputs", "ObjectDetectionPreprocess"]
 
 log = logging.getLogger(__name__)
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ class ObjectDetectionPreprocess(Preprocess):
         unknown = [label for label in image.labels if label not in self.labels]
         if unknown:
             raise DataError(
-                f"Expected the classes of boxes in the {stage} data to be among {_shown(self.labels)}, but "
-                f"{image.name} has {unknown[0]!r}. Correct it, or name all classes: labels=[...]."
+                f"Expected the classes of boxes in the {stage} data to be among {show_some(self.labels)}, but "
+                f"{image.name} has {show(unknown[0])}. Correct it, or name all classes: labels=[...]."
             )
         return torch.tensor([self.labels.index(label) + 1 for label in image.labels], dtype=torch.long)
 
@@ -253,7 +253,3 @@ def _report(encoded: Sequence[_Encoded], stage: str, cut: int, left_out: int) ->
     ]
     level = logging.WARNING if cut or left_out else logging.INFO
     log.log(level, "The %s data has %s.", stage, "; ".join(filter(None, parts)))
-
-
-def _shown(labels: Sequence[Any]) -> str:
-    return ", ".join(map(repr, labels[:_SHOWN])) + (", ..." if len(labels) > _SHOWN else "")
