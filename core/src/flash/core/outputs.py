@@ -106,7 +106,8 @@ def outputs_of(task: type[TaskLike]) -> Registry:
 def components_of(task: type[TaskLike], registry: Registry) -> Registry:
     """Return the entries of a registry that a class of tasks has: those of its domain, of its name, and of its kind.
 
-    The kind, such as classification, is that of its outputs. A class that is of no kind, and in no plugin, has all.
+    The kind, such as classification, is that of its outputs. A class that is of no kind has all of its domain; one
+    that is in no plugin, so that its domain is not known, has all.
 
     Args:
         task: The class.

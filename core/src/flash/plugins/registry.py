@@ -408,7 +408,7 @@ def _narrowed(task: type, scopes: Sequence[str]) -> Sequence[str]:
     if name is None:
         return scopes
     domain = name.partition("/")[0]
-    return [*(f"{domain}/{scope.partition('/')[2] or '*'}" for scope in scopes), name]
+    return [*(f"{domain}/{scope.partition('/')[2] or '*'}" for scope in scopes or ("*",)), name]
 
 
 def qualified_choice(registry: Registry, owner: object, parameter: str, choice: Any) -> Any:
