@@ -17,19 +17,19 @@ AUDIO = {
     "plugin": """
         @hookimpl
         def flash_tasks():
-            yield TaskSpec("audio/tones", task="acme_audio.tasks:Tagger", data="acme_audio.tasks:Tones")
+            yield TaskSpec("audio/tones", task="acme_tones.tasks:Tagger", data="acme_tones.tasks:Tones")
 
         @hookimpl
         def flash_backbones():
-            yield Backbone("net", domain="audio", factory="acme_audio.tasks:net")
+            yield Backbone("net", domain="audio", factory="acme_tones.tasks:net")
 
         @hookimpl
         def flash_components():
-            yield Optimizer("steps", target="acme_audio.tasks:Steps")
-            yield LRScheduler("slope", target="acme_audio.tasks:slope")
-            yield Output("heard", target="acme_audio.tasks:heard", scope="audio/*")
-            yield Loss("distance", target="acme_audio.tasks:distance")
-            yield Metric("error", target="acme_audio.tasks:error", scope="audio/*")
+            yield Optimizer("steps", target="acme_tones.tasks:Steps")
+            yield LRScheduler("slope", target="acme_tones.tasks:slope")
+            yield Output("heard", target="acme_tones.tasks:heard", scope="audio/*")
+            yield Loss("distance", target="acme_tones.tasks:distance")
+            yield Metric("error", target="acme_tones.tasks:error", scope="audio/*")
         """,
     "tasks": """
         import torch
@@ -86,7 +86,7 @@ def data() -> flash.DataModule:
 
 
 def train(trainer_options: dict[str, Any], task: Any = None) -> tuple[Any, flash.Trainer]:
-    from acme_audio import tasks  # type: ignore[import-not-found]  # the test installs it
+    from acme_tones import tasks  # type: ignore[import-not-found]  # the test installs it
 
     torch.manual_seed(0)
     task = tasks.Tagger() if task is None else task
@@ -99,7 +99,7 @@ def test_a_program_and_its_checkpoint_mean_the_same_with_a_rival_of_every_name(
     site: Any, tmp_path: Path, trainer_options: dict[str, Any]
 ) -> None:
     path, x = tmp_path / "task.ckpt", torch.ones(3, 2)
-    site.install_package("acme-audio", "1.0", "acme_audio", AUDIO)
+    site.install_package("acme-audio", "1.0", "acme_tones", AUDIO)
     with use_host(site.host()):
         before, trainer = train(trainer_options)
         expected = before.predict(x)
@@ -129,10 +129,10 @@ def trainer_options() -> dict[str, Any]:
 
 def test_names_in_a_list_that_is_a_default_mean_what_its_distribution_gives(site: Any) -> None:
     several = AUDIO["tasks"].replace('metrics="error"', 'metrics=("error", "mse")')
-    site.install_package("acme-audio", "1.0", "acme_audio", {**AUDIO, "tasks": several})
+    site.install_package("acme-audio", "1.0", "acme_tones", {**AUDIO, "tasks": several})
     site.install_package("rival", "1.0", "rival", RIVAL)
     with use_host(site.host()):
-        from acme_audio import tasks
+        from acme_tones import tasks
 
         stored = qualified_arguments(tasks.Tagger())
     assert stored["metrics"] == ("acme-audio/error", "mse")

@@ -22,11 +22,11 @@ ONE = {
     "plugin": """
         @hookimpl
         def flash_tasks():
-            yield TaskSpec("audio/tones", task="acme_audio.tasks:ToneTagger", data="acme_audio.tasks:Tones")
+            yield TaskSpec("audio/tones", task="acme_renamed.tasks:ToneTagger", data="acme_renamed.tasks:Tones")
 
         @hookimpl
         def flash_backbones():
-            yield Backbone("wav_net", domain="audio", factory="acme_audio.tasks:wav_net")
+            yield Backbone("wav_net", domain="audio", factory="acme_renamed.tasks:wav_net")
 
         @hookimpl
         def flash_components():
@@ -65,7 +65,7 @@ RENAMES = """
         @hookimpl
         def flash_renames():
             for name, new in (("Scaling", "Scale"), ("widen", "grow"), ("Tones", "AudioData")):
-                yield Renamed(f"acme_audio.tasks:{name}", f"acme_audio.models:{new}")
+                yield Renamed(f"acme_renamed.tasks:{name}", f"acme_renamed.models:{new}")
             yield Renamed("audio/tones", "audio/tagging", of="task")
             yield Renamed("wav_net", "wav_cnn", of="backbone")
             yield Renamed("steps", "sgd", of="optimizer")
@@ -79,7 +79,7 @@ NEW_NAMES = {
     "audio/tones": "audio/tagging",
     "wav_net": "wav_cnn",
     '"steps"': '"sgd"',
-    "acme_audio.tasks": "acme_audio.models",
+    "acme_renamed.tasks": "acme_renamed.models",
 }
 
 
@@ -98,12 +98,12 @@ def installed(site: Any) -> Install:
     """Installs one version of acme-audio, in place of another, and makes a host that sees it the one in use."""
 
     def forget() -> None:
-        for name in [each for each in sys.modules if each.partition(".")[0] == "acme_audio"]:
+        for name in [each for each in sys.modules if each.partition(".")[0] == "acme_renamed"]:
             del sys.modules[name]
 
     @contextmanager
     def install(version: str, modules: dict[str, str]) -> Iterator[None]:
-        site.install_package("acme-audio", version, "acme_audio", modules)
+        site.install_package("acme-audio", version, "acme_renamed", modules)
         forget()
         with use_host(site.host()):
             yield
@@ -113,7 +113,7 @@ def installed(site: Any) -> Install:
 
 def store(path: Path) -> torch.Tensor:
     """Write a checkpoint of the first version's task, and return what it predicts."""
-    from acme_audio import tasks  # type: ignore[import-not-found]  # the test installs it
+    from acme_renamed import tasks  # type: ignore[import-not-found]  # the test installs it
 
     torch.manual_seed(0)
     task = tasks.ToneTagger(optimizer="steps", learning_rate=0.1, preprocess=tasks.Scaling(2.0))
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_a_class_that_no_spec_names_loads_by_its_path(installed:
     stored = torch.load(path, weights_only=True)
     stored["flash"]["task"]["spec"] = None  # As files of flash-core 0.1.0 have it.
     torch.save(stored, path)
-    more = 'yield Renamed("acme_audio.tasks:ToneTagger", "acme_audio.models:AudioTagger")'
+    more = 'yield Renamed("acme_renamed.tasks:ToneTagger", "acme_renamed.models:AudioTagger")'
     with installed("2.0", {**TWO, "plugin": TWO["plugin"].rstrip() + f"\n            {more}\n"}):
         assert type(flash.Task.load_from_checkpoint(path)).__name__ == "AudioTagger"
 
@@ -189,12 +189,12 @@ def test_a_run_goes_on_from_a_checkpoint_whose_adapters_have_another_name_now() 
     [
         ("flash.core.gone:Task", "thief_plugin:Mine", "flash.core.gone:Task, which belongs to flash-core"),
         ("flash.image.gone:ImageClassifier", "thief_plugin:Mine", "which belongs to flash-image"),
-        ("acme_audio.gone:Tagger", "thief_plugin:Mine", "acme_audio.gone:Tagger, which belongs to acme-audio"),
-        ("thief_plugin:Old", "acme_audio.tasks:ToneTagger", "which belongs to acme-audio"),
+        ("acme_renamed.gone:Tagger", "thief_plugin:Mine", "acme_renamed.gone:Tagger, which belongs to acme-audio"),
+        ("thief_plugin:Old", "acme_renamed.tasks:ToneTagger", "which belongs to acme-audio"),
     ],
 )
 def test_a_plugin_that_renames_the_class_of_another_one_is_refused(site: Any, old: str, new: str, named: str) -> None:
-    site.install_package("acme-audio", "1.0", "acme_audio", ONE)
+    site.install_package("acme-audio", "1.0", "acme_renamed", ONE)
     site.install("thief", a=f"@hookimpl\ndef flash_renames():\n    yield Renamed({old!r}, {new!r})\n")
     host = site.host()
     with pytest.warns(PluginWarning, match="plugin 'a' \\(thief 1.0\\) failed and is left out: flash_renames names"):
