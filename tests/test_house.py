@@ -153,6 +153,9 @@ PRIVATE_IMPORT = re.compile(
 )
 
 
+OUTSIDE = sorted((ROOT / "tests" / "outside").glob("acme_*"))
+
+
 def private_names(folder: Path) -> set[str]:
     """The private functions, classes, variables and attributes that the source of a folder defines."""
     found = set()
@@ -178,7 +181,7 @@ def private_uses(source: str, private: set[str]) -> list[str]:
     return imports + [ast.unparse(node) for node in attributes if node.attr in private]
 
 
-@pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.parent.name)
+@pytest.mark.parametrize("folder", [*PLUGINS, *OUTSIDE], ids=lambda folder: str(folder)[-30:])
 def test_a_plugin_uses_no_private_name_of_core(folder: Path) -> None:
     # What torch and Lightning call so is theirs, and a plugin may have a private name that core has too.
     private = private_names(CORE) - private_names(folder) - set(dir(pl.LightningModule()))
@@ -200,6 +203,16 @@ def test_a_plugin_uses_no_private_name_of_core(folder: Path) -> None:
 )
 def test_a_private_name_is_seen(source: str) -> None:
     assert private_uses(source, private_names(CORE))
+
+
+@pytest.mark.parametrize("folder", OUTSIDE, ids=lambda folder: folder.name)
+def test_an_outside_plugin_reads_no_private_attribute_that_is_not_its_own(folder: Path) -> None:
+    trees = [ast.walk(ast.parse(file.read_text())) for file in folder.rglob("*.py")]
+    nodes = [node for tree in trees for node in tree]
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    own |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    assert not {name for name in read - own if name.startswith("_") and not name.startswith("__")}
 
 
 def test_core_names_no_domain() -> None:

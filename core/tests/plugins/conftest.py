@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import importlib
 import shutil
-import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from flash.plugins import PluginHost
 from flash.plugins._discovery import installed
+from flash.testing import PluginSite
 
 
 class Site:
-    """A folder like site-packages."""
+    """A folder like site-packages, and hosts that see nothing else."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir(exist_ok=True)
+        self.opened = PluginSite(folder)
 
     def install(self, dist: str, version: str = "1.0", /, **plugins: str) -> None:
         """Install a distribution; each plugin is the source text of a module that its entry point names."""
-        info = self.folder / f"{dist.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
-        lines = ["[flash.plugins]"]
-        for name, source in plugins.items():
-            module = f"{dist.replace('-', '_')}_{name}_plugin"
-            (self.folder / f"{module}.py").write_text(HEADER + textwrap.dedent(source))
-            lines.append(f"{name} = {module}")
-        (info / "entry_points.txt").write_text("\n".join(lines))
+        modules = {name: f"{dist.replace('-', '_')}_{name}_plugin" for name in plugins}
+        files = {f"{modules[name]}.py": HEADER + textwrap.dedent(source) for name, source in plugins.items()}
+        self.opened.install(dist, files, plugins=modules, version=version)
 
     def install_package(self, dist: str, version: str, package: str, modules: dict[str, str]) -> None:
         """Install a distribution with a package, in place of another version; its entry point is module ``plugin``."""
@@ -68,15 +61,11 @@ def flash_backbones():
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def site(tmp_path: Path) -> Iterator[Site]:
     """An empty site folder on the module path; modules imported from it are forgotten afterwards."""
     site = Site(tmp_path / "site")
-    monkeypatch.syspath_prepend(site.folder)
-    before = set(sys.modules)
-    yield site
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
+    with site.opened:
+        yield site
 
 
 @pytest.fixture

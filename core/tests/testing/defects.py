@@ -38,7 +38,7 @@ def _after(file: str, old: str, more: str) -> tuple[str, str, str]:
 
 HOOK_API = "HOOK_API = 1\n"
 SUPER_INIT = "        super().__init__(num_classes=num_classes, labels=labels, learning_rate=learning_rate, **kwargs)\n"
-HEAD_INIT = "        self.head = nn.Linear(network.out_features, self.num_classes)\n"
+HEAD_INIT = "        self.head = nn.Linear(num_features(self.backbone, _one_signal), self.num_classes)\n"
 FEATURES = "        features: Tensor = self.backbone(x)\n        return features\n"
 SCORES = "        scores: Tensor = self.head(features)\n        return scores\n"
 DATA_CLASS = "    preprocess_cls: ClassVar[type[Preprocess]] = AudioPreprocess\n\n    @classmethod\n"

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from flash.errors import CheckpointError, ConfigurationError
-from flash.image import ImageClassificationData, ImageClassifier, ImagePreprocess
+from flash.image import ImageClassificationData, ImageClassifier
 from flash.testing import in_clean_process
 
 CONFIG = {"input_size": (3, 32, 32), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
@@ -38,11 +38,10 @@ class TestMaking:
         assert (task.num_classes, task.labels, task.multi_label) == (2, ["circle", "square"], False)
         assert task.head.out_features == 2
 
-    def test_the_preprocess_learns_what_the_backbone_expects(self, shapes: Any) -> None:
+    def test_images_are_as_the_backbone_expects_them(self, shapes: Any) -> None:
         data = shapes()
         task = ImageClassifier.from_data(data, backbone="test_resnet", pretrained=False)
-        assert isinstance(data.preprocess, ImagePreprocess)
-        assert data.preprocess.data_config == task.data_config
+        assert data.input_spec.data_config == task.data_config
         assert next(iter(data.train_dataloader()))[0].shape == (20, 3, 160, 160)
 
     def test_a_data_config_wins_over_the_backbones_entry_by_entry(self) -> None:

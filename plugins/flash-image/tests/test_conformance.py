@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from flash.core.finetuning import backbone_layers
 from flash.image import ImageClassificationData, ImageClassifier
-from flash.testing import DataModuleConformance, PluginConformance, TaskConformance
+from flash.testing import DataModuleConformance, PluginConformance, StrategyConformance, TaskConformance
 
 SIZES = {"train": 32, "val": 12, "test": 7, "predict": 7}
 CONFIG = {"input_size": (3, 32, 32), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "crop_pct": 1.0}
+OPTIONS = {"data_config": CONFIG, "augmentation": "none"}
 
 
 def make_images(count: int, seed: int) -> tuple[Any, list[str]]:
@@ -41,7 +45,29 @@ class Images:
             stage: {f"{stage}_data": images, f"{stage}_targets": sides} for stage, (images, sides) in made.items()
         }
         parts["predict"] = {"predict_data": made["predict"][0]}
-        return {**parts, "options": {"data_config": CONFIG, "augmentation": "none"}}
+        return {**parts, "options": OPTIONS}
+
+    @pytest.fixture
+    def constructors(self, parts: Any, tmp_path: Path) -> Mapping[str, Any]:
+        images: dict[str, dict[str, Any]] = {"options": OPTIONS}
+        folders: dict[str, dict[str, Any]] = {"options": OPTIONS}
+        for stage in SIZES:
+            pictures = [Image.fromarray(each) for each in parts[stage][f"{stage}_data"]]
+            targets = parts[stage].get(f"{stage}_targets")
+            images[stage] = {f"{stage}_images": pictures} | ({f"{stage}_targets": targets} if targets else {})
+            folders[stage] = {f"{stage}_folder": tmp_path / stage}
+            for number, picture in enumerate(pictures):
+                file = tmp_path / stage / (targets[number] if targets else "") / f"{number:03}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(file)
+        return {
+            "from_images": (ImageClassificationData.from_images, images),
+            "from_folders": (ImageClassificationData.from_folders, folders),
+        }
+
+    @pytest.fixture
+    def augmented(self) -> Mapping[str, Any]:
+        return {"augmentation": "crop"}
 
     @pytest.fixture
     def bad_parts(self) -> Mapping[str, Mapping[str, Any]]:
@@ -75,3 +101,39 @@ class TestClassifier(Images, TaskConformance):
     @pytest.fixture
     def bad_inputs(self) -> Mapping[str, Any]:
         return {"there is no such file": ["no_such_photo.jpg"], "it is a number": 3, "there is none": []}
+
+
+class RealNetwork(StrategyConformance):
+    """Strategies on a network of timm, whose stem and blocks lie inside one module."""
+
+    def make_data(self) -> ImageClassificationData:
+        parts = {stage: make_images(count, seed) for seed, (stage, count) in enumerate((("train", 24), ("val", 8)))}
+        return ImageClassificationData.from_numpy(
+            *parts["train"], *parts["val"], batch_size=8, seed=0, data_config=CONFIG, augmentation="none"
+        )
+
+    def make_task(self) -> ImageClassifier:
+        options: dict[str, Any] = {"pretrained": False, "data_config": CONFIG, "learning_rate": 0.01}
+        return ImageClassifier(num_classes=2, backbone="test_resnet", **options)
+
+    def all_layers(self) -> set[int]:
+        return set(range(len(backbone_layers(self.make_task()))))
+
+
+class TestFreezeUnfreeze(RealNetwork):
+    @pytest.fixture
+    def strategy(self) -> Any:
+        return ("freeze_unfreeze", 2)
+
+    def trains(self, epoch: int) -> set[int]:
+        return self.all_layers() if epoch >= 2 else set()
+
+
+class TestUnfreezeMilestones(RealNetwork):
+    @pytest.fixture
+    def strategy(self) -> Any:
+        return ("unfreeze_milestones", ((1, 3), 2))
+
+    def trains(self, epoch: int) -> set[int]:
+        layers = self.all_layers()
+        return layers if epoch >= 3 else set(sorted(layers)[-2:]) if epoch else set()

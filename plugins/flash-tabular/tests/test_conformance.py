@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from flash.tabular import (
     TabularRegressionData,
     TabularRegressor,
 )
-from flash.testing import DataModuleConformance, PluginConformance, TaskConformance
+from flash.testing import DataModuleConformance, DataSourceConformance, PluginConformance, TaskConformance
 
 SIZES = {"train": 64, "val": 24, "test": 7, "predict": 7}
 
@@ -47,6 +48,22 @@ class Classification:
     @pytest.fixture
     def parts(self) -> Mapping[str, Mapping[str, Any]]:
         return make_parts("bought")
+
+    @pytest.fixture
+    def constructors(self, constructor: Any, parts: Any, tmp_path: Path) -> Mapping[str, Any]:
+        data_class = constructor.__self__
+        options = {"options": parts["options"]}
+        tables = {stage: parts[stage][f"{stage}_data_frame"] for stage in SIZES}
+        for stage, table in tables.items():
+            table.to_csv(tmp_path / f"{stage}.csv", index=False)
+        dicts = {stage: {f"{stage}_dict": table.to_dict("list")} for stage, table in tables.items()}
+        rows = {stage: {f"{stage}_list": table.to_dict("records")} for stage, table in tables.items()}
+        files = {stage: {f"{stage}_file": tmp_path / f"{stage}.csv"} for stage in tables}
+        return {
+            "from_dicts": (data_class.from_dicts, {**dicts, **options}),
+            "from_lists": (data_class.from_lists, {**rows, **options}),
+            "from_csv": (data_class.from_csv, {**files, **options}),
+        }
 
     @pytest.fixture
     def bad_parts(self) -> Mapping[str, Mapping[str, Any]]:
@@ -81,6 +98,22 @@ class Regression(Classification):
 
 class TestClassificationData(Classification, DataModuleConformance):
     pass
+
+
+class TestSklearn(DataSourceConformance):
+    source = "sklearn"
+
+    @pytest.fixture
+    def data_class(self) -> type[TabularClassificationData]:
+        return TabularClassificationData
+
+    @pytest.fixture
+    def arguments(self) -> Mapping[str, Any]:
+        return {"dataset": "iris", "val_split": 0.2, "test_split": 0.1, "verbose": False}
+
+    @pytest.fixture
+    def bad_arguments(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"there is no such table": {"dataset": "titanic"}}
 
 
 class TestRegressionData(Regression, DataModuleConformance):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from flash.core.finetuning import backbone_layers
 from flash.core.layers import block_layers
 from flash.text import TextClassifier
-from flash.text.backbones import huggingface, longest_input, num_features, pool, sort_by_use
+from flash.text.backbones import huggingface, longest_input, pool, sort_by_use, text_features
 from flash.text.hub import load_model
 
 VECTORS = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]], [[5.0, 6.0], [8.0, 8.0], [9.0, 9.0]]])
@@ -92,18 +92,18 @@ class TestEncoders:
 
     @pytest.mark.parametrize("kind", ["bert", "roberta", "bart", "t5"])
     def test_the_number_of_features_is_found_out(self, checkpoints: dict[str, Path], kind: str) -> None:
-        assert num_features(load_model(checkpoints[kind], "encoder")) == 32
+        assert text_features(load_model(checkpoints[kind], "encoder")) == 32
 
     def test_a_module_may_say_its_number_of_features(self) -> None:
         module = nn.Identity()
         module.out_features = 7  # type: ignore[assignment]  # a plain number
-        assert num_features(module) == 7
+        assert text_features(module) == 7
 
     def test_finding_out_leaves_no_trace(self, bert: str) -> None:
         encoder = load_model(bert, "encoder")
         encoder.encoder.eval()
         state = torch.get_rng_state()
-        num_features(encoder)
+        text_features(encoder)
         assert encoder.training
         assert not encoder.encoder.training
         assert torch.equal(torch.get_rng_state(), state)

@@ -175,7 +175,7 @@ class TestFreezing:
         task = TextClassifier.from_data(data, backbone=bert, lr_scheduler=None)
         fitter = trainer(max_epochs=2)
         fitter.finetune(task, data, strategy=("freeze_unfreeze", 1))
-        assert [group["lr"] for group in fitter.optimizers[0].param_groups] == pytest.approx([1e-3, 1e-4])
+        assert [group["lr"] for group in fitter.optimizers[0].param_groups] == pytest.approx([1e-3, 5e-5])
 
     def test_features_then_head_are_the_whole(self, task: TextClassifier, data: TextClassificationData) -> None:
         inputs, _ = next(iter(data.train_dataloader()))

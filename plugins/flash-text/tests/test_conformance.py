@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flash.testing import DataModuleConformance, PluginConformance, TaskConformance
+from flash.core.finetuning import backbone_layers
+from flash.testing import DataModuleConformance, PluginConformance, StrategyConformance, TaskConformance
 from flash.text import TextClassificationData, TextClassifier
 from flash.text.hub import load_tokenizer
+from flash.text.rows import Tokenization
 
 Reviews = Callable[..., tuple[list[str], list[str]]]
 
+FIELDS = {"input_field": "review", "target_fields": "kind"}
 SIZES = {"train": 48, "val": 16, "test": 7, "predict": 7}
 
 
@@ -36,6 +40,26 @@ class Texts:
         return parts
 
     @pytest.fixture
+    def constructors(self, parts: Any, tmp_path: Path) -> Mapping[str, Any]:
+        frames: dict[str, dict[str, Any]] = {"options": FIELDS}
+        files: dict[str, dict[str, Any]] = {"options": FIELDS}
+        for stage in SIZES:
+            columns = {"review": parts[stage][f"{stage}_data"], "kind": parts[stage].get(f"{stage}_targets")}
+            table = {name: column for name, column in columns.items() if column}
+            frames[stage] = {f"{stage}_data_frame": table}
+            files[stage] = {f"{stage}_file": tmp_path / f"{stage}.csv"}
+            with (tmp_path / f"{stage}.csv").open("w", newline="") as file:
+                csv.writer(file).writerows([list(table), *zip(*table.values(), strict=True)])
+        return {
+            "from_data_frame": (self.with_tokenizer(TextClassificationData.from_data_frame), frames),
+            "from_csv": (self.with_tokenizer(TextClassificationData.from_csv), files),
+        }
+
+    def with_tokenizer(self, constructor: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a constructor whose data can be looked at without a task."""
+        return constructor
+
+    @pytest.fixture
     def bad_parts(self, reviews: Reviews) -> Mapping[str, Mapping[str, Any]]:
         texts, targets = reviews(8)
         return {
@@ -48,13 +72,18 @@ class Texts:
 
 
 class TestData(Texts, DataModuleConformance):
-    @pytest.fixture
-    def constructor(self, checkpoints: dict[str, Path]) -> Callable[..., Any]:
-        tokenizer = load_tokenizer(checkpoints["bert"])
+    @pytest.fixture(autouse=True)
+    def _tokenizer(self, checkpoints: dict[str, Path]) -> None:
+        self.tokenizer = load_tokenizer(checkpoints["bert"])
 
+    @pytest.fixture
+    def constructor(self) -> Callable[..., Any]:
+        return self.with_tokenizer(TextClassificationData.from_lists)
+
+    def with_tokenizer(self, constructor: Callable[..., Any]) -> Callable[..., Any]:
         def make(**arguments: Any) -> TextClassificationData:
-            data = TextClassificationData.from_lists(**arguments)
-            data.preprocess.configure(tokenizer, max_length=64)
+            data: TextClassificationData = constructor(**arguments)
+            data.connect(Tokenization(self.tokenizer, max_length=64))
             return data
 
         return make
@@ -80,3 +109,39 @@ class TestClassifier(Texts, TaskConformance):
     @pytest.fixture
     def bad_inputs(self) -> Mapping[str, Any]:
         return {"a text is missing": ["a film", None], "there is none": [], "it is one text": "a film"}
+
+
+class RealNetwork(StrategyConformance):
+    """Strategies on a BERT, whose layers are its embeddings and its blocks."""
+
+    @pytest.fixture(autouse=True)
+    def _made(self, checkpoints: dict[str, Path], reviews: Reviews) -> None:
+        self.checkpoint, self.reviews = str(checkpoints["bert"]), reviews
+
+    def make_data(self) -> TextClassificationData:
+        return TextClassificationData.from_lists(*self.reviews(24, 0), *self.reviews(8, 1), batch_size=8, seed=0)
+
+    def make_task(self) -> TextClassifier:
+        return TextClassifier(num_classes=2, backbone=self.checkpoint, learning_rate=0.01, dropout=0.0)
+
+    def all_layers(self) -> set[int]:
+        return set(range(len(backbone_layers(self.make_task()))))
+
+
+class TestFreezeUnfreeze(RealNetwork):
+    @pytest.fixture
+    def strategy(self) -> Any:
+        return ("freeze_unfreeze", 2)
+
+    def trains(self, epoch: int) -> set[int]:
+        return self.all_layers() if epoch >= 2 else set()
+
+
+class TestUnfreezeMilestones(RealNetwork):
+    @pytest.fixture
+    def strategy(self) -> Any:
+        return ("unfreeze_milestones", ((1, 3), 2))
+
+    def trains(self, epoch: int) -> set[int]:
+        layers = self.all_layers()
+        return layers if epoch >= 3 else set(sorted(layers)[-2:]) if epoch else set()

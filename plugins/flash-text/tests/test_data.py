@@ -14,7 +14,8 @@ import torch
 
 from flash import Trainer
 from flash.errors import ConfigurationError, DataError, MissingColumnError
-from flash.text import TextClassificationData, TextClassifier, TextPreprocess
+from flash.text import TextClassificationData, TextClassifier
+from flash.text.rows import Tokenization
 
 Data = TextClassificationData
 TEXTS = ["a great film", "a weak plot", "lovely", "boring music"]
@@ -32,8 +33,7 @@ def words(texts: list[str]) -> list[list[int]]:
 
 
 def ready(data: TextClassificationData, tokenizer: Any = words, max_length: int = 9) -> TextClassificationData:
-    assert isinstance(data.preprocess, TextPreprocess)
-    data.preprocess.configure(tokenizer, max_length)
+    data.connect(Tokenization(tokenizer, max_length))
     return data
 
 
@@ -192,8 +192,10 @@ class TestBatches:
         assert batches(1) == batches(0)
 
     def test_before_a_task_came_there_are_no_tokens(self) -> None:
+        data = Data.from_lists(TEXTS, LABELS)
+        assert data.train_dataset[0] == (TEXTS[0], 1)
         with pytest.raises(DataError, match="Expected a task, whose backbone says how texts become tokens"):
-            Data.from_lists(TEXTS, LABELS).train_dataloader()
+            next(iter(data.train_dataloader()))
 
 
 class TestTokenization:

@@ -34,9 +34,7 @@ def bind(task: TaskLike, datamodule: DataModule) -> None:
         datamodule.adopt(own)
     if task.postprocess is None:
         task.postprocess = datamodule.postprocess
-    for preprocess in {id(each): each for each in (task.preprocess, datamodule.preprocess)}.values():
-        if preprocess is not None:
-            task.configure_preprocess(preprocess)
+    datamodule.connect(task.input_spec)
 
 
 def check_pair(task_class: type, datamodule: Any) -> None:

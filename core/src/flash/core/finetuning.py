@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 
 Modules = nn.Module | Iterable[nn.Module]
 
+# The learning rate of what is unfrozen, as a part of the rate of the rest; as Lightning's strategies have it.
+_UNFROZEN_LR_FACTOR = 0.1
+
 #: The strategies by name, those of installed plugins included.
 finetuning_strategies: Registry = strategy_registry()
 
@@ -180,7 +183,7 @@ class FlashBaseFinetuning(Callback):
         modules: Modules | None = None,
         optimizer: Optimizer | None = None,
         lr: float | None = None,
-        initial_denom_lr: float = 10.0,
+        initial_denom_lr: float | None = None,
         train_bn: bool = True,
         *,
         module: Modules | None = None,
@@ -190,9 +193,9 @@ class FlashBaseFinetuning(Callback):
         Args:
             modules: One module or several; ``module`` is accepted too.
             optimizer: The optimizer that trains them from now on.
-            lr: The learning rate of the new group; by default that of the first group, divided by
-                ``initial_denom_lr``.
-            initial_denom_lr: What the first group's learning rate is divided by.
+            lr: The learning rate of the new group; by default a part of that of the first group.
+            initial_denom_lr: What the first group's learning rate is divided by; by default the part is the task's
+                ``backbone_lr_factor``, or a tenth where the task has none.
             train_bn: Whether batch-norm layers inside are unfrozen too.
             module: Another name of ``modules``.
         """
@@ -206,9 +209,17 @@ class FlashBaseFinetuning(Callback):
             children = [child for child in children if not isinstance(child, _BatchNorm)]
         first = optimizer.param_groups[0]["lr"]
         if lr is None:
-            self._thaw(children, optimizer, 1.0 / initial_denom_lr)
+            self._thaw(children, optimizer, self._part_of_rate(initial_denom_lr))
         elif self._thaw(children, optimizer, lr / first if first else 1.0):
             optimizer.param_groups[-1]["lr"] = lr
+
+    def _part_of_rate(self, denominator: float | None) -> float:
+        """Return the learning rate of what is unfrozen as a multiple of that of the first group."""
+        if denominator is not None:
+            return 1.0 / denominator
+        task = None if self._trainer is None else self._trainer.lightning_module
+        factor = float(getattr(task, "backbone_lr_factor", 1.0))
+        return _UNFROZEN_LR_FACTOR if factor == 1.0 else factor
 
     def _thaw(self, children: Iterable[nn.Module], optimizer: Optimizer, scale: float) -> bool:
         """Unfreeze modules, each without what is inside it; say whether that gave the optimizer a new group."""
@@ -353,13 +364,14 @@ class Freeze(FlashBaseFinetuning):
 class FreezeUnfreeze(FlashBaseFinetuning):
     """Keep the backbone frozen until an epoch starts, then train everything.
 
-    What is unfrozen trains at the learning rate that the first group has at that time, divided by ``initial_denom_lr``.
+    What is unfrozen trains at a part of the learning rate that the first group has at that time: the task's
+    ``backbone_lr_factor``, or a tenth where the task has none.
 
     Args:
         unfreeze_epoch: The epoch, counted from 0, at whose start the backbone is unfrozen; at least 1.
         attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
         train_bn: Whether batch-norm layers of the backbone train while it is frozen.
-        initial_denom_lr: What the learning rate is divided by for the unfrozen parameters.
+        initial_denom_lr: What the learning rate is divided by for the unfrozen parameters, in place of that part.
 
     Raises:
         FinetuningError: If the epoch is not a whole number of at least 1.
@@ -374,7 +386,7 @@ class FreezeUnfreeze(FlashBaseFinetuning):
         unfreeze_epoch: int = 10,
         attr_names: str | Sequence[str] | None = None,
         train_bn: bool = False,
-        initial_denom_lr: float = 10.0,
+        initial_denom_lr: float | None = None,
     ) -> None:
         super().__init__(attr_names, train_bn)
         self.unfreeze_epoch = _positive("unfreeze_epoch", unfreeze_epoch)
@@ -389,7 +401,8 @@ class FreezeUnfreeze(FlashBaseFinetuning):
 class UnfreezeMilestones(FlashBaseFinetuning):
     """Keep the backbone frozen, unfreeze its last layers at a first epoch and the others at a second.
 
-    What is unfrozen trains at the learning rate that the first group has at that time, divided by ``initial_denom_lr``.
+    What is unfrozen trains at a part of the learning rate that the first group has at that time: the task's
+    ``backbone_lr_factor``, or a tenth where the task has none.
 
     Args:
         unfreeze_milestones: The two epochs, counted from 0, the second after the first.
@@ -397,7 +410,7 @@ class UnfreezeMilestones(FlashBaseFinetuning):
             parameters count, see :func:`~flash.core.layers.backbone_layers`.
         attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
         train_bn: Whether batch-norm layers of the backbone train while it is frozen.
-        initial_denom_lr: What the learning rate is divided by for the unfrozen parameters.
+        initial_denom_lr: What the learning rate is divided by for the unfrozen parameters, in place of that part.
 
     Raises:
         FinetuningError: If the milestones are not two whole numbers that increase, or ``num_layers`` is less than 1.
@@ -413,7 +426,7 @@ class UnfreezeMilestones(FlashBaseFinetuning):
         num_layers: int = 5,
         attr_names: str | Sequence[str] | None = None,
         train_bn: bool = False,
-        initial_denom_lr: float = 10.0,
+        initial_denom_lr: float | None = None,
     ) -> None:
         super().__init__(attr_names, train_bn)
         self.unfreeze_milestones = _increasing(unfreeze_milestones)
@@ -430,7 +443,7 @@ class UnfreezeMilestones(FlashBaseFinetuning):
         else:
             return
         if layers:
-            self._thaw(layers, optimizer, 1.0 / self.initial_denom_lr)
+            self._thaw(layers, optimizer, self._part_of_rate(self.initial_denom_lr))
 
     def _last_layers(self, pl_module: pl.LightningModule) -> list[nn.Module]:
         layers = self.layers(pl_module)

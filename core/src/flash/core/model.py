@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
-from typing_extensions import Self
+from typing_extensions import Self, TypeVar
 
 from flash import __version__
+from flash.core.backbones import build_backbone, stated_layers
 from flash.core.binding import bind, check_pair
 from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
@@ -21,7 +22,16 @@ from flash.core.finetuning import finetuning_strategies
 from flash.core.layers import child_layers
 from flash.core.losses import losses, make_loss
 from flash.core.metrics import StageMetrics, metric_registry, named_metrics, weight_of_loss
-from flash.core.optimizers import follow_new_length, lr_schedulers, make_lr_scheduler, make_optimizer, optimizers
+from flash.core.optimizers import (
+    DEFAULT_OPTIMIZER,
+    follow_new_length,
+    is_default_optimizer,
+    lr_schedulers,
+    make_lr_scheduler,
+    make_optimizer,
+    optimizers,
+    split_parameters,
+)
 from flash.core.outputs import components_of, outputs_of, resolve_output, takes_ids, task_outputs
 from flash.core.prediction import predict_batches
 from flash.core.registry import Registry, qualified_choice
@@ -29,12 +39,13 @@ from flash.core.restoring import FORMAT, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
-from flash.data.loader import samples_of
+from flash.data.loader import rows_of_batch, samples_of
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
-from flash.data.streams import AutoStream, load_dataset
+from flash.data.streams import load_dataset
 from flash.errors import CheckpointError, ConfigurationError
+from flash.plugins import default_owner
 from flash.serialization import (
     Configurable,
     NotSerializableError,
@@ -51,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = ["Task"]
 
 T = TypeVar("T")
+BackboneT = TypeVar("BackboneT", default=nn.Module)
 _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
@@ -93,12 +105,14 @@ class Task(Configurable, pl.LightningModule):
     preprocess_cls: ClassVar[type[Preprocess]] = Preprocess
     #: The presentation that :meth:`predict` uses when none is asked for.
     default_output: str = "raw"
+    #: The learning rate of what :meth:`modules_to_freeze` returns, as a multiple of that of the rest.
+    backbone_lr_factor: float = 1.0
 
     def __init__(
         self,
         model: nn.Module | None = None,
         loss_fn: Callable[..., Any] | None = None,
-        optimizer: Any = "AdamW",
+        optimizer: Any = DEFAULT_OPTIMIZER,
         learning_rate: float | None = None,
         metrics: Any = None,
         lr_scheduler: Any = None,
@@ -122,8 +136,6 @@ class Task(Configurable, pl.LightningModule):
         self._structure: list[dict[str, Any]] = []
         self._output: Any = None
         self._random_state: Any = None
-        # The rows of each batch of a prediction whose output takes ids.
-        self._predicted_rows: list[list[int]] = []
         # Why there is no preprocess, where a checkpoint had one that could not be made again.
         self.lost_preprocess: CheckpointError | None = None
 
@@ -176,11 +188,55 @@ class Task(Configurable, pl.LightningModule):
         """
         bind(self, datamodule)
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess what it must know of the network, such as the size of images or the tokenizer.
+    @property
+    def input_spec(self) -> Any:
+        """What the network expects of its inputs, such as the size of images or a tokenizer; ``None`` for nothing.
 
-        Called whenever task and data are connected; override it where there is something to tell.
+        The hooks of a preprocess find it in ``self.input_spec``. By default it is the ``input_spec`` of the backbone.
+        Override it with an immutable value that compares equal as long as the same is expected, such as a frozen
+        dataclass.
         """
+        stated = [getattr(module, "input_spec", None) for module in self._frozen_by_strategies()]
+        return next((spec for spec in stated if spec is not None), None)
+
+    def build_backbone(
+        self,
+        backbone: str | Path | nn.Module,
+        *arguments: Any,
+        kwargs: Mapping[str, Any] | None = None,
+        makes: type[BackboneT] = nn.Module,  # type: ignore[assignment]  # the default is one of the types
+        **options: Any,
+    ) -> BackboneT:
+        """Build the backbone that a user chose; see :mod:`flash.core.backbones`.
+
+        Args:
+            backbone: A name from ``available_backbones()``, or a module, which is returned as it is.
+            arguments: What each factory of the domain is called with.
+            kwargs: The user's own arguments for the factory (``backbone_kwargs``).
+            makes: What a factory of the domain returns.
+            options: Arguments such as ``pretrained``, for factories that take them.
+
+        Raises:
+            ConfigurationError: If the choice is neither, or there are arguments that the factory does not take.
+            UnknownNameError: If there is no such name.
+
+        Example:
+            >>> Task().build_backbone(nn.Linear(2, 4)).out_features
+            4
+        """
+        return build_backbone(backbone, self.backbone_factory, *arguments, kwargs=kwargs, makes=makes, **options)
+
+    def backbone_factory(self, name: str) -> Callable[..., Any]:
+        """Return the factory of a backbone; a task's default is that of its own package, whatever else is installed.
+
+        Args:
+            name: The name that the task was made with.
+
+        Raises:
+            UnknownNameError: If there is no such name.
+        """
+        factory: Callable[..., Any] = self.backbones.get(name, prefer=default_owner(self, "backbone", name))
+        return factory
 
     # ------------------------------------------------------------------ training
 
@@ -292,14 +348,53 @@ class Task(Configurable, pl.LightningModule):
         """Return predictions and targets as the metrics take them; by default as they are."""
         return y_hat, y
 
+    def use_default_rates(
+        self, learning_rate: float | None, *, weight_decay: float | None = None, backbone_lr_factor: float = 1.0
+    ) -> None:
+        """Set the rates that suit the network, where the user left them to the task; for use in ``__init__``.
+
+        Rates that were measured with the default optimizer say nothing of another one, which keeps its own.
+
+        Args:
+            learning_rate: The learning rate with the default optimizer, where none was passed.
+            weight_decay: The weight decay with the default optimizer.
+            backbone_lr_factor: The learning rate of what :meth:`modules_to_freeze` returns, as a multiple of that of
+                the rest: below 1 for pretrained weights, which a new head must not pull away.
+
+        Example:
+            >>> task = Task(nn.Linear(2, 1))
+            >>> task.use_default_rates(1e-3, weight_decay=1e-4)
+            >>> task.configure_optimizers().defaults["lr"], task.configure_optimizers().defaults["weight_decay"]
+            (0.001, 0.0001)
+        """
+        if is_default_optimizer(self.optimizer):
+            self.learning_rate = learning_rate if self.learning_rate is None else self.learning_rate
+            if weight_decay is not None:
+                self.optimizer = (self.optimizer, {"weight_decay": weight_decay})
+        self.backbone_lr_factor = backbone_lr_factor
+        # A checkpoint builds the backbone without its weights, on which these may depend.
+        rates = {"learning_rate": self.learning_rate, "backbone_lr_factor": backbone_lr_factor}
+        accepted = accepted_parameters(type(self))
+        rates = {name: rate for name, rate in rates.items() if name in accepted}
+        self.record_arguments(**rates)
+        self.hparams.update(rates)
+
     def trained_parameters(self) -> list[Any]:
         """Return what the optimizer trains: by default all parameters that are not frozen.
 
-        Override it for groups that have their own settings: ``[{"params": [...], "lr": 1e-3}, ...]``, or
+        Where :attr:`backbone_lr_factor` is not 1, the parameters of :meth:`modules_to_freeze` are a second group with
+        that part of the learning rate. Override it for other groups: ``[{"params": [...], "lr": 1e-3}, ...]``, or
         ``{"params": [...], "lr_factor": 0.1}`` for a part of the learning rate that the optimizer has otherwise. What
-        thaws later gets its learning rate from that of the first group.
+        is unfrozen later gets its learning rate from that of the first group.
         """
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if self.backbone_lr_factor == 1.0:
+            return trained
+        return split_parameters(trained, self._frozen_by_strategies(), {"lr_factor": self.backbone_lr_factor})
+
+    def _frozen_by_strategies(self) -> list[nn.Module]:
+        chosen = self.modules_to_freeze()
+        return [] if chosen is None else [chosen] if isinstance(chosen, nn.Module) else list(chosen)
 
     def configure_optimizers(self) -> Any:
         """Make the optimizer of all parameters that are not frozen, and the learning-rate scheduler.
@@ -339,12 +434,15 @@ class Task(Configurable, pl.LightningModule):
     def backbone_layers(self) -> list[nn.Module]:
         """Return the layers that strategies count, in the order of the forward pass; each has parameters.
 
-        By default they are the children of what :meth:`modules_to_freeze` gives, a wrapper around one child apart.
-        Override it where the blocks of the network lie deeper; :mod:`flash.core.layers` has what is needed for that.
+        By default each module of :meth:`modules_to_freeze` states them with a method ``layers``, or they are its
+        children, a wrapper around one child apart. Override it where the blocks of the network lie deeper;
+        :mod:`flash.core.layers` has what is needed for that.
         """
-        chosen = self.modules_to_freeze()
-        modules = [] if chosen is None else [chosen] if isinstance(chosen, nn.Module) else list(chosen)
-        return child_layers(modules)
+        layers: list[nn.Module] = []
+        for module in self._frozen_by_strategies():
+            stated = stated_layers(module)
+            layers += child_layers([module]) if stated is None else stated
+        return layers
 
     # ------------------------------------------------------------------ structure
 
@@ -426,18 +524,8 @@ class Task(Configurable, pl.LightningModule):
         inputs, _ = split_batch(batch, samples.hooks.stage)
         ids = None
         if takes_ids(self, self._output):
-            ids = [samples.id_of(row) for row in self._rows_of_batch(loader, samples, batch, batch_idx)]
+            ids = [samples.id_of(row) for row in rows_of_batch(loader, batch_idx, count_rows(batch))]
         return self.present(self(inputs), self._output, inputs, ids)
-
-    def _rows_of_batch(self, loader: Any, samples: Any, batch: Any, batch_idx: int) -> list[int]:
-        if isinstance(samples, AutoStream):
-            start = 0 if batch_idx == 0 else self._predicted_rows[-1][-1] + 1
-            self._predicted_rows = [list(range(start, start + count_rows(batch)))]
-            return self._predicted_rows[0]
-        if batch_idx == 0:
-            # A copy: Lightning's sampler is its own iterator, which the loader is using.
-            self._predicted_rows = [[int(row) for row in rows] for rows in copy.copy(loader.batch_sampler)]
-        return self._predicted_rows[batch_idx]
 
     def present(
         self, predictions: Any, output: str | Callable[..., Any] | None = None, inputs: Any = None, ids: Any = None
@@ -476,10 +564,10 @@ class Task(Configurable, pl.LightningModule):
         if self.lost_preprocess is not None and self.preprocess is None:
             raise self.lost_preprocess
         wants_ids = takes_ids(self, output)
-        preprocess = self.preprocess or self.preprocess_cls()
-        self.configure_preprocess(preprocess)
+        preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
+        preprocess.check_input_spec(input_spec)
         postprocess = self.postprocess or Postprocess()
-        dataset = load_dataset(raw, Stage.PREDICT, preprocess)
+        dataset = load_dataset(raw, Stage.PREDICT, preprocess, input_spec)
         results: list[Any] = []
         rows: list[int] = []
         for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=not postprocess.saves):

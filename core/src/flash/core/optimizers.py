@@ -17,13 +17,18 @@ from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 
 __all__ = [
+    "DEFAULT_OPTIMIZER",
     "follow_new_length",
+    "is_default_optimizer",
     "lr_schedulers",
     "make_lr_scheduler",
     "make_optimizer",
     "optimizers",
     "split_parameters",
 ]
+
+#: What a task is trained with where nobody chose an optimizer.
+DEFAULT_OPTIMIZER = "AdamW"
 
 # What torch's schedulers call the length of the training.
 _LENGTHS = ("T_max", "total_iters", "total_steps")
@@ -47,29 +52,38 @@ def cosine(optimizer: Optimizer, total_epochs: int | None = None) -> lr_schedule
 
 
 def split_parameters(
-    parameters: Iterable[nn.Parameter], module: nn.Module, others: dict[str, Any], inside: dict[str, Any]
+    parameters: Iterable[nn.Parameter], modules: Iterable[nn.Module], inside: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Make groups for an optimizer: the parameters outside a module, then those inside it; no group is empty.
+    """Make groups for an optimizer: the parameters outside of modules, then those inside; no group is empty.
 
     Args:
         parameters: What is trained.
-        module: The module.
-        others: The settings of the parameters outside it.
-        inside: The settings of those inside it.
+        modules: The modules.
+        inside: The settings of the parameters inside of them.
 
     Example:
         >>> backbone, head = nn.Linear(2, 2), nn.Linear(2, 1, bias=False)
-        >>> groups = split_parameters([*backbone.parameters(), *head.parameters()], backbone, {}, {"lr": 0.1})
-        >>> [len(group["params"]) for group in groups], groups[1]["lr"]
+        >>> groups = split_parameters([*backbone.parameters(), *head.parameters()], [backbone], {"lr_factor": 0.1})
+        >>> [len(group["params"]) for group in groups], groups[1]["lr_factor"]
         ([1, 2], 0.1)
     """
-    members = {id(parameter) for parameter in module.parameters()}
+    members = {id(parameter) for module in modules for parameter in module.parameters()}
     chosen = list(parameters)
-    groups = [
-        {"params": [each for each in chosen if id(each) not in members], **others},
+    groups: list[dict[str, Any]] = [
+        {"params": [each for each in chosen if id(each) not in members]},
         {"params": [each for each in chosen if id(each) in members], **inside},
     ]
     return [group for group in groups if group["params"]]
+
+
+def is_default_optimizer(choice: Any) -> bool:
+    """Return whether a choice is the optimizer that tasks have by default, whose rates were measured.
+
+    Example:
+        >>> is_default_optimizer("AdamW"), is_default_optimizer("SGD")
+        (True, False)
+    """
+    return choice is torch.optim.AdamW or (isinstance(choice, str) and choice == DEFAULT_OPTIMIZER)
 
 
 def make_optimizer(

@@ -33,8 +33,9 @@ class TaskLike(Protocol):
     def structure_changes(self) -> list[dict[str, Any]]:
         """What was changed with ``change_structure``."""
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess what it must know of the network."""
+    @property
+    def input_spec(self) -> Any:
+        """What the network expects of its inputs."""
 
     def record_arguments(self, **values: Any) -> None:
         """Record arguments, in place of what was passed."""

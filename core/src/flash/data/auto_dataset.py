@@ -15,7 +15,7 @@ from flash.data.hooks import HooksByStage, SampleHooks
 from flash.data.stage import Stage
 from flash.errors import DataError
 
-__all__ = ["AutoDataset"]
+__all__ = ["AutoDataset", "is_indexed"]
 
 
 class AutoDataset(Dataset[Any]):
@@ -29,6 +29,8 @@ class AutoDataset(Dataset[Any]):
         data: Whatever the preprocess's ``load_data`` takes.
         stage: What the samples are for.
         preprocess: The :class:`~flash.data.process.Preprocess` whose hooks the samples go through.
+        input_spec: What the network expects of its inputs, where it is known; see
+            :meth:`~flash.data.process.Preprocess.prepare_samples`.
         streams: Whether ``load_data`` may return an iterable; use :func:`flash.data.streams.load_dataset`, which takes
             care of it.
 
@@ -42,11 +44,15 @@ class AutoDataset(Dataset[Any]):
         (2, tensor(2.))
     """
 
-    def __init__(self, data: Any, stage: Stage, preprocess: HooksByStage, *, streams: bool = False) -> None:
-        self._hooks = preprocess.stage_hooks(stage)
+    def __init__(
+        self, data: Any, stage: Stage, preprocess: HooksByStage, input_spec: Any = None, *, streams: bool = False
+    ) -> None:
+        self._hooks = preprocess.stage_hooks(stage, input_spec)
         self._rows: Sequence[int] | None = None
+        # The samples as the network takes them, once they are needed.
+        self._prepared: Any = None
         self._samples = self._hooks.load_data(data, self)
-        if not _is_indexed(self._samples):
+        if not is_indexed(self._samples):
             if streams and (isinstance(self._samples, Iterable) or callable(self._samples)):
                 return
             raise DataError(
@@ -72,38 +78,64 @@ class AutoDataset(Dataset[Any]):
         return self._samples
 
     @property
+    def samples(self) -> Any:
+        """The samples before the hooks that run per sample, prepared for the network where a task is connected."""
+        if self._prepared is None:
+            self._prepared = self._hooks.prepare_samples(self._samples, self)
+        return self._prepared
+
+    def with_input_spec(self, input_spec: Any) -> AutoDataset:
+        """Return this dataset for another network, without loading anything again.
+
+        Args:
+            input_spec: What the network expects of its inputs.
+        """
+        if input_spec == self._hooks.input_spec:
+            return self
+        other = self._copy()
+        other._hooks = self._hooks.preprocess.stage_hooks(self._hooks.stage, input_spec)
+        other._prepared = None
+        return other
+
+    def _copy(self) -> AutoDataset:
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+    @property
     def columns(self) -> Columns | None:
         """The samples as tensors in memory, where whole batches can be taken of them; else ``None``."""
         if not self._hooks.has_default_sample_path:
             return None
-        if type(self._samples) is TensorDataset and self._rows is None:
-            return Columns(tuple(self._samples.tensors))
-        return self._samples if isinstance(self._samples, Columns) else None
+        samples = self.samples
+        if type(samples) is TensorDataset and self._rows is None:
+            return Columns(tuple(samples.tensors))
+        return samples if isinstance(samples, Columns) else None
 
     @property
     def lengths(self) -> Tensor | None:
         """How long each sample is, where samples differ in that and the data says it; else ``None``.
 
-        What ``load_data`` returned says it with an attribute ``lengths``, a tensor of shape ``(samples,)``. Batches
+        The samples say it with an attribute ``lengths``, a tensor of shape ``(samples,)``. Batches
         are then made of samples of similar length, so that little padding is needed.
         """
-        lengths: Tensor | None = getattr(self._samples, "lengths", None)
+        lengths: Tensor | None = getattr(self.samples, "lengths", None)
         if lengths is None or self._rows is None:
             return lengths
         return lengths[torch.as_tensor(self._rows)]
 
     def subset(self, rows: Sequence[int], stage: Stage) -> AutoDataset:
         """Return the given rows as a dataset for ``stage``, without loading anything again."""
-        other = object.__new__(type(self))
-        vars(other).update(vars(self))
-        other._hooks = self._hooks.preprocess.stage_hooks(stage)
+        other, samples = self._copy(), self.samples
+        other._hooks = self._hooks.preprocess.stage_hooks(stage, self._hooks.input_spec)
         other._rows = rows if self._rows is None else [self._rows[row] for row in rows]
-        if isinstance(self._samples, Columns):
-            other._samples, other._rows = Columns(self._samples.take(rows)), None
+        if isinstance(samples, Columns):
+            other._samples = other._prepared = Columns(samples.take(rows))
+            other._rows = None
         return other
 
     def __len__(self) -> int:
-        return len(self._samples if self._rows is None else self._rows)
+        return len(self.samples if self._rows is None else self._rows)
 
     def __getitem__(self, index: int) -> Any:
         return self._hooks.load_sample(self.raw(index), self)
@@ -111,17 +143,19 @@ class AutoDataset(Dataset[Any]):
     def id_of(self, index: int) -> Any:
         """Return what identifies a sample: its entry in ``ids`` of ``load_data``'s result, else file or row."""
         row = index if self._rows is None else self._rows[index]
-        ids = getattr(self._samples, "ids", None)
+        samples = self.samples
+        ids = getattr(samples, "ids", None)
         if ids is not None:
             return ids[row]
-        name = None if self.columns is not None else getattr(self._samples[row], "name", None)
+        name = None if self.columns is not None else getattr(samples[row], "name", None)
         return name if isinstance(name, str | PurePath) else row
 
     def raw(self, index: int) -> Any:
-        """Return sample ``index`` as ``load_data`` gave it, before the other hooks."""
-        return self._samples[index if self._rows is None else self._rows[index]]
+        """Return sample ``index`` before the hooks that run per sample."""
+        return self.samples[index if self._rows is None else self._rows[index]]
 
 
-def _is_indexed(samples: Any) -> bool:
-    is_stream = isinstance(samples, IterableDataset)
-    return not is_stream and hasattr(samples, "__len__") and hasattr(samples, "__getitem__")
+def is_indexed(samples: Any) -> bool:
+    """Return whether samples can be read by their number."""
+    is_iterable_dataset = isinstance(samples, IterableDataset)
+    return not is_iterable_dataset and hasattr(samples, "__len__") and hasattr(samples, "__getitem__")

@@ -116,6 +116,8 @@ class DataModule(pl.LightningDataModule):
             self._waiting = {stage: data for stage, data in given.items() if not _is_loaded(data)}
         self._datasets = {stage: data for stage, data in given.items() if stage not in self._waiting}
         self._device_hooks: dict[Stage, StageHooks] = {}
+        # What the network of the connected task expects of its inputs.
+        self._input_spec: Any = None
         # What a frozen backbone gave for all rows of a stage, with the targets.
         self._features: dict[Stage, Columns] = {}
         # Only who puts the results back into order may have the samples to predict in another one.
@@ -373,10 +375,10 @@ class DataModule(pl.LightningDataModule):
         assert self.preprocess is not None
         # In the order of the stages: train first.
         for stage in sorted(self._waiting, key=list(Stage).index):
-            self._datasets[stage] = load_dataset(self._waiting[stage], stage, self.preprocess)
+            self._datasets[stage] = load_dataset(self._waiting[stage], stage, self.preprocess, self._input_spec)
         self._waiting = {}
 
-    # ------------------------------------------------------------------ the task's preprocess
+    # ------------------------------------------------------------------ the task
 
     def adopt(self, preprocess: Preprocess) -> None:
         """Send the data through the preprocess that a task was trained with.
@@ -395,6 +397,27 @@ class DataModule(pl.LightningDataModule):
             )
         if self._waiting and not own:
             self.preprocess = preprocess
+
+    @property
+    def input_spec(self) -> Any:
+        """What the network of the connected task expects of its inputs; ``None`` where there is no task yet."""
+        return self._input_spec
+
+    def connect(self, input_spec: Any) -> None:
+        """Make batches for a network from now on; :func:`flash.core.binding.bind` calls it.
+
+        Args:
+            input_spec: What the network expects of its inputs.
+
+        Raises:
+            ConfigurationError: If the preprocess cannot make them.
+        """
+        if self.preprocess is not None:
+            self.preprocess.check_input_spec(input_spec)
+        self._input_spec = input_spec
+        for stage, dataset in self._datasets.items():
+            if isinstance(dataset, AutoDataset | AutoStream):
+                self._datasets[stage] = dataset.with_input_spec(input_spec)
 
     # ------------------------------------------------------------------ loaders
 
@@ -492,8 +515,9 @@ class DataModule(pl.LightningDataModule):
     def _hooks_now(self, preprocess: Preprocess) -> StageHooks:
         stage = _stage_of(self.trainer)
         hooks = self._device_hooks.get(stage)
-        if hooks is None or hooks.preprocess is not preprocess:
-            hooks = self._device_hooks[stage] = StageHooks(preprocess, stage)
+        known = hooks is not None and hooks.preprocess is preprocess and hooks.input_spec is self._input_spec
+        if hooks is None or not known:
+            hooks = self._device_hooks[stage] = StageHooks(preprocess, stage, self._input_spec)
         return hooks
 
     def state_dict(self) -> dict[str, Any]:

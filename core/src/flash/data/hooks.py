@@ -15,8 +15,8 @@ __all__ = ["HooksByStage", "SampleHooks"]
 class HooksByStage(Protocol):
     """An object that has hooks for each stage: a :class:`~flash.data.process.Preprocess`."""
 
-    def stage_hooks(self, stage: Stage) -> SampleHooks:
-        """Return the hooks as they apply to one stage."""
+    def stage_hooks(self, stage: Stage, input_spec: Any = None) -> SampleHooks:
+        """Return the hooks as they apply to one stage, and to a network that expects such inputs."""
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return whether a sample of a stage comes out alike each time."""
@@ -26,6 +26,7 @@ class SampleHooks(Protocol):
     """The hooks as they apply to one stage: :class:`~flash.data.process.StageHooks`."""
 
     stage: Stage
+    input_spec: Any
     has_default_sample_path: bool
     transforms_on_device: bool
 
@@ -35,6 +36,9 @@ class SampleHooks(Protocol):
 
     def load_data(self, data: Any, dataset: Dataset[Any]) -> Any:
         """Return the samples; facts about them are set on the dataset."""
+
+    def prepare_samples(self, samples: Any, dataset: Dataset[Any]) -> Any:
+        """Prepare all samples for the network."""
 
     def load_sample(self, sample: Any, dataset: Dataset[Any]) -> Any:
         """Load one sample, and transform it."""

@@ -26,7 +26,7 @@ from flash.data.samplers import (
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, shared_out
 
-__all__ = ["Loader", "make_loader", "samples_of"]
+__all__ = ["Loader", "make_loader", "rows_of_batch", "samples_of"]
 
 
 class Loader(DataLoader[Any]):
@@ -118,6 +118,23 @@ def samples_of(loader: Any) -> AutoDataset | AutoStream | None:
     if isinstance(source, AutoDataset) or (isinstance(source, AutoStream) and source.has_hooks):
         return source
     return None
+
+
+def rows_of_batch(loader: Any, batch_idx: int, count: int) -> list[int]:
+    """Return the positions of the samples of a batch in their dataset, or in the order of a stream.
+
+    Args:
+        loader: A loader of prediction, as Lightning runs it: the batches before this one were taken from it.
+        batch_idx: The number of the batch, in this process.
+        count: How many samples the batch has.
+    """
+    samples = samples_of(loader)
+    if isinstance(samples, AutoStream):
+        rank, processes = samples.shard
+        start = (batch_idx * processes + rank) * samples.batch_size
+        return list(range(start, start + count))
+    # Lightning's wrapper of the batch sampler notes which rows it gave out.
+    return [int(row) for row in loader.batch_sampler.seen_batch_indices[batch_idx]]
 
 
 def make_loader(

@@ -23,6 +23,7 @@ __all__ = ["Postprocess", "Preprocess", "StageHooks"]
 _SAMPLE_HOOKS = ("load_sample", "pre_tensor_transform", "to_tensor_transform", "post_tensor_transform")
 _HOOKS = (
     "load_data",
+    "prepare_samples",
     *_SAMPLE_HOOKS,
     "collate",
     "per_batch_transform",
@@ -42,6 +43,7 @@ class Preprocess(Configurable):
     ========================================  ==========================  =====================================
     ``split(data, fraction, seed)``           once, for ``val_split``     what the DataModule was given
     ``load_data(data, dataset)``              once                        what the DataModule was given
+    ``prepare_samples(samples, dataset)``     once for each network       what ``load_data`` returned
     ``load_sample(sample, dataset)``          per sample, in the worker   one element of what ``load_data`` gave
     ``pre_tensor_transform(sample)``          per sample, in the worker   e.g. a PIL image
     ``to_tensor_transform(sample)``           per sample, in the worker
@@ -56,6 +58,10 @@ class Preprocess(Configurable):
     ``self.predicting`` is true. Facts that a task needs (``dataset.num_inputs = 10``) are set on the dataset in
     ``load_data``. Where ``load_data`` returns a :class:`~flash.data.columns.Columns`, and no per-sample hook is
     overridden, batches are taken from memory as a whole.
+
+    What the network expects of its inputs, such as the size of images or a tokenizer, a hook finds in
+    ``self.input_spec``: the value that the task states in :attr:`flash.Task.input_spec`. It is never stored here, so
+    that several tasks can share one preprocess.
 
     What ``load_data`` learns from train data (statistics, labels) belongs into :meth:`state_dict`, as plain data:
     a checkpoint carries it, and prediction uses it.
@@ -72,6 +78,12 @@ class Preprocess(Configurable):
     """
 
     _stage: Stage | None = None
+    _input_spec: Any = None
+
+    @property
+    def input_spec(self) -> Any:
+        """What the network expects of its inputs, for the hook that runs now; ``None`` before a task is connected."""
+        return self._input_spec
 
     @property
     def training(self) -> bool:
@@ -94,13 +106,18 @@ class Preprocess(Configurable):
         return self._stage is Stage.PREDICT
 
     @contextmanager
-    def at(self, stage: Stage) -> Iterator[None]:
-        """Let ``self.training`` and its kin answer for ``stage`` while the context is open."""
-        before, self._stage = self._stage, stage
+    def at(self, stage: Stage, input_spec: Any = None) -> Iterator[None]:
+        """Let ``self.training`` and its kin answer for a stage, and ``self.input_spec`` for a network, while open.
+
+        Args:
+            stage: The stage.
+            input_spec: What the network expects of its inputs.
+        """
+        before, self._stage, self._input_spec = (self._stage, self._input_spec), stage, input_spec
         try:
             yield
         finally:
-            self._stage = before
+            self._stage, self._input_spec = before
 
     def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
         """Split the train inputs into those for training and those for validation, for ``val_split``.
@@ -123,6 +140,31 @@ class Preprocess(Configurable):
         :class:`~flash.data.streams.AutoStream` says how it is shared out between workers and processes.
         """
         return data
+
+    def prepare_samples(self, samples: Any, dataset: AutoDataset) -> Any:
+        """Prepare all samples of a dataset for a network: tokenize texts, or cut series into windows of its length.
+
+        This runs when samples are first needed after a task was connected, and once for each ``self.input_spec``; not
+        for streams. By default the samples stay as they are.
+
+        Args:
+            samples: What ``load_data`` returned.
+            dataset: The dataset.
+
+        Returns:
+            The samples: anything with a length and ``[index]``.
+        """
+        return samples
+
+    def check_input_spec(self, input_spec: Any) -> None:
+        """Refuse a network whose inputs this object cannot make; called when a task is connected.
+
+        Args:
+            input_spec: What the network expects of its inputs; ``None`` where its task does not state it.
+
+        Raises:
+            ConfigurationError: If it does not fit.
+        """
 
     def load_sample(self, sample: Any, dataset: AutoDataset) -> Any:
         """Load one sample, such as a file that ``load_data`` only named."""
@@ -156,9 +198,9 @@ class Preprocess(Configurable):
         """Transform a batch on the device that the model is on."""
         return batch
 
-    def stage_hooks(self, stage: Stage) -> StageHooks:
-        """Return the hooks as they apply to one stage."""
-        return StageHooks(self, stage)
+    def stage_hooks(self, stage: Stage, input_spec: Any = None) -> StageHooks:
+        """Return the hooks as they apply to one stage, and to a network that expects such inputs."""
+        return StageHooks(self, stage, input_spec)
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Whether a sample of a stage comes out alike each time, so that what is computed of it can be kept.
@@ -194,13 +236,16 @@ class StageHooks:
     Args:
         preprocess: The object whose methods are the hooks.
         stage: The stage that decides which prefixed methods count.
+        input_spec: What the network expects of its inputs, where a task is connected.
     """
 
-    def __init__(self, preprocess: Preprocess, stage: Stage) -> None:
+    def __init__(self, preprocess: Preprocess, stage: Stage, input_spec: Any = None) -> None:
         self.preprocess = preprocess
         self.stage = stage
+        self.input_spec = input_spec
         resolved = {name: self._resolve(name) for name in _HOOKS}
         self._load_data = resolved["load_data"]
+        self._prepare_samples = resolved["prepare_samples"]
         self._load_sample = resolved["load_sample"]
         self._transforms = [
             resolved[name] for name in _SAMPLE_HOOKS[1:] if name == "to_tensor_transform" or not self._is_default(name)
@@ -227,12 +272,19 @@ class StageHooks:
     def load_data(self, data: Any, dataset: Dataset[Any]) -> Any:
         """Run ``load_data``, with the dataset where the hook takes one."""
         arguments = (data, dataset)[: _positional_arguments(self._load_data)]
-        with self.preprocess.at(self.stage):
+        with self.preprocess.at(self.stage, self.input_spec):
             return self._load_data(*arguments)
+
+    def prepare_samples(self, samples: Any, dataset: Dataset[Any]) -> Any:
+        """Run ``prepare_samples``, where a task is connected."""
+        if self.input_spec is None or self._is_default("prepare_samples"):
+            return samples
+        with self.preprocess.at(self.stage, self.input_spec):
+            return self._prepare_samples(samples, dataset)
 
     def load_sample(self, sample: Any, dataset: Dataset[Any]) -> Any:
         """Run ``load_sample`` and the three tensor transforms."""
-        with self.preprocess.at(self.stage):
+        with self.preprocess.at(self.stage, self.input_spec):
             sample = self._load_sample(*(sample, dataset)[: self._sample_arguments])
             for transform in self._transforms:
                 sample = transform(sample)
@@ -240,26 +292,26 @@ class StageHooks:
 
     def transform_sample(self, sample: Any) -> Any:
         """Run the three tensor transforms on a sample that is loaded already."""
-        with self.preprocess.at(self.stage):
+        with self.preprocess.at(self.stage, self.input_spec):
             for transform in self._transforms:
                 sample = transform(sample)
         return sample
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """Run ``collate`` and ``per_batch_transform``."""
-        with self.preprocess.at(self.stage):
+        with self.preprocess.at(self.stage, self.input_spec):
             return self._per_batch(self._collate(samples))
 
     def transform_batch(self, batch: Any) -> Any:
         """Run ``per_batch_transform`` on a batch that came from memory as a whole."""
-        with self.preprocess.at(self.stage):
+        with self.preprocess.at(self.stage, self.input_spec):
             return self._per_batch(batch)
 
     def transform_on_device(self, batch: Any) -> Any:
         """Run the two device hooks, after the batch has been moved to the device."""
         if not self.transforms_on_device:
             return batch
-        with self.preprocess.at(self.stage):
+        with self.preprocess.at(self.stage, self.input_spec):
             if self._transforms_samples_on_device:
                 samples = [self._sample_on_device(sample) for sample in _unbatch(batch)]
                 batch = self._collate(samples)

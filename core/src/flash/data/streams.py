@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from flash.data.auto_dataset import AutoDataset
+from flash.data.auto_dataset import AutoDataset, is_indexed
 from flash.data.hooks import HooksByStage, SampleHooks
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -71,6 +71,17 @@ class AutoStream(IterableDataset[Any]):
     def facts(self) -> dict[str, Any]:
         """The facts that ``load_data`` found about the data."""
         return self._facts
+
+    def with_input_spec(self, input_spec: Any) -> AutoStream:
+        """Return this stream for another network.
+
+        Args:
+            input_spec: What the network expects of its inputs.
+        """
+        if self._hooks is None or input_spec == self._hooks.input_spec:
+            return self
+        hooks = self._hooks.preprocess.stage_hooks(self._hooks.stage, input_spec)
+        return AutoStream(self._source, hooks, self._facts)
 
     def __getattr__(self, name: str) -> Any:
         facts = self.__dict__.get("_facts", {})
@@ -139,24 +150,22 @@ def is_stream(samples: Any) -> bool:
         >>> is_stream(range(3)), is_stream(iter([])), is_stream(lambda: iter([]))
         (False, True, True)
     """
-    if isinstance(samples, IterableDataset):
-        return True
-    indexed = hasattr(samples, "__len__") and hasattr(samples, "__getitem__")
-    return not indexed and (isinstance(samples, Iterable) or callable(samples))
+    return not is_indexed(samples) and (isinstance(samples, Iterable) or callable(samples))
 
 
-def load_dataset(data: Any, stage: Stage, preprocess: HooksByStage) -> AutoDataset | AutoStream:
+def load_dataset(data: Any, stage: Stage, preprocess: HooksByStage, input_spec: Any = None) -> AutoDataset | AutoStream:
     """Load data by the hooks of a preprocess: as a stream if ``load_data`` returns something without a length or index.
 
     Args:
         data: Whatever the preprocess's ``load_data`` takes.
         stage: What the samples are for.
         preprocess: The hooks.
+        input_spec: What the network expects of its inputs, where it is known.
 
     Raises:
         DataError: If ``load_data`` returned an iterator, which can be read only once, for training.
     """
-    dataset = AutoDataset(data, stage, preprocess, streams=True)
+    dataset = AutoDataset(data, stage, preprocess, input_spec, streams=True)
     source = dataset.source
     if not is_stream(source):
         return dataset

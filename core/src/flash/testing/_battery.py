@@ -157,6 +157,8 @@ def _marks(function: Any) -> list[Any]:
 
 def _is_narrowed(config: pytest.Config) -> bool:
     """Whether only some of the tests were asked for."""
+    if config.pluginmanager.has_plugin("flash.testing.fast"):
+        return True
     option = config.option
     chosen = [getattr(option, name, None) for name in ("keyword", "markexpr", "deselect", "lf", "last_failed")]
     return any(chosen) or any("::" in str(argument) for argument in config.args)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ def same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         if one.shape != other.shape or one.dtype != other.dtype:
             return False
-        if tolerance and one.is_floating_point():
+        if one.is_floating_point():  # Missing numbers are alike.
             return bool(torch.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True))
         return torch.equal(one, other)
     if isinstance(one, float) and isinstance(other, float):
@@ -30,7 +31,13 @@ def same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
         return one.keys() == other.keys() and all(same(one[key], other[key], tolerance) for key in one)
     if _is_row(one) and _is_row(other):
         return len(one) == len(other) and all(same(a, b, tolerance) for a, b in zip(one, other, strict=True))
-    return type(one) is type(other) and bool(one == other)
+    if type(one) is not type(other):
+        return False
+    if is_dataclass(one) and not isinstance(one, type):
+        # Their own == fails where a field is an array.
+        names = [each.name for each in fields(one)]
+        return all(same(getattr(one, name), getattr(other, name), tolerance) for name in names)
+    return bool(one == other)
 
 
 def _is_row(value: Any) -> bool:

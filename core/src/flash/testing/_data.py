@@ -1,4 +1,4 @@
-"""DataModuleConformance: what a data module has to keep, and the fixtures that tasks share with it."""
+"""DataModuleConformance: what a data module has to keep."""
 
 from __future__ import annotations
 
@@ -6,65 +6,42 @@ import copy
 import io
 import math
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import torch
-from torch.utils._pytree import tree_leaves
 
 import flash
-from flash.errors import FlashError
+from flash.data.stage import Stage
+from flash.data.streams import load_dataset
 from flash.serialization import describe, instantiate
-from flash.testing._battery import Conformance, tier
+from flash.testing._augmentation import AugmentationChecks
+from flash.testing._battery import tier
 from flash.testing._compare import flat, same
+from flash.testing._constructors import ConstructorChecks
 from flash.testing._process import clean_context
+from flash.testing._with_data import (
+    STAGES,
+    Constructor,
+    MakeData,
+    Parts,
+    batches_of,
+    dataset_of,
+    equal_samples,
+    refuse,
+    same_samples,
+)
 
-__all__ = ["DataModuleConformance", "MakeData", "Parts", "WithData", "refuse"]
-
-#: Makes a data module of the parts of some stages: ``make_data("train", "val", batch_size=3)``.
-MakeData = Callable[..., flash.DataModule]
-#: Arguments of a constructor, by stage, or by what is wrong with them.
-Parts = Mapping[str, Mapping[str, Any]]
-Constructor = Callable[..., flash.DataModule]
-
-STAGES = ("train", "val", "test", "predict")
-
-
-class WithData(Conformance):
-    """Checks that need data: a subclass gives the fixtures ``constructor`` and ``parts``."""
-
-    @pytest.fixture
-    def constructor(self) -> Constructor:
-        """What makes the data module, such as ``AudioData.from_files``; give it in your subclass."""
-        raise NotImplementedError("Expected a fixture `constructor` that returns what makes the data module.")
-
-    @pytest.fixture
-    def parts(self) -> Parts:
-        """The constructor's arguments by stage; give it in your subclass.
-
-        The keys are ``train``, ``val``, ``test`` and ``predict``, and ``options`` for what all share. The data has a
-        rule that the task can learn. Train has at least 24 samples, the others 5 or more.
-        """
-        raise NotImplementedError("Expected a fixture `parts` with the constructor's arguments by stage.")
-
-    @pytest.fixture
-    def make_data(self, constructor: Constructor, parts: Parts) -> MakeData:
-        """Makes a data module of the parts of some stages."""
-
-        def make(*stages: str, **options: Any) -> flash.DataModule:
-            chosen = [copy.deepcopy(parts[stage]) for stage in ("options", *stages) if stage in parts]
-            arguments = {name: value for part in chosen for name, value in part.items()}
-            return constructor(**{**arguments, "batch_size": 4, "seed": 0, **options})
-
-        return make
+__all__ = ["DataModuleConformance"]
 
 
-class DataModuleConformance(WithData):
+class DataModuleConformance(AugmentationChecks, ConstructorChecks):
     """What has to hold for a data module.
 
-    A subclass gives the fixtures ``constructor``, ``parts`` and ``bad_parts``. Batches are compared sample by sample;
-    where the tensors of a batch are not one row a sample, override :meth:`samples_of`.
+    A subclass gives the fixtures ``constructor``, ``parts`` and ``bad_parts``; ``constructors``, if there are others;
+    and ``augmented``, if there is augmentation. Batches are compared sample by sample; where the tensors of a batch are
+    not one row a sample, override :meth:`samples_of`.
 
     Example:
         >>> class TestTensors(DataModuleConformance):
@@ -90,22 +67,10 @@ class DataModuleConformance(WithData):
         """Arguments of the constructor that it must refuse, by what is wrong with them; give it in your subclass."""
         raise NotImplementedError("Expected a fixture `bad_parts` with arguments that have to be refused.")
 
-    def samples_of(self, batch: Any) -> list[Any]:
-        """Take a batch apart into samples that can be compared, one each; padding is to be left out.
-
-        By default row ``i`` of each tensor of the batch belongs to sample ``i``.
-        """
-        leaves = tree_leaves(batch)
-        return [[leaf[row] for leaf in leaves] for row in range(len(leaves[0]))]
-
-    def samples(self, data: flash.DataModule, stage: str) -> list[Any]:
-        """All samples of a stage, in the order in which its batches bring them."""
-        return flat(self.samples_of(batch) for batch in batches_of(data, stage))
-
     def test_each_stage_has_each_sample_once(self, make_data: MakeData) -> None:
         """Batches of any size hold the samples of a stage, the last batch what is left of them."""
         for stage in STAGES[1:]:
-            size = len(_dataset(make_data("train", stage), stage))
+            size = len(dataset_of(make_data("train", stage), stage))
             found = []
             for batch_size in (2, 3):
                 data = make_data("train", stage, batch_size=batch_size)
@@ -120,7 +85,7 @@ class DataModuleConformance(WithData):
                     f"Expected {size} {stage} samples in the batches, but got {len(found[-1])}."
                 )
             in_order = stage == "predict"
-            assert _equal(*found) if in_order else _same_samples(*found), (
+            assert equal_samples(*found) if in_order else same_samples(*found), (
                 f"Expected the same {stage} samples{' in the same order' if in_order else ''} with any batch size, but "
                 "they differ."
             )
@@ -131,30 +96,32 @@ class DataModuleConformance(WithData):
         size = len(first.train_dataset)
         one, same_seed, other_seed = (self.samples(data, "train") for data in (first, again, other))
         assert len(one) in {size, size - 1}, f"Expected the {size} train samples in an epoch, but got {len(one)}."
-        assert _equal(one, same_seed), "Expected one order of the train samples for one seed, but got two."
-        assert not _equal(one, other_seed), "Expected an order of the train samples that the seed decides, but got one."
+        assert equal_samples(one, same_seed), "Expected one order of the train samples for one seed, but got two."
+        assert not equal_samples(one, other_seed), (
+            "Expected an order of the train samples that the seed decides, but got one."
+        )
         if len(one) == size:
-            assert _same_samples(one, other_seed), "Expected each train sample once in an epoch, but some are missing."
+            assert same_samples(one, other_seed), "Expected each train sample once in an epoch, but some are missing."
 
     def test_a_set_smaller_than_a_batch_is_one_batch(self, make_data: MakeData) -> None:
         """A large batch size loses no samples."""
         data = make_data("train", "val", batch_size=1000)
         for stage in ("train", "val"):
             sizes = [len(self.samples_of(batch)) for batch in batches_of(data, stage)]
-            size = len(_dataset(data, stage))
+            size = len(dataset_of(data, stage))
             assert sizes == [size], f"Expected one batch of all {size} {stage} samples, but got batches of {sizes}."
 
     def test_what_is_learned_comes_from_the_train_data_alone(self, make_data: MakeData) -> None:
         """Validation, test and prediction data change no statistics, no labels and no train batch."""
         alone, beside = make_data("train"), make_data(*STAGES)
         for stage in STAGES:
-            _dataset(beside, stage)
+            dataset_of(beside, stage)
         one, other = _state(alone), _state(beside)
         assert same(one, other), f"Expected to learn from train data alone, {one}, but with other data it is {other}."
         assert same(alone.facts, beside.facts), (
             f"Expected facts of the train data alone, {alone.facts}, but with other data they are {beside.facts}."
         )
-        assert _equal(self.samples(alone, "train"), self.samples(beside, "train")), (
+        assert equal_samples(self.samples(alone, "train"), self.samples(beside, "train")), (
             "Expected the same train batches whatever other data there is, but they differ."
         )
 
@@ -184,7 +151,7 @@ class DataModuleConformance(WithData):
         arguments = {**parts.get("options", {}), **parts["train"], **parts["test"], "batch_size": 4, "seed": 0}
         before = copy.deepcopy(arguments)
         first, second = (self.samples(constructor(**arguments), "test") for _ in range(2))
-        assert _equal(first, second), (
+        assert equal_samples(first, second), (
             "Expected the same batches of the same arguments, but the second time they differ."
         )
         changed = [name for name in before if not _is_as_before(before[name], arguments[name])]
@@ -197,8 +164,39 @@ class DataModuleConformance(WithData):
         sizes = len(one.train_dataset), len(one.val_dataset)
         assert sum(sizes) == whole, f"Expected {whole} samples split in two, but got {sizes}."
         assert min(sizes) > 0, f"Expected samples on both sides of the split, but got {sizes}."
-        assert _equal(self.samples(one, "val"), self.samples(again, "val")), (
+        assert equal_samples(self.samples(one, "val"), self.samples(again, "val")), (
             "Expected one split of one seed, but got two."
+        )
+
+    def test_a_split_learns_from_its_train_rows_alone(
+        self, make_data: MakeData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Rows that ``val_split`` takes away are seen by nothing that is learned, before the split or after it."""
+        seen: dict[str, Any] = {}
+        split = flash.DataModule._split
+
+        def noted(module: Any, given: Any, fraction: float) -> Any:
+            seen["preprocess"] = copy.deepcopy(module.preprocess)
+            parts = split(module, given, fraction)
+            seen["train"] = copy.deepcopy(parts[Stage.TRAIN])
+            return parts
+
+        with monkeypatch.context() as patch:
+            patch.setattr(flash.DataModule, "_split", noted)
+            data = make_data("train", val_split=0.25)
+        alone = seen["preprocess"]
+        if alone is None:
+            return
+        before = alone.state_dict()
+        assert not before, (
+            f"Expected nothing that is learned before the split, but the preprocess has learned {before}."
+        )
+        load_dataset(seen["train"], Stage.TRAIN, alone)
+        dataset_of(data, "val")
+        found = _state(data)
+        assert same(found, alone.state_dict()), (
+            f"Expected to learn from the train rows of the split alone, {alone.state_dict()}, but with validation rows "
+            f"beside them it is {found}."
         )
 
     @tier("process")
@@ -207,13 +205,13 @@ class DataModuleConformance(WithData):
         expected = self.samples(make_data("train", "val"), "val")
         data = make_data("train", "val", num_workers=2, persistent_workers=False)
         found = flat(self.samples_of(batch) for batch in batches_of(data, "val", context=clean_context()))
-        assert _equal(expected, found), "Expected the same batches from two workers, but they differ."
+        assert equal_samples(expected, found), "Expected the same batches from two workers, but they differ."
 
     def test_a_pickled_copy_gives_the_same_batches(self, make_data: MakeData) -> None:
         """Ways to train that start processes send the data module to them."""
         data = make_data("train", "val")
         copied = pickle.loads(pickle.dumps(data))
-        assert _equal(self.samples(data, "val"), self.samples(copied, "val")), (
+        assert equal_samples(self.samples(data, "val"), self.samples(copied, "val")), (
             "Expected the same batches of a pickled copy, but they differ."
         )
 
@@ -225,56 +223,14 @@ class DataModuleConformance(WithData):
             def read(arguments: Mapping[str, Any] = arguments) -> None:
                 data = constructor(**{**parts.get("options", {}), **arguments})
                 for stage in STAGES:
-                    if _dataset(data, stage) is not None:
+                    if dataset_of(data, stage) is not None:
                         list(batches_of(data, stage))
 
             refuse(wrong, read)
 
 
-def refuse(wrong: str, action: Callable[[], Any]) -> None:
-    """Fail unless an action raises a FlashError with something to read."""
-    try:
-        action()
-    except FlashError as error:
-        words = str(error).split()
-        assert len(words) >= 4, f"Expected a sentence that says what is wrong where {wrong}, but got {str(error)!r}."
-    except Exception as error:
-        text = f"Expected a FlashError where {wrong}, but got a {type(error).__name__}: {error}"
-        raise AssertionError(text) from error
-    else:
-        raise AssertionError(f"Expected a FlashError where {wrong}, but it went through.")
-
-
-def batches_of(data: flash.DataModule, stage: str, context: Any = None) -> Iterable[Any]:
-    """The batches of a stage as the network gets them, after the hooks on the device."""
-    loader = getattr(data, f"{stage}_dataloader")()
-    if context is not None:
-        loader.multiprocessing_context = context
-    hooks = getattr(_dataset(data, stage), "hooks", None)
-    return (batch if hooks is None else hooks.transform_on_device(batch) for batch in loader)
-
-
-def _dataset(data: flash.DataModule, stage: str) -> Any:
-    return getattr(data, f"{stage}_dataset")
-
-
 def _state(data: flash.DataModule) -> dict[str, Any]:
     return {} if data.preprocess is None else data.preprocess.state_dict()
-
-
-def _equal(one: list[Any], other: list[Any]) -> bool:
-    return same(one, other, 1e-5)
-
-
-def _same_samples(one: list[Any], other: list[Any]) -> bool:
-    """Whether two lists have the same samples, in any order."""
-    rest = list(other)
-    for sample in one:
-        place = next((place for place, each in enumerate(rest) if same(sample, each, 1e-5)), None)
-        if place is None:
-            return False
-        del rest[place]
-    return not rest
 
 
 def _is_as_before(before: Any, after: Any) -> bool:

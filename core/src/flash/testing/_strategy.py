@@ -13,8 +13,8 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import nn
 
 import flash
-from flash.core.finetuning import backbone_layers, finetuning_strategies, resolve_strategy
-from flash.errors import FinetuningError, FlashError
+from flash.core.finetuning import FlashBaseFinetuning, backbone_layers, finetuning_strategies, resolve_strategy
+from flash.errors import CheckpointError, FinetuningError, FlashError
 from flash.testing._battery import Conformance, Trainers, tier
 from flash.testing._compare import same, snapshot
 from flash.testing._toy import LAYERS, FrozenlessTask, NestedToyTask, ToyTask, toy_data
@@ -29,8 +29,8 @@ class StrategyConformance(Conformance):
     """What has to hold for a finetuning strategy.
 
     It is tried on a task with a backbone of three layers, with batch norm, and a head, for four epochs. A subclass
-    gives the fixture ``strategy`` and the method :meth:`trains`. A strategy that needs a task of its own overrides
-    :meth:`make_task` as well, and gives its layers with :meth:`layers`.
+    gives the fixture ``strategy`` and the method :meth:`trains`. To try it on another task, such as one with a real
+    network, override :meth:`make_task` and :meth:`make_data` as well.
 
     Example:
         >>> class TestFreezeUnfreeze(StrategyConformance):
@@ -47,12 +47,16 @@ class StrategyConformance(Conformance):
         raise NotImplementedError("Expected a fixture `strategy` with a name, or a name and its arguments.")
 
     def trains(self, epoch: int) -> Collection[int]:
-        """Which of the backbone's layers, 0 (the first) to 2, train in an epoch, counted from 0; give it."""
+        """Which of the backbone's layers, counted from 0 (the first), train in an epoch, counted from 0; give it."""
         raise NotImplementedError("Expected a method `trains` that says which layers train in an epoch.")
 
     def make_task(self) -> flash.Task:
         """Make the task that the strategy is tried on."""
         return ToyTask()
+
+    def make_data(self) -> flash.DataModule:
+        """Make the data that the task trains on; it has a rule to learn, and validation data."""
+        return toy_data()
 
     def layers(self, task: Any) -> list[nn.Module]:
         """The layers of the task's backbone, the first one first."""
@@ -66,7 +70,7 @@ class StrategyConformance(Conformance):
         keep = options.pop("keep", None)
         callbacks = [seen] if keep is None else [seen, ModelCheckpoint(keep, filename="{epoch}", save_top_k=-1)]
         run = trainer(max_epochs=_EPOCHS, callbacks=callbacks, enable_checkpointing=keep is not None)
-        run.finetune(task, toy_data(), strategy=strategy, ckpt_path=resume)
+        run.finetune(task, self.make_data(), strategy=strategy, ckpt_path=resume)
         return task, seen
 
     def test_it_is_known_by_its_name(self, strategy: Any) -> None:
@@ -149,6 +153,36 @@ class StrategyConformance(Conformance):
         )
 
     @tier("train")
+    def test_what_it_remembers_comes_back(self, strategy: Any, trainer: Trainers, tmp_path: Path) -> None:
+        """A resumed run ends with all that the strategy remembers at the end of the whole one."""
+        whole, resumed = (resolve_strategy(strategy)[0] for _ in range(2))
+        self._run(whole, trainer, keep=tmp_path / "kept")
+        self._run(resumed, trainer, ckpt_path=str(tmp_path / "kept" / f"epoch={_RESUMED_AFTER}.ckpt"))
+        one, other = _memory(whole), _memory(resumed)
+        lost = sorted(name for name in one.keys() | other.keys() if not same(one.get(name), other.get(name)))
+        assert not lost, (
+            f"Expected a run resumed after epoch {_RESUMED_AFTER} to end with what the strategy remembers of the whole "
+            f"one, {[one.get(name) for name in lost]}, but {lost} are {[other.get(name) for name in lost]}. Keep it in "
+            "self.state, which checkpoints hold."
+        )
+
+    @tier("train")
+    def test_a_checkpoint_brings_the_network_back(self, strategy: Any, trainer: Trainers) -> None:
+        """What the strategy changes about the structure is repeated when a checkpoint of its run is loaded."""
+        task, _ = self._run(strategy, trainer)
+        task.trainer.save_checkpoint("run.ckpt")
+        try:
+            loaded = type(task).load_from_checkpoint("run.ckpt")
+        except CheckpointError as error:
+            raise AssertionError(
+                f"Expected the checkpoint of a run to load, but: {error} Change the network with "
+                "task.change_structure, which checkpoints record."
+            ) from error
+        assert same(snapshot(task), snapshot(loaded)), (
+            "Expected a checkpoint to bring all weights back, but it does not."
+        )
+
+    @tier("train")
     def test_a_second_run_on_the_same_task_starts_clean(self, strategy: Any, trainer: Trainers) -> None:
         """What the first run thawed is frozen again."""
         task, first = self._run(strategy, trainer)
@@ -196,6 +230,14 @@ class StrategyConformance(Conformance):
         )
 
 
+def _memory(strategy: Any) -> dict[str, Any]:
+    """What a strategy remembers: its state, and the values among its own attributes."""
+    shared = vars(FlashBaseFinetuning()) if isinstance(strategy, FlashBaseFinetuning) else {}
+    plain = (bool, int, float, str, list, tuple, dict)
+    own = {name: each for name, each in vars(strategy).items() if name not in shared and isinstance(each, plain)}
+    return {**own, **(strategy.state if isinstance(strategy, FlashBaseFinetuning) else strategy.state_dict())}
+
+
 class _Layers(Callback):
     """Notes in each epoch which layers change, ask for gradients, are in train mode, and are in the optimizer."""
 
@@ -216,7 +258,9 @@ class _Layers(Callback):
         self.active.append(
             {place for place, each in enumerate(weights) if any(weight.requires_grad for weight in each)}
         )
-        modes = [[module.training for module in layer.modules()] for layer in layers]
+        # A layer may be a container that was made for it, of modules that lie elsewhere in the task.
+        own = {id(module) for module in pl_module.modules()}
+        modes = [[module.training for module in layer.modules() if id(module) in own] for layer in layers]
         self.training.append({place for place, mode in enumerate(modes) if any(mode)})
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         held = [id(weight) for group in groups for weight in group["params"]]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,13 +17,13 @@ import flash
 from flash.errors import FinetuningError
 from flash.testing._battery import Trainers, tier
 from flash.testing._compare import flat, same, snapshot, take
-from flash.testing._data import MakeData, WithData, refuse
+from flash.testing._features import FeatureChecks
 from flash.testing._process import in_clean_process
+from flash.testing._twins import PredictionTwinChecks
+from flash.testing._with_data import MakeData, refuse
+from flash.testing._with_task import ROUGHLY, MakeTask, output_of, predict_of
 
 __all__ = ["TaskConformance"]
-
-#: Makes a task for a data module, with random weights.
-MakeTask = Callable[[flash.DataModule], flash.Task]
 
 _STRATEGIES: dict[str, Any] = {
     "no_freeze": "no_freeze",
@@ -32,12 +31,11 @@ _STRATEGIES: dict[str, Any] = {
     "freeze_unfreeze": ("freeze_unfreeze", 1),
     "unfreeze_milestones": ("unfreeze_milestones", ((1, 2), 1)),
 }
-_ROUGHLY = 1e-3
 # Between the two steps in which unfreeze_milestones unfreezes, and after that of freeze_unfreeze.
 _RESUMED_AFTER = 1
 
 
-class TaskConformance(WithData):
+class TaskConformance(FeatureChecks, PredictionTwinChecks):
     """What has to hold for a task.
 
     A subclass gives the fixtures ``constructor`` and ``parts``, as for :class:`DataModuleConformance`, and
@@ -75,49 +73,6 @@ class TaskConformance(WithData):
     #: How many epochs the task gets to learn the rule of the train data, and how far its validation loss has to fall.
     epochs: ClassVar[int] = 15
     loss_falls_to: ClassVar[float] = 0.7
-    #: Whether the task has a backbone that finetuning strategies can freeze.
-    freezable: ClassVar[bool] = True
-
-    @pytest.fixture
-    def make_task(self) -> MakeTask:
-        """Makes a task for a data module; give it in your subclass. It is small, and needs no pretrained weights."""
-        raise NotImplementedError(
-            "Expected a fixture `make_task` that returns a function from a data module to a task."
-        )
-
-    @pytest.fixture
-    def raw_inputs(self) -> Any:
-        """The inputs of the part ``predict``, as ``task.predict`` takes them; give it in your subclass.
-
-        A list, an array, a tensor or a data frame.
-        """
-        raise NotImplementedError("Expected a fixture `raw_inputs` with what task.predict takes.")
-
-    @pytest.fixture
-    def bad_inputs(self) -> Mapping[str, Any]:
-        """Inputs that ``task.predict`` must refuse, by what is wrong with them; give it in your subclass."""
-        raise NotImplementedError("Expected a fixture `bad_inputs` with inputs that have to be refused.")
-
-    @pytest.fixture
-    def trained(
-        self, request: pytest.FixtureRequest, make_task: MakeTask, make_data: MakeData, trainer: Trainers
-    ) -> flash.Task:
-        """A task after one epoch, which all checks share: what could change it takes ``fitted`` instead."""
-        # A class that is run for several values of a parameter has a task for each of them.
-        values = getattr(request.node, "callspec", None)
-        key = f"_trained_{sorted(values.indices.items()) if values else ''}"
-        if key not in vars(type(self)):
-            data = make_data("train", "val")
-            task = make_task(data)
-            trainer().fit(task, data)
-            setattr(type(self), key, task)
-        shared: flash.Task = vars(type(self))[key]
-        return shared
-
-    @pytest.fixture
-    def fitted(self, trained: flash.Task) -> flash.Task:
-        """A copy of the task after one epoch, without its trainer."""
-        return copy.deepcopy(trained)
 
     # ------------------------------------------------------------------ training
 
@@ -270,29 +225,29 @@ class TaskConformance(WithData):
     ) -> None:
         """One result an input, in their order, also where the last batch is smaller."""
         count = len(raw_inputs)
-        expected = _predict(fitted, raw_inputs)
+        expected = predict_of(fitted, raw_inputs)
         assert len(expected) == count, f"Expected {count} results of task.predict, but got {len(expected)}."
         backwards = list(reversed(range(count)))
-        turned = _predict(fitted, take(raw_inputs, backwards))
-        assert same([turned[row] for row in backwards], expected, _ROUGHLY), (
+        turned = predict_of(fitted, take(raw_inputs, backwards))
+        assert same([turned[row] for row in backwards], expected, ROUGHLY), (
             "Expected the results in the order of the inputs, but with the inputs turned round they do not match."
         )
         for size in (2, 3):
             data = make_data("train", "predict", batch_size=size)
-            batches = trainer().predict(fitted, datamodule=data, output=_output(fitted))
+            batches = trainer().predict(fitted, datamodule=data, output=output_of(fitted))
             found = flat(batches)
             assert len(found) == count, f"Expected {count} results of trainer.predict, but got {len(found)}."
-            assert same(found, expected, _ROUGHLY), (
+            assert same(found, expected, ROUGHLY), (
                 f"Expected the results of trainer.predict in the order of the inputs with batch_size={size}, but they "
                 "are not those of task.predict."
             )
 
     def test_one_by_one_equals_batched(self, fitted: flash.Task, raw_inputs: Any) -> None:
         """What is predicted of an input does not depend on its neighbours."""
-        expected = _predict(fitted, raw_inputs)
+        expected = predict_of(fitted, raw_inputs)
         for row, result in enumerate(expected):
-            (alone,) = _predict(fitted, take(raw_inputs, [row]))
-            assert same(alone, result, _ROUGHLY), (
+            (alone,) = predict_of(fitted, take(raw_inputs, [row]))
+            assert same(alone, result, ROUGHLY), (
                 f"Expected input {row} to be predicted alone as among others, {result}, but got {alone}."
             )
 
@@ -300,11 +255,11 @@ class TaskConformance(WithData):
         self, make_data: MakeData, fitted: flash.Task, raw_inputs: Any, trainer: Trainers
     ) -> None:
         """Weights, statistics and results stay as they are."""
-        before, first = snapshot(fitted), _predict(fitted, raw_inputs)
+        before, first = snapshot(fitted), predict_of(fitted, raw_inputs)
         data = make_data("train", "val", "test")
         trainer().validate(fitted, datamodule=data, verbose=False)
         trainer().test(fitted, datamodule=data, verbose=False)
-        again, after = _predict(fitted, raw_inputs), snapshot(fitted)
+        again, after = predict_of(fitted, raw_inputs), snapshot(fitted)
         changed = [name for name in before if not torch.equal(before[name], after[name])]
         assert not changed, f"Expected weights at rest outside training, but {changed} changed."
         assert same(first, again), "Expected the same results of the same inputs, but the second time they differ."
@@ -341,23 +296,23 @@ class TaskConformance(WithData):
         task = trained
         task.trainer.save_checkpoint("task.ckpt")
         results = in_clean_process(
-            tmp_path, _LOAD, path=str(tmp_path / "task.ckpt"), raw=raw_inputs, outputs=[_output(task), None]
+            tmp_path, _LOAD, path=str(tmp_path / "task.ckpt"), raw=raw_inputs, outputs=[output_of(task), None]
         )
         kind, *found = results
         own = f"{type(task).__module__}.{type(task).__qualname__}"
         assert kind == own, f"Expected a checkpoint that brings back a {own}, but got a {kind}."
-        for output, result in zip((_output(task), None), found, strict=True):
+        for output, result in zip((output_of(task), None), found, strict=True):
             expected = task.predict(raw_inputs, output=output)
-            assert same(result, expected, _ROUGHLY), (
+            assert same(result, expected, ROUGHLY), (
                 f"Expected the results of before, such as {expected[0]!r}, from the checkpoint in a new process, but "
                 f"got {result[0]!r}."
             )
 
     def test_a_pickled_copy_predicts_the_same(self, fitted: flash.Task, raw_inputs: Any) -> None:
         """Ways to train that start processes send the task to them."""
-        expected = _predict(fitted, raw_inputs)
-        found = _predict(pickle.loads(pickle.dumps(fitted)), raw_inputs)
-        assert same(found, expected, _ROUGHLY), "Expected a pickled copy to predict the same, but it does not."
+        expected = predict_of(fitted, raw_inputs)
+        found = predict_of(pickle.loads(pickle.dumps(fitted)), raw_inputs)
+        assert same(found, expected, ROUGHLY), "Expected a pickled copy to predict the same, but it does not."
 
 
 _LOAD = """
@@ -400,15 +355,6 @@ class _Backbone(Callback):
         modules = task.modules_to_freeze()
         roots = [] if modules is None else modules if isinstance(modules, list) else [modules]
         return [snapshot(root) for root in roots]
-
-
-def _output(task: flash.Task) -> str | None:
-    """The output with most in it: the network's numbers, where the task gives them."""
-    return "raw" if "raw" in task.available_outputs() else None
-
-
-def _predict(task: flash.Task, raw: Any) -> Sequence[Any]:
-    return task.predict(raw, output=_output(task))
 
 
 def _assert_same_weights(one: flash.Task, other: flash.Task, expectation: str) -> None:

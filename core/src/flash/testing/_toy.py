@@ -58,6 +58,9 @@ def toy_data() -> flash.DataModule:
         train_targets=sides[:32],
         val_data=points[32:],
         val_targets=sides[32:],
+        test_data=points[32:],
+        test_targets=sides[32:],
+        predict_data=points[32:],
         batch_size=8,
         seed=0,
     )

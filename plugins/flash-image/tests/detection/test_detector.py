@@ -342,7 +342,7 @@ def test_data_with_other_classes_is_an_error(data: ObjectDetectionData, tiny: An
             {"num_classes": 1, "backbone_kwargs": {"depth": 3}},
             r"that 'tiny' takes, but got \['depth'\]",
         ),
-        ({"num_classes": 1, "backbone": nn.Flatten(), "min_size": 64}, "no min_size with a module as backbone"),
+        ({"num_classes": 1, "backbone": nn.Flatten(), "min_size": 64}, "got a module, which is made already"),
     ],
 )
 def test_wrong_arguments_are_errors(tiny: dict[str, Any], arguments: dict[str, Any], sentence: str) -> None:

@@ -24,7 +24,7 @@ FRAME = pd.DataFrame(ROWS)
 def texts_of(dataset: Any) -> list[tuple[str, str]]:
     """The pairs of a dataset."""
     samples = dataset[0].pairs
-    return list(zip(samples.sources, samples.references, strict=True))
+    return list(zip(dataset.source.sources, samples.references, strict=True))
 
 
 # ---------------------------------------------------------------------- constructors
@@ -48,7 +48,7 @@ def test_every_constructor_makes_the_same_pairs(data: type[Seq2SeqData], t5: str
     ]
     task = TranslationTask(t5)
     for datamodule in made:
-        task.configure_preprocess(datamodule.preprocess)
+        datamodule.connect(task.input_spec)
         assert texts_of(datamodule.train_dataset) == list(zip(english, german, strict=True))
 
 
@@ -58,7 +58,7 @@ def test_datasets_of_the_library_datasets_serve_streaming_or_not(t5: str) -> Non
     task = TranslationTask(t5)
     for dataset in (whole, whole.to_iterable_dataset()):
         dm = TranslationData.from_datasets("en", "de", train_dataset=dataset, val_dataset=dataset)
-        task.configure_preprocess(dm.preprocess)
+        dm.connect(task.input_spec)
         assert [target for _, target in texts_of(dm.val_dataset)] == [row["de"] for row in ROWS]
 
 
@@ -205,5 +205,6 @@ def test_no_file_at_all_is_refused() -> None:
 
 def test_data_that_has_met_no_task_says_so() -> None:
     dm = TranslationData.from_lists(["red"], ["sun"])
-    with pytest.raises(DataError, match="Make the task first: SummarizationTask.from_data"):
-        dm.train_dataset[0]
+    assert dm.train_dataset[0] == ("red", "sun")
+    with pytest.raises(DataError, match="Make the task first, with from_data"):
+        next(iter(dm.train_dataloader()))

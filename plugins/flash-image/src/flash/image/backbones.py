@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 
 from flash import Registry
+from flash.core.backbones import num_features
 from flash.core.layers import child_layers, layers_by_group
 from flash.errors import ConfigurationError, UnknownNameError
 from flash.plugins import dist_of
@@ -29,7 +30,7 @@ from flash.plugins import dist_of
 from .hub import load_from_hub
 from .weights import load_weights
 
-__all__ = ["ImageBackbone", "build_backbone", "count_features", "timm_backbone"]
+__all__ = ["ImageBackbone", "image_features", "tagged_factory", "timm_backbone"]
 
 Pretrained = bool | str | Path
 
@@ -180,111 +181,43 @@ def _existing(source: str | Path, architecture: str) -> str | Path:
 # ---------------------------------------------------------------------- of any kind
 
 
-def build_backbone(
-    registry: Registry,
-    backbone: str | nn.Module,
-    pretrained: Pretrained,
-    kwargs: Mapping[str, Any] | None,
-    prefer: str | None = None,
-) -> nn.Module:
-    """Make a backbone of what a user chose.
+def tagged_factory(registry: Registry, name: str, prefer: str | None = None) -> Callable[..., Any]:
+    """Return the factory of a backbone, whose name can have the tag of timm's weights.
+
+    Tags are not listed: ``"resnet18.a1_in1k"`` is found by what stands before the dot.
 
     Args:
         registry: Where names are looked up.
-        backbone: A name, for models of timm maybe with the tag of their weights; or a module, which is returned.
-        pretrained: Passed on to the factory of a name. Of a module, and for a factory that does not take it, a path
-            of weights to load.
-        kwargs: Other arguments of the factory.
-        prefer: The distribution that wins where several plugins give the name.
+        name: The name.
+        prefer: The distribution that wins where several plugins provide the name.
 
     Raises:
-        ConfigurationError: If it is neither, or the factory makes something else than a module.
         UnknownNameError: If there is no such name.
-
-    Example:
-        >>> build_backbone(Registry("backbones"), nn.Flatten(), True, None)
-        Flatten(start_dim=1, end_dim=-1)
     """
-    if isinstance(backbone, nn.Module):
-        if kwargs:
-            raise ConfigurationError(
-                f"Expected backbone_kwargs for the name of a backbone, but got a module, which is made already, and "
-                f"{dict(kwargs)!r}. Leave them out."
-            )
-        return _with_weights_of(pretrained, backbone)
-    if not isinstance(backbone, str):
-        raise ConfigurationError(f"Expected backbone to be a name, such as 'resnet18', or a module, got {backbone!r}.")
-    factory = _factory(registry, backbone, prefer)
-    arguments = dict(kwargs or {})
-    takes_weights = _takes(factory, "pretrained")
-    if takes_weights:
-        arguments["pretrained"] = pretrained
-    made = factory(**arguments)
-    if not isinstance(made, nn.Module):
-        raise ConfigurationError(
-            f"Expected the factory of the backbone {backbone!r} to make a torch.nn.Module, but it made {made!r}."
-        )
-    return made if takes_weights else _with_weights_of(pretrained, made)
-
-
-def _factory(registry: Registry, name: str, prefer: str | None) -> Callable[..., Any]:
-    # The tags of timm's weights are not listed: "resnet18.a1_in1k" is found by what stands before the dot.
     architecture, dot, tag = name.partition(".")
     if dot and name not in registry:
         with contextlib.suppress(UnknownNameError):
             # Only timm has tags, so another plugin's network of the same name cannot be meant.
             factory: Any = registry.get(architecture, dist_of(__name__))
             if getattr(factory, "func", None) is timm_backbone:
-                return lambda **kwargs: timm_backbone(f"{factory.args[0]}.{tag}", **kwargs)
+                return partial(timm_backbone, f"{factory.args[0]}.{tag}")
     return registry.get(name, prefer)
 
 
-def _takes(factory: Callable[..., Any], name: str) -> bool:
-    parameters = inspect.signature(factory).parameters
-    return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-
-
-def _with_weights_of(pretrained: Pretrained, module: nn.Module) -> nn.Module:
-    if isinstance(pretrained, str | Path):
-        load_weights(module, pretrained, type(module).__name__)
-    return module
-
-
-def count_features(backbone: nn.Module, data_config: Mapping[str, Any] | None) -> int:
-    """Return how many features a backbone gives an image: what it says, or else what one black image shows.
+def image_features(backbone: nn.Module, data_config: Mapping[str, Any] | None) -> int:
+    """Return the number of features per image: what the backbone states, or else measured on one black image.
 
     Args:
         backbone: The module.
         data_config: Its ``input_size`` is the black image's; by default 3 channels of 224 pixels a side.
 
     Raises:
-        ConfigurationError: If it does not give one vector an image.
+        ConfigurationError: If it does not return one vector per image.
 
     Example:
-        >>> count_features(nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), None)
+        >>> image_features(nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), None)
         5
     """
-    said = getattr(backbone, "out_features", None)
-    if isinstance(said, int):
-        return said
-    size = tuple((data_config or {}).get("input_size", (3, 224, 224)))
-    training = [module for module in backbone.modules() if module.training]
-    backbone.eval()
-    try:
-        with torch.no_grad():
-            features = backbone(torch.zeros(1, *size))
-    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        raise ConfigurationError(
-            f"Expected the backbone to take images of shape {(1, *size)}, but it says: {error}. "
-            "Pass data_config={'input_size': (channels, height, width), ...} for others."
-        ) from error
-    finally:
-        for module in training:
-            module.training = True
-    if not isinstance(features, Tensor) or features.ndim != 2:
-        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ConfigurationError(
-            f"Expected the backbone to give one vector an image, shape (batch, features), but got {got}. "
-            "End it with nn.AdaptiveAvgPool2d(1) and nn.Flatten()."
-        )
-    return int(features.shape[1])
+    size = (data_config or {}).get("input_size", (3, 224, 224))
+    hint = "Pass data_config={'input_size': (channels, height, width), ...} for images of another shape."
+    return num_features(backbone, lambda: torch.zeros(1, *size), hint=hint)

@@ -38,7 +38,7 @@ class ImageClassifier(ImageTask, ClassificationTask):
             (channels, height, width), ``mean``, ``std``, ``interpolation``, ``crop_pct``, ``crop_mode``.
         backbone_lr_factor: The backbone's learning rate as a multiple of the head's: by default 0.1 for a pretrained
             backbone, and 1 for a random one and a module.
-        learning_rate: The head's.
+        learning_rate: The head's; by default 2e-3.
         lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
         kwargs: Arguments of :class:`~flash.core.classification.ClassificationTask` and
             :class:`~flash.core.model.Task`, such as ``optimizer`` and ``metrics``.
@@ -69,7 +69,7 @@ class ImageClassifier(ImageTask, ClassificationTask):
         backbone_kwargs: Mapping[str, Any] | None = None,
         data_config: Mapping[str, Any] | None = None,
         backbone_lr_factor: float | None = None,
-        learning_rate: float | None = 2e-3,
+        learning_rate: float | None = None,
         lr_scheduler: Any = "cosine",
         **kwargs: Any,
     ) -> None:

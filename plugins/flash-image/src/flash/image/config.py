@@ -11,7 +11,7 @@ from PIL import Image
 
 from flash.errors import ConfigurationError
 
-__all__ = ["ImageConfig"]
+__all__ = ["ImageConfig", "ImageInputSpec"]
 
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -21,6 +21,38 @@ _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+
+@dataclass(frozen=True)
+class ImageInputSpec:
+    """The images that a network was made for, as its task states them: entries of timm's data config.
+
+    Args:
+        entries: Names and values, such as ``("input_size", (3, 224, 224))``.
+        fixed_size: The height and width of images, in pixels, where the network takes no others.
+        network: The name of the network in messages.
+
+    Example:
+        >>> ImageInputSpec.of({"input_size": [3, 8, 8]}).data_config
+        {'input_size': (3, 8, 8)}
+    """
+
+    entries: tuple[tuple[str, Any], ...] = ()
+    fixed_size: tuple[int, ...] | None = None
+    network: str = "network"
+
+    @classmethod
+    def of(
+        cls, data_config: Mapping[str, Any], fixed_size: Sequence[int] | None = None, network: str = "network"
+    ) -> ImageInputSpec:
+        """Make one of a data config, whose lists become tuples."""
+        frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in data_config.items()}
+        return cls(tuple(frozen.items()), None if fixed_size is None else tuple(fixed_size), network)
+
+    @property
+    def data_config(self) -> dict[str, Any]:
+        """The entries as a data config."""
+        return dict(self.entries)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class ImageEmbedder(ImageTask):
         loss_fn: ``"supcon"``, ``"multi_similarity"``, ``"triplet"``, or a callable that takes vectors
             ``(batch, embedding_dim)`` and class numbers ``(batch,)``, such as any loss of pytorch-metric-learning.
         metrics: As in :class:`~flash.core.model.Task`; they compare vectors with class numbers.
-        learning_rate: The linear layer's.
+        learning_rate: The linear layer's; by default 1e-3.
         lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
         kwargs: Arguments of :class:`~flash.core.model.Task`, such as ``optimizer``.
 
@@ -66,6 +66,7 @@ class ImageEmbedder(ImageTask):
     outputs: ClassVar[Registry] = _OUTPUTS
     loss_registry: ClassVar[Registry] = contrastive_losses
     default_output: str = "vectors"
+    default_learning_rate: ClassVar[float] = 1e-3
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class ImageEmbedder(ImageTask):
         backbone_lr_factor: float | None = None,
         loss_fn: str | Callable[[Tensor, Tensor], Tensor] = "supcon",
         metrics: Any = None,
-        learning_rate: float | None = 1e-3,
+        learning_rate: float | None = None,
         lr_scheduler: Any = "cosine",
         **kwargs: Any,
     ) -> None:

@@ -96,16 +96,16 @@ def show_batch(datamodule: DataModule, stage: Stage, count: int = 9) -> ImageFig
         ConfigurationError: If ``count`` is no positive number.
     """
     _check_count(count)
-    preprocess = _preprocess_of(datamodule)
-    before_a_task = preprocess.data_config is None
-    with preprocess.previewing():
-        dataset = _dataset_of(datamodule, stage)
-        order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(datamodule.seed))
-        rows = sorted(order[:count].tolist()) if stage is Stage.PREDICT else order[:count].tolist()
-        hooks = dataset.hooks
-        batch = hooks.transform_on_device(hooks.collate([dataset[row] for row in rows]))
-        inputs, targets = split_batch(batch, stage)
-        images = _visible(inputs, preprocess)
+    preprocess, dataset = _preprocess_of(datamodule), _dataset_of(datamodule, stage)
+    before_a_task = datamodule.input_spec is None
+    if before_a_task:
+        dataset = dataset.with_input_spec(preprocess.preview_spec())
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(datamodule.seed))
+    rows = sorted(order[:count].tolist()) if stage is Stage.PREDICT else order[:count].tolist()
+    hooks = dataset.hooks
+    batch = hooks.transform_on_device(hooks.collate([dataset[row] for row in rows]))
+    inputs, targets = split_batch(batch, stage)
+    images = _visible(inputs, preprocess, hooks.input_spec)
     names = _labels_of(preprocess)
     titles = [""] * len(rows) if targets is None else [_truth(target, names) for target in targets]
     size = f"{images.shape[-1]} × {images.shape[-2]}"  # noqa: RUF001  # the sign that it is
@@ -137,7 +137,8 @@ def plot_predictions(task: Task, datamodule: DataModule, stage: Stage, count: in
     notes = [f"{word.format(bad)}   {_name_of(dataset, row)}" for bad, row in zip(badness, rows, strict=True)]
     order = "least certain first" if targets is None else "highest loss first"
     heading = f"{stage.value}: predictions, {order}"
-    return image_grid(list(_visible(images, preprocess)), titles, colours, heading, notes)
+    drawn = list(_visible(images, preprocess, dataset.hooks.input_spec))
+    return image_grid(drawn, titles, colours, heading, notes)
 
 
 def _caption(task: Task, names: Sequence[Any], scores: Tensor, truth: Tensor | None) -> tuple[str, str]:
@@ -191,11 +192,11 @@ def _badness(task: Task, scores: Tensor, targets: Tensor | None) -> Tensor:
 # ---------------------------------------------------------------------- what is drawn
 
 
-def _visible(images: Tensor, preprocess: ImagePreprocess) -> Tensor:
+def _visible(images: Tensor, preprocess: ImagePreprocess, input_spec: Any) -> Tensor:
     """Normalised images as floats from 0 to 1."""
     known = preprocess.transform is None and preprocess.train_transform is None
     if known:
-        return preprocess.transforms.denormalise(images.float().cpu())
+        return preprocess.transforms_for(input_spec).denormalise(images.float().cpu())
     # What a user's own transform normalised with is not known: spread each image over the whole range.
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     return ((images - low) / (high - low).clamp(min=1e-6)).float().cpu()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.plugins import default_owner
 from flash.serialization import equal
 
-from .config import ImageConfig
+from .config import ImageConfig, ImageInputSpec
 from .files import image_files
 from .inputs import ImageInputs, ImageSample, ImageSamples
 from .read import open_image
@@ -35,6 +34,7 @@ __all__ = ["ImagePreprocess"]
 # What show_batch shows before a task has said what its network sees: pictures of a usual size, as they are.
 _PREVIEW = {"input_size": (3, 224, 224), "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "crop_pct": 1.0}
 
+_COMPLETE = {"input_size", "mean", "std"}
 _SAMPLE_HOOKS = (
     "load_sample",
     "pre_tensor_transform",
@@ -50,8 +50,8 @@ _SAMPLE_HOOKS = (
 class ImagePreprocess(Preprocess):
     """Opens images in the worker, resizes and crops them, and normalises batches on the model's device.
 
-    Size, interpolation, crop, mean and standard deviation are those that the backbone was trained with: the task tells
-    them with :meth:`configure`. From worker to device an image travels as bytes, a quarter of the floats.
+    Size, interpolation, crop, mean and standard deviation are those that the backbone was trained with: the task states
+    them as its ``input_spec``. From worker to device an image travels as bytes, a quarter of the floats.
 
     Args:
         augmentation: For training: ``"none"``, ``"flip"``, ``"crop"``, ``"trivial"``, ``"randaugment"``, another name
@@ -69,8 +69,8 @@ class ImagePreprocess(Preprocess):
 
     Example:
         >>> preprocess = ImagePreprocess("flip", image_size=8)
-        >>> preprocess.configure({"input_size": (3, 224, 224), "mean": (0.5,) * 3, "std": (0.25,) * 3})
-        >>> dataset = AutoDataset([np.zeros((20, 30), dtype=np.uint8)], Stage.PREDICT, preprocess)
+        >>> spec = ImageInputSpec.of({"input_size": (3, 224, 224), "mean": (0.5,) * 3, "std": (0.25,) * 3})
+        >>> dataset = AutoDataset([np.zeros((20, 30), dtype=np.uint8)], Stage.PREDICT, preprocess, spec)
         >>> dataset[0].shape
         torch.Size([3, 8, 8])
     """
@@ -97,53 +97,60 @@ class ImagePreprocess(Preprocess):
         #: The column of paths, for tables to predict.
         self.input_field: str | None = None
         self.labels: ClassLabels | None = None
-        self.data_config: dict[str, Any] | None = None
         self._own_config = dict(data_config or {})
         self._unsteady: set[Stage] = set()
-        self._transforms: ImageTransforms | None = None
-        if {"input_size", "mean", "std"} <= set(self._own_config):
-            self.configure({})
+        self._made: tuple[ImageInputSpec | None, ImageTransforms] | None = None
+        if self._own_config.keys() >= _COMPLETE:
+            self.transforms_for(None)
 
-    def configure(self, data_config: Mapping[str, Any]) -> None:
-        """Learn what the network expects of its images; tasks call this.
+    def transforms_for(self, input_spec: ImageInputSpec | None) -> ImageTransforms:
+        """Return what images go through for a network.
 
         Args:
-            data_config: timm's: ``input_size``, ``mean``, ``std``, ``interpolation``, ``crop_pct``, ``crop_mode``.
+            input_spec: What the network expects; entries of this object's own ``data_config`` win over its.
 
         Raises:
             ConfigurationError: If something is missing, or of no use.
         """
-        config = {**data_config, **self._own_config}
-        if config != self.data_config:
-            self._transforms = ImageTransforms(ImageConfig.of(config, self.image_size), self.augmentation)
-            self.data_config = config
+        if self._made is None or self._made[0] != input_spec:
+            config = {**(input_spec.data_config if input_spec else {}), **self._own_config}
+            if input_spec is None and not config.keys() >= _COMPLETE:
+                raise ConfigurationError(
+                    "Expected to know the size and the normalization that the network was trained with, but no task "
+                    "has said so yet. Connect the data with one: task.use_data(datamodule), or ...Classifier.from_data("
+                    "datamodule); or pass data_config=... with input_size, mean and std."
+                )
+            self._made = input_spec, ImageTransforms(ImageConfig.of(config, self.image_size), self.augmentation)
+        return self._made[1]
 
     @property
     def transforms(self) -> ImageTransforms:
-        """What images go through.
+        """What images go through, for the network that the hook that runs now serves."""
+        return self.transforms_for(self.input_spec)
 
-        Raises:
-            ConfigurationError: If no task has said yet what its network expects.
-        """
-        if self._transforms is None:
+    def preview_spec(self) -> ImageInputSpec:
+        """Return what to show images for before a task is there: their size is ``image_size`` or 224 pixels."""
+        return ImageInputSpec.of({**_PREVIEW, **self._own_config})
+
+    def check_input_spec(self, input_spec: Any) -> None:
+        """Refuse a network of which nobody states what it expects, or that takes images of one other size only."""
+        # A task that is no ImageTask states nothing; hooks that need it ask.
+        if self.transform is not None or not isinstance(input_spec, ImageInputSpec):
+            return
+        if not {**input_spec.data_config, **self._own_config}:
             raise ConfigurationError(
-                "Expected to know the size and the normalisation that the network was trained with, but no task has "
-                "said so yet. Connect the data with one: task.use_data(datamodule), or ...Classifier.from_data("
-                "datamodule); or pass data_config=... with input_size, mean and std."
+                f"Expected to know which images the backbone was made for, but a {input_spec.network} has no "
+                "data_config. Pass one to the task: data_config={'input_size': (channels, height, width), 'mean': ..., "
+                "'std': ...}; or make the network's input yourself, with transform=... of the data."
             )
-        return self._transforms
-
-    @contextmanager
-    def previewing(self) -> Iterator[None]:
-        """While open, images can be shown before a task is there: of ``image_size`` or 224 pixels, as they are."""
-        before = self._transforms
-        if before is None:
-            config = {**_PREVIEW, **self._own_config}
-            self._transforms = ImageTransforms(ImageConfig.of(config, self.image_size), self.augmentation)
-        try:
-            yield
-        finally:
-            self._transforms = before
+        config = self.transforms_for(input_spec).config
+        size = (config.height, config.width)
+        if input_spec.fixed_size not in (None, size):
+            raise ConfigurationError(
+                f"Expected images of {input_spec.fixed_size} pixels, which the backbone was made for, but the data "
+                f"makes them of {size}. Leave out image_size, or make the backbone for it with backbone_kwargs="
+                f"{{'img_size': {size}}}."
+            )
 
     # ------------------------------------------------------------------ samples
 
@@ -261,13 +268,12 @@ class ImagePreprocess(Preprocess):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The classes, what the network expects, and what ran in training."""
+        """The classes, and what ran in training."""
         if self.labels is None:
             return {}
         return {
             "labels": self.labels.to_plain(),
             "input_field": self.input_field,
-            "data_config": self.data_config,
             "augmentation": _name(self.augmentation),
             "transform": _name(self.transform),
             "train_transform": _name(self.train_transform),
@@ -288,8 +294,6 @@ class ImagePreprocess(Preprocess):
             )
         self.labels = ClassLabels.from_plain(state["labels"])
         self.input_field = state.get("input_field")
-        if state["data_config"] is not None:
-            self.configure(state["data_config"])
 
 
 def _name(value: Any) -> str | None:

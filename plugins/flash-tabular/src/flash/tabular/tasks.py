@@ -17,9 +17,7 @@ from flash.core.metrics import metric_registry, named_metrics
 from flash.core.outputs import regression_outputs
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
-from flash.plugins import default_owner
 
-from .backbones import TableBackbone
 from .preprocess import TabularPreprocess
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
@@ -42,24 +40,18 @@ class _TabularTask(Task):
         columns: tuple[int, Sequence[int], Sequence[Sequence[float]]],
         outputs: int,
     ) -> None:
-        num_numerical, cardinalities, bins = columns
+        num_numerical, cardinalities, _ = columns
         if not num_numerical and not cardinalities:
             raise ConfigurationError(
                 f"Expected columns to learn from, but got num_numerical=0 and no cardinalities. "
                 f"Make the task with {type(self).__name__}.from_data(datamodule), which knows them."
             )
-        if isinstance(backbone, nn.Module):
-            self.backbone = backbone
-        else:
-            factory = self.backbones.get(backbone, prefer=default_owner(self, "backbone", backbone))
-            self.backbone = factory(num_numerical, cardinalities, bins, **(backbone_kwargs or {}))
+        self.backbone = self.build_backbone(backbone, *columns, kwargs=backbone_kwargs)
         members = getattr(self.backbone, "members", 1)
         features: Any = self.backbone.out_features
         self.head = tabm.LinearEnsemble(features, outputs, k=members) if members > 1 else nn.Linear(features, outputs)
-        if self.learning_rate is None:
-            self.learning_rate = getattr(self.backbone, "learning_rate", None)
-        if self.optimizer == "AdamW":
-            self.optimizer = ("AdamW", {"weight_decay": getattr(self.backbone, "weight_decay", 0.01)})
+        rate, decay = (getattr(self.backbone, name, None) for name in ("learning_rate", "weight_decay"))
+        self.use_default_rates(rate, weight_decay=decay)
 
     def forward(self, x: Any) -> Tensor:
         """Return one prediction a row: for ensembles the mean of the members'.
@@ -82,10 +74,6 @@ class _TabularTask(Task):
         if self.training and auxiliary is not None:
             loss = loss + auxiliary
         return {"loss": loss, "y_hat": y_hat, "y": y, "weight": self.loss_weight(y)}
-
-    def backbone_layers(self) -> list[nn.Module]:
-        """Return the embeddings of the columns, then the blocks, in the order of the forward pass."""
-        return self.backbone.layers() if isinstance(self.backbone, TableBackbone) else super().backbone_layers()
 
     def _members(self, x: Any) -> tuple[Tensor, Tensor | None]:
         """The head's output, shape ``(batch, outputs)`` or ``(batch, members, outputs)``, and an auxiliary loss."""

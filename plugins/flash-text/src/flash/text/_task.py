@@ -13,10 +13,9 @@ from flash import Preprocess, Registry
 from flash.core.layers import block_layers
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
-from flash.plugins import default_owner
 
 from .adapters import AdaptableTask
-from .backbones import Pooling, TextBackbone, encode, longest_input, num_features, pool, sort_by_use
+from .backbones import Pooling, TextBackbone, encode, longest_input, pool, sort_by_use, text_features
 from .hub import (
     config_from_plain,
     config_to_plain,
@@ -26,6 +25,7 @@ from .hub import (
     tokenizer_to_plain,
 )
 from .preprocess import TextPreprocess
+from .rows import Tokenization
 from .tokens import Tokenizer
 
 __all__ = ["TextVectorTask"]
@@ -64,7 +64,7 @@ class TextVectorTask(AdaptableTask):
         self.max_length = _checked_length(max_length, made)
         sort_by_use(self.backbone)
         self._remember()
-        return num_features(self.backbone)
+        return text_features(self.backbone)
 
     def _make_backbone(
         self, backbone: Any, pretrained: bool, tokenizer: Any, config: Mapping[str, Any] | None
@@ -78,8 +78,7 @@ class TextVectorTask(AdaptableTask):
             return TextBackbone(backbone, _made_tokenizer(tokenizer))
         if config is not None:
             return TextBackbone(make_model(config_from_plain(config), "encoder"), _made_tokenizer(tokenizer))
-        owner = default_owner(self, "backbone", backbone)
-        made: TextBackbone = self.backbones.get(str(backbone), prefer=owner)(pretrained=pretrained)
+        made = self.build_backbone(backbone, makes=TextBackbone, pretrained=pretrained)
         if tokenizer is not None:
             made.tokenizer = _made_tokenizer(tokenizer)
         return made
@@ -95,10 +94,10 @@ class TextVectorTask(AdaptableTask):
         for name in ("tokenizer", "config"):
             self.hparams.pop(name, None)
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess how texts become tokens for this backbone."""
-        if isinstance(preprocess, TextPreprocess):
-            preprocess.configure(self.tokenizer, self.max_length, getattr(self.tokenizer, "pad_token_id", None) or 0)
+    @property
+    def input_spec(self) -> Tokenization:
+        """How texts become the tokens that the backbone expects."""
+        return Tokenization(self.tokenizer, self.max_length, getattr(self.tokenizer, "pad_token_id", None) or 0)
 
     def backbone_layers(self) -> list[nn.Module]:
         """Return the embeddings, then the blocks of the encoder, in the order of the forward pass."""

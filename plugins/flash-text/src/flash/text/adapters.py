@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from flash import Task
 from flash.core.structure import changes_structure
 from flash.errors import CheckpointError, ConfigurationError, FinetuningError, FlashError
-from flash.plugins import default_owner
 
 __all__ = ["AdaptableTask"]
 
@@ -84,6 +83,7 @@ class AdaptableTask(Task):
             setattr(self.network.get_submodule(parent), attribute, plain)
         del self.network.peft_config
         self.adapters = None
+        self.backbone_lr_factor = self.recorded_arguments.get("backbone_lr_factor", 1.0)
         self.forget_structure(_PUT_ADAPTERS)
 
     def _has(self, settings: Mapping[str, Any]) -> bool:
@@ -108,8 +108,7 @@ class AdaptableTask(Task):
         name = self.recorded_arguments.get("backbone")
         if not isinstance(name, str):
             return None
-        owner = default_owner(self, "backbone", name)
-        made: nn.Module = getattr(self.backbones.get(name, prefer=owner)(pretrained=True), self.source_attribute)
+        made: nn.Module = getattr(self.backbone_factory(name)(pretrained=True), self.source_attribute)
         return made.state_dict()
 
     def _base_names(self) -> dict[str, str]:
@@ -203,6 +202,8 @@ def put_adapters(
     settings = {"r": r, "alpha": alpha, "dropout": dropout, "target_modules": target_modules, "base": base}
     _inject(task.network, settings)
     task.adapters = settings
+    # What trains inside the backbone is new, as a head is.
+    task.backbone_lr_factor = 1.0
 
 
 _PUT_ADAPTERS = f"{__name__}:{put_adapters.__name__}"

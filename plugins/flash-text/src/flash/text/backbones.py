@@ -16,10 +16,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from flash.core.backbones import num_features
+from flash.core.prediction import evaluating
+
 from .hub import load_model, load_tokenizer, read_json
 from .tokens import Tokenizer
 
-__all__ = ["Pooling", "TextBackbone", "encode", "huggingface", "longest_input", "num_features", "pool", "sort_by_use"]
+__all__ = ["Pooling", "TextBackbone", "encode", "huggingface", "longest_input", "pool", "sort_by_use", "text_features"]
 
 #: How the vectors of a text's tokens become one: their mean, or the first one.
 Pooling = Literal["mean", "cls"]
@@ -100,10 +103,9 @@ def pool(vectors: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     return torch.bmm(weights.unsqueeze(1), vectors).squeeze(1) / weights.sum(1, keepdim=True)
 
 
-def num_features(encoder: nn.Module) -> int:
-    """How many numbers an encoder's vectors have: its ``out_features``, or found out with a text of one token."""
-    said = getattr(encoder, "out_features", None)
-    return said if isinstance(said, int) else _try(encoder).shape[-1]
+def text_features(encoder: nn.Module) -> int:
+    """Return the number of features per text: what the encoder states, or else measured on a text of one token."""
+    return num_features(encoder, lambda: _one_token(encoder), lambda x: encode(encoder, x), ndim=(2, 3))
 
 
 def longest_input(encoder: nn.Module) -> int | None:
@@ -133,7 +135,8 @@ def sort_by_use(encoder: nn.Module) -> None:
 
     handles = [module.register_forward_pre_hook(note) for module in encoder.modules()]
     try:
-        _try(encoder)
+        with evaluating(encoder), torch.no_grad():
+            encode(encoder, _one_token(encoder))
     finally:
         for handle in handles:
             handle.remove()
@@ -152,14 +155,8 @@ def _first_use(places: dict[nn.Module, int]) -> Callable[[nn.Module | None], int
     return first
 
 
-def _try(encoder: nn.Module) -> Tensor:
-    """Run an encoder on one text of one token, without a trace of it."""
-    training = {module: module.training for module in encoder.modules()}
+def _one_token(encoder: nn.Module) -> dict[str, Tensor]:
+    """Return a batch of one text of one token, on the encoder's device."""
     device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
     token = torch.zeros(1, 1, dtype=torch.long, device=device)
-    try:
-        with torch.no_grad():
-            return encode(encoder.eval(), {"input_ids": token, "attention_mask": torch.ones_like(token)})
-    finally:
-        for module, was_training in training.items():
-            module.training = was_training
+    return {"input_ids": token, "attention_mask": torch.ones_like(token)}

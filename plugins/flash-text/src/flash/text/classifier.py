@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from flash.core.classification import ClassificationTask
-from flash.core.optimizers import split_parameters
+from flash.core.optimizers import is_default_optimizer
 from flash.errors import ConfigurationError
 
 from ._task import TextVectorTask
 
 __all__ = ["TextClassifier"]
 
-# Measured on IMDB reviews with all-MiniLM-L6-v2: a new layer learns some hundred times faster than a trained one may.
+# Measured on IMDB reviews with all-MiniLM-L6-v2: a new layer needs a rate at which trained ones forget.
 _HEAD_RATE = 1e-3
-_BACKBONE_RATE = 5e-5
+_BACKBONE_LR_FACTOR = 0.05
 
 
 class TextClassifier(TextVectorTask, ClassificationTask):
@@ -43,7 +44,10 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         tokenizer: Another tokenizer than the checkpoint's: a name or folder, a fast tokenizer of transformers, or a
             callable that takes a list of texts and gives a list of lists of token ids.
         config: The backbone's configuration as plain data; a checkpoint of this task brings it.
-        learning_rate: One rate for everything; by default 1e-3 for the head and 5e-5 for the backbone.
+        learning_rate: By default 1e-3 for the head and 5e-5 for a trained backbone. A rate that you pass is that of
+            both, as in most recipes for transformers, unless ``backbone_lr_factor`` says otherwise.
+        backbone_lr_factor: The backbone's learning rate as a multiple of the head's: by default 0.05 for a trained
+            backbone with the default rate and optimizer, else 1.
         lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
         kwargs: Arguments of :class:`~flash.core.classification.ClassificationTask` and
             :class:`~flash.core.model.Task`, such as ``optimizer`` and ``metrics``.
@@ -78,6 +82,7 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         dropout: float = 0.1,
         tokenizer: Any = None,
         config: Mapping[str, Any] | None = None,
+        backbone_lr_factor: float | None = None,
         lr_scheduler: Any = "cosine",
         **kwargs: Any,
     ) -> None:
@@ -93,6 +98,12 @@ class TextClassifier(TextVectorTask, ClassificationTask):
             **kwargs,
         )
         features = self._build(backbone, pretrained, pooling, max_length, tokenizer, config)
+        if backbone_lr_factor is None:
+            # A checkpoint brings the configuration, and its weights after that.
+            trained = config is not None or (pretrained and isinstance(self.backbone, PreTrainedModel))
+            left_to_us = self.learning_rate is None and is_default_optimizer(self.optimizer)
+            backbone_lr_factor = _BACKBONE_LR_FACTOR if trained and left_to_us else 1.0
+        self.use_default_rates(_HEAD_RATE, backbone_lr_factor=backbone_lr_factor)
         # Normalised, since features of different backbones differ a lot in size, and one rate is to suit all.
         self.head = nn.Sequential(nn.LayerNorm(features), nn.Dropout(dropout), nn.Linear(features, self.num_classes))
 
@@ -100,13 +111,3 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         """Return one score a class, shape ``(batch, num_classes)``."""
         scores: Tensor = self.head(features)
         return scores
-
-    def trained_parameters(self) -> list[Any]:
-        """The head at its own learning rate and the backbone at a lower one, unless one rate was asked for.
-
-        Adapters learn at the head's.
-        """
-        parameters = super().trained_parameters()
-        if self.learning_rate is not None or self.optimizer != "AdamW" or self.adapters is not None:
-            return parameters
-        return split_parameters(parameters, self.backbone, {"lr": _HEAD_RATE}, {"lr": _BACKBONE_RATE})

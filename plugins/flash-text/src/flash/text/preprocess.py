@@ -15,18 +15,24 @@ from flash.data.stage import Stage
 from flash.data.tables import is_table, is_table_file, read_table
 from flash.errors import DataError
 
-from .rows import TextInputs, TextRows, Tokenization
+from .rows import TextInputs, TextRows, Tokenization, TokenRows
 from .texts import PackedTexts, texts_of
-from .tokens import Tokenizer, pad
+from .tokens import pad
 
-__all__ = ["TextPreprocess"]
+__all__ = ["NO_TASK", "TextPreprocess"]
+
+#: The message for batches of texts that nobody can tokenize yet.
+NO_TASK = (
+    "Expected a task, whose backbone says how texts become tokens, but this data has met none yet. Make the task "
+    "first, with from_data(datamodule)."
+)
 
 
 class TextPreprocess(Preprocess):
     """Turns texts into batches of tokens, as wide as their longest text, and targets into class numbers.
 
-    How texts become tokens comes from the task's backbone, the classes from the train data; these are the state of
-    this object, which a checkpoint carries.
+    How texts become tokens, the task states as its ``input_spec``; the classes come from the train data, and are the
+    state of this object, which a checkpoint carries.
 
     Args:
         input_field: The column of texts, where tables or files are to be predicted.
@@ -34,8 +40,8 @@ class TextPreprocess(Preprocess):
     Example:
         >>> from flash.data.auto_dataset import AutoDataset
         >>> preprocess = TextPreprocess()
-        >>> preprocess.configure(lambda texts: [[ord(letter) for letter in text] for text in texts], max_length=3)
-        >>> dataset = AutoDataset(["abc", "d"], Stage.PREDICT, preprocess)
+        >>> letters = Tokenization(lambda texts: [[ord(letter) for letter in text] for text in texts], max_length=3)
+        >>> dataset = AutoDataset(["abc", "d"], Stage.PREDICT, preprocess, letters)
         >>> dataset.hooks.collate([dataset[0], dataset[1]])["input_ids"]
         tensor([[ 97,  98,  99],
                 [100,   0,   0]])
@@ -44,20 +50,6 @@ class TextPreprocess(Preprocess):
     def __init__(self, input_field: str | None = None) -> None:
         self.input_field = input_field
         self.classes: ClassLabels | None = None
-        self.tokenization: Tokenization | None = None
-
-    def configure(self, tokenizer: Tokenizer, max_length: int, pad_id: int = 0) -> None:
-        """Say how texts become tokens; a task calls this.
-
-        Args:
-            tokenizer: A fast tokenizer of transformers, or a callable that takes a list of texts and gives a list of
-                lists of token ids.
-            max_length: How many tokens a text may have, special ones included.
-            pad_id: The padding token.
-        """
-        now = self.tokenization
-        if now is None or (now.tokenizer, now.max_length, now.pad_id) != (tokenizer, max_length, pad_id):
-            self.tokenization = Tokenization(tokenizer, max_length, pad_id)
 
     def load_data(self, data: TextInputs, dataset: AutoDataset) -> TextRows:
         """Encode the targets of texts; of train data, learn the classes first, once."""
@@ -75,12 +67,17 @@ class TextPreprocess(Preprocess):
         if self.training:
             for name, fact in classes.facts(targets).items():
                 setattr(dataset, name, fact)
-        return TextRows(data.texts, self, stage, targets)
+        return TextRows(data.texts, targets)
 
     def predict_load_data(self, data: Any) -> TextRows:
         """Take texts without targets: a list, a table or a file."""
         texts = data.texts if isinstance(data, TextInputs) else PackedTexts(self._texts(data))
-        return TextRows(texts, self, Stage.PREDICT)
+        return TextRows(texts)
+
+    def prepare_samples(self, samples: TextRows, dataset: AutoDataset) -> TextRows | TokenRows:
+        """Tokenize the texts, all at once."""
+        spec = self.input_spec
+        return samples.tokenized(spec, dataset.hooks.stage) if isinstance(spec, Tokenization) else samples
 
     def _texts(self, data: Any) -> list[str]:
         if isinstance(data, Path) or (is_table_file(data) and Path(data).is_file()):
@@ -114,8 +111,9 @@ class TextPreprocess(Preprocess):
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """Pad texts to the longest of them: ``input_ids`` and ``attention_mask``, and the targets."""
-        assert self.tokenization is not None  # the samples were made with it
-        pad_id = self.tokenization.pad_id
+        if not isinstance(self.input_spec, Tokenization):
+            raise DataError(NO_TASK)
+        pad_id = self.input_spec.pad_id
         if not isinstance(samples[0], tuple):
             return pad(samples, pad_id)
         ids, targets = zip(*samples, strict=True)

@@ -18,7 +18,7 @@ from flash.errors import DataError
 from .texts import PackedTexts
 from .tokens import Ids, Tokenizer, TokenStore, tokenize
 
-__all__ = ["TextInputs", "TextRows", "Tokenization"]
+__all__ = ["TextInputs", "TextRows", "TokenRows", "Tokenization"]
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,9 @@ class TextInputs:
         return TextInputs(self.texts.take(chosen), targets, self.names)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Tokenization:
-    """How a task wants its texts as tokens.
+    """How texts become the tokens that a network expects: the ``input_spec`` of tasks for texts.
 
     Args:
         tokenizer: A fast tokenizer of transformers, or a callable as for :func:`~flash.text.tokens.tokenize`.
@@ -74,51 +74,50 @@ class Tokenization:
 
 
 class TextRows:
-    """The samples of a dataset: the token ids of each text, and its target where it has one.
-
-    Texts are tokenized once, when a task has said how; again only if another task wants it otherwise.
+    """The samples of a dataset before they are tokenized: each text, with its target where it has one.
 
     Args:
         texts: The texts.
-        owner: Its attribute ``tokenization`` says how they become tokens.
-        stage: What the samples are for.
-        targets: One target a text, shape ``(texts, ...)``.
+        targets: One target per text, shape ``(texts, ...)``.
     """
 
-    def __init__(self, texts: PackedTexts, owner: Any, stage: Stage, targets: Tensor | None = None) -> None:
+    def __init__(self, texts: PackedTexts, targets: Tensor | None = None) -> None:
         self.texts = texts
         self.targets = targets
-        self._owner = owner
-        self._stage = stage
-        self._made_for: Tokenization | None = None
-        self._tokens: TokenStore | None = None
 
-    @property
-    def tokens(self) -> TokenStore:
-        """The token ids of all texts.
-
-        Raises:
-            DataError: If no task has said yet how the texts become tokens.
-        """
-        wanted: Tokenization | None = self._owner.tokenization
-        if wanted is None:
-            raise DataError(
-                "Expected a task, whose backbone says how texts become tokens, but this data has met none yet. Make "
-                "the task first: TextClassifier.from_data(datamodule)."
-            )
-        if self._tokens is None or self._made_for is not wanted:
-            self._tokens, cut = tokenize(wanted.tokenizer, self.texts, wanted.max_length, wanted.pad_id)
-            self._made_for = wanted
-            _report(cut, len(self), self._stage, wanted.max_length)
-        return self._tokens
-
-    @property
-    def lengths(self) -> Tensor:
-        """How many tokens each text has, shape ``(texts,)``."""
-        return self.tokens.lengths
+    def tokenized(self, tokenization: Tokenization, stage: Stage) -> TokenRows:
+        """Return the samples as token ids, and report how many texts had to be cut."""
+        tokens, cut = tokenize(tokenization.tokenizer, self.texts, tokenization.max_length, tokenization.pad_id)
+        _report(cut, len(self), stage, tokenization.max_length)
+        return TokenRows(tokens, self.targets)
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __getitem__(self, row: int) -> str | tuple[str, Tensor]:
+        text = self.texts[row]
+        return text if self.targets is None else (text, self.targets[row])
+
+
+class TokenRows:
+    """The samples of a dataset: the token ids of each text, with its target where it has one.
+
+    Args:
+        tokens: The token ids of all texts.
+        targets: One target per text, shape ``(texts, ...)``.
+    """
+
+    def __init__(self, tokens: TokenStore, targets: Tensor | None = None) -> None:
+        self.tokens = tokens
+        self.targets = targets
+
+    @property
+    def lengths(self) -> Tensor:
+        """The number of tokens of each text, shape ``(texts,)``."""
+        return self.tokens.lengths
+
+    def __len__(self) -> int:
+        return len(self.tokens)
 
     def __getitem__(self, row: int) -> Ids | tuple[Ids, Tensor]:
         ids = self.tokens[row]

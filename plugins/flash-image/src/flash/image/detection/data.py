@@ -22,7 +22,7 @@ from .boxes import AnnotatedImage, BoxFormat, read_boxes
 from .coco import read_coco
 from .header import upright_size
 from .lazy import LazyAnnotations, labels_of
-from .preprocess import DetectionInputs, ObjectDetectionPreprocess
+from .preprocess import DetectionInputs, DetectionInputSpec, ObjectDetectionPreprocess
 from .voc import read_voc
 
 if TYPE_CHECKING:
@@ -333,8 +333,10 @@ class ObjectDetectionData(DataModule):
         return [samples[row] for row in order[:count].tolist()]
 
     def _names(self) -> list[Any] | None:
-        preprocess = self.preprocess
-        return preprocess.labels if isinstance(preprocess, ObjectDetectionPreprocess) else None
+        own = self.preprocess.labels if isinstance(self.preprocess, ObjectDetectionPreprocess) else None
+        spec = self.input_spec
+        of_task = list(spec.labels) if isinstance(spec, DetectionInputSpec) and spec.labels else None
+        return of_task if own is None else own
 
 
 def _annotated(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,15 +14,15 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 from typing_extensions import Self
 
 from flash import Preprocess, Registry, Task
+from flash.core.backbones import takes_argument
 from flash.core.layers import child_layers
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
-from flash.plugins import default_owner
 
 from .metrics import BoxMeanAveragePrecision
 from .models import DETECTORS, coco_labels
 from .outputs import detection_outputs
-from .preprocess import ObjectDetectionPreprocess
+from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
 
 __all__ = ["ObjectDetector"]
 
@@ -100,8 +99,6 @@ class ObjectDetector(Task):
     ) -> None:
         if metrics is None:
             metrics = {"map": BoxMeanAveragePrecision()}
-        if learning_rate is None:
-            learning_rate = _FRESH_RATE if pretrained is False or isinstance(backbone, nn.Module) else _PRETRAINED_RATE
         super().__init__(learning_rate=learning_rate, lr_scheduler=lr_scheduler, metrics=metrics, **kwargs)
         _check_threshold(score_threshold)
         if num_classes is None and labels is None and pretrained not in (False, "backbone"):
@@ -116,56 +113,28 @@ class ObjectDetector(Task):
         # Random layers on top of the pretrained body would be frozen with it.
         self._body_alone = pretrained == "backbone"
         # A checkpoint is loaded with pretrained=False: what follows from it is noted.
-        self.record_arguments(labels=self.labels, norm_at_rest=self.norm_at_rest, learning_rate=learning_rate)
+        self.record_arguments(labels=self.labels, norm_at_rest=self.norm_at_rest)
+        fresh = pretrained is False or isinstance(backbone, nn.Module)
+        self.use_default_rates(_FRESH_RATE if fresh else _PRETRAINED_RATE)
         self.train()
 
     def _build(self, backbone: str | nn.Module, pretrained: Any, options: dict[str, Any]) -> nn.Module:
         if isinstance(backbone, nn.Module):
-            if options:
-                raise ConfigurationError(
-                    f"Expected no {', '.join(options)} with a module as backbone, since it is made already. Set them "
-                    "where you make it."
-                )
-            return backbone
-        factory: Any = self.backbones.get(backbone, prefer=default_owner(self, "backbone", backbone))
-        if "pretrained" in inspect.signature(factory).parameters:
-            options["pretrained"] = pretrained
-        elif pretrained is not False:
+            return self.build_backbone(backbone, kwargs=options)
+        if pretrained is not False and not takes_argument(self.backbone_factory(backbone), "pretrained"):
             raise ConfigurationError(
                 f"Expected pretrained=False for the backbone {backbone!r}, which has no weights to load, but got "
                 f"{pretrained!r}."
             )
-        try:
-            model: nn.Module = factory(num_classes=self.num_classes + 1, **options)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"Expected backbone_kwargs that {backbone!r} takes, but got {sorted(options)}, and it says: {error}."
-            ) from error
-        return model
+        classes = self.num_classes + 1
+        return self.build_backbone(backbone, kwargs=options, num_classes=classes, pretrained=pretrained)
 
     # ------------------------------------------------------------------ data
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess the names of the classes, where it has learned none.
-
-        Raises:
-            ConfigurationError: If it has learned others.
-        """
-        if not isinstance(preprocess, ObjectDetectionPreprocess):
-            return
-        if preprocess.labels is None:
-            preprocess.labels = self.labels
-        known = list(range(self.num_classes)) if self.labels is None else self.labels
-        if preprocess.labels is not None and len(preprocess.labels) != len(known):
-            raise ConfigurationError(
-                f"Expected data with the {self.num_classes} classes of the task, but it has {len(preprocess.labels)}. "
-                "Make the task with ObjectDetector.from_data(datamodule)."
-            )
-        if self.labels is not None and preprocess.labels != self.labels:
-            raise ConfigurationError(
-                f"Expected data whose classes are {self.labels}, in this order, but they are {preprocess.labels}. Pass "
-                "labels=task.labels to the data module."
-            )
+    @property
+    def input_spec(self) -> DetectionInputSpec:
+        """The classes that the network tells apart, in the order of their numbers."""
+        return DetectionInputSpec(self.num_classes, None if self.labels is None else tuple(self.labels))
 
     # ------------------------------------------------------------------ training
 

@@ -27,7 +27,7 @@ from .boxes import AnnotatedImage, fit_boxes, upright_boxes
 from .header import orientation_of
 from .lazy import LazyAnnotations
 
-__all__ = ["DetectionInputs", "ObjectDetectionPreprocess"]
+__all__ = ["DetectionInputSpec", "DetectionInputs", "ObjectDetectionPreprocess"]
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,19 @@ class DetectionInputs:
 
 
 @dataclass(frozen=True)
+class DetectionInputSpec:
+    """The classes that a detector tells apart.
+
+    Args:
+        num_classes: How many there are.
+        labels: Their names, in the order of their numbers, where they have some.
+    """
+
+    num_classes: int
+    labels: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True)
 class _Encoded:
     """An image with its boxes and the numbers of their classes."""
 
@@ -116,18 +129,39 @@ class ObjectDetectionPreprocess(Preprocess):
     def load_data(self, data: DetectionInputs, dataset: AutoDataset) -> Any:
         """Number the classes of the boxes; of train data, learn which there are."""
         stage = dataset.hooks.stage.value
-        if self.labels is None:
-            if not self.training:
-                raise DataError(
-                    "Expected the names of the classes, which are learned from train data, but there is none. Add "
-                    "train data, pass labels=[...], or pass preprocess=task.preprocess of a task that was trained."
-                )
+        if self.training and self.labels is None:
             self.labels = _learn_labels(data)
+        labels = self._known_labels()
         if self.training:
             facts: Any = dataset
-            facts.num_classes, facts.labels = len(self.labels), self.labels
+            facts.num_classes, facts.labels = len(labels), labels
         images, vars(dataset)["bad_samples"] = data.usable(stage)
-        return images.named(self.labels) if isinstance(images, LazyAnnotations) else self._encode_all(images, stage)
+        return images.named(labels) if isinstance(images, LazyAnnotations) else self._encode_all(images, stage)
+
+    def _known_labels(self) -> list[Any]:
+        """Return the names of the classes: its own, or those of the connected task."""
+        of_task = self.input_spec.labels if isinstance(self.input_spec, DetectionInputSpec) else None
+        if self.labels is None and of_task is None:
+            raise DataError(
+                "Expected the names of the classes, which are learned from train data, but there is none. Add "
+                "train data, pass labels=[...], or pass preprocess=task.preprocess of a task that was trained."
+            )
+        return list(of_task or ()) if self.labels is None else self.labels
+
+    def check_input_spec(self, input_spec: Any) -> None:
+        """Refuse a detector of other classes, or of these in another order."""
+        if self.labels is None or not isinstance(input_spec, DetectionInputSpec):
+            return
+        if len(self.labels) != input_spec.num_classes:
+            raise ConfigurationError(
+                f"Expected data with the {input_spec.num_classes} classes of the task, but it has {len(self.labels)}. "
+                "Make the task with ObjectDetector.from_data(datamodule)."
+            )
+        if input_spec.labels is not None and self.labels != list(input_spec.labels):
+            raise ConfigurationError(
+                f"Expected data whose classes are {list(input_spec.labels)}, in this order, but they are "
+                f"{self.labels}. Pass labels=task.labels to the data module."
+            )
 
     def _encode_all(self, images: Sequence[AnnotatedImage], stage: str) -> list[_Encoded]:
         _check_pixels(images)
@@ -137,14 +171,14 @@ class ObjectDetectionPreprocess(Preprocess):
         return encoded
 
     def _encode(self, image: AnnotatedImage, stage: str) -> Tensor:
-        assert self.labels is not None
-        unknown = [label for label in image.labels if label not in self.labels]
+        labels = self._known_labels()
+        unknown = [label for label in image.labels if label not in labels]
         if unknown:
             raise DataError(
-                f"Expected the classes of boxes in the {stage} data to be among {show_some(self.labels)}, but "
+                f"Expected the classes of boxes in the {stage} data to be among {show_some(labels)}, but "
                 f"{image.name} has {show(unknown[0])}. Correct it, or name all classes: labels=[...]."
             )
-        return torch.tensor([self.labels.index(label) + 1 for label in image.labels], dtype=torch.long)
+        return torch.tensor([labels.index(label) + 1 for label in image.labels], dtype=torch.long)
 
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> ImageSamples:
         """Take a path, a folder, a list of images of any kind, or an array of images."""

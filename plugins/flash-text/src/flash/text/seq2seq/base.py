@@ -14,7 +14,6 @@ from flash import Preprocess, Registry
 from flash.core.layers import block_layers
 from flash.core.registry import ComponentRegistry, backbone_registry
 from flash.errors import ConfigurationError
-from flash.plugins import default_owner
 
 from ..adapters import AdaptableTask
 from ..backbones import longest_input, sort_by_use
@@ -127,9 +126,8 @@ class Seq2SeqTask(AdaptableTask):
         named = (num_beams, max_new_tokens, min_new_tokens, no_repeat_ngram_size, length_penalty, do_sample)
         settings = {**(generation_kwargs or {}), **checked_settings(dict(zip(_SETTINGS, named, strict=True)))}
         made = self._make_backbone(backbone, pretrained, tokenizer, config)
-        if learning_rate is None and kwargs.get("optimizer", "AdamW") == "AdamW":
-            learning_rate = _RATE
         super().__init__(model=made.model, learning_rate=learning_rate, **kwargs)
+        self.use_default_rates(_RATE)
         self.tokenizer = made.tokenizer
         self.generation_kwargs = checked_settings(settings)
         self._generation: tuple[dict[str, Any], GenerationConfig] | None = None
@@ -153,8 +151,7 @@ class Seq2SeqTask(AdaptableTask):
             _check_model(backbone)
             made = Seq2SeqBackbone(backbone, _made_tokenizer(tokenizer))  # type: ignore[arg-type]  # checked above
         else:
-            owner = default_owner(self, "backbone", backbone)
-            made = self.backbones.get(str(backbone), prefer=owner)(pretrained=pretrained)
+            made = self.build_backbone(backbone, makes=Seq2SeqBackbone, pretrained=pretrained)
             if tokenizer is not None:
                 made.tokenizer = _made_tokenizer(tokenizer)
         embeddings: Any = made.model.get_input_embeddings()
@@ -184,13 +181,11 @@ class Seq2SeqTask(AdaptableTask):
         self.record_arguments(**dict.fromkeys(_SETTINGS), generation_kwargs=dict(self.generation_kwargs))
         super().on_save_checkpoint(checkpoint)
 
-    def configure_preprocess(self, preprocess: Preprocess) -> None:
-        """Tell the preprocess how texts become tokens."""
-        if isinstance(preprocess, Seq2SeqPreprocess):
-            pad_id = getattr(self.tokenizer, "pad_token_id", None) or 0
-            preprocess.configure(
-                Encoding(self.tokenizer, self.prefix, self.max_source_length, self.max_target_length, pad_id)
-            )
+    @property
+    def input_spec(self) -> Encoding:
+        """How texts become the tokens that the network expects."""
+        pad_id = getattr(self.tokenizer, "pad_token_id", None) or 0
+        return Encoding(self.tokenizer, self.prefix, self.max_source_length, self.max_target_length, pad_id)
 
     def modules_to_freeze(self) -> list[nn.Module]:
         """The encoder, and the embeddings of tokens, which most models share with the decoder and the head."""

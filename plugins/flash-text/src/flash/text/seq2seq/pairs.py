@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from pytorch_lightning.utilities import rank_zero_only
@@ -14,19 +13,18 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from flash.data.stage import Stage
-from flash.errors import DataError
 
 from ..texts import PackedTexts
 from ..tokens import Ids, TokenStore, tokenize
 
-__all__ = ["Encoding", "Pair", "TextPairs", "pad_labels"]
+__all__ = ["Encoding", "Pair", "TextPairs", "TokenPairs", "pad_labels"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a task wants its texts as tokens.
+    """How texts become the tokens that a network expects: the ``input_spec`` of tasks that write texts.
 
     Args:
         tokenizer: A fast tokenizer of transformers.
@@ -61,12 +59,19 @@ def _report(cut: int, total: int, what: str, max_length: int) -> None:
 
 @dataclass(frozen=True)
 class Pair:
-    """The token ids of a text to read and of the text to write."""
+    """The token ids of a text to read and of the text to write.
+
+    Args:
+        source: The ids of the text to read.
+        target: The ids of the text to write.
+        row: Which of ``pairs`` it is.
+        pairs: The samples that it is one of.
+    """
 
     source: Ids
     target: Ids
     row: int
-    pairs: TextPairs
+    pairs: TokenPairs
 
     @property
     def text(self) -> str:
@@ -75,68 +80,67 @@ class Pair:
 
 
 class TextPairs:
-    """The samples of a dataset: a :class:`Pair` for each text to read; its token ids alone where there is no target.
-
-    Texts are tokenized once, when a task has said how; again only if another task wants it otherwise.
+    """The samples of a dataset before they are tokenized: each text to read, with the text to write where it is known.
 
     Args:
         sources: The texts to read.
-        owner: Its attribute ``encoding`` says how they become tokens.
-        stage: What the samples are for.
         targets: The texts to write, where they are known.
     """
 
-    def __init__(self, sources: PackedTexts, owner: Any, stage: Stage, targets: PackedTexts | None = None) -> None:
+    def __init__(self, sources: PackedTexts, targets: PackedTexts | None = None) -> None:
         self.sources = sources
         self.targets = targets
-        self._owner = owner
-        self._stage = stage
-        self._made_for: Encoding | None = None
-        self._tokens: tuple[TokenStore, TokenStore | None] = (TokenStore.collect([]), None)
 
-    @property
-    def tokens(self) -> tuple[TokenStore, TokenStore | None]:
-        """The token ids of all texts to read, and of all texts to write.
+    def tokenized(self, encoding: Encoding, stage: Stage) -> TokenPairs:
+        """Return the samples as token ids."""
+        targets = None if self.targets is None else encoding.encode(self.targets, "targets", stage)
+        return TokenPairs(encoding.encode(self.sources, "texts", stage), targets, self.targets)
 
-        Raises:
-            DataError: If no task has said yet how the texts become tokens.
-        """
-        wanted: Encoding | None = self._owner.encoding
-        if wanted is None:
-            raise DataError(
-                "Expected a task, whose backbone says how texts become tokens, but this data has met none yet. Make "
-                "the task first: SummarizationTask.from_data(datamodule), or TranslationTask.from_data(datamodule)."
-            )
-        if self._made_for is not wanted:
-            targets = None if self.targets is None else wanted.encode(self.targets, "targets", self._stage)
-            self._tokens = wanted.encode(self.sources, "texts", self._stage), targets
-            self._made_for = wanted
-        return self._tokens
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __getitem__(self, row: int) -> str | tuple[str, str]:
+        source = self.sources[row]
+        return source if self.targets is None else (source, self.targets[row])
+
+
+class TokenPairs:
+    """The samples of a dataset: a :class:`Pair` for each text to read; its token ids alone where there is no target.
+
+    Args:
+        sources: The token ids of the texts to read.
+        targets: The token ids of the texts to write, where they are known.
+        texts: The texts to write, for metrics to compare with what was generated.
+    """
+
+    def __init__(self, sources: TokenStore, targets: TokenStore | None, texts: PackedTexts | None) -> None:
+        self.sources = sources
+        self.targets = targets
+        self.texts = texts
 
     @property
     def lengths(self) -> Tensor:
-        """How many tokens each text to read has, shape ``(pairs,)``.
+        """The number of tokens of each text to read, shape ``(pairs,)``.
 
         Behind the point, the lengths of the texts to write decide between equals: batches are of similar ones too.
         """
-        sources, targets = self.tokens
-        lengths = sources.lengths.double()
-        if targets is not None:
-            written = targets.lengths.double()
+        lengths = self.sources.lengths.double()
+        if self.targets is not None:
+            written = self.targets.lengths.double()
             lengths += written / (written.max() + 1)
         return lengths
 
     @cached_property
     def references(self) -> list[str]:
-        """The texts to write, for metrics to compare with what was generated."""
-        return [] if self.targets is None else list(self.targets)
+        """The texts to write."""
+        return [] if self.texts is None else list(self.texts)
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def __getitem__(self, row: int) -> Ids | Pair:
-        sources, targets = self.tokens
-        return sources[row] if targets is None else Pair(sources[row], targets[row], row, self)
+        source = self.sources[row]
+        return source if self.targets is None else Pair(source, self.targets[row], row, self)
 
 
 def pad_labels(rows: Sequence[Ids]) -> Tensor:

@@ -10,11 +10,11 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.stage import Stage
 from flash.errors import DataError
 
-from ..preprocess import TextPreprocess
+from ..preprocess import NO_TASK, TextPreprocess
 from ..rows import TextInputs
 from ..texts import PackedTexts, texts_of
 from ..tokens import pad
-from .pairs import Encoding, TextPairs, pad_labels
+from .pairs import Encoding, TextPairs, TokenPairs, pad_labels
 
 __all__ = ["Seq2SeqPreprocess"]
 
@@ -26,7 +26,7 @@ class Seq2SeqPreprocess(Preprocess):
     the targets are ``labels``, shape ``(batch, tokens)``, -100 where the loss does not look, and for validation and
     testing ``texts``, a list of the texts to write as they were given. To predict, a batch is the inputs alone.
 
-    How texts become tokens comes from the task; nothing is learned from the train data.
+    How texts become tokens, the task states as its ``input_spec``; nothing is learned from the train data.
 
     Args:
         input_field: The column of texts to read, where tables or files are to be predicted.
@@ -39,12 +39,6 @@ class Seq2SeqPreprocess(Preprocess):
 
     def __init__(self, input_field: str | None = None) -> None:
         self.input_field = input_field
-        self.encoding: Encoding | None = None
-
-    def configure(self, encoding: Encoding) -> None:
-        """Say how texts become tokens; a task calls this."""
-        if encoding != self.encoding:
-            self.encoding = encoding
 
     def load_data(self, data: TextInputs, dataset: AutoDataset) -> TextPairs:
         """Take texts with the texts to write; they become tokens later, once.
@@ -53,11 +47,16 @@ class Seq2SeqPreprocess(Preprocess):
             DataError: If there are no targets, or one of them is missing or empty.
         """
         stage = dataset.hooks.stage
-        return TextPairs(data.texts, self, stage, PackedTexts(_targets(data, f"the {stage.value} data")))
+        return TextPairs(data.texts, PackedTexts(_targets(data, f"the {stage.value} data")))
 
     def predict_load_data(self, data: Any) -> TextPairs:
         """Take texts to read: a list, a table or a file."""
-        return TextPairs(TextPreprocess(self.input_field).predict_load_data(data).texts, self, Stage.PREDICT)
+        return TextPairs(TextPreprocess(self.input_field).predict_load_data(data).texts)
+
+    def prepare_samples(self, samples: TextPairs, dataset: AutoDataset) -> TextPairs | TokenPairs:
+        """Tokenize the texts, all at once."""
+        spec = self.input_spec
+        return samples.tokenized(spec, dataset.hooks.stage) if isinstance(spec, Encoding) else samples
 
     def to_tensor_transform(self, sample: Any) -> Any:
         """Leave the token ids as they are until they are padded."""
@@ -65,8 +64,9 @@ class Seq2SeqPreprocess(Preprocess):
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """Pad texts to the longest of them."""
-        assert self.encoding is not None  # the samples were made with it
-        pad_id = self.encoding.pad_id
+        if not isinstance(self.input_spec, Encoding):
+            raise DataError(NO_TASK)
+        pad_id = self.input_spec.pad_id
         if self.predicting:
             return pad(samples, pad_id)
         targets: dict[str, Any] = {"labels": pad_labels([pair.target for pair in samples])}

@@ -1,0 +1,1 @@
+"""An outside plugin of a new domain: which tone a recording is of."""
