@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 import flash
 from flash.core.checkpoint import qualified_arguments
 from flash.errors import PluginConflictError
-from flash.plugins._current import use_host
+from flash.plugins import get_host
+from flash.testing import PluginSite
+from flash.testing import plugin_site as plugin_site
 
 AUDIO = {
     "plugin": """
@@ -79,6 +82,13 @@ RIVAL = {
 }
 
 
+def sources(package: str, modules: dict[str, str]) -> dict[str, str]:
+    """The files of a package, of the texts of its modules."""
+    header = "from flash.plugins import *\nfrom flash.plugins import hookimpl\n"
+    texts = {name: header + textwrap.dedent(text) for name, text in modules.items()}
+    return {f"{package}/{name}.py": text for name, text in {"__init__": "", **texts}.items()}
+
+
 def data() -> flash.DataModule:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(8, 2, generator=generator), torch.randn(8, 1, generator=generator)
@@ -96,30 +106,28 @@ def train(trainer_options: dict[str, Any], task: Any = None) -> tuple[Any, flash
 
 
 def test_a_program_and_its_checkpoint_mean_the_same_with_a_rival_of_every_name(
-    site: Any, tmp_path: Path, trainer_options: dict[str, Any]
+    plugin_site: PluginSite, tmp_path: Path, trainer_options: dict[str, Any]
 ) -> None:
     path, x = tmp_path / "task.ckpt", torch.ones(3, 2)
-    site.install_package("acme-audio", "1.0", "acme_tones", AUDIO)
-    with use_host(site.host()):
-        before, trainer = train(trainer_options)
-        expected = before.predict(x)
-        trainer.save_checkpoint(path)
-        numbers = dict(trainer.callback_metrics)
+    plugin_site.install("acme-audio", sources("acme_tones", AUDIO))
+    before, trainer = train(trainer_options)
+    expected = before.predict(x)
+    trainer.save_checkpoint(path)
+    numbers = dict(trainer.callback_metrics)
     assert {"train_loss", "train_error"} <= {*numbers}
-    site.install_package("rival", "1.0", "rival", RIVAL)
-    with use_host(site.host()) as host:
-        assert all(len(info.clashes) == 6 for info in host.infos() if info.dist in {"acme-audio", "rival"})
-        again, trainer = train(trainer_options)
-        assert again.predict(x) == expected
-        assert trainer.callback_metrics == numbers
-        loaded = flash.Task.load_from_checkpoint(path)
-        assert loaded.predict(x) == expected
-        # It also trains on, with the optimizer, the scheduler, the loss and the metric that it was stored with.
-        _, trainer = train(trainer_options, loaded)
-        assert type(trainer.optimizers[0]).__name__ == "Steps"
-        assert {*numbers} == {*trainer.callback_metrics}
-        with pytest.raises(PluginConflictError, match=r"Write 'acme-audio/steps' or 'rival/steps'"):
-            flash.Task(torch.nn.Linear(2, 1), optimizer="steps").configure_optimizers()
+    plugin_site.install("rival", sources("rival", RIVAL))
+    assert all(len(info.clashes) == 6 for info in get_host().infos() if info.dist in {"acme-audio", "rival"})
+    again, trainer = train(trainer_options)
+    assert again.predict(x) == expected
+    assert trainer.callback_metrics == numbers
+    loaded = flash.Task.load_from_checkpoint(path)
+    assert loaded.predict(x) == expected
+    # It also trains on, with the optimizer, the scheduler, the loss and the metric that it was stored with.
+    _, trainer = train(trainer_options, loaded)
+    assert type(trainer.optimizers[0]).__name__ == "Steps"
+    assert {*numbers} == {*trainer.callback_metrics}
+    with pytest.raises(PluginConflictError, match=r"Write 'acme-audio/steps' or 'rival/steps'"):
+        flash.Task(torch.nn.Linear(2, 1), optimizer="steps").configure_optimizers()
 
 
 @pytest.fixture
@@ -127,13 +135,12 @@ def trainer_options() -> dict[str, Any]:
     return {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
-def test_names_in_a_list_that_is_a_default_mean_what_its_distribution_gives(site: Any) -> None:
+def test_names_in_a_list_that_is_a_default_mean_what_its_distribution_gives(plugin_site: PluginSite) -> None:
     several = AUDIO["tasks"].replace('metrics="error"', 'metrics=("error", "mse")')
-    site.install_package("acme-audio", "1.0", "acme_tones", {**AUDIO, "tasks": several})
-    site.install_package("rival", "1.0", "rival", RIVAL)
-    with use_host(site.host()):
-        from acme_tones import tasks
+    plugin_site.install("acme-audio", sources("acme_tones", {**AUDIO, "tasks": several}))
+    plugin_site.install("rival", sources("rival", RIVAL))
+    from acme_tones import tasks
 
-        stored = qualified_arguments(tasks.Tagger())
+    stored = qualified_arguments(tasks.Tagger())
     assert stored["metrics"] == ("acme-audio/error", "mse")
     assert stored["lr_scheduler"] == "acme-audio/slope"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import torch
 
 import flash
 from flash.errors import CheckpointError, ConfigurationError, PluginWarning, UnknownNameError
-from flash.plugins import Backbone, Renamed, Strategy, hookimpl, isolated_plugins
+from flash.plugins import Backbone, Renamed, Strategy, get_host, hookimpl, isolated_plugins
 from flash.plugins._current import use_host
 from flash.plugins.renames import follow
+from flash.testing import PluginSite
 
 # Version 1.0 of a plugin: all of it in one module, under names that 2.0 changes.
 ONE = {
@@ -90,23 +91,25 @@ def renamed(text: str) -> str:
 
 
 TWO = {"plugin": renamed(ONE["plugin"]) + RENAMES, "models": renamed(ONE["tasks"])}
-Install = Callable[..., Any]
+Install = Callable[[str, dict[str, str]], AbstractContextManager[PluginSite]]
+HEADER = "from flash.plugins import *\nfrom flash.plugins import hookimpl\n"
+
+
+def sources(modules: dict[str, str]) -> dict[str, str]:
+    """The files of the package, of the texts of its modules."""
+    texts = {name: HEADER + textwrap.dedent(text) for name, text in modules.items()}
+    return {f"acme_renamed/{name}.py": text for name, text in {"__init__": "", **texts}.items()}
 
 
 @pytest.fixture
-def installed(site: Any) -> Install:
-    """Installs one version of acme-audio, in place of another, and makes a host that sees it the one in use."""
-
-    def forget() -> None:
-        for name in [each for each in sys.modules if each.partition(".")[0] == "acme_renamed"]:
-            del sys.modules[name]
+def installed(tmp_path: Path) -> Install:
+    """Installs one version of acme-audio, alone, for a while."""
 
     @contextmanager
-    def install(version: str, modules: dict[str, str]) -> Iterator[None]:
-        site.install_package("acme-audio", version, "acme_renamed", modules)
-        forget()
-        with use_host(site.host()):
-            yield
+    def install(version: str, modules: dict[str, str]) -> Iterator[PluginSite]:
+        with PluginSite(tmp_path / version) as site:
+            site.install("acme-audio", sources(modules), version=version)
+            yield site
 
     return install
 
@@ -187,24 +190,26 @@ def test_a_run_goes_on_from_a_checkpoint_whose_adapters_have_another_name_now() 
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("flash.core.gone:Task", "thief_plugin:Mine", "flash.core.gone:Task, which belongs to flash-core"),
-        ("flash.image.gone:ImageClassifier", "thief_plugin:Mine", "which belongs to flash-image"),
-        ("acme_renamed.gone:Tagger", "thief_plugin:Mine", "acme_renamed.gone:Tagger, which belongs to acme-audio"),
-        ("thief_plugin:Old", "acme_renamed.tasks:ToneTagger", "which belongs to acme-audio"),
+        ("flash.core.gone:Task", "thief:Mine", "flash.core.gone:Task, which belongs to flash-core"),
+        ("flash.image.gone:ImageClassifier", "thief:Mine", "which belongs to flash-image"),
+        ("acme_renamed.gone:Tagger", "thief:Mine", "acme_renamed.gone:Tagger, which belongs to acme-audio"),
+        ("thief:Old", "acme_renamed.tasks:ToneTagger", "which belongs to acme-audio"),
     ],
 )
-def test_a_plugin_that_renames_the_class_of_another_one_is_refused(site: Any, old: str, new: str, named: str) -> None:
-    site.install_package("acme-audio", "1.0", "acme_renamed", ONE)
-    site.install("thief", a=f"@hookimpl\ndef flash_renames():\n    yield Renamed({old!r}, {new!r})\n")
-    host = site.host()
-    with pytest.warns(PluginWarning, match="plugin 'a' \\(thief 1.0\\) failed and is left out: flash_renames names"):
-        infos = host.infos()
-    (info,) = (each for each in infos if each.dist == "thief")
-    assert info.state == "failed"
-    assert info.error
-    assert info.error.endswith(f"{named}; a plugin renames its own classes only")
-    assert not info.contributions
-    assert host.tasks()["audio/tones"].provider.dist == "acme-audio"
+def test_a_plugin_that_renames_the_class_of_another_one_is_refused(
+    installed: Install, old: str, new: str, named: str
+) -> None:
+    thief = HEADER + f"@hookimpl\ndef flash_renames():\n    yield Renamed({old!r}, {new!r})\n"
+    with installed("1.0", ONE) as site:
+        site.install("thief", {"thief/__init__.py": "", "thief/plugin.py": thief})
+        with pytest.warns(PluginWarning, match=r"plugin 'thief' \(thief 1\.0\) failed .* flash_renames names"):
+            infos = get_host().infos()
+        (info,) = (each for each in infos if each.dist == "thief")
+        assert info.state == "failed"
+        assert info.error
+        assert info.error.endswith(f"{named}; a plugin renames its own classes only")
+        assert not info.contributions
+        assert get_host().tasks()["audio/tones"].provider.dist == "acme-audio"
 
 
 def test_only_the_distribution_that_gave_a_name_can_rename_it() -> None:
