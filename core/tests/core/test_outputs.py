@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+import flash
 from flash.core.classification import ClassificationTask
+from flash.core.outputs import regression_outputs
 from flash.errors import ConfigurationError
 
 
@@ -52,3 +54,28 @@ def test_the_raw_output_and_a_function_take_predictions_of_any_shape() -> None:
     assert [each.shape for each in task.predict(torch.zeros(3, 1, 4, 4), output="raw")] == [(2, 4, 4)] * 3
     masks = task.predict(torch.zeros(3, 1, 4, 4), output=lambda predictions: predictions.argmax(1))
     assert [each.shape for each in masks] == [(4, 4)] * 3
+
+
+def test_scores_are_shown_as_asked_for() -> None:
+    task = ClassificationTask(labels=["ground", "sky"], model=nn.Identity())
+    scores = torch.tensor([[0.0, 2.0], [1.0, -1.0]])
+    assert task.predict(scores, output="labels") == ["sky", "ground"]
+    assert task.predict(scores, output="classes") == [1, 0]
+    assert task.predict(scores, output="logits") == scores.tolist()
+    assert task.predict(scores, output="probabilities")[1] == pytest.approx([0.8808, 0.1192], abs=1e-4)
+
+
+def test_several_classes_are_shown_where_a_sample_may_have_several() -> None:
+    task = ClassificationTask(labels=["ground", "sky"], multi_label=True, model=nn.Identity())
+    scores = torch.tensor([[1.0, 2.0], [-1.0, -1.0]])
+    assert task.predict(scores, output="labels") == [["ground", "sky"], []]
+    assert task.predict(scores, output="classes") == [[0, 1], []]
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((2,), [1.0, 2.0]), ((2, 1), [1.0, 2.0]), ((1, 2), [[1.0, 2.0]])])
+def test_values_are_one_number_per_sample_or_a_list(shape: tuple[int, ...], expected: list[Any]) -> None:
+    class Number(flash.Task):
+        outputs = regression_outputs
+        default_output = "values"
+
+    assert Number(nn.Identity()).predict(torch.tensor([1.0, 2.0]).reshape(shape)) == expected
