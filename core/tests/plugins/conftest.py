@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import shutil
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,21 +25,6 @@ class Site:
         modules = {name: f"{dist.replace('-', '_')}_{name}_plugin" for name in plugins}
         files = {f"{modules[name]}.py": HEADER + textwrap.dedent(source) for name, source in plugins.items()}
         self.opened.install(dist, files, plugins=modules, version=version)
-
-    def install_package(self, dist: str, version: str, package: str, modules: dict[str, str]) -> None:
-        """Install a distribution with a package, in place of another version; its entry point is module ``plugin``."""
-        for old in self.folder.glob(f"{dist.replace('-', '_')}-*.dist-info"):
-            shutil.rmtree(old)
-        shutil.rmtree(self.folder / package, ignore_errors=True)
-        info = self.folder / f"{dist.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text(f"[flash.plugins]\n{dist} = {package}.plugin\n")
-        (self.folder / package).mkdir()
-        (self.folder / package / "__init__.py").write_text("")
-        for name, source in modules.items():
-            (self.folder / package / f"{name}.py").write_text(HEADER + textwrap.dedent(source))
-        importlib.invalidate_caches()
 
     def host(self, **environ: str) -> PluginHost:
         """A host for what is installed here."""

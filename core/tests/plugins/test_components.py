@@ -48,6 +48,10 @@ class Tagging(ClassificationTask):
     """A task of a plugin whose name is not that of its kind."""
 
 
+class Distance(Task):
+    """A task of a plugin that is neither a classifier nor a regressor."""
+
+
 def top1(predictions: torch.Tensor, task: Any) -> list[str]:
     return [f"class {number}" for number in predictions.argmax(1).tolist()]
 
@@ -84,7 +88,7 @@ class Zoo:
 @pytest.fixture(autouse=True)
 def _zoo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, HERE, sys.modules[__name__])
-    for cls in (Audio, Tagging):
+    for cls in (Audio, Tagging, Distance):
         monkeypatch.setattr(cls, "__module__", HERE)
     with isolated_plugins(Zoo()):
         yield
@@ -239,6 +243,23 @@ class TestWhatATaskHas:
             assert {"loudness", "sharpness"} <= {*ClassificationTask.available_metrics()}
             assert "tagged" in Tagging.available_losses()
             assert "tagged" not in Audio.available_losses()
+
+    def test_a_task_of_a_plugin_that_is_of_no_kind_has_all_of_its_domain(self) -> None:
+        class Own:
+            @hookimpl
+            def flash_tasks(self) -> Iterator[TaskSpec]:
+                yield TaskSpec("audio/distance", task=f"{HERE}:Distance", data="acme:Data")
+
+            @hookimpl
+            def flash_components(self) -> Iterator[Component]:
+                yield Loss("near", f"{HERE}:Zero", "audio/distance")
+                yield Loss("seen", f"{HERE}:Zero", "image/*")
+
+        with isolated_plugins(Own()):
+            assert {"near", "mse", "cross_entropy"} <= {*Distance.available_losses()}
+            assert "seen" not in Distance.available_losses()
+            assert {"mae", "f1"} <= {*Distance.available_metrics()}
+            assert Distance(loss_fn="mae").loss_fn is nn.functional.l1_loss
 
     def test_what_is_listed_is_what_is_taken(self) -> None:
         assert Audio(2, model=nn.Linear(3, 2), loss_fn="cross_entropy").loss_fn is nn.functional.cross_entropy

@@ -250,6 +250,11 @@ class TestLookUp:
         assert disputed.list() == ["flash-acme/wav_cnn", "flash-best/wav_cnn"]
         assert disputed.get("flash-best/wav_cnn") is collections.deque
 
+    @pytest.mark.parametrize("pattern", ["wav_cnn", "WAV*", "*/wav_cnn"])
+    def test_a_pattern_finds_a_name_of_two_plugins_with_and_without_them(self, pattern: str) -> None:
+        disputed = registry(backbone("wav_cnn"), backbone("wav_cnn", provider=BEST), backbone("other"))
+        assert disputed.list(pattern) == ["flash-acme/wav_cnn", "flash-best/wav_cnn"]
+
 
 class TestCatalogues:
     def test_names_are_listed_among_the_others(self) -> None:

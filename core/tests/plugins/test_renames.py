@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,21 @@ import torch
 
 import flash
 from flash.errors import CheckpointError, ConfigurationError, PluginWarning, UnknownNameError
-from flash.plugins import Backbone, Renamed, Strategy, hookimpl, isolated_plugins
+from flash.plugins import Backbone, Renamed, Strategy, get_host, hookimpl, isolated_plugins
 from flash.plugins._current import use_host
 from flash.plugins.renames import follow
+from flash.testing import PluginSite
 
 # Version 1.0 of a plugin: all of it in one module, under names that 2.0 changes.
 ONE = {
     "plugin": """
         @hookimpl
         def flash_tasks():
-            yield TaskSpec("audio/tones", task="acme_audio.tasks:ToneTagger", data="acme_audio.tasks:Tones")
+            yield TaskSpec("audio/tones", task="acme_renamed.tasks:ToneTagger", data="acme_renamed.tasks:Tones")
 
         @hookimpl
         def flash_backbones():
-            yield Backbone("wav_net", domain="audio", factory="acme_audio.tasks:wav_net")
+            yield Backbone("wav_net", domain="audio", factory="acme_renamed.tasks:wav_net")
 
         @hookimpl
         def flash_components():
@@ -65,7 +66,7 @@ RENAMES = """
         @hookimpl
         def flash_renames():
             for name, new in (("Scaling", "Scale"), ("widen", "grow"), ("Tones", "AudioData")):
-                yield Renamed(f"acme_audio.tasks:{name}", f"acme_audio.models:{new}")
+                yield Renamed(f"acme_renamed.tasks:{name}", f"acme_renamed.models:{new}")
             yield Renamed("audio/tones", "audio/tagging", of="task")
             yield Renamed("wav_net", "wav_cnn", of="backbone")
             yield Renamed("steps", "sgd", of="optimizer")
@@ -79,7 +80,7 @@ NEW_NAMES = {
     "audio/tones": "audio/tagging",
     "wav_net": "wav_cnn",
     '"steps"': '"sgd"',
-    "acme_audio.tasks": "acme_audio.models",
+    "acme_renamed.tasks": "acme_renamed.models",
 }
 
 
@@ -90,30 +91,32 @@ def renamed(text: str) -> str:
 
 
 TWO = {"plugin": renamed(ONE["plugin"]) + RENAMES, "models": renamed(ONE["tasks"])}
-Install = Callable[..., Any]
+Install = Callable[[str, dict[str, str]], AbstractContextManager[PluginSite]]
+HEADER = "from flash.plugins import *\nfrom flash.plugins import hookimpl\n"
+
+
+def sources(modules: dict[str, str]) -> dict[str, str]:
+    """The files of the package, of the texts of its modules."""
+    texts = {name: HEADER + textwrap.dedent(text) for name, text in modules.items()}
+    return {f"acme_renamed/{name}.py": text for name, text in {"__init__": "", **texts}.items()}
 
 
 @pytest.fixture
-def installed(site: Any) -> Install:
-    """Installs one version of acme-audio, in place of another, and makes a host that sees it the one in use."""
-
-    def forget() -> None:
-        for name in [each for each in sys.modules if each.partition(".")[0] == "acme_audio"]:
-            del sys.modules[name]
+def installed(tmp_path: Path) -> Install:
+    """Installs one version of acme-audio, alone, for a while."""
 
     @contextmanager
-    def install(version: str, modules: dict[str, str]) -> Iterator[None]:
-        site.install_package("acme-audio", version, "acme_audio", modules)
-        forget()
-        with use_host(site.host()):
-            yield
+    def install(version: str, modules: dict[str, str]) -> Iterator[PluginSite]:
+        with PluginSite(tmp_path / version) as site:
+            site.install("acme-audio", sources(modules), version=version)
+            yield site
 
     return install
 
 
 def store(path: Path) -> torch.Tensor:
     """Write a checkpoint of the first version's task, and return what it predicts."""
-    from acme_audio import tasks  # type: ignore[import-not-found]  # the test installs it
+    from acme_renamed import tasks  # type: ignore[import-not-found]  # the test installs it
 
     torch.manual_seed(0)
     task = tasks.ToneTagger(optimizer="steps", learning_rate=0.1, preprocess=tasks.Scaling(2.0))
@@ -144,7 +147,7 @@ def test_a_checkpoint_of_a_class_that_no_spec_names_loads_by_its_path(installed:
     stored = torch.load(path, weights_only=True)
     stored["flash"]["task"]["spec"] = None  # As files of flash-core 0.1.0 have it.
     torch.save(stored, path)
-    more = 'yield Renamed("acme_audio.tasks:ToneTagger", "acme_audio.models:AudioTagger")'
+    more = 'yield Renamed("acme_renamed.tasks:ToneTagger", "acme_renamed.models:AudioTagger")'
     with installed("2.0", {**TWO, "plugin": TWO["plugin"].rstrip() + f"\n            {more}\n"}):
         assert type(flash.Task.load_from_checkpoint(path)).__name__ == "AudioTagger"
 
@@ -187,24 +190,26 @@ def test_a_run_goes_on_from_a_checkpoint_whose_adapters_have_another_name_now() 
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("flash.core.gone:Task", "thief_plugin:Mine", "flash.core.gone:Task, which belongs to flash-core"),
-        ("flash.image.gone:ImageClassifier", "thief_plugin:Mine", "which belongs to flash-image"),
-        ("acme_audio.gone:Tagger", "thief_plugin:Mine", "acme_audio.gone:Tagger, which belongs to acme-audio"),
-        ("thief_plugin:Old", "acme_audio.tasks:ToneTagger", "which belongs to acme-audio"),
+        ("flash.core.gone:Task", "thief:Mine", "flash.core.gone:Task, which belongs to flash-core"),
+        ("flash.image.gone:ImageClassifier", "thief:Mine", "which belongs to flash-image"),
+        ("acme_renamed.gone:Tagger", "thief:Mine", "acme_renamed.gone:Tagger, which belongs to acme-audio"),
+        ("thief:Old", "acme_renamed.tasks:ToneTagger", "which belongs to acme-audio"),
     ],
 )
-def test_a_plugin_that_renames_the_class_of_another_one_is_refused(site: Any, old: str, new: str, named: str) -> None:
-    site.install_package("acme-audio", "1.0", "acme_audio", ONE)
-    site.install("thief", a=f"@hookimpl\ndef flash_renames():\n    yield Renamed({old!r}, {new!r})\n")
-    host = site.host()
-    with pytest.warns(PluginWarning, match="plugin 'a' \\(thief 1.0\\) failed and is left out: flash_renames names"):
-        infos = host.infos()
-    (info,) = (each for each in infos if each.dist == "thief")
-    assert info.state == "failed"
-    assert info.error
-    assert info.error.endswith(f"{named}; a plugin renames its own classes only")
-    assert not info.contributions
-    assert host.tasks()["audio/tones"].provider.dist == "acme-audio"
+def test_a_plugin_that_renames_the_class_of_another_one_is_refused(
+    installed: Install, old: str, new: str, named: str
+) -> None:
+    thief = HEADER + f"@hookimpl\ndef flash_renames():\n    yield Renamed({old!r}, {new!r})\n"
+    with installed("1.0", ONE) as site:
+        site.install("thief", {"thief/__init__.py": "", "thief/plugin.py": thief})
+        with pytest.warns(PluginWarning, match=r"plugin 'thief' \(thief 1\.0\) failed .* flash_renames names"):
+            infos = get_host().infos()
+        (info,) = (each for each in infos if each.dist == "thief")
+        assert info.state == "failed"
+        assert info.error
+        assert info.error.endswith(f"{named}; a plugin renames its own classes only")
+        assert not info.contributions
+        assert get_host().tasks()["audio/tones"].provider.dist == "acme-audio"
 
 
 def test_only_the_distribution_that_gave_a_name_can_rename_it() -> None:

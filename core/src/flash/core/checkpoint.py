@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -11,9 +11,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from flash.core.optimizers import lr_schedulers, optimizers
 from flash.core.outputs import components_of
 from flash.core.protocols import TaskLike
-from flash.core.registry import Registry
+from flash.core.registry import Registry, qualified_choice
 from flash.errors import CheckpointError, FlashError
-from flash.plugins import PluginState, default_owner, get_host
+from flash.plugins import PluginState, get_host
 from flash.plugins.info import canonical
 from flash.serialization import read_checkpoint, write_checkpoint
 
@@ -79,33 +79,8 @@ def qualified_arguments(task: TaskLike) -> dict[str, Any]:
     }
     for parameter, registry in registries.items():
         if parameter in arguments:
-            arguments[parameter] = _qualified_choice(registry, task, parameter, arguments[parameter])
+            arguments[parameter] = qualified_choice(registry, task, parameter, arguments[parameter])
     return arguments
-
-
-def _qualified_choice(registry: Registry, task: TaskLike, parameter: str, choice: Any) -> Any:
-    """Qualify a name, a name with arguments, or the names in a list or a dict of choices."""
-    if isinstance(choice, str):
-        return _qualified(registry, task, parameter, choice)
-    if isinstance(choice, Mapping):
-        return {key: _qualified_choice(registry, task, parameter, each) for key, each in choice.items()}
-    if isinstance(choice, tuple | list) and choice and isinstance(choice[0], str) and _has_arguments(choice):
-        return type(choice)((_qualified(registry, task, parameter, choice[0]), *choice[1:]))
-    if isinstance(choice, tuple | list):
-        return type(choice)(_qualified_choice(registry, task, parameter, each) for each in choice)
-    return choice
-
-
-def _has_arguments(choice: Sequence[Any]) -> bool:
-    return all(isinstance(each, Mapping) for each in choice[1:])
-
-
-def _qualified(registry: Registry, task: TaskLike, parameter: str, name: str) -> str:
-    try:
-        return registry.qualified(name, prefer=default_owner(task, parameter, name))
-    except FlashError:
-        # A name that only the task can read, such as one with the tag of its weights; its class qualifies it.
-        return name
 
 
 def describe_backbone(backbones: Registry, name: object) -> dict[str, Any] | None:

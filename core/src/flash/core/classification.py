@@ -12,7 +12,7 @@ from torchmetrics.classification import MulticlassAccuracy, MultilabelAccuracy
 from flash.core.metrics import named_metrics
 from flash.core.model import Task
 from flash.core.outputs import classification_outputs, components_of, to_probabilities
-from flash.core.registry import Registry
+from flash.core.registry import Registry, qualified_choice
 from flash.errors import ConfigurationError
 
 __all__ = ["ClassificationTask"]
@@ -67,6 +67,7 @@ class ClassificationTask(Task):
             metrics = {"accuracy": _accuracy(count, multi_label, threshold)}
         known = {"num_classes": count, "task": "multilabel" if multi_label else "multiclass", "threshold": threshold}
         registry = components_of(type(self), self.metric_registry)
+        metrics = qualified_choice(registry, self, "metrics", metrics)
         metrics = named_metrics(metrics, {**known, "labels": labels}, registry)
         super().__init__(loss_fn=loss_fn, metrics=metrics, **kwargs)
         self.num_classes = count

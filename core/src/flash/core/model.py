@@ -26,13 +26,15 @@ from flash.core.optimizers import (
     DEFAULT_OPTIMIZER,
     follow_new_length,
     is_default_optimizer,
+    lr_schedulers,
     make_lr_scheduler,
     make_optimizer,
+    optimizers,
     split_parameters,
 )
 from flash.core.outputs import components_of, outputs_of, resolve_output, takes_ids, task_outputs
 from flash.core.prediction import predict_batches
-from flash.core.registry import Registry
+from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
 from flash.data.batch import count_rows, split_batch
@@ -120,9 +122,9 @@ class Task(Configurable, pl.LightningModule):
         super().__init__()
         self.model = model
         cls = type(self)
-        owner = default_owner(self, "loss_fn", loss_fn) if isinstance(loss_fn, str) else None
-        self.loss_fn = make_loss(loss_fn, owner, components_of(cls, self.loss_registry))
-        metrics = named_metrics(metrics, registry=components_of(cls, self.metric_registry))
+        named_losses, named = components_of(cls, self.loss_registry), components_of(cls, self.metric_registry)
+        self.loss_fn = make_loss(qualified_choice(named_losses, self, "loss_fn", loss_fn), registry=named_losses)
+        metrics = named_metrics(qualified_choice(named, self, "metrics", metrics), registry=named)
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.lr_scheduler = lr_scheduler
@@ -406,13 +408,14 @@ class Task(Configurable, pl.LightningModule):
                 f"Expected weights to train, but this {type(self).__name__} has none, or all of them are frozen. Give "
                 "it a head with weights, or choose the strategy 'no_freeze'."
             )
-        optimizer = make_optimizer(self.optimizer, trained, self.learning_rate)
+        chosen = qualified_choice(optimizers, self, "optimizer", self.optimizer)
+        optimizer = make_optimizer(chosen, trained, self.learning_rate)
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_factor", 1.0)
         if self.lr_scheduler is None:
             return optimizer
-        trainer = self._trainer
-        return {"optimizer": optimizer, "lr_scheduler": make_lr_scheduler(self.lr_scheduler, optimizer, trainer)}
+        scheduler = qualified_choice(lr_schedulers, self, "lr_scheduler", self.lr_scheduler)
+        return {"optimizer": optimizer, "lr_scheduler": make_lr_scheduler(scheduler, optimizer, self._trainer)}
 
     def configure_callbacks(self) -> list[Callback]:
         """Bring the callback that logs losses and metrics once an epoch."""
@@ -626,15 +629,11 @@ class Task(Configurable, pl.LightningModule):
     @classmethod
     def available_optimizers(cls) -> list[str]:
         """The names that ``optimizer`` takes."""
-        from flash.core.optimizers import optimizers
-
         return optimizers.list()
 
     @classmethod
     def available_lr_schedulers(cls) -> list[str]:
         """The names that ``lr_scheduler`` takes."""
-        from flash.core.optimizers import lr_schedulers
-
         return lr_schedulers.list()
 
     # ------------------------------------------------------------------ checkpoints
@@ -677,7 +676,8 @@ class Task(Configurable, pl.LightningModule):
         ours = self.lr_scheduler is not None and type(self).configure_optimizers is Task.configure_optimizers
         if self._random_state is not None and ours:
             for config in self.trainer.lr_scheduler_configs:
-                follow_new_length(self.lr_scheduler, config.scheduler, self.trainer)
+                choice = qualified_choice(lr_schedulers, self, "lr_scheduler", self.lr_scheduler)
+                follow_new_length(choice, config.scheduler, self.trainer)
         if self._random_state is not None and self.trainer.world_size == 1:
             restore_rng_state(self._random_state)
         self._random_state = None

@@ -46,28 +46,39 @@ def logits(predictions: Tensor, task: Any) -> list[Any]:
 
 def probabilities(predictions: Tensor, task: Any) -> list[Any]:
     """A list of one probability a class; they add up to one, unless a sample can have several classes."""
-    values: list[Any] = task.to_probabilities(predictions.float()).tolist()
+    values: list[Any] = task.to_probabilities(_scores(predictions, "probabilities")).tolist()
     return values
 
 
 def classes(predictions: Tensor, task: Any) -> list[Any]:
     """The number of the most probable class, or a list of the numbers of all that are above the threshold."""
+    scores = _scores(predictions, "classes")
     if task.multi_label:
-        chosen = task.to_probabilities(predictions.float()) > task.threshold
+        chosen = task.to_probabilities(scores) > task.threshold
         return [row.nonzero().flatten().tolist() for row in chosen]
-    numbers: list[Any] = predictions.argmax(dim=-1).tolist()
+    numbers: list[Any] = scores.argmax(dim=-1).tolist()
     return numbers
 
 
 def labels(predictions: Tensor, task: Any) -> list[Any]:
     """The name of the most probable class, or a list of the names of all that are above the threshold."""
-    numbers = classes(predictions, task)
+    numbers = classes(_scores(predictions, "labels"), task)
     names = task.labels
     if names is None:
         return numbers
     if task.multi_label:
         return [[names[number] for number in row] for row in numbers]
     return [names[number] for number in numbers]
+
+
+def _scores(predictions: Any, output: str) -> Tensor:
+    if isinstance(predictions, Tensor) and predictions.ndim == 2:
+        return predictions.float()
+    came = f"shape {tuple(predictions.shape)}" if isinstance(predictions, Tensor) else f"a {type(predictions).__name__}"
+    raise ConfigurationError(
+        f"Expected predictions of shape (batch, classes) for the output {output!r}, but got {came}. Ask for "
+        "output='raw', or pass a function of the predictions as output, which returns one result per sample."
+    )
 
 
 def values(predictions: Tensor, task: Any) -> list[Any]:
@@ -95,7 +106,8 @@ def outputs_of(task: type[TaskLike]) -> Registry:
 def components_of(task: type[TaskLike], registry: Registry) -> Registry:
     """Return the entries of a registry that a class of tasks has: those of its domain, of its name, and of its kind.
 
-    The kind, such as classification, is that of its outputs. A class that is of no kind, and in no plugin, has all.
+    The kind, such as classification, is that of its outputs. A class that is of no kind has all of its domain; one
+    that is in no plugin, so that its domain is not known, has all.
 
     Args:
         task: The class.

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from flash.data._missing import is_missing
+from flash.data.messages import show, show_some
 from flash.errors import DataError
 
 __all__ = ["ClassLabels", "class_places"]
@@ -62,7 +63,7 @@ class ClassLabels:
             one = values[several.index(False)]
             raise DataError(
                 f"Expected either one class a sample or a list of classes in every sample of the train data, but got "
-                f"both: {values[several.index(True)]!r} and {one!r}. Write a single class as [{one!r}]."
+                f"both: {show(values[several.index(True)])} and {show(one)}. Write a single class as [{show(one)}]."
             )
         if any(several) and _are_indicators(targets):
             width = len(values[0])
@@ -125,7 +126,9 @@ class ClassLabels:
         if any(isinstance(value, list) != self.multi_label for value in values):
             wrong = next(value for value in values if isinstance(value, list) != self.multi_label)
             wanted = "a list of classes" if self.multi_label else "one class"
-            raise DataError(f"Expected {wanted} a sample in the {stage} data, as in the train data, but got {wrong!r}.")
+            raise DataError(
+                f"Expected {wanted} a sample in the {stage} data, as in the train data, but got {show(wrong)}."
+            )
         unknown = [
             label
             for value in values
@@ -135,7 +138,7 @@ class ClassLabels:
         if unknown:
             raise DataError(
                 f"Expected targets in the {stage} data that are among those of the train data "
-                f"({_shown(list(places))}), but got {unknown[0]!r} in {len(unknown)} samples. "
+                f"({show_some(places)}), but got {show(unknown[0])} in {len(unknown)} samples. "
                 "Drop these samples, or add such samples to the train data."
             )
 
@@ -144,7 +147,7 @@ class ClassLabels:
             if not isinstance(value, list) or len(value) != len(self.labels) or any(v not in (0, 1) for v in value):
                 raise DataError(
                     f"Expected a row of {len(self.labels)} zeros and ones, one a class, for every sample of the "
-                    f"{stage} data, but got {value!r}."
+                    f"{stage} data, but got {show(value)}."
                 )
 
 
@@ -234,19 +237,12 @@ def _check_classes(found: set[Any], multi_label: bool) -> None:
     if fractions and len(found) > _MOST_NUMERIC_CLASSES:
         raise DataError(
             f"Expected classes as targets, but got {len(found)} different numbers with fractions, such as "
-            f"{fractions[0]!r}."
+            f"{show(fractions[0])}."
         )
     if len(found) < (1 if multi_label else 2):
-        raise DataError(
-            f"Expected at least two classes in the train data, but got {_shown(sorted(found, key=_order)) or 'none'}. "
-            "Check the targets."
-        )
+        came = show_some(sorted(found, key=_order)) or "none"
+        raise DataError(f"Expected at least two classes in the train data, but got {came}. Check the targets.")
 
 
 def _order(label: Any) -> Any:
     return (isinstance(label, str), label)
-
-
-def _shown(labels: Sequence[Any]) -> str:
-    shown = ", ".join(repr(label) for label in labels[:8])
-    return shown + (", ..." if len(labels) > 8 else "")

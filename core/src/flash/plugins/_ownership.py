@@ -52,9 +52,17 @@ def default_owner(owner: object, parameter: str, value: Any) -> str | None:
             continue
         found = inspect.signature(vars(each)["__init__"]).parameters.get(parameter)
         default = found.default if found else inspect.Parameter.empty
-        # Of other values than strings == may be anything, such as a tensor.
-        if default is value or (isinstance(value, str) and default == value):
+        # Of other values == may be anything, such as a tensor.
+        if default is value or (_is_plain(value) and _is_plain(default) and default == value):
             dist = dist_of(each.__module__)
             if dist:
                 return dist
     return None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, (*value.keys(), *value.values())))
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return isinstance(value, str | int | float | bool) or value is None

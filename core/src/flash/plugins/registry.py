@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
 
 from flash.errors import (
     ConfigurationError,
     DuplicateNameError,
+    FlashError,
     PluginConflictError,
     PluginError,
     PluginWarning,
@@ -18,11 +19,19 @@ from flash.errors import (
 )
 from flash.plugins._current import get_host
 from flash.plugins._name_index import NameIndex, natural, one_per_provider, resolve
+from flash.plugins._ownership import default_owner
 from flash.plugins._registry_item import Factory, Item, RegistryEntry
 from flash.plugins.info import Contribution, canonical
 from flash.plugins.types import BackboneCatalogue, Spec
 
-__all__ = ["ComponentRegistry", "Registry", "RegistryEntry", "backbone_registry", "strategy_registry"]
+__all__ = [
+    "ComponentRegistry",
+    "Registry",
+    "RegistryEntry",
+    "backbone_registry",
+    "qualified_choice",
+    "strategy_registry",
+]
 
 F = TypeVar("F", bound=Factory)
 _Names = list[str]  # Inside the class, list is the method.
@@ -207,11 +216,16 @@ class Registry:
         """Return what is known about each name, in the order of :meth:`list`.
 
         Args:
-            filter: Keep the names that match this pattern; case does not count.
+            filter: Keep the names that match this pattern; case does not count. A name of several plugins, which is
+                listed as ``"dist/name"``, matches without the distribution too.
         """
         index = self._index()
         pattern = (filter or "*").lower()
-        names = [name for name in index if fnmatch.fnmatchcase(name.lower(), pattern)]
+        names = [
+            name
+            for name in index
+            if any(fnmatch.fnmatchcase(each.lower(), pattern) for each in {name, index[name].name})
+        ]
         return {name: index[name].entry for name in sorted(names, key=natural)}
 
     def __contains__(self, name: object) -> bool:
@@ -394,4 +408,48 @@ def _narrowed(task: type, scopes: Sequence[str]) -> Sequence[str]:
     if name is None:
         return scopes
     domain = name.partition("/")[0]
-    return [*(f"{domain}/{scope.partition('/')[2] or '*'}" for scope in scopes), name]
+    return [*(f"{domain}/{scope.partition('/')[2] or '*'}" for scope in scopes or ("*",)), name]
+
+
+def qualified_choice(registry: Registry, owner: object, parameter: str, choice: Any) -> Any:
+    """Return what was chosen from a registry, with names as ``"dist/name"``, which no other plugin can take.
+
+    The default of a constructor means what its own distribution gives. A name that the registry does not know, or that
+    a user typed and several plugins give, stays as it is.
+
+    Args:
+        registry: Where the names are looked up.
+        owner: The object that is made with the choice, such as a task.
+        parameter: The parameter of its constructor.
+        choice: A name, ``(name, arguments)``, or several of them as a list or a dict; anything else is returned as it
+            is.
+
+    Example:
+        >>> from flash.plugins import Optimizer, hookimpl, isolated_plugins
+        >>> class Acme:
+        ...     @hookimpl
+        ...     def flash_components(self):
+        ...         yield Optimizer("lion", target="acme:Lion")
+        >>> with isolated_plugins(Acme()):
+        ...     optimizers = ComponentRegistry("optimizer", "optimizers")
+        ...     qualified_choice(optimizers, None, "optimizer", ("lion", {"lr": 0.1}))
+        ('acme/lion', {'lr': 0.1})
+    """
+
+    def qualify(part: Any) -> Any:
+        if isinstance(part, str):
+            try:
+                return registry.qualified(part, prefer=default_owner(owner, parameter, choice))
+            except FlashError:
+                # Only its owner can read it, such as the name of a backbone with the tag of its weights.
+                return part
+        if isinstance(part, Mapping):
+            return {key: qualify(each) for key, each in part.items()}
+        if isinstance(part, tuple | list):
+            # The rest of (name, arguments) is no choice.
+            paired = len(part) > 1 and all(isinstance(each, Mapping) for each in part[1:])
+            qualified = [qualify(part[0]), *part[1:]] if paired else [qualify(each) for each in part]
+            return tuple(qualified) if isinstance(part, tuple) else qualified
+        return part
+
+    return qualify(choice)

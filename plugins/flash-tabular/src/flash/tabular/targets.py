@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from flash.data.labels import class_places
+from flash.data.messages import show, show_some
 from flash.errors import DataError
 
 from .schema import check_columns, mean_and_std, read_numbers
@@ -71,7 +72,7 @@ class ClassTargets(Targets):
         if len(unknown):
             raise DataError(
                 f"Expected targets in column {name!r} of the {stage} table that are among those of the train rows "
-                f"({_shown(self.labels)}), but got {unknown.iloc[0]!r} in {len(unknown)} rows. "
+                f"({show_some(self.labels)}), but got {show(unknown.iloc[0])} in {len(unknown)} rows. "
                 "Drop these rows, or add such rows to the train data."
             )
         return torch.from_numpy(codes)
@@ -86,7 +87,7 @@ class ClassTargets(Targets):
         }
 
     def summary(self) -> str:
-        return f"{len(self.labels)} classes: {_shown(self.labels)}"
+        return f"{len(self.labels)} classes: {show_some(self.labels)}"
 
 
 @dataclass
@@ -180,7 +181,7 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
     if len(labels) < 2:
         raise DataError(
             f"Expected at least two classes in the target column {names[0]!r} of the train table, but got "
-            f"{_shown(labels)}. Check target_fields and the rows."
+            f"{show_some(labels)}. Check target_fields and the rows."
         )
     return ClassTargets(names, labels)
 
@@ -232,8 +233,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, bool | int | float | str) else str(value)
-
-
-def _shown(labels: Sequence[Any]) -> str:
-    shown = ", ".join(repr(label) for label in labels[:8])
-    return shown + (", ..." if len(labels) > 8 else "")

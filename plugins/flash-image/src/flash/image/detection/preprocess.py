@@ -15,6 +15,7 @@ from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.damaged import without_damaged
 from flash.data.files import FileInputs, FileSample, OnBadSample
+from flash.data.messages import show, show_some
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import default_owner
@@ -29,7 +30,6 @@ from .lazy import LazyAnnotations
 __all__ = ["DetectionInputSpec", "DetectionInputs", "ObjectDetectionPreprocess"]
 
 log = logging.getLogger(__name__)
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -175,8 +175,8 @@ class ObjectDetectionPreprocess(Preprocess):
         unknown = [label for label in image.labels if label not in labels]
         if unknown:
             raise DataError(
-                f"Expected the classes of boxes in the {stage} data to be among {_shown(labels)}, but "
-                f"{image.name} has {unknown[0]!r}. Correct it, or name all classes: labels=[...]."
+                f"Expected the classes of boxes in the {stage} data to be among {show_some(labels)}, but "
+                f"{image.name} has {show(unknown[0])}. Correct it, or name all classes: labels=[...]."
             )
         return torch.tensor([labels.index(label) + 1 for label in image.labels], dtype=torch.long)
 
@@ -287,7 +287,3 @@ def _report(encoded: Sequence[_Encoded], stage: str, cut: int, left_out: int) ->
     ]
     level = logging.WARNING if cut or left_out else logging.INFO
     log.log(level, "The %s data has %s.", stage, "; ".join(filter(None, parts)))
-
-
-def _shown(labels: Sequence[Any]) -> str:
-    return ", ".join(map(repr, labels[:_SHOWN])) + (", ..." if len(labels) > _SHOWN else "")
