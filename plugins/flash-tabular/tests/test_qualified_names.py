@@ -77,3 +77,9 @@ def test_a_file_of_0_1_0_with_the_bare_name_loads_too(data: Any, trainer: Any) -
     stored["flash"]["task"]["init"]["backbone"] = "mlp"
     torch.save(stored, "task.ckpt")
     assert type(TabularClassifier.load_from_checkpoint("task.ckpt").backbone) is type(task.backbone)
+
+
+def test_a_name_of_the_ancestor_stands_for_the_network_that_it_names_now(data: Any) -> None:
+    task = TabularClassifier.from_data(data, backbone="fttransformer")
+    assert type(task.backbone) is type(TabularClassifier.from_data(data, backbone="ft_transformer").backbone)
+    assert "fttransformer" not in TabularClassifier.available_backbones()

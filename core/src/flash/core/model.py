@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 __all__ = ["Task"]
 
 T = TypeVar("T")
-BackboneT = TypeVar("BackboneT", default=nn.Module)
+B = TypeVar("B", default=nn.Module)
 _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
@@ -204,9 +204,9 @@ class Task(Configurable, pl.LightningModule):
         backbone: str | Path | nn.Module,
         *arguments: Any,
         kwargs: Mapping[str, Any] | None = None,
-        makes: type[BackboneT] = nn.Module,  # type: ignore[assignment]  # the default is one of the types
+        makes: type[B] = nn.Module,  # type: ignore[assignment]  # the default is one of the types
         **options: Any,
-    ) -> BackboneT:
+    ) -> B:
         """Build the backbone that a user chose; see :mod:`flash.core.backbones`.
 
         Args:

@@ -284,7 +284,7 @@ class FileData(SampleData):
         predict_files: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of files; the arguments are those of :meth:`from_lists`, with paths or URLs as samples."""
+        """Make a data module of files; the arguments are those of ``from_lists``, with paths or URLs as samples."""
         return cls.from_lists(
             train_files, train_targets, val_files, val_targets, test_files, test_targets, predict_files, **options
         )

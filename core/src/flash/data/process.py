@@ -152,7 +152,7 @@ class Preprocess(Configurable):
             dataset: The dataset.
 
         Returns:
-            The samples: anything with a length and ``[index]``.
+            Anything with a length and ``[index]``.
         """
         return samples
 

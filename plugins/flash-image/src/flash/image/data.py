@@ -63,7 +63,7 @@ class ImageClassificationData(FileData):
     ) -> Self:
         """Make a data module of images in memory: PIL images, arrays, tensors, or the bytes of files.
 
-        The arguments are those of :meth:`from_files`, with images in place of paths.
+        The arguments are those of ``from_files``, with images in place of paths.
         """
         return cls.from_lists(
             train_images, train_targets, val_images, val_targets, test_images, test_targets, predict_images, **options

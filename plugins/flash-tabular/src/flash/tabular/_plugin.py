@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import Backbone, DataSource, TaskSpec, hookimpl
+from flash.plugins import Backbone, DataSource, Renamed, TaskSpec, hookimpl
 
 
 @hookimpl
@@ -45,6 +45,12 @@ def flash_backbones() -> Iterator[Backbone]:
         yield Backbone(
             name, domain="tabular", factory=f"flash.tabular.backbones:{name}", summary=summary, source=source
         )
+
+
+@hookimpl
+def flash_renames() -> Iterator[Renamed]:
+    """Names that the ancestor, Lightning Flash, had for these networks; programs that use them run on."""
+    yield Renamed("fttransformer", "ft_transformer", of="backbone")
 
 
 @hookimpl

@@ -41,8 +41,8 @@ class TextData(SampleData):
     ) -> Self:
         """Make a data module of datasets of the library ``datasets``, streaming or not, or of any rows that are dicts.
 
-        A stream is read once, to its end. The arguments are those of :meth:`from_data_frame`, with a dataset in place
-        of each data frame.
+        A stream is read once, to its end. The arguments are those of ``from_data_frame``, with a dataset in place of
+        each data frame.
         """
         cls.check_options(options, cls.table_options())
         delimiter = options.pop("delimiter", None)
