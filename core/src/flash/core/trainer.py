@@ -121,6 +121,7 @@ class Trainer(pl.Trainer):
         train_dataloaders: Any = None,
         val_dataloaders: Any = None,
         frozen_features: bool | FrozenFeatures = True,
+        **kwargs: Any,
     ) -> None:
         """Train with a finetuning strategy, which decides what is frozen and when it is unfrozen.
 
@@ -134,8 +135,10 @@ class Trainer(pl.Trainer):
             val_dataloaders: Loaders, where there is no data module.
             frozen_features: Whether what a frozen backbone gives for each sample is computed only once, where that
                 changes nothing; or a :class:`~flash.core.frozen_features.FrozenFeatures` with its options.
+            kwargs: Nothing else; another argument is an error that says what to write.
 
         Raises:
+            UnknownArgumentError: If there is no such argument.
             FinetuningError: If there is no strategy, or it finds nothing to freeze.
             UnknownNameError: If no strategy has the name.
 
@@ -154,6 +157,8 @@ class Trainer(pl.Trainer):
             >>> trainer.current_epoch
             1
         """
+        known = inspect.signature(Trainer.finetune).parameters
+        refuse_unknown_arguments(f"{type(self).__name__}.finetune", kwargs, [*known][1:-1])
         callbacks = resolve_strategy(strategy)
         if frozen_features is not False:
             callbacks.append(frozen_features if isinstance(frozen_features, FrozenFeatures) else FrozenFeatures())

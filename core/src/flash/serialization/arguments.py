@@ -16,6 +16,26 @@ from flash.serialization.values import NotSerializableError, to_serializable
 
 __all__ = ["MODULE", "Configurable", "accepted_parameters", "refuse_unknown_arguments"]
 
+#: Arguments of programs for the ancestor, Lightning Flash, and for Lightning 1, with what to write instead.
+FORMER_ARGUMENTS = {
+    "auto_select_gpus": "Leave it out: a GPU that is there is used.",
+    "gpus": "Leave it out, since a GPU that is there is used; or write accelerator='gpu', devices=2.",
+    "parameters": "Leave it out: from_data takes from the data what the task must know.",
+    "predict_transform": "Write transform=... for all stages, or override the hook predict_to_tensor_transform.",
+    "progress_bar_refresh_rate": "Write enable_progress_bar=False for no bar.",
+    "serializer": "Choose it where you predict: task.predict(..., output='probabilities').",
+    "target_field": "Write target_fields.",
+    "target_formatter": "Leave it out: lists of classes, zeros and ones, and delimiter=',' are several classes.",
+    "test_transform": "Write transform=... for all stages, or override the hook test_to_tensor_transform.",
+    "train_bn": "It is an argument of the strategy: strategy=('freeze', {'train_bn': True}).",
+    "train_dataloader": "Write train_dataloaders.",
+    "train_resolver": "Leave it out, and write whole paths into the column: 'photos/' + table['id'] + '.jpg'.",
+    "transform_kwargs": "Write its entries as arguments: image_size=..., data_config={'mean': ..., 'std': ...}.",
+    "val_dataloader": "Write val_dataloaders.",
+    "val_transform": "Write transform=... for all stages, or override the hook val_to_tensor_transform.",
+    "weights_summary": "Write enable_model_summary=False for none.",
+}
+
 #: The kind of an omitted argument that has weights, and without which an object cannot be made again.
 MODULE = "module"
 
@@ -139,6 +159,7 @@ def refuse_unknown_arguments(name: str, given: Iterable[str], accepted: Iterable
     if unknown:
         close = get_close_matches(unknown[0], names, 1, cutoff=0.7)
         hint = f"Did you mean {close[0]!r}?" if close else f"It takes {', '.join(names)}."
+        hint = FORMER_ARGUMENTS.get(unknown[0], hint)
         raise UnknownArgumentError(f"Expected arguments that {name} takes, but got {unknown[0]!r}. {hint}")
 
 
