@@ -17,6 +17,7 @@ Example:
 
 from flash.errors import PluginWarning
 from flash.plugins._current import get_host, isolated_plugins
+from flash.plugins._lazy import lazy_exports
 from flash.plugins._ownership import default_owner, dist_of
 from flash.plugins._targets import load_target
 from flash.plugins.components import Augmentation, Head, Loss, LRScheduler, Metric, Optimizer, Output
@@ -54,5 +55,6 @@ __all__ = [
     "get_host",
     "hookimpl",
     "isolated_plugins",
+    "lazy_exports",
     "load_target",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from flash.plugins import lazy_exports
 
 if TYPE_CHECKING:
     from .data import ObjectDetectionData as ObjectDetectionData
@@ -21,14 +22,4 @@ __all__ = ["ObjectDetectionData", "ObjectDetectionPreprocess", "ObjectDetector"]
 
 # A type checker that saw this would take any misspelt name for one of them.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any:
-        if name not in _EXPORTS:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(_EXPORTS[name], __name__), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
