@@ -69,8 +69,8 @@ class SamplePreprocess(Preprocess):
         values: Sequence[Any],
         name: str,
         root: Path | None = None,  # noqa: ARG003  # for domains of files
-    ) -> Sequence[Any]:
-        """Return the values of a column or list as sources.
+    ) -> Any:
+        """Return the values of a column or list as sources: anything with a length and ``[index]``, such as a tensor.
 
         Args:
             values: One per sample.
