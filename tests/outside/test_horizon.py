@@ -69,6 +69,17 @@ class Windows:
 
 class TestData(Windows, DataModuleConformance):
     @pytest.fixture
+    def constructor(self, data_class: Any) -> Callable[..., Any]:
+        window = importlib.import_module("acme_horizon.data").Window(HISTORY, HORIZON)
+
+        def connected(**arguments: Any) -> Any:
+            data = data_class.from_series(**arguments)
+            data.connect(window)
+            return data
+
+        return connected
+
+    @pytest.fixture
     def bad_parts(self, make_series: Any, series_class: Any) -> Mapping[str, Mapping[str, Any]]:
         return {
             "a series is too short": {"train_series": [*make_series(3, 0), series_class(np.zeros((9, 2)))]},
@@ -124,8 +135,10 @@ def test_forecasts_are_named_with_an_output_of_the_plugin(make_series: Any, data
     assert raw[0]["quantiles"].shape == (HORIZON, 2, 3)
 
 
-def test_a_split_takes_whole_series(make_series: Any, data_class: Any) -> None:
+def test_a_split_takes_whole_series(make_series: Any, data_class: Any, task_class: Any) -> None:
     data = data_class.from_series(make_series(5, 0), val_split=0.4, seed=0)
+    assert (len(data.train_dataset), len(data.val_dataset)) == (3, 2)
+    task_class.from_data(data)
     per_series = STEPS - HISTORY - HORIZON + 1
     assert (len(data.train_dataset), len(data.val_dataset)) == (3 * per_series, 2 * per_series)
 
@@ -134,3 +147,22 @@ def test_series_without_a_learned_scale_are_refused(make_series: Any, data_class
     data = data_class.from_series(test_series=make_series(2, 0))
     with pytest.raises(DataError, match="Expected train series before others, since their scale is learned from them"):
         _ = data.test_dataset
+
+
+def test_windows_are_as_long_as_the_network_of_the_task_takes_them(
+    make_series: Any, data_class: Any, task_class: Any
+) -> None:
+    series = make_series(4, 0)
+    data = data_class.from_series(series, seed=0)
+    with pytest.raises(DataError, match="Expected a task, whose network says how long windows of series are"):
+        _ = next(iter(data.train_dataloader()))
+    long, short = (task_class.from_data(data, history=history, horizon=2) for history in (20, 6))
+    for task, history in ((long, 20), (short, 6)):
+        task.use_data(data)
+        x, y = data.train_dataset[0]
+        assert (x["history"].shape, x["calendar"].shape, y.shape) == ((history, 2), (2, 2), (2, 2))
+        assert len(data.train_dataset) == 4 * (STEPS - history - 2 + 1)
+    assert long.preprocess is short.preprocess
+    assert len(short.predict([type(series[0])(np.zeros((6, 2)))])) == 1
+    with pytest.raises(DataError, match="Expected series of at least 20 steps, but one has 6. Leave it out"):
+        long.predict([type(series[0])(np.zeros((6, 2)))])

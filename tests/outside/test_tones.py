@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flash.errors import DataError
+from flash.errors import ConfigurationError, DataError
 from flash.testing import (
     BackboneConformance,
     DataModuleConformance,
@@ -158,6 +158,16 @@ def test_a_table_a_folder_and_a_list_predict_the_same(recordings: Any, data_clas
     np.testing.assert_allclose(task.predict(root / "table.csv", output="logits"), by_list, atol=1e-4)
     in_folder = task.predict(root, output="logits")
     np.testing.assert_allclose(in_folder, [by_list[number] for number in in_order], atol=1e-4)
+
+
+def test_a_backbone_is_a_name_with_arguments_or_a_module(task_class: Any) -> None:
+    from torch import nn
+
+    assert task_class(3, backbone_kwargs={"width": 8}).head.in_features == 8
+    own = nn.Sequential(nn.Conv1d(1, 5, 9), nn.AdaptiveMaxPool1d(1), nn.Flatten())
+    assert task_class(3, backbone=own).head.in_features == 5
+    with pytest.raises(ConfigurationError, match=r"backbone_kwargs that 'pitch_cnn' takes.*Did you mean 'width'\?"):
+        task_class(3, backbone_kwargs={"widht": 8})
 
 
 def test_a_recording_of_another_kind_is_refused_in_words(data_class: Any, tmp_path: Path) -> None:

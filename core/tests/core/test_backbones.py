@@ -93,8 +93,14 @@ class TestBuilding:
         [
             ({"backbone": nn.Linear(2, 2), "backbone_kwargs": {"width": 3}}, "got a module, which is made already"),
             ({"backbone": 3}, "Expected backbone to be a name or a module, but got 3"),
-            ({"backbone_kwargs": {"depth": 3}}, r"backbone_kwargs that 'small' takes, but got \['depth'\]"),
-            ({"backbone_kwargs": {"width": "wide"}}, r"that 'small' takes, but got \['width'\], and it says"),
+            (
+                {"backbone_kwargs": {"depth": 3}},
+                r"backbone_kwargs that 'small' takes \(width, pretrained\), but got \{'depth': 3\}: .*'depth'",
+            ),
+            (
+                {"backbone_kwargs": {"width": "wide"}},
+                r"that 'small' takes \(width, pretrained\), but got \{'width': 'wide'\}: ",
+            ),
             ({"backbone": "no_module"}, r"the backbone 'no_module' to return a Module, but it returned \[2\]"),
         ],
     )

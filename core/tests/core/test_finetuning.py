@@ -365,11 +365,18 @@ def test_an_explicit_learning_rate_for_thawed_modules_is_used(
 
 @pytest.mark.parametrize(
     ("strategy", "came"),
-    [(("freeze_unfreeze", {"epoch": 1}), "{'epoch': 1}"), (("freeze", (1, 2, 3, 4)), "(1, 2, 3, 4)")],
+    [
+        (("freeze_unfreeze", {"epoch": 1}), "{'epoch': 1}"),
+        (("freeze", (1, 2, 3, 4)), "(1, 2, 3, 4)"),
+        (
+            ("freeze", {"train_bm": True}),
+            "{'train_bm': True}: got an unexpected keyword argument 'train_bm'. Did you mean",
+        ),
+    ],
 )
 def test_arguments_that_a_strategy_does_not_take_are_an_error(strategy: Any, came: str) -> None:
     wanted = f"Expected arguments that the strategy '{strategy[0]}' takes ("
-    with pytest.raises(FinetuningError, match=f"{re.escape(wanted)}.*, but got {re.escape(came)}: "):
+    with pytest.raises(FinetuningError, match=f"{re.escape(wanted)}.*, but got {re.escape(came)}"):
         resolve_strategy(strategy)
 
 

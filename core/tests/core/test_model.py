@@ -248,8 +248,13 @@ def test_a_misspelt_optimizer_is_an_error_that_says_what_is_close() -> None:
 
 
 def test_an_argument_that_the_optimizer_does_not_take_is_an_error() -> None:
-    with pytest.raises(ConfigurationError, match="Expected arguments that the optimizer SGD takes.*'momentun'"):
+    with pytest.raises(ConfigurationError, match="that the optimizer SGD takes .*'momentun'.*Did you mean 'momentum'"):
         linear(optimizer=("SGD", {"momentun": 1})).configure_optimizers()
+
+
+def test_an_argument_that_the_scheduler_does_not_take_is_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="that the scheduler StepLR takes .*Did you mean 'step_size'"):
+        linear(lr_scheduler=("StepLR", {"stepsize": 1})).configure_optimizers()
 
 
 @pytest.mark.parametrize("optimizer", [3, None, ("SGD", 3), ("SGD", {}, {}, {})])

@@ -57,6 +57,12 @@ def test_something_else_as_a_callback_is_an_error() -> None:
         flash.Trainer(callbacks=[3], **QUIET)
 
 
+def test_an_argument_that_a_callback_does_not_take_is_an_error_that_names_the_closest() -> None:
+    sentence = r"the callback 'keep_best' takes \(monitor, .*, but got \{'patiense': 3\}.*Did you mean 'patience'\?"
+    with pytest.raises(ConfigurationError, match=sentence):
+        flash.Trainer(callbacks=("keep_best", {"patiense": 3}), **QUIET)
+
+
 def test_an_unknown_callback_is_an_error() -> None:
     with pytest.raises(UnknownNameError, match="keep_best"):
         flash.Trainer(callbacks="keep_bets", **QUIET)

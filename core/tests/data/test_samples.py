@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -134,6 +135,68 @@ def test_a_trained_preprocess_serves_other_data() -> None:
     assert int(data.test_dataset[0][1]) == 0
     with pytest.raises(DataError, match="among those of the train data .'bad', 'good'., but got 'new'"):
         WordData.from_lists(test_data=["snow"], test_targets=["new"], preprocess=trained)
+
+
+class Centered(SamplePreprocess):
+    """Numbers less the mean of the train data."""
+
+    noun = "number"
+
+    def learn(self, sources: Any) -> dict[str, float]:
+        return {"mean": sum(sources) / len(sources)}
+
+    def make_samples(self, sources: Any, targets: Any, stage: Stage) -> Any:
+        return super().make_samples([each - self.learned["mean"] for each in sources], targets, stage)
+
+    def load_sample(self, sample: Any, dataset: AutoDataset) -> Any:
+        number, target = sample
+        return torch.tensor([number]) if target is None else (torch.tensor([number]), target)
+
+
+class CenteredData(SampleData):
+    preprocess_cls = Centered
+
+
+def test_what_is_learned_of_train_samples_serves_all_stages_and_travels() -> None:
+    data = CenteredData.from_lists([1.0, 3.0], ["a", "b"], [7.0], ["a"], predict_data=[5.0])
+    assert [float(each.squeeze()) for each in (data.val_dataset[0][0], data.predict_dataset[0])] == [5, 3]
+    state = data.preprocess.state_dict()
+    assert state["learned"] == {"mean": 2.0}
+    fresh = Centered()
+    fresh.load_state_dict(state)
+    again = CenteredData.from_lists([11.0, 13.0], ["a", "b"], preprocess=fresh)
+    assert float(again.train_dataset[0][0]) == 9
+    assert fresh.agrees_with(data.preprocess)
+
+
+def test_other_statistics_do_not_fit_and_none_predict_nothing() -> None:
+    data, other = (CenteredData.from_lists([first, 3.0], ["a", "b"]) for first in (1.0, 2.0))
+    task = Task.from_data(data, model=nn.Identity())
+    assert not data.preprocess.agrees_with(other.preprocess)
+    with pytest.raises(DataError, match="this data module learned other statistics or labels"):
+        task.use_data(other)
+    with pytest.raises(DataError, match="Expected statistics that were learned from train data, but there are none"):
+        _ = AutoDataset([1.0], Stage.PREDICT, Centered())
+
+
+def test_a_column_of_another_name_fits_what_was_learned() -> None:
+    one, other = (WordData.from_data_frame(name, "mood", {name: WORDS, "mood": MOODS}) for name in ("word", "text"))
+    assert one.preprocess.agrees_with(other.preprocess)
+
+
+def test_arrays_to_predict_stay_arrays() -> None:
+    array = torch.zeros(3, 2)
+    assert SamplePreprocess().sources_to_predict(array) is array
+
+
+@pytest.mark.parametrize("single", [3, "sun", np.array(3.0), torch.tensor(3)])
+def test_one_value_in_place_of_one_per_sample_is_refused(single: Any) -> None:
+    with pytest.raises(DataError, match="Expected a word or target per sample, in a list, but got .* alone"):
+        WordData.from_lists(single, ["good"])
+    with pytest.raises(DataError, match="Expected a word or target per sample, in a list, but got .* alone"):
+        WordData.from_lists(["sun"], single)
+    with pytest.raises(DataError, match="Expected words to predict: a list or a table, but got"):
+        WordPreprocess().sources_to_predict(single)
 
 
 def test_a_noun_has_its_article() -> None:

@@ -172,8 +172,10 @@ def test_a_name_that_needs_what_the_task_does_not_know_says_what() -> None:
 
 
 def test_arguments_that_a_metric_does_not_take_are_an_error_in_words() -> None:
-    with pytest.raises(ConfigurationError, match="Expected arguments that the metric 'f1' takes"):
-        named_metrics(("f1", {"averaging": "macro"}), {"num_classes": 3})
+    with pytest.raises(ConfigurationError, match=r"that the metric 'f1' takes .*'averag'.*Did you mean 'average'\?"):
+        named_metrics(("f1", {"averag": "macro"}), {"num_classes": 3})
+    with pytest.raises(ConfigurationError, match=r"that the metric 'f1' takes .*, but got \{'average': 'macr'\}: "):
+        named_metrics(("f1", {"average": "macr"}), {"num_classes": 3})
 
 
 def test_an_unknown_metric_comes_with_what_is_close() -> None:

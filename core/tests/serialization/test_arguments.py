@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from flash.serialization import Configurable, NotSerializableError
+from flash.errors import ConfigurationError, FinetuningError, UnknownArgumentError
+from flash.serialization import Configurable, NotSerializableError, call_with
 
 
 class Scale(Configurable):
@@ -44,3 +45,52 @@ def test_what_cannot_be_stored_is_not_recorded() -> None:
 def test_the_record_cannot_be_changed_from_outside() -> None:
     with pytest.raises(TypeError):
         Scale(1.0).recorded_arguments["factor"] = 2  # type: ignore[index]  # on purpose
+
+
+# ---------------------------------------------------------------------- calls with what a user chose
+
+
+class Base:
+    def __init__(self, patience: int = 1) -> None:
+        self.patience = patience
+
+
+class Derived(Base):
+    def __init__(self, mode: str = "min", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mode = mode
+
+
+def test_what_the_user_chose_wins_over_what_is_known() -> None:
+    assert call_with("it", Derived, keywords={"patience": 2}, known={"patience": 5, "mode": "max"}).patience == 2
+
+
+def test_an_argument_that_is_passed_on_to_a_base_class_is_told_by_its_names_too() -> None:
+    sentence = r"Expected arguments that it takes \(mode, patience\), but got .*'patiense'.*Did you mean 'patience'\?"
+    with pytest.raises(ConfigurationError, match=sentence):
+        call_with("it", Derived, keywords={"patiense": 2})
+
+
+def test_the_kind_of_error_is_that_of_the_caller() -> None:
+    with pytest.raises(FinetuningError, match=r"Expected arguments that it takes \(none\), but got \(1, 2\): too many"):
+        call_with("it", lambda: None, (1, 2), error=FinetuningError)
+
+
+def test_a_factory_that_does_not_say_what_it_takes_is_told_in_words() -> None:
+    with pytest.raises(ConfigurationError, match=r"Expected arguments that it takes \(none\), but got \{'x': 1\}"):
+        call_with("it", getattr, keywords={"x": 1})
+
+
+def test_an_error_inside_of_a_call_stays_what_it_is() -> None:
+    def broken(size: int = 1) -> None:
+        raise TypeError("broken inside")
+
+    with pytest.raises(TypeError, match="^broken inside"):
+        call_with("it", broken, first=[3])
+    with pytest.raises(UnknownArgumentError, match="Expected arguments that Strict takes"):
+        call_with("it", lambda **given: Strict(**given), keywords={"wdith": 1})
+
+
+class Strict(Configurable):
+    def __init__(self, width: int = 1) -> None:
+        self.width = width

@@ -49,38 +49,27 @@ SUPER_INIT = "        super().__init__(num_classes=num_classes, labels=labels, l
 HEAD_INIT = "        self.head = nn.Linear(num_features(self.backbone, _one_signal), self.num_classes)\n"
 FEATURES = "        features: Tensor = self.backbone(x)\n        return features\n"
 SCORES = "        scores: Tensor = self.head(features)\n        return scores\n"
-DATA_CLASS = "    preprocess_cls: ClassVar[type[Preprocess]] = AudioPreprocess\n\n    @classmethod\n"
-LEARN = "        self.mean, self.deviation = float(signals.mean()), float(signals.std()) or 1.0\n"
-PREPROCESS_INIT = "        self.classes: ClassLabels | None = None\n"
+DATA_CLASS = "    preprocess_cls = AudioPreprocess\n"
+PREPROCESS_INIT = "        self.noise = noise\n"
+SCALED = '        signals = ((sources - self.learned["mean"]) / self.learned["deviation"]).unsqueeze(1)\n'
+RETURN_SAMPLES = "        return Columns(signals if targets is None else (signals, targets))\n"
 STRATEGY_INIT = "        self.every = every\n"
 LAYERS = "        layers = self.layers(pl_module)\n"
 NOISE = "torch.randn_like(signals)"
 OUT_FEATURES = "        self.out_features = width\n"
 BACKBONE_FORWARD = "        features = x\n"
 
-# A second constructor, which the tests declare.
-DECLARED = (
-    (
-        TEST_TASK,
-        "    @pytest.fixture\n    def augmented",
-        "    @pytest.fixture\n    def constructors(self, parts: Any) -> Any:\n"
-        "        train, predict = parts['train'], parts['predict']\n"
-        "        made = {\n"
-        "            'train': {'train_list': train['train_data'].tolist(), 'train_targets': train['train_targets']},\n"
-        "            'predict': {'predict_list': predict['predict_data'].tolist()},\n        }\n"
-        "        return {'from_lists': (AudioClassificationData.from_lists, made)}\n\n"
-        "    @pytest.fixture\n    def augmented",
-    ),
-)
 
-
-def _from_lists(arguments: str) -> tuple[str, str, str]:
+def _other_constructor(train: str, predict: str = "predict_data_frame") -> tuple[str, str, str]:
+    """One of the constructors that the tests declare, which changes the columns of signals first."""
     constructor = (
-        "    @classmethod\n    def from_lists(cls, train_list, train_targets, predict_list=None, **kwargs):\n"
-        "        predict_list = predict_list or [[0.0] * 64]\n"
-        f"        return cls.from_numpy({arguments}, **kwargs)\n\n"
+        "\n    @classmethod\n"
+        "    def from_data_frame(cls, input_field, *args, train_data_frame, predict_data_frame=None, **kwargs):\n"
+        f"        train, predict = {train}, {predict}\n"
+        "        frames = {'train_data_frame': train, 'predict_data_frame': predict}\n"
+        "        return super().from_data_frame(input_field, *args, **frames, **kwargs)\n"
     )
-    return DATA, "    @classmethod\n", constructor + "    @classmethod\n"
+    return _after(DATA, DATA_CLASS, constructor)
 
 
 DEFECTS = [
@@ -182,8 +171,8 @@ DEFECTS = [
     Defect(
         "learns statistics from test data too",
         DATA,
-        "        if self.training:\n    " + LEARN,
-        LEARN + "        if self.training:\n",
+        SCALED,
+        "        self.learned = self.learn(sources)\n" + SCALED,
         "test_what_is_learned_comes_from_the_train_data_alone",
         r"Expected to learn from train data alone",
     ),
@@ -191,7 +180,7 @@ DEFECTS = [
         "returns a batch too many",
         *_after(
             DATA,
-            "    preprocess_cls: ClassVar[type[Preprocess]] = AudioPreprocess\n",
+            DATA_CLASS,
             "\n    def test_dataloader(self) -> Any:\n        batches = list(super().test_dataloader())\n"
             "        return [*batches, batches[-1]]\n",
         ),
@@ -202,7 +191,7 @@ DEFECTS = [
         "drops the last batch of a test",
         *_after(
             DATA,
-            "    preprocess_cls: ClassVar[type[Preprocess]] = AudioPreprocess\n",
+            DATA_CLASS,
             "\n    def test_dataloader(self) -> Any:\n        return list(super().test_dataloader())[:-1]\n",
         ),
         "test_each_stage_has_each_sample_once",
@@ -211,16 +200,16 @@ DEFECTS = [
     Defect(
         "loses what does not fill a batch of predictions",
         DATA,
-        "        return Columns(self._scaled(_check(data)))\n",
-        "        signals = _check(data)\n        return Columns(self._scaled(signals[: len(signals) // 4 * 4 or 1]))\n",
+        SCALED,
+        SCALED + "        if targets is None:\n            signals = signals[: len(signals) // 4 * 4 or 1]\n",
         "test_predictions_are_complete_and_in_order",
         r"Expected 7 results of task\.predict, but got 4",
     ),
     Defect(
         "shuffles what is to be predicted",
         DATA,
-        "        return Columns(self._scaled(_check(data)))\n",
-        "        signals = _check(data)\n        return Columns(self._scaled(signals[torch.randperm(len(signals))]))\n",
+        SCALED,
+        SCALED + "        if targets is None:\n            signals = signals[torch.randperm(len(signals))]\n",
         "test_predictions_are_complete_and_in_order",
         r"with the inputs turned round they do not match",
     ),
@@ -228,7 +217,7 @@ DEFECTS = [
         "never shuffles",
         *_after(
             DATA,
-            "    preprocess_cls: ClassVar[type[Preprocess]] = AudioPreprocess\n",
+            DATA_CLASS,
             "\n    def train_dataloader(self) -> Any:\n"
             "        return torch.utils.data.DataLoader(self.train_dataset, self.batch_size)\n",
         ),
@@ -239,7 +228,7 @@ DEFECTS = [
         "shuffles without the seed",
         *_after(
             DATA,
-            "    preprocess_cls: ClassVar[type[Preprocess]] = AudioPreprocess\n",
+            DATA_CLASS,
             "\n    def train_dataloader(self) -> Any:\n"
             "        return torch.utils.data.DataLoader(self.train_dataset, self.batch_size, shuffle=True)\n",
         ),
@@ -250,7 +239,7 @@ DEFECTS = [
         "draws train samples with replacement",
         *_after(
             DATA,
-            "    preprocess_cls: ClassVar[type[Preprocess]] = AudioPreprocess\n",
+            DATA_CLASS,
             "\n    def train_dataloader(self) -> Any:\n"
             "        generator = torch.Generator().manual_seed(self.seed)\n"
             "        sampler = torch.utils.data.RandomSampler(self.train_dataset, True, generator=generator)\n"
@@ -261,23 +250,31 @@ DEFECTS = [
     ),
     Defect(
         "keeps a class in its state",
-        *(DATA, '"classes": self.classes.to_plain()', '"classes": self.classes'),
+        *_after(
+            DATA,
+            PREPROCESS_INIT,
+            "\n    def state_dict(self) -> dict[str, Any]:\n"
+            "        state = super().state_dict()\n        return state and {**state, 'classes': self.targets}\n",
+        ),
         "test_what_is_learned_is_plain_data_that_another_preprocess_takes_over",
         r"Expected plain data in the preprocess's state_dict",
     ),
     Defect(
         "forgets its statistics on reload",
-        DATA,
-        '            self.mean, self.deviation = state["mean"], state["deviation"]\n',
-        "",
+        *_after(
+            DATA,
+            PREPROCESS_INIT,
+            "\n    def load_state_dict(self, state: Any) -> None:\n"
+            "        super().load_state_dict({name: value for name, value in state.items() if name != 'learned'})\n",
+        ),
         "test_what_is_learned_is_plain_data_that_another_preprocess_takes_over",
         r"Expected load_state_dict to take over what state_dict gave",
     ),
     Defect(
         "changes the user's array",
         DATA,
-        "        return ((signals - self.mean) / self.deviation).unsqueeze(1)\n",
-        "        return signals.sub_(self.mean).div_(self.deviation).unsqueeze(1)\n",
+        SCALED,
+        '        signals = sources.sub_(self.learned["mean"]).div_(self.learned["deviation"]).unsqueeze(1)\n',
         "test_what_users_hand_in_stays_as_it_was",
         r"the second time they differ|it changed \['train_data'",
     ),
@@ -289,7 +286,7 @@ DEFECTS = [
     ),
     Defect(
         "takes missing numbers for numbers",
-        *(DATA, "    if not np.isfinite(array).all():\n", "    if False:\n"),
+        *(DATA, "        if not np.isfinite(signals).all():\n", "        if False:\n"),
         "test_bad_data_is_refused_in_words",
         r"Expected a FlashError where a number is missing, but it went through",
     ),
@@ -317,23 +314,23 @@ DEFECTS = [
             DATA,
             PREPROCESS_INIT,
             "\n    def split(self, data: Any, fraction: float, seed: int) -> Any:\n"
-            "        self.whole = _check(data.sources)\n        return super().split(data, fraction, seed)\n",
+            "        self.whole = data.sources\n        return super().split(data, fraction, seed)\n",
         ),
         "test_a_split_learns_from_its_train_rows_alone",
         r"Expected to learn from the train rows of the split alone, .* but with validation rows beside them",
         (
             (
                 DATA,
-                "float(signals.mean()), float(signals.std())",
-                "(w := getattr(self, 'whole', signals)).mean().item(), float(w.std())",
+                '        return {"mean": float(sources.mean())',
+                "        sources = getattr(self, 'whole', sources)\n" + '        return {"mean": float(sources.mean())',
             ),
         ),
     ),
     Defect(
         "learns from validation rows too",
         DATA,
-        "        if self.training:\n    " + LEARN,
-        "        if self.training or self.validating:\n    " + LEARN,
+        SCALED,
+        "        if self.validating:\n            self.learned = self.learn(sources)\n" + SCALED,
         "test_a_split_learns_from_its_train_rows_alone",
         r"Expected to learn from the train rows of the split alone, .* but with validation rows beside them",
     ),
@@ -345,7 +342,7 @@ DEFECTS = [
     ),
     Defect(
         "adds the same noise in each epoch",
-        *(DATA, NOISE, "signals.new_tensor(np.random.default_rng(0).normal(size=signals.shape))"),
+        *(DATA, NOISE, "signals.new_tensor(np.random.default_rng(0).normal(size=signals.shape[1:]))"),
         "test_augmentation_changes_train_samples_alone",
         r"Expected other train samples in the second epoch with \{'noise': 0\.5\}",
         ((DATA, "        return stage is not Stage.TRAIN or", "        return stage is not Stage.TRAIN or True or"),),
@@ -363,32 +360,35 @@ DEFECTS = [
     Defect(
         "gives all signals one id",
         DATA,
-        "        return Columns(self._scaled(_check(data)))\n",
-        "        columns: Any = Columns(self._scaled(_check(data)))\n"
-        "        columns.ids = ['signal'] * len(columns)\n        return columns\n",
+        RETURN_SAMPLES,
+        "        columns: Any = Columns(signals if targets is None else (signals, targets))\n"
+        "        columns.ids = ['signal'] * len(columns) if self.predicting else range(len(columns))\n"
+        "        return columns\n",
         "test_each_sample_has_an_id_of_its_own",
         r"Expected an id for each predict sample of the constructor, but several have signal",
     ),
     Defect(
         "loses a signal in another constructor",
-        *_from_lists("train_list[1:], train_targets[1:], predict_data=predict_list"),
+        *_other_constructor("{name: values[1:] for name, values in train_data_frame.items()}"),
         "test_each_constructor_has_the_same_samples",
-        r"Expected 48 train samples of from_lists, but got 47",
-        DECLARED,
+        r"Expected 48 train samples of from_data_frame, but got 47",
     ),
     Defect(
         "scales signals in another constructor",
-        *_from_lists("[list(np.array(each) * 2 + 1) for each in train_list], train_targets, predict_data=predict_list"),
+        *_other_constructor(
+            "{**train_data_frame, input_field: [each * 2 + 1 for each in train_data_frame[input_field]]}"
+        ),
         "test_each_constructor_has_the_same_samples",
-        r"Expected the predict samples of the fixture `parts` from from_lists too, but they differ",
-        DECLARED,
+        r"Expected the val samples of the fixture `parts` from from_data_frame too, but they differ",
     ),
     Defect(
         "takes other signals to predict than task.predict does",
-        *_from_lists("train_list, train_targets, predict_data=[each[::-1] for each in predict_list]"),
+        *_other_constructor(
+            "train_data_frame",
+            "predict_data_frame and {input_field: [each[::-1] for each in predict_data_frame[input_field]]}",
+        ),
         "test_task_predict_takes_what_each_constructor_takes",
-        r"Expected task\.predict to take what from_lists takes, \['predict_list'\], with the same results, but they differ",
-        DECLARED,
+        r"Expected task\.predict to take what from_data_frame takes, \['predict_data_frame'\], with the same results, but",
     ),
     # ------------------------------------------------------------------ the task
     Defect(
@@ -580,8 +580,8 @@ DEFECTS = [
         "takes any raw input",
         *(
             DATA,
-            "    if array.ndim != 2 or array.shape[1] == 0:\n",
-            "    array = np.atleast_2d(array)\n    if False:\n",
+            "        if signals.ndim != 2 or signals.shape[1] == 0:\n",
+            "        signals = np.atleast_2d(signals)\n        if False:\n",
         ),
         "test_bad_input_is_refused_in_words",
         r"Expected a FlashError where there is one dimension, but it went through",

@@ -25,47 +25,60 @@ class Series:
     start: int = 0
 
 
+@dataclass(frozen=True)
+class Window:
+    """What a network takes, ``history`` steps, and forecasts, the ``horizon`` steps after them."""
+
+    history: int
+    horizon: int
+
+
+class Uncut(list[tuple[Tensor, int]]):
+    """Values of series, each with the number of its first step, that wait for a network."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise DataError(
+            "Expected a task, whose network says how long windows of series are, but this data has met none yet. Make "
+            "the task first, with from_data(datamodule)."
+        )
+
+
 class WindowPreprocess(Preprocess):
-    """Windows of ``history`` steps with the ``horizon`` steps after them; NaN among the latter does not count.
+    """Windows as long as the network takes them; NaN among the steps ahead does not count.
 
     The mean and the deviation of each channel are learned from the train series.
     """
 
-    def __init__(self, history: int = 24, horizon: int = 4) -> None:
-        self.history, self.horizon = history, horizon
-        self.scale: tuple[Tensor, Tensor] | None = None
+    scale: tuple[Tensor, Tensor] | None = None
 
-    def load_data(self, data: Sequence[Series], dataset: AutoDataset) -> Columns:
-        tensors = [self._values(each, self.history + self.horizon) for each in data]
+    def load_data(self, data: Any, dataset: AutoDataset) -> Uncut:
+        if not isinstance(data, Sequence) or not data or not all(isinstance(each, Series) for each in data):
+            raise DataError("Expected a list of Series, but got something else. Pass [Series(values)].")
+        series = Uncut((_values(each), each.start) for each in data)
         if self.training:
-            steps = torch.cat(tensors)
+            steps = torch.cat([values for values, _ in series])
             steps = steps[steps.isfinite().all(1)]
             self.scale = steps.mean(0), steps.std(0).clamp(min=1e-6)
-            for name, value in (("num_channels", steps.shape[1]), ("horizon", self.horizon)):
-                setattr(dataset, name, value)
-        windows = [
-            self._window(values[first:], each.start + first)
-            for each, values in zip(data, tensors, strict=True)
-            for first in range(len(values) - self.history - self.horizon + 1)
-        ]
-        targets = [
-            values[first + self.history : first + self.history + self.horizon]
-            for values in tensors
-            for first in range(len(values) - self.history - self.horizon + 1)
-        ]
-        return Columns((_stacked(windows), torch.stack(targets)))
+            vars(dataset)["num_channels"] = steps.shape[1]
+        if self.scale is None:
+            raise DataError("Expected train series before others, since their scale is learned from them.")
+        return series
 
-    def predict_load_data(self, data: Any) -> Columns:
-        if not isinstance(data, Sequence) or not data or not all(isinstance(each, Series) for each in data):
-            raise DataError("Expected a list of Series to forecast, but got something else. Pass [Series(values)].")
-        tensors = [self._values(each, self.history) for each in data]
-        last = [len(values) - self.history for values in tensors]
-        return Columns(
-            _stacked(
-                self._window(values[first:], each.start + first)
-                for each, values, first in zip(data, tensors, last, strict=True)
-            )
-        )
+    def prepare_samples(self, samples: Uncut, dataset: AutoDataset) -> Columns:
+        history, ahead = self.input_spec.history, 0 if self.predicting else self.input_spec.horizon
+        windows, targets = [], []
+        for values, start in samples:
+            if len(values) < history + ahead:
+                raise DataError(
+                    f"Expected series of at least {history + ahead} steps, but one has {len(values)}. Leave it out, or "
+                    "make a task with a shorter history."
+                )
+            last = len(values) - history - ahead
+            for first in [last] if self.predicting else range(last + 1):
+                windows.append(self._window(values[first : first + history], start + first + history))
+                targets.append(values[first + history : first + history + ahead])
+        stacked = {name: torch.stack([each[name] for each in windows]) for name in windows[0]}
+        return Columns(stacked if self.predicting else (stacked, torch.stack(targets)))
 
     def is_deterministic(self, stage: Stage) -> bool:
         return True
@@ -76,29 +89,21 @@ class WindowPreprocess(Preprocess):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.scale = (state["mean"], state["deviation"]) if state else None
 
-    def _values(self, series: Series, least: int) -> Tensor:
-        try:
-            values = torch.as_tensor(np.asarray(series.values, dtype=np.float32))
-        except (TypeError, ValueError) as error:
-            raise DataError(f"Expected a series of numbers, but numpy says: {error}.") from error
-        if values.ndim != 2 or len(values) < least:
-            raise DataError(
-                f"Expected a series of shape (steps, channels) with at least {least} steps, but got "
-                f"{tuple(values.shape)}. Leave it out, or ask for less history."
-            )
-        return values
-
-    def _window(self, values: Tensor, start: int) -> dict[str, Tensor]:
-        if self.scale is None:
-            raise DataError("Expected train series before others, since their scale is learned from them.")
-        ahead = torch.arange(start + self.history, start + self.history + self.horizon) * (2 * np.pi / PERIOD)
-        history = (values[: self.history] - self.scale[0]) / self.scale[1]
-        return {"history": history.nan_to_num(), "calendar": torch.stack([ahead.sin(), ahead.cos()], 1)}
+    def _window(self, values: Tensor, end: int) -> dict[str, Tensor]:
+        mean, deviation = self.scale
+        ahead = torch.arange(end, end + self.input_spec.horizon) * (2 * np.pi / PERIOD)
+        history = ((values - mean) / deviation).nan_to_num()
+        return {"history": history, "calendar": torch.stack([ahead.sin(), ahead.cos()], 1)}
 
 
-def _stacked(windows: Any) -> dict[str, Tensor]:
-    made = list(windows)
-    return {name: torch.stack([each[name] for each in made]) for name in made[0]}
+def _values(series: Series) -> Tensor:
+    try:
+        values = torch.as_tensor(np.asarray(series.values, dtype=np.float32))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"Expected a series of numbers, but numpy says: {error}.") from error
+    if values.ndim != 2:
+        raise DataError(f"Expected a series of shape (steps, channels), but got {tuple(values.shape)}.")
+    return values
 
 
 class SeriesData(DataModule):
@@ -113,11 +118,7 @@ class SeriesData(DataModule):
         val_series: Sequence[Series] | None = None,
         test_series: Sequence[Series] | None = None,
         predict_series: Sequence[Series] | None = None,
-        *,
-        history: int = 24,
-        horizon: int = 4,
         **kwargs: Any,
     ) -> "SeriesData":
         cls.check_arguments(kwargs, ["preprocess", "postprocess"])
-        kwargs.setdefault("preprocess", WindowPreprocess(history, horizon))
         return cls.from_load_data_inputs(train_series, val_series, test_series, predict_series, **kwargs)

@@ -8,7 +8,7 @@ from torchmetrics import MeanAbsoluteError
 
 from flash import Task
 
-from .data import WindowPreprocess
+from .data import Window, WindowPreprocess
 
 QUANTILES = (0.1, 0.5, 0.9)
 
@@ -31,13 +31,23 @@ class Forecaster(Task):
     preprocess_cls = WindowPreprocess
 
     def __init__(
-        self, num_channels: int, horizon: int = 4, width: int = 16, learning_rate: float = 0.01, **kwargs: Any
+        self,
+        num_channels: int,
+        history: int = 24,
+        horizon: int = 4,
+        width: int = 16,
+        learning_rate: float = 0.01,
+        **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate=learning_rate, metrics=MeanAbsoluteError(), **kwargs)
-        self.num_channels = num_channels
+        self.num_channels, self.window = num_channels, Window(history, horizon)
         self.backbone = Encoder(num_channels, width)
         self.head = nn.Linear(width + 2, num_channels * (1 + len(QUANTILES)))
         self.register_buffer("quantiles", torch.tensor(QUANTILES), persistent=False)
+
+    @property
+    def input_spec(self) -> Window:
+        return self.window
 
     def forward_features(self, x: Any) -> dict[str, Tensor]:
         return {"state": self.backbone(x["history"]), "calendar": x["calendar"]}

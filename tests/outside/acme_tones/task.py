@@ -1,10 +1,12 @@
 """The network that tells tones apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from flash.core.backbones import num_features
 from flash.core.classification import ClassificationTask
 from flash.core.registry import backbone_registry
 
@@ -33,13 +35,14 @@ class ToneClassifier(ClassificationTask):
         self,
         num_classes: int | None = None,
         labels: Sequence[Any] | None = None,
-        backbone: str = "pitch_cnn",
+        backbone: str | nn.Module = "pitch_cnn",
+        backbone_kwargs: Mapping[str, Any] | None = None,
         learning_rate: float = 0.01,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_classes, labels, learning_rate=learning_rate, **kwargs)
-        self.backbone = self.backbones.get(backbone)()
-        self.head = nn.Linear(self.backbone.out_features, self.num_classes)
+        self.backbone = self.build_backbone(backbone, kwargs=backbone_kwargs)
+        self.head = nn.Linear(num_features(self.backbone, lambda: torch.zeros(1, 1, 400)), self.num_classes)
 
     def forward_features(self, x: Any) -> Tensor:
         return self.backbone(x)

@@ -29,6 +29,7 @@ from typing_extensions import TypeVar
 
 from flash.core.prediction import evaluating
 from flash.errors import ConfigurationError
+from flash.serialization import call_with
 
 __all__ = ["build_backbone", "num_features", "stated_layers", "takes_argument"]
 
@@ -75,13 +76,11 @@ def build_backbone(
         raise ConfigurationError(f"Expected backbone to be a name or a module, but got {choice!r}.")
     factory = factory_of(str(choice))
     known = {name: value for name, value in options.items() if takes_argument(factory, name)}
-    _check_takes(factory, str(choice), arguments, known, kwargs or {})
-    try:
-        made = factory(*arguments, **{**known, **(kwargs or {})})
-    except TypeError as error:
-        if not kwargs:
-            raise
-        raise _not_taken(str(choice), kwargs, error) from error
+    if not kwargs:
+        _check_takes(factory, str(choice), arguments, known)
+    made = call_with(
+        repr(str(choice)), factory, keywords=kwargs or {}, first=arguments, known=known, noun="backbone_kwargs"
+    )
     if not isinstance(made, makes):
         article = "an" if makes.__name__[0] in "AEIOU" else "a"
         raise ConfigurationError(
@@ -158,25 +157,15 @@ def stated_layers(backbone: nn.Module) -> list[nn.Module] | None:
     return list(state()) if inspect.ismethod(state) else None
 
 
-def _check_takes(
-    factory: Callable[..., Any], name: str, arguments: tuple[Any, ...], known: dict[str, Any], kwargs: Mapping[str, Any]
-) -> None:
-    """Refuse a call that cannot succeed, before anything is built or downloaded."""
+def _check_takes(factory: Callable[..., Any], name: str, arguments: tuple[Any, ...], known: Mapping[str, Any]) -> None:
+    """Refuse a factory that does not take what tasks call it with, before anything is built or downloaded."""
     try:
-        inspect.signature(factory).bind(*arguments, **{**known, **kwargs})
+        inspect.signature(factory).bind(*arguments, **known)
     except TypeError as error:
-        if kwargs:
-            raise _not_taken(name, kwargs, error) from error
         raise ConfigurationError(
             f"Expected the factory of the backbone {name!r} to take what tasks of its domain call it with, but it "
             f"says: {error}."
         ) from error
-
-
-def _not_taken(name: str, kwargs: Mapping[str, Any], error: TypeError) -> ConfigurationError:
-    return ConfigurationError(
-        f"Expected backbone_kwargs that {name!r} takes, but got {sorted(kwargs)}, and it says: {error}."
-    )
 
 
 def _described(value: Any) -> str:

@@ -25,7 +25,7 @@ from flash.core._finetuning_state import (
 from flash.core.layers import backbone_layers, child_layers
 from flash.core.registry import Registry, strategy_registry
 from flash.errors import FinetuningError
-from flash.serialization import NotSerializableError, from_serializable, to_serializable
+from flash.serialization import NotSerializableError, call_with, from_serializable, to_serializable
 
 __all__ = [
     "FlashBaseFinetuning",
@@ -505,8 +505,8 @@ def resolve_strategy(strategy: Any) -> list[Callback]:
         factory = finetuning_strategies.get(name)
         keywords = arguments if isinstance(arguments, Mapping) else {}
         positional = () if keywords is arguments else arguments if isinstance(arguments, tuple) else (arguments,)
-        _check_arguments(name, factory, positional, keywords)
-        return resolve_strategy(factory(*positional, **keywords))
+        made = call_with(f"the strategy {name!r}", factory, positional, keywords, error=FinetuningError)
+        return resolve_strategy(made)
     if isinstance(strategy, BaseFinetuning):
         return [strategy, LightningResume()]
     if isinstance(strategy, FlashBaseFinetuning):
@@ -522,21 +522,6 @@ def resolve_strategy(strategy: Any) -> list[Callback]:
         f"Expected a finetuning strategy: one of {names}, a tuple such as ('freeze_unfreeze', 5), or a finetuning "
         f"callback, but got {strategy!r}. Choose one: trainer.finetune(task, datamodule, strategy='freeze')."
     )
-
-
-def _check_arguments(name: str, factory: Any, positional: Sequence[Any], keywords: Mapping[str, Any]) -> None:
-    try:
-        signature = inspect.signature(factory)
-    except ValueError:
-        return  # A factory that does not say what it takes.
-    try:
-        signature.bind(*positional, **keywords)
-    except TypeError as error:
-        taken = ", ".join(signature.parameters) or "none"
-        raise FinetuningError(
-            f"Expected arguments that the strategy {name!r} takes ({taken}), but got "
-            f"{dict(keywords) if keywords else tuple(positional)}: {error}."
-        ) from error
 
 
 def _chosen_by_task(pl_module: pl.LightningModule) -> list[nn.Module]:

@@ -14,6 +14,7 @@ from torchmetrics import MeanMetric, Metric
 
 from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
+from flash.serialization import call_with
 
 __all__ = ["StageMetrics", "metric_registry", "named_metrics", "weight_of_loss"]
 
@@ -99,12 +100,8 @@ def _made(choice: Any, known: Mapping[str, Any], registry: Registry) -> Any:
             f"Expected a task that knows {', '.join(lacking)} for the metric {name!r}, but this one does not. Write "
             f"metrics=({name!r}, {{{lacking[0]!r}: ...}}), or pass the metric as an object."
         )
-    try:
-        return factory(**arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(
-            f"Expected arguments that the metric {name!r} takes, but got {arguments!r}, and it says: {error}."
-        ) from error
+    refusals = (TypeError, ValueError)
+    return call_with(f"the metric {name!r}", factory, keywords=kwargs, known=arguments, refusals=refusals)
 
 
 def _name_of(metric: Any) -> str:

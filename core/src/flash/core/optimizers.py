@@ -15,6 +15,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
+from flash.serialization import call_with
 
 __all__ = [
     "DEFAULT_OPTIMIZER",
@@ -107,17 +108,13 @@ def make_optimizer(
     factory, kwargs, extra = _unpack("optimizer", choice, optimizers)
     if extra:
         raise ConfigurationError(f"Expected (optimizer, kwargs), but got {choice!r}.")
-    if learning_rate is not None:
-        kwargs = {"lr": learning_rate, **kwargs}
     trained = list(parameters)
+    known: dict[str, Any] = {} if learning_rate is None else {"lr": learning_rate}
     if _gains_from_fusing(factory, trained, kwargs):
-        kwargs["fused"] = True
-    try:
-        return factory(trained, **kwargs)  # type: ignore[no-any-return]  # whatever the user's factory makes
-    except TypeError as error:
-        raise ConfigurationError(
-            f"Expected arguments that the optimizer {_name_of(factory)} takes, but it says: {error}."
-        ) from error
+        known["fused"] = True
+    name = f"the optimizer {_name_of(factory)}"
+    made: Optimizer = call_with(name, factory, keywords=kwargs, first=[trained], known=known)
+    return made
 
 
 def _gains_from_fusing(factory: Any, parameters: list[Any], kwargs: dict[str, Any]) -> bool:
@@ -161,13 +158,10 @@ def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | N
         'epoch'
     """
     factory, kwargs, settings = _unpack("lr_scheduler", choice, lr_schedulers)
-    kwargs, interval, _ = _with_length(factory, kwargs, settings, optimizer, trainer)
-    try:
-        scheduler = factory(optimizer, **kwargs)
-    except TypeError as error:
-        raise ConfigurationError(
-            f"Expected arguments that the scheduler {_name_of(factory)} takes, but it says: {error}."
-        ) from error
+    known, interval, _ = _with_length(factory, kwargs, settings, optimizer, trainer)
+    scheduler = call_with(
+        f"the scheduler {_name_of(factory)}", factory, keywords=kwargs, first=[optimizer], known=known
+    )
     result = {"scheduler": scheduler, "interval": interval}
     if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau):
         result |= {"monitor": "val_loss", "strict": False}

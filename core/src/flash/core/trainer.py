@@ -27,7 +27,7 @@ from flash.data.data_module import DataModule
 from flash.data.samplers import restore_order, sorted_rows
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
-from flash.serialization import refuse_unknown_arguments
+from flash.serialization import call_with, refuse_unknown_arguments
 
 __all__ = ["Trainer"]
 
@@ -339,7 +339,7 @@ def _make_callback(callback: Any) -> Callback:
         raise ConfigurationError(
             f"Expected a Lightning callback, a name such as 'keep_best', or (name, arguments), but got {callback!r}."
         )
-    made: Callback = callback_registry.get(name)(**arguments)
+    made: Callback = call_with(f"the callback {name!r}", callback_registry.get(name), keywords=arguments)
     return made
 
 

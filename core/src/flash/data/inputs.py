@@ -15,7 +15,7 @@ from flash.data.stage import Stage
 from flash.data.tables import Table, is_missing, whole_numbers
 from flash.errors import ConfigurationError, DataError
 
-__all__ = ["SampleInputs", "pair_inputs", "with_article"]
+__all__ = ["SampleInputs", "as_sequence", "is_single", "pair_inputs", "with_article"]
 
 
 @dataclass(frozen=True)
@@ -164,16 +164,33 @@ def pair_inputs(stage: Stage, sources: Any, targets: Any, noun: str = "sample") 
         )
     if sources is None:
         return None
-    return SampleInputs(_sequence(sources, noun), None if targets is None else _sequence(targets, noun))
+    for values in (sources, targets):
+        if values is not None and is_single(values):
+            raise DataError(
+                f"Expected {with_article(noun)} or target per sample, in a list, but got {values!r} alone. Pass [...]."
+            )
+    return SampleInputs(as_sequence(sources), None if targets is None else as_sequence(targets))
 
 
-def _sequence(values: Any, noun: str) -> Any:
-    """Return arrays, tensors and lists as they are, and a list of anything else, such as a column of pandas."""
-    if isinstance(values, str | Path | bytes):
-        raise DataError(
-            f"Expected {with_article(noun)} or target per sample, in a list, but got {values!r} alone. Pass [...]."
-        )
-    is_array = hasattr(values, "shape") and not hasattr(values, "index")
+def is_single(values: Any) -> bool:
+    """Return whether something is one value, such as a text or a number, instead of one per sample.
+
+    Example:
+        >>> is_single("a.wav"), is_single(["a.wav"]), is_single(np.array(3.0))
+        (True, False, True)
+    """
+    is_collection = hasattr(values, "__iter__") or hasattr(values, "__getitem__")
+    return isinstance(values, str | bytes | Path) or not is_collection or getattr(values, "shape", None) == ()
+
+
+def as_sequence(values: Any) -> Any:
+    """Return arrays, tensors and lists as they are, and a list of anything else, such as a column of pandas.
+
+    Example:
+        >>> as_sequence(word for word in ("yes", "no"))
+        ['yes', 'no']
+    """
+    is_array = hasattr(values, "shape") and not hasattr(values, "iloc")
     return values if isinstance(values, list | tuple) or is_array else list(values)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from typing_extensions import Self
@@ -12,13 +13,14 @@ from typing_extensions import Self
 from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
 from flash.data.folders import table_folder
-from flash.data.inputs import SampleInputs, pair_inputs, with_article
+from flash.data.inputs import SampleInputs, as_sequence, is_single, pair_inputs, with_article
 from flash.data.labels import ClassLabels
 from flash.data.process import Preprocess
 from flash.data.stage import Stage, Stages
 from flash.data.tables import READ_OPTIONS, Table, TableFormat, is_missing, is_table, is_table_file, read_table
 from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError, DataError
+from flash.serialization import equal
 
 __all__ = ["SampleData", "SamplePreprocess"]
 
@@ -29,9 +31,10 @@ _READ_OPTIONS = tuple(name for name in READ_OPTIONS if name != "delimiter")
 class SamplePreprocess(Preprocess):
     """Samples with targets; a domain says what a sample is, and what its target is.
 
-    Override :meth:`sources_of` where values have to be checked or converted, :meth:`make_samples` where samples are
-    more than pairs, and the hooks of :class:`~flash.data.process.Preprocess`: they get the pair of a source and its
-    encoded target, or in prediction the source alone.
+    Override :meth:`sources_of` where values have to be checked or converted, :meth:`learn` where all stages need
+    something of the train samples, :meth:`make_samples` where samples are more than pairs, and the hooks of
+    :class:`~flash.data.process.Preprocess`: they get the pair of a source and its encoded target, or in prediction the
+    source alone.
 
     Example:
         >>> class Lengths(SamplePreprocess):
@@ -53,6 +56,8 @@ class SamplePreprocess(Preprocess):
 
     #: What was learned of the train targets.
     targets: ClassLabels | NumberTargets | None = None
+    #: What :meth:`learn` returned.
+    learned: Mapping[str, Any] = MappingProxyType({})
     #: The column of sources, for tables to predict.
     input_field: str | None = None
 
@@ -64,8 +69,8 @@ class SamplePreprocess(Preprocess):
         values: Sequence[Any],
         name: str,
         root: Path | None = None,  # noqa: ARG003  # for domains of files
-    ) -> Sequence[Any]:
-        """Return the values of a column or list as sources.
+    ) -> Any:
+        """Return the values of a column or list as sources: anything with a length and ``[index]``, such as a tensor.
 
         Args:
             values: One per sample.
@@ -87,6 +92,17 @@ class SamplePreprocess(Preprocess):
         """Refuse or leave out inputs that cannot be opened, before anything is learned from them."""
         return inputs
 
+    def learn(self, sources: Any) -> Mapping[str, Any]:
+        """Return what samples of all stages need of the train data, such as their scale, as plain data.
+
+        This runs once, before samples are made, and not where the state of another preprocess was taken over. Other
+        methods find it in ``self.learned``; :meth:`state_dict` carries it.
+
+        Args:
+            sources: Those of the train data, as :meth:`sources_of` returned them.
+        """
+        return {}
+
     def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> Any:
         """Return the samples of a dataset.
 
@@ -103,12 +119,13 @@ class SamplePreprocess(Preprocess):
         Raises:
             DataError: If it is nothing of the kind.
         """
-        if isinstance(data, str | bytes | Path) or not hasattr(data, "__iter__"):
+        if is_single(data):
             raise DataError(
                 f"Expected {self.noun}s to predict: a list or a table, but got {type(data).__name__}. For a single "
                 "one, pass [it]."
             )
-        return list(data)
+        sources: Sequence[Any] = as_sequence(data)
+        return sources
 
     # ------------------------------------------------------------------ hooks
 
@@ -122,12 +139,11 @@ class SamplePreprocess(Preprocess):
             )
         data = self.check_inputs(data, dataset)
         if self.targets is None and not self.training:
-            raise DataError(
-                f"Expected {self._learned_name()} that were learned from train data, but there are none yet. Add train "
-                "data, or pass preprocess=task.preprocess of a task that was trained."
-            )
+            raise _not_learned("classes" if self.targets_cls is ClassLabels else "targets")
         learned = self.targets or self.targets_cls.learn(data.targets, data.names)
         encoded = learned.encode(data.targets, stage.value)
+        if self.targets is None:
+            self.learned = dict(self.learn(data.sources))
         self.targets = learned
         if self.training:
             for name, fact in learned.facts(encoded).items():
@@ -136,6 +152,8 @@ class SamplePreprocess(Preprocess):
 
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Take what :meth:`sources_to_predict` takes, or a table or its path."""
+        if not self.learned and type(self).learn is not SamplePreprocess.learn:
+            raise _not_learned("statistics")
         inputs = data if isinstance(data, SampleInputs) else self.inputs_to_predict(data)
         inputs = self.check_inputs(inputs, dataset)
         return self.make_samples(inputs.sources, None, Stage.PREDICT)
@@ -160,26 +178,33 @@ class SamplePreprocess(Preprocess):
             )
         return SampleInputs(self.sources_of(table[self.input_field], "the predict data", root))
 
-    def _learned_name(self) -> str:
-        return "classes" if self.targets_cls is ClassLabels else "targets"
-
     # ------------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was learned of the targets."""
+        """Return what was learned of the targets, and of the samples."""
         if self.targets is None:
             return {}
-        return {"targets": self.targets.to_plain(), "input_field": self.input_field}
+        learned = {"learned": self.learned} if self.learned else {}
+        return {"targets": self.targets.to_plain(), "input_field": self.input_field, **learned}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what another preprocess learned."""
         if state:
             self.targets = self.targets_cls.from_plain(state["targets"])
             self.input_field = state.get("input_field", self.input_field)
+            self.learned = state.get("learned", self.learned)
 
     def agrees_with(self, other: Preprocess) -> bool:
-        """Return whether the targets are the same."""
-        return isinstance(other, SamplePreprocess) and other.targets == self.targets
+        """Return whether the same was learned, whatever column the samples came from."""
+        own, its = ({**each.state_dict(), "input_field": None} for each in (self, other))
+        return equal(own, its)
+
+
+def _not_learned(what: str) -> DataError:
+    return DataError(
+        f"Expected {what} that were learned from train data, but there are none yet. Add train data, or pass "
+        "preprocess=task.preprocess of a task that was trained."
+    )
 
 
 class _Pairs:

@@ -3,7 +3,7 @@
 Everything in a checkpoint can be read with ``torch.load(weights_only=True)``; nothing in it is executed.
 """
 
-from flash.serialization.arguments import Configurable, accepted_parameters, refuse_unknown_arguments
+from flash.serialization.arguments import Configurable, accepted_parameters, call_with, refuse_unknown_arguments
 from flash.serialization.files import read_checkpoint, replacing, write_checkpoint
 from flash.serialization.objects import describe, instantiate, resolve_class, resolve_function
 from flash.serialization.rng import capture_rng_state, restore_rng_state
@@ -13,6 +13,7 @@ __all__ = [
     "Configurable",
     "NotSerializableError",
     "accepted_parameters",
+    "call_with",
     "capture_rng_state",
     "describe",
     "equal",

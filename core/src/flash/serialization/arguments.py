@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 from torch import nn
 from typing_extensions import Self
 
-from flash.errors import UnknownArgumentError
+from flash.errors import ConfigurationError, FlashError, UnknownArgumentError
 from flash.serialization.values import NotSerializableError, to_serializable
 
-__all__ = ["MODULE", "Configurable", "accepted_parameters", "refuse_unknown_arguments"]
+__all__ = ["MODULE", "Configurable", "accepted_parameters", "call_with", "refuse_unknown_arguments"]
 
 #: Arguments of programs for the ancestor, Lightning Flash, and for Lightning 1, with what to write instead.
 FORMER_ARGUMENTS = {
@@ -157,10 +157,86 @@ def refuse_unknown_arguments(name: str, given: Iterable[str], accepted: Iterable
     names = list(accepted)
     unknown = [each for each in given if each not in names]
     if unknown:
-        close = get_close_matches(unknown[0], names, 1, cutoff=0.7)
-        hint = f"Did you mean {close[0]!r}?" if close else f"It takes {', '.join(names)}."
-        hint = FORMER_ARGUMENTS.get(unknown[0], hint)
+        hint = FORMER_ARGUMENTS.get(unknown[0]) or _closest(unknown[0], names) or f"It takes {', '.join(names)}."
         raise UnknownArgumentError(f"Expected arguments that {name} takes, but got {unknown[0]!r}. {hint}")
+
+
+def _closest(name: str, names: Iterable[str]) -> str:
+    close = get_close_matches(name, list(names), 1, cutoff=0.7)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def call_with(
+    name: str,
+    factory: Callable[..., Any],
+    positional: Sequence[Any] = (),
+    keywords: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    first: Sequence[Any] = (),
+    known: Mapping[str, Any] = MappingProxyType({}),
+    noun: str = "arguments",
+    refusals: tuple[type[Exception], ...] = (TypeError,),
+    error: type[FlashError] = ConfigurationError,
+) -> Any:
+    """Call what a user chose by name, with the arguments that the user chose; those that do not fit are an error.
+
+    Args:
+        name: What is called, such as ``"the optimizer 'SGD'"``.
+        factory: The function or class.
+        positional: The arguments that the user chose.
+        keywords: Those that the user chose by name.
+        first: What it is called with in any case, before the others.
+        known: What it is called with by name, unless the user chose something else.
+        noun: What the user calls the arguments.
+        refusals: What it raises for arguments that it does not take.
+        error: What is raised instead.
+
+    Raises:
+        FlashError: If the factory does not take the arguments; the message lists those that it takes, and names the
+            closest. An error of a call without arguments of the user stays what it is.
+
+    Example:
+        >>> call_with("the callback 'stop'", lambda patience=1: patience, keywords={"patience": 3})
+        3
+    """
+
+    def refused(reason: Exception) -> FlashError:
+        names = _names_of(factory)[len(first) :]
+        unknown = [each for each in keywords if each not in names]
+        given = dict(keywords) or tuple(positional) or dict(known)
+        hint = f" {_closest(unknown[0], names)}" if unknown else ""
+        taken = ", ".join(names) or "none"
+        return error(f"Expected {noun} that {name} takes ({taken}), but got {given}: {reason}.{hint}".rstrip())
+
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:
+        signature = None  # A factory that does not say what it takes.
+    arguments, options = (*first, *positional), {**known, **keywords}
+    try:
+        if signature is not None:
+            signature.bind(*arguments, **options)
+    except TypeError as reason:
+        raise refused(reason) from reason
+    try:
+        return factory(*arguments, **options)
+    except FlashError:
+        raise
+    except refusals as reason:
+        if signature is not None and not positional and not keywords:
+            raise
+        raise refused(reason) from reason
+
+
+def _names_of(factory: Callable[..., Any]) -> list[str]:
+    """Return the names of what a function or class takes, base classes included where it passes the rest on to them."""
+    try:
+        parameters = dict(inspect.signature(factory).parameters)
+        if isinstance(factory, type) and any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+            parameters |= accepted_parameters(factory)
+    except ValueError:
+        return []
+    return [each.name for each in parameters.values() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
 
 
 def _refuse_unknown(cls: type, kwargs: Mapping[str, Any]) -> None:

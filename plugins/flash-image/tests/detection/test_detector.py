@@ -340,7 +340,7 @@ def test_data_with_other_classes_is_an_error(data: ObjectDetectionData, tiny: An
         ({"num_classes": 1, "pretrained": True}, "pretrained=False for the backbone 'tiny', which has no weights"),
         (
             {"num_classes": 1, "backbone_kwargs": {"depth": 3}},
-            r"that 'tiny' takes, but got \['depth'\]",
+            r"that 'tiny' takes \(.*\), but got \{'depth': 3\}",
         ),
         ({"num_classes": 1, "backbone": nn.Flatten(), "min_size": 64}, "got a module, which is made already"),
     ],

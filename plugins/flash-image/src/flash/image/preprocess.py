@@ -14,6 +14,8 @@ from torch.utils.data import default_collate
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.files import FileInputs, FilePreprocess, FileSample
+from flash.data.process import Preprocess
+from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.plugins import default_owner
@@ -258,6 +260,10 @@ class ImagePreprocess(FilePreprocess):
             )
         # A checkpoint of flash-image 0.1.0 calls them labels.
         super().load_state_dict({"targets": state["labels"], **state} if "labels" in state else state)
+
+    def agrees_with(self, other: Preprocess) -> bool:
+        """Return whether the classes are the same: each data module may augment in its own way."""
+        return isinstance(other, SamplePreprocess) and other.targets == self.targets
 
 
 def _name(value: Any) -> str | None:
