@@ -187,8 +187,8 @@ class TestContributions:
 
         plugins = [("fish", Plugin())]
         out = " ".join(flash("doctor", plugins=plugins).out.split())
-        assert "acme_of_doctor:T is no task: it has to inherit from flash.Task, or from a class that does." in out
-        assert "acme_of_doctor:D is no data module: it has to inherit from flash.DataModule" in out
+        assert "acme_of_doctor:T is not a task: it has to inherit from flash.Task, or from a class that does." in out
+        assert "acme_of_doctor:D is not a data module: it has to inherit from flash.DataModule" in out
         assert "acme_of_doctor" not in sys.modules
         checked = flash("plugins", "--check", plugins=plugins)
         assert checked.code == 1

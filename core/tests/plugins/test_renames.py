@@ -267,11 +267,11 @@ def test_renames_add_up_and_a_circle_ends() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("wav_net", "wav_cnn"), r"Renamed\.old must look like 'package\.module:attribute', but 'wav_net' .* of='b"),
-        (("acme:Old", "New"), r"Renamed\.new must look like 'package\.module:attribute', but 'New' came"),
+        (("wav_net", "wav_cnn"), r"Renamed\.old must look like 'package\.module:attribute', but got 'wav_net'.* of='b"),
+        (("acme:Old", "New"), r"Renamed\.new must look like 'package\.module:attribute', but got 'New'"),
         (("tones", "audio/tones", "task"), r"Renamed\.old must be of lower-case .* such as 'image/classification'"),
-        (("acme/old", "new", "backbone"), r"Renamed\.old must be of letters, digits .* but 'acme/old' came"),
-        (("a", "b", "layer"), r"Renamed\.of must be one of class, task, .* augmentation, but 'layer' came"),
+        (("acme/old", "new", "backbone"), r"Renamed\.old must be of letters, digits .* but got 'acme/old'"),
+        (("a", "b", "layer"), r"Renamed\.of must be one of class, task, .* augmentation, but got 'layer'"),
         (("a", "a", "loss"), r"Renamed\.old and Renamed\.new must differ, but both are 'a'"),
     ],
 )
@@ -297,7 +297,7 @@ def test_a_name_is_renamed_once() -> None:
             yield Renamed("old", "fast", of="strategy")
 
     with (
-        pytest.raises(flash.FlashError, match=r"flash_renames gives the strategy rename 'old' twice"),
+        pytest.raises(flash.FlashError, match=r"flash_renames returns the strategy rename 'old' twice"),
         isolated_plugins(Plugin()),
     ):
         pass

@@ -131,7 +131,7 @@ def _hooks(source: Source, name: str) -> Iterator[str]:
         elif not is_marked(hook):
             yield f"{place}: {hook.name} is not marked with @hookimpl from flash.plugins"
         if len(arguments) > len(hook.args.defaults):
-            yield f"{place}: {hook.name} takes {', '.join(arguments)}, but hooks take nothing: def {hook.name}()"
+            yield f"{place}: {hook.name} takes {', '.join(arguments)}, but hooks take no arguments: def {hook.name}()"
     for each in source.imports():
         if each.module.partition(".")[0] in _HEAVY and not each.optional:
             yield (
@@ -176,12 +176,12 @@ def _described(package: Package, specs: list[tuple[Spec, str]]) -> Iterator[str]
         foreign = why_foreign(spec, itself, host.infos(load=False))
         if foreign:
             yield f"{place}: {foreign}"
-        givers = {str(each.provider) for each in others if spec.claims_name and _same_name(spec, each.spec)}
+        givers = {str(each.provider) for each in others if spec.unique_name and _same_name(spec, each.spec)}
         if isinstance(spec, Backbone):
             givers |= {str(each.provider) for each in host.contributions("catalogue", spec.domain) if _has(each, spec)}
         if givers:
             yield (
-                f"{place}: the {spec.kind} {spec.name!r} is also given by {' and by '.join(sorted(givers))}, so that "
+                f"{place}: the {spec.kind} {spec.name!r} is also registered by {' and by '.join(sorted(givers))}, so "
                 f"users have to write '{canonical(package.name)}/{spec.name}'; choose another name"
             )
 

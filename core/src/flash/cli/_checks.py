@@ -170,7 +170,7 @@ def clashes(host: PluginHost) -> Iterator[Finding]:
     by_name: dict[tuple[str, str, str], list[Contribution[Spec]]] = defaultdict(list)
     for info in host.infos():
         for given in info.contributions:
-            for name in _names(given) if given.spec.claims_name else ():
+            for name in _names(given) if given.spec.unique_name else ():
                 kind = "backbone" if given.spec.kind == "catalogue" else given.spec.kind
                 by_name[kind, given.spec.scope, name].append(given)
     disputes: dict[tuple[str, str, tuple[Provider, ...]], list[str]] = defaultdict(list)

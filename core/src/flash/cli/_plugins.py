@@ -55,7 +55,7 @@ def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
     lines = [gives, info.error or "", *info.notes, *info.clashes, *problems]
     for finding in _checks.plugins([info], get_host(), installed_dists()):
         lines.append(finding.remedy)
-        lines.append(f"or keep it out with {get_host().to_disable(info)}" if finding.instead else "")
+        lines.append(f"or disable it with {get_host().to_disable(info)}" if finding.instead else "")
     lines.append(f"in {info.location}")
     if debug:
         seconds = "" if info.seconds is None else f"loaded in {info.seconds:.3f} s"
