@@ -103,7 +103,7 @@ class TestCommand:
     ) -> None:
         result = flash("doctor", **environ)
         assert result.code == 0
-        assert "1. The plugin 'audio' (acme-audio 1.2) is kept out: FLASH_" in result.out
+        assert "1. The plugin 'audio' (acme-audio 1.2) is disabled: FLASH_" in result.out
         assert f"\n   undo: {undo}\n" in result.out
         assert result.out.endswith("No other trouble found.\n")
 
@@ -111,7 +111,7 @@ class TestCommand:
         result = flash("doctor", plugins=[*five_states[:1], ("second", five_states[0][1])])
         assert result.code == 1
         out = " ".join(result.out.split())
-        assert "The audio backbone 'wav_cnn' and 10 more is given by acme-audio 1.2 and by acme-second 1.2." in out
+        assert "The audio backbone 'wav_cnn' and 10 more is registered by acme-audio 1.2 and by acme-second 1.2." in out
         assert "repair: write 'acme-audio/wav_cnn' or 'acme-second/wav_cnn'" in out
         assert "uninstall" not in out
 

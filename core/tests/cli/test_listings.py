@@ -25,7 +25,7 @@ def test_tasks_as_json_have_their_targets(flash: Any) -> None:
 
 def test_no_task_at_all_says_what_to_install(flash: Any) -> None:
     result = flash("tasks", plugins=())
-    assert result.out.startswith("No plugin gives a task. Install one with pip: flash-image, ")
+    assert result.out.startswith("No plugin provides a task. Install one with pip: flash-image, ")
 
 
 def test_no_task_because_all_is_disabled_says_so(flash: Any) -> None:
@@ -127,7 +127,7 @@ def test_a_domain_without_plugin_says_what_to_install(flash: Any) -> None:
     result = flash("backbones", "image")
     assert result.code == 1
     assert result.err == (
-        "No plugin gives backbones for 'image'. There are some for: audio, birds. "
+        "No plugin provides backbones for 'image'. There are some for: audio, birds. "
         "flash.image is provided by a plugin that is not installed: pip install flash-image.\n"
     )
 
@@ -135,7 +135,7 @@ def test_a_domain_without_plugin_says_what_to_install(flash: Any) -> None:
 def test_a_domain_that_nobody_knows_lists_what_can_be_installed(flash: Any) -> None:
     result = flash("backbones", "smell", plugins=())
     assert result.code == 1
-    assert "No plugin gives backbones for 'smell'. Install one with pip: flash-image" in result.err
+    assert "No plugin provides backbones for 'smell'. Install one with pip: flash-image" in result.err
 
 
 def test_a_pattern_that_matches_nothing_is_an_error(flash: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 def test_all_five_states_are_shown(flash: Any, five_states: Any) -> None:
     out = flash("plugins", plugins=five_states, FLASH_DISABLE_PLUGINS="quiet").out
-    assert out.startswith("PLUGIN      PACKAGE           STATE     GIVES\nflash-core  flash-core ")
+    assert out.startswith("PLUGIN      PACKAGE           STATE     PROVIDES\nflash-core  flash-core ")
     rows = {line.split()[0]: line for line in out.splitlines() if not line.startswith(" ")}
     assert "loaded    1 task, 1 backbone, 2 catalogues" in rows["audio"]
     assert "disabled  FLASH_DISABLE_PLUGINS names it" in rows["quiet"]

@@ -31,7 +31,7 @@ def bind(task: TaskLike, datamodule: DataModule) -> None:
     if own is None or (theirs is not None and theirs.state_dict() and not own.state_dict()):
         task.preprocess = theirs
     else:
-        datamodule.adopt(own)
+        datamodule.use_preprocess(own)
     if task.postprocess is None:
         task.postprocess = datamodule.postprocess
     datamodule.connect(task.input_spec)

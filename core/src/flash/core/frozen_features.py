@@ -98,7 +98,7 @@ class FrozenFeatures(Callback):
     def _finish(self, trainer: pl.Trainer) -> None:
         if self._data is None:
             return
-        self._data.forget_features()
+        self._data.clear_features()
         self._data = None
         if trainer.is_global_zero and self._epochs > 1:
             saved = self.seconds * (self._epochs - 1)
@@ -117,12 +117,12 @@ class FrozenFeatures(Callback):
                 continue
             start = time.perf_counter()
             try:
-                data.keep_features(stage, _compute(trainer, task, data, dataset, store))
+                data.cache_features(stage, _compute(trainer, task, data, dataset, store))
             except _TrainsError:
-                data.forget_features()
+                data.clear_features()
                 return "something that forward_features uses trains; modules_to_freeze has to name all that it uses"
             except OSError as error:
-                data.forget_features()
+                data.clear_features()
                 return f"{store.bytes_in_memory / 1e6:.0f} MB fill the memory budget and on the disk: {error}"
             self.seconds += time.perf_counter() - start
             counts[stage] = len(dataset)

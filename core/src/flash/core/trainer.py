@@ -264,7 +264,7 @@ class Trainer(pl.Trainer):
         # A whole number 1 stands for one batch.
         whole = isinstance(self.limit_predict_batches, float) and self.limit_predict_batches == 1.0
         whole = whole and type(task).predict_step is Task.predict_step
-        return data.predicting_by_length(self.world_size == 1 and whole and not saves)
+        return data.bucket_by_length(self.world_size == 1 and whole and not saves)
 
     def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, storage_options: Any = None) -> None:
         """Save a checkpoint; the arguments are those of Lightning's ``save_checkpoint``."""
