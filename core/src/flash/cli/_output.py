@@ -28,6 +28,7 @@ _PLURALS = {
     "augmentation": "augmentations",
     "name": "names",
     "plugin": "plugins",
+    "rename": "renames",
 }
 
 

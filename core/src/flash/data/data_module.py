@@ -360,7 +360,7 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def multi_label(self) -> bool:
-        """Whether a sample can have several classes at once."""
+        """True if a sample can have several classes at once."""
         return bool(self._fact("multi_label"))
 
     def _fact(self, name: str) -> Any:
@@ -392,7 +392,7 @@ class DataModule(pl.LightningDataModule):
         if self.preprocess and own and preprocess.state_dict() and not self.preprocess.agrees_with(preprocess):
             raise DataError(
                 "Expected data that is prepared as the task's train data was, but this data module learned other "
-                "statistics or labels from its own train data. Create the data module with the task's: "
+                "statistics or labels from its own train data. Make the data module with the task's: "
                 f"{type(self).__name__}.from_...(..., preprocess=task.preprocess)."
             )
         if self._pending_inputs and not own:

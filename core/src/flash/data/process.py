@@ -87,22 +87,22 @@ class Preprocess(Configurable):
 
     @property
     def training(self) -> bool:
-        """Whether the running hook is for training."""
+        """True if the running hook is for training."""
         return self._stage is Stage.TRAIN
 
     @property
     def validating(self) -> bool:
-        """Whether the running hook is for validation."""
+        """True if the running hook is for validation."""
         return self._stage is Stage.VAL
 
     @property
     def testing(self) -> bool:
-        """Whether the running hook is for testing."""
+        """True if the running hook is for testing."""
         return self._stage is Stage.TEST
 
     @property
     def predicting(self) -> bool:
-        """Whether the running hook is for prediction."""
+        """True if the running hook is for prediction."""
         return self._stage is Stage.PREDICT
 
     @contextmanager
@@ -339,7 +339,7 @@ class Postprocess(Configurable):
 
     @property
     def saves(self) -> bool:
-        """Whether results are saved batch by batch, so that samples must be predicted in order."""
+        """True if results are saved batch by batch, so that samples must be predicted in order."""
         return self.save_path is not None
 
     def per_batch_transform(self, batch: Any) -> Any:

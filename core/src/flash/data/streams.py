@@ -64,7 +64,7 @@ class AutoStream(IterableDataset[Any]):
 
     @property
     def has_hooks(self) -> bool:
-        """Whether hooks transform the samples."""
+        """True if hooks transform the samples."""
         return self._hooks is not None
 
     @property

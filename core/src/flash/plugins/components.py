@@ -146,7 +146,7 @@ class Augmentation(_Component):
     ``ImageConfig``, it returns a callable that takes and returns a PIL image.
 
     Example:
-        >>> Augmentation("grey", target="acme.augmentations:grey", scope="image/*").kind
+        >>> Augmentation("gray", target="acme.augmentations:gray", scope="image/*").kind
         'augmentation'
     """
 

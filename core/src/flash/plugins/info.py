@@ -204,5 +204,5 @@ class PluginInfo:
 
     @property
     def in_trouble(self) -> bool:
-        """Whether the plugin failed or conflicts."""
+        """True if the plugin failed or conflicts."""
         return self.state in {PluginState.FAILED, PluginState.CONFLICT}
