@@ -78,7 +78,7 @@ def test_backbones_as_json_are_one_list(flash: Any) -> None:
             "domain": "audio",
             "pretrained": True,
             "source": None,
-            "licence": None,
+            "license": None,
             "sha256": None,
             "provider": {"plugin": "audio", "dist": "acme-audio", "version": "1.2"},
         }
@@ -95,8 +95,8 @@ def test_a_backbone_is_described(flash: Any) -> None:
     ]
 
 
-def test_a_backbone_is_described_with_source_licence_and_checksum_of_its_weights(flash: Any) -> None:
-    facts = {"source": "https://acme.example", "licence": "MIT", "sha256": "ab" * 32}
+def test_a_backbone_is_described_with_source_license_and_checksum_of_its_weights(flash: Any) -> None:
+    facts = {"source": "https://acme.example", "license": "MIT", "sha256": "ab" * 32}
 
     class Plugin:
         @hookimpl
@@ -111,7 +111,7 @@ def test_a_backbone_is_described_with_source_licence_and_checksum_of_its_weights
 
     assert described().splitlines()[-3:] == [
         "source      https://acme.example",
-        "licence     MIT",
+        "license     MIT",
         f"sha256      {'ab' * 32}",
     ]
     (found,) = json.loads(described("--json"))

@@ -17,7 +17,7 @@ TASK_NAME = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
 # Published networks keep their names, such as all-MiniLM-L6-v2.
 ANY_CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 # Fields that listings print.
-_PROSE = frozenset({"summary", "source", "licence"})
+_PROSE = frozenset({"summary", "source", "license"})
 _MAX_PROSE = 600
 SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -69,7 +69,7 @@ class Backbone(BaseSpec):
         pretrained: Whether pretrained weights are available.
         summary: One sentence for ``flash backbones``.
         source: Paper or URL.
-        licence: Licence of the weights.
+        license: License of the weights.
         sha256: Checksum of the file with the weights, as 64 lower-case hexadecimal digits, where the factory checks it.
 
     Raises:
@@ -85,7 +85,7 @@ class Backbone(BaseSpec):
     pretrained: bool = False
     summary: str = ""
     source: str | None = None
-    licence: str | None = None
+    license: str | None = None
     sha256: str | None = None
 
     kind: ClassVar[str] = "backbone"
