@@ -12,10 +12,12 @@ import pytest
 import torch
 
 import flash
+from flash.data.data_module import TensorPreprocess
 from flash.errors import CheckpointError, ConfigurationError, PluginWarning, UnknownNameError
 from flash.plugins import Backbone, Renamed, Strategy, get_host, hookimpl, isolated_plugins
 from flash.plugins._current import use_host
 from flash.plugins.renames import follow
+from flash.serialization import resolve_class
 from flash.testing import PluginSite
 
 # Version 1.0 of a plugin: all of it in one module, under names that 2.0 changes.
@@ -301,3 +303,8 @@ def test_a_name_is_renamed_once() -> None:
         isolated_plugins(Plugin()),
     ):
         pass
+
+
+def test_a_preprocess_of_tensors_loads_under_its_former_name() -> None:
+    former = {"class": "flash.data.data_module:_PairPreprocess", "dist": "flash-core", "version": "0.1.0", "spec": None}
+    assert resolve_class(former, flash.Preprocess) is TensorPreprocess
