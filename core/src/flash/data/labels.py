@@ -156,23 +156,23 @@ class _ClassIndices(dict[Any, int]):
 
     def __init__(self, labels: Iterable[Any]) -> None:
         super().__init__((label, index) for index, label in enumerate(labels))
-        self._written = {_written(label): index for label, index in self.items()}
-        if len(self._written) < len(self):  # such as 1 and "1", which then are different classes
-            self._written = {}
+        self._by_text = {_as_text(label): index for label, index in self.items()}
+        if len(self._by_text) < len(self):  # such as 1 and "1", which then are different classes
+            self._by_text = {}
         for one, other in (("true", "false"), ("1", "0")), (("1", "0"), ("true", "false")):
-            if set(self._written) == set(other):
-                self._written |= {name: self._written[same] for name, same in zip(one, other, strict=True)}
+            if set(self._by_text) == set(other):
+                self._by_text |= {name: self._by_text[same] for name, same in zip(one, other, strict=True)}
                 break
 
     def __missing__(self, value: Any) -> int:
-        return self._written[_written(value)]
+        return self._by_text[_as_text(value)]
 
     def get(self, value: Any, default: Any = None) -> Any:
         """Return the index of a class, or the default."""
         return self[value] if value in self else default  # noqa: SIM401  # this is that method
 
     def __contains__(self, value: object) -> bool:
-        return super().__contains__(value) or _written(value) in self._written
+        return super().__contains__(value) or _as_text(value) in self._by_text
 
 
 def class_indices(labels: Iterable[Any]) -> Mapping[Any, int]:
@@ -186,7 +186,7 @@ def class_indices(labels: Iterable[Any]) -> Mapping[Any, int]:
     return _ClassIndices(labels)
 
 
-def _written(value: Any) -> str:
+def _as_text(value: Any) -> str:
     """Return the text of a class, with booleans in lower case."""
     text = str(value)
     return text.lower() if text.lower() in ("true", "false") else text
