@@ -65,7 +65,7 @@ def install(session: nox.Session, *packages: str, tools: list[str] | None = None
 
 
 def with_extras(packages: list[str]) -> list[str]:
-    """The packages, each with its extras."""
+    """Return the packages, each with its extras."""
     return [package + EXTRAS.get(Path(package).name, "") for package in packages]
 
 
@@ -146,14 +146,14 @@ def tests_oldest_core(session: nox.Session, plugin: str) -> None:
 
 
 def oldest_core(plugin: str) -> str:
-    """The lower bound of flash-core in what a plugin requires."""
+    """Return the lower bound of flash-core in the requirements of a plugin."""
     text = (ROOT / "plugins" / plugin / "pyproject.toml").read_text()
     (bound,) = re.findall(r'"flash-core>=([0-9.]+),<[0-9.]+"', text)
     return str(bound)
 
 
 def core_version() -> str:
-    """The version of the flash-core that is here."""
+    """Return the version of flash-core in this repository."""
     (version,) = re.findall(r'^version = "(.+)"$', (ROOT / CORE / "pyproject.toml").read_text(), re.MULTILINE)
     return str(version)
 
@@ -181,7 +181,7 @@ def tests_full(session: nox.Session) -> None:
 
 @nox.session
 def quick(session: nox.Session) -> None:
-    """The unit tests of all packages: ``nox -s quick``, or some of them, ``nox -s quick -- core/tests/data``."""
+    """Run the unit tests of all packages: ``nox -s quick``, or some of them, ``nox -s quick -- core/tests/data``."""
     install_all(session)
     examples = ["--doctest-modules", *(f"{package}/src" for package in (CORE, *PLUGINS))]
     pytest(session, "-m", "unit and not slow", *(session.posargs or [*ALL_TESTS, *examples]))

@@ -100,7 +100,7 @@ def by_flash(train: pd.DataFrame, test: pd.DataFrame, target: str, options: Any,
 
 
 def by_boosting(train: pd.DataFrame, test: pd.DataFrame, target: str) -> Any:
-    """The same with scikit-learn's defaults."""
+    """Return the same with scikit-learn's defaults."""
     regression = target == "median_house_value"
     text = make_column_selector(dtype_exclude="number")
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=254)

@@ -92,7 +92,7 @@ def resolve_short_name(
 
 
 def _defined_as(target: str) -> str:
-    """The name of an object in the module that defines it; packages of Flash offer it under a shorter one."""
+    """Return the name of an object in its defining module; packages of Flash export it under a shorter one."""
     parts = target.split(".")
     for length in range(len(parts) - 1, 0, -1):
         package = ".".join(parts[:length])

@@ -100,7 +100,7 @@ def test_a_wheel_says_that_it_is_typed(wheels: dict[str, Path], dist: str) -> No
 
 
 @pytest.mark.parametrize("dist", DISTS)
-def test_a_wheel_includes_the_whole_licence(wheels: dict[str, Path], dist: str) -> None:
+def test_a_wheel_includes_the_whole_license(wheels: dict[str, Path], dist: str) -> None:
     assert read(wheels[dist], "licenses/LICENSE") == (ROOT / "LICENSE").read_text()
 
 

@@ -37,7 +37,7 @@ def network(inputs: int, outputs: int, *last: nn.Module) -> nn.Module:
 
 
 def frechet_distance(one: Tensor, other: Tensor) -> float:
-    """The squared distance between two normal distributions that fit two sets of rows (Dowson and Landau, 1982)."""
+    """Return the squared distance between normal distributions fitted to two sets of rows (Dowson and Landau, 1982)."""
     means = (one.mean(0) - other.mean(0)).pow(2).sum()
     first, second = one.T.cov().double(), other.T.cov().double()
     root = torch.linalg.eigvals(first @ second).sqrt().real.sum()

@@ -1,4 +1,4 @@
-"""``python -m flash`` does what the ``flash`` command does."""
+"""Entry point of ``python -m flash``, the same as the ``flash`` command."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """Every error that Flash raises on purpose.
 
 One root, :class:`FlashError`; each child also inherits the type that the ecosystem would raise, so that
-``except KeyError`` and ``except FlashError`` both work. A message says what was expected, what came and what to do.
+``except KeyError`` and ``except FlashError`` both work. A message says what was expected, what it got and what to do.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ConfigurationError(FlashError, ValueError):
 
 
 class UnknownArgumentError(ConfigurationError, TypeError):
-    """An argument that nothing takes."""
+    """An argument that is not accepted."""
 
 
 class DataError(FlashError, ValueError):
@@ -47,11 +47,11 @@ class DataError(FlashError, ValueError):
 
 
 class MissingColumnError(DataError, KeyError):
-    """A column that was asked for is not in the table."""
+    """A requested column that is not in the table."""
 
 
 class UnknownNameError(FlashError, KeyError):
-    """A name that no registry entry has."""
+    """A name that is not registered."""
 
 
 class DuplicateNameError(FlashError, ValueError):
@@ -59,11 +59,11 @@ class DuplicateNameError(FlashError, ValueError):
 
 
 class FinetuningError(FlashError, ValueError):
-    """A finetuning strategy that cannot do what it promises, such as freeze a task that has nothing to freeze."""
+    """A finetuning strategy that cannot be applied, such as freezing a task that has no backbone."""
 
 
 class CheckpointError(FlashError, RuntimeError):
-    """A checkpoint that cannot be read, or that holds something else than was asked for."""
+    """A checkpoint that cannot be read, or that does not hold the requested object."""
 
 
 class UnsafeCheckpointError(CheckpointError):
@@ -71,7 +71,7 @@ class UnsafeCheckpointError(CheckpointError):
 
 
 class DownloadError(FlashError, OSError):
-    """A file that could not be fetched or unpacked."""
+    """A file that could not be downloaded or unpacked."""
 
 
 class ChecksumError(DownloadError):
@@ -79,7 +79,7 @@ class ChecksumError(DownloadError):
 
 
 class UnsafeArchiveError(DownloadError):
-    """An archive with a member that would be written outside its folder, is a device, or unpacks to too much."""
+    """An archive with a member that would be written outside its folder or is a device, or that unpacks to too much."""
 
 
 class PluginError(FlashError, RuntimeError):
@@ -87,8 +87,8 @@ class PluginError(FlashError, RuntimeError):
 
 
 class PluginConflictError(PluginError):
-    """Two plugins that claim one name; neither gets it."""
+    """Two plugins that register the same name; neither gets it."""
 
 
 class PluginWarning(UserWarning):
-    """A plugin that is left out, or a switch that switches nothing."""
+    """A plugin that is not loaded, or a setting that matches no plugin."""

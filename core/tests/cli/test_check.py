@@ -111,7 +111,7 @@ RENAMES = "@hookimpl\ndef flash_renames():\n    yield "
             PLUGIN,
             "def flash_tasks():",
             "def flash_tasks(config):",
-            "line 7: flash_tasks takes config, but hooks take nothing: def flash_tasks()",
+            "line 7: flash_tasks takes config, but hooks take no arguments: def flash_tasks()",
         ),
         (PLUGIN, "HOME =", "HOOK_API = 9\nHOME =", "it is written for hook API 9, but this flash-core has 1"),
         (
@@ -145,13 +145,13 @@ RENAMES = "@hookimpl\ndef flash_renames():\n    yield "
             PLUGIN,
             'domain="fish"',
             'domain="audio"',
-            "line 13: the backbone 'eel' is also given by acme-audio 1.2, so that users have to write 'acme-fish/eel'",
+            "line 13: the backbone 'eel' is also registered by acme-audio 1.2, so users have to write 'acme-fish/eel'",
         ),
         (
             "src/acme_fish/task.py",
             "class Fish(Task)",
             "class Fish",
-            "acme_fish.task:Fish is no task: it has to inherit from flash.Task, or from a class that does",
+            "acme_fish.task:Fish is not a task: it has to inherit from flash.Task, or from a class that does",
         ),
         (
             "src/acme_fish/task.py",

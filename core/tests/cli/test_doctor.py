@@ -103,7 +103,7 @@ class TestCommand:
     ) -> None:
         result = flash("doctor", **environ)
         assert result.code == 0
-        assert "1. The plugin 'audio' (acme-audio 1.2) is kept out: FLASH_" in result.out
+        assert "1. The plugin 'audio' (acme-audio 1.2) is disabled: FLASH_" in result.out
         assert f"\n   undo: {undo}\n" in result.out
         assert result.out.endswith("No other trouble found.\n")
 
@@ -111,7 +111,7 @@ class TestCommand:
         result = flash("doctor", plugins=[*five_states[:1], ("second", five_states[0][1])])
         assert result.code == 1
         out = " ".join(result.out.split())
-        assert "The audio backbone 'wav_cnn' and 10 more is given by acme-audio 1.2 and by acme-second 1.2." in out
+        assert "The audio backbone 'wav_cnn' and 10 more is registered by acme-audio 1.2 and by acme-second 1.2." in out
         assert "repair: write 'acme-audio/wav_cnn' or 'acme-second/wav_cnn'" in out
         assert "uninstall" not in out
 
@@ -187,8 +187,8 @@ class TestContributions:
 
         plugins = [("fish", Plugin())]
         out = " ".join(flash("doctor", plugins=plugins).out.split())
-        assert "acme_of_doctor:T is no task: it has to inherit from flash.Task, or from a class that does." in out
-        assert "acme_of_doctor:D is no data module: it has to inherit from flash.DataModule" in out
+        assert "acme_of_doctor:T is not a task: it has to inherit from flash.Task, or from a class that does." in out
+        assert "acme_of_doctor:D is not a data module: it has to inherit from flash.DataModule" in out
         assert "acme_of_doctor" not in sys.modules
         checked = flash("plugins", "--check", plugins=plugins)
         assert checked.code == 1

@@ -25,7 +25,7 @@ def test_tasks_as_json_have_their_targets(flash: Any) -> None:
 
 def test_no_task_at_all_says_what_to_install(flash: Any) -> None:
     result = flash("tasks", plugins=())
-    assert result.out.startswith("No plugin gives a task. Install one with pip: flash-image, ")
+    assert result.out.startswith("No plugin provides a task. Install one with pip: flash-image, ")
 
 
 def test_no_task_because_all_is_disabled_says_so(flash: Any) -> None:
@@ -78,7 +78,7 @@ def test_backbones_as_json_are_one_list(flash: Any) -> None:
             "domain": "audio",
             "pretrained": True,
             "source": None,
-            "licence": None,
+            "license": None,
             "sha256": None,
             "provider": {"plugin": "audio", "dist": "acme-audio", "version": "1.2"},
         }
@@ -95,8 +95,8 @@ def test_a_backbone_is_described(flash: Any) -> None:
     ]
 
 
-def test_a_backbone_is_described_with_source_licence_and_checksum_of_its_weights(flash: Any) -> None:
-    facts = {"source": "https://acme.example", "licence": "MIT", "sha256": "ab" * 32}
+def test_a_backbone_is_described_with_source_license_and_checksum_of_its_weights(flash: Any) -> None:
+    facts = {"source": "https://acme.example", "license": "MIT", "sha256": "ab" * 32}
 
     class Plugin:
         @hookimpl
@@ -111,7 +111,7 @@ def test_a_backbone_is_described_with_source_licence_and_checksum_of_its_weights
 
     assert described().splitlines()[-3:] == [
         "source      https://acme.example",
-        "licence     MIT",
+        "license     MIT",
         f"sha256      {'ab' * 32}",
     ]
     (found,) = json.loads(described("--json"))
@@ -127,7 +127,7 @@ def test_a_domain_without_plugin_says_what_to_install(flash: Any) -> None:
     result = flash("backbones", "image")
     assert result.code == 1
     assert result.err == (
-        "No plugin gives backbones for 'image'. There are some for: audio, birds. "
+        "No plugin provides backbones for 'image'. There are some for: audio, birds. "
         "flash.image is provided by a plugin that is not installed: pip install flash-image.\n"
     )
 
@@ -135,7 +135,7 @@ def test_a_domain_without_plugin_says_what_to_install(flash: Any) -> None:
 def test_a_domain_that_nobody_knows_lists_what_can_be_installed(flash: Any) -> None:
     result = flash("backbones", "smell", plugins=())
     assert result.code == 1
-    assert "No plugin gives backbones for 'smell'. Install one with pip: flash-image" in result.err
+    assert "No plugin provides backbones for 'smell'. Install one with pip: flash-image" in result.err
 
 
 def test_a_pattern_that_matches_nothing_is_an_error(flash: Any) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from flash.cli._output import columns, table
+from flash.cli._output import columns, counted, table
+from flash.plugins.hookspecs import RESULTS
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +41,8 @@ def test_names_are_read_downwards() -> None:
     assert lines[1].split()[0] == "name01"
     assert max(map(len, lines)) <= 100
     assert sorted(" ".join(lines).split()) == names
+
+
+@pytest.mark.parametrize("kind", sorted({spec.kind for specs in RESULTS.values() for spec in specs}))
+def test_every_kind_of_contribution_has_a_plural(kind: str) -> None:
+    assert counted(2, kind).startswith(f"2 {kind[:-1]}")

@@ -6,7 +6,7 @@ from typing import Any
 
 def test_all_five_states_are_shown(flash: Any, five_states: Any) -> None:
     out = flash("plugins", plugins=five_states, FLASH_DISABLE_PLUGINS="quiet").out
-    assert out.startswith("PLUGIN      PACKAGE           STATE     GIVES\nflash-core  flash-core ")
+    assert out.startswith("PLUGIN      PACKAGE           STATE     PROVIDES\nflash-core  flash-core ")
     rows = {line.split()[0]: line for line in out.splitlines() if not line.startswith(" ")}
     assert "loaded    1 task, 1 backbone, 2 catalogues" in rows["audio"]
     assert "disabled  FLASH_DISABLE_PLUGINS names it" in rows["quiet"]
@@ -19,7 +19,7 @@ def test_all_five_states_are_shown(flash: Any, five_states: Any) -> None:
 def test_a_plugin_in_trouble_comes_with_the_switch_that_keeps_it_out(flash: Any, broken: Any) -> None:
     out = flash("plugins", plugins=[("broken", broken)]).out
     assert "repair: pip install --upgrade flash-core acme-broken" in out
-    assert "or keep it out with FLASH_DISABLE_PLUGINS=broken" in out
+    assert "or disable it with FLASH_DISABLE_PLUGINS=broken" in out
 
 
 def test_a_plugin_that_is_kept_out_comes_with_the_command_that_lets_it_in(flash: Any) -> None:
@@ -59,7 +59,7 @@ def test_json_has_every_field(flash: Any, five_states: Any) -> None:
     assert infos[3]["repairs"] == ["pip install --upgrade flash-core acme-broken"]
     assert infos[1]["seconds"] > 0
     assert infos[1]["clashes"][1] == (
-        "the audio backbone 'wav_cnn' is also given by acme-quiet 1.2: write 'acme-audio/wav_cnn' for this one"
+        "the audio backbone 'wav_cnn' is also registered by acme-quiet 1.2: write 'acme-audio/wav_cnn' for this one"
     )
     assert infos[1]["contributions"][1] == {
         "kind": "backbone",

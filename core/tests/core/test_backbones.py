@@ -113,7 +113,7 @@ class TestBuilding:
             Net("smal")
 
     def test_a_factory_that_does_not_take_what_its_domain_passes_says_so(self) -> None:
-        with pytest.raises(ConfigurationError, match="take what tasks of its domain call it with, but it says"):
+        with pytest.raises(ConfigurationError, match="take the arguments of tasks of its domain, but it says"):
             build_backbone("small", {"small": lambda: nn.Linear(2, 2)}.__getitem__, 2)
 
     def test_an_error_inside_of_a_factory_stays_what_it_is(self) -> None:

@@ -25,7 +25,7 @@ from flash.core.registry import backbone_registry
 from flash.errors import CheckpointError, DataError, UnknownNameError, UnsafeCheckpointError
 from flash.plugins import Backbone, PluginHost, hookimpl, isolated_plugins
 from flash.plugins._current import use_host
-from flash.plugins._discovery import given
+from flash.plugins._discovery import from_objects
 from flash.serialization import (
     capture_rng_state,
     from_serializable,
@@ -249,7 +249,7 @@ class TestABackboneOfAnotherPlugin:
 
     def test_that_is_disabled_is_an_error_that_says_so(self) -> None:
         dist = read_checkpoint("task.ckpt")["flash"]["backbone"]["dist"]
-        host = PluginHost(lambda: given((Zoo(),)), environ={"FLASH_PLUGINS": ""})
+        host = PluginHost(lambda: from_objects((Zoo(),)), environ={"FLASH_PLUGINS": ""})
         with use_host(host), pytest.raises(CheckpointError, match=f"comes from {dist}, which is disabled: "):
             flash.Task.load_from_checkpoint("task.ckpt")
 

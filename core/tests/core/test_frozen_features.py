@@ -222,7 +222,7 @@ def test_features_that_depend_on_what_trains_are_computed_anew(
     task = Scaled()
     finetune(task, make_data(), options)
     assert not torch.equal(task.scale, torch.ones(4))
-    assert "something that forward_features uses trains; modules_to_freeze has to name all that it uses" in caplog.text
+    assert "forward_features uses modules that train; modules_to_freeze has to return all that it uses" in caplog.text
 
 
 @pytest.mark.train
@@ -288,7 +288,7 @@ def test_a_full_disk_means_that_features_are_computed_anew(
     task = Probe()
     finetune(task, make_data(), options, frozen_features=FrozenFeatures(memory_budget=0))
     assert task.backbone.rows == 4 * 50 + 8
-    assert "computes its features anew in each epoch" in caplog.text
+    assert "features of the frozen backbone are computed in each epoch" in caplog.text
     assert os.strerror(28) in caplog.text
 
 
@@ -306,7 +306,7 @@ def test_a_file_is_reserved_before_it_is_mapped(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(_feature_store.tempfile, "NamedTemporaryFile", lambda **_: Full())
     monkeypatch.setattr(_feature_store.Path, "unlink", lambda *_: None)
     with pytest.raises(OSError, match="No space left"):
-        _feature_store.FeatureStore(memory_budget=0).room_for(torch.zeros(2, 8), 100)
+        _feature_store.FeatureStore(memory_budget=0).allocate(torch.zeros(2, 8), 100)
 
 
 @pytest.mark.train

@@ -98,7 +98,7 @@ def test_a_plain_lightning_module_with_a_backbone_has_layers() -> None:
 
 @pytest.mark.parametrize("task", [flash.Task(nn.Linear(2, 2)), nn.Linear(2, 2), Net(nn.ReLU())])
 def test_a_task_without_a_backbone_with_parameters_has_no_layers(task: Any) -> None:
-    with pytest.raises(FinetuningError, match=r"Expected a `backbone` with parameters, whose layers to give"):
+    with pytest.raises(FinetuningError, match=r"Expected a `backbone` with parameters, to return its layers"):
         backbone_layers(task)
 
 
@@ -108,7 +108,7 @@ def test_a_layer_without_parameters_is_an_error_that_names_the_task(wrong: Any) 
         def backbone_layers(self) -> list[nn.Module]:
             return [self.backbone, wrong]
 
-    with pytest.raises(FinetuningError, match=r"Expected Wrong.backbone_layers\(\) to give modules with parameters"):
+    with pytest.raises(FinetuningError, match=r"Expected Wrong.backbone_layers\(\) to return modules with parameters"):
         backbone_layers(Wrong(nn.Linear(4, 4)))
 
 

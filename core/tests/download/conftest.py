@@ -122,7 +122,7 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_transfer, "_FIRST_WAIT", 0.001)
+    monkeypatch.setattr(_transfer, "_INITIAL_WAIT", 0.001)
 
 
 class Packer:

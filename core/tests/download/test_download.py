@@ -147,7 +147,7 @@ def test_data_in_a_folder_without_write_permission_can_be_used(
     def refuse(path: Path, flags: int, mode: int) -> int:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("flash.download._ledger.os.open", refuse)
+    monkeypatch.setattr("flash.download._record.os.open", refuse)
     assert site.download(tmp_path).read_bytes() == site.content
     assert len(site.requests) == 1
 

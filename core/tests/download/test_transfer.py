@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flash.download import _ledger, download_data, fetch
-from flash.download._ledger import Ledger
+from flash.download import _record, download_data, fetch
+from flash.download._record import DownloadRecord
 from flash.download._remote import Remote
 
 
@@ -104,8 +104,8 @@ def test_a_copy_of_a_local_file_goes_on_where_it_stopped(tmp_path: Path) -> None
     source.write_bytes(b"abcdef")
     (tmp_path / "target.bin.part").write_bytes(b"###")
     version = {"etag": f"{source.stat().st_mtime_ns}-6", "modified": "", "size": 6}
-    with Ledger(target) as ledger:
-        ledger.record(part={"source": Remote.parse(source.as_uri()).identity, **version})
+    with DownloadRecord(target) as record:
+        record.update(part={"source": Remote.parse(source.as_uri()).identity, **version})
     fetch(source.as_uri(), target, progress=False)
     assert target.read_bytes() == b"###def"
 
@@ -163,7 +163,7 @@ def test_without_file_locks_each_process_has_a_part_of_its_own(
     def unsupported(handle: int) -> None:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    monkeypatch.setattr(_ledger, "_wait_for_lock", unsupported)
-    with Ledger(tmp_path / "x") as one, Ledger(tmp_path / "x") as two:
+    monkeypatch.setattr(_record, "_wait_for_lock", unsupported)
+    with DownloadRecord(tmp_path / "x") as one, DownloadRecord(tmp_path / "x") as two:
         assert one.suffix != two.suffix
     assert site.download(tmp_path).read_bytes() == site.content

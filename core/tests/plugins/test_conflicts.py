@@ -43,8 +43,8 @@ def test_namesakes_name_each_other_and_how_to_keep_one_out(namesakes: PluginHost
         infos = namesakes.infos()
     assert infos[1].error == ("the plugin name 'audio' is also used by best-audio 2.0, so neither is loaded")
     assert [str(warning.message).rpartition(". ")[2] for warning in caught] == [
-        "Keep it out with FLASH_DISABLE_PLUGINS=acme-audio",
-        "Keep it out with FLASH_DISABLE_PLUGINS=best-audio",
+        "Disable it with FLASH_DISABLE_PLUGINS=acme-audio",
+        "Disable it with FLASH_DISABLE_PLUGINS=best-audio",
     ]
 
 
@@ -112,7 +112,7 @@ def test_plugins_in_dispute_are_loaded_and_keep_what_is_undisputed(rivals: Plugi
     infos = rivals.infos()
     assert [info.state for info in infos[1:]] == [PluginState.LOADED] * 2
     assert infos[1].clashes == (
-        "the audio backbone 'wav_cnn' is also given by best-audio 2.0: write 'acme-audio/wav_cnn' for this one",
+        "the audio backbone 'wav_cnn' is also registered by best-audio 2.0: write 'acme-audio/wav_cnn' for this one",
     )
     assert rivals.backbones("audio")["other"].name == "other"
 
@@ -131,7 +131,7 @@ def test_a_plugin_cannot_take_a_built_in_name(site: Any) -> None:
     assert host.strategies()["acme-thaw/freeze"].load().__name__ == "deque"
     assert [info.state for info in host.infos()] == [PluginState.LOADED, PluginState.LOADED]
     assert host.infos()[0].clashes == ()
-    assert "also given by flash-core" in host.infos()[1].clashes[0]
+    assert "also registered by flash-core" in host.infos()[1].clashes[0]
 
 
 def test_two_plugins_of_one_dist_are_told_apart_by_their_own_names(site: Any, good: str) -> None:

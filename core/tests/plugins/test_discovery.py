@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flash.plugins._discovery import given, installed
+from flash.plugins._discovery import from_objects, installed
 
 
 def test_plugins_come_sorted_by_name(site: Any, good: str) -> None:
@@ -95,5 +95,5 @@ def test_objects_at_hand_are_named_after_their_module_or_class() -> None:
     class Thing:
         pass
 
-    names = [each.provider.plugin for each in given([ModuleType("acme.plugin"), Thing(), Thing(), Thing])]
+    names = [each.provider.plugin for each in from_objects([ModuleType("acme.plugin"), Thing(), Thing(), Thing])]
     assert names == ["acme.plugin", "Thing", "Thing-2", "Thing-3"]

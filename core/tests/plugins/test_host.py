@@ -150,7 +150,7 @@ def test_a_plugin_that_looks_things_up_while_it_loads_fails(site: Any, monkeypat
     site.install("flash-eager", eager="import flash.plugins as p\np.get_host().tasks()")
     host = site.host()
     monkeypatch.setattr("flash.plugins._current._host", host)
-    with pytest.warns(match="looked up what plugins give while it was being loaded"):
+    with pytest.warns(match="looked up contributions while it was being loaded"):
         assert get_host().tasks() == {}
 
 

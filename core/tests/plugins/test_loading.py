@@ -60,7 +60,7 @@ def test_whatever_a_plugin_raises_stays_with_it(failure: Failure, source: str) -
 def test_a_hook_that_never_ends_fails(failure: Failure) -> None:
     source = "import itertools\n@hookimpl\ndef flash_callbacks():\n"
     source += "    yield from (CallbackSpec(f'c{i}', 'a:b') for i in itertools.count())"
-    assert "flash_callbacks gives more than 10,000 descriptions" in failure(source)
+    assert "flash_callbacks returns more than 10,000 descriptions" in failure(source)
 
 
 def test_what_a_plugin_says_is_shown_on_one_line_without_control_characters(failure: Failure) -> None:
@@ -159,7 +159,7 @@ def test_a_hook_that_is_marked_optional_may_be_unknown(site: Any, good: str) -> 
 
 def test_a_hook_with_an_argument_fails(failure: Failure) -> None:
     error = failure("@hookimpl\ndef flash_tasks(config):\n    return []")
-    assert error == "flash_tasks takes config, but hooks take nothing: def flash_tasks()"
+    assert error == "flash_tasks takes config, but hooks take no arguments: def flash_tasks()"
 
 
 def test_a_hook_with_a_default_is_called_without(site: Any) -> None:
@@ -180,19 +180,19 @@ def test_a_hook_without_its_mark_fails(failure: Failure, good: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "came"),
+    ("result", "shown"),
     [
-        ("[1]", r"but 1 came (int)"),
-        ("'wav_cnn'", "but 'wav_cnn' came (str)"),
-        ("{'wav_cnn': 1}", "but {'wav_cnn': 1} came (dict)"),
-        ("5", "but 5 came (int)"),
-        ("[Strategy('thaw', factory='acme:Thaw')]", "came (Strategy)"),
+        ("[1]", r"but got 1 (int)"),
+        ("'wav_cnn'", "but got 'wav_cnn' (str)"),
+        ("{'wav_cnn': 1}", "but got {'wav_cnn': 1} (dict)"),
+        ("5", "but got 5 (int)"),
+        ("[Strategy('thaw', factory='acme:Thaw')]", "(Strategy)"),
     ],
 )
-def test_a_result_of_the_wrong_type_fails_and_is_named(failure: Failure, result: str, came: str) -> None:
+def test_a_result_of_the_wrong_type_fails_and_is_named(failure: Failure, result: str, shown: str) -> None:
     error = failure(f"@hookimpl\ndef flash_backbones():\n    return {result}")
-    assert error.startswith("flash_backbones must give Backbone or BackboneCatalogue objects, but ")
-    assert came in error
+    assert error.startswith("flash_backbones must return Backbone or BackboneCatalogue objects, but ")
+    assert shown in error
 
 
 def test_a_lone_result_counts_as_one(site: Any) -> None:
@@ -203,12 +203,12 @@ def test_a_lone_result_counts_as_one(site: Any) -> None:
 def test_an_invalid_name_fails_and_is_named(failure: Failure) -> None:
     error = failure("@hookimpl\ndef flash_finetuning_strategies():\n    yield Strategy('Thaw It', factory='a:b')")
     assert "Strategy.name must be" in error
-    assert "'Thaw It' came" in error
+    assert "but got 'Thaw It'" in error
 
 
 def test_one_name_twice_in_a_plugin_fails(failure: Failure) -> None:
     error = failure("@hookimpl\ndef flash_backbones():\n    return [Backbone('x', 'audio', 'a:b')] * 2")
-    assert error == "flash_backbones gives the audio backbone 'x' twice"
+    assert error == "flash_backbones returns the audio backbone 'x' twice"
 
 
 def test_a_newer_hook_api_fails_with_what_to_upgrade(failure: Failure, good: str) -> None:
@@ -217,7 +217,7 @@ def test_a_newer_hook_api_fails_with_what_to_upgrade(failure: Failure, good: str
 
 
 def test_a_hook_api_that_is_no_number_fails(failure: Failure, good: str) -> None:
-    assert failure(good + "HOOK_API = 'two'") == "HOOK_API must be an integer, but 'two' came"
+    assert failure(good + "HOOK_API = 'two'") == "HOOK_API must be an integer, but got 'two'"
 
 
 def test_the_present_hook_api_is_accepted(site: Any, good: str) -> None:

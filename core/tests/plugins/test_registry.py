@@ -214,7 +214,7 @@ class TestLookUp:
 
     @pytest.mark.parametrize("name", [None, 3, ["a"]])
     def test_what_is_no_string_is_refused(self, name: Any) -> None:
-        with pytest.raises(ConfigurationError, match="the things are chosen by a string, but .* came"):
+        with pytest.raises(ConfigurationError, match="the things are selected by a string, but got .*"):
             Registry("things").get(name)
 
     def test_a_miss_says_what_is_close(self) -> None:

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 import flash
+from flash.data.data_module import TensorPreprocess
 from flash.errors import CheckpointError, ConfigurationError, PluginWarning, UnknownNameError
 from flash.plugins import Backbone, Renamed, Strategy, get_host, hookimpl, isolated_plugins
 from flash.plugins._current import use_host
 from flash.plugins.renames import follow
+from flash.serialization import resolve_class
 from flash.testing import PluginSite
 
 # Version 1.0 of a plugin: all of it in one module, under names that 2.0 changes.
@@ -267,11 +269,11 @@ def test_renames_add_up_and_a_circle_ends() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("wav_net", "wav_cnn"), r"Renamed\.old must look like 'package\.module:attribute', but 'wav_net' .* of='b"),
-        (("acme:Old", "New"), r"Renamed\.new must look like 'package\.module:attribute', but 'New' came"),
+        (("wav_net", "wav_cnn"), r"Renamed\.old must look like 'package\.module:attribute', but got 'wav_net'.* of='b"),
+        (("acme:Old", "New"), r"Renamed\.new must look like 'package\.module:attribute', but got 'New'"),
         (("tones", "audio/tones", "task"), r"Renamed\.old must be of lower-case .* such as 'image/classification'"),
-        (("acme/old", "new", "backbone"), r"Renamed\.old must be of letters, digits .* but 'acme/old' came"),
-        (("a", "b", "layer"), r"Renamed\.of must be one of class, task, .* augmentation, but 'layer' came"),
+        (("acme/old", "new", "backbone"), r"Renamed\.old must be of letters, digits .* but got 'acme/old'"),
+        (("a", "b", "layer"), r"Renamed\.of must be one of class, task, .* augmentation, but got 'layer'"),
         (("a", "a", "loss"), r"Renamed\.old and Renamed\.new must differ, but both are 'a'"),
     ],
 )
@@ -297,7 +299,12 @@ def test_a_name_is_renamed_once() -> None:
             yield Renamed("old", "fast", of="strategy")
 
     with (
-        pytest.raises(flash.FlashError, match=r"flash_renames gives the strategy rename 'old' twice"),
+        pytest.raises(flash.FlashError, match=r"flash_renames returns the strategy rename 'old' twice"),
         isolated_plugins(Plugin()),
     ):
         pass
+
+
+def test_a_preprocess_of_tensors_loads_under_its_former_name() -> None:
+    former = {"class": "flash.data.data_module:_PairPreprocess", "dist": "flash-core", "version": "0.1.0", "spec": None}
+    assert resolve_class(former, flash.Preprocess) is TensorPreprocess

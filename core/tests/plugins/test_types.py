@@ -22,7 +22,7 @@ def test_names_of_existing_model_zoos_are_accepted(name: str) -> None:
 
 def test_a_backbone_alone_may_keep_the_capital_letters_of_a_published_name() -> None:
     assert Backbone("all-MiniLM-L6-v2.offline", domain="text", factory="acme:build").name == "all-MiniLM-L6-v2.offline"
-    with pytest.raises(ConfigurationError, match=r"Backbone\.name must be of letters, digits .* but 'a/B' came"):
+    with pytest.raises(ConfigurationError, match=r"Backbone\.name must be of letters, digits .* but got 'a/B'"):
         Backbone("a/B", domain="text", factory="acme:build")
     with pytest.raises(ConfigurationError, match=r"BackboneCatalogue\.name must be of lower-case letters"):
         BackboneCatalogue("Zoo", domain="text", names="acme:names", factory="acme:build")
@@ -41,12 +41,12 @@ def test_a_target_that_is_not_module_and_attribute_is_refused(target: Any) -> No
 
 
 def test_the_error_names_the_field_that_is_wrong() -> None:
-    with pytest.raises(ConfigurationError, match=r"BackboneCatalogue\.names .* but 'acme' came"):
+    with pytest.raises(ConfigurationError, match=r"BackboneCatalogue\.names .* but got 'acme'"):
         BackboneCatalogue("zoo", domain="audio", names="acme", factory="acme:build")
 
 
 def test_a_task_name_has_a_domain_and_a_task() -> None:
-    with pytest.raises(ConfigurationError, match="such as 'image/classification', but 'classification' came"):
+    with pytest.raises(ConfigurationError, match="such as 'image/classification', but got 'classification'"):
         TaskSpec("classification", task="acme:Task", data="acme:Data")
 
 

@@ -134,7 +134,7 @@ DEFECTS = [
         "def flash_finetuning_strategies() -> Iterator[Strategy]:\n",
         "def flash_finetuning_strategies(seen=[]) -> Iterator[Strategy]:\n    if seen:\n        return\n    seen.append(1)\n",
         "test_its_hooks_give_the_same_each_time",
-        r"the second time they give something else",
+        r"the second call returns something else",
     ),
     Defect(
         "asks the network at import",
@@ -211,7 +211,7 @@ DEFECTS = [
         SCALED,
         SCALED + "        if targets is None:\n            signals = signals[torch.randperm(len(signals))]\n",
         "test_predictions_are_complete_and_in_order",
-        r"with the inputs turned round they do not match",
+        r"with the inputs reversed they do not match",
     ),
     Defect(
         "never shuffles",
@@ -222,7 +222,7 @@ DEFECTS = [
             "        return torch.utils.data.DataLoader(self.train_dataset, self.batch_size)\n",
         ),
         "test_an_epoch_has_each_train_sample_once_in_an_order_of_the_seed",
-        r"Expected an order of the train samples that the seed decides, but got one",
+        r"Expected the order of the train samples to depend on the seed, but it does not",
     ),
     Defect(
         "shuffles without the seed",
@@ -257,7 +257,7 @@ DEFECTS = [
             "        state = super().state_dict()\n        return state and {**state, 'classes': self.targets}\n",
         ),
         "test_what_is_learned_is_plain_data_that_another_preprocess_takes_over",
-        r"Expected plain data in the preprocess's state_dict",
+        r"Expected serializable values in the preprocess's state_dict",
     ),
     Defect(
         "forgets its statistics on reload",
@@ -268,7 +268,7 @@ DEFECTS = [
             "        super().load_state_dict({name: value for name, value in state.items() if name != 'learned'})\n",
         ),
         "test_what_is_learned_is_plain_data_that_another_preprocess_takes_over",
-        r"Expected load_state_dict to take over what state_dict gave",
+        r"Expected load_state_dict to restore what state_dict returned",
     ),
     Defect(
         "changes the user's array",
@@ -399,7 +399,7 @@ DEFECTS = [
         "        import torch\n\n"
         "        return scores if self.training else scores[torch.randperm(len(scores))]\n",
         "test_predictions_are_complete_and_in_order",
-        r"with the inputs turned round they do not match",
+        r"with the inputs reversed they do not match",
     ),
     Defect(
         "keeps dropout on in prediction",
@@ -508,7 +508,7 @@ DEFECTS = [
             '        checkpoint["preprocess"] = self.preprocess\n',
         ),
         "test_a_checkpoint_is_plain_data",
-        r"Expected a checkpoint of plain data, but torch says",
+        r"Expected a checkpoint of serializable values, but torch says",
     ),
     Defect(
         "cannot be sent to another process",
@@ -552,7 +552,7 @@ DEFECTS = [
         FEATURES,
         "        self.backbone.train()\n        features: Tensor = self.backbone(x)\n        return features\n",
         "test_strategies_freeze_what_they_say_and_resume",
-        r"Expected a backbone at rest in the first epoch with 'freeze', but it changed",
+        r"Expected a frozen backbone in the first epoch with 'freeze', but it changed",
     ),
     Defect(
         "learns statistics in validation",
@@ -563,7 +563,7 @@ DEFECTS = [
             "        self.backbone.train()\n        return super().validation_step(batch, batch_idx)\n",
         ),
         "test_prediction_and_validation_change_nothing",
-        r"Expected weights at rest outside training, but .*running_mean.* changed",
+        r"Expected unchanged weights outside training, but .*running_mean.* changed",
     ),
     Defect(
         "asks the network when it is made",
@@ -596,7 +596,7 @@ DEFECTS = [
             "        return super().forward(x) * (1 if isinstance(x, Features) else 2)\n",
         ),
         "test_forward_is_its_two_halves",
-        r"Expected forward\(x\) to give what forward_head\(forward_features\(x\)\) gives, but they differ",
+        r"Expected forward\(x\) to equal forward_head\(forward_features\(x\)\), but they differ",
     ),
     Defect(
         "does not know kept features",
@@ -609,7 +609,7 @@ DEFECTS = [
             "        return self.forward_head(2 * x.values if known else self.forward_features(x))\n",
         ),
         "test_forward_is_its_two_halves",
-        r"Expected forward to give for kept features what it gives for the inputs, but they differ",
+        r"Expected forward of cached features to equal forward of the inputs, but they differ",
     ),
     Defect(
         "drops features of the backbone at random",
@@ -618,7 +618,7 @@ DEFECTS = [
         "        features: Tensor = nn.functional.dropout(self.backbone(x), training=self.training)\n"
         "        return features\n",
         "test_kept_features_change_no_result",
-        r"Expected the same of epoch 0 with the features of the frozen backbone kept as without",
+        r"Expected the same logs in epoch 0 with cached features of the frozen backbone as without",
     ),
     # ------------------------------------------------------------------ the strategy
     Defect(
@@ -658,7 +658,7 @@ DEFECTS = [
         r"Expected the layers \[2\] to train in epoch 1 where the backbone has them inside one module, but \[0, 1, 2\]",
     ),
     Defect(
-        "thaws without telling the optimizer",
+        "unfreezes without adding to the optimizer",
         FINETUNING,
         "            self.unfreeze_and_add_param_group(layers[-number], optimizer)\n",
         "            layers[-number].requires_grad_(True)\n",
@@ -798,7 +798,7 @@ DEFECTS = [
         "lies about its features",
         *(BACKBONES, OUT_FEATURES, "        self.out_features = width + 1\n"),
         "test_it_says_how_many_features_it_gives",
-        r"Expected out_features to be 16, as the backbone gives, but it says 17",
+        r"Expected out_features to be 16, the size of the output, but it is 17",
     ),
     Defect(
         "lets samples see each other",

@@ -115,14 +115,14 @@ DEFECTS = [
         '        return {"count": self.count}\n',
         '        return {"count": self.count, "trainer": Steps}\n',
         "test_its_state_is_plain_and_comes_back",
-        r"Expected plain data in the state of 'steps', but torch says",
+        r"Expected serializable values in the state of 'steps', but torch says",
     ),
     Defect(
         "remembers the run before",
         "    def setup(self, trainer, pl_module, stage):\n        self.count = 0\n",
         "",
         "test_one_object_serves_two_runs",
-        r"Expected 'steps' to begin each run anew, but after a second one it has \{'count': 24\}",
+        r"Expected 'steps' to reset its state in each run, but after a second one it has \{'count': 24\}",
     ),
     Defect(
         "teaches the second run what the first was not taught",

@@ -16,7 +16,7 @@ from flash.errors import PluginConflictError
 from flash.image import ImageBackbone, ImageClassificationData, ImageClassifier
 from flash.plugins import Backbone, PluginHost, get_host, hookimpl
 from flash.plugins._current import use_host
-from flash.plugins._discovery import given, installed
+from flash.plugins._discovery import from_objects, installed
 
 HEAVY = {"PIL", "numpy", "pytorch_lightning", "timm", "torch", "torchvision"}
 RUN = """
@@ -97,7 +97,7 @@ class Rival:
 
 
 def test_the_default_backbone_and_the_tag_of_one_are_those_of_timm_whatever_else_is_installed() -> None:
-    with use_host(PluginHost(lambda: [*installed(), *given([Rival()])], {})):
+    with use_host(PluginHost(lambda: [*installed(), *from_objects([Rival()])], {})):
         task = ImageClassifier(2, pretrained=False)
         assert isinstance(task.backbone, ImageBackbone)
         task = ImageClassifier(2, backbone="test_resnet.r160_in1k", pretrained=False)

@@ -36,13 +36,13 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(("domain", "name", "package"), BACKBONES)
 class TestABackbone:
     @pytest.mark.process
-    def test_is_described_with_source_licence_and_checksum(self, domain: str, name: str, package: object) -> None:
+    def test_is_described_with_source_license_and_checksum(self, domain: str, name: str, package: object) -> None:
         assert isinstance(package, type(MINILM))
         (found,) = json.loads(run("backbones", "--describe", name, "--json").stdout)
         assert found["domain"] == domain
         assert found["pretrained"] is True
         assert f"https://pypi.org/project/{package.dist}" in found["source"]
-        assert found["licence"].startswith("Apache-2.0")
+        assert found["license"].startswith("Apache-2.0")
         assert found["sha256"] == package.sha256
         assert found["provider"] == {"plugin": "offline", "dist": "flash-offline", "version": "0.1.0"}
 
@@ -50,7 +50,7 @@ class TestABackbone:
     def test_is_described_in_a_terminal_too(self, domain: str, name: str, package: object) -> None:
         assert isinstance(package, type(MINILM))
         words = run("backbones", "--describe", name).stdout.split()
-        assert {"source", "licence", "sha256", package.sha256} <= set(words)
+        assert {"source", "license", "sha256", package.sha256} <= set(words)
 
     @pytest.mark.process
     def test_is_listed_in_its_domain(self, domain: str, name: str, package: object) -> None:

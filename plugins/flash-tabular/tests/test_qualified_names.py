@@ -12,7 +12,7 @@ import torch
 from flash.errors import PluginConflictError
 from flash.plugins import Backbone, PluginHost, hookimpl
 from flash.plugins._current import use_host
-from flash.plugins._discovery import given, installed
+from flash.plugins._discovery import from_objects, installed
 from flash.tabular import TabularClassificationData, TabularClassifier
 
 
@@ -33,7 +33,7 @@ def data() -> Any:
 
 @pytest.fixture(autouse=True)
 def _rival() -> Iterator[None]:
-    with use_host(PluginHost(lambda: [*installed(), *given([Rival()])], {})):
+    with use_host(PluginHost(lambda: [*installed(), *from_objects([Rival()])], {})):
         yield
 
 

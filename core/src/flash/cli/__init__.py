@@ -1,6 +1,6 @@
-"""The ``flash`` command: what is installed, what it gives, and what is wrong with it.
+"""The ``flash`` command: list installed plugins and their contributions, and find problems.
 
-It imports no torch, except to check what it is asked to check, and it works when a plugin does not.
+It does not import torch, except for checks of targets, and it works when a plugin fails.
 """
 
 from flash.cli._main import main

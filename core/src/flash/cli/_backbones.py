@@ -1,4 +1,4 @@
-"""``flash backbones``: the backbones there are, by domain."""
+"""``flash backbones``: list the backbones by domain."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def _overview(found: Mapping[str, Entries]) -> str:
     rows = []
     for domain, entries in found.items():
         catalogues = get_host().contributions("catalogue", domain)
-        givers = {str(each.provider) for each in catalogues}
-        givers |= {str(each.provider) for each in get_host().contributions("backbone", domain)}
+        providers = {str(each.provider) for each in catalogues}
+        providers |= {str(each.provider) for each in get_host().contributions("backbone", domain)}
         examples = [*list(entries)[:4], *(["..."] if len(entries) > 4 else [])]
         examples += ["any other name"] if any(each.spec.open for each in catalogues) else []
-        rows.append([domain, str(len(entries)), ", ".join(sorted(givers)) or "-", ", ".join(examples) or "-"])
+        rows.append([domain, str(len(entries)), ", ".join(sorted(providers)) or "-", ", ".join(examples) or "-"])
     return table(["DOMAIN", "BACKBONES", "FROM", "SUCH AS"], rows)
 
 
 def _sections(domain: str, entries: Entries, pattern: str | None) -> Iterator[str]:
-    """A table of the backbones given one by one, then the names of each catalogue."""
+    """Yield a table of the individually registered backbones, then the names of each catalogue."""
     single = {name: entry for name, entry in entries.items() if "catalogue" not in entry.metadata}
     if single:
         rows = [
@@ -85,7 +85,7 @@ def _heading(catalogue: Contribution[BackboneCatalogue], number: int) -> str:
 
 def _describe(name: str, domains: Sequence[str], as_json: bool) -> int:
     registries = [backbone_registry(domain) for domain in domains]
-    # A catalogue that accepts any name must not answer for one that another domain lists.
+    # A catalogue that accepts any name must not match one that another domain lists.
     having = [each for each in registries if _lists(each, name)] or [each for each in registries if name in each]
     if not having and len(registries) != 1:
         raise UnknownNameError(f"no domain has a backbone {name!r}; the domains: {', '.join(domains) or 'none'}")
@@ -98,7 +98,7 @@ def _describe(name: str, domains: Sequence[str], as_json: bool) -> int:
 
 
 def _lists(registry: Registry, name: str) -> bool:
-    # A name that two plugins give is listed with their distributions in front; case does not count, as in look-ups.
+    # A name that two plugins register is listed as "dist/name"; case is ignored, as in look-ups.
     wanted = name.lower()
     return any(known.lower() == wanted or known.lower().endswith(f"/{wanted}") for known in registry)
 
@@ -127,7 +127,7 @@ def _why_nothing(domain: str | None, pattern: str | None) -> str:
     there = host.domains()
     if pattern and (domain is None or domain in there):
         return f"No backbone matches {pattern!r}."
-    message = f"No plugin gives backbones{f' for {domain!r}' if domain else ''}."
+    message = f"No plugin provides backbones{f' for {domain!r}' if domain else ''}."
     if domain and there:
         message += f" There are some for: {', '.join(there)}."
     reason = host.explain_missing("backbone", "", domain=domain)

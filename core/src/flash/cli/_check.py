@@ -1,4 +1,4 @@
-"""``flash plugin check``: say before a plugin is installed what the doctor would say after."""
+"""``flash plugin check``: find problems of a plugin before it is installed, as the doctor does afterwards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _HEAVY = {"torch", "pytorch_lightning", "torchmetrics", "lightning"}
 
 
 def add_to(commands: Any) -> None:
-    """Declare the command below ``flash plugin``."""
+    """Add the subcommand to ``flash plugin``."""
     parser = commands.add_parser(
         "check",
         help="say what is wrong with a project or a wheel, before it is installed",
@@ -60,13 +60,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_package(package: Package) -> Iterator[str]:
-    """Find what is wrong with a plugin that is not installed.
+    """Find problems of a plugin that is not installed.
 
     Args:
-        package: What was read.
+        package: The project or wheel.
 
     Yields:
-        A sentence each, without its full stop.
+        A sentence per problem, without its full stop.
     """
     yield from _entry_points(package)
     yield from _files(package)
@@ -110,7 +110,7 @@ def _files(package: Package) -> Iterator[str]:
 
 def _syntax(source: Source) -> list[str]:
     try:
-        source.tree  # noqa: B018  # Parsing is what is asked for.
+        source.tree  # noqa: B018  # Accessing the property parses the source.
     except SyntaxError as error:
         return [f"{source.file}, line {error.lineno}: {error.msg}"]
     return []
@@ -131,7 +131,7 @@ def _hooks(source: Source, name: str) -> Iterator[str]:
         elif not is_marked(hook):
             yield f"{place}: {hook.name} is not marked with @hookimpl from flash.plugins"
         if len(arguments) > len(hook.args.defaults):
-            yield f"{place}: {hook.name} takes {', '.join(arguments)}, but hooks take nothing: def {hook.name}()"
+            yield f"{place}: {hook.name} takes {', '.join(arguments)}, but hooks take no arguments: def {hook.name}()"
     for each in source.imports():
         if each.module.partition(".")[0] in _HEAVY and not each.optional:
             yield (
@@ -157,9 +157,9 @@ def _specs(source: Source) -> list[tuple[Spec | ConfigurationError, str]]:
 def _described(package: Package, specs: list[tuple[Spec, str]]) -> Iterator[str]:
     host = get_host()
     others = [
-        given
+        contribution
         for info in host.infos()
-        for given in info.contributions
+        for contribution in info.contributions
         if canonical(info.dist) != canonical(package.name)
     ]
     known = Known.of([*(each.spec for each in others), *(spec for spec, _ in specs)])
@@ -176,12 +176,15 @@ def _described(package: Package, specs: list[tuple[Spec, str]]) -> Iterator[str]
         foreign = why_foreign(spec, itself, host.infos(load=False))
         if foreign:
             yield f"{place}: {foreign}"
-        givers = {str(each.provider) for each in others if spec.claims_name and _same_name(spec, each.spec)}
+        others_named = {str(each.provider) for each in others if spec.unique_name and _same_name(spec, each.spec)}
         if isinstance(spec, Backbone):
-            givers |= {str(each.provider) for each in host.contributions("catalogue", spec.domain) if _has(each, spec)}
-        if givers:
+            others_named |= {
+                str(each.provider) for each in host.contributions("catalogue", spec.domain) if _has(each, spec)
+            }
+        if others_named:
+            names = " and by ".join(sorted(others_named))
             yield (
-                f"{place}: the {spec.kind} {spec.name!r} is also given by {' and by '.join(sorted(givers))}, so that "
+                f"{place}: the {spec.kind} {spec.name!r} is also registered by {names}, so "
                 f"users have to write '{canonical(package.name)}/{spec.name}'; choose another name"
             )
 
@@ -219,7 +222,7 @@ def _dependencies(package: Package) -> Iterator[str]:
             if unknown and not each.optional and top not in seen and top != "__future__":
                 seen.add(top)
                 yield (
-                    f"{source.file}, line {each.line}: it imports {each.module!r}, which no dependency brings; add "
+                    f"{source.file}, line {each.line}: it imports {each.module!r}, which no dependency provides; add "
                     f"{min(dist, default=top)!r} to 'dependencies'"
                 )
 
@@ -230,13 +233,12 @@ def _required(text: str) -> str | None:
 
 
 def _required_by_flash(declared: set[str]) -> set[str]:
-    """Return what the published packages among some bring, and what those of flash-core's requirements bring."""
+    """Return the transitive requirements of flash-core and of the published packages among the declared ones."""
     found: set[str] = set()
-    waiting = {each for each in declared if is_first_party(each)} | ({CORE} if declared else set())
+    pending = {each for each in declared if is_first_party(each)} | ({CORE} if declared else set())
     for _ in range(3):  # A domain, flash-core, torch, numpy.
-        bring = {canonical(each) for dist in waiting for each in map(_required, _requires(dist)) if each}
-        found |= bring
-        waiting = bring
+        pending = {canonical(each) for dist in pending for each in map(_required, _requires(dist)) if each}
+        found |= pending
     return found
 
 

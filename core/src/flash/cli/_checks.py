@@ -1,4 +1,4 @@
-"""What the doctor looks for: each check gives what is wrong, with the command that repairs it."""
+"""Checks of the doctor: each yields problems, with the commands that repair them."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _PREDECESSOR = "lightning-flash"
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong, and the command that repairs it.
+    """A problem, and the command that repairs it.
 
     Args:
-        trouble: What is wrong, in sentences.
+        trouble: A description of the problem, in sentences.
         repair: The command to run.
-        instead: Another command, for who can live with less.
-        wanted: Whether somebody asked for it, so that it is worth knowing but no trouble.
+        instead: An alternative command, which disables the plugin.
+        wanted: Whether a setting asks for it, so that it is worth reporting but not a problem.
     """
 
     trouble: str
@@ -52,12 +52,12 @@ class Finding:
 
     @property
     def remedy(self) -> str:
-        """The command, with what it is good for."""
+        """The command, with a prefix that says whether it repairs or undoes."""
         return f"{'undo' if self.wanted else 'repair'}: {self.repair}"
 
 
 def leftover(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
-    """The predecessor, which installs into the same folder."""
+    """Find the predecessor, which installs into the same folder."""
     for dist in dists:
         if canonical(dist.name) == _PREDECESSOR:
             yield Finding(
@@ -69,7 +69,7 @@ def leftover(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
 def shadows(
     dists: Sequence[InstalledDist], portions: Iterable[str] | None = None, here: Path | None = None
 ) -> Iterator[Finding]:
-    """Folders and files named ``flash``, on the path or here, that no distribution put there."""
+    """Find folders and files named ``flash``, on the path or in the current folder, that no distribution owns."""
     core = Path(flash.__file__).parent.resolve()
     here = (here or Path.cwd()).resolve()
     on_path = [Path(portion).resolve() for portion in (flash.__path__ if portions is None else portions)]
@@ -82,7 +82,7 @@ def shadows(
 
 
 def shared_files(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
-    """Files under ``flash/`` of two distributions: the last one wins, and the first to go deletes them."""
+    """Find files under ``flash/`` of two distributions: they overwrite, and on removal delete, each other's files."""
     owners: dict[str, list[str]] = defaultdict(list)
     for dist in dists:
         for file in dist.files:
@@ -106,7 +106,7 @@ def _rightful(file: str) -> str:
 
 
 def versions(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
-    """Distributions whose requirement on flash-core the present one does not meet."""
+    """Find distributions whose requirement on flash-core the installed version does not meet."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     for dist in dists:
@@ -127,7 +127,7 @@ def versions(dists: Iterable[InstalledDist]) -> Iterator[Finding]:
 
 
 def plugins(infos: Iterable[PluginInfo], host: PluginHost, dists: Sequence[InstalledDist] = ()) -> Iterator[Finding]:
-    """Find plugins that failed, conflict, or are kept out."""
+    """Find plugins that failed, conflict, or are disabled."""
     for info in infos:
         without = f"export {host.to_disable(info)}"
         if info.state is PluginState.FAILED:
@@ -137,13 +137,13 @@ def plugins(infos: Iterable[PluginInfo], host: PluginHost, dists: Sequence[Insta
             yield Finding(trouble, without)
         elif info.state is PluginState.DISABLED:
             reason = sentence("; ".join(info.notes))
-            yield Finding(f"The plugin {info} is kept out: {reason}", host.to_enable(info), wanted=True)
+            yield Finding(f"The plugin {info} is disabled: {reason}", host.to_enable(info), wanted=True)
 
 
 def contributions(
     infos: Iterable[PluginInfo], host: PluginHost, dists: Sequence[InstalledDist] = ()
 ) -> Iterator[Finding]:
-    """Find what is wrong with what the loaded plugins contribute."""
+    """Find problems in the contributions of the loaded plugins."""
     for info in infos:
         for problem in problems(info, host):
             trouble = f"The plugin {info}: {sentence(problem.text)}"
@@ -151,50 +151,50 @@ def contributions(
 
 
 def problems(info: PluginInfo, host: PluginHost, load: bool = False) -> Iterator[Problem]:
-    """Find what is wrong with what a plugin contributes.
+    """Find problems in the contributions of a plugin.
 
     Args:
         info: The plugin.
-        host: Knows what else there is.
-        load: Import all targets. Without it their source is read.
+        host: The host with all other plugins.
+        load: Import all targets. Otherwise their source is parsed.
     """
-    known = Known.of(given.spec for each in host.infos() for given in each.contributions)
-    for given in info.contributions:
-        yield from name_problems(given.spec, known)
+    known = Known.of(contribution.spec for each in host.infos() for contribution in each.contributions)
+    for contribution in info.contributions:
+        yield from name_problems(contribution.spec, known)
     if info.dist != CORE:
         yield from target_problems(info) if load else source_problems(info)
 
 
 def clashes(host: PluginHost) -> Iterator[Finding]:
-    """Find names that several plugins contribute, members of catalogues included."""
+    """Find names that several plugins register, names in catalogues included."""
     by_name: dict[tuple[str, str, str], list[Contribution[Spec]]] = defaultdict(list)
     for info in host.infos():
-        for given in info.contributions:
-            for name in _names(given) if given.spec.claims_name else ():
-                kind = "backbone" if given.spec.kind == "catalogue" else given.spec.kind
-                by_name[kind, given.spec.scope, name].append(given)
-    disputes: dict[tuple[str, str, tuple[Provider, ...]], list[str]] = defaultdict(list)
+        for contribution in info.contributions:
+            for name in _names(contribution) if contribution.spec.unique_name else ():
+                kind = "backbone" if contribution.spec.kind == "catalogue" else contribution.spec.kind
+                by_name[kind, contribution.spec.scope, name].append(contribution)
+    ambiguous: dict[tuple[str, str, tuple[Provider, ...]], list[str]] = defaultdict(list)
     for (kind, scope, name), several in by_name.items():
         providers = tuple(dict.fromkeys(each.provider for each in several))
         if len(providers) > 1:
             ordered = sorted(providers, key=lambda each: not is_first_party(each.dist))
-            disputes[kind, scope, tuple(ordered)].append(name)
-    for (kind, scope, providers), names in disputes.items():
+            ambiguous[kind, scope, tuple(ordered)].append(name)
+    for (kind, scope, providers), names in ambiguous.items():
         where = f"{scope} " if scope not in {"", "*"} else ""
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         dists = len({canonical(each.dist) for each in providers}) == len(providers)
         written = [f"{each.dist if dists else each.plugin}/{names[0]}" for each in providers]
         yield Finding(
-            f"The {where}{kind} {names[0]!r}{more} is given by {' and by '.join(map(str, providers))}. "
-            "A task's default and a checkpoint keep theirs; the name alone is refused.",
+            f"The {where}{kind} {names[0]!r}{more} is contribution by {' and by '.join(map(str, providers))}. "
+            "A task's default and a checkpoint keep theirs; the name alone is ambiguous.",
             f"write {' or '.join(map(repr, written))}",
         )
 
 
-def _names(given: Contribution[Spec]) -> Sequence[str]:
-    if given.spec.kind != "catalogue":
-        return [given.name]
+def _names(contribution: Contribution[Spec]) -> Sequence[str]:
+    if contribution.spec.kind != "catalogue":
+        return [contribution.name]
     try:
-        return given.listed()
+        return contribution.listed()
     except PluginError:
-        return ()  # Another check says so.
+        return ()  # Another check reports it.

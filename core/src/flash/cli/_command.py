@@ -1,4 +1,4 @@
-"""How the verbs of ``flash`` read their arguments."""
+"""Argument parsers of the built-in commands of ``flash``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["command_parser"]
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:
-    """Make the parser of a verb that is built in.
+    """Return the parser of a built-in command.
 
     Args:
-        name: The verb.
+        name: The command.
     """
     (summary,) = (command.summary for command in flash_commands() if command.name == name)
     return argparse.ArgumentParser(

@@ -1,4 +1,4 @@
-"""``flash components``: the parts that tasks, data modules and trainers can be given by name."""
+"""``flash components``: list the parts of tasks, data modules and trainers that are selected by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flash.plugins.components import overlap
 
 __all__ = ["main", "run"]
 
-# What a user writes, and the kind of the descriptions.
+# Argument on the command line to the kind of the descriptions.
 _KINDS = {
     "outputs": "output",
     "optimizers": "optimizer",
@@ -71,7 +71,7 @@ def _rows(kind: str, task: str | None, pattern: str | None) -> Iterator[dict[str
 
 
 def _registries(kind: str, task: str | None) -> dict[str, Registry]:
-    """Return a registry for each scope: a name has to be unique in its scope only."""
+    """Return a registry per scope: a name has to be unique in its scope only."""
     host = get_host()
     if kind == "callback":
         return {"*": Registry("callbacks", plugins=lambda: host.contributions("callback"))}

@@ -1,4 +1,4 @@
-"""``flash doctor``: what is wrong with the installation, and the command that repairs it."""
+"""``flash doctor``: find problems of the installation, with the commands that repair them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """Examine the installation."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PluginWarning)  # A plugin in trouble is one of the findings.
+        warnings.simplefilter("ignore", PluginWarning)  # Failed plugins are among the findings.
         infos = get_host().infos()
     dists = installed_dists()
     findings = [

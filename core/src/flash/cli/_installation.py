@@ -1,4 +1,4 @@
-"""What the installed distributions put under ``flash/``, as far as the doctor has to know."""
+"""Installed distributions and their files under ``flash/``, for the doctor."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["InstalledDist", "installed_dists"]
 
 @dataclass(frozen=True)
 class InstalledDist:
-    """A distribution, and its share of the ``flash`` package.
+    """An installed distribution, and its files in the ``flash`` package.
 
     Args:
-        name: As pip knows it.
+        name: Its name, as pip knows it.
         version: Its version.
-        folder: What its files are relative to.
+        folder: The folder that its files are relative to.
         files: Its files under ``flash/``, relative and with forward slashes.
-        requires: Its requirements as they are written.
+        requires: Its requirements, unparsed.
         source: The folder of its source, if it is installed in editable mode.
         origin: The URL that it was installed from, if not from an index.
     """
@@ -40,14 +40,14 @@ class InstalledDist:
     origin: str = ""
 
     def holds(self, portion: Path) -> bool:
-        """Whether it accounts for a ``flash`` folder."""
+        """Return whether it owns a ``flash`` folder."""
         if self.source and portion.is_relative_to(self.source):
             return True
         return bool(self.files) and portion.parent == self.folder
 
 
 def installed_dists(path: Sequence[str] | None = None) -> list[InstalledDist]:
-    """The distributions on a path, ``sys.path`` by default; of each name the first."""
+    """Return the distributions on a path, ``sys.path`` by default; the first one of each name."""
     found: dict[str, InstalledDist] = {}
     for dist in map(_read, distributions(path=sys.path if path is None else list(path))):
         if dist:
@@ -69,12 +69,12 @@ def _read(dist: Distribution) -> InstalledDist | None:
             source=source,
             origin=origin,
         )
-    except Exception:  # What cannot be read cannot be judged, and is not Flash's to repair.
+    except Exception:  # Unreadable metadata of other distributions is not a problem of Flash.
         return None
 
 
 def _files(dist: Distribution) -> tuple[str, ...]:
-    # Distribution.files parses every line of RECORD, which takes seconds where torch is installed.
+    # Distribution.files parses every line of RECORD, which takes seconds if torch is installed.
     record = dist.read_text("RECORD") or ""
     files = (line.partition(",")[0].strip('"').replace("\\", "/") for line in record.splitlines())
     return tuple(file for file in files if file.startswith("flash/") and "__pycache__" not in file)

@@ -1,4 +1,4 @@
-"""The parser of the command line, and what happens around a command."""
+"""Parse the command line, and run a command with error handling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flash.plugins.first_party import CORE
 
 __all__ = ["main"]
 
-_BROKEN_PIPE = 141  # What a shell reports for a program that SIGPIPE ends.
+_BROKEN_PIPE = 141  # The exit code that a shell reports for SIGPIPE.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the command's name; by default those of the process.
 
     Returns:
-        The exit code: 0 if all is well, 1 if trouble or nothing was found, 2 if the command failed.
+        The exit code: 0 for success, 1 if problems or no results were found, 2 if the command failed.
 
     Example:
         >>> main(["strategies", "--filter", "no_*"])  # doctest: +ELLIPSIS
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # A summary may hold what a terminal cannot show.
+        sys.stdout.reconfigure(errors="replace")  # A summary may have characters that the terminal cannot encode.
     try:
         try:
             with _plain_warnings():
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # The reader, such as head, has enough; Python would complain when it closes the stream at exit.
+        # The reader, such as head, closed the pipe; Python would print an error when it closes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
 
@@ -74,7 +74,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 
 def _built_in() -> dict[str, Contribution[Command]]:
-    """Return the verbs of flash-core, without loading a plugin, so that they work whatever is wrong with those."""
+    """Return the commands of flash-core without loading plugins, so that they work if a plugin fails."""
     provider = Provider(CORE, CORE, flash.__version__, builtin=True)
     return {command.name: Contribution(command, provider) for command in flash_commands()}
 
@@ -101,13 +101,13 @@ def _help() -> str:
             [
                 "usage: flash COMMAND ...",
                 "",
-                "What is installed of Flash, what it gives, what is wrong with it, and what plugins add.",
+                "List the installed plugins of Flash and their contributions, find problems, run plugin commands.",
                 "",
                 "commands:",
                 *rows,
                 "",
                 "options:",
-                "  -h, --help    this text; flash COMMAND --help says what a command takes",
+                "  -h, --help    this text; flash COMMAND --help shows the arguments of a command",
                 "  --version     the version of flash-core",
             ]
         )
@@ -117,7 +117,7 @@ def _help() -> str:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Warnings as one line each, without the place in Flash's code that they come from."""
+    """Show each warning as one line, without the source location."""
 
     def show(message: Warning | str, *_: object, **__: object) -> None:
         print(f"warning: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""``flash plugin new``: write a project of a plugin that works, to be changed into one's own."""
+"""``flash plugin new``: create the project of a working plugin, as a starting point."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from flash.plugins.first_party import DOMAINS
 
 __all__ = ["KINDS", "Project", "add_to", "run", "write_project"]
 
-#: What a project can be asked to contain.
+#: The kinds of contributions that a project can contain.
 KINDS: Final = ("task", "backbone", "strategy", "source")
 
 _SPECS = {"task": "TaskSpec", "backbone": "Backbone", "strategy": "Strategy", "source": "DataSource"}
@@ -26,7 +26,7 @@ _DIST = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _DOMAIN = re.compile(r"[a-z][a-z0-9]*")
 _WORDS = {"task": "a task", "backbone": "a backbone", "strategy": "a finetuning strategy", "source": "a data source"}
 _ALL = frozenset(KINDS)
-# Templates with the files that they make, and what of a project needs them.
+# Templates, the files that they are rendered to, and the kinds that need them.
 _FILES: Final[tuple[tuple[str, str, frozenset[str]], ...]] = (
     ("pyproject.toml", "pyproject.toml", _ALL),
     ("README.md", "README.md", _ALL),
@@ -52,12 +52,12 @@ _FILES: Final[tuple[tuple[str, str, frozenset[str]], ...]] = (
 
 @dataclass(frozen=True)
 class Project:
-    """What a new project is called and contains.
+    """Name and contents of a new project.
 
     Args:
         dist: Name of the distribution, such as ``"acme-audio"``; its top-level package is ``acme_audio``.
-        kinds: What of :data:`KINDS` it contains.
-        domain: The domain that its task and backbone belong to; by default the last word of the name.
+        kinds: The kinds of :data:`KINDS` that it contains.
+        domain: The domain of its task and backbone; by default the last word of the name.
 
     Raises:
         ConfigurationError: If a name cannot be used, or belongs to Flash or to Python.
@@ -103,7 +103,7 @@ class Project:
 
     @property
     def names(self) -> dict[str, Any]:
-        """What the templates call their parts."""
+        """Variables of the templates."""
         package = self.dist.replace("-", "_")
         domain = self.dist.rpartition("-")[2] if self.domain is None else self.domain
         kinds = set(self.kinds)
@@ -135,14 +135,14 @@ def write_project(project: Project, folder: Path) -> list[Path]:
     """Write the files of a project.
 
     Args:
-        project: What it is called and contains.
-        folder: Where to; it is made, and must not have anything in it.
+        project: Name and contents of the project.
+        folder: The folder to write to; it is created if missing, and must be empty.
 
     Returns:
         The files, relative to the folder.
 
     Raises:
-        ConfigurationError: If there is something in the folder, or it cannot be written.
+        ConfigurationError: If the folder is not empty, or it cannot be written.
     """
     import jinja2
 
@@ -150,7 +150,7 @@ def write_project(project: Project, folder: Path) -> list[Path]:
         raise ConfigurationError(
             f"Expected an empty place to write to, but {folder} is there. Choose another --folder."
         )
-    templates = jinja2.Environment(  # noqa: S701  # it makes Python and Markdown, no HTML
+    templates = jinja2.Environment(  # noqa: S701  # the templates are Python and Markdown, not HTML
         loader=jinja2.PackageLoader("flash.cli"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -172,7 +172,7 @@ def write_project(project: Project, folder: Path) -> list[Path]:
 
 
 def add_to(commands: Any) -> None:
-    """Declare the command below ``flash plugin``."""
+    """Add the subcommand to ``flash plugin``."""
     new = commands.add_parser(
         "new", help="write a project that works", description="Write the project of a plugin that works, with tests."
     )
@@ -186,7 +186,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the project, and say how to go on."""
+    """Write the project, and print the next steps."""
     kinds = [kind for kind in KINDS if getattr(arguments, kind)] or ["task"]
     project = Project(arguments.name, frozenset(kinds), arguments.domain)
     folder = arguments.folder or Path(project.dist)

@@ -28,6 +28,7 @@ _PLURALS = {
     "augmentation": "augmentations",
     "name": "names",
     "plugin": "plugins",
+    "rename": "renames",
 }
 
 
@@ -36,7 +37,7 @@ def _width() -> int:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Aligned columns; the last one is wrapped to what the terminal leaves for it.
+    """Format rows as aligned columns; the last one is wrapped to the width of the terminal.
 
     Example:
         >>> print(table(["NAME", "SUMMARY"], [["freeze", "Train the head."], ["no_freeze", "Train all."]]))
@@ -61,7 +62,7 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def columns(names: Sequence[str]) -> str:
-    """Names in as many columns as fit, read downwards.
+    """Format names in as many columns as fit, in column-major order.
 
     Example:
         >>> print(columns(["a", "b", "c"]))
@@ -74,7 +75,7 @@ def columns(names: Sequence[str]) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """A number and its noun.
+    """Return a number with its noun, in the singular or plural.
 
     Example:
         >>> counted(4, "strategy")
@@ -84,12 +85,12 @@ def counted(number: int, what: str) -> str:
 
 
 def provider_json(provider: Provider | None) -> dict[str, str] | None:
-    """A provider for JSON."""
+    """Convert a provider to JSON values."""
     if provider is None:
         return None
     return {"plugin": provider.plugin, "dist": provider.dist, "version": provider.version}
 
 
 def print_json(value: object) -> None:
-    """Print as indented JSON; what JSON does not know is shown as text."""
+    """Print a value as indented JSON; other types are converted to strings."""
     print(json.dumps(value, indent=2, default=str))

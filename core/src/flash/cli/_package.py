@@ -25,10 +25,10 @@ class Package:
 
     Args:
         name: Its name.
-        version: Its version, empty where it is computed when the wheel is built.
-        entry_points: The plugins: the name of each, and the module or ``"module:attribute"``.
-        requires: Its requirements as they are written.
-        modules: The source of each module that it has.
+        version: Its version, empty if it is computed when the wheel is built.
+        entry_points: The plugins: the module or ``"module:attribute"`` of each, by name.
+        requires: Its requirements, unparsed.
+        modules: The source of each of its modules, by full name.
         flash_files: Its files under ``flash/``.
     """
 
@@ -40,13 +40,13 @@ class Package:
     flash_files: tuple[str, ...] = ()
 
     def beside(self, module: str) -> list[str]:
-        """Return the modules of the package that a module would be in."""
+        """Return the full names of the modules in the same package as a module."""
         package = module.rpartition(".")[0]
         return sorted(name for name in self.modules if name.rpartition(".")[0] == package)
 
 
 def read_package(path: Path) -> Package:
-    """Read a project or a wheel, without importing or running anything of it.
+    """Read a project or a wheel, without importing or executing it.
 
     Args:
         path: The folder of a project with a ``pyproject.toml``, or a wheel.

@@ -1,4 +1,4 @@
-"""``flash plugin``: what the author of a plugin needs."""
+"""``flash plugin``: commands for authors of plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``flash plugins``: what is installed, how far it got, and what is wrong with it."""
+"""``flash plugins``: list the installed plugins, with their states and problems."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def main(arguments: Sequence[str]) -> int:
 def run(arguments: argparse.Namespace) -> int:
     """List the plugins."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PluginWarning)  # The table says what is wrong.
+        warnings.simplefilter("ignore", PluginWarning)  # The table shows the problems.
         infos = get_host().infos(load=not arguments.no_load)
     checked = [(info, _problems(info) if arguments.check else []) for info in infos]
     if arguments.json:
         print_json([_as_json(info, problems, arguments.debug) for info, problems in checked])
     else:
         rows = [_row(info, problems, arguments.debug) for info, problems in checked]
-        print(table(["PLUGIN", "PACKAGE", "STATE", "GIVES"], rows))
+        print(table(["PLUGIN", "PACKAGE", "STATE", "PROVIDES"], rows))
         if arguments.debug:
             print("".join(f"\n{info.name}:\n{_traceback(info)}" for info in infos if info.exception), end="")
     return int(arguments.check and any(info.in_trouble or problems for info, problems in checked))
@@ -51,11 +51,11 @@ def _problems(info: PluginInfo) -> list[str]:
 
 def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
     kinds = Counter(contribution.spec.kind for contribution in info.contributions)
-    gives = ", ".join(counted(number, kind) for kind, number in kinds.items())
-    lines = [gives, info.error or "", *info.notes, *info.clashes, *problems]
+    provides = ", ".join(counted(number, kind) for kind, number in kinds.items())
+    lines = [provides, info.error or "", *info.notes, *info.clashes, *problems]
     for finding in _checks.plugins([info], get_host(), installed_dists()):
         lines.append(finding.remedy)
-        lines.append(f"or keep it out with {get_host().to_disable(info)}" if finding.instead else "")
+        lines.append(f"or disable it with {get_host().to_disable(info)}" if finding.instead else "")
     lines.append(f"in {info.location}")
     if debug:
         seconds = "" if info.seconds is None else f"loaded in {info.seconds:.3f} s"
@@ -66,12 +66,12 @@ def _row(info: PluginInfo, problems: Sequence[str], debug: bool) -> list[str]:
 def _as_json(info: PluginInfo, problems: Sequence[str], debug: bool) -> dict[str, Any]:
     contributions = [
         {
-            "kind": given.spec.kind,
-            "name": given.name,
-            "scope": given.spec.scope,
-            "targets": given.spec.targets,
+            "kind": each.spec.kind,
+            "name": each.name,
+            "scope": each.spec.scope,
+            "targets": each.spec.targets,
         }
-        for given in info.contributions
+        for each in info.contributions
     ]
     shown = ("name", "dist", "version", "target", "location", "state", "error", "notes", "clashes", "seconds")
     facts = {field: getattr(info, field) for field in shown}

@@ -1,4 +1,4 @@
-"""Say what repairs a plugin: for a published one a command, for one that is developed here a file and a line."""
+"""Suggest the repair of a plugin: a command for a published one, a file and line for one in development."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["repair"]
 
 
 def repair(info: PluginInfo, dists: Iterable[InstalledDist], mark: str = "") -> str:
-    """Return what repairs a plugin: a command, or what to edit.
+    """Return the repair of a plugin: a command, or the file and line to edit.
 
     Args:
         info: The plugin.
-        dists: What is installed, and from where.
-        mark: A piece of the plugin's source by which the line can be found.
+        dists: The installed distributions.
+        mark: A substring of the plugin's source, to locate the line.
     """
     found = next((dist for dist in dists if canonical(dist.name) == canonical(info.dist)), None)
     if info.dist == CORE or isinstance(info.exception, HookApiError):
@@ -32,10 +32,10 @@ def repair(info: PluginInfo, dists: Iterable[InstalledDist], mark: str = "") -> 
     if found and found.source:
         return _edit(info, found.source, mark)
     if found and found.origin:
-        # An index may have something else under this name.
+        # An index may have another package of this name.
         return f"repair it in {found.origin}, where it was installed from, and install it again"
     if isinstance(info.exception, ImportError):
-        # What a package requires, and has lost, comes back.
+        # This reinstalls missing requirements.
         return f"pip install --upgrade {shlex.quote(info.dist)}"
     return f"pip install --upgrade {CORE} {shlex.quote(info.dist)}"
 
@@ -66,7 +66,7 @@ def _place(info: PluginInfo, source: Path, mark: str) -> tuple[Path, int | None]
 def _file(module_name: str) -> Path | None:
     try:
         found = importlib.util.find_spec(module_name)
-    except Exception:  # A parent that cannot be imported, in any way.
+    except Exception:  # Importing the parent may fail in any way.
         return None
     return Path(found.origin) if found and found.origin else None
 

@@ -1,4 +1,4 @@
-"""Read what hooks describe from their source, as far as it is written out; nothing is executed."""
+"""Parse the descriptions in hooks from their source, if they are literals; nothing is executed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _CLASSES = {kind.__name__: kind for kinds in hookspecs.RESULTS.values() for kind
 
 
 class _UnknownError(Exception):
-    """An expression whose value only running it would tell."""
+    """An expression that cannot be evaluated statically."""
 
 
 def hooks_in(source: Source) -> Iterator[ast.FunctionDef]:
-    """Yield the functions of a module, and of classes in it, that are marked as hooks or are called like one."""
+    """Yield the functions of a module, and of classes in it, that are marked as hooks or named like one."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.FunctionDef) and (is_marked(node) or node.name in hookspecs.RESULTS):
             yield node
@@ -37,7 +37,7 @@ def is_marked(function: ast.FunctionDef) -> bool:
 
 
 def specs_in(source: Source) -> Iterator[tuple[Spec | ConfigurationError, int]]:
-    """Yield the descriptions in the hooks of a module, or why they are refused, with their lines."""
+    """Yield the descriptions in the hooks of a module, or the errors that they raise, with their line numbers."""
     constants: dict[str, Any] = {}
     for node in source.tree.body:
         _assign(node, constants)

@@ -1,4 +1,4 @@
-"""``flash strategies``: the finetuning strategies there are."""
+"""``flash strategies``: list the finetuning strategies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``flash tasks``: the tasks there are."""
+"""``flash tasks``: list the tasks."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         reason = get_host().explain_missing("task", "")
         dists = ", ".join(first_party.dists())
-        print(f"No plugin gives a task. {reason or f'Install one with pip: {dists}.'}")
+        print(f"No plugin provides a task. {reason or f'Install one with pip: {dists}.'}")
     return 0

@@ -1,4 +1,4 @@
-"""Where the features of all samples are: in memory, or beyond a budget in a file that is mapped into it."""
+"""Feature cache: in RAM up to a budget, then in memory-mapped temporary files."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-__all__ = ["FeatureStore", "put"]
+__all__ = ["FeatureStore", "write_rows"]
 
 _BLOCK = bytes(2**22)
 
 
 class FeatureStore:
-    """Room for tensors with one row a sample, for several datasets.
+    """Allocate tensors with one row per sample, for several datasets.
 
     Args:
-        memory_budget: How many bytes may be held in memory; what is beyond goes to files.
-        folder: Where these files are made; by default where temporary files are.
+        memory_budget: Maximum number of bytes in RAM; beyond it files are used.
+        folder: The folder of these files; by default the one for temporary files.
 
     Example:
         >>> store = FeatureStore(memory_budget=2**20)
-        >>> rows = store.room_for(torch.zeros(2, 8), length=100)
+        >>> rows = store.allocate(torch.zeros(2, 8), length=100)
         >>> rows.shape, store.bytes_in_memory, store.bytes_on_disk
         (torch.Size([100, 8]), 3200, 0)
     """
@@ -38,37 +38,37 @@ class FeatureStore:
         self.bytes_in_memory = 0
         self.bytes_on_disk = 0
 
-    def room_for(self, batch: Any, length: int) -> Any:
-        """Return tensors of ``length`` rows that are otherwise like those of a batch.
+    def allocate(self, batch: Any, length: int) -> Any:
+        """Allocate tensors of ``length`` rows with the shapes and dtypes of a batch.
 
         Raises:
-            OSError: If a file is needed and the disk has no room for it.
+            OSError: If a file is needed and the disk is full.
         """
-        return tree_map(lambda tensor: self._room(tensor, length), batch)
+        return tree_map(lambda tensor: self._allocate(tensor, length), batch)
 
-    def _room(self, tensor: Tensor, length: int) -> Tensor:
+    def _allocate(self, tensor: Tensor, length: int) -> Tensor:
         shape = (length, *tensor.shape[1:])
         size = math.prod(shape) * tensor.element_size()
         if self.bytes_in_memory + size <= self._budget:
             self.bytes_in_memory += size
             return torch.empty(shape, dtype=tensor.dtype)
         with _reserved_file(size, self._folder) as path:
-            room = torch.from_file(path, shared=True, size=math.prod(shape), dtype=tensor.dtype).view(shape)
+            cache = torch.from_file(path, shared=True, size=math.prod(shape), dtype=tensor.dtype).view(shape)
         self.bytes_on_disk += size
-        return room
+        return cache
 
 
-def put(room: Any, rows: Tensor, batch: Any) -> None:
-    """Write a batch into the given rows."""
-    for whole, part in zip(tree_leaves(room), tree_leaves(batch), strict=True):
+def write_rows(cache: Any, rows: Tensor, batch: Any) -> None:
+    """Write a batch to the given rows."""
+    for whole, part in zip(tree_leaves(cache), tree_leaves(batch), strict=True):
         whole[rows] = part.to(whole.device, whole.dtype)
 
 
 @contextlib.contextmanager
 def _reserved_file(size: int, folder: str | Path | None) -> Iterator[str]:
-    """A file that really has its size on the disk, and is gone once its last mapping is.
+    """Create a file with its size allocated on disk, which is removed when its last mapping is closed.
 
-    A mapped file that were only as long would end the process where the disk is full.
+    Writing to a mapped sparse file would kill the process if the disk is full.
     """
     with tempfile.NamedTemporaryFile(dir=folder, prefix="flash-features-", delete=False) as file:
         try:
@@ -77,6 +77,6 @@ def _reserved_file(size: int, folder: str | Path | None) -> Iterator[str]:
             file.flush()
             yield file.name
         finally:
-            # Windows keeps a file that is mapped; its own cleaning of temporary files finds it.
+            # Windows cannot remove a mapped file; it is left to the cleanup of temporary files.
             with contextlib.suppress(PermissionError):
                 Path(file.name).unlink()

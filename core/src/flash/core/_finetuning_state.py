@@ -1,6 +1,6 @@
-"""What a finetuning run has changed about a model and its optimizers, so that a resumed run can be put there again.
+"""Capture and restore the changes of a finetuning run to a model and its optimizers, for resumed runs.
 
-An optimizer's own state names its parameters by position alone. A strategy that adds parameters in the middle of
+An optimizer's own state refers to its parameters by position only. A strategy that adds parameters during
 training therefore has to rebuild the same groups, in the same order, before that state can be loaded.
 """
 
@@ -14,15 +14,15 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 from torch.optim import Optimizer
 
-__all__ = ["add_param_group", "apply_state", "capture_state", "release", "remember_frozen", "rewrap"]
+__all__ = ["add_param_group", "apply_state", "capture_state", "record_frozen", "release", "rewrap"]
 
 _FROZEN = "_flash_frozen"
-# Entries of an optimizer group that are learning rates: its own, and those that torch's schedulers keep there.
+# Keys of an optimizer group that are learning rates: its own, and those that torch's schedulers store there.
 _LEARNING_RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 
 
 def capture_state(module: pl.LightningModule, optimizers: Sequence[Optimizer]) -> dict[str, Any]:
-    """Describe, as plain data, which parameters train, which modules are in eval mode and who is in which group."""
+    """Return trainable parameters, modules in eval mode and parameter groups, as serializable values."""
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     return {
         "trainable": [name for name, parameter in module.named_parameters() if parameter.requires_grad],
@@ -35,7 +35,7 @@ def capture_state(module: pl.LightningModule, optimizers: Sequence[Optimizer]) -
 
 
 def apply_state(state: Mapping[str, Any], trainer: pl.Trainer, module: pl.LightningModule) -> None:
-    """Put a model and its fresh optimizers where :func:`capture_state` saw them."""
+    """Restore a captured state in a model and its new optimizers."""
     trainable, in_eval = set(state["trainable"]), set(state["eval_modules"])
     parameters = dict(module.named_parameters())
     for name, parameter in parameters.items():
@@ -53,9 +53,9 @@ def apply_state(state: Mapping[str, Any], trainer: pl.Trainer, module: pl.Lightn
 def add_param_group(
     trainer: pl.Trainer | None, optimizer: Optimizer, parameters: Iterable[nn.Parameter], scale: float
 ) -> None:
-    """Give parameters a group of their own, at ``scale`` times the learning rate of the first group.
+    """Add parameters as a new group, at ``scale`` times the learning rate of the first group.
 
-    Learning-rate schedulers follow: what they keep about each group is extended by the new one.
+    The values per group in learning-rate schedulers are extended for the new one.
     """
     first = optimizer.param_groups[0]
     group = {key: value for key, value in first.items() if key != "params"}
@@ -81,20 +81,23 @@ def _extend_scheduler(scheduler: Any, optimizer: Optimizer, scale: float) -> Non
 
 
 def rewrap(trainer: pl.Trainer) -> None:
-    """Let DDP see the parameters that train now; it averages the gradients of those alone that it saw when wrapping."""
+    """Re-wrap the module in DDP after unfreezing.
+
+    DDP registers gradient hooks only for parameters that were trainable when it was constructed.
+    """
     strategy = trainer.strategy
     if isinstance(strategy, DDPStrategy) and strategy.model is not strategy.lightning_module:
         strategy.model = strategy.lightning_module
         strategy.configure_ddp()
 
 
-def remember_frozen(module: pl.LightningModule, parameters: Iterable[str], modules: Iterable[str]) -> None:
-    """Note on the model what a strategy froze, so that the next run can start clean."""
+def record_frozen(module: pl.LightningModule, parameters: Iterable[str], modules: Iterable[str]) -> None:
+    """Record on the model what a strategy froze, so that the next run can undo it."""
     object.__setattr__(module, _FROZEN, (tuple(parameters), tuple(modules)))
 
 
 def release(module: pl.LightningModule) -> None:
-    """Undo what an earlier finetuning run froze and did not thaw."""
+    """Unfreeze the modules that a previous finetuning run left frozen."""
     parameters, modules = getattr(module, _FROZEN, ((), ()))
     by_name = dict(module.named_parameters())
     for name in parameters:
@@ -104,4 +107,4 @@ def release(module: pl.LightningModule) -> None:
     for name in modules:
         if name in children:
             children[name].training = True
-    remember_frozen(module, (), ())
+    record_frozen(module, (), ())

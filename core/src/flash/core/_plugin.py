@@ -1,4 +1,4 @@
-"""What flash-core itself gives, through the same hooks as any plugin."""
+"""The plugin of flash-core itself: its contributions, through the same hooks as any plugin."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from flash.plugins import (
     Metric,
     Optimizer,
     Output,
+    Renamed,
     Strategy,
     hookimpl,
 )
@@ -34,18 +35,18 @@ _SCHEDULERS = (
 )
 # Name, scope and summary.
 _OUTPUTS = (
-    ("raw", "*", "What the network returned, as it is."),
+    ("raw", "*", "The output of the network, unchanged."),
     ("labels", "*/classification", "The name of the most probable class, or of all classes above the threshold."),
-    ("classes", "*/classification", "The number of the most probable class, or of all classes above the threshold."),
+    ("classes", "*/classification", "The index of the most probable class, or of all classes above the threshold."),
     ("probabilities", "*/classification", "One probability per class."),
     ("logits", "*/classification", "The network's scores, one number per class."),
     ("values", "*/regression", "One number per sample, in the units of the target."),
 )
 _METRICS = (
-    ("accuracy", "*/classification", "Share of samples, or of labels, that are right."),
+    ("accuracy", "*/classification", "Fraction of samples, or of labels, that are correct."),
     ("f1", "*/classification", "Harmonic mean of precision and recall, averaged over classes."),
-    ("precision", "*/classification", "Share of predictions of a class that are right, averaged over classes."),
-    ("recall", "*/classification", "Share of samples of a class that are found, averaged over classes."),
+    ("precision", "*/classification", "Fraction of predictions of a class that are correct, averaged over classes."),
+    ("recall", "*/classification", "Fraction of samples of a class that are found, averaged over classes."),
     ("auroc", "*/classification", "Area under the receiver operating characteristic."),
     ("average_precision", "*/classification", "Area under the precision-recall curve."),
     ("kappa", "*/classification", "Cohen's kappa, the agreement beyond chance."),
@@ -57,7 +58,7 @@ _METRICS = (
 )
 # Name, function of torch.nn.functional, scope and summary.
 _LOSSES = (
-    ("cross_entropy", "cross_entropy", "*/classification", "Cross entropy of scores and class numbers."),
+    ("cross_entropy", "cross_entropy", "*/classification", "Cross entropy of scores and class indices."),
     ("bce", "binary_cross_entropy_with_logits", "*/classification", "Binary cross entropy of scores."),
     ("mse", "mse_loss", "*/regression", "Mean squared error."),
     ("mae", "l1_loss", "*/regression", "Mean absolute error."),
@@ -65,19 +66,19 @@ _LOSSES = (
     ("smooth_l1", "smooth_l1_loss", "*/regression", "Huber loss divided by its threshold."),
 )
 _COMMANDS = (
-    ("tasks", "list the tasks that installed plugins give"),
+    ("tasks", "list the tasks of installed plugins"),
     ("backbones", "list the backbones, by domain"),
     ("strategies", "list the finetuning strategies"),
     ("components", "list outputs, optimizers, schedulers, metrics, losses, heads, augmentations, sources, callbacks"),
-    ("plugins", "list the plugins, how far each got and what it gives"),
+    ("plugins", "list the plugins with their states and contributions"),
     ("plugin", "start a plugin of your own: flash plugin new acme-audio; check one: flash plugin check acme-audio"),
-    ("doctor", "say what is wrong with the installation and how to repair it"),
+    ("doctor", "find problems of the installation and how to repair them"),
 )
 
 
 @hookimpl
 def flash_finetuning_strategies() -> Iterable[Strategy]:
-    """The four strategies that are always there."""
+    """Yield the four built-in strategies."""
     home = "flash.core.finetuning"
     yield Strategy("no_freeze", f"{home}:NoFreeze", "Train everything from the start.")
     yield Strategy("freeze", f"{home}:Freeze", "Keep the backbone frozen; train the rest.")
@@ -89,13 +90,13 @@ def flash_finetuning_strategies() -> Iterable[Strategy]:
     yield Strategy(
         "unfreeze_milestones",
         f"{home}:UnfreezeMilestones",
-        "Thaw the last layers at one epoch, the others at a later one.",
+        "Unfreeze the last layers at one epoch, the others at a later one.",
     )
 
 
 @hookimpl
 def flash_callbacks() -> Iterable[CallbackSpec]:
-    """Callbacks that a Trainer can be given by name."""
+    """Yield the built-in callbacks, which a Trainer accepts by name."""
     yield CallbackSpec(
         "keep_best", "flash.core.callbacks:KeepBest", "Leave the task with the weights of its best epoch."
     )
@@ -103,7 +104,7 @@ def flash_callbacks() -> Iterable[CallbackSpec]:
 
 @hookimpl
 def flash_components() -> Iterable[Component]:
-    """Yield the parts of torch and torchmetrics that a task can be given by name."""
+    """Yield the components of torch and torchmetrics that a task accepts by name."""
     for name in _OPTIMIZERS:
         yield Optimizer(name, f"torch.optim:{name}", summary=f"torch.optim.{name}")
     for name in _SCHEDULERS:
@@ -120,7 +121,13 @@ def flash_components() -> Iterable[Component]:
 
 
 @hookimpl
+def flash_renames() -> Iterable[Renamed]:
+    """Yield former names of classes in flash-core."""
+    yield Renamed("flash.data.data_module:_PairPreprocess", "flash.data.data_module:TensorPreprocess")
+
+
+@hookimpl
 def flash_commands() -> Iterable[Command]:
-    """Yield the verbs of ``flash`` that are always there."""
+    """Yield the built-in commands of ``flash``."""
     for name, summary in _COMMANDS:
         yield Command(name, f"flash.cli._{name}:main", summary)

@@ -1,19 +1,19 @@
-"""Backbones: built from a name or a module, in one place for the tasks of all domains.
+"""Build backbones from a name or a module, for the tasks of all domains.
 
-A backbone is a module. It may state what a task otherwise measures or assumes:
+A backbone is a module. It may have these optional attributes:
 
 =================  ================================================================  ================================
-attribute          meaning                                                           without it
+attribute          meaning                                                           default
 =================  ================================================================  ================================
 ``out_features``   the number of features per sample                                 measured on an example
-``input_spec``     what its inputs are like, see :meth:`flash.Task.input_spec`       nothing is known
+``input_spec``     requirements on its inputs, see :meth:`flash.Task.input_spec`     none
 ``layers()``       its layers, in the order of the forward pass                      its children with parameters
-``learning_rate``  the learning rate that suits it, with the default optimizer       the task's own
-``weight_decay``   the weight decay that suits it, with the default optimizer        the optimizer's own
+``learning_rate``  recommended learning rate with the default optimizer              the task's own
+``weight_decay``   recommended weight decay with the default optimizer               the optimizer's own
 =================  ================================================================  ================================
 
-A name stands for a factory, which a plugin provides by ``flash_backbones`` or which is registered on
-``Task.backbones``. What a factory is called with, the domain says.
+A name refers to a factory, which a plugin registers by ``flash_backbones`` or which is registered on
+``Task.backbones``. The domain defines the arguments of a factory.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def build_backbone(
     makes: type[T] = nn.Module,  # type: ignore[assignment]  # the default is one of the types
     **options: Any,
 ) -> T:
-    """Build the backbone that a user chose; tasks call :meth:`flash.Task.build_backbone`.
+    """Build a backbone from a name or a module; tasks call :meth:`flash.Task.build_backbone`.
 
     Args:
-        choice: A name, or a module, which is returned as it is.
+        choice: A name, or a module, which is returned unchanged.
         factory_of: Returns the factory for a name.
-        arguments: What each factory of the domain is called with.
-        kwargs: The user's own arguments for the factory (``backbone_kwargs``).
-        makes: What a factory of the domain returns.
+        arguments: Positional arguments of every factory of the domain.
+        kwargs: Additional arguments of the user for the factory (``backbone_kwargs``).
+        makes: The type that a factory of the domain returns.
         options: Arguments such as ``pretrained``, for factories that take them.
 
     Raises:
         ConfigurationError: If the choice is neither, there are ``kwargs`` for a module, the factory does not take its
-            arguments, or it returns something else.
+            arguments, or it returns another type.
         UnknownNameError: If there is no such name.
 
     Example:
@@ -71,7 +71,7 @@ def build_backbone(
                 "Expected backbone_kwargs with the name of a backbone, but got a module, which is made already, and "
                 f"{dict(kwargs)}. Set them where you make the module."
             )
-        return choice  # type: ignore[return-value]  # where it is no module that a factory returns, the task wraps it
+        return choice  # type: ignore[return-value]  # if factories return another type, the task wraps the module
     if not isinstance(choice, str | Path):
         raise ConfigurationError(f"Expected backbone to be a name or a module, but got {choice!r}.")
     factory = factory_of(str(choice))
@@ -113,13 +113,13 @@ def num_features(
 
     Args:
         backbone: The backbone.
-        example: Makes the inputs of a batch of one; called where the backbone does not state its features.
+        example: Returns the inputs of a batch of one; called if the backbone has no ``out_features``.
         forward: Computes the features of inputs; by default the backbone.
-        ndim: How many dimensions features may have, the batch included.
-        hint: What to do about a backbone that does not take the example.
+        ndim: Allowed numbers of dimensions of the features, including the batch.
+        hint: The last sentence of the error for a backbone that does not accept the example.
 
     Raises:
-        ConfigurationError: If the backbone does not take the example, or returns something else than features.
+        ConfigurationError: If the backbone does not accept the example, or does not return features.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -146,24 +146,24 @@ def num_features(
 
 
 def stated_layers(backbone: nn.Module) -> list[nn.Module] | None:
-    """Return the layers that a backbone states with a method ``layers``; ``None`` where it has none.
+    """Return the result of a backbone's method ``layers``; ``None`` if it has none.
 
     Example:
         >>> stated_layers(nn.Linear(2, 2)) is None
         True
     """
     state = getattr(backbone, "layers", None)
-    # Many networks have an attribute of that name, which is a list of modules.
+    # Many networks have an attribute ``layers`` that is a list of modules.
     return list(state()) if inspect.ismethod(state) else None
 
 
 def _check_takes(factory: Callable[..., Any], name: str, arguments: tuple[Any, ...], known: Mapping[str, Any]) -> None:
-    """Refuse a factory that does not take what tasks call it with, before anything is built or downloaded."""
+    """Reject a factory that does not take the arguments of its tasks, before anything is built or downloaded."""
     try:
         inspect.signature(factory).bind(*arguments, **known)
     except TypeError as error:
         raise ConfigurationError(
-            f"Expected the factory of the backbone {name!r} to take what tasks of its domain call it with, but it "
+            f"Expected the factory of the backbone {name!r} to take the arguments of tasks of its domain, but it "
             f"says: {error}."
         ) from error
 

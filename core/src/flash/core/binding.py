@@ -1,4 +1,4 @@
-"""Connect a task with data: refuse what does not fit together, and make one preprocess of theirs."""
+"""Bind a task to data: check that they are compatible, and share one preprocess."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["bind", "check_pair"]
 
 
 def bind(task: TaskLike, datamodule: DataModule) -> None:
-    """Connect a task with data, once before a run.
+    """Bind a task to data, before a run.
 
     Args:
-        task: The task. One that has no preprocess gets that of the data, and one without labels those of the data.
-        datamodule: The data. One that waits for a preprocess gets that of the task.
+        task: The task. Without a preprocess or labels it uses those of the data.
+        datamodule: The data. If it is not loaded yet, it uses the preprocess of the task.
 
     Raises:
         ConfigurationError: If the data is for another kind of task, or has other classes.
-        DataError: If the task was trained with a preprocess that learned something else.
+        DataError: If the task was trained with a preprocess of another state.
     """
     check_pair(type(task), datamodule)
     _check_classes(task, datamodule)
@@ -31,23 +31,23 @@ def bind(task: TaskLike, datamodule: DataModule) -> None:
     if own is None or (theirs is not None and theirs.state_dict() and not own.state_dict()):
         task.preprocess = theirs
     else:
-        datamodule.adopt(own)
+        datamodule.use_preprocess(own)
     if task.postprocess is None:
         task.postprocess = datamodule.postprocess
     datamodule.connect(task.input_spec)
 
 
 def check_pair(task_class: type, datamodule: Any) -> None:
-    """Refuse data that is for tasks of another kind, as the specs of installed plugins say it.
+    """Reject data for tasks of another kind, according to the specs of installed plugins.
 
-    A task or a data module that is in no spec fits everything.
+    A task or a data module without a spec is compatible with everything.
 
     Args:
         task_class: The class of the task.
         datamodule: The data.
 
     Raises:
-        ConfigurationError: If it is no data module, or one of other tasks; the message names both that would fit.
+        ConfigurationError: If it is not a data module, or one for other tasks; the message names the matching classes.
 
     Example:
         >>> import flash
@@ -82,7 +82,7 @@ def _names(targets: Sequence[str]) -> str:
 
 
 def _check_classes(task: TaskLike, datamodule: DataModule) -> None:
-    """Compare the classes of a classifier with those of its train data; take over their labels."""
+    """Compare the classes of a classifier with those of its train data, and set missing labels."""
     count, labels = datamodule.num_classes, datamodule.labels
     expected: int | None = getattr(task, "num_classes", None)
     if count is None or expected is None or not hasattr(task, "multi_label"):
@@ -99,7 +99,7 @@ def _check_classes(task: TaskLike, datamodule: DataModule) -> None:
     if own is None and labels is not None:
         setattr(task, "labels", list(labels))  # noqa: B010  # only tasks with classes have labels
         task.record_arguments(labels=list(labels))
-    # Labels that have nothing in common are other names for the same classes, such as words for numbers.
+    # Labels that have nothing in common are other names for the same classes, such as words for indices.
     elif own is not None and labels is not None and list(own) != list(labels) and {*own} & {*labels}:
         raise ConfigurationError(
             f"Expected data with the classes of the task in the same order, {_some(own)}, but it has {_some(labels)}. "

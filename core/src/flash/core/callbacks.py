@@ -1,4 +1,4 @@
-"""Callbacks that Flash brings: metrics once an epoch, the best weights, a quiet progress bar, whole predictions."""
+"""Built-in callbacks: metrics per epoch, the best weights, a fast progress bar, gathered predictions."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ log = logging.getLogger(__name__)
 
 
 class MetricLogger(Callback):
-    """Logs the mean loss and the metrics of a task once an epoch, as ``<stage>_loss`` and ``<stage>_<name>``."""
+    """Log the mean loss and the metrics of a task once per epoch, as ``<stage>_loss`` and ``<stage>_<name>``."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Forget what an interrupted epoch left."""
+        """Clear the state of an interrupted epoch."""
         pl_module.stage_metrics["train_metrics"].reset()
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Forget what an interrupted epoch left."""
+        """Clear the state of an interrupted epoch."""
         pl_module.stage_metrics["val_metrics"].reset()
 
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Forget what an interrupted epoch left."""
+        """Clear the state of an interrupted epoch."""
         pl_module.stage_metrics["test_metrics"].reset()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -57,16 +57,16 @@ class MetricLogger(Callback):
 
 
 class KeepBest(Callback):
-    """Puts the weights of the best epoch back when training ends, and stops early where nothing improves.
+    """Restore the weights of the best epoch when training ends, optionally with early stopping.
 
     Args:
-        monitor: The logged number that decides; by default ``val_loss``.
-        mode: ``"min"`` or ``"max"``; whether less or more is better.
-        patience: After how many validations without improvement training stops; ``None`` never stops it.
-        min_delta: How much counts as an improvement.
+        monitor: The logged value to monitor; by default ``val_loss``.
+        mode: ``"min"`` or ``"max"``; whether lower or higher is better.
+        patience: Number of validations without improvement after which training stops; ``None`` never stops it.
+        min_delta: The minimum change that counts as an improvement.
 
     Raises:
-        ConfigurationError: If an argument is out of range, or nothing of the name is logged.
+        ConfigurationError: If an argument is out of range, or the value is not logged.
 
     Example:
         >>> KeepBest("val_accuracy", mode="max", patience=5).patience
@@ -92,7 +92,7 @@ class KeepBest(Callback):
 
     @property
     def state_key(self) -> str:
-        """Tells the state of several such callbacks in one checkpoint apart."""
+        """Key of the state in a checkpoint, unique for several such callbacks."""
         return f"KeepBest({self.monitor}, {self.mode})"
 
     def _reset(self) -> None:
@@ -102,7 +102,7 @@ class KeepBest(Callback):
         self._waited = 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Forget an earlier run."""
+        """Clear the state of a previous run."""
         if stage == "fit":
             self._reset()
 
@@ -129,7 +129,7 @@ class KeepBest(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the best weights back."""
+        """Restore the best weights."""
         if self._weights:
             pl_module.load_state_dict(self._weights)
             log.info("Kept the weights of epoch %s: %s %.4g.", self.best_epoch, self.monitor, self.best_score)
@@ -137,7 +137,7 @@ class KeepBest(Callback):
             log.warning("KeepBest had nothing to compare: there was no validation. Pass val data or val_split.")
 
     def state_dict(self) -> dict[str, Any]:
-        """The best score and weights so far, for the checkpoint."""
+        """Return the best score and weights so far, for the checkpoint."""
         return {
             "best_score": self.best_score,
             "best_epoch": self.best_epoch,
@@ -146,18 +146,18 @@ class KeepBest(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the state of the run that is resumed."""
+        """Load the state of the run that is resumed."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
         self._weights, self._waited = state_dict["weights"], state_dict["waited"]
 
 
 class FlashProgressBar(TQDMProgressBar):
-    """Lightning's progress bar, drawn at most some ten times a second, with a line for each epoch that stays.
+    """Lightning's progress bar, redrawn at most about ten times per second, with a permanent line per epoch.
 
-    Drawing after each step, as the original does, can cost more than the step.
+    Redrawing after each step, as the original does, can cost more than the step.
 
     Args:
-        seconds: The time between two drawings.
+        seconds: Minimum time between two redraws, in seconds.
     """
 
     def __init__(self, seconds: float = 0.1) -> None:
@@ -174,58 +174,58 @@ class FlashProgressBar(TQDMProgressBar):
         return True
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Draw, if it is time."""
+        """Redraw the bar if it is due."""
         if self._is_due(batch_idx, self.total_train_batches):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_validation_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Draw, if it is time."""
+        """Redraw the bar if it is due."""
         if self._is_due(batch_idx, self.total_val_batches_current_dataloader):
             super().on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
 
     def on_test_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Draw, if it is time."""
+        """Redraw the bar if it is due."""
         if self._is_due(batch_idx, self.total_test_batches_current_dataloader):
             super().on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
 
     def on_predict_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        """Draw, if it is time."""
+        """Redraw the bar if it is due."""
         if self._is_due(batch_idx, self.total_predict_batches_current_dataloader):
             super().on_predict_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
 
-    # An epoch's own numbers are all known only when the next one starts.
+    # All metrics of an epoch are known only when the next one starts.
     def on_train_epoch_start(self, trainer: Any, *args: Any) -> None:
-        """Leave a line with the numbers of the epoch before."""
-        self._leave_line(trainer)
+        """Print a line with the metrics of the previous epoch."""
+        self._print_line(trainer)
         self._unreported = True
         super().on_train_epoch_start(trainer, *args)
 
     def on_train_end(self, trainer: Any, *args: Any) -> None:
-        """Leave a line with the numbers of the last epoch."""
-        self._leave_line(trainer)
+        """Print a line with the metrics of the last epoch."""
+        self._print_line(trainer)
         super().on_train_end(trainer, *args)
 
-    def _leave_line(self, trainer: pl.Trainer) -> None:
+    def _print_line(self, trainer: pl.Trainer) -> None:
         numbers = {
             name: float(value)
             for name, value in sorted(trainer.callback_metrics.items(), key=_train_then_val)
             if name.startswith(("train_", "val_")) and not name.endswith("_step")
         }
         if self._unreported and self.is_enabled and numbers:
-            # Both hooks run when the epoch's number has been counted up.
+            # Both hooks run after current_epoch has been incremented.
             of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
             line = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
             self.train_progress_bar.write(f"Epoch {trainer.current_epoch}{of}  {line}")
         self._unreported = False
 
     def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
-        """The numbers beside the bar, without the logger's version number."""
+        """Return the metrics of the bar, without the logger's version number."""
         numbers = dict(super().get_metrics(trainer, pl_module))
         numbers.pop("v_num", None)
         return numbers
@@ -237,13 +237,13 @@ def _train_then_val(item: tuple[str, Any]) -> tuple[bool, str]:
 
 
 class GatherPredictions(Callback):
-    """Makes the predictions of several processes one list: complete, in order, nothing twice.
+    """Gather the predictions of several processes into one list: complete, in order, without duplicates.
 
-    Processes that were started for the run alone cannot return anything to the one that started them; there the
-    first of them leaves the list in a file.
+    Processes that were spawned for the run cannot return values to the main process; there the
+    first of them saves the list to a file.
 
     Args:
-        path: Where the list is left.
+        path: The path of this file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -251,17 +251,17 @@ class GatherPredictions(Callback):
         self._batches: list[list[Any]] = []
 
     def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
-        """Keep the results of a batch, where Lightning does not."""
+        """Collect the results of a batch, if there are several processes."""
         if trainer.world_size > 1:
             self._batches.append(outputs)
 
     def on_predict_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Exchange the results; each process ends with all of them."""
+        """Gather the results of all processes."""
         if trainer.world_size == 1 or not dist.is_initialized():
             return
         gathered: list[list[Any]] = [[] for _ in range(trainer.world_size)]
         dist.all_gather_object(gathered, [sample for batch in self._batches for sample in batch])
-        # Lightning gives process r of n the samples r, r + n, r + 2n, ...
+        # Lightning assigns the samples r, r + n, r + 2n, ... to process r of n.
         total = sum(map(len, gathered))
         samples = [gathered[i % len(gathered)][i // len(gathered)] for i in range(total)]
         size = max((len(batch) for batch in self._batches), default=1)
@@ -272,7 +272,7 @@ class GatherPredictions(Callback):
         elif trainer.is_global_zero:
             torch.save(merged, self._path)
 
-    def left_behind(self) -> Any:
-        """The list that another process left, or ``None``."""
-        # Written by this program a moment ago, in a folder that nobody else can write to.
+    def load_saved(self) -> Any:
+        """Return the list that another process saved, or ``None``."""
+        # Safe to unpickle: written by this program, in a private temporary folder.
         return torch.load(self._path, weights_only=False) if self._path.exists() else None

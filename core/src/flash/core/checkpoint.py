@@ -1,4 +1,4 @@
-"""Checkpoints of Lightning's trainer as Flash's files, and the plugin that a task's backbone comes from."""
+"""Checkpoint I/O for Lightning's Trainer, and the names of plugins in the arguments of a task."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from flash.plugins import PluginState, get_host
 from flash.plugins.info import canonical
 from flash.serialization import read_checkpoint, write_checkpoint
 
-__all__ = ["FlashCheckpointIO", "describe_backbone", "naming_backbone", "qualified_arguments", "resuming_from"]
+__all__ = [
+    "FlashCheckpointIO",
+    "describe_backbone",
+    "explaining_missing_backbone",
+    "qualified_arguments",
+    "resuming_from",
+]
 
 
 class FlashCheckpointIO(TorchCheckpointIO):
@@ -31,7 +37,7 @@ class FlashCheckpointIO(TorchCheckpointIO):
             write_checkpoint(checkpoint, path)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> Any:
-        """Read a checkpoint, safely unless ``weights_only=False`` was asked for."""
+        """Read a checkpoint, safely unless ``weights_only=False`` is passed."""
         if weights_only is False:
             return super().load_checkpoint(path, map_location, weights_only=False)
         if "://" in str(path) and not str(path).startswith("http"):
@@ -41,10 +47,10 @@ class FlashCheckpointIO(TorchCheckpointIO):
 
 @contextlib.contextmanager
 def resuming_from(path: Any) -> Iterator[None]:
-    """Raise a CheckpointError if a file to go on from holds something else than a Trainer saves.
+    """Raise a CheckpointError if the file to resume from was not saved by a Trainer.
 
     Args:
-        path: What was passed as ``ckpt_path``.
+        path: The argument ``ckpt_path``.
 
     Raises:
         CheckpointError: In place of Lightning's KeyError.
@@ -55,15 +61,15 @@ def resuming_from(path: Any) -> Iterator[None]:
         if path is None or error.args != ("pytorch-lightning_version",):
             raise
         raise CheckpointError(
-            f"Expected a checkpoint that a Trainer saved, to go on from, but {path} holds something else, such as "
+            f"Expected a checkpoint that a Trainer saved, to resume from, but {path} holds something else, such as "
             "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True))."
         ) from error
 
 
 def qualified_arguments(task: TaskLike) -> dict[str, Any]:
-    """Return the recorded arguments of a task, with names that plugins give as ``"dist/name"``.
+    """Return the recorded arguments of a task, with names of plugins as ``"dist/name"``.
 
-    Installing another plugin, which may give the same names, then changes nothing that the file means.
+    Installing another plugin, which may register the same names, then does not change the meaning of the file.
 
     Args:
         task: The task. Its backbone, optimizer, scheduler, loss and metrics may be names, or names with arguments.
@@ -84,10 +90,10 @@ def qualified_arguments(task: TaskLike) -> dict[str, Any]:
 
 
 def describe_backbone(backbones: Registry, name: object) -> dict[str, Any] | None:
-    """Say, as plain data, which plugin gives the backbone of a task; ``None`` where it has no name or no plugin.
+    """Return the plugin of a task's backbone as serializable values; ``None`` if it has no name or no plugin.
 
     Args:
-        backbones: Where the task looks names up.
+        backbones: The backbone registry of the task.
         name: The task's argument ``backbone``.
     """
     try:
@@ -98,11 +104,11 @@ def describe_backbone(backbones: Registry, name: object) -> dict[str, Any] | Non
 
 
 @contextlib.contextmanager
-def naming_backbone(description: Mapping[str, Any] | None) -> Iterator[None]:
-    """Where a task cannot be made, say whether the plugin of its backbone is missing.
+def explaining_missing_backbone(description: Mapping[str, Any] | None) -> Iterator[None]:
+    """If rebuilding the task fails, raise an error that names the missing plugin of its backbone.
 
     Args:
-        description: What :func:`describe_backbone` gave.
+        description: The result of :func:`describe_backbone`.
 
     Raises:
         CheckpointError: In place of the error that the missing plugin caused.
@@ -113,9 +119,9 @@ def naming_backbone(description: Mapping[str, Any] | None) -> Iterator[None]:
         reason = description and _why_absent(description["dist"])
         if description is None or reason is None:
             raise
-        giver = f"{description['dist']} {description['version']}".strip()
+        package = f"{description['dist']} {description['version']}".strip()
         raise CheckpointError(
-            f"The checkpoint holds a task on the backbone {description['name']!r}. It comes from {giver}, which is "
+            f"The checkpoint holds a task on the backbone {description['name']!r}. It comes from {package}, which is "
             f"{reason}"
         ) from error
 

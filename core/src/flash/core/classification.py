@@ -1,4 +1,4 @@
-"""ClassificationTask: what classifiers of all domains share."""
+"""ClassificationTask: the base class of classifiers of all domains."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["ClassificationTask"]
 
 
 class ClassificationTask(Task):
-    """A task that tells classes apart: one class a sample, or with ``multi_label`` any number of them.
+    """Multi-class classification, or with ``multi_label`` multi-label classification.
 
-    The network gives one score (logit) a class, shape ``(batch, num_classes)``. Targets are class numbers, shape
+    The network returns one score (logit) per class, shape ``(batch, num_classes)``. Targets are class indices, shape
     ``(batch,)``, or with ``multi_label`` zeros and ones, shape ``(batch, num_classes)``. The loss is cross entropy
-    (binary cross entropy with ``multi_label``); the metric accuracy.
+    (binary cross entropy with ``multi_label``); the metric is accuracy.
 
     Args:
-        num_classes: How many classes there are; by default the number of ``labels``.
-        labels: The names of the classes, in the order of their numbers: strings, or numbers as in the data.
+        num_classes: Number of classes; by default the number of ``labels``.
+        labels: The names of the classes, in the order of their indices: strings, or numbers as in the data.
         multi_label: Whether a sample can have several classes.
-        class_weights: What each class counts in the loss: one number a class, or ``"balanced"`` with
-            ``class_counts`` for weights that are inverse to the classes' frequencies.
-        class_counts: How many train samples each class has.
-        threshold: The probability from which on a class counts as present, with ``multi_label``.
+        class_weights: The weight of each class in the loss: one number per class, or ``"balanced"`` with
+            ``class_counts`` for weights inverse to the class frequencies.
+        class_counts: Number of train samples per class.
+        threshold: The probability above which a class is predicted, with ``multi_label``.
         kwargs: The arguments of :class:`~flash.core.model.Task`.
 
     Raises:
@@ -78,7 +78,7 @@ class ClassificationTask(Task):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def compute_loss(self, y_hat: Any, y: Any) -> Tensor:
-        """Cross entropy, or with ``multi_label`` binary cross entropy; or the ``loss_fn`` that was passed."""
+        """Compute cross entropy, or with ``multi_label`` binary cross entropy; or the ``loss_fn`` that was passed."""
         if self.loss_fn is not None:
             return super().compute_loss(y_hat, y)
         if self.multi_label:
@@ -92,24 +92,24 @@ class ClassificationTask(Task):
         return super().loss_weight(y)
 
     def to_probabilities(self, predictions: Tensor) -> Tensor:
-        """Probabilities of the network's scores, of the same shape."""
+        """Convert scores to probabilities of the same shape."""
         return to_probabilities(predictions, self.multi_label)
 
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
-        """Metrics see scores and class numbers; with ``multi_label`` probabilities and whole numbers."""
+        """Return scores and class indices; with ``multi_label`` probabilities and integer targets."""
         return (torch.sigmoid(y_hat), y.long()) if self.multi_label else (y_hat, y)
 
 
 def _count_classes(num_classes: int | None, labels: Sequence[Any] | None, multi_label: bool) -> int:
     count = len(labels) if num_classes is None and labels is not None else num_classes
-    least = 1 if multi_label else 2
-    if isinstance(count, bool) or not isinstance(count, int) or count < least:
+    minimum = 1 if multi_label else 2
+    if isinstance(count, bool) or not isinstance(count, int) or count < minimum:
         raise ConfigurationError(
-            f"Expected num_classes of at least {least}, or labels, but got num_classes={num_classes!r} and "
+            f"Expected num_classes of at least {minimum}, or labels, but got num_classes={num_classes!r} and "
             f"labels={labels!r}. Make the task with from_data(datamodule), which knows them."
         )
     if labels is not None and len(labels) != count:
-        raise ConfigurationError(f"Expected one label a class, but got {len(labels)} labels for {count} classes.")
+        raise ConfigurationError(f"Expected one label per class, but got {len(labels)} labels for {count} classes.")
     return count
 
 
@@ -125,7 +125,7 @@ def _weights(weights: Any, counts: Sequence[int] | None, num_classes: int) -> Te
     if isinstance(weights, str):
         if weights != "balanced" or counts is None:
             raise ConfigurationError(
-                f"Expected class_weights to be one number a class, or 'balanced' together with class_counts, "
+                f"Expected class_weights to be one number per class, or 'balanced' together with class_counts, "
                 f"but got {weights!r}."
             )
         frequency = torch.tensor(counts, dtype=torch.get_default_dtype()).clamp(min=1)
@@ -134,10 +134,10 @@ def _weights(weights: Any, counts: Sequence[int] | None, num_classes: int) -> Te
         tensor = torch.as_tensor(weights, dtype=torch.get_default_dtype())
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(
-            f"Expected class_weights to be a list of one number a class, in the labels' order, but got {weights!r}."
+            f"Expected class_weights to be a list of one number per class, in the labels' order, but got {weights!r}."
         ) from error
     if tensor.shape != (num_classes,):
         raise ConfigurationError(
-            f"Expected {num_classes} class weights, one a class, but got shape {tuple(tensor.shape)}."
+            f"Expected {num_classes} class weights, one per class, but got shape {tuple(tensor.shape)}."
         )
     return tensor

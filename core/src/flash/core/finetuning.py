@@ -1,4 +1,4 @@
-"""Finetuning strategies: what of a task is frozen, and when it is unfrozen."""
+"""Finetuning strategies: freeze modules of a task before training, and unfreeze them later."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from flash.core._finetuning_state import (
     add_param_group,
     apply_state,
     capture_state,
+    record_frozen,
     release,
-    remember_frozen,
     rewrap,
 )
 from flash.core.layers import backbone_layers, child_layers
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 Modules = nn.Module | Iterable[nn.Module]
 
-# The learning rate of what is unfrozen, as a part of the rate of the rest; as Lightning's strategies have it.
+# Learning rate of unfrozen parameters, as a multiple of that of the first group; the default of Lightning.
 _UNFROZEN_LR_FACTOR = 0.1
 
 #: The strategies by name, those of installed plugins included.
@@ -51,21 +51,21 @@ finetuning_strategies: Registry = strategy_registry()
 
 
 class FlashBaseFinetuning(Callback):
-    """Freeze modules before training and unfreeze them later: the base of finetuning strategies.
+    """Base class of finetuning strategies: freeze modules before training and unfreeze them later.
 
-    Frozen means frozen: parameters get no gradient and are not in the optimizer, and the modules stay in eval mode,
-    so that batch-norm statistics and dropout rest as well. A run that is resumed from a checkpoint continues with
-    the same parameters, groups and learning rates, whatever :meth:`finetune_function` does.
+    Parameters of frozen modules have ``requires_grad=False`` and are not in the optimizer, and the modules stay in
+    eval mode, so that BatchNorm statistics stay fixed and dropout is off. A run that is resumed from a checkpoint
+    continues with the same parameters, groups and learning rates, regardless of :meth:`finetune_function`.
 
     Override :meth:`finetune_function` to unfreeze modules, and :meth:`freeze_before_training` to freeze others.
 
-    What a strategy of your own has to remember goes into :attr:`state`, a dict of serializable values: it is in each
-    checkpoint, a resumed run goes on with it, and each run begins with what ``__init__`` put there.
+    The state of your own strategy belongs in :attr:`state`, a dict of serializable values: it is stored in each
+    checkpoint, restored in a resumed run, and reset to the values of ``__init__`` at the start of each other run.
 
     Args:
         attr_names: Attributes of the task to freeze, such as ``"backbone"``; looked up on the task and inside its
-            ``model``. By default the task says it, with ``modules_to_freeze()``.
-        train_bn: Whether batch-norm layers inside frozen modules go on training.
+            ``model``. The default is ``modules_to_freeze()`` of the task.
+        train_bn: Whether BatchNorm layers inside frozen modules keep training.
 
     Example:
         >>> class FeatureExtractorFreezeUnfreeze(FlashBaseFinetuning):
@@ -88,41 +88,41 @@ class FlashBaseFinetuning(Callback):
         {'best': inf}
     """
 
-    #: What the strategy remembers, as serializable values; saved in checkpoints and restored from them.
+    #: State of the strategy, as serializable values; saved in checkpoints and restored from them.
     state: dict[str, Any]
 
     def __init__(self, attr_names: str | Sequence[str] | None = None, train_bn: bool = False) -> None:
         self.attr_names = [attr_names] if isinstance(attr_names, str) else attr_names and list(attr_names)
         self.train_bn = train_bn
         self.state = {}
-        self._first_state: dict[str, Any] | None = None
+        self._initial_state: dict[str, Any] | None = None
         self._state: dict[str, Any] = {}
         self._resumed = False
         self._trainer: pl.Trainer | None = None
-        # Roots in the order of the model, and the modules inside them that were unfrozen.
+        # Frozen roots in the order of the model, and the modules inside them that were unfrozen.
         self._frozen: list[nn.Module] = []
-        self._thawed: set[int] = set()
-        self._resting_modules: list[nn.Module] = []
+        self._unfrozen: set[int] = set()
+        self._eval_modules: list[nn.Module] = []
 
     # ------------------------------------------------------------------ for strategies to override
 
     def freeze_before_training(self, pl_module: pl.LightningModule) -> None:
-        """Freeze what the strategy freezes; called before the optimizers are made."""
+        """Freeze the modules of the strategy; called before the optimizers are created."""
         self.freeze(self.modules_to_freeze(pl_module), train_bn=self.train_bn)
 
     def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None:
-        """Unfreeze what is due; called at the start of each epoch for each optimizer.
+        """Unfreeze the modules of this epoch; called at the start of each epoch for each optimizer.
 
-        A fourth parameter gets the optimizer's number, as in Lightning 1.
+        A fourth parameter receives the index of the optimizer, as in Lightning 1.
         """
 
     # ------------------------------------------------------------------ tools for strategies
 
     def modules_to_freeze(self, pl_module: pl.LightningModule) -> list[nn.Module]:
-        """Return the modules that ``attr_names`` names, or those that the task names.
+        """Return the modules of ``attr_names``, or those of the task's ``modules_to_freeze()``.
 
         Raises:
-            FinetuningError: If there is none, or none of them has parameters.
+            FinetuningError: If one is missing, or none of them has parameters.
         """
         found: list[nn.Module | None]
         if self.attr_names is None:
@@ -140,10 +140,10 @@ class FlashBaseFinetuning(Callback):
         return modules
 
     def layers(self, pl_module: pl.LightningModule) -> list[nn.Module]:
-        """Return the layers of what the strategy freezes, in the order of the forward pass; each has parameters.
+        """Return the layers of the frozen modules, in the order of the forward pass; each has parameters.
 
-        They are those that the task gives, see :func:`~flash.core.layers.backbone_layers`; of modules that
-        ``attr_names`` names, their children.
+        They are those of the task, see :func:`~flash.core.layers.backbone_layers`; for modules of
+        ``attr_names``, their children.
 
         Raises:
             FinetuningError: If there is nothing to freeze.
@@ -152,24 +152,24 @@ class FlashBaseFinetuning(Callback):
         return backbone_layers(pl_module) if self.attr_names is None else child_layers(modules)
 
     def unfreeze(self, modules: Modules) -> None:
-        """Let modules inside frozen ones train from the first step; for :meth:`freeze_before_training`.
+        """Unfreeze modules inside frozen ones from the first step; for :meth:`freeze_before_training`.
 
         Args:
-            modules: One module or several, such as adapters that were put into the backbone.
+            modules: One module or several, such as adapters that were added to the backbone.
         """
         for root in _as_list(modules):
             for child in root.modules():
-                self._thawed.add(id(child))
+                self._unfrozen.add(id(child))
                 child.training = True
                 for parameter in child.parameters(recurse=False):
                     parameter.requires_grad = True
 
     def freeze(self, modules: Modules, train_bn: bool = False) -> None:
-        """Take modules out of training: no gradients, eval mode, batch-norm statistics at rest.
+        """Freeze modules: set ``requires_grad=False`` and eval mode, so that BatchNorm statistics stay fixed.
 
         Args:
             modules: One module or several.
-            train_bn: Whether batch-norm layers inside go on training.
+            train_bn: Whether BatchNorm layers inside keep training.
         """
         for root in _as_list(modules):
             self._frozen.append(root)
@@ -188,16 +188,16 @@ class FlashBaseFinetuning(Callback):
         *,
         module: Modules | None = None,
     ) -> None:
-        """Unfreeze modules and give their parameters a group of their own in the optimizer, once.
+        """Unfreeze modules and add their parameters to the optimizer as a new group; parameters are added only once.
 
         Args:
             modules: One module or several; ``module`` is accepted too.
-            optimizer: The optimizer that trains them from now on.
-            lr: The learning rate of the new group; by default a part of that of the first group.
-            initial_denom_lr: What the first group's learning rate is divided by; by default the part is the task's
-                ``backbone_lr_factor``, or a tenth where the task has none.
-            train_bn: Whether batch-norm layers inside are unfrozen too.
-            module: Another name of ``modules``.
+            optimizer: The optimizer to add the parameters to.
+            lr: The learning rate of the new group; by default a multiple of that of the first group.
+            initial_denom_lr: The divisor of the first group's learning rate; by default it is multiplied by the task's
+                ``backbone_lr_factor``, or by 0.1 if the task has none.
+            train_bn: Whether BatchNorm layers inside are unfrozen too.
+            module: An alias of ``modules``.
         """
         chosen = modules if modules is not None else module
         if chosen is None or optimizer is None:
@@ -209,74 +209,74 @@ class FlashBaseFinetuning(Callback):
             children = [child for child in children if not isinstance(child, _BatchNorm)]
         first = optimizer.param_groups[0]["lr"]
         if lr is None:
-            self._thaw(children, optimizer, self._part_of_rate(initial_denom_lr))
-        elif self._thaw(children, optimizer, lr / first if first else 1.0):
+            self._unfreeze_modules(children, optimizer, self._lr_scale(initial_denom_lr))
+        elif self._unfreeze_modules(children, optimizer, lr / first if first else 1.0):
             optimizer.param_groups[-1]["lr"] = lr
 
-    def _part_of_rate(self, denominator: float | None) -> float:
-        """Return the learning rate of what is unfrozen as a multiple of that of the first group."""
+    def _lr_scale(self, denominator: float | None) -> float:
+        """Return the learning rate of unfrozen parameters as a multiple of that of the first group."""
         if denominator is not None:
             return 1.0 / denominator
         task = None if self._trainer is None else self._trainer.lightning_module
         factor = float(getattr(task, "backbone_lr_factor", 1.0))
         return _UNFROZEN_LR_FACTOR if factor == 1.0 else factor
 
-    def _thaw(self, children: Iterable[nn.Module], optimizer: Optimizer, scale: float) -> bool:
-        """Unfreeze modules, each without what is inside it; say whether that gave the optimizer a new group."""
+    def _unfreeze_modules(self, children: Iterable[nn.Module], optimizer: Optimizer, scale: float) -> bool:
+        """Unfreeze modules, not recursively; return whether parameters were added to the optimizer."""
         members = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        joining: list[nn.Parameter] = []
+        new_parameters: list[nn.Parameter] = []
         for child in children:
-            self._thawed.add(id(child))
+            self._unfrozen.add(id(child))
             child.training = True
             for parameter in child.parameters(recurse=False):
                 parameter.requires_grad = True
                 if id(parameter) not in members:
                     members.add(id(parameter))
-                    joining.append(parameter)
-        self._complete()
-        if joining:
-            add_param_group(self._trainer, optimizer, joining, scale)
-        return bool(joining)
+                    new_parameters.append(parameter)
+        self._unfreeze_containers()
+        if new_parameters:
+            add_param_group(self._trainer, optimizer, new_parameters, scale)
+        return bool(new_parameters)
 
-    def _complete(self) -> None:
-        """Unfreeze the modules around layers that all train, with the dropout and activations between these."""
+    def _unfreeze_containers(self) -> None:
+        """Unfreeze containers whose parameters all train, with the dropout and activations inside them."""
         for module in [module for root in self._frozen for module in root.modules()]:
             weights = [] if isinstance(module, _BatchNorm) else list(module.parameters())
             if weights and all(weight.requires_grad for weight in weights):
                 for child in module.modules():
                     if child is module or not any(True for _ in child.parameters(recurse=False)):
-                        self._thawed.add(id(child))
+                        self._unfrozen.add(id(child))
                         child.training = True
 
     # ------------------------------------------------------------------ Lightning's hooks
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Start clean, and freeze before the optimizers are made."""
+        """Reset the state, and freeze before the optimizers are created."""
         if stage != "fit":
             return
         release(pl_module)
         self._state, self._resumed, self._trainer = {}, False, trainer
-        if self._first_state is None:
-            self._first_state = copy.deepcopy(self.state)
-        self.state = copy.deepcopy(self._first_state)
-        self._frozen, self._thawed = [], set()
+        if self._initial_state is None:
+            self._initial_state = copy.deepcopy(self.state)
+        self.state = copy.deepcopy(self._initial_state)
+        self._frozen, self._unfrozen = [], set()
         self.freeze_before_training(pl_module)
-        self._remember(pl_module)
+        self._record_frozen(pl_module)
         frozen = sum(p.numel() for p in pl_module.parameters() if not p.requires_grad)
         if frozen:
             total = sum(p.numel() for p in pl_module.parameters())
             log.info("%s froze %s of %s parameters.", type(self).__name__, f"{frozen:,}", f"{total:,}")
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put a resumed run where the checkpoint left it, before the optimizers' own state is loaded."""
+        """Restore the freezing of a resumed run, before the optimizers' own state is loaded."""
         if self._resumed:
             apply_state(self._state, trainer, pl_module)
-            self._thawed = {id(child) for child in self._resting() if child.training}
-            self._remember(pl_module)
+            self._unfrozen = {id(child) for child in self._frozen_modules() if child.training}
+            self._record_frozen(pl_module)
         self._state = capture_state(pl_module, trainer.optimizers)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Let the strategy unfreeze what is due."""
+        """Call :meth:`finetune_function` for each optimizer."""
         before = {id(p) for p in pl_module.parameters() if p.requires_grad}
         finetune: Any = self.finetune_function
         takes_number = _takes_optimizer_number(finetune)
@@ -284,18 +284,18 @@ class FlashBaseFinetuning(Callback):
             finetune(pl_module, trainer.current_epoch, optimizer, *([number] if takes_number else []))
         if before != {id(p) for p in pl_module.parameters() if p.requires_grad}:
             rewrap(trainer)
-        self._remember(pl_module)
+        self._record_frozen(pl_module)
         self._state = capture_state(pl_module, trainer.optimizers)
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Keep frozen modules in eval mode, whoever called ``train()`` on the model."""
-        self._rest()
+        """Set frozen modules to eval mode again, in case ``train()`` was called on the model."""
+        self._set_eval_mode()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return which parameters train, in which groups, and :attr:`state`: plain data, for the checkpoint.
+        """Return the trainable parameters, the parameter groups, and :attr:`state`, as serializable values.
 
         Raises:
-            FinetuningError: If something in :attr:`state` cannot be serialized.
+            FinetuningError: If a value in :attr:`state` cannot be serialized.
         """
         try:
             own = to_serializable(self.state)
@@ -307,32 +307,32 @@ class FlashBaseFinetuning(Callback):
         return {**self._state, "strategy": own}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the state of the run that is resumed."""
+        """Load the state of the run that is resumed."""
         self._state, self._resumed = dict(state_dict), True
         if "strategy" in self._state:
             self.state = from_serializable(self._state.pop("strategy"))
 
-    def _resting(self) -> list[nn.Module]:
+    def _frozen_modules(self) -> list[nn.Module]:
         return [
             child
             for root in self._frozen
             for child in root.modules()
-            if id(child) not in self._thawed and not (self.train_bn and isinstance(child, _BatchNorm))
+            if id(child) not in self._unfrozen and not (self.train_bn and isinstance(child, _BatchNorm))
         ]
 
-    def _rest(self) -> None:
-        for child in self._resting_modules:
+    def _set_eval_mode(self) -> None:
+        for child in self._eval_modules:
             child.training = False
 
-    def _remember(self, pl_module: pl.LightningModule) -> None:
-        self._resting_modules = self._resting()
-        self._rest()
+    def _record_frozen(self, pl_module: pl.LightningModule) -> None:
+        self._eval_modules = self._frozen_modules()
+        self._set_eval_mode()
         ours = {id(p) for root in self._frozen for p in root.parameters() if not p.requires_grad}
-        resting = {id(child) for child in self._resting_modules}
-        remember_frozen(
+        in_eval = {id(child) for child in self._eval_modules}
+        record_frozen(
             pl_module,
             [name for name, p in pl_module.named_parameters() if id(p) in ours],
-            [name for name, m in pl_module.named_modules() if id(m) in resting],
+            [name for name, m in pl_module.named_modules() if id(m) in in_eval],
         )
 
 
@@ -349,11 +349,11 @@ class NoFreeze(FlashBaseFinetuning):
 
 
 class Freeze(FlashBaseFinetuning):
-    """Keep the backbone frozen in the whole run and train the rest.
+    """Keep the backbone frozen in the whole run and train the other modules.
 
     Args:
-        attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
-        train_bn: Whether batch-norm layers of the backbone go on training.
+        attr_names: Attributes of the task to freeze; by default the task's ``modules_to_freeze()``.
+        train_bn: Whether BatchNorm layers of the backbone keep training.
 
     Example:
         >>> Freeze(train_bn=True).train_bn
@@ -364,17 +364,17 @@ class Freeze(FlashBaseFinetuning):
 class FreezeUnfreeze(FlashBaseFinetuning):
     """Keep the backbone frozen until an epoch starts, then train everything.
 
-    What is unfrozen trains at a part of the learning rate that the first group has at that time: the task's
-    ``backbone_lr_factor``, or a tenth where the task has none.
+    Unfrozen parameters train at a multiple of the current learning rate of the first group: the task's
+    ``backbone_lr_factor``, or 0.1 if the task has none.
 
     Args:
-        unfreeze_epoch: The epoch, counted from 0, at whose start the backbone is unfrozen; at least 1.
-        attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
-        train_bn: Whether batch-norm layers of the backbone train while it is frozen.
-        initial_denom_lr: What the learning rate is divided by for the unfrozen parameters, in place of that part.
+        unfreeze_epoch: The epoch, counted from 0, at the start of which the backbone is unfrozen; at least 1.
+        attr_names: Attributes of the task to freeze; by default the task's ``modules_to_freeze()``.
+        train_bn: Whether BatchNorm layers of the backbone train while it is frozen.
+        initial_denom_lr: The divisor of the learning rate for the unfrozen parameters, in place of that multiple.
 
     Raises:
-        FinetuningError: If the epoch is not a whole number of at least 1.
+        FinetuningError: If the epoch is not an integer of at least 1.
 
     Example:
         >>> FreezeUnfreeze(unfreeze_epoch=5).unfreeze_epoch
@@ -393,27 +393,27 @@ class FreezeUnfreeze(FlashBaseFinetuning):
         self.initial_denom_lr = initial_denom_lr
 
     def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None:
-        """Unfreeze the whole backbone when its epoch has come."""
-        if epoch >= self.unfreeze_epoch and not self._thawed:
+        """Unfreeze the whole backbone from ``unfreeze_epoch`` on."""
+        if epoch >= self.unfreeze_epoch and not self._unfrozen:
             self.unfreeze_and_add_param_group(self._frozen, optimizer, initial_denom_lr=self.initial_denom_lr)
 
 
 class UnfreezeMilestones(FlashBaseFinetuning):
     """Keep the backbone frozen, unfreeze its last layers at a first epoch and the others at a second.
 
-    What is unfrozen trains at a part of the learning rate that the first group has at that time: the task's
-    ``backbone_lr_factor``, or a tenth where the task has none.
+    Unfrozen parameters train at a multiple of the current learning rate of the first group: the task's
+    ``backbone_lr_factor``, or 0.1 if the task has none.
 
     Args:
         unfreeze_milestones: The two epochs, counted from 0, the second after the first.
-        num_layers: How many layers are unfrozen at the first milestone, counted from the end; only layers that have
+        num_layers: Number of layers to unfreeze at the first milestone, counted from the end; only layers with
             parameters count, see :func:`~flash.core.layers.backbone_layers`.
-        attr_names: Attributes of the task to freeze; by default what the task's ``modules_to_freeze()`` gives.
-        train_bn: Whether batch-norm layers of the backbone train while it is frozen.
-        initial_denom_lr: What the learning rate is divided by for the unfrozen parameters, in place of that part.
+        attr_names: Attributes of the task to freeze; by default the task's ``modules_to_freeze()``.
+        train_bn: Whether BatchNorm layers of the backbone train while it is frozen.
+        initial_denom_lr: The divisor of the learning rate for the unfrozen parameters, in place of that multiple.
 
     Raises:
-        FinetuningError: If the milestones are not two whole numbers that increase, or ``num_layers`` is less than 1.
+        FinetuningError: If the milestones are not two increasing integers, or ``num_layers`` is less than 1.
 
     Example:
         >>> UnfreezeMilestones((3, 6), num_layers=2).unfreeze_milestones
@@ -434,16 +434,16 @@ class UnfreezeMilestones(FlashBaseFinetuning):
         self.initial_denom_lr = initial_denom_lr
 
     def finetune_function(self, pl_module: pl.LightningModule, epoch: int, optimizer: Optimizer) -> None:
-        """Unfreeze the last layers, or all, when their epoch has come."""
+        """Unfreeze the last layers from the first milestone on, and all layers from the second on."""
         first, second = self.unfreeze_milestones
         if epoch >= second:
-            layers = [child for root in self._frozen for child in root.modules() if id(child) not in self._thawed]
-        elif epoch >= first and not self._thawed:
+            layers = [child for root in self._frozen for child in root.modules() if id(child) not in self._unfrozen]
+        elif epoch >= first and not self._unfrozen:
             layers = [child for layer in self._last_layers(pl_module) for child in layer.modules()]
         else:
             return
         if layers:
-            self._thaw(layers, optimizer, self._part_of_rate(self.initial_denom_lr))
+            self._unfreeze_modules(layers, optimizer, self._lr_scale(self.initial_denom_lr))
 
     def _last_layers(self, pl_module: pl.LightningModule) -> list[nn.Module]:
         layers = self.layers(pl_module)
@@ -459,40 +459,40 @@ class UnfreezeMilestones(FlashBaseFinetuning):
 
 
 class LightningResume(Callback):
-    """Makes a finetuning callback of Lightning resumable: it records and restores what that one changed."""
+    """Make a finetuning callback of Lightning resumable, by recording and restoring its changes."""
 
     def __init__(self) -> None:
         self._state: dict[str, Any] = {}
         self._resumed = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Forget an earlier run."""
+        """Clear the state of a previous run."""
         self._state, self._resumed = {}, False
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put a resumed run where the checkpoint left it."""
+        """Restore the freezing of a resumed run."""
         if self._resumed:
             apply_state(self._state, trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record what the strategy, which ran just before, left."""
+        """Record the changes of the strategy, which ran just before."""
         self._state = capture_state(pl_module, trainer.optimizers)
 
     def state_dict(self) -> dict[str, Any]:
-        """Which parameters train, in which groups."""
+        """Return the trainable parameters and the parameter groups."""
         return self._state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the state of the run that is resumed."""
+        """Load the state of the run that is resumed."""
         self._state, self._resumed = state_dict, True
 
 
 def resolve_strategy(strategy: Any) -> list[Callback]:
-    """Make the callbacks of a strategy: a name, ``(name, arguments)``, or a finetuning callback.
+    """Return the callbacks of a strategy: a name, ``(name, arguments)``, or a finetuning callback.
 
     Raises:
         FinetuningError: If it is none of these.
-        UnknownNameError: If no strategy has the name.
+        UnknownNameError: If the name is not registered.
 
     Example:
         >>> resolve_strategy(("freeze_unfreeze", 5))[0].unfreeze_epoch

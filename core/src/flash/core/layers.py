@@ -1,4 +1,4 @@
-"""The layers of a backbone, in the order of the forward pass, so that one strategy serves images, texts and tables."""
+"""The layers of a backbone, in the order of the forward pass, so that strategies work for all domains."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["backbone_layers", "block_layers", "child_layers", "layers_by_group"]
 def backbone_layers(task: nn.Module) -> list[nn.Module]:
     """Return the layers of a task's backbone, in the order of the forward pass; each has parameters.
 
-    The task says what they are, with :meth:`flash.Task.backbone_layers`: the stem and the blocks of an image network,
+    The task defines them with :meth:`flash.Task.backbone_layers`: the stem and the blocks of an image network,
     the embeddings and the blocks of a text encoder. By default they are the children of the backbone.
 
     Args:
         task: A task, or another module with a ``backbone``, also inside its ``model``.
 
     Raises:
-        FinetuningError: If it has no backbone with parameters, or gives something else than modules with parameters.
+        FinetuningError: If it has no backbone with parameters, or returns anything but modules with parameters.
 
     Example:
         >>> import flash
@@ -42,22 +42,22 @@ def backbone_layers(task: nn.Module) -> list[nn.Module]:
     layers = list(given)
     if not layers:
         raise FinetuningError(
-            f"Expected a `backbone` with parameters, whose layers to give, but {type(task).__name__} has none. "
+            f"Expected a `backbone` with parameters, to return its layers, but {type(task).__name__} has none. "
             "Override modules_to_freeze() or backbone_layers() in the task."
         )
     for layer in layers:
         if not isinstance(layer, nn.Module) or not _has_parameters(layer):
             raise FinetuningError(
-                f"Expected {type(task).__name__}.backbone_layers() to give modules with parameters, but one of them is "
-                f"{layer!r}. Leave it out; what has no parameters is unfrozen with what is around it."
+                f"Expected {type(task).__name__}.backbone_layers() to return modules with parameters, but one of them "
+                f"is {layer!r}. Leave it out; modules without parameters are unfrozen with the modules around them."
             )
     return layers
 
 
 def child_layers(modules: Iterable[nn.Module]) -> list[nn.Module]:
-    """Return the children of modules that have parameters; of a module with one such child, the children of that.
+    """Return the children of modules that have parameters, after unwrapping modules with a single such child.
 
-    The items of a ``ModuleList`` stand for it. Parameters of a module's own come before its children.
+    A ``ModuleList`` is replaced by its items. A module's own parameters come before its children.
 
     Args:
         modules: The modules, in the order of the forward pass.
@@ -81,7 +81,7 @@ def _children(module: nn.Module) -> list[nn.Module]:
     children = _items([child for child in module.children() if _has_parameters(child)])
     own = list(module.named_parameters(recurse=False))
     if own and children:
-        return [_Part([], dict(own)), *children]
+        return [_LayerGroup([], dict(own)), *children]
     if not children:
         return [module]
     return _children(children[0]) if len(children) == 1 else children
@@ -95,10 +95,10 @@ def _items(children: Iterable[nn.Module]) -> list[nn.Module]:
 
 
 def block_layers(modules: Iterable[nn.Module]) -> list[nn.Module]:
-    """Return what comes before the blocks of a network as one layer, then each block.
+    """Return the stem of a network, everything before its blocks, as one layer, then each block.
 
-    Blocks are the items of lists (``ModuleList``), lists of embeddings apart. What follows a block
-    and is in none, such as a last normalization, belongs to the layer of that block. A network without blocks has
+    Blocks are the items of lists (``ModuleList``), except lists of embeddings. Modules between or after blocks,
+    such as a last normalization, belong to the layer of the preceding block. A network without blocks has
     the layers of :func:`child_layers`.
 
     Args:
@@ -121,7 +121,7 @@ def block_layers(modules: Iterable[nn.Module]) -> list[nn.Module]:
 
 
 def _number(modules: Iterable[nn.Module], groups: dict[nn.Parameter, int], number: int) -> int:
-    """Give each parameter the number of its layer, and return the last number."""
+    """Assign each parameter the number of its layer, and return the last number."""
     for module in modules:
         if _is_list(module) and not all(isinstance(item, nn.Embedding) for item in module):
             for item in module:
@@ -137,14 +137,14 @@ def _number(modules: Iterable[nn.Module], groups: dict[nn.Parameter, int], numbe
 
 
 def layers_by_group(modules: Iterable[nn.Module], groups: Mapping[nn.Parameter, float]) -> list[nn.Module]:
-    """Cut modules into layers by the number that each parameter has.
+    """Group modules into layers by the layer number of each parameter.
 
-    A layer is the one module that has its parameters, or a container of the modules and parameters that it consists
-    of; these stay where they are in the network.
+    A layer is the single module that has its parameters, or a container that references the modules and parameters of
+    the layer; these stay in place in the network.
 
     Args:
         modules: The modules.
-        groups: The number of the layer of each parameter, in the order of the forward pass.
+        groups: The layer number of each parameter, in the order of the forward pass.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3))
@@ -152,43 +152,43 @@ def layers_by_group(modules: Iterable[nn.Module], groups: Mapping[nn.Parameter, 
         >>> [sum(1 for _ in layer.parameters()) for layer in layers_by_group([net], numbers)]
         [4, 2]
     """
-    parts: dict[float, _Part] = {}
+    parts: dict[float, _LayerGroup] = {}
 
     def place(module: nn.Module) -> None:
         numbers = {groups[parameter] for parameter in module.parameters()}
         if len(numbers) == 1:
-            parts.setdefault(numbers.pop(), _Part([], {})).take(module)
+            parts.setdefault(numbers.pop(), _LayerGroup([], {})).add(module)
             return
         for name, parameter in module.named_parameters(recurse=False):
-            parts.setdefault(groups[parameter], _Part([], {})).keep(name, parameter)
+            parts.setdefault(groups[parameter], _LayerGroup([], {})).add_parameter(name, parameter)
         for child in module.children():
             place(child)
 
     for module in modules:
         place(module)
-    return [parts[number].simplest() for number in sorted(parts)]
+    return [parts[number].unwrapped() for number in sorted(parts)]
 
 
-class _Part(nn.Module):
-    """A layer of modules and parameters that have no module of their own."""
+class _LayerGroup(nn.Module):
+    """A layer that references modules and parameters from different places of a network."""
 
     def __init__(self, modules: Iterable[nn.Module], parameters: Mapping[str, nn.Parameter]) -> None:
         super().__init__()
         self.pieces = nn.ModuleList(modules)
         for name, parameter in parameters.items():
-            self.keep(name, parameter)
+            self.add_parameter(name, parameter)
 
-    def take(self, module: nn.Module) -> None:
+    def add(self, module: nn.Module) -> None:
         """Add a module."""
         if all(module is not known for known in self.pieces):
             self.pieces.append(module)
 
-    def keep(self, name: str, parameter: nn.Parameter) -> None:
+    def add_parameter(self, name: str, parameter: nn.Parameter) -> None:
         """Add a parameter."""
         self.register_parameter(f"{name}_{len(self._parameters)}", parameter)
 
-    def simplest(self) -> nn.Module:
-        """Return the module alone, where there is nothing else."""
+    def unwrapped(self) -> nn.Module:
+        """Return the only module, if there is nothing else, otherwise this container."""
         return self.pieces[0] if len(self.pieces) == 1 and not self._parameters else self
 
 

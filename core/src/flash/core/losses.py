@@ -1,4 +1,4 @@
-"""Losses by name: those of torch, those of plugins, and those that are registered here."""
+"""Losses by name: those of torch, of plugins, and registered ones."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ losses = ComponentRegistry("loss", "losses")
 def make_loss(
     choice: str | Callable[..., Any] | None, prefer: str | None = None, registry: Registry = losses
 ) -> Callable[..., Any] | None:
-    """Make a loss of what a user chose.
+    """Return the loss for a name or a callable.
 
     Args:
         choice: A name in the registry; a callable ``(predictions, targets) -> loss``, which is returned; or ``None``.
-        prefer: The distribution that wins where several plugins give the name.
-        registry: Where names are looked up; by default in :data:`losses`.
+        prefer: The distribution to prefer if several plugins register the name.
+        registry: The registry to look names up in; by default :data:`losses`.
 
     Raises:
-        ConfigurationError: If it is none of these, or a class, which has to be called.
-        UnknownNameError: If there is no such loss.
+        ConfigurationError: If it is none of these, or a class, which has to be instantiated.
+        UnknownNameError: If the name is not registered.
 
     Example:
         >>> make_loss("mse").__name__

@@ -1,4 +1,4 @@
-"""Losses and metrics of one stage, gathered cheaply in each step and computed once an epoch."""
+"""Losses and metrics of one stage, accumulated cheaply in each step and computed once per epoch."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from flash.serialization import call_with
 
 __all__ = ["StageMetrics", "metric_registry", "named_metrics", "weight_of_loss"]
 
-# A metric object costs about as much a call as a small network's whole step: it is called for many steps at once.
+# A call of a metric object costs about as much as a whole step of a small network: it is called for many steps at once.
 _ROWS_AT_ONCE = 8192
 _VALUES_AT_ONCE = 2**20
 _STEPS_AT_ONCE = 256
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-#: Metrics by name: those of torchmetrics, those of plugins, and those that are registered here.
+#: Metrics by name: those of torchmetrics, of plugins, and registered ones.
 metric_registry = ComponentRegistry("metric", "metrics")
 
 
 def named_metrics(
     metrics: Any, known: Mapping[str, Any] | None = None, registry: Registry = metric_registry
 ) -> dict[str, Callable[..., Any]]:
-    """Give each metric the name that it is logged by.
+    """Return the metrics by the names that they are logged by.
 
     Args:
         metrics: A torchmetrics object, a callable ``(predictions, targets) -> number``, a name such as ``"f1"``, or
-            ``("f1", {"average": "weighted"})``; or several, as a list, or as a dict that names them. Unnamed ones get
-            the name of their class or function: ``MulticlassAccuracy`` is ``accuracy``, ``MeanSquaredError`` is
+            ``("f1", {"average": "weighted"})``; or several, as a list, or as a dict by name. Unnamed ones are named
+            after their class or function: ``MulticlassAccuracy`` is ``accuracy``, ``MeanSquaredError`` is
             ``mean_squared_error``.
-        known: What the task knows, such as ``num_classes``. A metric that is chosen by name takes of it what it has
-            parameters for.
-        registry: Where names are looked up.
+        known: Arguments that the task knows, such as ``num_classes``. A metric that is selected by name receives those
+            that it has parameters for.
+        registry: The registry to look names up in.
 
     Raises:
-        ConfigurationError: If something is not callable, two have one name, or a name needs what is not known.
-        UnknownNameError: If there is no metric of a name.
+        ConfigurationError: If a metric is not callable, two have the same name, or a required argument is not known.
+        UnknownNameError: If a name is not registered.
 
     Example:
         >>> from torchmetrics import MeanSquaredError
@@ -73,14 +73,14 @@ def named_metrics(
         if name in result:
             raise ConfigurationError(
                 f"Expected metrics with different names, but two are called {name!r}. "
-                "Give them as a dict: {'accuracy_top1': ..., 'accuracy_top5': ...}."
+                "Pass them as a dict: {'accuracy_top1': ..., 'accuracy_top5': ...}."
             )
         result[name] = metric
     return result
 
 
 def _is_name(metric: Any) -> bool:
-    """Return whether a metric is chosen by name: ``"f1"``, or ``("f1", {"average": "macro"})``."""
+    """Return whether a metric is selected by name: ``"f1"``, or ``("f1", {"average": "macro"})``."""
     pair = isinstance(metric, tuple | list) and len(metric) == 2 and isinstance(metric[1], dict)
     return isinstance(metric, str) or (pair and isinstance(metric[0], str))
 
@@ -115,12 +115,12 @@ def _name_of(metric: Any) -> str:
 class StageMetrics(nn.Module):
     """The mean loss and the metrics of one stage.
 
-    Steps are collected and given to the metrics in blocks of some thousand rows. A torchmetrics object computes
-    over all rows, so this changes no result; a plain callable is computed for each block, and its values are
-    averaged with the blocks' numbers of rows as weights.
+    Steps are buffered and passed to the metrics in blocks of some thousand rows. A torchmetrics object computes
+    over all rows, so this changes no result; a plain callable is computed per block, and its values are
+    averaged, weighted by the numbers of rows of the blocks.
 
     Args:
-        metrics: What :func:`named_metrics` takes; torchmetrics objects are copied.
+        metrics: As in :func:`named_metrics`; torchmetrics objects are copied.
 
     Example:
         >>> metrics = StageMetrics({"mae": torch.nn.functional.l1_loss})
@@ -132,7 +132,7 @@ class StageMetrics(nn.Module):
     def __init__(self, metrics: Any = None) -> None:
         super().__init__()
         named = named_metrics(metrics)
-        # A module's children cannot have any name: "train" or "keys" is taken. Hence the prefixes.
+        # Prefixes, since a ModuleDict cannot have keys such as "train" or "keys".
         self.objects: Any = nn.ModuleDict(
             {f"metric_{name}": copy.deepcopy(metric) for name, metric in named.items() if isinstance(metric, Metric)}
         )
@@ -156,11 +156,11 @@ class StageMetrics(nn.Module):
         """Accumulate the loss, predictions and targets of one step.
 
         Args:
-            loss: A single number; ``None`` where there is none.
-            predictions: The network's output, shape ``(batch, ...)``, or whatever the metrics take.
+            loss: A scalar, or ``None``.
+            predictions: The network's output, shape ``(batch, ...)``, or another input of the metrics.
             targets: The targets, shape ``(batch, ...)``.
-            rows: How many samples the step had, which is what the value of a plain callable counts.
-            weight: How much the loss counts in the mean; by default ``rows``.
+            rows: Number of samples in the step, the weight of the value of a plain callable.
+            weight: Weight of the loss in the mean; by default ``rows``.
         """
         if loss is not None:
             self._losses.append((loss.detach(), rows if weight is None else weight))
@@ -170,15 +170,15 @@ class StageMetrics(nn.Module):
             self.flush()
 
     def log(self, name: str, value: Any, rows: int) -> None:
-        """Accumulate one more number of a step, whose mean over all samples :meth:`compute` returns.
+        """Accumulate an additional value of a step, whose mean over all samples :meth:`compute` returns.
 
         Args:
-            name: What it is called.
+            name: The name of the value.
             value: A mean over the samples of the step.
-            rows: How many samples the step had.
+            rows: Number of samples in the step.
 
         Raises:
-            ConfigurationError: If a metric has the name.
+            ConfigurationError: If a metric has the same name.
         """
         if name == "loss" or name in self._order:
             raise ConfigurationError(f"Expected names in logs that no metric has, but got {name!r}.")
@@ -190,7 +190,7 @@ class StageMetrics(nn.Module):
 
     def _collect(self, predictions: Any, targets: Any, rows: int) -> None:
         if not isinstance(predictions, Tensor) or not isinstance(targets, Tensor) or not predictions.ndim:
-            self._give(predictions, targets, rows)
+            self._update_metrics(predictions, targets, rows)
             return
         self._steps.append((predictions.detach(), targets.detach()))
         self._rows += rows
@@ -199,7 +199,7 @@ class StageMetrics(nn.Module):
             self.flush()
 
     def flush(self) -> None:
-        """Give the metrics what has been collected."""
+        """Update the metrics with the buffered steps."""
         if self._losses:
             losses, weights = zip(*self._losses, strict=True)
             total = torch.stack([torch.as_tensor(weight, device=losses[0].device).float() for weight in weights])
@@ -208,12 +208,12 @@ class StageMetrics(nn.Module):
         steps, self._steps, self._rows, self._values = self._steps, [], 0, 0
         if len({(predictions.shape[1:], targets.shape[1:]) for predictions, targets in steps}) > 1:
             for predictions, targets in steps:
-                self._give(predictions, targets, len(predictions))
+                self._update_metrics(predictions, targets, len(predictions))
         elif steps:
             predictions, targets = (torch.cat(parts) for parts in zip(*steps, strict=True))
-            self._give(predictions, targets, len(predictions))
+            self._update_metrics(predictions, targets, len(predictions))
 
-    def _give(self, predictions: Any, targets: Any, rows: int) -> None:
+    def _update_metrics(self, predictions: Any, targets: Any, rows: int) -> None:
         with torch.no_grad():
             for metric in self.objects.values():
                 metric.update(predictions, targets)
@@ -221,9 +221,9 @@ class StageMetrics(nn.Module):
                 self.means[f"mean_{name}"].update(torch.as_tensor(function(predictions, targets)).float(), rows)
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the loss and each metric over everything taken in since the last :meth:`reset`.
+        """Return the loss and each metric over all steps since the last :meth:`reset`.
 
-        Metrics that give several numbers are spread: a dict by its keys, a vector by its positions.
+        Metrics with several values are flattened: a dict by its keys, a vector by its indices.
         """
         self.flush()
         values: dict[str, Tensor] = {}
@@ -231,11 +231,11 @@ class StageMetrics(nn.Module):
             objects = self.objects
             metric: Any = objects[f"metric_{name}"] if f"metric_{name}" in objects else self.means[f"mean_{name}"]
             if metric.update_called:
-                values |= _spread(name, metric.compute())
+                values |= _flatten(name, metric.compute())
         return values
 
     def accumulated(self) -> dict[str, Any]:
-        """Return everything taken in since the last :meth:`reset`, as serializable values: sums, and what waits."""
+        """Return the accumulated state, sums and buffered steps, as serializable values."""
         return {
             "losses": list(self._losses),
             "steps": list(self._steps),
@@ -248,14 +248,16 @@ class StageMetrics(nn.Module):
         }
 
     def restore(self, accumulated: Mapping[str, Any], device: torch.device) -> None:
-        """Go on behind what another object has taken in.
+        """Restore the accumulated state of another object.
 
         Args:
-            accumulated: What its :meth:`accumulated` returned.
-            device: Where the metrics are.
+            accumulated: The result of its :meth:`accumulated`.
+            device: The device of the metrics.
         """
-        self._losses = [(_placed(loss, device), _placed(weight, device)) for loss, weight in accumulated["losses"]]
-        self._steps = [(_placed(one, device), _placed(other, device)) for one, other in accumulated["steps"]]
+        self._losses = [
+            (_to_device(loss, device), _to_device(weight, device)) for loss, weight in accumulated["losses"]
+        ]
+        self._steps = [(_to_device(one, device), _to_device(other, device)) for one, other in accumulated["steps"]]
         self._rows, self._values = accumulated["counts"]
         self._logged = list(accumulated["logged"])
         for name in self._logged:
@@ -264,27 +266,27 @@ class StageMetrics(nn.Module):
             metric = self.objects[name] if name in self.objects else self.means[name]
             metric._update_count, metric._computed = stored["count"], None
             for key in metric._defaults:
-                setattr(metric, key, _placed(stored[key], device))
+                setattr(metric, key, _to_device(stored[key], device))
 
     def reset(self) -> None:
-        """Forget everything taken in."""
+        """Clear the accumulated state."""
         self._losses, self._steps = [], []
         self._rows = self._values = 0
         for metric in (*self.objects.values(), *self.means.values()):
             metric.reset()
 
 
-def _placed(value: Any, device: torch.device) -> Any:
+def _to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, list):
-        return [_placed(each, device) for each in value]
+        return [_to_device(each, device) for each in value]
     return value.to(device) if isinstance(value, Tensor) else value
 
 
 def weight_of_loss(loss_fn: Any, targets: Any) -> Tensor | None:
-    """Return the sum of the weights that a loss averages by, for the targets of a batch; ``None`` for one per sample.
+    """Return the sum of the class weights of a loss over the targets of a batch; ``None`` for the number of samples.
 
     Args:
-        loss_fn: Any loss; ``CrossEntropyLoss`` and ``NLLLoss`` of torch have weights, and targets that they ignore.
+        loss_fn: Any loss; ``CrossEntropyLoss`` and ``NLLLoss`` of torch have class weights and an ignored index.
         targets: The targets of a batch.
 
     Example:
@@ -301,9 +303,9 @@ def weight_of_loss(loss_fn: Any, targets: Any) -> Tensor | None:
     return torch.tensor(float(counted.numel())) if weight is None else weight.to(targets.device)[counted].sum()
 
 
-def _spread(name: str, value: Any) -> dict[str, Tensor]:
+def _flatten(name: str, value: Any) -> dict[str, Tensor]:
     if isinstance(value, Mapping):
-        # The keys of some metrics have its name already: "map" gives "map" and "map_50".
+        # The keys of some metrics have its name already: "map" returns "map" and "map_50".
         return {
             key if key == name or str(key).startswith(f"{name}_") else f"{name}_{key}": part
             for key, item in value.items()

@@ -1,4 +1,4 @@
-"""Task: a LightningModule that knows its loss, its metrics, its data and how to present predictions."""
+"""Task: a LightningModule with its loss, metrics, preprocessing and outputs."""
 
 from __future__ import annotations
 
@@ -67,26 +67,26 @@ _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
 class Task(Configurable, pl.LightningModule):
-    """A network with what is needed to train it, judge it and use it.
+    """A network with its training, evaluation and prediction.
 
-    Most tasks override ``__init__`` and ``forward``. ``step`` serves training, validation and testing alike;
-    ``training_step`` and its kin can be overridden as in any LightningModule.
+    Most tasks override ``__init__`` and ``forward``. ``step`` is used for training, validation and testing;
+    ``training_step`` and so on can be overridden as in any LightningModule.
 
     A batch is ``(inputs, targets)``. The loss is logged as ``train_loss``, ``val_loss`` and ``test_loss``, each
-    metric as ``train_<name>``, ``val_<name>`` and ``test_<name>``, once an epoch.
+    metric as ``train_<name>``, ``val_<name>`` and ``test_<name>``, once per epoch.
 
     Args:
         model: The network; ``forward`` calls it.
-        loss_fn: Takes ``(forward(inputs), targets)`` and gives the loss; or a name from ``available_losses()``.
+        loss_fn: Takes ``(forward(inputs), targets)`` and returns the loss; or a name from ``available_losses()``.
         optimizer: A class such as ``torch.optim.SGD``, a callable that takes the parameters, a name from
             ``available_optimizers()``, or ``(name, kwargs)``.
-        learning_rate: The optimizer's learning rate; ``None`` leaves its default.
+        learning_rate: The optimizer's learning rate; ``None`` uses its default.
         metrics: Torchmetrics objects, callables ``(predictions, targets) -> number``, or names from
-            ``available_metrics()``; one, a list, or a dict that names them. Each stage has its own copy.
+            ``available_metrics()``; one, a list, or a dict by name. Each stage has its own copy.
         lr_scheduler: A class, a callable that takes the optimizer, a name, ``(name, kwargs)``, or
             ``(name, kwargs, {"interval": "step"})``.
-        preprocess: The hooks that raw inputs go through; taken from the data that the task is trained on.
-        postprocess: The hooks that predictions go through.
+        preprocess: The hooks that transform raw inputs; by default those of the data that the task is trained on.
+        postprocess: The hooks that transform predictions.
 
     Example:
         >>> task = Task(nn.Linear(2, 1), loss_fn=nn.functional.mse_loss, optimizer="SGD", learning_rate=0.1)
@@ -96,16 +96,16 @@ class Task(Configurable, pl.LightningModule):
 
     #: Backbones by name; each domain has its own registry.
     backbones: ClassVar[Registry] = Registry("backbones")
-    #: Presentations of predictions by name.
+    #: Outputs of predictions by name.
     outputs: ClassVar[Registry] = task_outputs
-    #: Losses and metrics by name; those of them that a class has are of its kind, which its outputs say.
+    #: Losses and metrics by name; a class has those of its kind, such as classification, which its outputs define.
     loss_registry: ClassVar[Registry] = losses
     metric_registry: ClassVar[Registry] = metric_registry
-    #: What raw inputs go through in a task that has seen no data.
+    #: The preprocess of a task that is not bound to data.
     preprocess_cls: ClassVar[type[Preprocess]] = Preprocess
-    #: The presentation that :meth:`predict` uses when none is asked for.
+    #: The default output of :meth:`predict`.
     default_output: str = "raw"
-    #: The learning rate of what :meth:`modules_to_freeze` returns, as a multiple of that of the rest.
+    #: Learning rate of the modules of :meth:`modules_to_freeze`, as a multiple of that of the other modules.
     backbone_lr_factor: float = 1.0
 
     def __init__(
@@ -136,12 +136,12 @@ class Task(Configurable, pl.LightningModule):
         self._structure: list[dict[str, Any]] = []
         self._output: Any = None
         self._random_state: Any = None
-        # Why there is no preprocess, where a checkpoint had one that could not be made again.
-        self.lost_preprocess: CheckpointError | None = None
+        # Set if the preprocess of a checkpoint could not be rebuilt.
+        self.preprocess_error: CheckpointError | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Lightning sets some plain attributes of a module many times a step, and torch looks each time whether they
-        # are parameters; here they are not.
+        # Lightning sets some attributes of a module many times per step, and torch checks each time whether they
+        # are parameters; this skips the check for values that cannot be.
         if type(value) in _PLAIN_TYPES and name in self.__dict__:
             self.__dict__[name] = value
         else:
@@ -151,14 +151,14 @@ class Task(Configurable, pl.LightningModule):
 
     @classmethod
     def from_data(cls, datamodule: DataModule, **kwargs: Any) -> Self:
-        """Make a task for data: what the data says about the task is passed to the constructor.
+        """Create a task for data: facts about the data are passed to the constructor.
 
-        Facts such as ``num_classes`` and ``labels`` are taken from the train data where the constructor has parameters
-        of these names, or passes ``**kwargs`` on to one that has; the data's preprocess becomes the task's.
+        Facts such as ``num_classes`` and ``labels`` are taken from the train data if the constructor has parameters
+        of these names, or passes ``**kwargs`` on to one that has; the task uses the preprocess of the data.
 
         Args:
             datamodule: The data.
-            kwargs: Arguments of the constructor; they win over the data's facts.
+            kwargs: Arguments of the constructor; they take precedence over the data's facts.
 
         Raises:
             ConfigurationError: If the data is for another kind of task.
@@ -180,20 +180,20 @@ class Task(Configurable, pl.LightningModule):
         return task
 
     def use_data(self, datamodule: DataModule) -> None:
-        """Connect the task with data; runs of a Trainer do it by themselves.
+        """Bind the task to data; a Trainer does this automatically.
 
         Raises:
             ConfigurationError: If the data is for another kind of task, or has other classes.
-            DataError: If the task was trained with a preprocess that learned something else.
+            DataError: If the task was trained with a preprocess of another state.
         """
         bind(self, datamodule)
 
     @property
     def input_spec(self) -> Any:
-        """What the network expects of its inputs, such as the size of images or a tokenizer; ``None`` for nothing.
+        """Requirements of the network on its inputs, such as the image size or a tokenizer; ``None`` if there are none.
 
-        The hooks of a preprocess find it in ``self.input_spec``. By default it is the ``input_spec`` of the backbone.
-        Override it with an immutable value that compares equal as long as the same is expected, such as a frozen
+        The hooks of a preprocess read it from ``self.input_spec``. The default is the ``input_spec`` of the backbone.
+        Override it with an immutable value that compares equal for equal requirements, such as a frozen
         dataclass.
         """
         stated = [getattr(module, "input_spec", None) for module in self._frozen_by_strategies()]
@@ -207,17 +207,17 @@ class Task(Configurable, pl.LightningModule):
         makes: type[B] = nn.Module,  # type: ignore[assignment]  # the default is one of the types
         **options: Any,
     ) -> B:
-        """Build the backbone that a user chose; see :mod:`flash.core.backbones`.
+        """Build a backbone from a name or a module; see :mod:`flash.core.backbones`.
 
         Args:
-            backbone: A name from ``available_backbones()``, or a module, which is returned as it is.
-            arguments: What each factory of the domain is called with.
-            kwargs: The user's own arguments for the factory (``backbone_kwargs``).
-            makes: What a factory of the domain returns.
+            backbone: A name from ``available_backbones()``, or a module, which is returned unchanged.
+            arguments: Positional arguments of every factory of the domain.
+            kwargs: Additional arguments of the user for the factory (``backbone_kwargs``).
+            makes: The type that a factory of the domain returns.
             options: Arguments such as ``pretrained``, for factories that take them.
 
         Raises:
-            ConfigurationError: If the choice is neither, or there are arguments that the factory does not take.
+            ConfigurationError: If it is neither, or there are arguments that the factory does not take.
             UnknownNameError: If there is no such name.
 
         Example:
@@ -227,10 +227,10 @@ class Task(Configurable, pl.LightningModule):
         return build_backbone(backbone, self.backbone_factory, *arguments, kwargs=kwargs, makes=makes, **options)
 
     def backbone_factory(self, name: str) -> Callable[..., Any]:
-        """Return the factory of a backbone; a task's default is that of its own package, whatever else is installed.
+        """Return the factory of a backbone; the default of a task refers to its own package.
 
         Args:
-            name: The name that the task was made with.
+            name: The ``backbone`` argument of the task.
 
         Raises:
             UnknownNameError: If there is no such name.
@@ -243,11 +243,11 @@ class Task(Configurable, pl.LightningModule):
     def forward(self, x: Any) -> Any:
         """Return the network's output for the inputs of a batch.
 
-        A task that says what its features are gives ``forward_head(forward_features(x))``; another one calls its
-        ``model``.
+        A task that overrides ``forward_features`` returns ``forward_head(forward_features(x))``; other tasks call
+        their ``model``.
 
         Args:
-            x: The inputs of a batch, or their :class:`~flash.data.features.Features`, which are not computed again.
+            x: The inputs of a batch, or their cached :class:`~flash.data.features.Features`.
         """
         if isinstance(x, Features):
             return self.forward_head(x.values)
@@ -258,29 +258,29 @@ class Task(Configurable, pl.LightningModule):
         return self.model(x)
 
     def forward_features(self, x: Any) -> Any:
-        """Return what the backbone gives for the inputs of a batch: tensors with one row a sample.
+        """Return the features of the backbone for the inputs of a batch: tensors with one row per sample.
 
-        Override it, together with :meth:`forward_head`, where the modules of :meth:`modules_to_freeze` and nothing
-        else compute it. While all of these are frozen, each sample's features are then computed only once
+        Override it, together with :meth:`forward_head`, if it depends on the modules of :meth:`modules_to_freeze`
+        only. While all of these are frozen, the features of each sample are then computed only once
         (see :class:`~flash.core.frozen_features.FrozenFeatures`).
         """
         raise ConfigurationError(f"Expected {type(self).__name__} to override forward_features, but it does not.")
 
     def forward_head(self, features: Any) -> Any:
-        """Return the network's output for what :meth:`forward_features` gave."""
+        """Return the network's output for the features of :meth:`forward_features`."""
         raise ConfigurationError(f"Expected {type(self).__name__} to override forward_head, but it does not.")
 
     def step(self, batch: Any, batch_idx: int) -> Any:
-        """Compute the loss of a batch, and what metrics compare; serves training, validation and testing.
+        """Compute the loss, predictions and targets of a batch, for training, validation and testing.
 
         Args:
             batch: ``(inputs, targets)``.
-            batch_idx: The number of the batch.
+            batch_idx: The index of the batch.
 
         Returns:
-            A dict with ``loss``, and with ``y_hat`` and ``y`` where there are metrics; or the loss alone. ``weight``
-            is how much the loss counts in the mean of the epoch, by default the number of samples. A dict ``logs``
-            holds more numbers to log, means over the samples of the batch.
+            A dict with ``loss``, and with ``y_hat`` and ``y`` if there are metrics; or the loss alone. ``weight``
+            is the weight of the loss in the mean of the epoch, by default the number of samples. A dict ``logs``
+            has additional values to log, means over the samples of the batch.
         """
         x, y = split_batch(batch, self._stage())
         y_hat = self(x)
@@ -294,9 +294,9 @@ class Task(Configurable, pl.LightningModule):
         return Stage.TEST if trainer.testing else Stage.VAL
 
     def loss_weight(self, y: Any) -> Tensor | None:
-        """Return how much the loss of a batch counts in the mean of an epoch; ``None`` for one per sample.
+        """Return the weight of the loss of a batch in the mean of an epoch; ``None`` for the number of samples.
 
-        By default it is the sum of the weights of a loss that is averaged by weights, such as
+        By default it is the sum of the class weights of a weighted loss, such as
         ``torch.nn.CrossEntropyLoss(weight=...)``.
 
         Args:
@@ -305,7 +305,7 @@ class Task(Configurable, pl.LightningModule):
         return weight_of_loss(self.loss_fn, y)
 
     def compute_loss(self, y_hat: Any, y: Any) -> Tensor:
-        """Compare the network's output with the targets."""
+        """Compute the loss of the network's output and the targets."""
         if self.loss_fn is None:
             raise ConfigurationError(
                 f"Expected {type(self).__name__} to have a loss_fn, or to override step. "
@@ -315,7 +315,7 @@ class Task(Configurable, pl.LightningModule):
         return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Run :meth:`step`, and collect what is logged."""
+        """Run :meth:`step`, and accumulate loss and metrics."""
         loss = self._shared_step(batch, batch_idx, "train")
         trainer: Any = self.trainer
         if trainer.logger is not None and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
@@ -323,11 +323,11 @@ class Task(Configurable, pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Run :meth:`step`, and collect what is logged."""
+        """Run :meth:`step`, and accumulate loss and metrics."""
         return self._shared_step(batch, batch_idx, "val")
 
     def test_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Run :meth:`step`, and collect what is logged."""
+        """Run :meth:`step`, and accumulate loss and metrics."""
         return self._shared_step(batch, batch_idx, "test")
 
     def _shared_step(self, batch: Any, batch_idx: int, stage: str) -> Tensor:
@@ -345,21 +345,21 @@ class Task(Configurable, pl.LightningModule):
         return loss
 
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
-        """Return predictions and targets as the metrics take them; by default as they are."""
+        """Convert predictions and targets for the metrics; by default unchanged."""
         return y_hat, y
 
     def use_default_rates(
         self, learning_rate: float | None, *, weight_decay: float | None = None, backbone_lr_factor: float = 1.0
     ) -> None:
-        """Set the rates that suit the network, where the user left them to the task; for use in ``__init__``.
+        """Set default rates for the network, unless the user passed others; for use in ``__init__``.
 
-        Rates that were measured with the default optimizer say nothing of another one, which keeps its own.
+        Rates that were measured with the default optimizer are not used with another one, which keeps its own.
 
         Args:
-            learning_rate: The learning rate with the default optimizer, where none was passed.
+            learning_rate: The learning rate with the default optimizer, if none was passed.
             weight_decay: The weight decay with the default optimizer.
-            backbone_lr_factor: The learning rate of what :meth:`modules_to_freeze` returns, as a multiple of that of
-                the rest: below 1 for pretrained weights, which a new head must not pull away.
+            backbone_lr_factor: Learning rate of the modules of :meth:`modules_to_freeze`, as a multiple of that of
+                the other modules: below 1 for pretrained weights, so that a new head does not distort them.
 
         Example:
             >>> task = Task(nn.Linear(2, 1))
@@ -372,7 +372,7 @@ class Task(Configurable, pl.LightningModule):
             if weight_decay is not None:
                 self.optimizer = (self.optimizer, {"weight_decay": weight_decay})
         self.backbone_lr_factor = backbone_lr_factor
-        # A checkpoint builds the backbone without its weights, on which these may depend.
+        # Recorded, since they may depend on pretrained weights, which are not loaded again from a checkpoint.
         rates = {"learning_rate": self.learning_rate, "backbone_lr_factor": backbone_lr_factor}
         accepted = accepted_parameters(type(self))
         rates = {name: rate for name, rate in rates.items() if name in accepted}
@@ -380,12 +380,12 @@ class Task(Configurable, pl.LightningModule):
         self.hparams.update(rates)
 
     def trained_parameters(self) -> list[Any]:
-        """Return what the optimizer trains: by default all parameters that are not frozen.
+        """Return the parameters or parameter groups for the optimizer: by default all that are not frozen.
 
-        Where :attr:`backbone_lr_factor` is not 1, the parameters of :meth:`modules_to_freeze` are a second group with
-        that part of the learning rate. Override it for other groups: ``[{"params": [...], "lr": 1e-3}, ...]``, or
-        ``{"params": [...], "lr_factor": 0.1}`` for a part of the learning rate that the optimizer has otherwise. What
-        is unfrozen later gets its learning rate from that of the first group.
+        If :attr:`backbone_lr_factor` is not 1, the parameters of :meth:`modules_to_freeze` are a second group with
+        that multiple of the learning rate. Override it for other groups: ``[{"params": [...], "lr": 1e-3}, ...]``, or
+        ``{"params": [...], "lr_factor": 0.1}`` for a multiple of the optimizer's learning rate. The learning rate of
+        parameters that are unfrozen later is derived from that of the first group.
         """
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if self.backbone_lr_factor == 1.0:
@@ -397,7 +397,7 @@ class Task(Configurable, pl.LightningModule):
         return [] if chosen is None else [chosen] if isinstance(chosen, nn.Module) else list(chosen)
 
     def configure_optimizers(self) -> Any:
-        """Make the optimizer of all parameters that are not frozen, and the learning-rate scheduler.
+        """Create the optimizer of all parameters that are not frozen, and the learning-rate scheduler.
 
         Raises:
             ConfigurationError: If there is nothing to train.
@@ -405,8 +405,8 @@ class Task(Configurable, pl.LightningModule):
         trained = self.trained_parameters()
         if not trained:
             raise ConfigurationError(
-                f"Expected weights to train, but this {type(self).__name__} has none, or all of them are frozen. Give "
-                "it a head with weights, or choose the strategy 'no_freeze'."
+                f"Expected weights to train, but this {type(self).__name__} has none, or all of them are frozen. Add "
+                "a head with weights, or choose the strategy 'no_freeze'."
             )
         chosen = qualified_choice(optimizers, self, "optimizer", self.optimizer)
         optimizer = make_optimizer(chosen, trained, self.learning_rate)
@@ -418,13 +418,13 @@ class Task(Configurable, pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": make_lr_scheduler(scheduler, optimizer, self._trainer)}
 
     def configure_callbacks(self) -> list[Callback]:
-        """Bring the callback that logs losses and metrics once an epoch."""
+        """Return the callback that logs losses and metrics once per epoch."""
         trainer: Any = self._trainer
         attached = () if trainer is None else trainer.callbacks
         return [] if any(isinstance(callback, MetricLogger) for callback in attached) else [MetricLogger()]
 
     def modules_to_freeze(self) -> nn.Module | list[nn.Module] | None:
-        """Return what finetuning strategies freeze: by default ``backbone``, also inside ``model``."""
+        """Return the modules that finetuning strategies freeze: by default ``backbone``, also inside ``model``."""
         for owner in (self, self.model):
             backbone = getattr(owner, "backbone", None)
             if isinstance(backbone, nn.Module):
@@ -432,11 +432,11 @@ class Task(Configurable, pl.LightningModule):
         return None
 
     def backbone_layers(self) -> list[nn.Module]:
-        """Return the layers that strategies count, in the order of the forward pass; each has parameters.
+        """Return the layers of the backbone for strategies, in the order of the forward pass; each has parameters.
 
-        By default each module of :meth:`modules_to_freeze` states them with a method ``layers``, or they are its
-        children, a wrapper around one child apart. Override it where the blocks of the network lie deeper;
-        :mod:`flash.core.layers` has what is needed for that.
+        By default each module of :meth:`modules_to_freeze` returns them from a method ``layers``, or they are its
+        children, after unwrapping modules with a single child. Override it if the blocks of the network are nested
+        deeper; :mod:`flash.core.layers` has functions for that.
         """
         layers: list[nn.Module] = []
         for module in self._frozen_by_strategies():
@@ -447,10 +447,10 @@ class Task(Configurable, pl.LightningModule):
     # ------------------------------------------------------------------ structure
 
     def change_structure(self, target: str | Callable[..., Any], /, **arguments: Any) -> None:
-        """Change the network by a function, which checkpoints record and loading repeats before it loads weights.
+        """Change the network by a function, which is recorded in checkpoints and called again on load.
 
-        For adapters, another head, more embeddings, by strategies and by users. A change that the task has already,
-        with the same arguments, is not made again.
+        For adapters, another head, or more embeddings. A change that was applied already, with the same arguments, is
+        not applied again.
 
         Args:
             target: A function that is marked with :func:`flash.core.structure.changes_structure`, or its
@@ -458,8 +458,8 @@ class Task(Configurable, pl.LightningModule):
             arguments: Serializable values.
 
         Raises:
-            ConfigurationError: If the function could not be found again, or is not marked, or an argument cannot be
-                stored.
+            ConfigurationError: If the function cannot be imported, or is not marked, or an argument cannot be
+                serialized.
 
         Example:
             >>> from flash.core.structure import changes_structure
@@ -480,7 +480,7 @@ class Task(Configurable, pl.LightningModule):
             self._structure.append(change)
 
     def forget_structure(self, target: str) -> None:
-        """Forget changes that were undone, such as adapters that were merged: loading does not repeat them any more.
+        """Remove recorded changes that were undone, such as merged adapters: they are no longer applied on load.
 
         Args:
             target: The ``"module:function"`` of the changes.
@@ -489,31 +489,31 @@ class Task(Configurable, pl.LightningModule):
 
     @property
     def structure_changes(self) -> list[dict[str, Any]]:
-        """What was changed with :meth:`change_structure`, in this order: ``target`` and ``arguments`` of each."""
+        """Changes by :meth:`change_structure`, in order: ``target`` and ``arguments`` of each."""
         return list(self._structure)
 
     # ------------------------------------------------------------------ prediction
 
     def split_batch(self, batch: Any, stage: Stage) -> tuple[Any, Any]:
-        """Return the inputs and the targets of a batch from a loader that is not of a Flash data module's own data.
+        """Return the inputs and the targets of a batch from a loader other than that of a Flash data module.
 
-        Override it for loaders whose batches have another form. The batches of a data module's own data are
+        Override it for loaders with other batches. The batches of a data module are
         ``(inputs, targets)``, and in prediction inputs alone.
 
         Args:
-            batch: What the loader yields.
-            stage: What the batch is for.
+            batch: A batch of the loader.
+            stage: The stage of the batch.
 
         Returns:
             ``(inputs, targets)``, with ``None`` as targets in prediction.
 
         Raises:
-            DataError: If it is no pair, or a prediction batch that can be read in two ways.
+            DataError: If it is not a pair, or an ambiguous prediction batch.
         """
         return split_batch(batch, stage, foreign=True)
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> list[Any]:
-        """Return one presented result for each sample of a batch."""
+        """Return one result per sample of a batch, in the selected output."""
         trainer: Any = self._trainer
         loaders = None if trainer is None else trainer.predict_dataloaders
         loader = loaders[dataloader_idx] if isinstance(loaders, list | tuple) else loaders
@@ -530,29 +530,29 @@ class Task(Configurable, pl.LightningModule):
     def present(
         self, predictions: Any, output: str | Callable[..., Any] | None = None, inputs: Any = None, ids: Any = None
     ) -> list[Any]:
-        """Turn the network's output for a batch into a list with one result per sample.
+        """Convert the network's output for a batch to a list with one result per sample.
 
         Args:
-            predictions: What ``forward`` returned.
+            predictions: The return value of ``forward``.
             output: A name from ``available_outputs()``, a callable, or ``None`` for the default.
             inputs: The inputs of the batch, for an output that takes them.
-            ids: What identifies each sample, for an output that takes it.
+            ids: The ids of the samples, for an output that takes them.
         """
         postprocess = self.postprocess or Postprocess()
         return postprocess(predictions, resolve_output(self, output, inputs, ids))
 
     def predict(self, raw: Any, output: str | Callable[..., Any] | None = None, batch_size: int = 64) -> list[Any]:
-        """Predict raw inputs, which go through the preprocess that the task was trained with.
+        """Predict raw inputs, prepared by the preprocess that the task was trained with.
 
         Args:
-            raw: What the preprocess's ``predict_load_data`` takes: a table, a list of files, an array, ...
-            output: A name from ``available_outputs()``; a callable that takes a batch of predictions, and, as
-                ``inputs`` and ``ids`` if it has parameters of these names, the batch's inputs and what identifies its
-                samples; or ``None`` for the task's default.
-            batch_size: How many samples the network sees at once.
+            raw: The argument of the preprocess's ``predict_load_data``: a table, a list of files, an array, ...
+            output: A name from ``available_outputs()``; a callable that takes a batch of predictions, and, if it has
+                parameters ``inputs`` and ``ids``, the inputs of the batch and the ids of its samples; or ``None`` for
+                the task's default.
+            batch_size: Number of samples per batch.
 
         Returns:
-            One result for each input, in their order.
+            One result per input, in their order.
 
         Example:
             >>> task = Task(nn.Linear(2, 1))
@@ -561,8 +561,8 @@ class Task(Configurable, pl.LightningModule):
             >>> task.predict(torch.zeros(2, 2), output=lambda predictions, ids: [f"row {each}" for each in ids])
             ['row 0', 'row 1']
         """
-        if self.lost_preprocess is not None and self.preprocess is None:
-            raise self.lost_preprocess
+        if self.preprocess_error is not None and self.preprocess is None:
+            raise self.preprocess_error
         wants_ids = takes_ids(self, output)
         preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
         preprocess.check_input_spec(input_spec)
@@ -579,7 +579,7 @@ class Task(Configurable, pl.LightningModule):
 
     @property
     def output(self) -> Any:
-        """The presentation that :meth:`predict_step` uses; ``None`` is the task's default."""
+        """The output of :meth:`predict_step`; ``None`` is the task's default."""
         return self._output
 
     @output.setter
@@ -591,22 +591,22 @@ class Task(Configurable, pl.LightningModule):
 
     @classmethod
     def available_backbones(cls, filter: str | None = None) -> list[str]:
-        """The names of the backbones; ``filter`` is a pattern such as ``"res*"``."""
+        """Return the names of the backbones; ``filter`` is a pattern such as ``"res*"``."""
         return cls.backbones.list(filter)
 
     @classmethod
     def available_finetuning_strategies(cls) -> list[str]:
-        """The names that ``trainer.finetune(..., strategy=...)`` takes, those of plugins included."""
+        """Return the names for ``trainer.finetune(..., strategy=...)``, those of plugins included."""
         return finetuning_strategies.list()
 
     @classmethod
     def available_outputs(cls) -> list[str]:
-        """The names that ``predict(..., output=...)`` takes."""
+        """Return the names for ``predict(..., output=...)``."""
         return outputs_of(cls).list()
 
     @classmethod
     def available_metrics(cls) -> list[str]:
-        """The names that ``metrics`` takes: those that fit what the task predicts.
+        """Return the names for ``metrics``: those for the kind of the task.
 
         Example:
             >>> from flash.core.classification import ClassificationTask
@@ -617,7 +617,7 @@ class Task(Configurable, pl.LightningModule):
 
     @classmethod
     def available_losses(cls) -> list[str]:
-        """The names that ``loss_fn`` takes: those that fit what the task predicts.
+        """Return the names for ``loss_fn``: those for the kind of the task.
 
         Example:
             >>> from flash.core.classification import ClassificationTask
@@ -628,20 +628,20 @@ class Task(Configurable, pl.LightningModule):
 
     @classmethod
     def available_optimizers(cls) -> list[str]:
-        """The names that ``optimizer`` takes."""
+        """Return the names for ``optimizer``."""
         return optimizers.list()
 
     @classmethod
     def available_lr_schedulers(cls) -> list[str]:
-        """The names that ``lr_scheduler`` takes."""
+        """Return the names for ``lr_scheduler``."""
         return lr_schedulers.list()
 
     # ------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store all that is needed to make this task again. A subclass that overrides this calls it too."""
+        """Store the metadata for rebuilding this task. A subclass that overrides this has to call it."""
         checkpoint["flash"] = {
-            # What older versions cannot repeat is not theirs to load.
+            # Older versions cannot apply structure changes, so they must reject the file.
             "format": FORMAT if self._structure else 1,
             "version": __version__,
             "task": {**describe(self), "init": qualified_arguments(self)},
@@ -663,15 +663,15 @@ class Task(Configurable, pl.LightningModule):
         return {**describe(process), "state": state}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Change the structure as in the interrupted run, and remember where its random numbers were."""
+        """Apply the structure changes of the interrupted run, and keep its RNG state for the start of training."""
         stored = checkpoint.get("flash", {})
         repeat_changes(self, stored.get("structure") or [])
         self._random_state = stored.get("random_state")
 
     def on_train_start(self) -> None:
-        """Go on with the random numbers of the interrupted run, if this one resumes it, in a schedule of its length.
+        """Restore the RNG state in a resumed run, and adapt the learning-rate schedule to the new length.
 
-        Several processes draw different numbers, of which a checkpoint has only those of one.
+        With several processes the RNG state is not restored, since a checkpoint has that of one process only.
         """
         ours = self.lr_scheduler is not None and type(self).configure_optimizers is Task.configure_optimizers
         if self._random_state is not None and ours:
@@ -690,27 +690,27 @@ class Task(Configurable, pl.LightningModule):
         strict: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Load a task from a checkpoint file or URL, with its preprocess, without a network or pretrained weights.
+        """Load a task with its preprocess from a checkpoint file or URL, without downloading pretrained weights.
 
-        Called on :class:`Task` itself, it finds the class of the stored task among the installed plugins. Nothing
+        Called on :class:`Task` itself, it finds the class of the stored task among the installed plugins. No code
         in the file is executed.
 
         Args:
             checkpoint_path: A path, or an http(s) URL.
             map_location: The device for the weights.
-            strict: Whether weights that are missing or too many are an error.
+            strict: Whether missing or unexpected weights are an error.
             kwargs: Arguments of the constructor that replace the stored ones; needed for those that a checkpoint
                 cannot hold, such as a network. ``preprocess`` and ``postprocess`` are accepted by every task.
 
         Raises:
-            CheckpointError: If the file is missing, truncated or no checkpoint of a Flash task, or holds another
-                task than was asked for, or comes from a plugin that is not installed.
+            CheckpointError: If the file is missing, truncated or not a checkpoint of a Flash task, or holds another
+                task than the class, or one of a plugin that is not installed.
             UnsafeCheckpointError: If loading it would execute code.
         """
         return load_task(cls, Task, str(checkpoint_path), map_location, strict, kwargs)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load weights, as torch's modules do; weights of another network are a CheckpointError.
+        """Load weights, as ``torch.nn.Module`` does; weights of another network raise a CheckpointError.
 
         Raises:
             CheckpointError: If names or shapes do not fit.
@@ -727,7 +727,7 @@ class Task(Configurable, pl.LightningModule):
 
 
 def _make_with_facts(cls: type[T], facts: dict[str, Any], kwargs: dict[str, Any]) -> T:
-    """Make a task, without those facts that a subclass passes to its base class itself."""
+    """Create a task, without facts that a subclass passes to its base class itself."""
     while True:
         try:
             return cls(**facts, **kwargs)
@@ -739,9 +739,9 @@ def _make_with_facts(cls: type[T], facts: dict[str, Any], kwargs: dict[str, Any]
 
 
 def _like_predictions(y: Any, y_hat: Any) -> Any:
-    """One number a sample, shape ``(batch,)``, as ``(batch, 1)`` where the network gives that.
+    """Unsqueeze float targets ``(batch,)`` to ``(batch, 1)`` if the output has that shape.
 
-    Comparing the two as they are would broadcast each prediction to all targets, and teach the mean.
+    Otherwise the loss would broadcast to ``(batch, batch)``, and the network would learn the mean.
     """
     if isinstance(y, Tensor) and isinstance(y_hat, Tensor) and y.is_floating_point():
         return y.unsqueeze(-1) if y_hat.shape == (*y.shape, 1) else y

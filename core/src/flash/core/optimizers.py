@@ -28,24 +28,24 @@ __all__ = [
     "split_parameters",
 ]
 
-#: What a task is trained with where nobody chose an optimizer.
+#: The default optimizer of a task.
 DEFAULT_OPTIMIZER = "AdamW"
 
-# What torch's schedulers call the length of the training.
+# Names of the length of the training in torch's schedulers.
 _LENGTHS = ("T_max", "total_iters", "total_steps")
 
-#: The optimizers of torch, those of plugins, and those that are registered here.
+#: Optimizers by name: those of torch, of plugins, and registered ones.
 optimizers = ComponentRegistry("optimizer", "optimizers")
-#: The learning-rate schedulers of torch, those of plugins, and those that are registered here.
+#: Learning-rate schedulers by name: those of torch, of plugins, and registered ones.
 lr_schedulers = ComponentRegistry("lr scheduler", "learning-rate schedulers")
 
 
 def cosine(optimizer: Optimizer, total_epochs: int | None = None) -> lr_scheduler.LRScheduler:
-    """Lower the learning rate along half a cosine, to zero at the end; keep it where the training has no end.
+    """Anneal the learning rate by half a cosine to zero at the end; keep it constant if the training has no end.
 
     Args:
-        optimizer: Whose learning rate it changes.
-        total_epochs: The length of the training; filled in.
+        optimizer: The optimizer.
+        total_epochs: The length of the training; filled in automatically.
     """
     if total_epochs is None:
         return lr_scheduler.ConstantLR(optimizer, factor=1.0)
@@ -55,12 +55,12 @@ def cosine(optimizer: Optimizer, total_epochs: int | None = None) -> lr_schedule
 def split_parameters(
     parameters: Iterable[nn.Parameter], modules: Iterable[nn.Module], inside: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Make groups for an optimizer: the parameters outside of modules, then those inside; no group is empty.
+    """Return parameter groups for an optimizer: parameters outside of modules, then those inside; none is empty.
 
     Args:
-        parameters: What is trained.
+        parameters: The parameters to train.
         modules: The modules.
-        inside: The settings of the parameters inside of them.
+        inside: The settings of the group of parameters inside the modules.
 
     Example:
         >>> backbone, head = nn.Linear(2, 2), nn.Linear(2, 1, bias=False)
@@ -78,7 +78,7 @@ def split_parameters(
 
 
 def is_default_optimizer(choice: Any) -> bool:
-    """Return whether a choice is the optimizer that tasks have by default, whose rates were measured.
+    """Return whether a choice is the default optimizer, for which default rates were measured.
 
     Example:
         >>> is_default_optimizer("AdamW"), is_default_optimizer("SGD")
@@ -90,13 +90,13 @@ def is_default_optimizer(choice: Any) -> bool:
 def make_optimizer(
     choice: Any, parameters: Iterable[nn.Parameter] | list[dict[str, Any]], learning_rate: float | None
 ) -> Optimizer:
-    """Make an optimizer.
+    """Create an optimizer.
 
     Args:
         choice: A class such as ``torch.optim.SGD``, a callable that takes the parameters, a registered name, or
             ``(name or callable, kwargs)``.
-        parameters: What it trains.
-        learning_rate: Its learning rate; ``None`` leaves the optimizer's own default.
+        parameters: The parameters or parameter groups.
+        learning_rate: Its learning rate; ``None`` uses the optimizer's own default.
 
     Raises:
         ConfigurationError: If the choice is none of these, or its arguments do not fit.
@@ -110,18 +110,18 @@ def make_optimizer(
         raise ConfigurationError(f"Expected (optimizer, kwargs), but got {choice!r}.")
     trained = list(parameters)
     known: dict[str, Any] = {} if learning_rate is None else {"lr": learning_rate}
-    if _gains_from_fusing(factory, trained, kwargs):
+    if _can_fuse(factory, trained, kwargs):
         known["fused"] = True
     name = f"the optimizer {_name_of(factory)}"
     made: Optimizer = call_with(name, factory, keywords=kwargs, first=[trained], known=known)
     return made
 
 
-def _gains_from_fusing(factory: Any, parameters: list[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether torch's fused kernel is there and nothing speaks against it.
+def _can_fuse(factory: Any, parameters: list[Any], kwargs: dict[str, Any]) -> bool:
+    """Return whether torch's fused kernel is available and compatible with the arguments.
 
     For small networks on a CPU it takes a third of the time of torch's default, a Python loop over parameters. On
-    other devices torch chooses well by itself.
+    other devices torch's default is good.
     """
     if not inspect.isclass(factory) or "fused" not in inspect.signature(factory).parameters:
         return False
@@ -136,17 +136,17 @@ def _gains_from_fusing(factory: Any, parameters: list[Any], kwargs: dict[str, An
 
 
 def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | None) -> dict[str, Any]:
-    """Make a learning-rate scheduler, as the dict that Lightning takes.
+    """Create a learning-rate scheduler, as Lightning's configuration dict.
 
-    The length of the training is filled in where the scheduler asks for it and the choice does not say it:
+    The length of the training is filled in if the scheduler has a parameter for it that was not passed:
     ``total_steps`` (then it steps with each batch), ``T_max``, ``total_iters`` and ``total_epochs`` (epochs; steps with
-    ``{"interval": "step"}``, and where an epoch has no end). ``max_steps`` is a length as ``max_epochs`` is.
+    ``{"interval": "step"}``, and if an epoch has no end). The length is ``max_epochs`` or ``max_steps``.
 
     Args:
         choice: A class, a callable that takes the optimizer, a registered name, ``(name, kwargs)`` or
             ``(name, kwargs, Lightning's settings)`` such as ``{"interval": "step"}``.
-        optimizer: Whose learning rate it changes.
-        trainer: Knows how long the training is.
+        optimizer: The optimizer.
+        trainer: The trainer, for the length of the training.
 
     Raises:
         ConfigurationError: If the choice is none of these, or its arguments do not fit.
@@ -172,8 +172,8 @@ def _total_steps(trainer: pl.Trainer | None) -> int:
     steps = math.inf if trainer is None else trainer.estimated_stepping_batches
     if not math.isfinite(steps) or steps < 1:
         raise ConfigurationError(
-            "Expected a training of known length for OneCycleLR, but it has no end. Give Trainer(max_epochs=...) "
-            "or the scheduler total_steps."
+            "Expected a training of known length for OneCycleLR, but it has no end. Pass Trainer(max_epochs=...) "
+            "or total_steps of the scheduler."
         )
     return int(steps)
 
@@ -181,7 +181,7 @@ def _total_steps(trainer: pl.Trainer | None) -> int:
 def _with_length(
     factory: Any, kwargs: dict[str, Any], settings: dict[str, Any], optimizer: Optimizer, trainer: pl.Trainer | None
 ) -> tuple[dict[str, Any], str, bool]:
-    """Fill in the length of the training; return the arguments, the interval, and whether something was filled in."""
+    """Fill in the length of the training; return the arguments, the interval, and whether a length was filled in."""
     if factory is lr_scheduler.OneCycleLR:
         kwargs = {"max_lr": [group["lr"] for group in optimizer.param_groups], **kwargs}
         if {"total_steps", "epochs"} & set(kwargs):
@@ -195,7 +195,7 @@ def _with_length(
 
 
 def _length(trainer: pl.Trainer | None, interval: Any) -> tuple[int | None, str]:
-    """The length of the training in epochs; in steps where that is asked for, or where an epoch has no end."""
+    """Return the length of the training in epochs; in steps if that is the interval, or if an epoch has no end."""
     if trainer is None:
         return None, "epoch"
     epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs > 0 else None
@@ -214,14 +214,14 @@ def _length(trainer: pl.Trainer | None, interval: Any) -> tuple[int | None, str]
 
 
 def follow_new_length(choice: Any, scheduler: Any, trainer: pl.Trainer) -> None:
-    """Put the scheduler of a resumed run where it would be in an uninterrupted run of the present length.
+    """Set the scheduler of a resumed run to its state in an uninterrupted run of the new length.
 
-    A checkpoint holds the length that the interrupted run had; where the length was filled in, that of this run counts.
+    A checkpoint has the length of the interrupted run; if the length was filled in, it is replaced by that of this run.
 
     Args:
-        choice: What the scheduler was made from, see :func:`make_lr_scheduler`.
+        choice: The argument of :func:`make_lr_scheduler`.
         scheduler: The scheduler, with the state of the checkpoint.
-        trainer: Knows how long the training is now.
+        trainer: The trainer, for the new length of the training.
     """
     factory, kwargs, settings = _unpack("lr_scheduler", choice, lr_schedulers)
     optimizer = scheduler.optimizer
@@ -235,7 +235,7 @@ def follow_new_length(choice: Any, scheduler: Any, trainer: pl.Trainer) -> None:
         for group in optimizer.param_groups
     ]
     with warnings.catch_warnings():
-        # No optimizer steps between these steps of the scheduler.
+        # The optimizer does not step between these steps of the scheduler.
         warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
         stand_in = Optimizer(groups, dict(optimizer.defaults))
         fresh = factory(stand_in, **kwargs)

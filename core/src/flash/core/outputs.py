@@ -1,4 +1,4 @@
-"""Outputs: how predictions are presented. One vocabulary for all tasks."""
+"""Outputs: functions that convert predictions to results, with the same names for all tasks."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ __all__ = [
     "task_outputs",
 ]
 
-#: What every task has.
+#: Outputs of every task.
 task_outputs = ComponentRegistry("output", "outputs", "-/-")
-#: What classifiers have.
+#: Outputs of classifiers.
 classification_outputs = ComponentRegistry("output", "outputs", "*/classification")
-#: What regressors have.
+#: Outputs of regressors.
 regression_outputs = ComponentRegistry("output", "outputs", "*/regression")
 
 
 def raw(predictions: Any, task: Any) -> Any:
-    """What the network gave, as it is."""
+    """Return the network's output unchanged."""
     return predictions
 
 
 def logits(predictions: Tensor, task: Any) -> list[Any]:
-    """The network's scores, a list of one number a class."""
+    """Return the network's scores, a list of one number per class for each sample."""
     values: list[Any] = predictions.float().tolist()
     return values
 
 
 def probabilities(predictions: Tensor, task: Any) -> list[Any]:
-    """A list of one probability a class; they add up to one, unless a sample can have several classes."""
+    """Return a list of one probability per class for each sample; they sum to 1, except for multi-label tasks."""
     values: list[Any] = task.to_probabilities(_scores(predictions, "probabilities")).tolist()
     return values
 
 
 def classes(predictions: Tensor, task: Any) -> list[Any]:
-    """The number of the most probable class, or a list of the numbers of all that are above the threshold."""
+    """Return the index of the most probable class, or the list of indices of all classes above the threshold."""
     scores = _scores(predictions, "classes")
     if task.multi_label:
         chosen = task.to_probabilities(scores) > task.threshold
@@ -61,7 +61,7 @@ def classes(predictions: Tensor, task: Any) -> list[Any]:
 
 
 def labels(predictions: Tensor, task: Any) -> list[Any]:
-    """The name of the most probable class, or a list of the names of all that are above the threshold."""
+    """Return the name of the most probable class, or the list of names of all classes above the threshold."""
     numbers = classes(_scores(predictions, "labels"), task)
     names = task.labels
     if names is None:
@@ -74,15 +74,17 @@ def labels(predictions: Tensor, task: Any) -> list[Any]:
 def _scores(predictions: Any, output: str) -> Tensor:
     if isinstance(predictions, Tensor) and predictions.ndim == 2:
         return predictions.float()
-    came = f"shape {tuple(predictions.shape)}" if isinstance(predictions, Tensor) else f"a {type(predictions).__name__}"
+    shown = (
+        f"shape {tuple(predictions.shape)}" if isinstance(predictions, Tensor) else f"a {type(predictions).__name__}"
+    )
     raise ConfigurationError(
-        f"Expected predictions of shape (batch, classes) for the output {output!r}, but got {came}. Ask for "
+        f"Expected predictions of shape (batch, classes) for the output {output!r}, but got {shown}. Ask for "
         "output='raw', or pass a function of the predictions as output, which returns one result per sample."
     )
 
 
 def values(predictions: Tensor, task: Any) -> list[Any]:
-    """One number a sample, in the units of the target."""
+    """Return one number per sample, in the units of the target."""
     numbers = predictions.float()
     flat = numbers.squeeze(-1) if numbers.ndim > 1 and numbers.shape[-1] == 1 else numbers
     result: list[Any] = flat.tolist()
@@ -90,7 +92,7 @@ def values(predictions: Tensor, task: Any) -> list[Any]:
 
 
 def outputs_of(task: type[TaskLike]) -> Registry:
-    """Return the outputs of a class of tasks: those of its registry that its domain and task have.
+    """Return the outputs of a task class: those of its registry for its domain and name.
 
     Args:
         task: The class.
@@ -104,10 +106,10 @@ def outputs_of(task: type[TaskLike]) -> Registry:
 
 
 def components_of(task: type[TaskLike], registry: Registry) -> Registry:
-    """Return the entries of a registry that a class of tasks has: those of its domain, of its name, and of its kind.
+    """Return the entries of a registry for a task class: those of its domain, its name, and its kind.
 
-    The kind, such as classification, is that of its outputs. A class that is of no kind has all of its domain; one
-    that is in no plugin, so that its domain is not known, has all.
+    The kind, such as classification, is that of its outputs. A class without a kind has all entries of its domain; one
+    that is in no plugin, so that its domain is unknown, has all entries.
 
     Args:
         task: The class.
@@ -130,14 +132,14 @@ def components_of(task: type[TaskLike], registry: Registry) -> Registry:
 def resolve_output(
     task: TaskLike, output: str | Callable[..., Any] | None, inputs: Any = None, ids: Any = None
 ) -> Callable[[Any], Any]:
-    """Return the function that presents a batch of predictions.
+    """Return the function that converts a batch of predictions to results.
 
     Args:
-        task: Whose outputs are meant.
+        task: The task.
         output: A name from ``task.available_outputs()``, a callable that takes a batch of predictions, or ``None``
-            for the task's default. A function that has parameters ``task``, ``inputs`` or ``ids`` gets those too.
+            for the task's default. A function with parameters ``task``, ``inputs`` or ``ids`` receives those too.
         inputs: The inputs of the batch.
-        ids: What identifies each sample of the batch.
+        ids: The ids of the samples of the batch.
 
     Raises:
         ConfigurationError: If it is neither a name nor a callable.
@@ -156,10 +158,10 @@ def resolve_output(
 
 
 def takes_ids(task: TaskLike, output: str | Callable[..., Any] | None) -> bool:
-    """Return whether an output takes what identifies the samples.
+    """Return whether an output takes the ids of the samples.
 
     Args:
-        task: Whose outputs are meant.
+        task: The task.
         output: As in :func:`resolve_output`.
 
     Raises:
@@ -173,7 +175,7 @@ def takes_ids(task: TaskLike, output: str | Callable[..., Any] | None) -> bool:
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
     try:
         return frozenset(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # Some functions of C have none to show.
+    except (TypeError, ValueError):  # Some builtin functions have no signature.
         return frozenset()
 
 
@@ -183,5 +185,5 @@ def _default_owner(task: TaskLike) -> str | None:
 
 
 def to_probabilities(predictions: Tensor, multi_label: bool) -> Tensor:
-    """Probabilities of logits: each class for itself where a sample can have several, else adding up to one."""
+    """Convert logits to probabilities: by sigmoid for multi-label, otherwise by softmax."""
     return torch.sigmoid(predictions) if multi_label else torch.softmax(predictions, dim=-1)

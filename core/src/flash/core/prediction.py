@@ -1,4 +1,4 @@
-"""The loop that predicts: ``task.predict``, frozen features and figures go through a dataset with it."""
+"""The prediction loop over a dataset, used by ``task.predict``, frozen features and plots."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class PredictedBatch:
     """A batch with the network's output.
 
     Args:
-        rows: The positions of the samples in the dataset, or in the order of a stream.
-        inputs: What the network got.
-        targets: The targets; ``None`` where the dataset is for prediction.
-        output: What the network returned.
+        rows: The indices of the samples in the dataset or stream.
+        inputs: The inputs of the network.
+        targets: The targets; ``None`` if the dataset is for prediction.
+        output: The output of the network.
     """
 
     rows: list[int]
@@ -53,21 +53,20 @@ def predict_batches(
 
     Args:
         task: The task.
-        dataset: Samples of any stage; its stage decides whether batches have targets.
-        batch_size: The number of samples per batch.
-        num_workers: The number of processes that load samples.
-        by_length: Whether batches are of samples of similar length, in any order, where the dataset says how long they
-            are.
-        forward: What is called with the inputs; by default the task.
-        precision: Lightning's precision plugin of a run; by default floats are converted to the type of the weights.
-        track_gradients: Whether gradients are tracked; otherwise the output is computed in inference mode.
+        dataset: Samples of any stage; depending on the stage, batches have targets.
+        batch_size: Number of samples per batch.
+        num_workers: Number of worker processes.
+        by_length: Whether to sort samples by length if the dataset has lengths.
+        forward: The function to call with the inputs; by default the task.
+        precision: Lightning's precision plugin of a run; by default floats are converted to the dtype of the weights.
+        track_gradients: Whether to track gradients; otherwise the output is computed in inference mode.
     """
     hooks = dataset.hooks
-    # In order, whatever the stage.
+    # In order, regardless of the stage.
     loader = make_loader(
         dataset, Stage.PREDICT, None, batch_size=batch_size, num_workers=num_workers, by_length=by_length
     )
-    # A stream has no positions but those of its order.
+    # A stream has no indices except those of its order.
     places: Any = None if isinstance(dataset, AutoStream) else iter(loader.batch_sampler or ())
     seen = 0
     with evaluating(task):
@@ -87,7 +86,7 @@ def predict_batches(
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Switch a module to eval mode, and each of its modules back afterwards."""
+    """Set a module to eval mode for the duration of the context, and restore the mode of each submodule."""
     training = [each for each in module.modules() if each.training]
     module.eval()
     try:
@@ -98,7 +97,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _to_precision_of(module: nn.Module, inputs: Any) -> Any:
-    """Convert the floats of inputs to the type of the weights, which a run in half or double precision leaves so."""
+    """Convert floating-point inputs to the dtype of the weights, after a run in half or double precision."""
     precision = next((each.dtype for each in module.parameters() if each.is_floating_point()), None)
     if precision in (None, torch.get_default_dtype()):
         return inputs

@@ -1,4 +1,4 @@
-"""What the parts of a task ask of it, as a type that each of them can import: the task itself imports them."""
+"""Protocol of a task, for modules that the task itself imports."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class TaskLike(Protocol):
     default_output: str
     preprocess: Preprocess | None
     postprocess: Postprocess | None
-    lost_preprocess: CheckpointError | None
+    preprocess_error: CheckpointError | None
     _structure: list[dict[str, Any]]
 
     @property
     def recorded_arguments(self) -> Mapping[str, Any]:
-        """The arguments that a checkpoint holds."""
+        """Arguments that a checkpoint holds."""
 
     @property
     def structure_changes(self) -> list[dict[str, Any]]:
-        """What was changed with ``change_structure``."""
+        """Changes by ``change_structure``."""
 
     @property
     def input_spec(self) -> Any:
-        """What the network expects of its inputs."""
+        """Requirements of the network on its inputs."""
 
     def record_arguments(self, **values: Any) -> None:
-        """Record arguments, in place of what was passed."""
+        """Record arguments, in place of the ones that were passed."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights."""

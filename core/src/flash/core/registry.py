@@ -1,4 +1,4 @@
-"""The public home of :class:`Registry`, which lives below data and tasks in :mod:`flash.plugins.registry`."""
+"""Public module of :class:`Registry`, re-exported from :mod:`flash.plugins.registry`."""
 
 from flash.plugins.registry import (
     ComponentRegistry,

@@ -1,4 +1,4 @@
-"""Load a task from a checkpoint: its class, its arguments, its weights and its preprocess."""
+"""Load a task from a checkpoint: its class, arguments, weights and preprocess."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from flash import __version__
-from flash.core.checkpoint import naming_backbone
+from flash.core.checkpoint import explaining_missing_backbone
 from flash.core.protocols import TaskLike
 from flash.core.structure import is_change, repeat_changes
 from flash.data.process import Postprocess, Preprocess
@@ -19,7 +19,7 @@ from flash.serialization import from_serializable, instantiate, read_checkpoint,
 
 __all__ = ["FORMAT", "load_task"]
 
-#: The version of what :meth:`flash.Task.on_save_checkpoint` stores.
+#: Version of the metadata that :meth:`flash.Task.on_save_checkpoint` stores.
 FORMAT = 2
 
 T = TypeVar("T", bound=TaskLike)
@@ -28,7 +28,7 @@ T = TypeVar("T", bound=TaskLike)
 def load_task(
     asked: type[T], base: type[TaskLike], source: str, map_location: Any, strict: bool, replaced: dict[str, Any]
 ) -> T:
-    """Make the task that a checkpoint describes, with its weights and its preprocess.
+    """Rebuild the task of a checkpoint, with its weights and its preprocess.
 
     Args:
         asked: The class that ``load_from_checkpoint`` was called on.
@@ -42,17 +42,17 @@ def load_task(
     stored = _checked_metadata(checkpoint, source)
     task_class = _choose_class(asked, base, stored["task"])
     given: dict[str, Any] = {name: replaced.pop(name) for name in ("preprocess", "postprocess") if name in replaced}
-    # The weights come from the file: nothing is downloaded to be overwritten at once.
+    # The weights are in the file: pretrained weights are not downloaded.
     offline = {"pretrained": False} if "pretrained" in inspect.signature(task_class.__init__).parameters else {}
     for name in ("preprocess", "postprocess"):
         stored["task"]["left_out"].pop(name, None)
-    # Files of 0.1.0 have the name alone, beside who gave it.
+    # Files of 0.1.0 have the unqualified name, and the distribution separately.
     backbone, arguments = stored.get("backbone"), stored["task"]["init"]
     if backbone is not None and arguments.get("backbone") == backbone["name"]:
         qualified = f"{backbone['dist']}/"
         arguments["backbone"] = qualified + backbone["name"].removeprefix(qualified)
     call = f"{asked.__name__}.load_from_checkpoint"
-    with naming_backbone(stored.get("backbone")), _damaged_metadata(source):
+    with explaining_missing_backbone(stored.get("backbone")), _damaged_metadata(source):
         task: T = instantiate(stored["task"], task_class, {**offline, **replaced}, source=call)
         repeat_changes(task, stored.get("structure") or [])
         task.load_state_dict(checkpoint["state_dict"], strict=strict)
@@ -65,7 +65,7 @@ def load_task(
 
 
 def _checked_metadata(checkpoint: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return what Flash stored in a checkpoint, once it has the form that it should have."""
+    """Return the validated metadata of Flash in a checkpoint."""
     stored = checkpoint.get("flash")
     if not isinstance(stored, dict) or "task" not in stored:
         raise CheckpointError(
@@ -127,7 +127,7 @@ def _damage(source: str, reason: object) -> str:
 
 @contextlib.contextmanager
 def _damaged_metadata(source: str) -> Iterator[None]:
-    """Raise a CheckpointError where stored arguments or states are not those of their class."""
+    """Raise a CheckpointError if stored arguments or states are invalid for their class."""
     try:
         yield
     except FlashError:
@@ -137,7 +137,7 @@ def _damaged_metadata(source: str) -> Iterator[None]:
 
 
 def _choose_class(asked: type[T], base: type[TaskLike], description: dict[str, Any]) -> type[T]:
-    """The class to make: the stored one, or the one that was asked for if it extends that one or has its name."""
+    """Return the stored class, or the requested one if it is a subclass of that or has its name."""
     name = description["class"].partition(":")[2]
     has_the_name = asked is not base and asked.__qualname__ == name
     try:
@@ -166,8 +166,8 @@ def _restore_processes(task: TaskLike, stored: dict[str, Any], given: dict[str, 
             task.preprocess = instantiate(description, preprocess_class, {}, source="Preprocess")
         except (CheckpointError, TypeError) as error:
             name = description["class"].partition(":")[2]
-            task.lost_preprocess = CheckpointError(
-                f"Expected the preprocess {name} that the task was trained with, but it cannot be made here. "
+            task.preprocess_error = CheckpointError(
+                f"Expected the preprocess {name} that the task was trained with, but it cannot be rebuilt here. "
                 f"{error} Or pass it: load_from_checkpoint(path, preprocess={name}(...))."
             )
     if task.preprocess is not None and description is not None and description.get("state"):

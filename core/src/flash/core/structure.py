@@ -1,4 +1,4 @@
-"""Changes of a network's structure that checkpoints record and loading repeats: adapters, heads, more embeddings."""
+"""Changes of a network's structure, such as adapters or heads, that checkpoints record and loading applies again."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MARK = "__flash_changes_structure__"
 
 
 def changes_structure(function: F) -> F:
-    """Mark a function as one that changes the structure of a task, so that a checkpoint may name it.
+    """Mark a function that changes the structure of a task, so that a checkpoint may refer to it.
 
-    Loading a checkpoint calls no function without this mark, whatever the file says.
+    Loading a checkpoint never calls a function without this mark.
 
     Args:
-        function: Takes the task, then serializable arguments by name. It stands in a module, not in a function.
+        function: Takes the task, then serializable arguments by name. It is defined at module level.
 
     Example:
         >>> @changes_structure
@@ -36,14 +36,14 @@ def changes_structure(function: F) -> F:
 
 
 def describe_change(target: str | Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a change as serializable values.
+    """Return the description of a change, as serializable values.
 
     Args:
         target: The function, or ``"module:function"``.
         arguments: Its arguments.
 
     Raises:
-        ConfigurationError: If the function could not be found again, or is not marked, or an argument cannot be stored.
+        ConfigurationError: If the function cannot be imported, or is not marked, or an argument cannot be serialized.
     """
     path = target if isinstance(target, str) else f"{_module_of(target)}:{getattr(target, '__qualname__', target)}"
     dist, version = provider_of(path.partition(":")[0])
@@ -74,7 +74,7 @@ def _module_of(target: Any) -> str:
 
 
 def apply_change(task: TaskLike, change: Mapping[str, Any]) -> None:
-    """Call the function of a change."""
+    """Apply a change to a task by calling its function."""
     found = resolve_function(change)
     if not getattr(found, _MARK, False):
         raise UnsafeCheckpointError(
@@ -88,11 +88,11 @@ def apply_change(task: TaskLike, change: Mapping[str, Any]) -> None:
 
 
 def repeat_changes(task: TaskLike, stored: Sequence[Mapping[str, Any]]) -> None:
-    """Repeat the changes of a checkpoint, but for those that the task has already.
+    """Apply the changes of a checkpoint, except those that were applied already.
 
     Args:
         task: The task, before its weights are loaded.
-        stored: The changes, in their order.
+        stored: The changes, in order.
 
     Raises:
         CheckpointError: If the task has other changes than the checkpoint, or the plugin of one is missing.
@@ -100,8 +100,9 @@ def repeat_changes(task: TaskLike, stored: Sequence[Mapping[str, Any]]) -> None:
     own = task.structure_changes
     if len(own) > len(stored) or not all(map(same_change, own, stored)):
         raise CheckpointError(
-            f"Expected a task whose structure was changed as in the checkpoint, {_told(stored)}, but this one was "
-            f"changed by {_told(own)}. Make the task anew, and use the strategy that the run was started with."
+            f"Expected a task whose structure was changed as in the checkpoint, {_format_changes(stored)}, but this "
+            f"one was changed by {_format_changes(own)}. Make a new task, and use the "
+            "strategy that the run was started with."
         )
     for change in stored[len(own) :]:
         apply_change(task, change)
@@ -109,13 +110,13 @@ def repeat_changes(task: TaskLike, stored: Sequence[Mapping[str, Any]]) -> None:
 
 
 def same_change(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two changes are the same function with the same arguments."""
+    """Return whether two changes are the same function with the same arguments."""
     targets = {current_path(each, each["target"]) for each in (one, other)}
     return bool(len(targets) == 1 and equal(one["arguments"], other["arguments"]))
 
 
 def is_change(value: Any) -> bool:
-    """Whether a value has the form of what :func:`describe_change` gives."""
+    """Return whether a value has the structure of a result of :func:`describe_change`."""
     return (
         isinstance(value, dict)
         and isinstance(value.get("target"), str)
@@ -125,5 +126,5 @@ def is_change(value: Any) -> bool:
     )
 
 
-def _told(changes: Sequence[Mapping[str, Any]]) -> str:
+def _format_changes(changes: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(f"{change['target']}({change['arguments']})" for change in changes) or "nothing"

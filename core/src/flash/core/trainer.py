@@ -1,4 +1,4 @@
-"""Trainer: Lightning's, with finetuning, presented predictions and safe checkpoints."""
+"""Trainer: Lightning's Trainer with finetuning, task outputs and safe checkpoints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["Trainer"]
 
 log = logging.getLogger(__name__)
 
-#: Callbacks that plugins registered by name.
+#: Callbacks of plugins by name.
 callback_registry = Registry(
     "callbacks",
     plugins=lambda: get_host().contributions("callback"),
@@ -42,7 +42,7 @@ callback_registry = Registry(
 
 
 class _NoProfiler(PassThroughProfiler):
-    """Lightning's profiler that measures nothing, without making a context manager for each of its calls."""
+    """A no-op profiler that does not create a context manager per call, as Lightning's does."""
 
     _nothing: AbstractContextManager[Any] = nullcontext()
 
@@ -52,16 +52,16 @@ class _NoProfiler(PassThroughProfiler):
 
 
 class Trainer(pl.Trainer):
-    """Lightning's ``Trainer``, with :meth:`finetune`, and :meth:`predict` with presented results.
+    """Lightning's ``Trainer``, with :meth:`finetune`, and :meth:`predict` with the task's outputs.
 
-    Everything that Lightning's takes works unchanged: loggers, callbacks, devices, precisions, strategies.
-    Checkpoints are written whole or not at all, and read without executing anything.
+    All arguments of Lightning's Trainer work unchanged: loggers, callbacks, devices, precisions, strategies.
+    Checkpoints are written atomically, and read without executing code.
 
     Args:
         callbacks: Lightning callbacks; also names of registered ones, such as ``"keep_best"``, or
             ``("keep_best", {"patience": 5})``.
         plugins: As in Lightning.
-        plugin_callbacks: Whether callbacks that installed plugins bring for every trainer are added.
+        plugin_callbacks: Whether to add the automatic callbacks of installed plugins.
         kwargs: The arguments of Lightning's ``Trainer``, such as ``max_epochs``.
 
     Example:
@@ -90,11 +90,11 @@ class Trainer(pl.Trainer):
             given.append(FlashCheckpointIO())
         if kwargs.get("profiler") is None and not kwargs.get("barebones"):
             kwargs["profiler"] = _NoProfiler()
-        _make_messages_visible()
+        _configure_logging()
         super().__init__(callbacks=chosen or None, plugins=given, **kwargs)
         self._strategy: list[Callback] = []
 
-    def fit(  # type: ignore[override]  # what newer Lightnings take besides is passed on
+    def fit(  # type: ignore[override]  # additional arguments of newer versions are passed on
         self,
         model: pl.LightningModule,
         train_dataloaders: Any = None,
@@ -103,7 +103,7 @@ class Trainer(pl.Trainer):
         ckpt_path: Any = None,
         **kwargs: Any,
     ) -> None:
-        """Train everything that the user did not freeze; the arguments are those of Lightning's ``fit``."""
+        """Train all parameters that the user did not freeze; the arguments are those of Lightning's ``fit``."""
         if "strategy" in kwargs:
             raise ConfigurationError(
                 "Expected no strategy to fit with, which trains everything, but got "
@@ -123,24 +123,24 @@ class Trainer(pl.Trainer):
         frozen_features: bool | FrozenFeatures = True,
         **kwargs: Any,
     ) -> None:
-        """Train with a finetuning strategy, which decides what is frozen and when it is unfrozen.
+        """Train with a finetuning strategy, which freezes and unfreezes modules.
 
         Args:
             model: The task, or any LightningModule with a ``backbone``.
             datamodule: The data; or a train dataloader.
             strategy: A name from ``Task.available_finetuning_strategies()``, a tuple such as
                 ``("freeze_unfreeze", 5)`` or ``("unfreeze_milestones", ((3, 6), 2))``, or a callback.
-            ckpt_path: A checkpoint of a run with the same strategy, to go on from.
-            train_dataloaders: Loaders, where there is no data module.
-            val_dataloaders: Loaders, where there is no data module.
-            frozen_features: Whether what a frozen backbone gives for each sample is computed only once, where that
-                changes nothing; or a :class:`~flash.core.frozen_features.FrozenFeatures` with its options.
+            ckpt_path: A checkpoint of a run with the same strategy, to resume from.
+            train_dataloaders: Train loaders, if there is no data module.
+            val_dataloaders: Validation loaders, if there is no data module.
+            frozen_features: Whether to cache the features of a frozen backbone if that does not
+                change results; or a :class:`~flash.core.frozen_features.FrozenFeatures` with its options.
             kwargs: Nothing else; another argument is an error that says what to write.
 
         Raises:
             UnknownArgumentError: If there is no such argument.
-            FinetuningError: If there is no strategy, or it finds nothing to freeze.
-            UnknownNameError: If no strategy has the name.
+            FinetuningError: If the strategy is missing, or finds nothing to freeze.
+            UnknownNameError: If the name of the strategy is not registered.
 
         Example:
             >>> import torch
@@ -177,15 +177,15 @@ class Trainer(pl.Trainer):
         **kwargs: Any,
     ) -> None:
         _check_order(model)
-        # They stay after the run, so that a checkpoint that is saved then can be resumed. First in the list, they
-        # unfreeze before any other callback looks.
+        # They stay after the run, so that a checkpoint that is saved then can be resumed. They are first in the list,
+        # so that they unfreeze before other callbacks run.
         others = [callback for callback in self.callbacks if callback not in self._strategy]
         self.callbacks: list[Callback] = strategy + others
         self._strategy = strategy
         release(model)
         self._connect(model, train_dataloaders, datamodule)
         with warnings.catch_warnings():
-            # What Lightning says of a data module without validation data.
+            # Lightning warns about a data module without validation data.
             warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
             with resuming_from(ckpt_path):
                 super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
@@ -226,7 +226,7 @@ class Trainer(pl.Trainer):
         output: Any = None,
         **kwargs: Any,
     ) -> Any:
-        """Predict, and present the results.
+        """Predict, and convert the predictions to the task's output.
 
         Args:
             model: The task; by default the one of the last run.
@@ -234,10 +234,10 @@ class Trainer(pl.Trainer):
             datamodule: The data.
             output: A name from ``task.available_outputs()``, a callable that takes a batch of predictions, or
                 ``None`` for the task's default.
-            kwargs: Further arguments of Lightning's ``predict``.
+            kwargs: Additional arguments of Lightning's ``predict``.
 
         Returns:
-            A list of batches, each a list with one result a sample, such as ``[["ants", "bees"], ["ants"]]``; with
+            A list of batches, each a list with one result per sample, such as ``[["ants", "bees"], ["ants"]]``; with
             several processes complete, in order and without duplicates.
         """
         task = model if model is not None else self.lightning_module
@@ -255,21 +255,21 @@ class Trainer(pl.Trainer):
                     batches = super().predict(model, dataloaders, datamodule, **kwargs)
                 wanted = kwargs.get("return_predictions") is not False
                 if batches is None:
-                    return gather.left_behind() if wanted else None
+                    return gather.load_saved() if wanted else None
                 return _in_input_order(batches, self.predict_dataloaders)
             finally:
                 self.callbacks.remove(gather)
                 task.output = before
 
     def _by_length(self, task: Task, data: Any) -> AbstractContextManager[None]:
-        """Let batches to predict be of similar length, where the results of all can be put back into order here."""
+        """Bucket prediction batches by length when the original order can be restored afterwards."""
         if not isinstance(data, DataModule):
             return nullcontext()
         saves = task.postprocess is not None and task.postprocess.saves
-        # A whole number 1 stands for one batch.
+        # The integer 1 means one batch.
         whole = isinstance(self.limit_predict_batches, float) and self.limit_predict_batches == 1.0
         whole = whole and type(task).predict_step is Task.predict_step
-        return data.predicting_by_length(self.world_size == 1 and whole and not saves)
+        return data.bucket_by_length(self.world_size == 1 and whole and not saves)
 
     def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, storage_options: Any = None) -> None:
         """Save a checkpoint; the arguments are those of Lightning's ``save_checkpoint``."""
@@ -292,15 +292,15 @@ def _check_order(model: Any) -> None:
 
 
 def _refuse_unknown(name: str, function: Any, given: Mapping[str, Any], also: Iterable[str] = ()) -> None:
-    """Refuse arguments that Lightning's method does not take either."""
+    """Reject arguments that Lightning's method does not take."""
     parameters = inspect.signature(function).parameters.values()
     if not any(each.kind is each.VAR_KEYWORD for each in parameters):
         known = [each.name for each in parameters if each.name != "self"]
         refuse_unknown_arguments(name, given, [*known, *also])
 
 
-def _make_messages_visible() -> None:
-    """Show what Flash says, as Lightning does for itself, unless the program has decided about its logs."""
+def _configure_logging() -> None:
+    """Configure the logger of Flash as Lightning does for its own, unless the program configured logging."""
     logger = logging.getLogger("flash")
     if not logger.hasHandlers():
         logger.addHandler(logging.StreamHandler())

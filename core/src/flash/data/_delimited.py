@@ -1,4 +1,4 @@
-"""Delimited text: separator, quotes and header of CSV and TSV files."""
+"""Parse delimited text, CSV and TSV, with detection of the separator."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["check_unique", "parse_delimited"]
 
 _SEPARATORS = (",", ";", "\t", "|")
 _NAMES = {"\t": "a tab"}
-# How many rows decide between separators that the first line does not decide between.
+# Number of rows that are parsed to detect the separator if the first line is ambiguous.
 _TRIED_ROWS = 50
-# The limit of a cell's length, which is too small for documents, is a setting of the whole process.
+# csv.field_size_limit, whose default is too small for documents, is global to the process.
 _SETTINGS = threading.RLock()
 
 
@@ -33,12 +33,12 @@ def parse_delimited(
     Args:
         text: The content of a file.
         name: The file, for error messages.
-        sep: The separator; by default ``,``, ``;``, a tab or ``|``, whichever the text is separated by.
-        quotechar: Encloses cells that contain the separator or line ends; ``None`` if nothing does.
+        sep: The separator; by default detected among ``,``, ``;``, a tab and ``|``.
+        quotechar: The quote character of cells that contain the separator or line ends; ``None`` for no quoting.
 
     Raises:
         DataError: If the text is empty, a row is longer or shorter than the header, a quote is not closed, the
-            separator cannot be decided, or a column has no name or that of another.
+            separator is ambiguous, or the name of a column is missing or not unique.
 
     Example:
         >>> parse_delimited("a;b\n1;2\n;x\n", "t.csv")
@@ -46,7 +46,7 @@ def parse_delimited(
     """
     if not text.strip():
         raise DataError(f"Expected a table in {name}, but the file is empty.")
-    with _reading_much():
+    with _fast_unlimited_parsing():
         separator = _find_separator(text, name, quotechar) if sep is None else sep
         header, *rows = _rows(text, name, separator, quotechar)
         _check_header(header, name)
@@ -57,8 +57,8 @@ def parse_delimited(
 
 
 @contextmanager
-def _reading_much() -> Iterator[None]:
-    """Allow cells of any length, and do not look for garbage among rows that are all in use: half of the time."""
+def _fast_unlimited_parsing() -> Iterator[None]:
+    """Allow cells of any length, and disable garbage collection, which would double the time."""
     with _SETTINGS:
         limit, collects = csv.field_size_limit(min(sys.maxsize, 2**31 - 1)), gc.isenabled()
         gc.disable()
@@ -70,10 +70,10 @@ def _reading_much() -> Iterator[None]:
                 gc.enable()
 
 
-def _rows(text: str, name: str, separator: str, quotechar: str | None, most: int | None = None) -> list[list[str]]:
+def _rows(text: str, name: str, separator: str, quotechar: str | None, limit: int | None = None) -> list[list[str]]:
     """Return the rows that are not blank."""
     try:
-        return list(filter(None, islice(_reader(text, separator, quotechar), most)))
+        return list(filter(None, islice(_reader(text, separator, quotechar), limit)))
     except csv.Error as error:
         line = max(start for start, _ in _numbered(text, separator, quotechar))
         raise DataError(
@@ -94,7 +94,7 @@ def _reader(text: str, separator: str, quotechar: str | None) -> Any:
 
 
 def _numbered(text: str, separator: str, quotechar: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of each row's first line, counted from 1, with the row; the one that cannot be read is empty."""
+    """Yield each row with the number of its first line, counted from 1; a malformed row is empty and the last."""
     reader = _reader(text, separator, quotechar)
     while True:
         line = reader.line_num + 1
@@ -123,7 +123,7 @@ def _find_separator(text: str, name: str, quotechar: str | None) -> str:
 
 
 def _first_line(text: str, quotechar: str | None) -> str:
-    """Return the first row without what is in quotes."""
+    """Return the first row without quoted text."""
     start = text.lstrip("\r\n")
     if quotechar is None or quotechar not in start:
         return start.splitlines()[0]
@@ -157,7 +157,7 @@ def _check_header(header: list[str], name: str) -> None:
 
 
 def check_unique(names: list[str], source: str) -> None:
-    """Raise an error if two columns have one name."""
+    """Raise an error if two columns have the same name."""
     twice = sorted(title for title, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(

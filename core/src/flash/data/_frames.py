@@ -15,7 +15,7 @@ __all__ = ["FrameColumns", "columns_of", "read_parquet"]
 
 
 class FrameColumns(Mapping[str, list[Any]]):
-    """The columns of a data frame, each made a list when it is asked for.
+    """Columns of a data frame, each converted to a list on access.
 
     Args:
         frame: The data frame.
@@ -64,10 +64,10 @@ def columns_of(data: Any) -> Mapping[str, list[Any]] | None:
 
 
 def read_parquet(path: Path, name: str) -> Any:
-    """Read a Parquet file, or all those in a folder, as a table of Arrow.
+    """Read a Parquet file, or all Parquet files in a folder, as an Arrow table.
 
     Raises:
-        DataError: If it is no Parquet file, or pyarrow is not installed.
+        DataError: If it is not a Parquet file, or pyarrow is not installed.
     """
     try:
         import pyarrow.parquet as parquet
@@ -77,7 +77,7 @@ def read_parquet(path: Path, name: str) -> Any:
         ) from error
     try:
         return parquet.read_table(path)
-    # Arrow's errors have OSError or ValueError as a base.
+    # Arrow's errors inherit from OSError or ValueError.
     except (OSError, ValueError) as error:
         raise DataError(f"Expected a Parquet file at {name}, but: {error}") from error
 
@@ -93,7 +93,7 @@ def _of_mapping(data: Mapping[Any, Any]) -> dict[str, list[Any]]:
     lengths = sorted({len(values) for values in columns.values()})
     if len(lengths) > 1:
         raise DataError(
-            f"Expected columns of one length, but got lengths {lengths}. Give every column the same number of values."
+            f"Expected columns of one length, but got lengths {lengths}. Pass as many values in every column."
         )
     return columns
 

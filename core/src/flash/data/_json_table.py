@@ -1,4 +1,4 @@
-"""Tables in JSON: lists of objects, objects of columns, and JSON Lines."""
+"""Parse tables in JSON: lists of objects, objects of columns, and JSON Lines."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["columns_of_rows", "parse_json"]
 
 
 class _MisfitError(ValueError):
-    """What is wrong with a JSON text."""
+    """A JSON text that is not a table."""
 
 
 def parse_json(text: str, name: str, *, field: str | None = None, lines: bool | None = None) -> dict[str, list[Any]]:
-    r"""Parse a JSON text into columns; what an object lacks is ``None``.
+    r"""Parse a JSON text into columns; missing keys of an object are ``None``.
 
     Args:
         text: The content of a file.
         name: The file, for error messages.
         field: The key that holds the rows, if they are inside an object.
-        lines: Whether it is JSON Lines; by default it is if it is not one JSON value.
+        lines: Whether it is JSON Lines; by default tried if the text is not a single JSON value.
 
     Raises:
-        DataError: If the text is empty, no JSON, or none of these forms.
+        DataError: If the text is empty, not JSON, or not in one of these formats.
 
     Example:
         >>> parse_json('{"a": 1}\n{"b": [2]}\n', "t.jsonl")
@@ -57,7 +57,7 @@ def parse_json(text: str, name: str, *, field: str | None = None, lines: bool | 
 
 
 def columns_of_rows(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Any]]:
-    """Return the columns of rows that name their values, in the order in which they first appear."""
+    """Return the columns of rows that are mappings, in the order of their first occurrence."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {str(name): without_missing([row.get(name) for row in rows]) for name in names}
 
@@ -79,7 +79,7 @@ def _parse(text: str, lines: bool | None) -> Any:
 
 
 def _parse_lines(text: str) -> list[Any]:
-    # Not splitlines: U+2028 and others end no line of JSON Lines, and may stand in a string.
+    # Not splitlines: U+2028 and others are not line ends in JSON Lines, and may occur in strings.
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():

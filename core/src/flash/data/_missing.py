@@ -1,4 +1,4 @@
-"""What counts as a missing value, in tables, targets and texts."""
+"""Detect missing values in tables, targets and texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["is_missing", "without_missing"]
 
 
 def is_missing(value: Any) -> bool:
-    """Return whether a value is missing: ``None``, NaN, NaT, or NA of pandas; text never is.
+    """Return whether a value is missing: ``None``, NaN, NaT, or NA of pandas; strings never are.
 
     Example:
         >>> [is_missing(value) for value in (None, float("nan"), "", "NA", 0, [None])]
@@ -23,5 +23,5 @@ def is_missing(value: Any) -> bool:
 
 
 def without_missing(values: Sequence[Any]) -> list[Any]:
-    """Return values with ``None`` in place of whatever means that one is missing."""
+    """Return values with ``None`` in place of every missing value."""
     return [None if is_missing(value) else value for value in values]

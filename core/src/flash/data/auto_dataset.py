@@ -1,4 +1,4 @@
-"""AutoDataset: a dataset whose samples go through the hooks of a preprocess."""
+"""AutoDataset: a map-style dataset whose samples are transformed by the hooks of a preprocess."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class AutoDataset(Dataset[Any]):
 
     ``dataset[i]`` is sample ``i`` after the per-sample hooks. Attributes that ``load_data`` sets on the dataset are
     facts about the data (``dataset.num_inputs = 10``): readable as ``datamodule.train_dataset.num_inputs``, and
-    given to the task by :meth:`flash.Task.from_data`.
+    passed to the task by :meth:`flash.Task.from_data`.
 
     Args:
-        data: Whatever the preprocess's ``load_data`` takes.
-        stage: What the samples are for.
-        preprocess: The :class:`~flash.data.process.Preprocess` whose hooks the samples go through.
-        input_spec: What the network expects of its inputs, where it is known; see
+        data: The argument of the preprocess's ``load_data``.
+        stage: The stage of the samples.
+        preprocess: The :class:`~flash.data.process.Preprocess` whose hooks transform the samples.
+        input_spec: The requirements of the network on its inputs, if known; see
             :meth:`~flash.data.process.Preprocess.prepare_samples`.
-        streams: Whether ``load_data`` may return an iterable; use :func:`flash.data.streams.load_dataset`, which takes
-            care of it.
+        streams: Whether ``load_data`` may return an iterable; use :func:`flash.data.streams.load_dataset`, which
+            handles it.
 
     Raises:
-        DataError: If ``load_data`` returned something without a length or without elements.
+        DataError: If ``load_data`` returned samples without a length or without elements.
 
     Example:
         >>> from flash import Preprocess
@@ -49,7 +49,7 @@ class AutoDataset(Dataset[Any]):
     ) -> None:
         self._hooks = preprocess.stage_hooks(stage, input_spec)
         self._rows: Sequence[int] | None = None
-        # The samples as the network takes them, once they are needed.
+        # The samples prepared for the network, computed on first access.
         self._prepared: Any = None
         self._samples = self._hooks.load_data(data, self)
         if not is_indexed(self._samples):
@@ -64,31 +64,31 @@ class AutoDataset(Dataset[Any]):
 
     @property
     def hooks(self) -> SampleHooks:
-        """The hooks that the samples go through."""
+        """The hooks that transform the samples."""
         return self._hooks
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What ``load_data`` found out about the data: the attributes that it set on this dataset."""
+        """Facts about the data: the attributes that ``load_data`` set on this dataset."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     @property
     def source(self) -> Any:
-        """What ``load_data`` returned."""
+        """The return value of ``load_data``."""
         return self._samples
 
     @property
     def samples(self) -> Any:
-        """The samples before the hooks that run per sample, prepared for the network where a task is connected."""
+        """The samples before the per-sample hooks, prepared for the network if a task is connected."""
         if self._prepared is None:
             self._prepared = self._hooks.prepare_samples(self._samples, self)
         return self._prepared
 
     def with_input_spec(self, input_spec: Any) -> AutoDataset:
-        """Return this dataset for another network, without loading anything again.
+        """Return this dataset for another network, without loading the data again.
 
         Args:
-            input_spec: What the network expects of its inputs.
+            input_spec: The requirements of the network on its inputs.
         """
         if input_spec == self._hooks.input_spec:
             return self
@@ -104,7 +104,7 @@ class AutoDataset(Dataset[Any]):
 
     @property
     def columns(self) -> Columns | None:
-        """The samples as tensors in memory, where whole batches can be taken of them; else ``None``."""
+        """The samples as tensors in memory, if whole batches can be indexed; else ``None``."""
         if not self._hooks.has_default_sample_path:
             return None
         samples = self.samples
@@ -114,10 +114,9 @@ class AutoDataset(Dataset[Any]):
 
     @property
     def lengths(self) -> Tensor | None:
-        """How long each sample is, where samples differ in that and the data says it; else ``None``.
+        """Length per sample, shape ``(samples,)``, if the samples have an attribute ``lengths``; else ``None``.
 
-        The samples say it with an attribute ``lengths``, a tensor of shape ``(samples,)``. Batches
-        are then made of samples of similar length, so that little padding is needed.
+        Batches are then bucketed by length, so that little padding is needed.
         """
         lengths: Tensor | None = getattr(self.samples, "lengths", None)
         if lengths is None or self._rows is None:
@@ -125,7 +124,7 @@ class AutoDataset(Dataset[Any]):
         return lengths[torch.as_tensor(self._rows)]
 
     def subset(self, rows: Sequence[int], stage: Stage) -> AutoDataset:
-        """Return the given rows as a dataset for ``stage``, without loading anything again."""
+        """Return the given rows as a dataset for ``stage``, without loading the data again."""
         other, samples = self._copy(), self.samples
         other._hooks = self._hooks.preprocess.stage_hooks(stage, self._hooks.input_spec)
         other._rows = rows if self._rows is None else [self._rows[row] for row in rows]
@@ -141,7 +140,7 @@ class AutoDataset(Dataset[Any]):
         return self._hooks.load_sample(self.raw(index), self)
 
     def id_of(self, index: int) -> Any:
-        """Return what identifies a sample: its entry in ``ids`` of ``load_data``'s result, else file or row."""
+        """Return the id of a sample: its entry in ``ids`` of ``load_data``'s result, else its file or row."""
         row = index if self._rows is None else self._rows[index]
         samples = self.samples
         ids = getattr(samples, "ids", None)
@@ -151,11 +150,11 @@ class AutoDataset(Dataset[Any]):
         return name if isinstance(name, str | PurePath) else row
 
     def raw(self, index: int) -> Any:
-        """Return sample ``index`` before the hooks that run per sample."""
+        """Return sample ``index`` before the per-sample hooks."""
         return self.samples[index if self._rows is None else self._rows[index]]
 
 
 def is_indexed(samples: Any) -> bool:
-    """Return whether samples can be read by their number."""
+    """Return whether samples can be accessed by index."""
     is_iterable_dataset = isinstance(samples, IterableDataset)
     return not is_iterable_dataset and hasattr(samples, "__len__") and hasattr(samples, "__getitem__")

@@ -1,4 +1,4 @@
-"""What a batch is: inputs and targets, told apart by the stage, and a number of rows."""
+"""Split batches into inputs and targets, and count their samples."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["count_rows", "split_batch"]
 def split_batch(batch: Any, stage: Stage, *, foreign: bool = False) -> tuple[Any, Any]:
     """Return the inputs and the targets of a batch.
 
-    In training, validation and testing a batch is ``(inputs, targets)``; in prediction it is inputs alone. The stage
-    decides, never the length or the type of what came.
+    In training, validation and testing a batch is ``(inputs, targets)``; in prediction it is inputs alone. This depends
+    on the stage only, never on the length or the type of the batch.
 
     Args:
         batch: A batch, as a loader yields it.
-        stage: What the batch is for.
-        foreign: Whether the batch comes from a loader that is not of a :class:`~flash.data.data_module.DataModule`'s
-            own data, so that a prediction batch may have targets.
+        stage: The stage of the batch.
+        foreign: Whether the loader is not one of a :class:`~flash.data.data_module.DataModule` with its own data, so
+            that a prediction batch may have targets.
 
     Returns:
         ``(inputs, targets)``; targets are ``None`` in prediction.
 
     Raises:
-        DataError: If a batch with targets is no pair, or a foreign prediction batch can be read in two ways.
+        DataError: If a batch with targets is not a pair, or a foreign prediction batch is ambiguous.
 
     Example:
         >>> split_batch(([1, 2], [0, 1]), Stage.TRAIN)
@@ -68,14 +68,14 @@ def _described(batch: Any) -> str:
 
 
 def count_rows(batch: Any) -> int:
-    """Return how many samples a batch has: the first dimension of its first tensor, or the length of a list.
+    """Return the number of samples in a batch: the first dimension of its first tensor, or the length of a list.
 
     Args:
-        batch: ``(inputs, targets)`` or whatever a preprocess collates: tensors and arrays with one row per sample,
+        batch: ``(inputs, targets)`` or any other result of ``collate``: tensors and arrays with one row per sample,
             dicts and tuples of them, or lists with one element per sample.
 
     Returns:
-        The number of samples; 1 where nothing in the batch says it.
+        The number of samples; 1 if it cannot be determined.
 
     Example:
         >>> import torch
@@ -94,7 +94,7 @@ def _rows(value: Any) -> int | None:
         found = (_rows(item) for item in value.values())
         return next((rows for rows in found if rows is not None), None)
     if isinstance(value, tuple) or (isinstance(value, list) and _is_columns(value)):
-        # Targets are asked first: inputs may be lists of tensors of any kind.
+        # Targets first: inputs may be lists of arbitrary tensors.
         found = (_rows(item) for item in reversed(value))
         return next((rows for rows in found if rows is not None), None)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -103,11 +103,11 @@ def _rows(value: Any) -> int | None:
 
 
 def _is_columns(value: list[Any]) -> bool:
-    """Whether a list holds columns, as torch's ``default_collate`` makes one of tuples, and not samples."""
+    """Return whether a list holds columns, as ``default_collate`` returns them for tuples, and not samples."""
     sizes = [_rows(item) for item in value]
     return len(value) > 1 and sizes[0] is not None and sizes.count(sizes[0]) == len(sizes) and not _are_samples(value)
 
 
 def _are_samples(value: list[Any]) -> bool:
-    """Whether a list holds images, shape ``(channels, height, width)``, which may differ in size."""
+    """Return whether a list holds images, shape ``(channels, height, width)``, possibly of different sizes."""
     return all(isinstance(item, Tensor) and item.ndim == 3 for item in value)

@@ -1,4 +1,4 @@
-"""Samples that are in memory as whole tensors, so that a batch is one indexing operation."""
+"""Samples in memory as whole tensors, so that a batch is one indexing operation."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Columns"]
 class Columns:
     """Tensors that share their first dimension, in any nesting of tuples, lists and dicts.
 
-    Element ``i`` is the same nesting with each tensor's row ``i``; :meth:`take` gives the same nesting for many
-    rows at once, which costs one indexing operation a tensor instead of one Python call a row.
+    Element ``i`` is the same nesting with each tensor's row ``i``; :meth:`take` returns the same nesting for many
+    rows at once, which costs one indexing operation per tensor instead of one Python call per row.
 
     Args:
         tree: Tensors or numpy arrays, nested. Arrays are not copied.
 
     Raises:
-        DataError: If the tensors have different lengths, or there is none.
+        DataError: If the tensors have different lengths, or there are none.
 
     Example:
         >>> data = Columns((torch.arange(6).reshape(3, 2), torch.tensor([0, 1, 0])))
@@ -56,7 +56,7 @@ class Columns:
         return self._nest([leaf[index] for leaf in self._leaves])
 
     def take(self, rows: Tensor | slice | Sequence[int]) -> Any:
-        """Return many rows at once: the nesting of the columns, with tensors of ``len(rows)`` rows."""
+        """Return several rows at once: the nesting of the columns, with tensors of ``len(rows)`` rows."""
         if isinstance(rows, slice):
             batch = [leaf[rows] for leaf in self._leaves]
         else:
@@ -66,11 +66,11 @@ class Columns:
 
     @property
     def tree(self) -> Any:
-        """The tensors themselves, in their nesting."""
+        """The nested tensors."""
         return self._nest(self._leaves)
 
     def _nest(self, leaves: list[Tensor]) -> Any:
-        # The usual pair of inputs and targets, without a walk through the tree for each batch.
+        # Fast path for the usual pair of inputs and targets, without unflattening the tree for each batch.
         return tuple(leaves) if self._is_flat_tuple else tree_unflatten(leaves, self._structure)
 
 
@@ -82,5 +82,5 @@ def _as_tensor(leaf: Any) -> Tensor:
     else:
         raise DataError(f"Expected tensors or numpy arrays, but got {type(leaf).__name__}.")
     if tensor.ndim == 0:
-        raise DataError("Expected tensors with one row a sample, but got a single number.")
+        raise DataError("Expected tensors with one row per sample, but got a single number.")
     return tensor

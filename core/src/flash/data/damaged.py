@@ -1,4 +1,4 @@
-"""Samples that cannot be opened: where they are to be left out, all are tried once."""
+"""Find and drop samples that cannot be opened, by trying to open each of them once."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ T = TypeVar("T", bound=SampleInputs)
 def without_damaged(
     inputs: T, attempt: Callable[[Any, str], None], noun: str, stage: str
 ) -> tuple[T, list[tuple[str, str]]]:
-    """Try to open every sample, and leave out those that cannot be.
+    """Try to open every sample, and drop those that cannot be opened.
 
     Args:
         inputs: The samples.
-        attempt: Opens a source, given with its name in messages; raises anything where it cannot be opened. Sources in
-            lists, arrays and tensors are tried in several threads.
-        noun: The name of a sample in messages.
+        attempt: Opens a source, called with it and its name for messages; any exception means that it cannot be
+            opened. Sources in lists, arrays and tensors are tried in several threads.
+        noun: Noun for a sample in messages.
         stage: The stage.
 
     Returns:
-        What is left, and for each sample that was left out its name and the reason.
+        The remaining inputs, and the name and the reason of each dropped sample.
 
     Raises:
-        DataError: If none is left.
+        DataError: If no sample remains.
 
     Example:
         >>> numbers = SampleInputs(["1", "x"])
@@ -70,13 +70,13 @@ def without_damaged(
 def _tried(
     sources: Sequence[Any], attempt: Callable[[Any, str], None], noun: str, stage: str
 ) -> Iterable[tuple[str, str | None]]:
-    """Yield for each sample its name, and why it is damaged or ``None``."""
+    """Yield the name of each sample, and the reason why it is damaged or ``None``."""
     one = partial(_try, sources, attempt, noun, stage)
     if not isinstance(sources, list | tuple | np.ndarray | Tensor):
-        # Somebody's dataset may not bear several threads.
+        # A dataset of the user may not be thread-safe.
         yield from map(one, range(len(sources)))
         return
-    # Decoders of most libraries release the interpreter's lock.
+    # Decoders of most libraries release the GIL.
     with ThreadPoolExecutor(max_workers=min(32, os.cpu_count() or 1)) as pool:
         yield from pool.map(one, range(len(sources)))
 
@@ -89,7 +89,7 @@ def _try(
         source = sources[row]
         name = str(source) if isinstance(source, str | Path) else name
         attempt(source, name)
-    # Of whatever type: a dataset that opens samples by itself raises what it likes.
+    # A dataset that opens samples itself may raise any exception.
     except Exception as error:
         return name, str(error) or type(error).__name__
     return name, None

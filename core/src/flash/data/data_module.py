@@ -1,4 +1,4 @@
-"""DataModule: the datasets of all stages, and how batches are made of them."""
+"""DataModule: the datasets and loaders of all stages."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ __all__ = ["DataModule"]
 
 
 class DataModule(pl.LightningDataModule):
-    """Datasets for training, validation, testing and prediction, with the hooks that they go through.
+    """Datasets for training, validation, testing and prediction, with their preprocessing hooks.
 
-    Takes any torch datasets. The ``from_*`` constructors of the domains make the datasets from files, tables or
-    arrays; all of them end in :meth:`from_load_data_inputs`.
+    Takes any torch datasets. The ``from_*`` constructors of the domains create the datasets from files, tables or
+    arrays; all of them call :meth:`from_load_data_inputs`.
 
     Args:
         train_dataset: Samples to train on.
         val_dataset: Samples to validate on.
         test_dataset: Samples to test on.
         predict_dataset: Samples to predict.
-        preprocess: The hooks that samples and batches go through, ``load_data`` first; without it, batches are made of
-            samples as they are.
-        postprocess: The hooks that predictions go through.
-        batch_size: Samples in a batch.
-        num_workers: Processes that load batches; 0 loads in this process.
-        val_split: A fraction of the train samples, between 0 and 1, to validate on instead; stratified where there
-            are classes.
-        seed: Decides the validation split and the order of train samples. ``None`` draws one from torch's random
-            numbers, so that ``seed_everything`` decides.
-        sampler: Gives the train rows in order, instead of a shuffle: a torch sampler, or a class or function that
-            makes one from the dataset.
-        pin_memory: Whether batches are made in pinned memory; by default where there is CUDA.
-        persistent_workers: Whether workers live on from epoch to epoch.
+        preprocess: The hooks that load and transform samples and batches; without it, samples are collated
+            unchanged.
+        postprocess: The hooks that transform predictions.
+        batch_size: Number of samples per batch.
+        num_workers: Number of worker processes; 0 loads in this process.
+        val_split: A fraction of the train samples, between 0 and 1, to use for validation instead; stratified if
+            there are classes.
+        seed: Seed of the validation split and the order of train samples. ``None`` draws one from torch's global
+            generator, so that it depends on ``seed_everything``.
+        sampler: A sampler of the train rows, instead of shuffling: a torch sampler, or a class or function that
+            returns one for the dataset.
+        pin_memory: Whether to use pinned memory; by default if CUDA is available.
+        persistent_workers: Whether workers are kept alive between epochs.
 
     Raises:
         ConfigurationError: If arguments contradict each other.
@@ -89,8 +89,8 @@ class DataModule(pl.LightningDataModule):
         persistent_workers: bool = True,
     ) -> None:
         super().__init__()
-        _check_count("batch_size", batch_size, least=1)
-        _check_count("num_workers", num_workers, least=0)
+        _check_count("batch_size", batch_size, minimum=1)
+        _check_count("num_workers", num_workers, minimum=0)
         self.preprocess = preprocess
         self.postprocess = postprocess
         self.batch_size = batch_size
@@ -110,23 +110,23 @@ class DataModule(pl.LightningDataModule):
         given = {stage: dataset for stage, dataset in given.items() if dataset is not None}
         if val_split is not None:
             given |= self._split(given, val_split)
-        # Data without train data waits for the preprocess of the task that will see it.
-        self._waiting: dict[Stage, Any] = {}
+        # Without train data, inputs are loaded by the preprocess of the task that is bound later.
+        self._pending_inputs: dict[Stage, Any] = {}
         if preprocess is not None:
-            self._waiting = {stage: data for stage, data in given.items() if not _is_loaded(data)}
-        self._datasets = {stage: data for stage, data in given.items() if stage not in self._waiting}
+            self._pending_inputs = {stage: data for stage, data in given.items() if not _is_loaded(data)}
+        self._datasets = {stage: data for stage, data in given.items() if stage not in self._pending_inputs}
         self._device_hooks: dict[Stage, StageHooks] = {}
-        # What the network of the connected task expects of its inputs.
+        # The requirements of the connected task's network on its inputs.
         self._input_spec: Any = None
-        # What a frozen backbone gave for all rows of a stage, with the targets.
+        # Cached features of a frozen backbone for all rows of a stage, with the targets.
         self._features: dict[Stage, Columns] = {}
-        # Only who puts the results back into order may have the samples to predict in another one.
+        # Off by default: prediction samples are sorted by length only if the caller restores the order of the results.
         self._predicts_by_length = False
-        if preprocess is not None and (Stage.TRAIN in self._waiting or preprocess.state_dict()):
-            self._load_waiting()
+        if preprocess is not None and (Stage.TRAIN in self._pending_inputs or preprocess.state_dict()):
+            self._load_pending()
 
     def _split(self, given: dict[Stage, Any], val_split: float) -> dict[Stage, Any]:
-        """Split train data before it is loaded."""
+        """Split the train data before it is loaded."""
         _check_val_split(given, self.sampler)
         data = given[Stage.TRAIN]
         if _is_loaded(data):
@@ -142,16 +142,16 @@ class DataModule(pl.LightningDataModule):
 
     @classmethod
     def check_arguments(cls, given: Iterable[str], also: Iterable[str] = ()) -> None:
-        """Refuse keyword arguments of a ``from_*`` constructor that nothing takes.
+        """Reject unknown keyword arguments of a ``from_*`` constructor.
 
         Call it first in each constructor that passes ``**kwargs`` on, so that a typo is an error before data is read.
 
         Args:
             given: The names of the arguments that are passed on.
-            also: Names that the constructor takes from them itself, besides those of the class.
+            also: Additional names that the constructor takes.
 
         Raises:
-            UnknownArgumentError: If the class takes no argument of that name; the message names the closest.
+            UnknownArgumentError: If an argument is unknown; the message names the closest one.
 
         Example:
             >>> DataModule.check_arguments(["batch_size", "separator"], also=["separator"])
@@ -179,19 +179,19 @@ class DataModule(pl.LightningDataModule):
         postprocess: Postprocess | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of raw inputs: each is given to the preprocess's ``load_data`` for its stage.
+        """Create a data module from raw inputs: each is passed to the preprocess's ``load_data`` for its stage.
 
         Train data is loaded first, so that the preprocess knows its statistics and labels. Without train data, the
-        inputs are loaded when a task comes that has a preprocess.
+        inputs are loaded when a task with a preprocess is bound.
 
         Args:
-            train_load_data_input: What ``train_load_data`` or ``load_data`` takes.
+            train_load_data_input: The argument of ``train_load_data`` or ``load_data``.
             val_load_data_input: The same for validation.
             test_load_data_input: The same for testing.
             predict_load_data_input: The same for prediction.
             preprocess: The hooks; by default a new ``cls.preprocess_cls()``.
             postprocess: The hooks for predictions; by default a new ``cls.postprocess_cls()``.
-            kwargs: The arguments of the constructor, ``batch_size`` and its kin.
+            kwargs: The arguments of the constructor, such as ``batch_size``.
 
         Example:
             >>> dm = DataModule.from_load_data_inputs(train_load_data_input=[(1.0, 2.0), (3.0, 4.0)], batch_size=2)
@@ -215,9 +215,9 @@ class DataModule(pl.LightningDataModule):
         module = cls(preprocess=preprocess, postprocess=postprocess, **kwargs)
         if val_split is not None:
             inputs |= module._split(inputs, val_split)
-        module._waiting = inputs
+        module._pending_inputs = inputs
         if fitted or Stage.TRAIN in inputs:
-            module._load_waiting()
+            module._load_pending()
         return module
 
     @classmethod
@@ -232,7 +232,7 @@ class DataModule(pl.LightningDataModule):
         predict_data: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of tensors that are in memory, one row a sample.
+        """Create a data module from tensors in memory, one row per sample.
 
         Args:
             train_data: Inputs, shape ``(rows, ...)``.
@@ -250,7 +250,7 @@ class DataModule(pl.LightningDataModule):
             >>> dm.num_classes
             3
         """
-        kwargs.setdefault("preprocess", _PairPreprocess())
+        kwargs.setdefault("preprocess", TensorPreprocess())
         return cls.from_load_data_inputs(
             train_load_data_input=_pair("train", train_data, train_targets),
             val_load_data_input=_pair("val", val_data, val_targets),
@@ -261,9 +261,9 @@ class DataModule(pl.LightningDataModule):
 
     @classmethod
     def from_numpy(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make a data module of numpy arrays; the arguments are those of :meth:`from_tensors`.
+        """Create a data module from numpy arrays; the arguments are those of :meth:`from_tensors`.
 
-        Float arrays become torch's default float type.
+        Float arrays are converted to torch's default dtype.
 
         Example:
             >>> import numpy as np
@@ -274,7 +274,7 @@ class DataModule(pl.LightningDataModule):
         return cls.from_tensors(*args, **kwargs)
 
     @classmethod
-    def from_datasets(  # type: ignore[override]  # the arguments of this class, and its own type back
+    def from_datasets(  # type: ignore[override]  # the arguments and the type of this class
         cls,
         train_dataset: Dataset[Any] | None = None,
         val_dataset: Dataset[Any] | None = None,
@@ -282,27 +282,27 @@ class DataModule(pl.LightningDataModule):
         predict_dataset: Dataset[Any] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of torch datasets; the same as calling the class."""
+        """Create a data module from torch datasets; the same as calling the class."""
         cls.check_arguments(kwargs, ["preprocess", "postprocess"])
         return cls(train_dataset, val_dataset, test_dataset, predict_dataset, **kwargs)
 
     @classmethod
     def from_source(cls, source: str, **kwargs: Any) -> Self:
-        """Make a data module with a data source that a plugin registered.
+        """Create a data module with a data source that a plugin registered.
 
         Args:
             source: The name of the source; ``cls.available_sources()`` lists them.
-            kwargs: What the source takes.
+            kwargs: The arguments of the source.
 
         Raises:
-            UnknownNameError: If no installed plugin has the source for this data module.
+            UnknownNameError: If no installed plugin registers the source for this data module.
         """
         module: Self = cls._sources().get(source)(cls, **kwargs)
         return module
 
     @classmethod
     def available_sources(cls) -> list[str]:
-        """The names of the data sources that plugins registered for this data module."""
+        """Return the names of the data sources that plugins registered for this data module."""
         return cls._sources().list()
 
     @classmethod
@@ -340,7 +340,7 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the train data says about the task: ``num_classes``, ``labels``, ``num_inputs``, ...
+        """Facts of the train data for the task: ``num_classes``, ``labels``, ``num_inputs``, ...
 
         These are the attributes that the preprocess's ``load_data`` set on the train dataset.
         """
@@ -348,43 +348,43 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def num_classes(self) -> int | None:
-        """How many classes the train targets have; ``None`` where they are not classes."""
+        """Number of classes of the train targets; ``None`` if they are not classes."""
         number: int | None = self._fact("num_classes")
         return number
 
     @property
     def labels(self) -> list[Any] | None:
-        """The names of the classes, in the order of their numbers; ``None`` where they have none."""
+        """Names of the classes, in the order of their indices; ``None`` if they have none."""
         names: list[Any] | None = self._fact("labels")
         return names
 
     @property
     def multi_label(self) -> bool:
-        """Whether a sample can have several classes at once."""
+        """True if a sample can have several classes at once."""
         return bool(self._fact("multi_label"))
 
     def _fact(self, name: str) -> Any:
         return self.facts.get(name, getattr(self.train_dataset, name, None))
 
     def _dataset(self, stage: Stage) -> Any:
-        if stage in self._waiting:
-            self._load_waiting()
+        if stage in self._pending_inputs:
+            self._load_pending()
         return self._datasets.get(stage)
 
-    def _load_waiting(self) -> None:
+    def _load_pending(self) -> None:
         assert self.preprocess is not None
         # In the order of the stages: train first.
-        for stage in sorted(self._waiting, key=list(Stage).index):
-            self._datasets[stage] = load_dataset(self._waiting[stage], stage, self.preprocess, self._input_spec)
-        self._waiting = {}
+        for stage in sorted(self._pending_inputs, key=list(Stage).index):
+            self._datasets[stage] = load_dataset(self._pending_inputs[stage], stage, self.preprocess, self._input_spec)
+        self._pending_inputs = {}
 
     # ------------------------------------------------------------------ the task
 
-    def adopt(self, preprocess: Preprocess) -> None:
-        """Send the data through the preprocess that a task was trained with.
+    def use_preprocess(self, preprocess: Preprocess) -> None:
+        """Use the preprocess that a task was trained with.
 
         Raises:
-            DataError: If this module's own preprocess learned something else from its train data.
+            DataError: If this module's own preprocess has other statistics or labels from its train data.
         """
         if preprocess is self.preprocess:
             return
@@ -395,22 +395,22 @@ class DataModule(pl.LightningDataModule):
                 "statistics or labels from its own train data. Make the data module with the task's: "
                 f"{type(self).__name__}.from_...(..., preprocess=task.preprocess)."
             )
-        if self._waiting and not own:
+        if self._pending_inputs and not own:
             self.preprocess = preprocess
 
     @property
     def input_spec(self) -> Any:
-        """What the network of the connected task expects of its inputs; ``None`` where there is no task yet."""
+        """Requirements of the connected task's network on its inputs; ``None`` if no task is connected."""
         return self._input_spec
 
     def connect(self, input_spec: Any) -> None:
-        """Make batches for a network from now on; :func:`flash.core.binding.bind` calls it.
+        """Prepare batches for a network; called by :func:`flash.core.binding.bind`.
 
         Args:
-            input_spec: What the network expects of its inputs.
+            input_spec: The requirements of the network on its inputs.
 
         Raises:
-            ConfigurationError: If the preprocess cannot make them.
+            ConfigurationError: If the preprocess cannot meet them.
         """
         if self.preprocess is not None:
             self.preprocess.check_input_spec(input_spec)
@@ -422,10 +422,10 @@ class DataModule(pl.LightningDataModule):
     # ------------------------------------------------------------------ loaders
 
     @contextmanager
-    def predicting_by_length(self, allowed: bool) -> Iterator[None]:
-        """Let samples to predict come by their length while the context is open, if that is allowed.
+    def bucket_by_length(self, allowed: bool) -> Iterator[None]:
+        """Sort prediction samples by length for the duration of the context, if allowed.
 
-        Whoever opens it puts the results back with :func:`flash.data.samplers.restore_order`.
+        The caller restores the order of the results with :func:`flash.data.samplers.restore_order`.
         """
         self._predicts_by_length = allowed
         try:
@@ -434,7 +434,7 @@ class DataModule(pl.LightningDataModule):
             self._predicts_by_length = False
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled batches of the train samples."""
+        """Return the loader of the train samples, shuffled."""
         if self.train_dataset is None:
             raise DataError(
                 f"Expected train data, but this {type(self).__name__} has none. Pass a train_ argument, such as "
@@ -443,15 +443,15 @@ class DataModule(pl.LightningDataModule):
         return self._loader(Stage.TRAIN)
 
     def val_dataloader(self) -> Any:
-        """Batches of the validation samples; an empty list where there are none."""
+        """Return the loader of the validation samples; an empty list if there are none."""
         return [] if self.val_dataset is None else self._loader(Stage.VAL)
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Batches of the test samples."""
+        """Return the loader of the test samples."""
         return self._required(Stage.TEST)
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Batches of the samples to predict."""
+        """Return the loader of the samples to predict."""
         return self._required(Stage.PREDICT)
 
     def _required(self, stage: Stage) -> DataLoader[Any]:
@@ -471,7 +471,7 @@ class DataModule(pl.LightningDataModule):
             batch_size=self.batch_size,
             num_workers=self.num_workers,
             seed=self.seed,
-            # current_epoch is not set right yet when the loaders of a resumed run are made.
+            # current_epoch is not updated yet when the loaders of a resumed run are created.
             epoch=trainer.fit_loop.epoch_progress.current.processed if trainer is not None else 0,
             shard=(trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1),
             sampler=self.sampler if stage is Stage.TRAIN else None,
@@ -482,23 +482,23 @@ class DataModule(pl.LightningDataModule):
             loader.features = partial(self._features.get, stage)
         return loader
 
-    def keep_features(self, stage: Stage, columns: Columns) -> None:
-        """Make the batches of a stage of features from now on, instead of its samples.
+    def cache_features(self, stage: Stage, columns: Columns) -> None:
+        """Use cached features for the batches of a stage, instead of its samples.
 
         Args:
-            stage: Whose batches are meant.
-            columns: A pair of the features and the targets of all its samples, in their order.
+            stage: The stage.
+            columns: The features and the targets of all its samples, in dataset order.
         """
         self._features[stage] = columns
 
-    def forget_features(self) -> None:
-        """Make all batches of samples again."""
+    def clear_features(self) -> None:
+        """Remove cached features, so that all batches are made from samples again."""
         self._features.clear()
 
     # ------------------------------------------------------------------ Lightning's hooks
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move a batch to the device; batches are made on the CPU, so that there is nothing to do for it."""
+        """Move a batch to the device; batches are on the CPU already."""
         return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
@@ -508,7 +508,7 @@ class DataModule(pl.LightningDataModule):
         hooks = self._hooks_now(self.preprocess)
         if not hooks.transforms_on_device:
             return batch
-        # Lightning gave the run's precision to the floats that came from the loader; here are those made since then.
+        # Lightning converted the batch of the loader to the run's precision; the hooks may have created new tensors.
         trainer: Any = self.trainer
         return trainer.precision_plugin.convert_input(hooks.transform_on_device(batch))
 
@@ -521,16 +521,16 @@ class DataModule(pl.LightningDataModule):
         return hooks
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed: with it, a resumed run sees the batches that the interrupted one would have seen."""
+        """Return the seed, so that a resumed run has the same batches as an uninterrupted one."""
         return {"seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the seed of the run that is resumed."""
+        """Load the seed of the run that is resumed."""
         self.seed = state_dict["seed"]
 
 
-class _PairPreprocess(Preprocess):
-    """Arrays or tensors with their targets, held in memory as they are."""
+class TensorPreprocess(Preprocess):
+    """Arrays or tensors with their targets, in memory."""
 
     def load_data(self, data: Any, dataset: Any) -> Columns:
         columns = Columns(tuple(_in_default_dtype(part) for part in data))
@@ -546,7 +546,7 @@ class _PairPreprocess(Preprocess):
 
 
 def _constructor_called(cls: type) -> str:
-    """Return the name of the outermost ``from_*`` constructor of a class that is running."""
+    """Return the name of the outermost ``from_*`` constructor of a class on the call stack."""
     found, frame = "from_load_data_inputs", sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_name.startswith("from_") and frame.f_locals.get("cls") is cls:
@@ -575,9 +575,9 @@ def _stage_of(trainer: Any) -> Stage:
     return Stage.VAL if trainer.validating or trainer.sanity_checking else Stage.TRAIN
 
 
-def _check_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"Expected {name} to be a whole number of at least {least}, but got {value!r}.")
+def _check_count(name: str, value: Any, minimum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ConfigurationError(f"Expected {name} to be a whole number of at least {minimum}, but got {value!r}.")
 
 
 def _check_val_split(stages: Collection[Stage], sampler: Any) -> None:

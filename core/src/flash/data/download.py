@@ -1,4 +1,4 @@
-"""Download data and unpack it: the names of :mod:`flash.download`, where data is looked for first."""
+"""Download and unpack data: re-exports of :mod:`flash.download`."""
 
 from flash.download import download_data, fetch
 

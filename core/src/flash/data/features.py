@@ -1,4 +1,4 @@
-"""Features: what a backbone gave for the inputs of a batch, in place of the inputs themselves."""
+"""Features: the output of a backbone for a batch, in place of the inputs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Features"]
 
 
 class Features:
-    """Marks tensors as features, so that a task gives them to its head alone.
+    """Tensors marked as features, so that a task passes them to its head only.
 
     Args:
-        values: What the task's ``forward_features`` gave: tensors with one row a sample, in any nesting.
+        values: The output of the task's ``forward_features``: tensors with one row per sample, in any nesting.
 
     Example:
         >>> Features(torch.zeros(2, 8)).to("cpu").values.shape
@@ -27,5 +27,5 @@ class Features:
         self.values = values
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Features:
-        """Return the features on a device; Lightning calls this as it does for tensors."""
+        """Return the features on a device; called by Lightning as for tensors."""
         return Features(tree_map(lambda tensor: tensor.to(device, non_blocking=non_blocking), self.values))

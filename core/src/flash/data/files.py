@@ -1,4 +1,4 @@
-"""Files with targets: a data module for any domain that says how one file is opened."""
+"""Files with targets: a data module for any domain that defines how a file is opened."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ __all__ = [
     "table_folder",
 ]
 
-#: ``"error"`` raises for a sample that cannot be opened; ``"skip"`` tries all first, and leaves such out.
+#: ``"error"`` raises for a sample that cannot be opened; ``"skip"`` tries all samples first, and drops such.
 OnBadSample = Literal["error", "skip"]
 
 
 @dataclass(frozen=True)
 class FileInputs(SampleInputs):
-    """Samples of one stage that are not opened yet, with their targets.
+    """Unopened samples of one stage, with their targets.
 
     Args:
-        sources: One per sample: a path, a URL, or whatever else the domain opens.
+        sources: One per sample: a path, a URL, or any other source that the domain can open.
         targets: One per source; ``None`` for prediction.
-        names: The names of the classes, if targets are their numbers or rows of zeros and ones.
-        on_bad_sample: ``"error"`` raises for a sample that cannot be opened; ``"skip"`` leaves such out.
-        deterministic: Whether a source is known to give the same sample each time.
+        names: The names of the classes, if targets are class indices or rows of zeros and ones.
+        on_bad_sample: ``"error"`` raises for a sample that cannot be opened; ``"skip"`` drops such.
+        deterministic: Whether opening a source returns the same sample each time.
 
     Raises:
-        DataError: If there are not as many targets as sources.
-        ConfigurationError: If ``on_bad_sample`` is something else.
+        DataError: If the numbers of targets and sources differ.
+        ConfigurationError: If ``on_bad_sample`` has another value.
     """
 
     on_bad_sample: OnBadSample = "error"
@@ -60,7 +60,7 @@ class FileInputs(SampleInputs):
 
 
 class FileSample(NamedTuple):
-    """A sample that is not opened yet, with its encoded target, and its name in messages and results."""
+    """An unopened sample, with its encoded target, and its name in messages and results."""
 
     source: Any
     target: Any
@@ -73,8 +73,8 @@ class _FileSamples:
     Args:
         sources: One per sample.
         targets: A tensor with one row per source, or ``None``.
-        noun: The name of a source that is no path.
-        stage: The same.
+        noun: Noun for a source that is not a path.
+        stage: The stage of the samples, for the same names.
     """
 
     def __init__(self, sources: Sequence[Any], targets: Any, noun: str, stage: Stage) -> None:
@@ -93,7 +93,7 @@ class _FileSamples:
 
 
 def source_name(source: Any, index: int, noun: str, stage: str) -> str:
-    """Return the name of a source in messages: its path, or its place.
+    """Return the name of a source in messages: its path, or its index.
 
     Example:
         >>> source_name("a.wav", 3, "recording", "train"), source_name(b"", 3, "recording", "train")
@@ -103,11 +103,11 @@ def source_name(source: Any, index: int, noun: str, stage: str) -> str:
 
 
 class FilePreprocess(SamplePreprocess):
-    """Opens files with targets; a domain says how one is opened, and what its target is.
+    """Open files with targets; a domain defines how a file is opened, and its target.
 
-    Override :meth:`open_sample`, and the class attributes where they differ. The other hooks are those of
-    :class:`~flash.data.process.Preprocess`: they get the pair of the opened sample and its target, or in prediction the
-    sample alone.
+    Override :meth:`open_sample`, and class attributes as needed. The other hooks are those of
+    :class:`~flash.data.process.Preprocess`: they receive the pair of the opened sample and its target, or in prediction
+    the sample alone.
 
     Example:
         >>> class TextFiles(FilePreprocess):
@@ -119,39 +119,39 @@ class FilePreprocess(SamplePreprocess):
     """
 
     noun = "file"
-    #: The extensions of such files, in small letters; all if there are none.
+    #: File extensions, in lower case; empty for all files.
     extensions: ClassVar[Collection[str]] = ()
 
-    #: The stages whose sources are not known to give the same sample each time.
+    #: The stages whose sources may be opened to different samples each time.
     nondeterministic_stages: frozenset[Stage] = frozenset()
 
     def open_sample(self, source: Any) -> Any:
         """Open one sample.
 
         Args:
-            source: A path of this machine; or what the data module was given that is no path.
+            source: A local path, or another source of the data module.
         """
         raise NotImplementedError(f"{type(self).__name__} must override open_sample, which opens one {self.noun}.")
 
     def try_sample(self, source: Any, name: str) -> None:
-        """Open a sample to find out whether that is possible; override it where less is enough.
+        """Check that a sample can be opened, by opening it; override it if a cheaper check suffices.
 
         Args:
-            source: What the data module was given.
+            source: The source of the data module.
             name: The name of the sample in messages.
         """
         self._opened(source, name)
 
     @classmethod
-    def sources_of(cls, values: Sequence[Any], name: str, root: Path | None = None) -> Sequence[Any]:
-        """Return sources, with relative paths below a folder."""
+    def sources_of(cls, values: Any, name: str, root: Path | None = None) -> Any:
+        """Return sources, with relative paths joined to a folder."""
         sources = super().sources_of(values, name, root)
         if root is None or not isinstance(sources, list | tuple):
             return sources
         return [root / source if is_path(source) else source for source in sources]
 
     def check_inputs(self, inputs: Any, dataset: AutoDataset) -> Any:
-        """Look for all files; where bad samples are to be left out, try to open them."""
+        """Check that all files exist; if bad samples are skipped, try to open them."""
         stage = dataset.hooks.stage
         if not inputs.deterministic:
             self.nondeterministic_stages |= {stage}
@@ -167,12 +167,12 @@ class FilePreprocess(SamplePreprocess):
         return _FileSamples(sources, targets, self.noun, stage)
 
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
-        """Take a path, a URL, a folder, a list of these, or a table or its path."""
+        """Load the samples to predict: a path, a URL, a folder, a list of these, or a table or its path."""
         inputs = data if isinstance(data, FileInputs) else as_file_inputs(self.inputs_to_predict(data))
         return super().predict_load_data(inputs, dataset)
 
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
-        """Take a path, a URL, a folder, or a list of these."""
+        """Return one source per sample for a path, a URL, a folder, or a list of these."""
         if isinstance(data, str | Path):
             is_folder = is_path(data) and Path(data).expanduser().is_dir()
             return list_files(data, self.extensions, self.noun) if is_folder else [data]
@@ -183,7 +183,7 @@ class FilePreprocess(SamplePreprocess):
         return list(data)
 
     def is_table_to_predict(self, data: Any) -> bool:
-        """Return whether what was passed to ``predict`` is the path of a table."""
+        """Return whether the argument of ``predict`` is the path of a table."""
         return is_table_file(data) and Path(str(data)).suffix.lower() not in self.extensions
 
     def load_sample(self, sample: FileSample, dataset: AutoDataset) -> Any:
@@ -196,7 +196,7 @@ class FilePreprocess(SamplePreprocess):
             return self.open_sample(local_path(source) if isinstance(source, str | Path) else source)
         except (NotImplementedError, DataError):
             raise
-        # Whatever a library raises for a file that it cannot read.
+        # Libraries raise any exception for a file that they cannot read.
         except Exception as error:
             raise DataError(
                 f"Expected {with_article(self.noun)} that can be opened, but {name} cannot be: "
@@ -205,7 +205,7 @@ class FilePreprocess(SamplePreprocess):
 
 
 def as_file_inputs(inputs: SampleInputs) -> FileInputs:
-    """Return inputs as those of files."""
+    """Convert inputs to :class:`FileInputs`."""
     return inputs if isinstance(inputs, FileInputs) else FileInputs(inputs.sources, inputs.targets, inputs.names)
 
 
@@ -213,7 +213,7 @@ class FileData(SampleData):
     """Samples of files with targets, for a domain whose preprocess is a :class:`FilePreprocess`.
 
     Set ``preprocess_cls``; the constructors take the arguments of its ``__init__`` too, and ``on_bad_sample``. Columns
-    of tables hold paths, which start from ``root``, or from the folder of the table; ``train_root`` and its kin say it
+    of tables hold paths, relative to ``root``, or to the folder of the table; ``train_root`` and so on set it
     for one stage.
 
     Example:
@@ -245,20 +245,20 @@ class FileData(SampleData):
         valid_folder: str | Path | None = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of folders that have one folder per class, which names it.
+        """Create a data module from folders that have one subfolder per class, named after it.
 
-        Files may lie deeper in these. Hidden files and files of other kinds are left out, and a warning counts them.
+        Subfolders are searched recursively. Hidden files and files of other kinds are skipped, with a warning.
 
         Args:
-            train_folder: Holds a folder per class.
+            train_folder: A folder with a subfolder per class.
             val_folder: The same for validation.
             test_folder: The same for testing.
-            predict_folder: Holds files, at any depth; they are taken in the order of their paths.
-            valid_folder: Another name of ``val_folder``.
+            predict_folder: A folder of files, searched recursively; they are sorted by path.
+            valid_folder: An alias of ``val_folder``.
             options: The arguments of the class and of its preprocess.
 
         Raises:
-            DataError: If a folder is missing or has no files, or a class was never seen in training.
+            DataError: If a folder is missing or has no files, or a class does not occur in the train data.
         """
         cls.check_options(options)
         if valid_folder is not None and val_folder is not None:
@@ -284,7 +284,7 @@ class FileData(SampleData):
         predict_files: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of files; the arguments are those of ``from_lists``, with paths or URLs as samples."""
+        """Create a data module from files; the arguments are those of ``from_lists``, with paths or URLs as samples."""
         return cls.from_lists(
             train_files, train_targets, val_files, val_targets, test_files, test_targets, predict_files, **options
         )
@@ -293,12 +293,12 @@ class FileData(SampleData):
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any], also: Collection[str] = ()) -> None:
-        """Refuse options that neither the class nor its preprocess takes."""
+        """Reject options that neither the class nor its preprocess takes."""
         super().check_options(options, ["on_bad_sample", *also])
 
     @classmethod
     def table_options(cls) -> Collection[str]:
-        """Return the options that constructors for tables take besides those of all constructors."""
+        """Return the additional options of constructors for tables."""
         roots = cls._roots()
         return (*super().table_options(), *roots, *(f"{stage.value}_{name}" for stage in Stage for name in roots))
 
@@ -308,19 +308,19 @@ class FileData(SampleData):
 
     @classmethod
     def root_of(cls, stage: Stage, options: Mapping[str, Any]) -> Path | None:
-        """Return the folder that paths in the table of a stage start from, as the options for tables say it."""
+        """Return the folder that paths in the table of a stage are relative to, from the options for tables."""
         names = [*(f"{stage.value}_{name}" for name in cls._roots()), *cls._roots()]
         given = [options[name] for name in names if options.get(name) is not None]
         return Path(given[0]).expanduser() if given else None
 
     @classmethod
     def with_sources(cls, inputs: SampleInputs, stage: Stage, root: Path | None = None) -> Any:
-        """Return inputs whose sources the domain has checked or converted."""
+        """Return inputs with sources that the domain validated or converted."""
         return as_file_inputs(super().with_sources(inputs, stage, root))
 
     @classmethod
     def from_inputs(cls, inputs: Stages[Any], options: dict[str, Any], input_field: str | None = None) -> Self:
-        """Make a data module of inputs, and of options whose names were checked; see the base class."""
+        """Create a data module from inputs, and from options whose names were checked; see the base class."""
         on_bad_sample = options.pop("on_bad_sample", "error")
         files = inputs.map(lambda _, data: replace(as_file_inputs(data), on_bad_sample=on_bad_sample))
         return super().from_inputs(files, options, input_field)

@@ -1,4 +1,4 @@
-"""Which files there are in a folder, and where a file is on this machine."""
+"""List files in folders, and resolve paths and URLs to local files."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _log = logging.getLogger("flash.data")
 
 
 def list_files(folder: str | Path, extensions: Collection[str] = (), noun: str = "file") -> list[Path]:
-    """Return the files in a folder and the folders inside it, sorted by their paths.
+    """Return the files in a folder, recursively, sorted by path.
 
-    Hidden files are left out; so are files with other extensions, and a warning counts them.
+    Hidden files are skipped; so are files with other extensions, with a warning.
 
     Args:
         folder: The folder.
-        extensions: The extensions of files to take, such as ``".wav"``, in small letters; all if there are none.
-        noun: The name of such a file in messages.
+        extensions: The file extensions to keep, such as ``".wav"``, in lower case; empty for all files.
+        noun: Noun for such a file in messages.
 
     Raises:
-        DataError: If there is no such folder, or no such file in it.
+        DataError: If the folder does not exist, or has no such file.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -52,13 +52,13 @@ def list_files(folder: str | Path, extensions: Collection[str] = (), noun: str =
 def list_class_files(
     folder: str | Path, extensions: Collection[str] = (), noun: str = "file"
 ) -> tuple[list[Path], list[str]]:
-    """Return the files of a folder that has one folder per class, sorted by their paths, and the class of each.
+    """Return the files of a folder that has one subfolder per class, sorted by path, and the class of each.
 
-    Hidden files and folders are left out; so are files with other extensions, files beside the class folders and
-    classes without a file, and a warning says so. The arguments are those of :func:`list_files`.
+    Hidden files and folders are skipped; so are files with other extensions, files outside the class folders and
+    classes without a file, with a warning. The arguments are those of :func:`list_files`.
 
     Raises:
-        DataError: If there is no such folder, or no class folder with such a file in it.
+        DataError: If the folder does not exist, or no class folder has such a file.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -87,20 +87,20 @@ def list_class_files(
 
 
 def check_files_exist(sources: Any, stage: str, noun: str = "file", advice: str = "Check the paths.") -> None:
-    """Look for all files before training, rather than miss one in the middle of it.
+    """Check before training that all files exist.
 
     Args:
-        sources: Paths, or anything else, which is not looked at; so are URLs.
+        sources: Paths; URLs and other sources are not checked.
         stage: The stage, for the message.
-        noun: The name of such a file in messages.
-        advice: What to do about it.
+        noun: Noun for such a file in messages.
+        advice: The last sentence of the message.
 
     Raises:
-        DataError: If some are missing; it counts them and names the first.
+        DataError: If files are missing; the message has their number and the first one.
     """
-    # Elements of anything else, such as somebody's dataset, may take long to get.
+    # Elements of other types, such as a dataset of the user, may be slow to access.
     listed = sources if isinstance(sources, list | tuple) or hasattr(sources, "tolist") else ()
-    missing = [source for source in listed if is_path(source) and not os.path.isfile(source)]  # noqa: PTH113  # a quarter of the time, of a million files
+    missing = [source for source in listed if is_path(source) and not os.path.isfile(source)]  # noqa: PTH113  # four times as fast as Path.is_file
     if missing:
         raise DataError(
             f"Expected {len(sources)} {noun} files in the {stage} data, but {len(missing)} of them do not exist, such "
@@ -109,7 +109,7 @@ def check_files_exist(sources: Any, stage: str, noun: str = "file", advice: str 
 
 
 def local_path(source: str | Path) -> Path:
-    """Return the path of a file; one of a URL is downloaded first, once per process.
+    """Return the local path of a file; a URL is downloaded first, once per process.
 
     Example:
         >>> local_path("~/a.wav") == Path.home() / "a.wav"
@@ -139,7 +139,7 @@ def _is_url(source: Any) -> bool:
 
 
 def is_path(source: Any) -> bool:
-    """Return whether a source is a path of this machine, and no URL.
+    """Return whether a source is a local path, not a URL.
 
     Example:
         >>> is_path("a.wav"), is_path("https://host/a.wav"), is_path(b"")
@@ -149,7 +149,7 @@ def is_path(source: Any) -> bool:
 
 
 def table_folder(file: Any) -> Path | None:
-    """Return the folder that the paths in a table start from: that of its file, or of all files of a list.
+    """Return the folder that paths in a table are relative to: the one of its file, or of all files of a list.
 
     Example:
         >>> table_folder("data/train.csv"), table_folder("https://host/train.csv")
@@ -179,7 +179,7 @@ def _walk(folder: Path, extensions: Collection[str]) -> tuple[list[Path], list[P
 def _visible_files(folder: Path) -> Iterator[Path]:
     seen = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
-        # Links are followed, and may lead in a circle.
+        # Symlinks are followed, and may form a cycle.
         real = os.path.realpath(parent)
         folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
         if real not in seen:

@@ -1,4 +1,4 @@
-"""What a dataset asks of the hooks that its samples go through; a preprocess has them for each stage."""
+"""Protocols of the hooks that transform the samples of a dataset; a preprocess has them per stage."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["HooksByStage", "SampleHooks"]
 
 
 class HooksByStage(Protocol):
-    """An object that has hooks for each stage: a :class:`~flash.data.process.Preprocess`."""
+    """An object with hooks per stage: a :class:`~flash.data.process.Preprocess`."""
 
     def stage_hooks(self, stage: Stage, input_spec: Any = None) -> SampleHooks:
-        """Return the hooks as they apply to one stage, and to a network that expects such inputs."""
+        """Return the hooks for one stage and the input requirements of a network."""
 
     def is_deterministic(self, stage: Stage) -> bool:
-        """Return whether a sample of a stage comes out alike each time."""
+        """Return whether the samples of a stage are deterministic."""
 
 
 class SampleHooks(Protocol):
-    """The hooks as they apply to one stage: :class:`~flash.data.process.StageHooks`."""
+    """The hooks for one stage: :class:`~flash.data.process.StageHooks`."""
 
     stage: Stage
     input_spec: Any
@@ -32,25 +32,25 @@ class SampleHooks(Protocol):
 
     @property
     def preprocess(self) -> HooksByStage:
-        """What the hooks belong to."""
+        """The object that the hooks belong to."""
 
     def load_data(self, data: Any, dataset: Dataset[Any]) -> Any:
-        """Return the samples; facts about them are set on the dataset."""
+        """Return the samples, and set facts about them on the dataset."""
 
     def prepare_samples(self, samples: Any, dataset: Dataset[Any]) -> Any:
         """Prepare all samples for the network."""
 
     def load_sample(self, sample: Any, dataset: Dataset[Any]) -> Any:
-        """Load one sample, and transform it."""
+        """Load and transform one sample."""
 
     def transform_sample(self, sample: Any) -> Any:
         """Transform a sample that is loaded already."""
 
     def collate(self, samples: Sequence[Any]) -> Any:
-        """Make one batch of a list of samples."""
+        """Collate a list of samples to a batch."""
 
     def transform_batch(self, batch: Any) -> Any:
-        """Transform a batch that came from memory as a whole."""
+        """Transform a batch that was indexed in memory as a whole."""
 
     def transform_on_device(self, batch: Any) -> Any:
-        """Transform a batch on the device that the model is on."""
+        """Transform a batch on the device of the model."""

@@ -1,4 +1,4 @@
-"""Inputs of one stage: samples that are not opened yet, with their targets, from lists and tables."""
+"""Inputs of one stage: unopened samples with their targets, from lists and tables."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ __all__ = ["SampleInputs", "as_sequence", "is_single", "pair_inputs", "with_arti
 
 @dataclass(frozen=True)
 class SampleInputs:
-    """Samples of one stage that are not opened yet, with their targets.
+    """Unopened samples of one stage, with their targets.
 
     Args:
-        sources: One per sample: a path, a URL, a text, or whatever else the domain opens.
+        sources: One per sample: a path, a URL, a text, or any other source that the domain can open.
         targets: One per source; ``None`` for prediction.
-        names: The names of the classes, if targets are their numbers or rows of zeros and ones.
+        names: The names of the classes, if targets are class indices or rows of zeros and ones.
 
     Raises:
-        DataError: If there are not as many targets as sources.
+        DataError: If the numbers of targets and sources differ.
 
     Example:
         >>> SampleInputs(["a.wav", "b.wav"], ["yes", "no"]).take([1])
@@ -49,7 +49,7 @@ class SampleInputs:
         return len(self.sources)
 
     def take(self, rows: Sequence[int]) -> Self:
-        """Return the given rows alone."""
+        """Return the given rows."""
         targets = None if self.targets is None else _take(self.targets, rows)
         return replace(self, sources=_take(self.sources, rows), targets=targets)
 
@@ -69,12 +69,12 @@ class SampleInputs:
             input_field: The column of sources.
             target_fields: The column of targets, or a list of columns of zeros and ones.
             stage: The stage; prediction needs no targets.
-            delimiter: What stands between the classes of a sample, where they are written as one text.
+            delimiter: The separator between the classes of a sample, if they are written as one text.
 
         Raises:
             MissingColumnError: If a column is missing.
-            ConfigurationError: If there is a delimiter that no target has, or one for several columns.
-            DataError: If no column of targets is named.
+            ConfigurationError: If no target contains the delimiter, or there is one for several columns.
+            DataError: If ``target_fields`` is missing.
 
         Example:
             >>> table = Table({"file": ["a.wav", "b.wav"], "words": ["yes no", "no"]})
@@ -99,7 +99,7 @@ class SampleInputs:
 
 
 def _separated(values: Sequence[Any], field: str, delimiter: str | None, is_text: bool, stage: Stage) -> Sequence[Any]:
-    """Return targets as lists of classes where a delimiter separates them."""
+    """Split targets into lists of classes if there is a delimiter."""
     if delimiter is None:
         return values
     if stage is Stage.TRAIN and is_text and not any(delimiter in str(value) for value in values):
@@ -128,7 +128,7 @@ def _take(values: Any, rows: Sequence[int]) -> Any:
 
 
 class _Rows(Sequence[Any]):
-    """Some elements of a sequence, fetched when they are asked for."""
+    """A subset of a sequence, indexed lazily."""
 
     def __init__(self, whole: Any, rows: Sequence[int]) -> None:
         self._whole = whole
@@ -147,11 +147,11 @@ def pair_inputs(stage: Stage, sources: Any, targets: Any, noun: str = "sample") 
     Args:
         stage: The stage; prediction needs no targets.
         sources: A list, an array, or another iterable of sources.
-        targets: The same of targets.
-        noun: The name of a source in messages.
+        targets: The targets, likewise.
+        noun: Noun for a source in messages.
 
     Raises:
-        DataError: If there is one without the other.
+        DataError: If only one of the two is passed.
 
     Example:
         >>> pair_inputs(Stage.TRAIN, ["a.wav"], ["yes"]).targets
@@ -195,7 +195,7 @@ def as_sequence(values: Any) -> Any:
 
 
 def with_article(noun: str) -> str:
-    """Return a noun with its article, for messages.
+    """Return a noun with its indefinite article, for messages.
 
     Example:
         >>> with_article("image"), with_article("file")

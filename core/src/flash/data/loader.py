@@ -1,4 +1,4 @@
-"""Loaders: seeded order that a checkpoint can restore, and whole batches from memory."""
+"""Loaders: seeded, resumable order of samples, and whole batches from memory."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from flash.data.samplers import (
     TrainShard,
 )
 from flash.data.stage import Stage
-from flash.data.streams import AutoStream, shared_out
+from flash.data.streams import AutoStream, shard_stream
 
 __all__ = ["Loader", "make_loader", "rows_of_batch", "samples_of"]
 
 
 class Loader(DataLoader[Any]):
-    """A ``DataLoader`` that can say how far it is, and go on from there.
+    """A stateful ``DataLoader`` that can be resumed in the middle of an epoch.
 
     Lightning stores :meth:`state_dict` in checkpoints that are written in the middle of an epoch.
 
     Attributes:
-        features: Gives the features of all rows with their targets, once they are computed; batches are made of
-            them from then on, and the dataset rests. ``None`` before.
+        features: Returns the cached features of all rows with their targets, or ``None`` if there are none. If there
+            are, batches are made from them, and the dataset is not used.
     """
 
     features: Callable[[], Columns | None] | None = None
 
-    _given = 0
+    _yielded = 0
     _resume_at = 0
     _sampler: Any = None
 
-    # With a batch sampler, torch would answer with a sequential sampler, whatever the order really is. Lightning
-    # asks here whether the rows are sharded between processes already.
+    # With a batch sampler, torch would return a sequential sampler, regardless of the real order. Lightning
+    # checks here whether the rows are sharded between processes already.
     @property
     def sampler(self) -> Any:
-        """What gives the rows in order."""
+        """The sampler of the row order."""
         return self.batch_sampler.sampler if isinstance(self.batch_sampler, BatchRows) else self._sampler
 
     @sampler.setter
@@ -68,15 +68,15 @@ class Loader(DataLoader[Any]):
             self.batch_sampler.skip = self._resume_at
         elif isinstance(self.dataset, AutoStream):
             self.dataset.skip(self._resume_at)
-        self._given, self._resume_at = self._resume_at, 0
+        self._yielded, self._resume_at = self._resume_at, 0
         return self._count()
 
     def _count(self) -> Iterator[Any]:
-        # Lightning makes the iterator of a resumed run's first epoch before a strategy can thaw something in it:
-        # whether batches are of features is decided with the first batch.
+        # Lightning creates the iterator of a resumed run's first epoch before a strategy can unfreeze layers in it:
+        # whether to use cached features is decided at the first batch.
         columns = None if self.features is None else self.features()
         for batch in super().__iter__() if columns is None else self._batches_of(columns):
-            self._given += 1
+            self._yielded += 1
             yield batch
 
     def _batches_of(self, columns: Columns) -> Iterator[Any]:
@@ -85,16 +85,16 @@ class Loader(DataLoader[Any]):
             yield Features(features), targets
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of this epoch have been given out."""
-        return {"batches": self._given}
+        """Return the number of batches of this epoch that have been yielded."""
+        return {"batches": self._yielded}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Leave out, in the next iteration, the batches that were given out already."""
+        """Skip the batches that were yielded already in the next iteration."""
         self._resume_at = state["batches"]
 
 
 class _MemoryDataset(Dataset[Any]):
-    """Whole batches from memory, of an :class:`AutoDataset` or of another dataset."""
+    """Whole batches from memory, for an :class:`AutoDataset` or another dataset."""
 
     def __init__(self, columns: Columns, hooks: SampleHooks, source: Dataset[Any]) -> None:
         self._columns = columns
@@ -112,7 +112,7 @@ class _MemoryDataset(Dataset[Any]):
 
 
 def samples_of(loader: Any) -> AutoDataset | AutoStream | None:
-    """Return the dataset whose samples a loader makes batches of, if its hooks and its stage are known."""
+    """Return the dataset of a loader, if its hooks and its stage are known."""
     dataset = getattr(loader, "dataset", None)
     source = dataset.source if isinstance(dataset, _MemoryDataset) else dataset
     if isinstance(source, AutoDataset) or (isinstance(source, AutoStream) and source.has_hooks):
@@ -121,19 +121,19 @@ def samples_of(loader: Any) -> AutoDataset | AutoStream | None:
 
 
 def rows_of_batch(loader: Any, batch_idx: int, count: int) -> list[int]:
-    """Return the positions of the samples of a batch in their dataset, or in the order of a stream.
+    """Return the indices of the samples of a batch in their dataset or stream.
 
     Args:
-        loader: A loader of prediction, as Lightning runs it: the batches before this one were taken from it.
-        batch_idx: The number of the batch, in this process.
-        count: How many samples the batch has.
+        loader: A prediction loader that Lightning is iterating over.
+        batch_idx: The index of the batch, in this process.
+        count: The number of samples in the batch.
     """
     samples = samples_of(loader)
     if isinstance(samples, AutoStream):
         rank, processes = samples.shard
         start = (batch_idx * processes + rank) * samples.batch_size
         return list(range(start, start + count))
-    # Lightning's wrapper of the batch sampler notes which rows it gave out.
+    # Lightning's wrapper of the batch sampler records the rows that it yielded.
     return [int(row) for row in loader.batch_sampler.seen_batch_indices[batch_idx]]
 
 
@@ -151,31 +151,29 @@ def make_loader(
     by_length: bool = False,
     **options: Any,
 ) -> DataLoader[Any]:
-    """Make the loader for a stage: shuffled for training, in order otherwise.
+    """Return the loader of a stage: shuffled for training, in order otherwise.
 
-    A last train batch of a single row is left out where there are others, since batch normalisation cannot use it.
+    A last train batch of a single row is dropped if there are others, since batch normalization cannot use it.
 
     Args:
         dataset: Any torch dataset.
-        stage: What the batches are for.
-        preprocess: Its ``collate`` makes the batches of a dataset that is not an :class:`AutoDataset`.
-        batch_size: Rows in a batch.
-        num_workers: Processes that load batches; 0 loads in this process.
-        seed: With the epoch, decides the order.
-        epoch: The epoch that the first iteration serves.
-        shard: The number of this process and of all processes that train together.
-        sampler: For training: gives the rows in order instead of the shuffle; an object or a callable that takes
-            the dataset.
-        by_length: Whether batches are made of samples of similar length, where an :class:`AutoDataset` says how long
-            they are; the samples of other stages than training then come sorted, see
-            :func:`flash.data.samplers.sorted_rows`.
-        options: More arguments of torch's ``DataLoader``.
+        stage: The stage of the batches.
+        preprocess: Its ``collate`` is used for a dataset that is not an :class:`AutoDataset`.
+        batch_size: Number of rows per batch.
+        num_workers: Number of worker processes; 0 loads in this process.
+        seed: Seed of the order, together with the epoch.
+        epoch: The epoch of the first iteration.
+        shard: The rank of this process and the number of processes.
+        sampler: For training: a sampler, or a callable that returns one for the dataset, instead of shuffling.
+        by_length: Whether to bucket by length if an :class:`AutoDataset` has lengths; in other stages than training
+            the samples are then sorted by length, see :func:`flash.data.samplers.sorted_rows`.
+        options: Additional arguments of torch's ``DataLoader``.
     """
     source, collate = _with_collate(dataset, stage, preprocess)
     options["persistent_workers"] = bool(options.get("persistent_workers", True)) and num_workers > 0
     sized: Any = dataset
     if isinstance(dataset, IterableDataset):
-        stream = shared_out(dataset, num_workers, shard[1])
+        stream = shard_stream(dataset, num_workers, shard[1])
         stream.batch_size, stream.shard = batch_size, shard
         return Loader(stream, batch_size=batch_size, num_workers=num_workers, collate_fn=collate, **options)
     length = len(sized)
@@ -193,7 +191,7 @@ def make_loader(
         batch_sampler=batches(rows, batch_size, drop_last),
         num_workers=num_workers,
         collate_fn=collate,
-        # Its own generator: reading data draws nothing from the random numbers that training uses.
+        # A separate generator, so that loading data does not advance the global RNG state.
         generator=torch.Generator().manual_seed(seed),
         **options,
     )
@@ -211,10 +209,10 @@ def _train_rows(
     if sampler is not None:
         return sampler(dataset) if isinstance(sampler, type) or not hasattr(sampler, "__iter__") else sampler
     rank, processes = shard
-    # Rows are of similar length in all processes at a time: the batches of all are one.
+    # One bucket holds a batch of every process, so that all process rows of similar length at the same time.
     order = ShuffledRows(len(dataset), seed) if lengths is None else BucketedRows(lengths, seed, batch_size * processes)
     rows = order if processes == 1 else TrainShard(order, rank, processes)
-    # Workers read ahead as soon as they start, before anybody calls set_epoch.
+    # Workers prefetch as soon as they start, before set_epoch is called.
     rows.set_epoch(epoch)
     return rows
 

@@ -1,4 +1,4 @@
-"""How messages show values of the user's data: on one line, and never longer than a reader takes in."""
+"""Format values of the user's data for messages: on one line, truncated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 8
 
 
 def show_some(values: Iterable[object]) -> str:
-    """Return the first values of several, and whether there are more.
+    """Return the first values of an iterable as text, with an ellipsis if there are more.
 
     Example:
         >>> show_some(["ants", "bees"]), show_some(range(100))

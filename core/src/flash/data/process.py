@@ -1,4 +1,4 @@
-"""Preprocess and Postprocess: the hooks that data goes through before and after the network."""
+"""Preprocess and Postprocess: the hooks that transform data before and after the network."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ _HOOKS = (
 
 
 class Preprocess(Configurable):
-    """Turns raw data into batches, one hook a step; override the ones that you need.
+    """Transform raw data to batches, in steps; override the hooks that you need.
 
-    The hooks run in this order. Each can be overridden for one stage alone by prefixing its name with ``train_``,
-    ``val_``, ``test_`` or ``predict_``; the prefixed one wins.
+    The hooks run in this order. Each can be overridden for one stage only by prefixing its name with ``train_``,
+    ``val_``, ``test_`` or ``predict_``; the prefixed one takes precedence.
 
     ========================================  ==========================  =====================================
-    hook                                      runs                        gets
+    hook                                      runs                        input
     ========================================  ==========================  =====================================
-    ``split(data, fraction, seed)``           once, for ``val_split``     what the DataModule was given
-    ``load_data(data, dataset)``              once                        what the DataModule was given
-    ``prepare_samples(samples, dataset)``     once for each network       what ``load_data`` returned
-    ``load_sample(sample, dataset)``          per sample, in the worker   one element of what ``load_data`` gave
+    ``split(data, fraction, seed)``           once, for ``val_split``     the input of the DataModule
+    ``load_data(data, dataset)``              once                        the input of the DataModule
+    ``prepare_samples(samples, dataset)``     once per network            the result of ``load_data``
+    ``load_sample(sample, dataset)``          per sample, in the worker   one element of ``load_data``'s result
     ``pre_tensor_transform(sample)``          per sample, in the worker   e.g. a PIL image
     ``to_tensor_transform(sample)``           per sample, in the worker
     ``post_tensor_transform(sample)``         per sample, in the worker   tensors
     ``collate(samples)``                      per batch, in the worker    a list of samples
-    ``per_batch_transform(batch)``            per batch, in the worker    what ``collate`` gave
+    ``per_batch_transform(batch)``            per batch, in the worker    the result of ``collate``
     ``per_sample_transform_on_device(s)``     per sample, on the device   one sample of the batch
     ``per_batch_transform_on_device(b)``      per batch, on the device
     ========================================  ==========================  =====================================
 
     While a hook runs, exactly one of ``self.training``, ``self.validating``, ``self.testing`` and
     ``self.predicting`` is true. Facts that a task needs (``dataset.num_inputs = 10``) are set on the dataset in
-    ``load_data``. Where ``load_data`` returns a :class:`~flash.data.columns.Columns`, and no per-sample hook is
-    overridden, batches are taken from memory as a whole.
+    ``load_data``. If ``load_data`` returns a :class:`~flash.data.columns.Columns`, and no per-sample hook is
+    overridden, whole batches are indexed in memory.
 
-    What the network expects of its inputs, such as the size of images or a tokenizer, a hook finds in
-    ``self.input_spec``: the value that the task states in :attr:`flash.Task.input_spec`. It is never stored here, so
+    The requirements of the network on its inputs, such as the size of images or a tokenizer, are in
+    ``self.input_spec`` while a hook runs: the value of :attr:`flash.Task.input_spec`. It is never stored here, so
     that several tasks can share one preprocess.
 
-    What ``load_data`` learns from train data (statistics, labels) belongs into :meth:`state_dict`, as plain data:
-    a checkpoint carries it, and prediction uses it.
+    Statistics and labels that ``load_data`` computes from train data belong in :meth:`state_dict`, as serializable
+    values: they are stored in checkpoints and used in prediction.
 
     Example:
         >>> class Scale(Preprocess):
@@ -82,36 +82,36 @@ class Preprocess(Configurable):
 
     @property
     def input_spec(self) -> Any:
-        """What the network expects of its inputs, for the hook that runs now; ``None`` before a task is connected."""
+        """Requirements of the network on its inputs, for the running hook; ``None`` before a task is connected."""
         return self._input_spec
 
     @property
     def training(self) -> bool:
-        """Whether the hook that runs now serves training."""
+        """True if the running hook is for training."""
         return self._stage is Stage.TRAIN
 
     @property
     def validating(self) -> bool:
-        """Whether the hook that runs now serves validation."""
+        """True if the running hook is for validation."""
         return self._stage is Stage.VAL
 
     @property
     def testing(self) -> bool:
-        """Whether the hook that runs now serves testing."""
+        """True if the running hook is for testing."""
         return self._stage is Stage.TEST
 
     @property
     def predicting(self) -> bool:
-        """Whether the hook that runs now serves prediction."""
+        """True if the running hook is for prediction."""
         return self._stage is Stage.PREDICT
 
     @contextmanager
     def at(self, stage: Stage, input_spec: Any = None) -> Iterator[None]:
-        """Let ``self.training`` and its kin answer for a stage, and ``self.input_spec`` for a network, while open.
+        """Set the current stage and ``self.input_spec`` for the duration of the context.
 
         Args:
             stage: The stage.
-            input_spec: What the network expects of its inputs.
+            input_spec: The requirements of the network on its inputs.
         """
         before, self._stage, self._input_spec = (self._stage, self._input_spec), stage, input_spec
         try:
@@ -120,62 +120,62 @@ class Preprocess(Configurable):
             self._stage, self._input_spec = before
 
     def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
-        """Split the train inputs into those for training and those for validation, for ``val_split``.
+        """Split the train inputs into train and validation inputs, for ``val_split``.
 
-        This runs before ``load_data``, so that nothing that is learned from train rows has seen validation rows. By
-        default :func:`flash.data.splits.split_inputs` does it; override it for inputs of other types, or to say what
-        the classes are.
+        This runs before ``load_data``, so that statistics are not computed from validation rows. The
+        default is :func:`flash.data.splits.split_inputs`; override it for inputs of other types, or to define
+        the classes.
 
         Args:
-            data: What ``load_data`` takes.
+            data: The argument of ``load_data``.
             fraction: The fraction of rows for validation.
-            seed: The same seed gives the same split.
+            seed: Seed of the split.
         """
         return split_inputs(data, fraction, seed)
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Any:
-        """Return the samples: anything with a length and ``[index]``; or a stream. Runs once for each dataset.
+        """Return the samples: an object with a length and ``[index]``, or a stream; called once per dataset.
 
         A stream is an ``IterableDataset``, another iterable, or a function that returns an iterator;
-        :class:`~flash.data.streams.AutoStream` says how it is shared out between workers and processes.
+        see :class:`~flash.data.streams.AutoStream` for how it is sharded between workers and processes.
         """
         return data
 
     def prepare_samples(self, samples: Any, dataset: AutoDataset) -> Any:
-        """Prepare all samples of a dataset for a network: tokenize texts, or cut series into windows of its length.
+        """Prepare all samples of a dataset for a network: tokenize texts, or split series into windows of its length.
 
-        This runs when samples are first needed after a task was connected, and once for each ``self.input_spec``; not
-        for streams. By default the samples stay as they are.
+        This runs when samples are first accessed after a task was connected, once per ``self.input_spec``; not
+        for streams. By default the samples are unchanged.
 
         Args:
-            samples: What ``load_data`` returned.
+            samples: The result of ``load_data``.
             dataset: The dataset.
 
         Returns:
-            Anything with a length and ``[index]``.
+            An object with a length and ``[index]``.
         """
         return samples
 
     def check_input_spec(self, input_spec: Any) -> None:
-        """Refuse a network whose inputs this object cannot make; called when a task is connected.
+        """Reject a network whose inputs this object cannot prepare; called when a task is connected.
 
         Args:
-            input_spec: What the network expects of its inputs; ``None`` where its task does not state it.
+            input_spec: The requirements of the network on its inputs; ``None`` if its task does not define them.
 
         Raises:
-            ConfigurationError: If it does not fit.
+            ConfigurationError: If the preprocess cannot meet them.
         """
 
     def load_sample(self, sample: Any, dataset: AutoDataset) -> Any:
-        """Load one sample, such as a file that ``load_data`` only named."""
+        """Load one sample, such as a file whose path ``load_data`` returned."""
         return sample
 
     def pre_tensor_transform(self, sample: Any) -> Any:
-        """Transform a sample before it becomes tensors."""
+        """Transform a sample before it is converted to tensors."""
         return sample
 
     def to_tensor_transform(self, sample: Any) -> Any:
-        """Make tensors of a sample: by default of numpy arrays and floats, at torch's default float type."""
+        """Convert a sample to tensors: by default numpy arrays and floats, to torch's default dtype."""
         return _to_tensors(sample)
 
     def post_tensor_transform(self, sample: Any) -> Any:
@@ -183,7 +183,7 @@ class Preprocess(Configurable):
         return sample
 
     def collate(self, samples: Sequence[Any]) -> Any:
-        """Make one batch of a list of samples."""
+        """Collate a list of samples to a batch."""
         return default_collate(list(samples))
 
     def per_batch_transform(self, batch: Any) -> Any:
@@ -191,52 +191,52 @@ class Preprocess(Configurable):
         return batch
 
     def per_sample_transform_on_device(self, sample: Any) -> Any:
-        """Transform one sample of a batch, on the device that the model is on."""
+        """Transform one sample of a batch on the device of the model."""
         return sample
 
     def per_batch_transform_on_device(self, batch: Any) -> Any:
-        """Transform a batch on the device that the model is on."""
+        """Transform a batch on the device of the model."""
         return batch
 
     def stage_hooks(self, stage: Stage, input_spec: Any = None) -> StageHooks:
-        """Return the hooks as they apply to one stage, and to a network that expects such inputs."""
+        """Return the hooks for one stage and the input requirements of a network."""
         return StageHooks(self, stage, input_spec)
 
     def is_deterministic(self, stage: Stage) -> bool:
-        """Whether a sample of a stage comes out alike each time, so that what is computed of it can be kept.
+        """Return whether the samples of a stage are deterministic, so that their features can be cached.
 
-        By default this is not assumed: override it where the hooks draw no random numbers.
+        The default is False: override it if the hooks draw no random numbers.
         """
         return False
 
     def agrees_with(self, other: Preprocess) -> bool:
-        """Whether data that went through this object fits a task that was trained with the other.
+        """Return whether data prepared by this object is compatible with a task that was trained with the other.
 
-        By default both must have the same state. Override it where part of the state comes from the task.
+        By default both must have the same state. Override it if part of the state is from the task.
         """
         return equal(self.state_dict(), other.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """What this object learned from train data, as plain data: numbers, strings, tensors, lists, dicts."""
+        """Return the state learned from train data, as serializable values: numbers, strings, tensors, lists, dicts."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave.
+        """Load the state that :meth:`state_dict` returned.
 
         Raises:
-            NotImplementedError: If there is state and the class did not override this method.
+            NotImplementedError: If there is state and the class does not override this method.
         """
         if state:
             raise NotImplementedError(f"{type(self).__name__} has state but does not override load_state_dict.")
 
 
 class StageHooks:
-    """The hooks of a preprocess as they apply to one stage, looked up once.
+    """The hooks of a preprocess for one stage, resolved once.
 
     Args:
         preprocess: The object whose methods are the hooks.
-        stage: The stage that decides which prefixed methods count.
-        input_spec: What the network expects of its inputs, where a task is connected.
+        stage: The stage whose prefixed methods take precedence.
+        input_spec: The requirements of the network on its inputs, if a task is connected.
     """
 
     def __init__(self, preprocess: Preprocess, stage: Stage, input_spec: Any = None) -> None:
@@ -270,13 +270,13 @@ class StageHooks:
         return getattr(self._resolve(name), "__func__", None) is getattr(Preprocess, name)
 
     def load_data(self, data: Any, dataset: Dataset[Any]) -> Any:
-        """Run ``load_data``, with the dataset where the hook takes one."""
+        """Run ``load_data``, with the dataset if the hook takes one."""
         arguments = (data, dataset)[: _positional_arguments(self._load_data)]
         with self.preprocess.at(self.stage, self.input_spec):
             return self._load_data(*arguments)
 
     def prepare_samples(self, samples: Any, dataset: Dataset[Any]) -> Any:
-        """Run ``prepare_samples``, where a task is connected."""
+        """Run ``prepare_samples``, if a task is connected."""
         if self.input_spec is None or self._is_default("prepare_samples"):
             return samples
         with self.preprocess.at(self.stage, self.input_spec):
@@ -303,7 +303,7 @@ class StageHooks:
             return self._per_batch(self._collate(samples))
 
     def transform_batch(self, batch: Any) -> Any:
-        """Run ``per_batch_transform`` on a batch that came from memory as a whole."""
+        """Run ``per_batch_transform`` on a batch that was indexed in memory as a whole."""
         with self.preprocess.at(self.stage, self.input_spec):
             return self._per_batch(batch)
 
@@ -319,14 +319,14 @@ class StageHooks:
 
 
 class Postprocess(Configurable):
-    """Turns what the network gave for a batch into one result for each sample.
+    """Convert the output of the network for a batch to one result per sample.
 
     The hooks run in this order: ``per_batch_transform`` on the network's output; then the task's output (labels,
-    probabilities, ...) is made of it; ``uncollate`` splits the batch; ``per_sample_transform`` sees each result.
-    ``save_data`` and ``save_sample`` store results where a ``save_path`` is given.
+    probabilities, ...) is computed from it; ``uncollate`` splits the batch; ``per_sample_transform`` transforms each
+    result. ``save_data`` and ``save_sample`` store results if there is a ``save_path``.
 
     Args:
-        save_path: A folder; where given, each result is passed to :meth:`save_sample`.
+        save_path: A folder; if passed, each result is saved there with :meth:`save_sample`.
 
     Example:
         >>> Postprocess().uncollate(torch.tensor([[1.0], [2.0]]))
@@ -339,7 +339,7 @@ class Postprocess(Configurable):
 
     @property
     def saves(self) -> bool:
-        """Whether results are saved as they come, so that samples must come in their order."""
+        """True if results are saved batch by batch, so that samples must be predicted in order."""
         return self.save_path is not None
 
     def per_batch_transform(self, batch: Any) -> Any:
@@ -347,7 +347,7 @@ class Postprocess(Configurable):
         return batch
 
     def uncollate(self, batch: Any) -> list[Any]:
-        """Split a batch into a list with one result a sample.
+        """Split a batch into a list with one result per sample.
 
         Raises:
             DataError: If parts of the batch have different lengths, or it cannot be split.
@@ -359,7 +359,7 @@ class Postprocess(Configurable):
         return sample
 
     def save_data(self, data: Sequence[Any]) -> None:
-        """Save the results of a batch: by default each with :meth:`save_sample`."""
+        """Save the results of a batch, by default each with :meth:`save_sample`."""
         for sample in data:
             self.save_sample(sample, f"{self.save_path}/{self._saved}.pt")
             self._saved += 1
@@ -369,7 +369,7 @@ class Postprocess(Configurable):
         torch.save(sample, path)
 
     def __call__(self, batch: Any, output: Callable[[Any], Any]) -> list[Any]:
-        """Run all hooks on the network's output for one batch; ``output`` is the task's own presentation."""
+        """Run all hooks on the network's output for one batch; ``output`` converts it to the task's output."""
         samples = self.uncollate(output(self.per_batch_transform(batch)))
         if type(self).per_sample_transform is not Postprocess.per_sample_transform:
             samples = [self.per_sample_transform(sample) for sample in samples]
@@ -379,7 +379,7 @@ class Postprocess(Configurable):
 
 
 def _positional_arguments(function: Callable[..., Any]) -> int:
-    """How many of ``(data, dataset)`` a hook takes: the documentation's own examples leave ``dataset`` out."""
+    """Return how many of ``(data, dataset)`` a hook takes; ``dataset`` may be omitted."""
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 2
@@ -407,7 +407,7 @@ def _unbatch(batch: Any) -> list[Any]:
     if isinstance(batch, Tensor):
         if batch.ndim == 0:
             raise DataError(
-                "Expected a batch with one result a sample, but the result is a single number. "
+                "Expected a batch with one result per sample, but the result is a single number. "
                 "Return a tensor of shape (batch, ...) from forward, or override Postprocess.uncollate."
             )
         return list(batch.unbind(0))

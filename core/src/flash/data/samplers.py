@@ -1,4 +1,4 @@
-"""Samplers: in which order rows come, which of them a process has, and how batches are made of them."""
+"""Samplers: the order of rows, their sharding between processes, and their batches."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = [
     "sorted_rows",
 ]
 
-# Rows of similar length are sought among those of this many batches: enough to save padding, and few enough that no
-# two epochs have the same batches.
+# Rows are bucketed by length within windows of this many batches: enough to save padding, and few enough that batches
+# differ between epochs.
 _WINDOW = 50
 
 
 class ShuffledRows(Sampler[int]):
-    """A random order of the rows that depends on nothing but the seed and the epoch.
+    """A random order of the rows that depends only on the seed and the epoch.
 
-    That is what lets a resumed run see the batches that the interrupted one would have seen. Where nobody calls
-    :meth:`set_epoch` before a pass, it is of the epoch after that of the last one.
+    Therefore a resumed run has the same batches as an uninterrupted one. Without a call of
+    :meth:`set_epoch` before a pass, the epoch is incremented.
 
     Args:
         length: The number of rows.
-        seed: Where the random numbers start.
+        seed: The seed of the random order.
 
     Example:
         >>> rows = ShuffledRows(4, seed=0)
@@ -49,7 +49,7 @@ class ShuffledRows(Sampler[int]):
         self._is_chosen = True
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass; Lightning calls this before each."""
+        """Set the epoch of the next pass; called by Lightning before each."""
         self.epoch = epoch
         self._is_chosen = True
 
@@ -65,7 +65,7 @@ class ShuffledRows(Sampler[int]):
         return {"seed": self._seed, "epoch": self.epoch}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on behind the last pass of another run."""
+        """Continue after the last pass of another run."""
         self._seed, self.epoch, self._is_chosen = state["seed"], state["epoch"], False
 
     def permutation(self) -> Tensor:
@@ -83,12 +83,12 @@ class ShuffledRows(Sampler[int]):
 
 
 class BucketedRows(ShuffledRows):
-    """A random order in which each batch is of rows of similar length, which depends on the seed and the epoch.
+    """A random order with batches bucketed by length, which depends only on the seed and the epoch.
 
     Args:
-        lengths: How long each row is, shape ``(rows,)``.
-        seed: Where the random numbers start.
-        batch_size: Rows in a batch.
+        lengths: Length per row, shape ``(rows,)``.
+        seed: The seed of the random order.
+        batch_size: Number of rows per batch.
 
     Example:
         >>> rows = BucketedRows(torch.tensor([1, 9, 2, 8]), seed=0, batch_size=2)
@@ -102,7 +102,7 @@ class BucketedRows(ShuffledRows):
         self._batch_size = batch_size
 
     def permutation(self) -> Tensor:
-        """Return the order of this epoch, shape ``(length,)``; a last batch that is not full is of any lengths."""
+        """Return the order of this epoch, shape ``(length,)``; an incomplete last batch is not bucketed."""
         generator = self._generator()
         rows = torch.randperm(self._length, generator=generator)
         batches, rest = self._length // self._batch_size, self._length % self._batch_size
@@ -118,13 +118,13 @@ class BucketedRows(ShuffledRows):
 
 
 class SortedRows(Sampler[int]):
-    """All rows, the longest first, so that each batch is of rows of similar length.
+    """All rows, sorted by length in descending order, so that each batch has rows of similar length.
 
     Args:
-        lengths: How long each row is, shape ``(rows,)``.
+        lengths: Length per row, shape ``(rows,)``.
 
     Attributes:
-        order: The rows in their order.
+        order: The sorted rows.
 
     Example:
         >>> list(SortedRows(torch.tensor([1, 9, 2])))
@@ -142,15 +142,15 @@ class SortedRows(Sampler[int]):
 
 
 class TrainShard(DistributedSampler[Any]):
-    """The rows of one of several processes that train together, as many as each other one has.
+    """The rows of one process in distributed training; all processes have the same number of rows.
 
-    All take turns in one order; with :class:`BucketedRows` they have rows of similar length at a time.
+    Rows are assigned in turn; with :class:`BucketedRows` all processes have rows of similar length at the same time.
 
     Args:
         order: The order of all rows, the same in each process.
-        rank: The number of this process.
+        rank: The rank of this process.
         processes: The number of processes.
-        drop_last: Whether rows that do not fill all shares are left out; otherwise the first rows serve twice.
+        drop_last: Whether to drop rows that do not fill all shards; otherwise the first rows are repeated.
 
     Example:
         >>> shards = [TrainShard(ShuffledRows(6, seed=0), rank, processes=2) for rank in (0, 1)]
@@ -166,7 +166,7 @@ class TrainShard(DistributedSampler[Any]):
         self.order = order
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next pass."""
+        """Set the epoch of the next pass."""
         super().set_epoch(epoch)
         self.order.set_epoch(epoch)
 
@@ -180,18 +180,18 @@ class TrainShard(DistributedSampler[Any]):
         return self.order.state_dict()
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Go on behind the last pass of another run."""
+        """Continue after the last pass of another run."""
         self.order.load_state_dict(state)
 
 
 class EvaluationShard(DistributedSampler[Any]):
-    """The rows of one of several processes that evaluate together: each row is in one of them, once.
+    """The rows of one process in distributed evaluation; each row is evaluated once.
 
-    A process may have a row less than another, or none.
+    A process may have one row less than another, or none.
 
     Args:
         order: The order of all rows, the same in each process.
-        rank: The number of this process.
+        rank: The rank of this process.
         processes: The number of processes.
 
     Example:
@@ -211,15 +211,15 @@ class EvaluationShard(DistributedSampler[Any]):
 
 
 class BatchRows(BatchSampler):
-    """Batches of row numbers; shuffled ones come as tensors, without one Python step a row.
+    """Batches of row indices; shuffled ones are tensors, without a Python step per row.
 
-    The signature is that of torch's ``BatchSampler``, so that Lightning can put a distributed sampler inside.
+    The signature is that of torch's ``BatchSampler``, so that Lightning can inject a distributed sampler.
 
     Args:
-        sampler: Gives the rows in order.
-        batch_size: Rows in a batch.
-        drop_last: Whether to leave out a last batch that is not full.
-        skip: How many batches at the start to leave out, once.
+        sampler: The sampler of the row order.
+        batch_size: Number of rows per batch.
+        drop_last: Whether to drop an incomplete last batch.
+        skip: Number of batches to skip at the start of the next iteration.
     """
 
     def __init__(self, sampler: Sampler[int], batch_size: int, drop_last: bool) -> None:
@@ -236,21 +236,21 @@ class BatchRows(BatchSampler):
 
 
 class EvenBatches(BatchRows):
-    """Batches of about the same size, of which each process has the same number, whatever its number of rows.
+    """Batches of similar size, the same number in each process, regardless of its number of rows.
 
-    Processes that wait for each other in each batch would hang otherwise.
+    Otherwise processes that synchronize in each batch would hang.
 
     Args:
         sampler: The rows of this process.
-        batch_size: Rows in a batch, at most.
-        drop_last: Not used: no row is left out.
+        batch_size: Maximum number of rows per batch.
+        drop_last: Not used: no row is dropped.
     """
 
     sampler: EvaluationShard
 
     def __len__(self) -> int:
-        most = -(-self.sampler.total_size // self.sampler.num_replicas)
-        return -(-most // self.batch_size)
+        max_rows = -(-self.sampler.total_size // self.sampler.num_replicas)
+        return -(-max_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
         for batch in torch.tensor(list(self.sampler)).tensor_split(len(self)):
@@ -258,16 +258,16 @@ class EvenBatches(BatchRows):
 
 
 def sorted_rows(loader: Any) -> list[int] | None:
-    """Return the rows in the order in which a loader yields them, if it sorts them by their length."""
+    """Return the order of rows of a loader that sorts them by length, otherwise None."""
     sampler = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
     return list(sampler) if isinstance(sampler, SortedRows) else None
 
 
 def restore_order(rows: Sequence[int], results: Sequence[Any]) -> list[Any]:
-    """Return results in the order of the dataset.
+    """Restore dataset order for per-sample results of a length-sorted loader.
 
     Args:
-        rows: The position of each result's sample.
+        rows: The row index of each result.
         results: One result per sample.
 
     Example:

@@ -1,4 +1,4 @@
-"""Samples with targets: a data module for any domain that says what a sample is, from lists and tables of all kinds."""
+"""Samples with targets: a data module for any domain that defines its samples, from lists and tables of all kinds."""
 
 from __future__ import annotations
 
@@ -29,12 +29,11 @@ _READ_OPTIONS = tuple(name for name in READ_OPTIONS if name != "delimiter")
 
 
 class SamplePreprocess(Preprocess):
-    """Samples with targets; a domain says what a sample is, and what its target is.
+    """Samples with targets; a domain defines its samples and targets.
 
-    Override :meth:`sources_of` where values have to be checked or converted, :meth:`learn` where all stages need
-    something of the train samples, :meth:`make_samples` where samples are more than pairs, and the hooks of
-    :class:`~flash.data.process.Preprocess`: they get the pair of a source and its encoded target, or in prediction the
-    source alone.
+    Override :meth:`sources_of` to validate or convert values, :meth:`learn` to compute statistics of the train samples,
+    :meth:`make_samples` if samples are more than pairs, and the hooks of :class:`~flash.data.process.Preprocess`: they
+    receive the pair of a source and its encoded target, or in prediction the source alone.
 
     Example:
         >>> class Lengths(SamplePreprocess):
@@ -49,14 +48,14 @@ class SamplePreprocess(Preprocess):
         (['long', 'short'], (tensor(7.), tensor(0)))
     """
 
-    #: The name of a sample in messages.
+    #: Noun for a sample in messages.
     noun: ClassVar[str] = "sample"
-    #: What targets are: :class:`~flash.data.labels.ClassLabels` or :class:`~flash.data.targets.NumberTargets`.
+    #: Kind of targets: :class:`~flash.data.labels.ClassLabels` or :class:`~flash.data.targets.NumberTargets`.
     targets_cls: ClassVar[type[ClassLabels] | type[NumberTargets]] = ClassLabels
 
-    #: What was learned of the train targets.
+    #: Classes or statistics of the train targets.
     targets: ClassLabels | NumberTargets | None = None
-    #: What :meth:`learn` returned.
+    #: Result of :meth:`learn`.
     learned: Mapping[str, Any] = MappingProxyType({})
     #: The column of sources, for tables to predict.
     input_field: str | None = None
@@ -74,8 +73,8 @@ class SamplePreprocess(Preprocess):
 
         Args:
             values: One per sample.
-            name: What they are of, for messages, such as ``"the train data"``.
-            root: The folder that relative paths start from.
+            name: Name of the data for messages, such as ``"the train data"``.
+            root: The folder that relative paths are relative to.
 
         Raises:
             DataError: If a value is missing.
@@ -89,11 +88,11 @@ class SamplePreprocess(Preprocess):
         return values
 
     def check_inputs(self, inputs: Any, dataset: AutoDataset) -> Any:
-        """Refuse or leave out inputs that cannot be opened, before anything is learned from them."""
+        """Reject or drop inputs that cannot be opened, before statistics are computed from them."""
         return inputs
 
     def learn(self, sources: Any) -> Mapping[str, Any]:
-        """Return what samples of all stages need of the train data, such as their scale, as plain data.
+        """Return statistics of the train data that samples of all stages need, such as a scale, as serializable values.
 
         This runs once, before samples are made, and not where the state of another preprocess was taken over. Other
         methods find it in ``self.learned``; :meth:`state_dict` carries it.
@@ -114,10 +113,10 @@ class SamplePreprocess(Preprocess):
         return _Pairs(sources, targets)
 
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
-        """Return one source per sample of what was passed to ``predict`` and is no table.
+        """Return one source per sample for an argument of ``predict`` that is not a table.
 
         Raises:
-            DataError: If it is nothing of the kind.
+            DataError: If it is not a collection of samples.
         """
         if is_single(data):
             raise DataError(
@@ -130,7 +129,7 @@ class SamplePreprocess(Preprocess):
     # ------------------------------------------------------------------ hooks
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Any:
-        """Encode the targets; of train data, learn them first."""
+        """Encode the targets; for train data, learn classes or statistics first."""
         stage = dataset.hooks.stage
         if data.targets is None:
             raise DataError(
@@ -151,7 +150,7 @@ class SamplePreprocess(Preprocess):
         return self.make_samples(data.sources, encoded, stage)
 
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
-        """Take what :meth:`sources_to_predict` takes, or a table or its path."""
+        """Load the samples to predict: any input of :meth:`sources_to_predict`, or a table or its path."""
         if not self.learned and type(self).learn is not SamplePreprocess.learn:
             raise _not_learned("statistics")
         inputs = data if isinstance(data, SampleInputs) else self.inputs_to_predict(data)
@@ -159,7 +158,7 @@ class SamplePreprocess(Preprocess):
         return self.make_samples(inputs.sources, None, Stage.PREDICT)
 
     def inputs_to_predict(self, data: Any) -> SampleInputs:
-        """Return what was passed to ``predict`` as inputs."""
+        """Convert the argument of ``predict`` to inputs."""
         if self.is_table_to_predict(data):
             return self._of_table(read_table(data), table_folder(data))
         if is_table(data):
@@ -167,7 +166,7 @@ class SamplePreprocess(Preprocess):
         return SampleInputs(self.sources_of(self.sources_to_predict(data), "the predict data"))
 
     def is_table_to_predict(self, data: Any) -> bool:
-        """Return whether what was passed to ``predict`` is the path of a table."""
+        """Return whether the argument of ``predict`` is the path of a table."""
         return isinstance(data, Path) or (is_table_file(data) and Path(data).is_file())
 
     def _of_table(self, table: Table, root: Path | None) -> SampleInputs:
@@ -181,14 +180,14 @@ class SamplePreprocess(Preprocess):
     # ------------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was learned of the targets, and of the samples."""
+        """Return the classes or statistics of the targets, and the statistics of the samples."""
         if self.targets is None:
             return {}
         learned = {"learned": self.learned} if self.learned else {}
         return {"targets": self.targets.to_plain(), "input_field": self.input_field, **learned}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what another preprocess learned."""
+        """Load the state of another preprocess."""
         if state:
             self.targets = self.targets_cls.from_plain(state["targets"])
             self.input_field = state.get("input_field", self.input_field)
@@ -233,7 +232,7 @@ class SampleData(DataModule):
     """
 
     preprocess_cls: ClassVar[type[SamplePreprocess]] = SamplePreprocess
-    #: The batch size where none is passed.
+    #: The default batch size.
     default_batch_size: ClassVar[int] = 64
 
     @classmethod
@@ -248,11 +247,11 @@ class SampleData(DataModule):
         predict_data: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of samples and their targets.
+        """Create a data module from samples and their targets.
 
         Args:
             train_data: Samples to train on.
-            train_targets: The target of each: a class or a number; or a list of classes, or a row of zeros and ones.
+            train_targets: One target per sample: a class or a number; or a list of classes, or a row of zeros and ones.
             val_data: Samples for validation.
             val_targets: Their targets.
             test_data: Samples for testing.
@@ -261,7 +260,7 @@ class SampleData(DataModule):
             options: The arguments of the class and of its preprocess.
 
         Raises:
-            DataError: If a target is missing, or a class was never seen in training.
+            DataError: If a target is missing, or a class does not occur in the train data.
         """
         cls.check_options(options)
         given = Stages(
@@ -281,9 +280,9 @@ class SampleData(DataModule):
         predict_data: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of tensors with one row per sample; the arguments are those of :meth:`from_lists`.
+        """Create a data module from tensors with one row per sample; the arguments are those of :meth:`from_lists`.
 
-        ``from_numpy`` takes arrays.
+        Use ``from_numpy`` for arrays.
         """
         return cls.from_lists(
             train_data, train_targets, val_data, val_targets, test_data, test_targets, predict_data, **options
@@ -300,7 +299,7 @@ class SampleData(DataModule):
         predict_data_frame: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of data frames of pandas, polars or Arrow, or of dicts of columns.
+        """Create a data module from data frames of pandas, polars or Arrow, or from dicts of columns.
 
         Args:
             input_field: The column of samples.
@@ -309,13 +308,14 @@ class SampleData(DataModule):
             train_data_frame: Rows to train on.
             val_data_frame: Rows for validation.
             test_data_frame: Rows for testing.
-            predict_data_frame: Rows for prediction; their targets are not looked at.
-            options: The arguments of the class and of its preprocess; ``delimiter``, which stands between the classes
-                of a sample where they are written as one text.
+            predict_data_frame: Rows for prediction; their targets are ignored.
+            options: The arguments of the class and of its preprocess; ``delimiter``, which separates the classes
+                of a sample if they are written as one text.
 
         Raises:
-            MissingColumnError: If a column is missing; the message says which there are.
-            DataError: If a table is empty, a sample or a target is missing, or a class was never seen in training.
+            MissingColumnError: If a column is missing; the message lists the available ones.
+            DataError: If a table is empty, a sample or a target is missing, or a class does not occur in the train
+                data.
         """
         frames = Stages(train_data_frame, val_data_frame, test_data_frame, predict_data_frame).required("data_frame")
         return cls._of_tables(None, frames, input_field, target_fields, options)
@@ -331,10 +331,10 @@ class SampleData(DataModule):
         predict_file: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of CSV files, whose first line names the columns.
+        """Create a data module from CSV files, whose first line names the columns.
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``sep``,
-        ``encoding`` and ``quotechar`` of :class:`~flash.data.tables.ReadOptions`. Cells stay as they are written; an
+        ``encoding`` and ``quotechar`` of :class:`~flash.data.tables.ReadOptions`. Cells are strings; an
         empty one is missing.
         """
         files = Stages(train_file, val_file, test_file, predict_file).required("file")
@@ -351,10 +351,10 @@ class SampleData(DataModule):
         predict_file: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of JSON files: lists of objects, objects of columns, or an object in each line.
+        """Create a data module from JSON files: lists of objects, objects of columns, or one object per line.
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame; ``field`` names
-        what holds the rows, where a file is an object with more in it.
+        the key of the rows, if a file is an object that contains them.
         """
         files = Stages(train_file, val_file, test_file, predict_file).required("file")
         return cls._of_tables("json", files, input_field, target_fields, options)
@@ -370,7 +370,7 @@ class SampleData(DataModule):
         predict_file: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of Parquet files, or of folders of them; needs pyarrow.
+        """Create a data module from Parquet files, or folders of them; requires pyarrow.
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
@@ -381,19 +381,19 @@ class SampleData(DataModule):
 
     @classmethod
     def table_options(cls) -> Collection[str]:
-        """Return the options that constructors for tables take besides those of all constructors."""
+        """Return the additional options of constructors for tables."""
         return ("delimiter",)
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any], also: Collection[str] = ()) -> None:
-        """Refuse options that neither the class nor its preprocess takes; call it first in each constructor.
+        """Reject options that neither the class nor its preprocess takes; call it first in each constructor.
 
         Args:
             options: The keyword arguments of the constructor that are passed on.
-            also: Further names that the constructor takes.
+            also: Additional names that the constructor takes.
 
         Raises:
-            UnknownArgumentError: If there is no such option; the message names the closest.
+            UnknownArgumentError: If an option is unknown; the message names the closest one.
         """
         cls.check_arguments(options, ["preprocess", "postprocess", *_own_arguments(cls.preprocess_cls), *also])
 
@@ -405,21 +405,21 @@ class SampleData(DataModule):
 
     @classmethod
     def with_sources(cls, inputs: SampleInputs, stage: Stage, root: Path | None = None) -> Any:
-        """Return inputs whose sources the domain has checked or converted."""
+        """Return inputs with sources that the domain validated or converted."""
         sources = cls.preprocess_cls.sources_of(inputs.sources, f"the {stage.value} data", root)
         return SampleInputs(sources, inputs.targets, inputs.names)
 
     @classmethod
     def from_inputs(cls, inputs: Stages[Any], options: dict[str, Any], input_field: str | None = None) -> Self:
-        """Make a data module of inputs, and of options whose names were checked.
+        """Create a data module from inputs, and from options whose names were checked.
 
         Args:
-            inputs: What the preprocess loads, by stage.
+            inputs: The inputs of the preprocess's ``load_data``, by stage.
             options: The arguments of the class and of its preprocess.
-            input_field: The column of sources, where they come from tables.
+            input_field: The column of sources, if they are from tables.
 
         Raises:
-            ConfigurationError: If there are a preprocess and options that make one.
+            ConfigurationError: If both a preprocess and options of a preprocess are passed.
         """
         own = {name: options.pop(name) for name in _own_arguments(cls.preprocess_cls) if name in options}
         preprocess = options.pop("preprocess", None)
@@ -460,7 +460,7 @@ class SampleData(DataModule):
 
     @classmethod
     def root_of(cls, stage: Stage, options: Mapping[str, Any]) -> Path | None:  # noqa: ARG003  # for domains of files
-        """Return the folder that paths in the table of a stage start from, as the options for tables say it."""
+        """Return the folder that paths in the table of a stage are relative to, from the options for tables."""
         return None
 
 

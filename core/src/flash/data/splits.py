@@ -1,4 +1,4 @@
-"""Splitting train data into train and validation data, before anything is learned from it."""
+"""Split train data into train and validation data, before statistics are computed from it."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def split_inputs(data: Any, fraction: float, seed: int, classes: Any = None) -> 
     Data has rows if it is a tensor, an array, a data frame, a :class:`~flash.data.columns.Columns`, a
     :class:`~flash.data.tables.Table`, a list or another sequence of samples, a dataset with a length, or an object with
     a length and ``take(rows)``. A tuple or dict of such data of one length is split row by row: inputs, targets and
-    whatever else is given per row stay together.
+    other values per row stay together.
 
     Args:
         data: The inputs.
         fraction: The fraction of rows for validation, between 0 and 1.
-        seed: The same seed gives the same split.
-        classes: One class per row, or a list of classes, by which the split is stratified; by default what
-            :func:`classes_of` finds in the data.
+        seed: Seed of the split.
+        classes: One class per row, or a list of classes, by which the split is stratified; by default the result of
+            :func:`classes_of`.
 
     Returns:
         The train and the validation inputs, of the type of ``data``; neither is empty.
 
     Raises:
-        ConfigurationError: If ``fraction`` is not between 0 and 1, or the data has no rows that can be told apart.
+        ConfigurationError: If ``fraction`` is not between 0 and 1, or the data has no rows.
         DataError: If there are fewer than two rows, or parts of different lengths.
 
     Example:
@@ -57,7 +57,7 @@ def count_inputs(data: Any) -> int:
     """Return the number of rows of inputs.
 
     Raises:
-        ConfigurationError: If the data has no rows that can be told apart, such as a path.
+        ConfigurationError: If the data has no rows, such as a path.
         DataError: If its parts have different lengths.
 
     Example:
@@ -85,10 +85,10 @@ def count_inputs(data: Any) -> int:
 
 
 def take_rows(data: Any, rows: Sequence[int] | Rows) -> Any:
-    """Return some rows of inputs, in the type that they have.
+    """Return the given rows of inputs, of the same type.
 
     Raises:
-        ConfigurationError: If the data has no rows that can be taken.
+        ConfigurationError: If the rows of the data cannot be indexed.
 
     Example:
         >>> take_rows((["a", "b"], torch.tensor([1, 2])), [1])
@@ -127,7 +127,7 @@ def take_rows(data: Any, rows: Sequence[int] | Rows) -> Any:
 
 
 def classes_of(data: Any) -> Any:
-    """Return one class per row where the data has targets that are classes, without loading samples; else ``None``.
+    """Return one class per row if the data has targets that are classes, without loading samples; else ``None``.
 
     They are the last part of a tuple, the attribute ``targets``, the last tensor of a ``TensorDataset``, or the second
     value of samples in a list.
@@ -162,7 +162,7 @@ def _as_classes(targets: Any) -> Any:
 
 
 def _parts(data: Any) -> list[Any] | None:
-    """Return what a tuple or dict is made of, if these are columns and not samples."""
+    """Return the columns of a tuple or dict, or ``None`` if its elements are samples."""
     if isinstance(data, Table):
         return None
     if isinstance(data, Mapping):
@@ -179,14 +179,14 @@ def _is_column(part: Any) -> bool:
 def split_rows(length: int, val_split: float, seed: int, classes: Any = None) -> tuple[Rows, Rows]:
     """Split ``range(length)`` at random into train and validation rows, both sorted and neither empty.
 
-    With ``classes``, each class gives its share of the validation rows (stratified), and keeps at least one train
-    row; a class with one row stays in train.
+    With ``classes``, the split is stratified, and each class keeps at least one train row; a class with one row stays
+    in train.
 
     Args:
         length: The number of rows.
         val_split: The fraction of rows for validation, between 0 and 1.
-        seed: The same seed gives the same split.
-        classes: One class per row, or a list of classes per row, each of which then keeps a train row.
+        seed: Seed of the split.
+        classes: One class per row, or a list of classes per row; each class then keeps a train row.
 
     Raises:
         ConfigurationError: If ``val_split`` is not between 0 and 1.
@@ -219,14 +219,14 @@ def split_rows(length: int, val_split: float, seed: int, classes: Any = None) ->
 
 def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows | None:
     if isinstance(given, Sequence) and any(isinstance(each, list | tuple | set | frozenset) for each in given):
-        return _leaving_each_class(given, wanted, random)
-    # As text: a missing class, or numbers beside names, cannot be sorted.
+        return _stratified_multi_label(given, wanted, random)
+    # As text: a missing class, or a mix of numbers and strings, cannot be sorted.
     plain = given.tolist() if hasattr(given, "tolist") else given
     classes = np.array([str(each) for each in plain])
     _, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
     exact = counts * (wanted / len(classes))
     quota = np.minimum(np.floor(exact).astype(np.int64), counts - 1)
-    # The largest remainders get the rows that rounding down left over.
+    # The rows that remain after rounding down are assigned by the largest remainders.
     for index in np.argsort(-(exact - np.floor(exact)), kind="stable"):
         if quota.sum() >= wanted:
             break
@@ -240,8 +240,8 @@ def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows | 
     return np.concatenate([order[start : start + n] for start, n in zip(starts, quota, strict=True)])
 
 
-def _leaving_each_class(given: Sequence[Any], wanted: int, random: np.random.Generator) -> Rows | None:
-    """Choose rows at random of which each class is left in another row."""
+def _stratified_multi_label(given: Sequence[Any], wanted: int, random: np.random.Generator) -> Rows | None:
+    """Draw validation rows at random such that each of their classes keeps a train row."""
     several = (list, tuple, set, frozenset)
     rows = [{str(label) for label in (each if isinstance(each, several) else ())} for each in given]
     left = Counter(label for labels in rows for label in labels)

@@ -16,7 +16,7 @@ U = TypeVar("U")
 
 
 class Stage(str, Enum):
-    """What a sample is used for; its value is the prefix of the hooks that serve only this stage.
+    """The stage of a sample; its value is the prefix of the hooks for this stage only.
 
     Example:
         >>> Stage.TRAIN.value
@@ -33,8 +33,7 @@ class Stage(str, Enum):
 class Stages(Generic[T]):
     """One value per stage, such as a file; ``None`` for a stage without data.
 
-    It spares a constructor with ``train_file``, ``val_file``, ``test_file`` and ``predict_file`` to write everything
-    four times.
+    It avoids repetition in constructors with ``train_file``, ``val_file``, ``test_file`` and ``predict_file``.
 
     Args:
         train: The value for training.
@@ -54,24 +53,24 @@ class Stages(Generic[T]):
     predict: T | None = None
 
     def __iter__(self) -> Iterator[tuple[Stage, T]]:
-        """Iterate over the stages that have a value, with it."""
+        """Iterate over the stages that have a value, as pairs of stage and value."""
         for stage in Stage:
             value = getattr(self, stage.value)
             if value is not None:
                 yield stage, value
 
     def map(self, make: Callable[[Stage, T], U | None]) -> Stages[U]:
-        """Return what a function makes of each value that is there."""
+        """Return the results of a function for each stage that has a value."""
         return Stages(**{stage.value: make(stage, value) for stage, value in self})
 
     def required(self, name: str) -> Stages[T]:
-        """Return the same stages if there is a value for one of them.
+        """Return the same stages if at least one has a value.
 
         Args:
-            name: The arguments without their prefix, such as ``"file"``.
+            name: The name of the arguments without the prefix of the stage, such as ``"file"``.
 
         Raises:
-            DataError: If there is none.
+            DataError: If no stage has a value.
         """
         if not any(True for _ in self):
             names = [f"{stage.value}_{name}" for stage in Stage]

@@ -1,4 +1,4 @@
-"""Streams: samples that are read from start to end, shared out between workers and processes."""
+"""Streams: iterable-style datasets, sharded between workers and processes."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ __all__ = ["AutoStream", "is_stream", "load_dataset"]
 
 
 class AutoStream(IterableDataset[Any]):
-    """Samples that are read from start to end and go through the hooks of a preprocess.
+    """An iterable-style dataset whose samples are transformed by the hooks of a preprocess.
 
-    Batch ``i`` goes to process ``i % processes``, and in there to one worker after the other: each row is used once,
-    and batches come in the order in which one process without workers would have them. Each worker reads the whole
-    source and leaves out what is not its own, unless the source has an attribute ``is_sharded`` that is true: then the
-    source itself gives different rows in each worker and process.
+    Batch ``i`` is assigned to process ``i % processes``, and there to the workers in turn: each row is used once,
+    and batches have the same order as in one process without workers. Each worker reads the whole
+    source and skips the batches of the others, unless the source has an attribute ``is_sharded`` that is true: then
+    the source itself yields different rows in each worker and process.
 
-    In training by several processes, all get the same number of batches: the first batch may serve some of them twice.
+    In training with several processes, all have the same number of batches: some may repeat the first batch.
 
     Args:
         source: An iterable that can be read again and again, or a function that returns an iterator.
-        hooks: The hooks that the samples go through; ``None`` leaves them as they are.
-        facts: What is known about the data.
+        hooks: The hooks that transform the samples; ``None`` yields them unchanged.
+        facts: Facts about the data.
 
     Attributes:
-        batch_size: The number of rows that go to one worker at a time.
-        shard: The number of this process, and of all processes.
+        batch_size: The number of rows that are assigned to one worker at a time.
+        shard: The rank of this process, and the number of processes.
 
     Example:
         >>> from flash import Preprocess
@@ -49,22 +49,22 @@ class AutoStream(IterableDataset[Any]):
         self._facts = facts or {}
         self.batch_size = 1
         self.shard = (0, 1)
-        # In shared memory: workers that live on have copies of everything else.
+        # In shared memory: persistent workers have copies of everything else.
         self._skip = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]  # torch
 
     def id_of(self, index: int) -> int:
-        """Return what identifies a sample: its place in the stream."""
+        """Return the id of a sample: its position in the stream."""
         return index
 
     @property
     def hooks(self) -> SampleHooks:
-        """The hooks that the samples go through."""
+        """The hooks that transform the samples."""
         assert self._hooks is not None
         return self._hooks
 
     @property
     def has_hooks(self) -> bool:
-        """Whether the samples go through hooks."""
+        """True if hooks transform the samples."""
         return self._hooks is not None
 
     @property
@@ -76,7 +76,7 @@ class AutoStream(IterableDataset[Any]):
         """Return this stream for another network.
 
         Args:
-            input_spec: What the network expects of its inputs.
+            input_spec: The requirements of the network on its inputs.
         """
         if self._hooks is None or input_spec == self._hooks.input_spec:
             return self
@@ -90,7 +90,7 @@ class AutoStream(IterableDataset[Any]):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def skip(self, batches: int) -> None:
-        """Leave out the first batches of this process in the next iteration."""
+        """Skip the first batches of this process in the next iteration."""
         self._skip[0] = batches
 
     @property
@@ -103,10 +103,10 @@ class AutoStream(IterableDataset[Any]):
         if getattr(self._source, "is_sharded", False):
             return batches
         rank, processes = self.shard
-        return -(-batches // processes) if self._fills_up else len(range(rank, batches, processes))
+        return -(-batches // processes) if self._pads else len(range(rank, batches, processes))
 
     @property
-    def _fills_up(self) -> bool:
+    def _pads(self) -> bool:
         return self.shard[1] > 1 and self._hooks is not None and self._hooks.stage is Stage.TRAIN
 
     def __iter__(self) -> Iterator[Any]:
@@ -115,8 +115,8 @@ class AutoStream(IterableDataset[Any]):
         skip = int(self._skip)
         batches: Iterator[list[Any]]
         if getattr(self._source, "is_sharded", False):
-            given = -(-(skip - number) // workers) if skip > number else 0
-            batches = islice(self._batches(), given, None)
+            skipped = -(-(skip - number) // workers) if skip > number else 0
+            batches = islice(self._batches(), skipped, None)
         else:
             batches = (
                 batch for place, batch in self._own_batches() if place >= skip and (place - skip) % workers == number
@@ -126,7 +126,7 @@ class AutoStream(IterableDataset[Any]):
                 yield sample if self._hooks is None else self._hooks.load_sample(sample, self)
 
     def _own_batches(self) -> Iterator[tuple[int, list[Any]]]:
-        """Yield the batches of this process with their places among them."""
+        """Yield the batches of this process with their indices."""
         rank, processes = self.shard
         first, count = None, 0
         for batch in self._batches():
@@ -134,7 +134,7 @@ class AutoStream(IterableDataset[Any]):
             if count % processes == rank:
                 yield count // processes, batch
             count += 1
-        if self._fills_up and first is not None and rank >= count % processes > 0:
+        if self._pads and first is not None and rank >= count % processes > 0:
             yield count // processes, first
 
     def _batches(self) -> Iterator[list[Any]]:
@@ -144,7 +144,7 @@ class AutoStream(IterableDataset[Any]):
 
 
 def is_stream(samples: Any) -> bool:
-    """Return whether samples are read from start to end, and not by their number.
+    """Return whether samples are iterable-style, without access by index.
 
     Example:
         >>> is_stream(range(3)), is_stream(iter([])), is_stream(lambda: iter([]))
@@ -157,13 +157,14 @@ def load_dataset(data: Any, stage: Stage, preprocess: HooksByStage, input_spec: 
     """Load data by the hooks of a preprocess: as a stream if ``load_data`` returns something without a length or index.
 
     Args:
-        data: Whatever the preprocess's ``load_data`` takes.
-        stage: What the samples are for.
+        data: The argument of the preprocess's ``load_data``.
+        stage: The stage of the samples.
         preprocess: The hooks.
-        input_spec: What the network expects of its inputs, where it is known.
+        input_spec: The requirements of the network on its inputs, if known.
 
     Raises:
-        DataError: If ``load_data`` returned an iterator, which can be read only once, for training.
+        DataError: If ``load_data`` returned an iterator, which can be read only once, for another stage than
+            prediction.
     """
     dataset = AutoDataset(data, stage, preprocess, input_spec, streams=True)
     source = dataset.source
@@ -172,30 +173,30 @@ def load_dataset(data: Any, stage: Stage, preprocess: HooksByStage, input_spec: 
     if isinstance(source, Iterator) and stage is not Stage.PREDICT:
         raise DataError(
             f"Expected {stage.value} data that can be read in each epoch, but got a {type(source).__name__}, which can "
-            "be read only once. Return an IterableDataset, or a function that makes an iterator: lambda: iter(...)."
+            "be read only once. Return an IterableDataset, or a function that returns an iterator: lambda: iter(...)."
         )
     return AutoStream(source, dataset.hooks, dataset.facts)
 
 
-def shared_out(dataset: IterableDataset[Any], num_workers: int, processes: int) -> AutoStream:
-    """Return a stream whose rows are shared out, or ask whether the dataset does that itself.
+def shard_stream(dataset: IterableDataset[Any], num_workers: int, processes: int) -> AutoStream:
+    """Return a stream that is sharded between workers and processes.
 
     Raises:
-        DataError: If that cannot be known.
+        DataError: If the dataset may be sharded itself, but has no attribute ``is_sharded``.
     """
     stream = dataset if isinstance(dataset, AutoStream) else AutoStream(dataset, None)
     source = stream._source
-    if max(num_workers, processes) > 1 and not hasattr(source, "is_sharded") and _asks_for_worker(source):
+    if max(num_workers, processes) > 1 and not hasattr(source, "is_sharded") and _uses_worker_info(source):
         raise DataError(
-            f"Expected to know whether {type(source).__name__} gives different rows in each worker and process, but "
-            "its code asks which worker runs it and does not say. Set is_sharded = True on it if it does, so that "
-            "nothing is left out; or is_sharded = False if each gives all rows, so that nothing comes twice."
+            f"Expected to know whether {type(source).__name__} yields different rows in each worker and process, but "
+            "its code uses get_worker_info and it has no attribute is_sharded. Set is_sharded = True on it if it does, "
+            "so that no row is skipped; or is_sharded = False if each yields all rows, so that none is repeated."
         )
     return stream
 
 
-def _asks_for_worker(source: Any) -> bool:
-    """Return whether the code of a dataset uses ``get_worker_info``, or it is one that is known to."""
+def _uses_worker_info(source: Any) -> bool:
+    """Return whether the code of a dataset uses ``get_worker_info``, or it is of a library whose datasets do."""
     if hasattr(source, "num_shards") or hasattr(source, "n_shards"):  # Hugging Face
         return True
     functions: list[Callable[..., Any]] = [

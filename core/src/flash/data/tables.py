@@ -1,4 +1,4 @@
-"""Tables: one reader for all domains, of files, URLs, folders and data frames."""
+"""Read tables from files, URLs, folders and data frames, for all domains."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 
 TableFormat = Literal["csv", "tsv", "json", "jsonl", "parquet"]
 
-#: The arguments of :func:`read_table` that say how text is written.
+#: The arguments of :func:`read_table` that define the text format.
 READ_OPTIONS = ("sep", "delimiter", "encoding", "quotechar", "field")
 
 _FORMATS: dict[str, TableFormat] = {
@@ -52,7 +52,7 @@ _FORMATS: dict[str, TableFormat] = {
     ".pq": "parquet",
 }
 _PACKED = (".gz", ".bz2", ".xz", ".zip")
-# UTF-32 first: its mark starts as that of UTF-16 does.
+# UTF-32 first: its mark starts with that of UTF-16.
 _BYTE_ORDER_MARKS = {
     b"\xff\xfe\x00\x00": "utf-32",
     b"\x00\x00\xfe\xff": "utf-32",
@@ -64,14 +64,14 @@ _SHOWN_NAMES = 20
 
 
 class ReadOptions(TypedDict, total=False):
-    """How a table is written, where that is not found; constructors that read tables take these."""
+    """Format options of tables, in place of detection; accepted by constructors that read tables."""
 
-    #: The separator of CSV; by default it is found. ``delimiter`` is another name.
+    #: The separator of CSV, detected by default. ``delimiter`` is an alias.
     sep: str | None
     delimiter: str | None
     #: By default that of the byte order mark, or UTF-8.
     encoding: str | None
-    #: What encloses cells of CSV that contain separators; ``None`` where nothing does.
+    #: The quote character of CSV cells that contain separators; ``None`` for no quoting.
     quotechar: str | None
 
 
@@ -82,7 +82,7 @@ class Table(Mapping[str, list[Any]]):
     Args:
         columns: The values of each column, in the order of the rows.
         name: The table, for error messages.
-        is_text: Whether the cells are text as it is written, such as those of CSV; what they mean is not known yet.
+        is_text: Whether all cells are unparsed text, such as those of CSV.
 
     Example:
         >>> table = Table({"a": [1, 2], "b": ["x", None]})
@@ -101,11 +101,11 @@ class Table(Mapping[str, list[Any]]):
 
     @property
     def frame(self) -> Any:
-        """The data frame that the columns come from, of whichever library; ``None`` if they come from none."""
+        """The data frame of the columns, of any library; ``None`` if they are not from a data frame."""
         return self.columns.frame if isinstance(self.columns, FrameColumns) else None
 
     def take(self, rows: Sequence[int]) -> Table:
-        """Return some of the rows."""
+        """Return the given rows."""
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
         return Table(columns, self.name, self.is_text)
 
@@ -139,26 +139,26 @@ def read_table(
     field: str | None = None,
     name: str | None = None,
 ) -> Table:
-    r"""Read a table of whatever form.
+    r"""Read a table from a file, a URL, or an object in memory.
 
-    CSV and TSV give text as it is written (``001``, ``1.10``, ``None``), and an empty cell is ``None``; the other
-    forms keep their values, and a missing one is ``None``. Files may be compressed (gzip, bzip2, xz, or a zip file
+    Cells of CSV and TSV are unparsed text (``001``, ``1.10``, ``None``), and an empty cell is ``None``; the other
+    formats keep their values, and a missing one is ``None``. Files may be compressed (gzip, bzip2, xz, or a zip file
     with one file in it).
 
     Args:
-        source: A path, a URL, an open file, a folder of Parquet files, a list of any of these (their rows follow each
-            other), a data frame of pandas, polars or Arrow, a mapping of columns, or a list of rows that are mappings.
-        format: The format of files; by default their names tell, or else their content.
-        sep: The separator of CSV; by default ``,``, ``;``, a tab or ``|``, whichever separates it.
-        delimiter: Another name of ``sep``.
+        source: A path, a URL, an open file, a folder of Parquet files, a list of any of these (their rows are
+            concatenated), a data frame of pandas, polars or Arrow, a mapping of columns, or a list of mappings.
+        format: The format of files; by default detected from their names, or else from their content.
+        sep: The separator of CSV; by default detected among ``,``, ``;``, a tab and ``|``.
+        delimiter: An alias of ``sep``.
         encoding: The encoding of text; by default that of the byte order mark, or UTF-8.
-        quotechar: What encloses cells of CSV that contain separators; ``None`` where nothing does.
+        quotechar: The quote character of CSV cells that contain separators; ``None`` for no quoting.
         field: The key that holds the rows of JSON, if they are inside an object.
-        name: The table in error messages; by default the path.
+        name: The name of the table in error messages; by default the path.
 
     Raises:
-        DataError: If the source is missing, empty, or of another form; if a row has not as many values as the header
-            has names, a quote is not closed, or two columns have one name or a column has none.
+        DataError: If the source is missing, empty, or of another format; if the number of values in a row differs from
+            that of the header, a quote is not closed, or the name of a column is missing or not unique.
         ConfigurationError: If arguments contradict each other.
 
     Example:
@@ -189,7 +189,7 @@ def read_table(
 
 
 def is_table_file(source: Any) -> bool:
-    """Return whether a path or URL names a file of a format that :func:`read_table` knows.
+    """Return whether a path or URL has the extension of a format that :func:`read_table` supports.
 
     Example:
         >>> is_table_file("reviews.csv.gz"), is_table_file("photo.png")
@@ -209,12 +209,12 @@ def is_table(data: Any) -> bool:
 
 
 def whole_numbers(values: Sequence[Any]) -> list[Any]:
-    """Make whole numbers of the cells of a text column, if each of them is one, written the usual way.
+    """Convert the cells of a text column to integers, if all of them are integers in canonical form.
 
-    So ``0`` and ``1`` mean the same in CSV as in a data frame, and codes such as ``007`` and ``1.10`` stay as they are.
+    So ``0`` and ``1`` are the same in CSV as in a data frame, and codes such as ``007`` and ``1.10`` stay text.
 
     Args:
-        values: Text, and ``None`` for missing cells.
+        values: Strings, and ``None`` for missing cells.
 
     Example:
         >>> whole_numbers(["3", "-10", None]), whole_numbers(["007", "10"])
@@ -227,7 +227,7 @@ def whole_numbers(values: Sequence[Any]) -> list[Any]:
 
 
 def _is_whole(value: Any) -> bool:
-    # No number of 19 digits or more: what reads them as numbers loses their last digits.
+    # Not integers of 19 digits or more, which may not fit in 64 bits.
     if not isinstance(value, str) or not value.removeprefix("-").isdecimal() or len(value) > 18:
         return False
     return str(int(value)) == value
@@ -339,7 +339,7 @@ def _format_of(name: str) -> TableFormat | None:
 
 
 def _unpacked(content: bytes, name: str) -> bytes:
-    """Decompress by what the content starts with."""
+    """Decompress content, with the format detected from its first bytes."""
     try:
         if content.startswith(b"\x1f\x8b"):
             return gzip.decompress(content)

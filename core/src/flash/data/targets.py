@@ -1,4 +1,4 @@
-"""Targets that are numbers, beside the classes of :mod:`flash.data.labels`."""
+"""Numeric targets, for regression; for classes see :mod:`flash.data.labels`."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["NumberTargets"]
 
 @dataclass(frozen=True)
 class NumberTargets:
-    """One number per sample, or several; with the mean and standard deviation of those of the train data.
+    """One or several numbers per sample, with the mean and standard deviation of the train targets.
 
     Args:
         mean: The mean of each number.
-        std: The standard deviation of each; 1 where all are the same.
+        std: The standard deviation of each; 1 if it is constant.
 
     Example:
         >>> targets = NumberTargets.learn(["1.5", 2.5])
@@ -43,7 +43,7 @@ class NumberTargets:
         """Return the numbers, shape ``(samples,)`` or ``(samples, numbers)``.
 
         Raises:
-            DataError: If a target is missing, no number, or there are more or fewer per sample than in the train data.
+            DataError: If a target is missing, not a number, or the numbers per sample differ from the train data.
         """
         numbers = _numbers(targets, stage)
         width = 1 if numbers.ndim == 1 else numbers.shape[1]
@@ -55,16 +55,16 @@ class NumberTargets:
         return numbers
 
     def facts(self, encoded: Tensor) -> dict[str, Any]:
-        """Return what a task must know of the targets."""
+        """Return the facts about the targets that a task needs."""
         return {"num_targets": len(self.mean), "target_mean": self.mean, "target_std": self.std}
 
     def to_plain(self) -> dict[str, Any]:
-        """Return plain data, for a checkpoint."""
+        """Return the state as serializable values, for a checkpoint."""
         return {"mean": self.mean, "std": self.std}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> NumberTargets:
-        """Undo :meth:`to_plain`."""
+        """Restore an object from the result of :meth:`to_plain`."""
         return cls(**plain)
 
 

@@ -1,4 +1,4 @@
-"""Download data and unpack it: whole, verified, resumable, and nowhere but where it was asked for."""
+"""Download and unpack data: complete, verified, resumable, and only inside the requested folder."""
 
 from flash.download._download import download_data, fetch
 from flash.download._progress import Bar, progress_bar

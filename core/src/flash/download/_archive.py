@@ -1,8 +1,8 @@
-"""Unpack archives that nobody vouches for.
+"""Unpack untrusted archives.
 
-Three steps: read the list of members and refuse the archive if any of them is unsafe; write all of them into a
-hidden folder beside their place; move them there. Nothing is written by the standard library's ``extract``: what
-its filters do differs between the Python versions that we support.
+Three steps: read the list of members and reject the archive if any of them is unsafe; write all of them into a
+hidden staging folder; move them to their destination. The standard library's ``extract`` is not used, since its
+filters differ between the Python versions that we support.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ def unpack(
 ) -> list[str]:
     """Unpack a zip or tar archive into a folder; no member appears there before all of them are unpacked.
 
-    Files that are there already are replaced, folders are joined. Owners, times and all permissions but
-    "executable" are left behind.
+    Existing files are replaced, existing folders are merged. Owners, times and all permissions except
+    "executable" are dropped.
 
     Args:
-        archive: The file, whose content decides what it is.
-        folder: Where the members go; it must exist.
-        max_bytes: Refuse an archive that unpacks to more. The default is what is free on the folder's disk.
-        reserved: Names in the folder that no member may take.
-        suffix: Tells this temporary folder from that of another process that unpacks the archive now.
+        archive: The file; its format is detected from its content.
+        folder: The destination; it must exist.
+        max_bytes: Reject an archive that unpacks to more. The default is the free space on the folder's disk.
+        reserved: Names in the folder that no member may have.
+        suffix: Suffix of the staging folder, if another process may unpack the same archive at the same time.
         progress: Whether to show a progress bar.
 
     Returns:
-        The names in ``folder`` that came out of the archive, sorted.
+        The names of the unpacked top-level entries in ``folder``, sorted.
 
     Raises:
-        UnsafeArchiveError: A member would be written outside the folder, or is no file, folder or link, or
+        UnsafeArchiveError: A member would be written outside the folder, or is not a file, folder or link, or
             the archive unpacks to more than ``max_bytes``.
         DownloadError: The archive is damaged, or the disk is full.
 
@@ -76,7 +76,7 @@ def unpack(
         >>> unpack(folder / "pets.zip", folder, progress=False)
         ['pets']
     """
-    # A fixed name, as a rule: what a killed process left is found and removed by the next one.
+    # A fixed name by default, so that the next call finds and removes what a killed process left behind.
     staging = folder / f".{archive.name}{suffix}.unpacking"
     try:
         with closing(open_archive(archive)) as reader:
@@ -101,7 +101,7 @@ def unpack(
 
 
 def _checked(reader: Reader, folder: Path, max_bytes: int | None, reserved: Collection[str]) -> list[Member]:
-    """The members, once all of them are known to be harmless."""
+    """Return the members, after all of them passed the checks."""
     free = shutil.disk_usage(folder).free
     members, total = [], 0
     for member in reader.members():
@@ -120,7 +120,7 @@ def _checked(reader: Reader, folder: Path, max_bytes: int | None, reserved: Coll
 
 
 def _key(parts: Iterable[str]) -> tuple[str, ...]:
-    """One key for all spellings that some file system takes for the same name."""
+    """Return one key for all spellings that some file system treats as the same name."""
     return tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
 
 
@@ -139,9 +139,10 @@ def _check_links(members: list[Member]) -> None:
 
 
 def _check_symlink(member: Member) -> None:
-    """Let a link go up, not too far, and then only down.
+    """Reject symlink targets that resolve outside the extraction root.
 
-    Up after down could start from another link and so end anywhere; down is safe through links that stay inside.
+    ``..`` is allowed at the beginning of the target only: after a name, which could be another link, it could resolve
+    to any folder.
     """
     steps = [step for step in member.target.split("/") if step not in ("", ".")]
     down = list(itertools.dropwhile(lambda step: step == "..", steps))
@@ -151,7 +152,7 @@ def _check_symlink(member: Member) -> None:
 
 
 def _check_folder(members: list[Member], folder: Path, reserved: set[tuple[str, ...]]) -> None:
-    """What is there already must neither lead elsewhere nor stand in the way."""
+    """Reject existing symlinks and file/directory conflicts in the target directory."""
     seen = set()
     for member in members:
         if _key(member.parts[:1]) in reserved:
@@ -188,23 +189,23 @@ def _write(reader: Reader, members: list[Member], staging: Path, bar: Bar) -> No
         (path if member.kind == "folder" else path.parent).mkdir(parents=True, exist_ok=True)
         if member.kind == "file":
             _write_file(reader, member, path, bar)
-    # Links come last, symbolic ones after all: until then no path in the staging folder leads through one.
+    # Links are created last, symbolic ones after hard ones, so that no member is written through a link.
     for member in (member for member in members if member.kind == "hardlink"):
-        _renewed(staging.joinpath(*member.parts)).hardlink_to(staging.joinpath(*safe_parts(member.target)))
+        _removed(staging.joinpath(*member.parts)).hardlink_to(staging.joinpath(*safe_parts(member.target)))
     for member in (member for member in members if member.kind == "symlink"):
-        _renewed(staging.joinpath(*member.parts)).symlink_to(member.target)
+        _removed(staging.joinpath(*member.parts)).symlink_to(member.target)
 
 
-def _renewed(path: Path) -> Path:
-    """Make way for a later member of the same name, which wins."""
+def _removed(path: Path) -> Path:
+    """Remove an earlier member of the same name and return its path."""
     path.unlink(missing_ok=True)
     return path
 
 
 def _write_file(reader: Reader, member: Member, path: Path, bar: Bar) -> None:
-    # Of the mode only "executable" is taken over, and at creation: the umask holds, no setuid bit slips in.
+    # Only the "executable" bit is kept, and set at creation, so that the umask applies and no setuid bit is set.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(_renewed(path), flags, 0o777 if member.executable else 0o666)
+    handle = os.open(_removed(path), flags, 0o777 if member.executable else 0o666)
     written = 0
     with os.fdopen(handle, "wb") as file, reader.open(member) as content:
         while chunk := content.read(1 << 20):

@@ -1,4 +1,4 @@
-"""Read zip and tar archives as one list of members, judged by content and whole to the last byte."""
+"""Read zip and tar archives as a list of members, with the format detected from the content."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import IO, Any, Literal, Protocol
 from flash.errors import UnsafeArchiveError
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_LONGEST_LINK = 4096
+_MAX_LINK_BYTES = 4096
 
 
 class CorruptArchiveError(Exception):
-    """The archive ends early or contradicts itself."""
+    """The archive is truncated or inconsistent."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """One entry: where it goes, as parts below the folder, and what it is."""
+    """An archive entry: its path relative to the folder, as parts, and its kind."""
 
     parts: tuple[str, ...]
     kind: Literal["file", "folder", "symlink", "hardlink"]
@@ -36,7 +36,7 @@ class Member:
 
     @property
     def name(self) -> str:
-        """The path inside the archive, for messages."""
+        """Path inside the archive, for messages."""
         return "/".join(self.parts)
 
 
@@ -44,7 +44,7 @@ class Reader(Protocol):
     """An open archive."""
 
     def members(self) -> Iterator[Member]:
-        """Yield every member, and raise where the archive is not whole."""
+        """Yield every member, and raise an error if the archive is truncated."""
 
     def open(self, member: Member) -> IO[bytes]:
         """Open the content of a file."""
@@ -54,9 +54,9 @@ class Reader(Protocol):
 
 
 def is_archive(file: Path) -> bool:
-    """Whether a file is meant to be unpacked: by its suffix, or by its content where it has no suffix.
+    """Return whether a file is an archive: by its suffix, or by its content if it has no suffix.
 
-    Another suffix is believed: ``.npz``, ``.docx`` and many checkpoints are zip files inside.
+    Files with another suffix are not archives: ``.npz``, ``.docx`` and many checkpoints are zip files inside.
     """
     if file.name.lower().endswith(_SUFFIXES):
         return True
@@ -64,7 +64,7 @@ def is_archive(file: Path) -> bool:
 
 
 def open_archive(file: Path) -> Reader:
-    """Open an archive by what it is, whatever it is called."""
+    """Open an archive by its content, regardless of its name."""
     if _begins(file, b"PK"):
         return _Zip(file)
     if _is_tar(file):
@@ -74,7 +74,7 @@ def open_archive(file: Path) -> Reader:
 
 
 def safe_parts(path: str) -> tuple[str, ...]:
-    """Take a member's path apart, refusing all that leads out of the folder on any system."""
+    """Split a member's path into parts, and reject paths that lead out of the folder on any system."""
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     drive = any(re.match(r"[A-Za-z]:", part) for part in parts)
     if path.startswith("/") or ".." in parts or drive or "\\" in path or "\0" in path:
@@ -90,7 +90,7 @@ def _begins(file: Path, magic: bytes) -> bool:
 def _is_tar(file: Path) -> bool:
     try:
         return tarfile.is_tarfile(file)
-    except (EOFError, OSError, lzma.LZMAError, zlib.error):  # packed, and damaged at its very beginning
+    except (EOFError, OSError, lzma.LZMAError, zlib.error):  # compressed, and damaged at the beginning
         return False
 
 
@@ -102,7 +102,7 @@ class _Zip:
         for info in self._zip.infolist():
             if info.flag_bits & 0x1:
                 raise CorruptArchiveError("it is encrypted")
-            # ZipInfo cuts its filename at a null byte, and on Windows turns backslashes around.
+            # ZipInfo truncates its filename at a null byte, and on Windows converts backslashes.
             yield self._member(info, safe_parts(info.orig_filename))
 
     def _member(self, info: zipfile.ZipInfo, parts: tuple[str, ...]) -> Member:
@@ -111,7 +111,7 @@ class _Zip:
         if info.is_dir() or kind == stat.S_IFDIR:
             return Member(parts, "folder")
         if kind == stat.S_IFLNK:
-            if info.file_size > _LONGEST_LINK:
+            if info.file_size > _MAX_LINK_BYTES:
                 raise CorruptArchiveError(f"the link {info.filename!r} has {info.file_size} bytes")
             return Member(parts, "symlink", target=self._zip.read(info).decode())
         if kind not in (0, stat.S_IFREG):
@@ -148,7 +148,7 @@ class _Tar:
         return Member(parts, "file", info.size, bool(info.mode & stat.S_IXUSR), handle=info)
 
     def _check_end(self) -> None:
-        # tarfile stops in silence at a header that it cannot read, and never reads the compressor's checksum.
+        # tarfile stops silently at a header that it cannot read, and never verifies the compressor's checksum.
         stream: Any = self._tar.fileobj
         stream.seek(self._tar.offset)
         if stream.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:

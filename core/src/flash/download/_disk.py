@@ -1,4 +1,4 @@
-"""The local half of a download: sizes, checksums, and what a failed write means."""
+"""Local files of a download: sizes, checksums, and errors of failed writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flash.errors import DownloadError
 
 @contextmanager
 def disk_errors(path: Path, missing: Callable[[], int | None], advice: str) -> Iterator[None]:
-    """Turn an OSError into a DownloadError that says how many bytes there was no place for.
+    """Convert an OSError into a DownloadError that says how many bytes did not fit.
 
     Example:
         >>> import errno
@@ -29,7 +29,7 @@ def disk_errors(path: Path, missing: Callable[[], int | None], advice: str) -> I
     except DownloadError:
         raise
     except OSError as error:
-        if error.errno is None:  # not from the system: how gzip and bz2 report damaged data
+        if error.errno is None:  # gzip and bz2 report damaged data like this
             raise
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadError(f"Cannot write {path}: {error.strerror or error}.") from error
@@ -39,14 +39,14 @@ def disk_errors(path: Path, missing: Callable[[], int | None], advice: str) -> I
 
 
 def size_of(file: Path) -> int:
-    """How many bytes are there; none if there is no file."""
+    """Return the size of a file in bytes, 0 if it does not exist."""
     with suppress(FileNotFoundError):
         return file.stat().st_size
     return 0
 
 
 def digest(file: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+    """Return the sha256 of a file, in hexadecimal."""
     sha256 = hashlib.sha256()
     with file.open("rb") as stream:
         while chunk := stream.read(1 << 20):
@@ -54,8 +54,8 @@ def digest(file: Path) -> str:
     return sha256.hexdigest()
 
 
-def put_in_place(part: Path, file: Path) -> None:
-    """Give a finished file its name in one step, which lasts through a power cut where the system can."""
+def replace_durably(part: Path, file: Path) -> None:
+    """Rename a complete file to its final name atomically, and sync the folder if the system can."""
     part.replace(file)
     with suppress(OSError):
         handle = os.open(file.parent, os.O_RDONLY)

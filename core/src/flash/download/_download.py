@@ -1,4 +1,4 @@
-"""The two ways to download: into a folder, unpacked, or one file to a path."""
+"""Download a file: into a folder, unpacked, or to a path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from flash.download._archive import unpack
 from flash.download._archive_formats import is_archive
 from flash.download._disk import digest, disk_errors
-from flash.download._ledger import Ledger
+from flash.download._record import DownloadRecord
 from flash.download._remote import Remote, file_name
 from flash.download._transfer import Transfer
 from flash.errors import ConfigurationError
@@ -30,29 +30,29 @@ def download_data(
 ) -> Path:
     """Download a file into a folder and, if it is an archive, unpack it there.
 
-    What is there already is not fetched again: a file with the right ``sha256``; without one, a file that
-    came from this URL and still has its size, or that was put there by hand. An archive is not unpacked
-    again while everything at its top level is there; delete what you want to have back. A download that was
-    interrupted is continued by the next call. Several processes may call this at once: one downloads, the
-    others wait for it. What must be known for that is in a small hidden file beside, ``.<name>.download``.
+    Existing files are not downloaded again: a file with the right ``sha256``; without one, a file that
+    was downloaded from this URL and still has its size, or that was put there by hand. An archive is not unpacked
+    again while all of its top-level entries exist; delete those that should be restored. An interrupted
+    download is resumed by the next call. Several processes may call this concurrently: one downloads, the
+    others wait for it. The record for this is a small hidden file in the same folder, ``.<name>.download``.
 
     Args:
-        url: An address of ``http``, ``https`` or ``file``. A user and password before the host are sent as
+        url: An ``http``, ``https`` or ``file`` URL. A user and password before the host are sent as
             HTTP basic authentication and never shown.
-        path: The folder, made if it is missing. The file in it gets its name from the URL.
+        path: The folder, created if it is missing. The file in it is named after the URL.
         sha256: The expected checksum of the file, in hexadecimal.
-        extract: Unpack zip archives, and tar archives whether plain or packed by gzip, bz2 or xz. A file with
-            the suffix of something else is left alone, even if it is a zip inside (``.npz``, ``.docx``).
-        max_unpacked_bytes: Refuse an archive that unpacks to more. The default is what is free on the disk.
+        extract: Unpack zip archives, and tar archives, uncompressed or compressed by gzip, bz2 or xz. A file with
+            any other suffix is not unpacked, even if it is a zip inside (``.npz``, ``.docx``).
+        max_unpacked_bytes: Reject an archive that unpacks to more. The default is the free space on the disk.
         progress: Whether to show progress bars.
-        timeout: For how many seconds the server may be silent.
-        retries: How often in a row to try again after a failure that may pass, such as a lost connection.
+        timeout: Timeout in seconds without a response of the server.
+        retries: Number of consecutive retries after a transient failure, such as a lost connection.
 
     Returns:
         The folder if an archive was unpacked into it, else the file.
 
     Raises:
-        DownloadError: The file cannot be had, or is a damaged archive, or the disk is full.
+        DownloadError: The file cannot be downloaded, or is a damaged archive, or the disk is full.
         ChecksumError: The file is not the expected one.
         UnsafeArchiveError: The archive would write outside the folder, or unpack to more than is allowed.
 
@@ -66,12 +66,12 @@ def download_data(
     remote, folder = Remote.parse(url), Path(path).expanduser()
     file = folder / file_name(remote.url)
     expected = _checked_arguments(sha256, timeout, retries)
-    with _ledger(file) as ledger:
-        if not _is_there(file, remote, ledger, expected):
-            Transfer(remote, file, ledger, timeout=timeout, retries=retries, progress=progress).run(expected)
+    with _open_record(file) as record:
+        if not _is_there(file, remote, record, expected):
+            Transfer(remote, file, record, timeout=timeout, retries=retries, progress=progress).run(expected)
         if not extract or not is_archive(file):
             return file
-        _unpack_once(file, folder, ledger, max_unpacked_bytes, progress)
+        _unpack_once(file, folder, record, max_unpacked_bytes, progress)
     return folder
 
 
@@ -84,23 +84,23 @@ def fetch(
     timeout: float = 30.0,
     retries: int = 4,
 ) -> Path:
-    """Download one file to a path, and leave it as it is.
+    """Download one file to a path, without unpacking it.
 
-    It is skipped, resumed, verified and locked as :func:`download_data` does it.
+    Existing files, interrupted downloads, checksums and locks are handled as in :func:`download_data`.
 
     Args:
-        url: An address of ``http``, ``https`` or ``file``.
-        destination_file: The path of the file; folders that are missing are made.
+        url: An ``http``, ``https`` or ``file`` URL.
+        destination_file: The path of the file; missing folders are created.
         sha256: The expected checksum, in hexadecimal.
         progress: Whether to show a progress bar.
-        timeout: For how many seconds the server may be silent.
-        retries: How often in a row to try again after a failure that may pass.
+        timeout: Timeout in seconds without a response of the server.
+        retries: Number of consecutive retries after a transient failure.
 
     Returns:
         The path of the file.
 
     Raises:
-        DownloadError: The file cannot be had.
+        DownloadError: The file cannot be downloaded.
         ChecksumError: The file is not the expected one.
 
     Example:
@@ -112,14 +112,14 @@ def fetch(
     """
     remote, file = Remote.parse(url), Path(destination_file).expanduser()
     expected = _checked_arguments(sha256, timeout, retries)
-    with _ledger(file) as ledger:
-        if not _is_there(file, remote, ledger, expected):
-            Transfer(remote, file, ledger, timeout=timeout, retries=retries, progress=progress).run(expected)
+    with _open_record(file) as record:
+        if not _is_there(file, remote, record, expected):
+            Transfer(remote, file, record, timeout=timeout, retries=retries, progress=progress).run(expected)
     return file
 
 
 def _checked_arguments(sha256: str | None, timeout: float, retries: int) -> str | None:
-    """The checksum in lower case, once all arguments make sense."""
+    """Validate the arguments and return the checksum in lower case."""
     if timeout <= 0 or retries < 0:
         raise ConfigurationError(f"Expected timeout > 0 and retries >= 0, got {timeout=} and {retries=}.")
     if sha256 is None:
@@ -129,29 +129,29 @@ def _checked_arguments(sha256: str | None, timeout: float, retries: int) -> str 
     return sha256.lower()
 
 
-def _ledger(file: Path) -> Ledger:
+def _open_record(file: Path) -> DownloadRecord:
     if file.is_dir():
         raise ConfigurationError(f"Cannot write the file {file}: it is a folder. Choose another path.")
     with disk_errors(file.parent, lambda: None, "Free some space and call again."):
         file.parent.mkdir(parents=True, exist_ok=True)
-    return Ledger(file)
+    return DownloadRecord(file)
 
 
-def _is_there(file: Path, remote: Remote, ledger: Ledger, sha256: str | None) -> bool:
+def _is_there(file: Path, remote: Remote, record: DownloadRecord, sha256: str | None) -> bool:
     if not file.is_file():
         return False
     if sha256 is not None:
         return digest(file) == sha256
-    record = ledger.facts.get("file")
-    return record is None or record == {"source": remote.identity, "size": file.stat().st_size}
+    stored = record.facts.get("file")
+    return stored is None or stored == {"source": remote.identity, "size": file.stat().st_size}
 
 
-def _unpack_once(file: Path, folder: Path, ledger: Ledger, max_bytes: int | None, progress: bool) -> None:
-    facts = file.stat()
-    archive = [facts.st_size, facts.st_mtime_ns]
-    done = ledger.facts.get("unpacked") or {}
+def _unpack_once(file: Path, folder: Path, record: DownloadRecord, max_bytes: int | None, progress: bool) -> None:
+    stat = file.stat()
+    archive = [stat.st_size, stat.st_mtime_ns]
+    done = record.facts.get("unpacked") or {}
     if done.get("archive") == archive and all((folder / name).exists() for name in done["names"]):
         return
-    reserved = {file.name, ledger.path.name}
-    names = unpack(file, folder, max_bytes=max_bytes, reserved=reserved, suffix=ledger.suffix, progress=progress)
-    ledger.record(unpacked={"archive": archive, "names": names})
+    reserved = {file.name, record.path.name}
+    names = unpack(file, folder, max_bytes=max_bytes, reserved=reserved, suffix=record.suffix, progress=progress)
+    record.update(unpacked={"archive": archive, "names": names})

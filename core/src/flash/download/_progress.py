@@ -1,4 +1,4 @@
-"""One progress bar for everything that takes long outside training."""
+"""Progress bar for long operations outside training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class Bar(Protocol):
-    """What is asked of a progress bar."""
+    """Protocol of a progress bar."""
 
     def __enter__(self) -> Bar: ...
 
@@ -16,17 +16,17 @@ class Bar(Protocol):
     ) -> object: ...
 
     def update(self, n: int, /) -> object:
-        """Move on by ``n`` units."""
+        """Advance by ``n`` units."""
 
 
 def progress_bar(what: str, total: int | None, *, done: int = 0, shown: bool = True, unit: str = "B") -> Bar:
-    """Show bytes, or another unit, with rate and time left; in notebooks too.
+    """Show a progress bar of bytes, or another unit, with rate and remaining time, also in notebooks.
 
     Example:
         >>> with progress_bar("data.zip", total=2048, shown=False) as bar:
         ...     _ = bar.update(1024)
     """
-    # Late: it finds out whether this is a notebook, which takes longer than all of our own imports.
+    # Imported late: it detects whether this is a notebook, which takes longer than all of our own imports.
     from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
 
     bar: Bar = tqdm(

@@ -1,4 +1,4 @@
-"""Open a file that lies elsewhere, at an http(s) or file URL, from any byte on."""
+"""Open a remote file at an http(s) or file URL, at any byte offset."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNOREC
 
 
 class TransientError(Exception):
-    """A failure that may be gone at the next try; ``wait`` is how long the server asked us to stay away."""
+    """A transient failure; ``wait`` is the number of seconds that the server asked to wait before a retry."""
 
     def __init__(self, what: str, wait: float = 0.0) -> None:
         super().__init__(what)
@@ -36,12 +36,12 @@ class TransientError(Exception):
 
 
 class StalePartError(TransientError):
-    """The bytes that we have do not continue into those that the server offers."""
+    """The downloaded part does not belong to the file that the server offers."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """What tells one state of a remote file from another."""
+    """The version of a remote file."""
 
     etag: str = ""
     modified: str = ""
@@ -49,7 +49,7 @@ class Version:
 
     @property
     def token(self) -> str:
-        """What goes into ``If-Range``; a weak ETag may not, it does not promise the same bytes."""
+        """Value of ``If-Range``; not a weak ETag, which does not guarantee the same bytes."""
         return self.modified if self.etag.startswith("W/") else self.etag or self.modified
 
 
@@ -60,8 +60,8 @@ class _Stream(Protocol):
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An open remote file: its bytes from ``start`` on."""
+class RemoteFile:
+    """An open remote file, at the byte offset ``start``."""
 
     remote: Remote
     stream: _Stream
@@ -70,10 +70,10 @@ class Answer:
     timeout: float
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes as they come; an end before the announced size is a :class:`TransientError`."""
+        """Yield the bytes as they arrive; an end before the announced size is a :class:`TransientError`."""
         position = self.start
         try:
-            # read1 returns what is there; read would wait for a whole chunk, and a kill would lose more.
+            # read1 returns the available bytes; read would wait for a full chunk, and a kill would lose more.
             while chunk := self.stream.read1(_CHUNK):
                 position += len(chunk)
                 yield chunk
@@ -85,7 +85,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Remote:
-    """A URL that can be opened, with its secrets kept apart from what messages may show.
+    """A URL that can be opened, with its secrets separated from the label for messages.
 
     Example:
         >>> Remote.parse("https://me:secret@example.org/data.zip?key=1").label
@@ -98,19 +98,19 @@ class Remote:
 
     @classmethod
     def parse(cls, url: str) -> Remote:
-        """Check a URL and take it apart."""
+        """Validate a URL and split it into its parts."""
         try:
             parts = urlsplit(url)
             host = parts.netloc.rpartition("@")[2]
             host = host if host.isascii() else host.encode("idna").decode()
-            _ = parts.port  # raises ValueError where it is not a number
+            _ = parts.port  # raises ValueError if it is not a number
         except ValueError:
-            # Not chained and not shown: the text may be a password with a colon too many.
+            # Not chained and not shown: the text may contain a password with a colon.
             raise DownloadError("The host or port of this URL is malformed. Check the address.") from None
         if parts.scheme not in ("http", "https", "file"):
             raise DownloadError(
                 f"Expected a URL that begins with http://, https:// or file://, not {parts.scheme!r}. For "
-                "a file on this machine give Path(...).absolute().as_uri()."
+                "a file on this machine pass Path(...).absolute().as_uri()."
             )
         if parts.scheme == "file" and host not in ("", "localhost"):
             raise DownloadError(f"Expected file:///path, on this machine; this one names the host {host!r}.")
@@ -123,16 +123,16 @@ class Remote:
 
     @property
     def identity(self) -> str:
-        """A digest, so that records on disk hold no token that a query may carry."""
+        """Digest of the URL, so that records on disk hold no token of its query."""
         return hashlib.sha256(self.url.encode()).hexdigest()
 
-    def open(self, offset: int, known: Version, timeout: float) -> Answer:
-        """Open at ``offset`` if the file is still the ``known`` one, else from its beginning."""
+    def open(self, offset: int, known: Version, timeout: float) -> RemoteFile:
+        """Open at ``offset`` if the version is still ``known``, else at the beginning."""
         if self.url.startswith("file:"):
             return self._open_file(offset, known, timeout)
         return self._open_http(offset, known, timeout)
 
-    def _open_file(self, offset: int, known: Version, timeout: float) -> Answer:
+    def _open_file(self, offset: int, known: Version, timeout: float) -> RemoteFile:
         try:
             stream = Path(url2pathname(urlsplit(self.url).path)).open("rb")  # noqa: SIM115 (its user closes it)
         except OSError as error:
@@ -140,39 +140,39 @@ class Remote:
         facts = os.fstat(stream.fileno())
         version = Version(etag=f"{facts.st_mtime_ns}-{facts.st_size}", size=facts.st_size)
         start = stream.seek(offset if known == version else 0)
-        return Answer(self, stream, start, version, timeout)
+        return RemoteFile(self, stream, start, version, timeout)
 
-    def _open_http(self, offset: int, known: Version, timeout: float) -> Answer:
+    def _open_http(self, offset: int, known: Version, timeout: float) -> RemoteFile:
         request = Request(self.url, headers={"User-Agent": f"flash-core/{__version__}"})  # noqa: S310 (parsed)
         if self.authorization:
-            # urllib copies ordinary headers to whatever host a redirect names.
+            # urllib copies ordinary headers to the host of a redirect.
             request.add_unredirected_header("Authorization", self.authorization)
         if offset:
             request.add_header("Range", f"bytes={offset}-")
             request.add_header("If-Range", known.token)
         try:
-            # A new opener each time: a proxy that was set after a failure is used by the next try.
+            # A new opener for each request, so that a proxy that was set after a failure is used by the next retry.
             response = build_opener(_Redirects, _Https).open(request, timeout=timeout)
         except HTTPError as error:
             with error:
                 raise _refusal(error, self, ranged=offset > 0) from error
-        except DownloadError:  # from a redirect to something that we do not open
+        except DownloadError:  # from a redirect to an unsupported URL
             raise
         except (OSError, http.client.HTTPException) as error:
             raise _failure(error, self, timeout) from error
         try:
-            start, version = _what_comes(response)
+            start, version = _parse_response(response)
             same = version.token in ("", known.token) and version.size == known.size
             if start and not (start == offset and same):
                 raise StalePartError("the server sent another part than the one asked for")
         except Exception:
             response.close()
             raise
-        return Answer(self, response, start, version, timeout)
+        return RemoteFile(self, response, start, version, timeout)
 
 
 def file_name(url: str) -> str:
-    """The last part of a URL's path as a name that is safe in any folder, on any system.
+    """Return the last part of a URL's path as a file name that is safe on any system.
 
     Example:
         >>> file_name("https://example.org/files/data.zip?download=1")
@@ -184,15 +184,15 @@ def file_name(url: str) -> str:
     """
     name = re.split(r"[/\\]", unquote(urlsplit(url).path))[-1]
     name = re.sub(r'[\x00-\x1f\x7f-\x9f\ud800-\udfff<>:"|?*]', "_", name).strip(" ").rstrip(". ")
-    name = re.sub(r"^\.+", "_", name)  # nothing hidden: that is where the records of downloads lie
+    name = re.sub(r"^\.+", "_", name)  # not hidden, since download records are hidden files
     if _WINDOWS_DEVICE.fullmatch(name):
         name = f"_{name}"
-    # The end is kept, where the suffix is; file systems allow 255 bytes, and we append to the name.
+    # The end with the suffix is kept; file systems allow 255 bytes, and we append to the name.
     return name.encode()[-200:].decode(errors="ignore") or "download"
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows redirects, but never from https to http, and takes the password to no other host."""
+    """Follow redirects, but never from https to http, and never send the password to another host."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
@@ -209,7 +209,7 @@ class _Redirects(HTTPRedirectHandler):
 
 
 class _Https(HTTPSHandler):
-    """Verifies certificates, also in a program that turned that off in the ``ssl`` module."""
+    """Verify certificates, even in a program that disabled that in the ``ssl`` module."""
 
     def https_open(self, req: Request) -> http.client.HTTPResponse:
         return self.do_open(http.client.HTTPSConnection, req, context=ssl.create_default_context())
@@ -222,8 +222,8 @@ def _basic(user: str | None, password: str | None) -> str:
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
-def _what_comes(response: http.client.HTTPResponse) -> tuple[int, Version]:
-    """The byte at which an answer starts, and the file that it is part of."""
+def _parse_response(response: http.client.HTTPResponse) -> tuple[int, Version]:
+    """Return the byte offset at which a response starts, and the version of the file."""
     start, size = 0, response.length
     if response.status == 206:
         span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", "").strip())
@@ -236,7 +236,7 @@ def _what_comes(response: http.client.HTTPResponse) -> tuple[int, Version]:
 
 
 def _refusal(error: HTTPError, remote: Remote, *, ranged: bool) -> Exception:
-    """What an HTTP status of 300 and above means for us."""
+    """Return the exception for an HTTP status of 300 and above."""
     if error.code == 416 and ranged:
         return StalePartError("the server's file is shorter than the part that we have")
     status = f"{error.code} {http.client.responses.get(error.code, '')}".strip()
@@ -254,7 +254,7 @@ def _refusal(error: HTTPError, remote: Remote, *, ranged: bool) -> Exception:
 
 
 def _failure(error: Any, remote: Remote, timeout: float) -> Exception:
-    """What a broken connection means for us."""
+    """Return the exception for a broken connection."""
     reason = error.reason if isinstance(error, URLError) else error
     if isinstance(reason, TimeoutError):
         return TransientError(f"the server sent nothing for {timeout:g} s")

@@ -1,4 +1,4 @@
-"""Bring a remote file here: resume what is there, retry where that can help, show only whole files."""
+"""Download a remote file: resume partial downloads, retry transient failures, expose only complete files."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
-from flash.download._disk import digest, disk_errors, put_in_place, size_of
-from flash.download._ledger import Ledger
+from flash.download._disk import digest, disk_errors, replace_durably, size_of
 from flash.download._progress import progress_bar
-from flash.download._remote import Answer, Remote, StalePartError, TransientError, Version
+from flash.download._record import DownloadRecord
+from flash.download._remote import Remote, RemoteFile, StalePartError, TransientError, Version
 from flash.errors import ChecksumError, DownloadError
 
-_FIRST_WAIT = 0.5
-_LONGEST_WAIT = 60.0
+_INITIAL_WAIT = 0.5
+_MAX_WAIT = 60.0
 
 
 class Transfer:
-    """One file on its way, under the lock of its ledger.
+    """The download of one file, under the lock of its record.
 
-    The bytes grow in ``<name>.part``. With them the ledger keeps what the server said about the file, so
-    that they are only continued while it is the same one.
+    The bytes are appended to ``<name>.part``. The record stores the version of the remote file, so that
+    the download is only resumed if it is still the same.
     """
 
     def __init__(
-        self, remote: Remote, file: Path, ledger: Ledger, *, timeout: float, retries: int, progress: bool
+        self, remote: Remote, file: Path, record: DownloadRecord, *, timeout: float, retries: int, progress: bool
     ) -> None:
         self.remote = remote
         self.file = file
-        self.part = file.with_name(f"{file.name}{ledger.suffix}.part")
-        self.ledger = ledger
+        self.part = file.with_name(f"{file.name}{record.suffix}.part")
+        self.record = record
         self.timeout = timeout
         self.retries = retries
         self.progress = progress
 
     def run(self, sha256: str | None) -> None:
-        """Leave the whole, verified file under its name, or raise and leave what is there to be resumed."""
+        """Download and verify the complete file, or raise an error and keep the part for a resume."""
         self._complete()
         if sha256 is not None and (got := digest(self.part)) != sha256:
             self.part.unlink()
             raise ChecksumError(
-                f"{self.remote.label} is not the expected file: expected sha256 {sha256}, got {got}. What "
-                "came was removed. Download it again; if it stays so, the file was changed at its source."
+                f"{self.remote.label} is not the expected file: expected sha256 {sha256}, got {got}. The "
+                "download was removed. Download it again; if the error persists, the file was changed at its source."
             )
         with disk_errors(self.file, lambda: None, "Free some space and call again."):
-            put_in_place(self.part, self.file)
-        self.ledger.record(part=None, file={"source": self.remote.identity, "size": size_of(self.file)})
+            replace_durably(self.part, self.file)
+        self.record.update(part=None, file={"source": self.remote.identity, "size": size_of(self.file)})
 
     def _complete(self) -> None:
         failures, most = 0, 0
@@ -56,26 +56,26 @@ class Transfer:
                 return self._attempt()
             except TransientError as error:
                 have = size_of(self.part)
-                # A download of hours may break more often than a request may fail, as long as it gets on.
+                # A long download may be interrupted more often than a request may fail, if it makes progress.
                 failures = 1 if have > most else failures + 1
                 most = max(most, have)
                 if failures > self.retries:
-                    raise DownloadError(self._gave_up(error, failures, have)) from error
-                time.sleep(min(max(_FIRST_WAIT * 2 ** (failures - 1), error.wait), _LONGEST_WAIT))
+                    raise DownloadError(self._failure_message(error, failures, have)) from error
+                time.sleep(min(max(_INITIAL_WAIT * 2 ** (failures - 1), error.wait), _MAX_WAIT))
 
     def _attempt(self) -> None:
         offset, known = self._resume_point()
         if offset and offset == known.size:
             return
         try:
-            answer = self.remote.open(offset, known, self.timeout)
+            opened = self.remote.open(offset, known, self.timeout)
         except StalePartError:
-            answer = self.remote.open(0, Version(), self.timeout)
-        with closing(answer.stream):
-            self._write(answer)
+            opened = self.remote.open(0, Version(), self.timeout)
+        with closing(opened.stream):
+            self._write(opened)
 
     def _resume_point(self) -> tuple[int, Version]:
-        part = self.ledger.facts.get("part") or {}
+        part = self.record.facts.get("part") or {}
         known = Version(part.get("etag", ""), part.get("modified", ""), part.get("size"))
         have = size_of(self.part)
         too_long = known.size is not None and have > known.size
@@ -83,29 +83,29 @@ class Transfer:
             return 0, Version()
         return have, known
 
-    def _write(self, answer: Answer) -> None:
-        total, start = answer.version.size, answer.start
+    def _write(self, opened: RemoteFile) -> None:
+        total, start = opened.version.size, opened.start
         bar = progress_bar(self.file.name, total, done=start, shown=self.progress)
         with (
             bar,
             disk_errors(
                 self.part,
                 lambda: None if total is None else total - size_of(self.part),
-                "What came so far is kept; free some space and call again to go on from there.",
+                "The downloaded part is kept; free some space and call again to resume.",
             ),
             self.part.open("ab" if start else "wb") as part,
         ):
-            if not start:  # between the last old byte and the first new one
-                self.ledger.record(part={"source": self.remote.identity, **asdict(answer.version)})
-            for chunk in answer.chunks():
+            if not start:  # before the first byte of a new version is written
+                self.record.update(part={"source": self.remote.identity, **asdict(opened.version)})
+            for chunk in opened.chunks():
                 part.write(chunk)
                 bar.update(len(chunk))
             part.flush()
             os.fsync(part.fileno())
 
-    def _gave_up(self, error: TransientError, failures: int, have: int) -> str:
+    def _failure_message(self, error: TransientError, failures: int, have: int) -> str:
         tries = f"{failures} times in a row" if failures > 1 else "once"
         return (
             f"Cannot download {self.remote.label}: {error} ({tries}). {have} bytes are in {self.part}. "
-            "Call again to go on from there; for a slow server give a longer timeout= or more retries=."
+            "Call again to resume; for a slow server pass a longer timeout= or more retries=."
         )

@@ -1,8 +1,8 @@
-"""How domains, backbones, finetuning strategies, data sources and callbacks reach Flash.
+"""Plugins: they contribute domains, backbones, finetuning strategies, data sources and callbacks to Flash.
 
 A plugin is a module that an entry point of the group ``flash.plugins`` names. It imports in milliseconds,
-without torch, and holds hook implementations that describe what it gives; the hooks and what they may return
-are in :mod:`flash.plugins.hookspecs`.
+without torch, and its hook implementations return descriptions of its contributions; the hooks and their return
+types are in :mod:`flash.plugins.hookspecs`.
 
 Example:
     >>> from flash.plugins import Backbone, hookimpl, isolated_plugins

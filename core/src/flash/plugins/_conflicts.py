@@ -1,4 +1,4 @@
-"""Which of the installed plugins may load, decided before any of them is imported."""
+"""Decide which installed plugins may load, before any of them is imported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["describe_clash", "mark_clashes", "refuse_foreign_renames", "screen",
 
 
 def screen(candidates: Iterable[Candidate], switches: Switches) -> Iterator[tuple[Candidate, PluginInfo]]:
-    """Each plugin as available, disabled, or in conflict with another of the same name."""
+    """Yield each plugin with its state: available, disabled, or in conflict with another of the same name."""
     candidates = tuple(candidates)
     blocked = {each: switches.why_blocked(each) for each in candidates if not each.provider.builtin}
     namesakes: dict[str, list[Candidate]] = defaultdict(list)
@@ -34,7 +34,7 @@ def screen(candidates: Iterable[Candidate], switches: Switches) -> Iterator[tupl
 
 
 def _namesake(candidate: Candidate, others: Sequence[Candidate]) -> PluginInfo:
-    # Installing a plugin must not take away one of Flash's own.
+    # Installing a plugin must not disable one of Flash's own.
     if _is_ours(candidate):
         return candidate.info
     owners = " and by ".join(str(other.provider) for other in others)
@@ -48,33 +48,33 @@ def _is_ours(candidate: Candidate) -> bool:
 
 
 def mark_clashes(infos: Iterable[PluginInfo]) -> Iterator[PluginInfo]:
-    """Note on each plugin which of its names another plugin contributes too, and how each is written then."""
+    """Add to each plugin the names that another plugin registers too, and their qualified names."""
     infos = tuple(infos)
-    claims: dict[tuple[str, str, str], list[Contribution[Spec]]] = defaultdict(list)
-    for contribution in (given for info in infos for given in info.contributions):
-        if contribution.spec.claims_name:
-            claims[contribution.spec.kind, contribution.spec.scope, contribution.name].append(contribution)
+    named: dict[tuple[str, str, str], list[Contribution[Spec]]] = defaultdict(list)
+    for contribution in (each for info in infos for each in info.contributions):
+        if contribution.spec.unique_name:
+            named[contribution.spec.kind, contribution.spec.scope, contribution.name].append(contribution)
     for info in infos:
         clashes = []
         for contribution in info.contributions:
-            alike = claims[contribution.spec.kind, contribution.spec.scope, contribution.name]
-            others = [str(claim.provider) for claim in alike if claim.provider != contribution.provider]
+            alike = named[contribution.spec.kind, contribution.spec.scope, contribution.name]
+            others = [str(other.provider) for other in alike if other.provider != contribution.provider]
             if others and not contribution.provider.builtin:
                 clashes.append(describe_clash(contribution, others))
         yield replace(info, clashes=tuple(clashes)) if clashes else info
 
 
 def describe_clash(contribution: Contribution[Spec], others: Iterable[str]) -> str:
-    """Say that others contribute a name too, and how to write the one that is meant."""
+    """Return a sentence that says that others register a name too, with its qualified name."""
     dist = canonical(contribution.provider.dist)
     return (
-        f"the {contribution.label} is also given by {' and by '.join(others)}: "
+        f"the {contribution.label} is also registered by {' and by '.join(others)}: "
         f"write '{dist}/{contribution.name}' for this one"
     )
 
 
 def refuse_foreign_renames(infos: Iterable[PluginInfo]) -> Iterator[PluginInfo]:
-    """Mark as failed a plugin that renames a class of another one, which would hand it the other's checkpoints."""
+    """Mark a plugin as failed if it renames a class of another one, which would redirect the other's checkpoints."""
     infos = tuple(infos)
     for info in infos:
         reasons = (why_foreign(each.spec, info, infos) for each in info.contributions)
@@ -83,7 +83,7 @@ def refuse_foreign_renames(infos: Iterable[PluginInfo]) -> Iterator[PluginInfo]:
 
 
 def why_foreign(spec: Spec, info: PluginInfo, infos: Iterable[PluginInfo]) -> str | None:
-    """Say which class of another distribution a plugin renames or gives as a new name, or None.
+    """Return a sentence about a rename from or to a class of another distribution, or None if it is not one.
 
     Args:
         spec: A description of the plugin.

@@ -1,4 +1,4 @@
-"""Run code of a plugin such that what it raises and prints stays with it."""
+"""Run code of a plugin with its output captured."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["Printed", "silenced"]
 
 @dataclass
 class Printed:
-    """What code printed while it was silenced, on one line."""
+    """The captured output, on one line."""
 
     text: str = ""
 
 
 class _Recorder(io.TextIOBase):
-    """A text stream that keeps what a thread writes for a while.
+    """A text stream that captures what one thread writes until it is stopped.
 
-    Other threads, and whoever still holds it afterwards, such as a log handler, write to the stream before it.
+    Writes of other threads, and writes after it is stopped, such as those of a log handler, go to the original stream.
     """
 
     encoding = "utf-8"
@@ -56,23 +56,23 @@ class _Recorder(io.TextIOBase):
         return int(self._before.fileno())
 
     def reconfigure(self, **_: object) -> None:
-        """Accept what a text stream of Python accepts."""
+        """Accept and ignore the arguments of ``io.TextIOWrapper.reconfigure``."""
 
     def stop(self) -> str:
-        """Return what was kept, and keep no more."""
+        """Stop capturing and return the captured text."""
         self._recording = False
         return f"{self._text.getvalue()} {self.buffer.getvalue().decode('utf-8', 'replace')}"
 
 
 @contextlib.contextmanager
 def silenced() -> Iterator[Printed]:
-    """Keep what the code in the context prints from standard output and standard error.
+    """Capture standard output and standard error of the code in the context.
 
-    What compiled code and subprocesses write to the file descriptors is kept back too, as long as no other thread
-    could be writing to them.
+    Output of compiled code and subprocesses to the file descriptors is captured too, unless other threads are running,
+    which could be writing to them.
 
     Yields:
-        What was printed, known after the context.
+        The captured output, complete after the context.
 
     Example:
         >>> with silenced() as printed:
@@ -106,7 +106,7 @@ def _silenced_descriptors() -> Iterator[Callable[[], str]]:
                 stack.callback(os.close, before)
                 os.dup2(kept.fileno(), descriptor)
                 stack.callback(os.dup2, before, descriptor)
-        except (OSError, ValueError):  # No descriptors to silence, as in a service, or nowhere to keep anything.
+        except (OSError, ValueError):  # No descriptors, as in a service, or no temporary file.
             yield lambda: ""
             return
 

@@ -1,4 +1,4 @@
-"""The host that this process uses, and how to stand another one in for it."""
+"""The plugin host of this process, and context managers that replace it temporarily."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flash.plugins._discovery import given
+from flash.plugins._discovery import from_objects
 from flash.plugins.manager import PluginHost
 
 __all__ = ["get_host", "isolated_plugins", "use_host"]
@@ -16,7 +16,7 @@ _host: PluginHost | None = None
 
 
 def get_host() -> PluginHost:
-    """The plugin host of this process.
+    """Return the plugin host of this process.
 
     Example:
         >>> "freeze" in get_host().strategies()
@@ -31,7 +31,7 @@ def get_host() -> PluginHost:
 
 @contextmanager
 def use_host(host: PluginHost) -> Iterator[PluginHost]:
-    """Make a host that of this process, for a while."""
+    """Replace the host of this process for the duration of the context."""
     global _host
     with _lock:
         before, _host = _host, host
@@ -44,14 +44,14 @@ def use_host(host: PluginHost) -> Iterator[PluginHost]:
 
 @contextmanager
 def isolated_plugins(*plugins: object, strict: bool = True) -> Iterator[PluginHost]:
-    """Use only the given plugins, and what is built in, for a while.
+    """Use only the passed plugins and the built-in one for the duration of the context.
 
-    Made for tests, and for trying out a plugin in a notebook. What is installed and what the environment says
-    do not count. All threads of the process are affected.
+    Meant for tests, and for trying out a plugin in a notebook. Installed plugins and environment variables are
+    ignored. All threads of the process are affected.
 
     Args:
         plugins: Modules, or objects with hook implementations.
-        strict: Raise what is wrong with a plugin at once, instead of a warning when something is looked up.
+        strict: Raise the errors of plugins immediately, instead of warning at the first look-up.
 
     Raises:
         PluginError: If a plugin fails, and ``strict``.
@@ -68,9 +68,9 @@ def isolated_plugins(*plugins: object, strict: bool = True) -> Iterator[PluginHo
         >>> "chain_thaw" in get_host().strategies()
         False
     """
-    candidates = given(plugins)
+    candidates = from_objects(plugins)
     host = PluginHost(discover=lambda: candidates, environ={"FLASH_PLUGINS_STRICT": "1" if strict else ""})
     with use_host(host):
         if strict:
-            host.domains()  # Looks something up, which loads the plugins.
+            host.domains()  # A look-up loads the plugins.
         yield host

@@ -1,4 +1,4 @@
-"""Which plugins are installed, from metadata alone: nothing is imported here."""
+"""Discover installed plugins by their metadata, without importing anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from flash.plugins._messages import clean, one_line
 from flash.plugins.info import PluginInfo, PluginState, Provider, canonical
 
-__all__ = ["GROUP", "Candidate", "given", "installed"]
+__all__ = ["GROUP", "Candidate", "from_objects", "installed"]
 
 GROUP = "flash.plugins"
 
@@ -26,12 +26,12 @@ class Candidate:
     target: str
     location: str
     plugin: object = field(default=None, compare=False)
-    #: Why it cannot be loaded, where its metadata say so already.
+    #: The reason why it cannot be loaded, if its metadata cannot be read.
     error: str = ""
 
     @property
     def info(self) -> PluginInfo:
-        """What is known about it before it is loaded."""
+        """The information about it before it is loaded."""
         provider = self.provider
         return PluginInfo(
             name=provider.plugin,
@@ -44,23 +44,23 @@ class Candidate:
         )
 
     def load(self) -> object:
-        """Import it."""
+        """Import the plugin."""
         if self.plugin is not None:
             return self.plugin
         return EntryPoint(self.provider.plugin, self.target, GROUP).load()
 
 
 def installed(path: Sequence[str] | None = None) -> list[Candidate]:
-    """The plugins of all distributions on ``path`` (``sys.path`` by default), sorted by name.
+    """Return the plugins of all distributions on ``path`` (``sys.path`` by default), sorted by name.
 
-    A distribution that is on the path twice counts once: the copy that Python would import from.
+    A distribution that is on the path twice counts once: the copy that Python would import.
     """
     where = sys.path if path is None else list(path)
     candidates: dict[Candidate, None] = {}
     copies: dict[str, Distribution] = {}
     for dist in distributions(path=where):
         try:
-            # The text first: parsing the entry points of every distribution there is takes long.
+            # The text first: parsing the entry points of every distribution is slow.
             if GROUP not in (dist.read_text("entry_points.txt") or ""):
                 continue
             found = [entry for entry in dist.entry_points if entry.group == GROUP]
@@ -92,7 +92,7 @@ def _candidates(dist: Distribution, entry_points: Iterable[EntryPoint]) -> Itera
 
 
 def _damaged(dist: Distribution, error: BaseException) -> Iterator[Candidate]:
-    """Make the candidate of a distribution whose metadata cannot be read, if it looks as if it had a plugin."""
+    """Yield a candidate for a distribution whose metadata cannot be read, if its entry points mention a plugin."""
     folder = getattr(dist, "_path", None)
     try:
         text = (Path(str(folder)) / "entry_points.txt").read_bytes().decode("utf-8", "replace")
@@ -113,8 +113,8 @@ def _folder(dist: Distribution) -> str:
     return str(dist.locate_file(""))
 
 
-def given(plugins: Iterable[object]) -> list[Candidate]:
-    """Candidates for modules or objects that are at hand instead of installed."""
+def from_objects(plugins: Iterable[object]) -> list[Candidate]:
+    """Return candidates for modules or objects that are not installed."""
     candidates: list[Candidate] = []
     taken: set[str] = set()
     for plugin in plugins:

@@ -1,4 +1,4 @@
-"""Import and inspection of one plugin, such that whatever is wrong with it stays its own."""
+"""Import and inspect one plugin such that its errors do not affect other plugins."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from flash.plugins.types import Spec
 __all__ = ["HookApiError", "load"]
 
 _SLOW_SECONDS = 1.0
-_MOST_SPECS = 10_000
+_MAX_SPECS = 10_000
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 class HookApiError(PluginError):
-    """A plugin that is written for a later flash-core."""
+    """A plugin that requires a later flash-core."""
 
 
 class _Hooks(pluggy.PluginManager):
-    """The hooks of a single plugin: with a manager to itself, it cannot disturb those of another."""
+    """Hooks of a single plugin: each plugin has its own manager, so that it cannot affect another one."""
 
     def __init__(self, plugin: object) -> None:
         super().__init__(hookspecs.PROJECT)
@@ -45,9 +45,9 @@ class _Hooks(pluggy.PluginManager):
         self.callers = {caller.name: caller for caller in self.get_hookcallers(plugin) or ()}
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
-        """Ignore all but marked functions.
+        """Ignore all attributes but marked functions.
 
-        pluggy before 1.7 takes every attribute by ``getattr``, which makes a lazy module import all it has.
+        pluggy before 1.7 gets every attribute by ``getattr``, which makes a lazy module import all its submodules.
         """
         static = inspect.getattr_static(plugin, name, None)
         function = static.__func__ if isinstance(static, (classmethod, staticmethod)) else static
@@ -57,7 +57,7 @@ class _Hooks(pluggy.PluginManager):
 
 
 def load(candidate: Candidate) -> PluginInfo:
-    """Import a plugin and ask it for what it gives; the outcome, good or bad, is in what comes back."""
+    """Import a plugin and call its hooks; the returned info holds its contributions or the error."""
     if candidate.error:
         return candidate.info
     had_torch = "torch" in sys.modules
@@ -65,9 +65,9 @@ def load(candidate: Candidate) -> PluginInfo:
     with silenced() as printed:
         try:
             info = replace(candidate.info, state=PluginState.LOADED, contributions=_contributions(candidate))
-        except KeyboardInterrupt:  # The user's own.
+        except KeyboardInterrupt:  # Raised by the user, not by the plugin.
             raise
-        except BaseException as error:  # Such as SystemExit: a plugin does not end the process.
+        except BaseException as error:  # Such as SystemExit: a plugin must not end the process.
             info = replace(candidate.info, state=PluginState.FAILED, error=_explain(error, candidate), exception=error)
     seconds = time.perf_counter() - start
     notes = []
@@ -103,10 +103,10 @@ def _explain(error: BaseException, candidate: Candidate) -> str:
 
 
 def _requirement(dist: str, module: str) -> str | None:
-    """Return what a distribution requires under the name of a module, as it is written without its marker."""
+    """Return the requirement of a distribution that matches the name of a module, without its marker."""
     try:
         requires = distribution(dist).requires or ()
-    except Exception:  # Metadata that is missing or damaged in any way says nothing.
+    except Exception:  # Missing or damaged metadata can fail in any way.
         return None
     found = (re.match(r"\s*([A-Za-z0-9._-]+)[^;]*", text) for text in requires)
     return next((match[0].strip() for match in found if match and canonical(match[1]) == canonical(module)), None)
@@ -124,7 +124,7 @@ def _contributions(candidate: Candidate) -> tuple[Contribution[Spec], ...]:
             contribution = Contribution(spec, candidate.provider)
             key = (spec.kind, spec.scope, spec.name)
             if key in found:
-                raise PluginError(f"{hook} gives the {contribution.label} twice")
+                raise PluginError(f"{hook} returns the {contribution.label} twice")
             found[key] = contribution
     return tuple(found.values())
 
@@ -132,7 +132,7 @@ def _contributions(candidate: Candidate) -> tuple[Contribution[Spec], ...]:
 def _check_api(plugin: object) -> None:
     api = inspect.getattr_static(plugin, "HOOK_API", hookspecs.HOOK_API)
     if not isinstance(api, int):
-        raise PluginError(f"HOOK_API must be an integer, but {show(api)} came")
+        raise PluginError(f"HOOK_API must be an integer, but got {show(api)}")
     if api > hookspecs.HOOK_API:
         raise HookApiError(
             f"it is written for hook API {api}, but this flash-core has {hookspecs.HOOK_API}: "
@@ -149,7 +149,7 @@ def _check_parameters(plugin: object) -> None:
         parameters = inspect.signature(getattr(plugin, hook)).parameters.values()
         needed = [each.name for each in parameters if each.default is each.empty and each.kind not in _VARIADIC]
         if needed:
-            raise PluginError(f"{hook} takes {', '.join(needed)}, but hooks take nothing: def {hook}()")
+            raise PluginError(f"{hook} takes {', '.join(needed)}, but hooks take no arguments: def {hook}()")
 
 
 def _check_names(plugin: object, hooks: _Hooks) -> None:
@@ -170,23 +170,23 @@ def _results(hook: str, hooks: _Hooks) -> Iterator[Spec]:
     if hook not in hooks.callers:
         return
     try:
-        given = itertools.chain.from_iterable(map(_each, hooks.callers[hook]()))
-        specs = list(itertools.islice(given, _MOST_SPECS + 1))
+        results = itertools.chain.from_iterable(map(_each, hooks.callers[hook]()))
+        specs = list(itertools.islice(results, _MAX_SPECS + 1))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         text = clean(error, 1000) if isinstance(error, FlashError) else f"{one_line(error)}"
         raise PluginError(f"{hook} raised {text}") from error
-    if len(specs) > _MOST_SPECS:
-        raise PluginError(f"{hook} gives more than {_MOST_SPECS:,} descriptions; a BackboneCatalogue lists many names")
+    if len(specs) > _MAX_SPECS:
+        raise PluginError(f"{hook} returns more than {_MAX_SPECS:,} descriptions; a BackboneCatalogue lists many names")
     expected = hookspecs.RESULTS[hook]
     for spec in specs:
         if not isinstance(spec, expected):
             wanted = " or ".join(kind.__name__ for kind in expected)
-            raise PluginError(f"{hook} must give {wanted} objects, but {show(spec)} came ({type(spec).__name__})")
+            raise PluginError(f"{hook} must return {wanted} objects, but got {show(spec)} ({type(spec).__name__})")
         yield spec
 
 
 def _each(result: object) -> Iterable[object]:
-    # A lone object, a string or a mapping, returned by mistake, is named as it came and not taken apart.
+    # A single object, a string or a mapping, returned by mistake, is reported as it is and not iterated over.
     return result if isinstance(result, Iterable) and not isinstance(result, (str, bytes, Mapping)) else [result]

@@ -1,4 +1,4 @@
-"""Text of other people's code as part of a sentence: on one line, of bounded length, without control characters."""
+"""Sanitize texts from plugins for messages: on one line, of bounded length, without control characters."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["clean", "clean_traceback", "one_line", "sentence", "show"]
 _LIMIT = 300
 # CSI sequences such as colors and cursor moves, OSC sequences such as titles and links, and other escapes.
 _ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
-# Besides control characters: surrogates, and the marks that turn the direction of text.
+# Control characters, surrogates, and the marks that change the direction of text.
 _UNSHOWN = {"Cc", "Cs", "Cf"}
 
 
 def clean(text: object, limit: int = _LIMIT) -> str:
-    r"""Return a text on one line, without control characters and escape sequences, cut to a length.
+    r"""Return a text on one line, without control characters and escape sequences, truncated to a length.
 
     Args:
-        text: Anything; it is turned into a string, which may fail in any way.
-        limit: The most characters.
+        text: Any object; its conversion to a string may raise any exception.
+        limit: Maximum number of characters.
 
     Example:
         >>> clean("\x1b[31mred\x1b[0m\n  alert\x07")
@@ -55,7 +55,7 @@ def show(value: object) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return a text that ends as a sentence does."""
+    """Return a text that ends with a punctuation mark."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
@@ -69,7 +69,7 @@ def _as_string(text: object) -> str:
 
 
 def _without_control(text: str) -> str:
-    # Bounded before it is looked at: a plugin can hand over gigabytes.
+    # Truncated before it is processed: a plugin may return gigabytes.
     text = _ESCAPES.sub("", text[:10_000])
     return "".join(" " if each.isspace() else each for each in text if each.isspace() or _is_shown(each))
 

@@ -1,4 +1,4 @@
-"""Names that several parties may claim, and the sentences for a name that is unknown or disputed."""
+"""Names that several plugins may register, and the errors for unknown and ambiguous names."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from flash.errors import PluginConflictError, UnknownNameError
 from flash.plugins.first_party import is_first_party
 from flash.plugins.info import Provider, canonical
 
-__all__ = ["Claim", "NameIndex", "natural", "one_per_provider", "qualified_names", "resolve", "unknown_name"]
+__all__ = ["NameIndex", "Named", "natural", "one_per_provider", "qualified_names", "resolve", "unknown_name"]
 
 
-class Claim(Protocol):
-    """Something that has a name and, unless it was made in this process, a provider."""
+class Named(Protocol):
+    """An object with a name and, unless it was registered in this process, a provider."""
 
     @property
     def name(self) -> str: ...
@@ -24,22 +24,22 @@ class Claim(Protocol):
     def provider(self) -> Provider | None: ...
 
 
-C = TypeVar("C", bound=Claim)
+C = TypeVar("C", bound=Named)
 
 
 class NameIndex(Mapping[str, C]):
-    """A mapping in which a name that two plugins claim belongs to neither.
+    """A mapping in which a name that two plugins register is ambiguous.
 
-    A disputed name is listed, and found, as ``"<dist>/<name>"``. What was registered in this process comes
-    before what is built in, and both come before plugins; within one plugin the first claim counts.
+    An ambiguous name is listed, and found, as ``"<dist>/<name>"``. Entries of this process take precedence
+    over built-in ones, and both over those of plugins; within one plugin the first entry counts.
     """
 
-    def __init__(self, claims: Iterable[C], what: str, explain: Callable[[str], str | None] | None = None) -> None:
+    def __init__(self, entries: Iterable[C], what: str, explain: Callable[[str], str | None] | None = None) -> None:
         self.what = what
         self._explain = explain
         grouped: dict[str, list[C]] = {}
-        for claim in claims:
-            grouped.setdefault(claim.name, []).append(claim)
+        for entry in entries:
+            grouped.setdefault(entry.name, []).append(entry)
         self._by_name = {name: one_per_provider(several) for name, several in grouped.items()}
 
     def __getitem__(self, name: str) -> C:
@@ -50,7 +50,7 @@ class NameIndex(Mapping[str, C]):
 
     def __iter__(self) -> Iterator[str]:
         for name, candidates in self._by_name.items():
-            if _winner(candidates) is not None:
+            if _resolve_or_none(candidates) is not None:
                 yield name
             else:
                 yield from qualified_names(candidates)
@@ -59,46 +59,46 @@ class NameIndex(Mapping[str, C]):
         return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and _winner(self.candidates(name)) is not None
+        return isinstance(name, str) and _resolve_or_none(self.candidates(name)) is not None
 
     def candidates(self, name: str) -> list[C]:
-        """Return all that claim a name, qualified or not."""
+        """Return all entries with a name, qualified or not."""
         return self._by_name.get(name) or self._qualified(name)
 
     def _qualified(self, name: str) -> list[C]:
         owner, _, plain = name.partition("/")
-        claims = self._by_name.get(plain, ())
-        return [claim for claim in claims if claim.provider and claim.provider.is_called(owner)]
+        entries = self._by_name.get(plain, ())
+        return [entry for entry in entries if entry.provider and entry.provider.is_called(owner)]
 
 
-def one_per_provider(claims: Iterable[C]) -> list[C]:
-    """Drop all but the first claim of each provider."""
+def one_per_provider(entries: Iterable[C]) -> list[C]:
+    """Return the first entry of each provider."""
     kept: list[C] = []
-    for claim in claims:
-        if all(other.provider != claim.provider for other in kept):
-            kept.append(claim)
+    for entry in entries:
+        if all(other.provider != entry.provider for other in kept):
+            kept.append(entry)
     return kept
 
 
 def resolve(name: str, what: str, candidates: Sequence[C], prefer: str | None = None) -> C:
-    """Return the candidate that has a name.
+    """Return the candidate that a name refers to.
 
     Args:
         name: The name.
-        what: What the candidates are, in the plural; the error message uses it.
-        candidates: Those that claim the name, at least one.
-        prefer: The distribution that wins over other plugins.
+        what: Name of the kind of the candidates, in the plural, for the error message.
+        candidates: The entries with this name, at least one.
+        prefer: The distribution to prefer over other plugins.
 
     Raises:
-        PluginConflictError: If several plugins claim the name, and none of them is preferred.
+        PluginConflictError: If several plugins register the name, and none of them is preferred.
     """
-    winner = _winner(candidates, prefer)
-    if winner is None:
+    resolved = _resolve_or_none(candidates, prefer)
+    if resolved is None:
         raise PluginConflictError(_dispute(name, what, candidates))
-    return winner
+    return resolved
 
 
-def _winner(candidates: Sequence[C], prefer: str | None = None) -> C | None:
+def _resolve_or_none(candidates: Sequence[C], prefer: str | None = None) -> C | None:
     if len(candidates) == 1:
         return candidates[0]
     local = next((each for each in candidates if each.provider is None), None)
@@ -108,9 +108,9 @@ def _winner(candidates: Sequence[C], prefer: str | None = None) -> C | None:
 
 
 def qualified_names(candidates: Sequence[C]) -> list[str]:
-    """Return ``"dist/name"`` of each candidate that a plugin contributes, those of Flash's own packages first.
+    """Return ``"dist/name"`` of each candidate from a plugin, those of Flash's own packages first.
 
-    Two plugins of the same distribution are told apart by the names of their entry points.
+    Two plugins of the same distribution are distinguished by the names of their entry points.
     """
     providers = _in_order(candidates)
     one_dist = len({canonical(provider.dist) for provider in providers}) < len(providers)
@@ -131,7 +131,7 @@ def _dispute(name: str, what: str, candidates: Sequence[C]) -> str:
 def unknown_name(
     name: str, what: str, known: Sequence[str], explain: Callable[[str], str | None] | None = None
 ) -> UnknownNameError:
-    """The error for a name that is not there: what is close, what there is, and which plugin may have it."""
+    """Return the error for a missing name: close names, available names, and the plugin that may have it."""
     lowered = {one.lower(): one for one in known}
     close = [repr(lowered[match]) for match in get_close_matches(name.lower(), lowered, n=3)]
     message = f"{name!r} is not among the {what}."
@@ -145,5 +145,5 @@ def unknown_name(
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """A sort key that puts ``resnet9`` before ``resnet18``."""
+    """Return a sort key that puts ``resnet9`` before ``resnet18``."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name.lower())]

@@ -1,4 +1,4 @@
-"""Which distribution code belongs to, and which one a default of its means."""
+"""Find the distribution that a module belongs to, and the one that a default argument refers to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["default_owner", "dist_of"]
 
 
 def dist_of(module_name: str) -> str | None:
-    """Return the distribution of the plugin that a module belongs to, or None if no loaded plugin has it.
+    """Return the distribution of the plugin that a module belongs to, or None if no loaded plugin contains it.
 
     Args:
         module_name: The module's full name. A plugin whose entry point is in ``flash.<name>`` owns that package, any
@@ -32,13 +32,12 @@ def dist_of(module_name: str) -> str | None:
 
 
 def default_owner(owner: object, parameter: str, value: Any) -> str | None:
-    """Return the distribution that a default of a constructor means, to be passed on as ``prefer``.
+    """Return the distribution that a default of a constructor refers to, to be passed on as ``prefer``.
 
     Args:
-        owner: The object that is made, such as a task.
+        owner: The constructed object, such as a task.
         parameter: The parameter of its constructor.
-        value: What the parameter is. If it is not the default of a class in a plugin, somebody chose it, and there is
-            no owner.
+        value: The argument. If it is not the default of a class in a plugin, the user chose it, and there is no owner.
 
     Example:
         >>> from flash.core.finetuning import FreezeUnfreeze
@@ -52,7 +51,7 @@ def default_owner(owner: object, parameter: str, value: Any) -> str | None:
             continue
         found = inspect.signature(vars(each)["__init__"]).parameters.get(parameter)
         default = found.default if found else inspect.Parameter.empty
-        # Of other values == may be anything, such as a tensor.
+        # The == of other values may return anything, such as a tensor.
         if default is value or (_is_plain(value) and _is_plain(default) and default == value):
             dist = dist_of(each.__module__)
             if dist:

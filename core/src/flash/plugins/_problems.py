@@ -1,4 +1,4 @@
-"""Find what is wrong with what a loaded plugin contributes: the same for ``flash doctor`` and ``flash plugins``."""
+"""Find problems in the contributions of a loaded plugin, for ``flash doctor`` and ``flash plugins``."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _CLOSE = 0.75
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with a contribution.
+    """A problem of a contribution.
 
     Args:
-        text: What is wrong, in a sentence without its full stop.
-        mark: A piece of the plugin's source by which the line can be found.
+        text: A sentence about the problem, without its full stop.
+        mark: A substring of the plugin's source, to locate the line.
     """
 
     text: str
@@ -34,12 +34,12 @@ class Problem:
 
 @dataclass(frozen=True)
 class Known:
-    """The domains and tasks that there are.
+    """The known domains and tasks.
 
     Args:
-        domains: Each name that a task or backbone belongs to.
-        tasks: The names of tasks.
-        names: Every name that is contributed, with its kind.
+        domains: Names of the domains.
+        tasks: Names of the tasks.
+        names: All contributed names, each with its kind.
     """
 
     domains: frozenset[str]
@@ -48,7 +48,7 @@ class Known:
 
     @classmethod
     def of(cls, specs: Iterable[Spec]) -> Known:
-        """Collect what descriptions define; a backbone alone does not make a domain."""
+        """Collect the names in descriptions; a backbone alone does not define a domain."""
         specs = tuple(specs)
         tasks = frozenset(spec.name for spec in specs if isinstance(spec, TaskSpec))
         names = frozenset((spec.kind, spec.name) for spec in specs)
@@ -56,16 +56,16 @@ class Known:
 
 
 def name_problems(spec: Spec, known: Known) -> Iterator[Problem]:
-    """Find misspelt domains and tasks in a description.
+    """Find misspelled domains and tasks in a description.
 
     Args:
         spec: The description.
-        known: What there is, the plugin's own tasks included.
+        known: The known domains and tasks, the plugin's own tasks included.
     """
     if isinstance(spec, (TaskSpec, Strategy, Command)):
         return
     if isinstance(spec, Renamed):
-        # The backbones of a catalogue are not looked through.
+        # Backbones are not checked, since those of a catalogue are not listed here.
         if spec.of not in {"class", "backbone"} and (spec.of, spec.new) not in known.names:
             names = [name for kind, name in sorted(known.names) if kind == spec.of]
             close = get_close_matches(spec.new, names, n=1, cutoff=_CLOSE)
@@ -104,28 +104,28 @@ def name_problems(spec: Spec, known: Known) -> Iterator[Problem]:
 
 def _alike(one: str, other: str) -> bool:
     pairs = zip(one.split("/"), other.split("/"), strict=True)
-    return all(get_close_matches(part, [rival], n=1, cutoff=_CLOSE) for part, rival in pairs)
+    return all(get_close_matches(part, [counterpart], n=1, cutoff=_CLOSE) for part, counterpart in pairs)
 
 
 def source_problems(info: PluginInfo) -> Iterator[Problem]:
-    """Find targets that cannot be imported or are not of the class that they have to be, without importing them.
+    """Find targets that cannot be imported or are of the wrong class, without importing them.
 
-    Catalogues list their names, which has to be cheap.
+    Only the functions that list the names of catalogues are imported and called; they have to be cheap.
 
     Args:
         info: The plugin.
     """
-    for given in info.contributions:
-        if isinstance(given.spec, BackboneCatalogue):
+    for contribution in info.contributions:
+        if isinstance(contribution.spec, BackboneCatalogue):
             try:
-                given.listed()
+                contribution.listed()
             except PluginError as error:
-                yield Problem(str(error), given.spec.names)
-        for field, target in given.spec.targets.items():
-            text = target_problem(target, find_installed, modules_beside, BASES.get((given.spec.kind, field)))
+                yield Problem(str(error), contribution.spec.names)
+        for field, target in contribution.spec.targets.items():
+            text = target_problem(target, find_installed, modules_beside, BASES.get((contribution.spec.kind, field)))
             text = text or _missing_import(target)
             if text:
-                yield Problem(f"of the {given.label}, {text}", target)
+                yield Problem(f"of the {contribution.label}, {text}", target)
 
 
 def _missing_import(target: str) -> str | None:
@@ -137,43 +137,43 @@ def _missing_import(target: str) -> str | None:
     return None
 
 
-#: What the class of a target has to inherit from, by the kind of the description and its field.
+#: The base class that a target has to inherit from, by the kind of the description and its field.
 BASES = {("task", "task"): {"task": "flash.Task"}, ("task", "data"): {"data module": "flash.DataModule"}}
 
 
 def target_problems(info: PluginInfo) -> Iterator[Problem]:
-    """Import all targets of a plugin, and find those that fail or are not of the class that they have to be.
+    """Import all targets of a plugin, and find those that fail or are of the wrong class.
 
     Args:
         info: The plugin.
     """
-    for given in info.contributions:
-        for field, target in given.spec.targets.items():
-            text = _target_problem(given, field, target)
+    for contribution in info.contributions:
+        for field, target in contribution.spec.targets.items():
+            text = _target_problem(contribution, field, target)
             if text:
                 yield Problem(text, target)
 
 
-def _target_problem(given: Contribution[Spec], field: str, target: str) -> str | None:
+def _target_problem(contribution: Contribution[Spec], field: str, target: str) -> str | None:
     try:
         with silenced():
-            if isinstance(given.spec, BackboneCatalogue) and field == "names":
-                given.listed()
+            if isinstance(contribution.spec, BackboneCatalogue) and field == "names":
+                contribution.listed()
                 return None
-            found = given.load(field)
+            found = contribution.load(field)
     except PluginError as error:
         return str(error)
-    if isinstance(given.spec, TaskSpec):
-        return _wrong_class(given, field, target, found)
+    if isinstance(contribution.spec, TaskSpec):
+        return _wrong_class(contribution, field, target, found)
     if not callable(found):
-        return f"the {given.label} needs something that can be called, but {target} is a {type(found).__name__}"
+        return f"the {contribution.label} needs something that can be called, but {target} is a {type(found).__name__}"
     return None
 
 
-def _wrong_class(given: Contribution[Spec], field: str, target: str, found: object) -> str | None:
+def _wrong_class(contribution: Contribution[Spec], field: str, target: str, found: object) -> str | None:
     import flash
 
     wanted: type = flash.Task if field == "task" else flash.DataModule
     if isinstance(found, type) and issubclass(found, wanted):
         return None
-    return f"the {given.label} needs a subclass of flash.{wanted.__name__}, but {target} is none"
+    return f"the {contribution.label} needs a subclass of flash.{wanted.__name__}, but {target} is none"

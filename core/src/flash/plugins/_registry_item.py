@@ -1,4 +1,4 @@
-"""An item of a registry: a name with metadata and provenance, and how to load its factory."""
+"""Items of a registry: a name with metadata and provenance, and a loader for its factory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Factory = Callable[..., Any]
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """What a registry knows about a name.
+    """Metadata and provenance of a registered name.
 
     Args:
         name: The name.
         summary: One sentence about it.
-        metadata: Whatever was said when it was registered.
+        metadata: Additional keyword arguments of the registration.
         provider: The plugin that it comes from, or None if it was registered in this process.
 
     Example:
@@ -41,44 +41,50 @@ class RegistryEntry:
 
 @dataclass(frozen=True)
 class Item:
-    """An entry, and how to load its factory."""
+    """A registry entry with a loader for its factory."""
 
     entry: RegistryEntry
     load: Callable[[], Factory]
 
     @property
     def name(self) -> str:
-        """Return the name of the entry."""
+        """Name of the entry."""
         return self.entry.name
 
     @property
     def provider(self) -> Provider | None:
-        """Return the provider of the entry."""
+        """Provider of the entry."""
         return self.entry.provider
 
     @classmethod
     def local(cls, entry: RegistryEntry, factory: Factory | str) -> Item:
-        """Make an item of what is registered in this process."""
+        """Return an item for a factory that is registered in this process."""
         if isinstance(factory, str):
             check_target(f"the factory of {entry.name!r}", factory)
             return cls(entry, functools.partial(load_target, factory))
         if not callable(factory):
             raise ConfigurationError(
-                f"the factory of {entry.name!r} must be a callable or a string, but {factory!r} came"
+                f"the factory of {entry.name!r} must be a callable or a string, but got {factory!r}"
             )
         return cls(entry, lambda: factory)
 
     @classmethod
-    def from_plugin(cls, given: Contribution[Spec]) -> Item:
-        """Make an item of what a plugin contributes under a name of its own."""
-        apart = {"name", "summary", *given.spec.target_fields}
-        metadata = {each.name: getattr(given.spec, each.name) for each in fields(given.spec) if each.name not in apart}
-        entry = RegistryEntry(given.name, given.spec.summary, MappingProxyType(metadata), given.provider)
-        return cls(entry, given.load)
+    def from_plugin(cls, contribution: Contribution[Spec]) -> Item:
+        """Return an item for a contribution of a plugin."""
+        apart = {"name", "summary", *contribution.spec.target_fields}
+        metadata = {
+            each.name: getattr(contribution.spec, each.name)
+            for each in fields(contribution.spec)
+            if each.name not in apart
+        }
+        entry = RegistryEntry(
+            contribution.name, contribution.spec.summary, MappingProxyType(metadata), contribution.provider
+        )
+        return cls(entry, contribution.load)
 
     @classmethod
     def from_catalogue(cls, catalogue: Contribution[Spec], name: str) -> Item:
-        """Make an item of a single name of a catalogue."""
+        """Return an item for a single name of a catalogue."""
         metadata = {"domain": catalogue.spec.scope, "catalogue": catalogue.name}
         entry = RegistryEntry(name, catalogue.spec.summary, MappingProxyType(metadata), catalogue.provider)
         return cls(entry, lambda: functools.partial(catalogue.load(), name))

@@ -1,4 +1,4 @@
-"""The environment variables that say which plugins may load."""
+"""Environment variables that enable and disable plugins."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Switches:
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Switches:
-        """The switches as an environment sets them."""
+        """Read the settings from environment variables."""
         return cls(
             allowed=_names(environ["FLASH_PLUGINS"]) if "FLASH_PLUGINS" in environ else None,
             disabled=_names(environ.get("FLASH_DISABLE_PLUGINS", "")),
@@ -31,7 +31,7 @@ class Switches:
         )
 
     def why_blocked(self, candidate: Candidate) -> str | None:
-        """The variable that keeps a plugin out, in words, or None."""
+        """Return a sentence with the variable that disables a plugin, or None if it is enabled."""
         if any(map(candidate.provider.is_called, self.disabled)):
             return "FLASH_DISABLE_PLUGINS names it"
         if self.allowed is not None and not any(map(candidate.provider.is_called, self.allowed)):
@@ -39,7 +39,7 @@ class Switches:
         return None
 
     def unknown(self, candidates: Iterable[Candidate], builtin: Iterable[str]) -> list[str]:
-        """One sentence for each name in the variables that no plugin has."""
+        """Return a warning for every name in the variables that matches no installed plugin."""
         known = {alias for candidate in candidates for alias in candidate.provider.aliases}
         expected = [
             ("FLASH_PLUGINS", self.allowed or (), known | {canonical(name) for name in builtin}),
@@ -54,13 +54,13 @@ class Switches:
         ]
 
     def to_disable(self, info: PluginInfo) -> str:
-        """What to set so that one more plugin is kept out."""
-        # A plugin that was not loaded because of its name is told from its namesake by its distribution.
+        """Return the setting that disables one more plugin."""
+        # Plugins with conflicting names are distinguished by their distribution.
         name = info.dist if info.state is PluginState.CONFLICT else info.name
         return "FLASH_DISABLE_PLUGINS=" + ",".join([*self.disabled, name])
 
     def to_enable(self, info: PluginInfo) -> str:
-        """The command that lets a plugin in which a variable keeps out."""
+        """Return the command that enables a plugin that a variable disables."""
         if any(map(info.is_called, self.disabled)):
             rest = [name for name in self.disabled if not info.is_called(name)]
             return f"export FLASH_DISABLE_PLUGINS={','.join(rest)}" if rest else "unset FLASH_DISABLE_PLUGINS"

@@ -1,4 +1,4 @@
-"""Look at the source of modules without importing them: what they define, import, and describe to Flash."""
+"""Inspect the source of modules without importing them: their definitions and imports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Import:
     Args:
         module: Its full name.
         line: The line of the statement.
-        optional: Whether the module does without it: the import is in a function, in a ``try``, or for type checkers.
+        optional: Whether the module can be imported without it: the import is in a function, in a ``try``, or for type
+            checkers.
     """
 
     module: str
@@ -33,11 +34,11 @@ class Import:
 
 @dataclass(frozen=True)
 class Source:
-    """A module's source.
+    """The source of a module.
 
     Args:
         name: The full name of the module.
-        file: Where it is, for messages.
+        file: Its path, for messages.
         text: The source; None for a compiled module.
     """
 
@@ -47,11 +48,11 @@ class Source:
 
     @functools.cached_property
     def tree(self) -> ast.Module:
-        """The syntax tree; asking for it raises a SyntaxError where the source is no Python."""
+        """The syntax tree; raises a SyntaxError if the source is not valid Python."""
         return ast.parse(self.text or "", self.file)
 
     def names(self) -> set[str] | None:
-        """Return what it defines at its top level; None if that cannot be known."""
+        """Return the names defined at the top level; None if they cannot be determined."""
         if self.text is None:
             return None
         found: set[str] = set()
@@ -95,7 +96,7 @@ def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def find_installed(module: str) -> Source | None:
-    """Find the source of an installed module; no package is imported on the way."""
+    """Find the source of an installed module without importing its parent packages."""
     found = _spec(module)
     if found is None:
         return None
@@ -105,7 +106,7 @@ def find_installed(module: str) -> Source | None:
 
 
 def is_installed(module: str) -> bool:
-    """Return whether a top-level module can be found."""
+    """Return whether a top-level module is installed."""
     return module in sys.builtin_module_names or _spec(module) is not None
 
 
@@ -127,7 +128,7 @@ def _spec(module: str) -> importlib.machinery.ModuleSpec | None:
 
 
 def modules_beside(module: str) -> list[str]:
-    """Return the full names of the modules in the package that a module would be in."""
+    """Return the full names of the modules in the same package as a module."""
     package = module.rpartition(".")[0]
     found = _spec(package) if package else None
     return [f"{package}.{each.name}" for each in pkgutil.iter_modules(getattr(found, "submodule_search_locations", []))]
@@ -136,13 +137,13 @@ def modules_beside(module: str) -> list[str]:
 def target_problem(
     target: str, find: Find, beside: Callable[[str], list[str]], bases: Mapping[str, str] | None = None
 ) -> str | None:
-    """Say what is wrong with a ``"module:attribute"`` string, or None.
+    """Return a sentence about the error in a ``"module:attribute"`` string, or None if there is none.
 
     Args:
         target: The string.
         find: Finds sources.
-        beside: Returns the modules of the package that a missing one would be in.
-        bases: Nothing, or the class that the target has to inherit from, by the word for it.
+        beside: Returns the modules in the same package as a missing one.
+        bases: The class that the target has to inherit from, by its display name; empty for any target.
     """
     module, _, attribute = target.partition(":")
     source = find(module)
@@ -162,7 +163,7 @@ def target_problem(
         return f"{target} cannot be imported: there is no {first!r} in {source.file}{hint}"
     for word, wanted in (bases or {}).items():
         if first == attribute and _inherits_nothing(source, attribute):
-            return f"{target} is no {word}: it has to inherit from {wanted}, or from a class that does"
+            return f"{target} is not a {word}: it has to inherit from {wanted}, or from a class that does"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What all descriptions share: checked names and targets, and texts without control characters."""
+"""Base class of all descriptions: validated names and targets, and texts without control characters."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["ANY_CASE_NAME", "SHA256", "TASK_NAME", "BaseSpec", "check_name", "ch
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.+-]*")
 TASK_NAME = re.compile(rf"{_NAME.pattern}/{_NAME.pattern}")
-# Published networks keep the names that they are known by, such as all-MiniLM-L6-v2.
+# Published networks keep their names, such as all-MiniLM-L6-v2.
 ANY_CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 # Fields that listings print.
-_PROSE = frozenset({"summary", "source", "licence"})
-_LONGEST_PROSE = 600
+_PROSE = frozenset({"summary", "source", "license"})
+_MAX_PROSE = 600
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -28,21 +28,21 @@ def check_name(owner: str, field: str, value: object, pattern: re.Pattern[str] =
     example = "such as 'image/classification'" if pattern is TASK_NAME else "such as 'resnet18' or 'wav_cnn.v2'"
     letters = "letters" if pattern is ANY_CASE_NAME else "lower-case letters"
     raise ConfigurationError(
-        f"{owner}.{field} must be of {letters}, digits and _ . + -, {example}, but {show(value)} came"
+        f"{owner}.{field} must be of {letters}, digits and _ . + -, {example}, but got {show(value)}"
     )
 
 
 def check_target(field: str, value: object) -> None:
-    """Refuse what cannot be a ``"module:attribute"`` string."""
+    """Raise an error if a value is not a ``"module:attribute"`` string."""
     module, colon, attribute = value.partition(":") if isinstance(value, str) else ("", "", "")
     if colon and all(part.isidentifier() for part in (*module.split("."), *attribute.split("."))):
         return
-    raise ConfigurationError(f"{field} must look like 'package.module:attribute', but {show(value)} came")
+    raise ConfigurationError(f"{field} must look like 'package.module:attribute', but got {show(value)}")
 
 
 @dataclass(frozen=True)
 class BaseSpec:
-    """Checks that all descriptions share."""
+    """Base class of all descriptions, with their common checks."""
 
     name: str
 
@@ -50,7 +50,7 @@ class BaseSpec:
     target_fields: ClassVar[tuple[str, ...]] = ("factory",)
     name_pattern: ClassVar[re.Pattern[str]] = _NAME
     #: Whether no other plugin should contribute the same name.
-    claims_name: ClassVar[bool] = True
+    unique_name: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
@@ -58,14 +58,14 @@ class BaseSpec:
         for field in self.target_fields:
             check_target(f"{owner}.{field}", getattr(self, field))
         for each in dataclasses.fields(self):
-            # What is shown to people is text of other people.
+            # Listings print these texts of plugins to the terminal.
             value = getattr(self, each.name)
             if each.name in _PROSE and value is not None:
-                object.__setattr__(self, each.name, clean(value, _LONGEST_PROSE))
+                object.__setattr__(self, each.name, clean(value, _MAX_PROSE))
 
     @property
     def scope(self) -> str:
-        """Where the name has to be unique: a domain, a task, or everywhere (the empty string)."""
+        """The scope in which the name has to be unique: a domain, a task, or everywhere (the empty string)."""
         return ""
 
     @property

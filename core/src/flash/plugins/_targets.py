@@ -1,4 +1,4 @@
-"""Import of what a ``"module:attribute"`` string names."""
+"""Import an object by its ``"module:attribute"`` string."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["load_target", "modules_of", "why_not_found"]
 
 
 def load_target(target: str, *, owner: str = "") -> Any:
-    """Import the object that a ``"module:attribute"`` string names.
+    """Import an object by its ``"module:attribute"`` string.
 
     Args:
         target: The string.
-        owner: Whose target it is, for the error message.
+        owner: The contribution that the target belongs to, for the error message.
 
     Raises:
         PluginError: If the module cannot be imported or has no such attribute.
@@ -35,7 +35,7 @@ def load_target(target: str, *, owner: str = "") -> Any:
         module = importlib.import_module(module_name)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # Such as SystemExit: other people's code does not end the process.
+    except BaseException as error:  # Such as SystemExit: importing a plugin must not end the process.
         hint = why_not_found(error, module_name)
         more = f"; {hint}" if hint else ""
         raise PluginError(f"cannot import {target}{whose}: {one_line(error)}{more}") from error
@@ -47,16 +47,16 @@ def load_target(target: str, *, owner: str = "") -> Any:
         close = get_close_matches(path, dir(module), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         raise PluginError(f"cannot import {target}{whose}: there is no {path!r} in it{hint}") from error
-    except BaseException as error:  # A lazy module imports when it is asked, and that can fail in any way.
+    except BaseException as error:  # A lazy module imports on attribute access, which can fail in any way.
         raise PluginError(f"cannot import {target}{whose}: {one_line(error)}") from error
 
 
 def why_not_found(error: BaseException, module_name: str) -> str | None:
-    """Return in words whether a module that was to be imported is missing, or one that it imports.
+    """Return a sentence that says whether a module or one of its imports is missing, or None if neither is.
 
     Args:
-        error: What importing it raised.
-        module_name: Its name.
+        error: The exception that importing it raised.
+        module_name: Name of the module.
     """
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     if not missing:
@@ -73,7 +73,7 @@ def why_not_found(error: BaseException, module_name: str) -> str | None:
 
 
 def modules_of(package: str) -> list[str]:
-    """Return the full names of the modules in a package, without importing those."""
+    """Return the full names of the modules in a package, without importing them."""
     found = sys.modules.get(package)
     folders = list(getattr(found, "__path__", ()))
     return sorted(f"{package}.{module.name}" for module in pkgutil.iter_modules(folders))

@@ -1,4 +1,4 @@
-"""Parts of tasks that are chosen by name: outputs, optimizers, schedulers, metrics, losses, heads, augmentations."""
+"""Parts of tasks that are selected by name: outputs, optimizers, schedulers, metrics, losses, heads, augmentations."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _SCOPE = re.compile(rf"\*|{_PART}/{_PART}")
 
 @dataclass(frozen=True)
 class _Component(BaseSpec):
-    """Checks that all components share.
+    """Base class of components, with their common checks.
 
     Args:
-        name: The name to choose it by; it may have capital letters.
-        target: Target of what the name stands for.
+        name: The name to select it by; it may have capital letters.
+        target: Target of the component.
         scope: The tasks that have it: ``"*"`` for all, ``"image/*"``, ``"*/classification"``, or one task.
         summary: One sentence for listings.
 
@@ -53,7 +53,7 @@ class _Component(BaseSpec):
         if not isinstance(self.scope, str) or not _SCOPE.fullmatch(self.scope):
             raise ConfigurationError(
                 f"{type(self).__name__}.scope must be '*' or look like 'image/*', '*/classification' or "
-                f"'image/classification', but {show(self.scope)} came"
+                f"'image/classification', but got {show(self.scope)}"
             )
 
 
@@ -62,7 +62,7 @@ class Output(_Component):
     """A presentation of predictions, ``task.predict(..., output="name")``.
 
     The target is called as ``target(predictions, task)`` with the predictions of a batch and returns a list with one
-    result a sample.
+    result per sample.
 
     Example:
         >>> Output("top3", target="acme.outputs:top3", scope="*/classification").kind
@@ -100,7 +100,7 @@ class LRScheduler(_Component):
 class Metric(_Component):
     """A metric, ``Task(metrics="name")``.
 
-    The target returns a torchmetrics object or a callable ``(predictions, targets) -> number``. It gets those of
+    The target returns a torchmetrics object or a callable ``(predictions, targets) -> number``. It receives those of
     ``num_classes``, ``num_labels``, ``num_outputs``, ``task`` (``"multiclass"`` or ``"multilabel"``), ``threshold`` and
     ``labels`` that it has parameters for and the task knows.
 
@@ -126,9 +126,9 @@ class Loss(_Component):
 
 @dataclass(frozen=True)
 class Head(_Component):
-    """The part of a network on top of its backbone, for the tasks of a domain that choose it by name.
+    """The head of a network, on top of its backbone, selected by name in the tasks of a domain.
 
-    The domain says what the target is called with; for images that is ``(in_features, outputs)``.
+    The domain defines the arguments of the target; for images these are ``(in_features, outputs)``.
 
     Example:
         >>> Head("cosine", target="acme.heads:cosine", scope="image/classification").scope
@@ -140,13 +140,13 @@ class Head(_Component):
 
 @dataclass(frozen=True)
 class Augmentation(_Component):
-    """A random change of train samples, for the data modules of a domain that choose it by name.
+    """A random transform of training samples, selected by name in the data modules of a domain.
 
-    The domain says what the target is called with and has to return. For images it is a factory: called with the
-    ``ImageConfig``, it returns a callable that takes a PIL image and gives one.
+    The domain defines the arguments and the return value of the target. For images it is a factory: called with the
+    ``ImageConfig``, it returns a callable that takes and returns a PIL image.
 
     Example:
-        >>> Augmentation("grey", target="acme.augmentations:grey", scope="image/*").kind
+        >>> Augmentation("gray", target="acme.augmentations:gray", scope="image/*").kind
         'augmentation'
     """
 
@@ -160,7 +160,7 @@ COMPONENTS = (Output, Optimizer, LRScheduler, Metric, Loss, Head, Augmentation)
 
 
 def overlap(one: str, other: str) -> bool:
-    """Return whether there can be a task that two scopes have in common.
+    """Return whether two scopes can have a task in common.
 
     Example:
         >>> overlap("image/*", "*/classification"), overlap("image/*", "text/classification"), overlap("*", "a/b")

@@ -1,4 +1,4 @@
-"""The published packages of Flash: the only place where the host knows a domain's name, to say what to install."""
+"""The published packages of Flash: the only place where the host knows domain names, to suggest what to install."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["CORE", "DOMAINS", "dists", "is_first_party", "published_owner"]
 
-#: The distribution that everything else builds on.
+#: The distribution that all others depend on.
 CORE: Final = "flash-core"
 
 #: The packages ``flash.<name>`` that are published, and the distribution that has each.
@@ -33,7 +33,7 @@ def dists() -> list[str]:
 
 
 def published_owner(module_name: str) -> str | None:
-    """Return the published package that a module of ``flash`` is in, or None for a module of somebody else.
+    """Return the published package that a module of ``flash`` belongs to, or None for any other module.
 
     Args:
         module_name: Its full name.

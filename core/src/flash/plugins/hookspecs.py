@@ -1,7 +1,7 @@
-"""The hooks that a plugin may implement. Each takes nothing and returns an iterable of descriptions.
+"""The hooks that a plugin may implement. Each takes no arguments and returns an iterable of descriptions.
 
-A hook is called once, when something that plugins give is first looked up. It has to be quick and must not
-import torch: describe with ``"module:attribute"`` strings, which are imported when they are used.
+A hook is called once, when a contribution of any plugin is first looked up. It has to be fast and must not
+import torch: refer to objects by ``"module:attribute"`` strings, which are imported on first use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from flash.plugins.types import (
     TaskSpec,
 )
 
-#: Raised by one when a plugin written for the new number could not work with an older flash-core.
+#: Version of the hooks; incremented when a plugin written for the new version does not work with an older flash-core.
 HOOK_API: Final = 1
 
 PROJECT: Final = "flash"
@@ -35,7 +35,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def flash_tasks() -> Iterable[TaskSpec]:
-    """Tasks, each with its data module.
+    """Return tasks, each with its data module.
 
     Example:
         >>> from flash.plugins import TaskSpec, hookimpl, isolated_plugins
@@ -52,7 +52,7 @@ def flash_tasks() -> Iterable[TaskSpec]:
 
 @hookspec
 def flash_backbones() -> Iterable[Backbone | BackboneCatalogue]:
-    """Backbones, one by one or as a catalogue that lists its names when it is asked.
+    """Return backbones, one by one or as a catalogue that lists its names on request.
 
     Example:
         >>> from flash.plugins import Backbone, hookimpl, isolated_plugins
@@ -69,7 +69,7 @@ def flash_backbones() -> Iterable[Backbone | BackboneCatalogue]:
 
 @hookspec
 def flash_finetuning_strategies() -> Iterable[Strategy]:
-    """Finetuning strategies, chosen by name in ``Trainer.finetune``.
+    """Return finetuning strategies, selected by name in ``Trainer.finetune``.
 
     Example:
         >>> from flash.plugins import Strategy, hookimpl, isolated_plugins
@@ -86,7 +86,7 @@ def flash_finetuning_strategies() -> Iterable[Strategy]:
 
 @hookspec
 def flash_data_sources() -> Iterable[DataSource]:
-    """More ways to fill a data module that already exists, of this plugin or of another.
+    """Return additional constructors for an existing data module, of this plugin or of another one.
 
     Example:
         >>> from flash.plugins import DataSource, hookimpl, isolated_plugins
@@ -103,7 +103,7 @@ def flash_data_sources() -> Iterable[DataSource]:
 
 @hookspec
 def flash_callbacks() -> Iterable[CallbackSpec]:
-    """Callbacks that a Trainer can be given by name, or gets by itself if they are automatic.
+    """Return callbacks that a Trainer accepts by name, or adds by default if they are automatic.
 
     Example:
         >>> from flash.plugins import CallbackSpec, hookimpl, isolated_plugins
@@ -120,7 +120,7 @@ def flash_callbacks() -> Iterable[CallbackSpec]:
 
 @hookspec
 def flash_components() -> Iterable[Component]:
-    """Parts of tasks that are chosen by name: outputs, optimizers, schedulers, metrics, losses, heads, augmentations.
+    """Return parts of tasks that are selected by name, such as outputs, optimizers, metrics and losses.
 
     Example:
         >>> from flash.plugins import Optimizer, Output, hookimpl, isolated_plugins
@@ -138,7 +138,7 @@ def flash_components() -> Iterable[Component]:
 
 @hookspec
 def flash_commands() -> Iterable[Command]:
-    """Verbs of the command line, ``flash <name>``.
+    """Return subcommands of the command line, ``flash <name>``.
 
     Example:
         >>> from flash.plugins import Command, hookimpl, isolated_plugins
@@ -155,7 +155,7 @@ def flash_commands() -> Iterable[Command]:
 
 @hookspec
 def flash_renames() -> Iterable[Renamed]:
-    """Names that this plugin's classes, tasks, backbones and components had before, so that old checkpoints load.
+    """Return former names of this plugin's classes, tasks, backbones and components, so that old checkpoints load.
 
     Example:
         >>> from flash.plugins import Renamed, hookimpl, isolated_plugins
@@ -171,7 +171,7 @@ def flash_renames() -> Iterable[Renamed]:
     return ()
 
 
-#: What the results of each hook must be.
+#: The types that each hook may return.
 RESULTS: Final[dict[str, tuple[type[Spec], ...]]] = {
     "flash_tasks": (TaskSpec,),
     "flash_backbones": (Backbone, BackboneCatalogue),

@@ -1,4 +1,4 @@
-"""What is known about a plugin, and who gave what."""
+"""Information about plugins and the provenance of their contributions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ S = TypeVar("S", bound=Spec, covariant=True)
 
 
 def canonical(name: str) -> str:
-    """A name in the one spelling that ``-``, ``_``, ``.`` and case do not change."""
+    """Normalize a name as PEP 503 does: lower case, with ``-`` for every run of ``-``, ``_`` and ``.``."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 class PluginState(str, Enum):
-    """How far a plugin got.
+    """The state of a plugin.
 
     Example:
         >>> PluginState.FAILED.value
@@ -33,13 +33,13 @@ class PluginState(str, Enum):
 
     #: Installed and not imported yet.
     AVAILABLE = "available"
-    #: Imported; all it gives can be used.
+    #: Imported; all its contributions can be used.
     LOADED = "loaded"
-    #: Kept out by FLASH_PLUGINS or FLASH_DISABLE_PLUGINS; never imported.
+    #: Disabled by FLASH_PLUGINS or FLASH_DISABLE_PLUGINS; never imported.
     DISABLED = "disabled"
-    #: Could not be imported, or does not keep the contract; nothing of it is used.
+    #: Could not be imported, or violates the contract; none of its contributions is used.
     FAILED = "failed"
-    #: Its own name, that of the entry point, is also another plugin's; neither is imported.
+    #: Another plugin has the same entry point name; neither is imported.
     CONFLICT = "conflict"
 
     def __str__(self) -> str:
@@ -48,11 +48,11 @@ class PluginState(str, Enum):
 
 @dataclass(frozen=True)
 class Provider:
-    """Who gave something: a plugin and the distribution that it came with.
+    """The provenance of a contribution: a plugin and its distribution.
 
     Args:
         plugin: Name of the entry point.
-        dist: Name of the distribution, the one that pip knows.
+        dist: Name of the distribution, as pip knows it.
         version: Version of the distribution.
         builtin: Whether it is part of flash-core itself.
 
@@ -68,11 +68,11 @@ class Provider:
 
     @property
     def aliases(self) -> frozenset[str]:
-        """The names that it goes by, in their canonical spelling."""
+        """Names of the plugin and its distribution, in canonical spelling."""
         return frozenset({canonical(self.plugin), canonical(self.dist)})
 
     def is_called(self, name: str) -> bool:
-        """Whether a name is that of the plugin or of its distribution, however it is spelt."""
+        """Return whether a name is that of the plugin or of its distribution, in any spelling."""
         return canonical(name) in self.aliases
 
     def __str__(self) -> str:
@@ -81,11 +81,11 @@ class Provider:
 
 @dataclass(frozen=True)
 class Contribution(Generic[S]):
-    """One thing that a plugin gives, and which plugin that is.
+    """A contribution of a plugin, with its provenance.
 
     Args:
-        spec: What was given.
-        provider: Who gave it.
+        spec: The description.
+        provider: The plugin that it is from.
 
     Example:
         >>> from flash.plugins import Strategy
@@ -100,12 +100,12 @@ class Contribution(Generic[S]):
 
     @property
     def name(self) -> str:
-        """Name of the thing."""
+        """Name in the description."""
         return self.spec.name
 
     @property
     def label(self) -> str:
-        """The thing in words, such as ``"image backbone 'resnet18'"``."""
+        """Display name, such as ``"image backbone 'resnet18'"``."""
         scope = f"{self.spec.scope} " if self.spec.scope not in {"", "*"} else ""
         return f"{scope}{self.spec.kind} {self.spec.name!r}"
 
@@ -113,18 +113,18 @@ class Contribution(Generic[S]):
         """Import one of its targets.
 
         Args:
-            target: Which one, where there are several: tasks have ``"task"`` and ``"data"``, catalogues ``"names"``
-                and ``"factory"``. By default the one that makes what the name stands for.
+            target: Name of the target, if there are several: tasks have ``"task"`` and ``"data"``, catalogues
+                ``"names"`` and ``"factory"``. The default is ``"factory"``, or else the first one.
 
         Raises:
-            PluginError: If the target cannot be imported; it names the plugin and its distribution.
+            PluginError: If the target cannot be imported; the message names the plugin and its distribution.
         """
         targets = self.spec.targets
         chosen = targets[target] if target else targets.get("factory") or next(iter(targets.values()))
         return load_target(chosen, owner=f"{self.label} of {self.provider}")
 
     def listed(self) -> list[str]:
-        """The names that a catalogue lists.
+        """Return the names that a catalogue lists.
 
         Raises:
             PluginError: If the catalogue cannot be imported or fails to list them.
@@ -138,27 +138,27 @@ class Contribution(Generic[S]):
             raise PluginError(f"{self.label} of {self.provider} cannot list its names: {one_line(error)}") from error
         for name in names:
             if not isinstance(name, str):
-                raise PluginError(f"{self.label} of {self.provider} must list strings, but {show(name)} came")
+                raise PluginError(f"{self.label} of {self.provider} must list strings, but got {show(name)}")
         return names
 
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """What is known about an installed plugin.
+    """Information about an installed plugin.
 
     Args:
         name: Name of the entry point.
-        dist: Name of the distribution that it came with.
+        dist: Name of its distribution.
         version: Version of that distribution.
         target: Module, or ``"module:attribute"``, that the entry point names.
         location: Folder that the distribution is installed in.
-        state: How far the plugin got.
-        error: Why it failed or conflicts.
-        notes: What is worth knowing although it is no failure.
-        seconds: How long the import and the hook calls took.
-        contributions: What it gives.
-        clashes: Which of its names another plugin gives as well, and how to write each. Whoever typed such a name
-            has to choose; nothing else is affected.
+        state: The state of the plugin.
+        error: The reason why it failed or conflicts.
+        notes: Remarks that are not failures.
+        seconds: Duration of the import and the hook calls, in seconds.
+        contributions: Its contributions.
+        clashes: Names that another plugin registers as well, with their qualified names. Users of such a name have to
+            choose; nothing else is affected.
         exception: The exception behind ``error``, with its traceback.
 
     Example:
@@ -189,11 +189,11 @@ class PluginInfo:
         return f"{self.dist} {self.version}".strip()
 
     def is_called(self, name: str) -> bool:
-        """Whether a name is that of the plugin or of its distribution, however it is spelt."""
+        """Return whether a name is that of the plugin or of its distribution, in any spelling."""
         return Provider(self.name, self.dist, self.version).is_called(name)
 
     def owns(self, module_name: str) -> bool:
-        """Whether a module is in the plugin's package: ``flash.<name>``, or its top-level package.
+        """Return whether a module is in the plugin's package: ``flash.<name>``, or its top-level package.
 
         Args:
             module_name: The module's full name.
@@ -204,5 +204,5 @@ class PluginInfo:
 
     @property
     def in_trouble(self) -> bool:
-        """Whether the plugin failed or conflicts."""
+        """True if the plugin failed or conflicts."""
         return self.state in {PluginState.FAILED, PluginState.CONFLICT}

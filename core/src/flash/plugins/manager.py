@@ -1,4 +1,4 @@
-"""The plugin host: finds plugins, decides which may load, loads them once, and answers for what they give."""
+"""The plugin host: discovers plugins, decides which may load, loads them once, and looks up their contributions."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ _Many = tuple[Contribution[S], ...]
 class _Loaded:
     infos: tuple[PluginInfo, ...]
     contributions: _Many[Spec]
-    #: The plugin because of which, in strict mode, every look-up raises.
+    #: The failed plugin for which every look-up raises in strict mode.
     refused: PluginInfo | None
 
 
 class PluginHost:
-    """All plugins of a process and what they give.
+    """All plugins of a process and their contributions.
 
-    Making a host costs nothing. Plugins are found by their metadata, and imported, each on its own, when a
+    Creating a host is cheap. Plugins are found by their metadata, and imported, each in isolation, when a
     contribution is first looked up.
 
     Args:
-        discover: Returns the plugins there are; by default those that are installed.
-        environ: Where the switches are read from; by default the environment.
+        discover: Returns the available plugins; by default the installed ones.
+        environ: The variables that settings are read from; by default the environment.
 
     Example:
         >>> host = PluginHost(discover=list)
@@ -76,33 +76,33 @@ class PluginHost:
         self._loaded: _Loaded | None = None
 
     def tasks(self) -> Mapping[str, Contribution[TaskSpec]]:
-        """Tasks by name."""
+        """Return the tasks by name."""
         return self._index("task", "tasks", self.contributions("task"))
 
     def strategies(self) -> Mapping[str, Contribution[Strategy]]:
-        """Finetuning strategies by name."""
+        """Return the finetuning strategies by name."""
         return self._index("strategy", "finetuning strategies", self.contributions("strategy"))
 
     def callbacks(self) -> Mapping[str, Contribution[CallbackSpec]]:
-        """Trainer callbacks by name."""
+        """Return the trainer callbacks by name."""
         return self._index("callback", "callbacks", self.contributions("callback"))
 
     def data_sources(self, task: str) -> Mapping[str, Contribution[DataSource]]:
-        """Data sources by name, of those that fill the data module of a task."""
+        """Return the data sources for the data module of a task by name."""
         found = [each for scope in (task, "*") for each in self.contributions("data source", scope)]
         return self._index("data source", f"data sources of {task}", found, task.partition("/")[0])
 
     def backbones(self, domain: str) -> Mapping[str, Contribution[Backbone]]:
-        """Backbones of a domain by name, without those in catalogues."""
+        """Return the backbones of a domain by name, without those in catalogues."""
         return self._index("backbone", f"{domain} backbones", self.contributions("backbone", domain), domain)
 
     def catalogues(self, domain: str) -> Mapping[str, Contribution[BackboneCatalogue]]:
-        """Backbone catalogues of a domain by name."""
+        """Return the backbone catalogues of a domain by name."""
         what = f"{domain} backbone catalogues"
         return self._index("catalogue", what, self.contributions("catalogue", domain), domain)
 
     def commands(self) -> Mapping[str, Contribution[Command]]:
-        """Return the verbs of the command line by name."""
+        """Return the subcommands of the command line by name."""
         return self._index("command", "commands", self.contributions("command"))
 
     def components(self, kind: str, *scopes: str) -> Mapping[str, Contribution[Component]]:
@@ -111,12 +111,12 @@ class PluginHost:
         Args:
             kind: ``"output"``, ``"optimizer"``, ``"lr scheduler"``, ``"metric"``, ``"loss"``, ``"head"`` or
                 ``"augmentation"``.
-            scopes: Keep what belongs to these tasks, such as ``"image/classification"`` or ``"*/classification"``.
+            scopes: Keep the components of these tasks, such as ``"image/classification"`` or ``"*/classification"``.
         """
         return self._index(kind, f"{kind}s", self.in_scope(kind, *scopes))
 
     def in_scope(self, kind: str, *scopes: str) -> _Many[Component]:
-        """Return the components of one kind that belong to one of some tasks, disputed names included.
+        """Return the components of one kind in any of the scopes, including names that several plugins register.
 
         Args:
             kind: As in :meth:`components`.
@@ -126,7 +126,7 @@ class PluginHost:
         return tuple(each for each in found if any(overlap(each.spec.scope, scope) for scope in scopes or ("*",)))
 
     def task_name(self, task: type) -> str | None:
-        """Return the name that a plugin gives a task's class, or that of the nearest class it inherits from.
+        """Return the name under which a plugin registers a task's class or its nearest registered base class.
 
         Args:
             task: The class.
@@ -139,15 +139,17 @@ class PluginHost:
         return None
 
     def renamed(self, old: str, *, of: str, dist: str) -> str | None:
-        """Return what a distribution calls something now, or None if it renamed nothing of that name.
+        """Return the current name of a renamed contribution, or None if its distribution did not rename it.
 
         Args:
-            old: The name that it had.
-            of: What it is the name of, as in :class:`flash.plugins.Renamed`.
-            dist: The distribution that gave it under that name. No other one can rename it.
+            old: The former name.
+            of: The kind of the contribution, as in :class:`flash.plugins.Renamed`.
+            dist: The distribution that provided it under that name. No other one can rename it.
         """
-        given = (each for each in self.contributions("rename", of) if canonical(each.provider.dist) == canonical(dist))
-        return follow((each.spec for each in given), old)
+        renames = (
+            each for each in self.contributions("rename", of) if canonical(each.provider.dist) == canonical(dist)
+        )
+        return follow((each.spec for each in renames), old)
 
     @overload
     def contributions(self, kind: Literal["task"], scope: str | None = None) -> _Many[TaskSpec]: ...
@@ -166,23 +168,23 @@ class PluginHost:
     @overload
     def contributions(self, kind: Literal["rename"], scope: str | None = None) -> _Many[Renamed]: ...
     def contributions(self, kind: str, scope: str | None = None) -> _Many[Any]:
-        """Everything of one kind that plugins give, disputed names included.
+        """Return all contributions of one kind, including names that several plugins register.
 
         Args:
             kind: The kind, such as ``"backbone"``.
-            scope: Keep what belongs to this domain; for data sources to this task, for renames to this kind of name.
+            scope: Keep those of this domain; for data sources of this task, for renames of this kind.
         """
         return tuple(each for each in self._usable() if each.spec.kind == kind and scope in {None, each.spec.scope})
 
     def domains(self) -> tuple[str, ...]:
-        """Domains that a plugin has a task or a backbone for, sorted."""
+        """Return the domains for which a plugin has a task or a backbone, sorted."""
         domains = {task.spec.domain for task in self.contributions("task")}
         domains.update(backbone.spec.domain for backbone in self.contributions("backbone"))
         domains.update(catalogue.spec.domain for catalogue in self.contributions("catalogue"))
         return tuple(sorted(domains))
 
     def infos(self, *, load: bool = True) -> tuple[PluginInfo, ...]:
-        """Everything known about each plugin, the built-in one first. It comes in strict mode too.
+        """Return the information about each plugin, the built-in one first; it does not raise in strict mode.
 
         Args:
             load: Load the plugins first. Without it nothing is imported.
@@ -192,15 +194,15 @@ class PluginHost:
         return tuple(info for _, info in screen(self._candidates(), self._switches()))
 
     def to_disable(self, info: PluginInfo) -> str:
-        """The setting that keeps a plugin out, besides those that are kept out already."""
+        """Return the setting that disables a plugin in addition to those that are disabled already."""
         return self._switches().to_disable(info)
 
     def to_enable(self, info: PluginInfo) -> str:
-        """The command that lets a plugin in which a setting keeps out."""
+        """Return the command that enables a plugin that a setting disables."""
         return self._switches().to_enable(info)
 
     def explain_missing(self, kind: str, name: str, *, domain: str | None = None) -> str | None:
-        """Why something that a plugin could give is not there, in a sentence, or None if no reason is known.
+        """Return a sentence that says why a contribution may be missing, or None if no reason is known.
 
         Args:
             kind: ``"task"``, ``"backbone"``, ``"strategy"``, ``"callback"`` or ``"data source"``.
@@ -241,15 +243,15 @@ class PluginHost:
         if self._loaded is None:
             with self._lock:
                 if self._loading:
-                    raise PluginError("a plugin looked up what plugins give while it was being loaded itself")
+                    raise PluginError("a plugin looked up contributions while it was being loaded itself")
                 if self._loaded is None:
                     self._loading = True
                     try:
-                        self._loaded, complaints = self._load_all()
+                        self._loaded, problems = self._load_all()
                     finally:
                         self._loading = False
-                    for complaint in complaints:
-                        warnings.warn(complaint, PluginWarning, stacklevel=4)
+                    for problem in problems:
+                        warnings.warn(problem, PluginWarning, stacklevel=4)
         return self._loaded
 
     def _load_all(self) -> tuple[_Loaded, list[str]]:
@@ -260,18 +262,18 @@ class PluginHost:
             _loading.load(candidate) if info.state is PluginState.AVAILABLE else info for candidate, info in screened
         )
         infos = tuple(mark_clashes(refuse_foreign_renames(loaded)))
-        complaints = switches.unknown(candidates[1:], builtin=[CORE])
+        problems = switches.unknown(candidates[1:], builtin=[CORE])
         refused = next((info for info in infos if info.in_trouble and (switches.strict or info is infos[0])), None)
         if not refused:
             left_out = [info for info in infos if info.in_trouble]
-            complaints += [str(_error(info, switches)) for info in left_out]
-        given = tuple(contribution for info in infos for contribution in info.contributions)
-        return _Loaded(infos, given, refused), complaints
+            problems += [str(_error(info, switches)) for info in left_out]
+        contributions = tuple(contribution for info in infos for contribution in info.contributions)
+        return _Loaded(infos, contributions, refused), problems
 
 
 def _error(info: PluginInfo, switches: Switches) -> PluginError:
     wrong = sentence(info.error or "")
-    remedy = f"Keep it out with {switches.to_disable(info)}"
+    remedy = f"Disable it with {switches.to_disable(info)}"
     if info.state is PluginState.CONFLICT:
         return PluginConflictError(f"plugin {info} is in conflict: {wrong} {remedy}")
     return PluginError(

@@ -1,4 +1,4 @@
-"""Map names to factories, with metadata and provenance: what this process registered and what plugins give."""
+"""Registries: factories by name, with metadata and provenance, from this process and from plugins."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _Items = list[Item]
 
 
 class Registry:
-    """Named factories: those registered in this process and those that installed plugins give.
+    """Factories by name: those registered in this process and those of installed plugins.
 
-    A name is found as it is written, or else by the only entry that differs from it in case alone, or else by
-    a catalogue that accepts names it does not list. A name that two plugins give is found as
+    A name is found by an exact match, or else by a unique match that ignores case, or else by
+    a catalogue that accepts names it does not list. A name that two plugins register is found as
     ``"<dist>/<name>"``.
 
     Args:
-        name: What is in it, in the plural; error messages use it.
-        plugins: Returns what plugins give, asked at each look-up.
+        name: Name of the kind of its entries, in the plural, for error messages.
+        plugins: Returns the contributions of plugins, called at each look-up.
         explain: Returns a sentence that says why a name may be missing, or None.
 
     Example:
@@ -81,11 +81,11 @@ class Registry:
     @overload
     def __call__(self, given: str | None = None, /, name: str | None = None, **metadata: Any) -> Callable[[F], F]: ...
     def __call__(self, given: Any = None, /, name: str | None = None, **metadata: Any) -> Any:
-        """Register what is decorated, or a factory that is given, under its own name unless another is given.
+        """Register the decorated or passed factory, under its own name unless another one is passed.
 
         Args:
             given: The name, or the factory.
-            name: The name, where the factory is given.
+            name: The name, if the first argument is the factory.
             metadata: As in :meth:`register`, with ``override`` and ``summary``.
 
         Example:
@@ -111,22 +111,22 @@ class Registry:
     def register(
         self, name: str, factory: Factory | str, *, override: bool = False, summary: str = "", **metadata: Any
     ) -> None:
-        """Register a factory, or the ``"module:attribute"`` string of one, which is imported on first use.
+        """Register a factory, or its ``"module:attribute"`` string, which is imported on first use.
 
         Args:
-            name: The name to find it by.
+            name: The name to register it under.
             factory: The callable or the string.
-            override: Replace what has the name already, be it registered here or given by a plugin.
+            override: Replace an existing entry of the name, registered in this process or by a plugin.
             summary: One sentence about it.
-            metadata: Anything else worth keeping; ``describe`` returns it.
+            metadata: Additional values, returned by ``describe``.
 
         Raises:
-            DuplicateNameError: If the name is taken and ``override`` is false.
+            DuplicateNameError: If the name is registered already and ``override`` is false.
             ConfigurationError: If the factory is neither a callable nor such a string.
         """
-        rivals = [] if override else self._candidates(name)
-        if rivals:
-            origin = " and ".join(str(rival.provider or "this process") for rival in rivals)
+        existing = [] if override else self._candidates(name)
+        if existing:
+            origin = " and ".join(str(each.provider or "this process") for each in existing)
             raise DuplicateNameError(
                 f"{name!r} is among the {self.name} already, from {origin}; "
                 "choose another name, or pass override=True to replace it"
@@ -134,7 +134,7 @@ class Registry:
         self._local[name] = Item.local(RegistryEntry(name, summary, MappingProxyType(metadata)), factory)
 
     def remove(self, name: str) -> None:
-        """Take back a registration of this process; a plugin's entry that it had replaced is there again.
+        """Remove a registration of this process and restore the plugin's entry that it had replaced.
 
         Raises:
             UnknownNameError: If nothing was registered under the name in this process.
@@ -151,12 +151,12 @@ class Registry:
 
         Args:
             name: The name.
-            prefer: The distribution that wins where several plugins give the name. Pass it for a name that no user
-                typed, such as a default: :func:`flash.plugins.default_owner` says which one.
+            prefer: The distribution to prefer if several plugins register the name. Pass it for a name that no user
+                typed, such as a default: :func:`flash.plugins.default_owner` returns it.
 
         Raises:
-            UnknownNameError: If there is no such name; it says what is close and which plugin may have it.
-            PluginConflictError: If two plugins give the name, and none is preferred.
+            UnknownNameError: If there is no such name; the message has close names and the plugin that may have it.
+            PluginConflictError: If two plugins register the name, and none is preferred.
             PluginError: If the factory cannot be imported.
         """
         return self._find(name, prefer).load()
@@ -164,23 +164,23 @@ class Registry:
     __getitem__ = get
 
     def describe(self, name: str, prefer: str | None = None) -> RegistryEntry:
-        """Return what is known about a name, without importing its factory.
+        """Return metadata and provenance of a name, without importing its factory.
 
         Args:
             name: The name.
             prefer: As in :meth:`get`.
 
         Raises:
-            UnknownNameError: If there is no such name; it says what is close and which plugin may have it.
-            PluginConflictError: If two plugins give the name, and none is preferred.
+            UnknownNameError: If there is no such name; the message has close names and the plugin that may have it.
+            PluginConflictError: If two plugins register the name, and none is preferred.
         """
         return self._find(name, prefer).entry
 
     def qualified(self, name: str, prefer: str | None = None) -> str:
-        """Return the name to store: ``"dist/name"``, which no other plugin can take.
+        """Return the name to store: ``"dist/name"``, which no other plugin can register.
 
-        What was registered in this process or is built into flash-core has its name to itself, so that name comes
-        back as it is listed.
+        Names that were registered in this process or are built into flash-core are unique and returned without a
+        distribution.
 
         Args:
             name: The name.
@@ -188,7 +188,7 @@ class Registry:
 
         Raises:
             UnknownNameError: If there is no such name.
-            PluginConflictError: If two plugins give the name, and none is preferred.
+            PluginConflictError: If two plugins register the name, and none is preferred.
 
         Example:
             >>> from flash.plugins import Backbone, hookimpl, isolated_plugins
@@ -208,15 +208,15 @@ class Registry:
         """Return the names in natural order, ``resnet9`` before ``resnet18``.
 
         Args:
-            filter: Keep the names that match this pattern, such as ``"res*"``; case does not count.
+            filter: Keep the names that match this pattern, such as ``"res*"``, ignoring case.
         """
         return [*self.entries(filter)]
 
     def entries(self, filter: str | None = None) -> dict[str, RegistryEntry]:
-        """Return what is known about each name, in the order of :meth:`list`.
+        """Return the entry of each name, in the order of :meth:`list`.
 
         Args:
-            filter: Keep the names that match this pattern; case does not count. A name of several plugins, which is
+            filter: Keep the names that match this pattern, ignoring case. A name of several plugins, which is
                 listed as ``"dist/name"``, matches without the distribution too.
         """
         index = self._index()
@@ -245,13 +245,13 @@ class Registry:
 
     def _find(self, name: str, prefer: str | None = None) -> Item:
         if not isinstance(name, str):
-            raise ConfigurationError(f"the {self.name} are chosen by a string, but {name!r} came")
+            raise ConfigurationError(f"the {self.name} are selected by a string, but got {name!r}")
         if name in self._local:
             return self._local[name]
         candidates = self._candidates(name) or self._renamed(name)
         if candidates:
             return resolve(name, self.name, candidates, prefer)
-        # Only a miss makes an item for every name there is.
+        # Items for all names are built only if the exact name is missing.
         index = self._index()
         alike = [known for known in index if known.lower() == name.lower()]
         if len(alike) == 1:
@@ -259,7 +259,7 @@ class Registry:
         return self._in_open_catalogue(name, prefer) or index[name]
 
     def _candidates(self, name: str) -> _Items:
-        """Return all that claim a name, qualified or not; nothing else is made into an item."""
+        """Return all items with a name, qualified or not, without building any others."""
         owner, _, plain = name.partition("/")
         found = [item for item in (self._local.get(name), *self._given(name)) if item]
         if not found and plain:
@@ -267,7 +267,7 @@ class Registry:
         return one_per_provider(found)
 
     def _renamed(self, name: str) -> _Items:
-        """Return what had a name before, qualified or not: each plugin answers for its own names."""
+        """Return the items that had a name before, qualified or not; a plugin renames its own names only."""
         owner, _, plain = name.rpartition("/")
         kinds = {"backbone" if each.spec.kind == "catalogue" else each.spec.kind for each in self._plugins()}
         found: _Items = []
@@ -311,16 +311,16 @@ def _listed(catalogue: Contribution[Spec]) -> Sequence[str]:
     try:
         return catalogue.listed()
     except PluginError as error:
-        # One catalogue that cannot be read must not take the other backbones of the domain with it.
+        # A catalogue that cannot be read must not hide the other backbones of the domain.
         warnings.warn(f"the {catalogue.label} is left out: {error}", PluginWarning, stacklevel=2)
         return ()
 
 
 def backbone_registry(domain: str) -> Registry:
-    """The backbones of a domain: those that plugins give, catalogues included, and those registered on it.
+    """Return a registry of the backbones of a domain: those of plugins, catalogues included, and registered ones.
 
     Args:
-        domain: Such as ``"image"``.
+        domain: The domain, such as ``"image"``.
 
     Example:
         >>> from flash.plugins import Backbone, hookimpl, isolated_plugins
@@ -344,7 +344,7 @@ def backbone_registry(domain: str) -> Registry:
 
 
 def strategy_registry() -> Registry:
-    """The finetuning strategies: the built-in ones, those of plugins, and those registered on it.
+    """Return a registry of the finetuning strategies: built-in ones, those of plugins, and registered ones.
 
     Example:
         >>> "freeze" in strategy_registry()
@@ -358,11 +358,11 @@ def strategy_registry() -> Registry:
 
 
 class ComponentRegistry(Registry):
-    """The components of one kind that the tasks of a scope have: those of plugins, and those registered on it.
+    """Registry of the components of one kind for the tasks of a scope: those of plugins, and registered ones.
 
     Args:
         kind: The kind, such as ``"output"``.
-        name: What is in it, in the plural; error messages use it.
+        name: Name of the kind of its entries, in the plural, for error messages.
         scopes: The tasks, such as ``"image/*"``; by default all.
 
     Example:
@@ -387,23 +387,23 @@ class ComponentRegistry(Registry):
         )
 
     def of_task(self, task: type, *scopes: str) -> ComponentRegistry:
-        """Return the registry of one task: without what belongs to other domains only, with what is its own.
+        """Return the registry of one task: without components of other domains, with those of the task itself.
 
         Args:
             task: The class.
-            scopes: What the task is, such as ``"*/classification"``; by default the scopes of this registry. For a
-                class that no plugin describes, that is all that is known.
+            scopes: Scopes of the task, such as ``"*/classification"``; by default those of this registry. For a class
+                that no plugin describes, these are used as they are.
         """
         chosen = scopes or self.scopes
         found = ComponentRegistry(self.kind, self.name, *chosen)
-        # Asked at each look-up, not now: tasks are made without loading plugins.
+        # Evaluated at each look-up, not now: tasks are created without loading plugins.
         found._plugins = lambda: get_host().in_scope(self.kind, *_narrowed(task, chosen))
         found._local = self._local
         return found
 
 
 def _narrowed(task: type, scopes: Sequence[str]) -> Sequence[str]:
-    """Return scopes as they are in the domain of a task, with its name."""
+    """Return scopes restricted to the domain of a task, and the name of the task."""
     name = get_host().task_name(task)
     if name is None:
         return scopes
@@ -412,14 +412,14 @@ def _narrowed(task: type, scopes: Sequence[str]) -> Sequence[str]:
 
 
 def qualified_choice(registry: Registry, owner: object, parameter: str, choice: Any) -> Any:
-    """Return what was chosen from a registry, with names as ``"dist/name"``, which no other plugin can take.
+    """Return a choice from a registry with names as ``"dist/name"``, which no other plugin can register.
 
-    The default of a constructor means what its own distribution gives. A name that the registry does not know, or that
-    a user typed and several plugins give, stays as it is.
+    The default of a constructor refers to its own distribution. A name that the registry does not know, or that
+    a user typed and several plugins register, stays as it is.
 
     Args:
-        registry: Where the names are looked up.
-        owner: The object that is made with the choice, such as a task.
+        registry: The registry to look the names up in.
+        owner: The object that the choice is an argument of, such as a task.
         parameter: The parameter of its constructor.
         choice: A name, ``(name, arguments)``, or several of them as a list or a dict; anything else is returned as it
             is.
@@ -441,12 +441,12 @@ def qualified_choice(registry: Registry, owner: object, parameter: str, choice: 
             try:
                 return registry.qualified(part, prefer=default_owner(owner, parameter, choice))
             except FlashError:
-                # Only its owner can read it, such as the name of a backbone with the tag of its weights.
+                # Only the domain can parse it, such as the name of a backbone with the tag of its weights.
                 return part
         if isinstance(part, Mapping):
             return {key: qualify(each) for key, each in part.items()}
         if isinstance(part, tuple | list):
-            # The rest of (name, arguments) is no choice.
+            # The arguments in (name, arguments) are not names.
             paired = len(part) > 1 and all(isinstance(each, Mapping) for each in part[1:])
             qualified = [qualify(part[0]), *part[1:]] if paired else [qualify(each) for each in part]
             return tuple(qualified) if isinstance(part, tuple) else qualified

@@ -1,4 +1,4 @@
-"""What a plugin called something before, so that checkpoints and programs that say the old name keep their meaning."""
+"""Renames: old names of a plugin's contributions, so that checkpoints and programs that use them keep working."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flash.plugins._spec import ANY_CASE_NAME, TASK_NAME, check_name, check_targ
 
 __all__ = ["RENAMABLE", "Renamed", "follow"]
 
-#: The kinds of things that checkpoints store by name.
+#: The kinds of objects that checkpoints store by name.
 RENAMABLE: Final = (
     *("class", "task", "backbone", "strategy"),
     *("output", "optimizer", "lr scheduler", "metric", "loss", "head", "augmentation"),
@@ -21,17 +21,17 @@ RENAMABLE: Final = (
 
 @dataclass(frozen=True)
 class Renamed:
-    """Something that the plugin gave under another name before.
+    """A contribution of the plugin that had another name before.
 
     Args:
         old: The name that older checkpoints store: for a class, or a function that changes structure, its
             ``"module:attribute"`` then; for anything else the name of its description, without the distribution.
         new: The name now, of the same form.
-        of: What it is the name of: ``"class"``, ``"task"``, ``"backbone"``, ``"strategy"``, or a kind of component,
-            such as ``"output"``.
+        of: The kind of the contribution: ``"class"``, ``"task"``, ``"backbone"``, ``"strategy"``, or a kind of
+            component, such as ``"output"``.
 
     Raises:
-        ConfigurationError: If ``of`` is no such kind, or a name is malformed.
+        ConfigurationError: If ``of`` is not such a kind, or a name is malformed.
 
     Example:
         >>> Renamed("acme.tasks:ToneTagger", "acme.models:AudioClassifier").targets
@@ -46,11 +46,11 @@ class Renamed:
 
     kind: ClassVar[str] = "rename"
     target_fields: ClassVar[tuple[str, ...]] = ("new",)
-    claims_name: ClassVar[bool] = False
+    unique_name: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.of not in RENAMABLE:
-            raise ConfigurationError(f"Renamed.of must be one of {', '.join(RENAMABLE)}, but {show(self.of)} came")
+            raise ConfigurationError(f"Renamed.of must be one of {', '.join(RENAMABLE)}, but got {show(self.of)}")
         for field in ("old", "new"):
             value = getattr(self, field)
             if self.of == "class":
@@ -67,12 +67,12 @@ class Renamed:
 
     @property
     def scope(self) -> str:
-        """What it is the name of."""
+        """The kind of the contribution."""
         return self.of
 
     @property
     def summary(self) -> str:
-        """Say what it is called now."""
+        """A sentence with the new name, for listings."""
         return f"Is called {self.new} now."
 
     @property
@@ -85,11 +85,11 @@ def _check_path(field: str, value: object) -> None:
     try:
         check_target(f"Renamed.{field}", value)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{error}; for what is no class, say what it is, such as of='backbone'") from None
+        raise ConfigurationError(f"{error}; if it is not a class, pass its kind, such as of='backbone'") from None
 
 
 def follow(renames: Iterable[Renamed], old: str) -> str | None:
-    """Return the last name of something that was renamed, maybe several times, or None if it was not.
+    """Return the current name after all renames, or None if the name was not renamed.
 
     Args:
         renames: The renames of one kind and one distribution.

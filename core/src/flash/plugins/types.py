@@ -1,4 +1,4 @@
-"""What a plugin hands to Flash: frozen descriptions whose targets are imported when they are first used."""
+"""Descriptions that a plugin returns to Flash: frozen dataclasses whose targets are imported on first use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TaskSpec(BaseSpec):
-    """A task and the data module that goes with it.
+    """A task and its data module.
 
     Args:
         name: ``"<domain>/<task>"``.
@@ -60,16 +60,16 @@ class TaskSpec(BaseSpec):
 
 @dataclass(frozen=True)
 class Backbone(BaseSpec):
-    """One backbone that the tasks of a domain can be built on.
+    """A backbone for the tasks of a domain.
 
     Args:
-        name: What a user writes in ``backbone="..."``; the only name that may have capital letters.
+        name: The name for ``backbone="..."``; it may have capital letters.
         domain: The domain whose tasks can use it, such as ``"image"``.
-        factory: Target of the callable that builds it; the domain says what it is called with.
-        pretrained: Whether weights can be had for it.
+        factory: Target of the callable that builds it; the domain defines its arguments.
+        pretrained: Whether pretrained weights are available.
         summary: One sentence for ``flash backbones``.
         source: Paper or URL.
-        licence: Licence of the weights.
+        license: License of the weights.
         sha256: Checksum of the file with the weights, as 64 lower-case hexadecimal digits, where the factory checks it.
 
     Raises:
@@ -85,7 +85,7 @@ class Backbone(BaseSpec):
     pretrained: bool = False
     summary: str = ""
     source: str | None = None
-    licence: str | None = None
+    license: str | None = None
     sha256: str | None = None
 
     kind: ClassVar[str] = "backbone"
@@ -96,8 +96,8 @@ class Backbone(BaseSpec):
         check_name("Backbone", "domain", self.domain)
         if self.sha256 is not None and not (isinstance(self.sha256, str) and SHA256.fullmatch(self.sha256)):
             raise ConfigurationError(
-                f"Backbone.sha256 must be 64 lower-case hexadecimal digits, such as sha256sum prints, but "
-                f"{self.sha256!r} came"
+                f"Backbone.sha256 must be 64 lower-case hexadecimal digits, such as sha256sum prints, but got "
+                f"{self.sha256!r}"
             )
 
     @property
@@ -108,7 +108,7 @@ class Backbone(BaseSpec):
 
 @dataclass(frozen=True)
 class BackboneCatalogue(BaseSpec):
-    """A large collection of backbones that lists its names when it is asked.
+    """A large collection of backbones that lists its names on request.
 
     Args:
         name: Name of the collection, such as ``"zoo"``.
@@ -148,10 +148,10 @@ class BackboneCatalogue(BaseSpec):
 
 @dataclass(frozen=True)
 class Strategy(BaseSpec):
-    """A way to finetune, chosen by name in ``Trainer.finetune(..., strategy="...")``.
+    """A finetuning strategy, selected by name in ``Trainer.finetune(..., strategy="...")``.
 
     Args:
-        name: The name to choose it by.
+        name: The name to select it by.
         factory: Target of a callable that returns a Lightning ``BaseFinetuning`` callback.
         summary: One sentence for ``flash strategies``.
 
@@ -171,10 +171,10 @@ class Strategy(BaseSpec):
 
 @dataclass(frozen=True)
 class DataSource(BaseSpec):
-    """One more way to fill a data module that already exists.
+    """An additional constructor for an existing data module.
 
     Args:
-        name: The name to choose it by.
+        name: The name to select it by.
         data: Name of the task whose data module it fills, or ``"*"`` for all of them.
         factory: Target of a callable that is called as ``factory(datamodule_cls, **kwargs)`` and returns a
             data module.
@@ -207,13 +207,13 @@ class DataSource(BaseSpec):
 
 @dataclass(frozen=True)
 class CallbackSpec(BaseSpec):
-    """A Lightning callback that a Trainer can be given by name.
+    """A Lightning callback that a Trainer accepts by name.
 
     Args:
-        name: The name to choose it by.
+        name: The name to select it by.
         factory: Target of a callable that returns the callback.
         summary: One sentence for listings.
-        automatic: Whether every Trainer gets it without being asked.
+        automatic: Whether every Trainer adds it by default.
 
     Raises:
         ConfigurationError: If the name or the target is malformed.
@@ -232,11 +232,11 @@ class CallbackSpec(BaseSpec):
 
 @dataclass(frozen=True)
 class Command(BaseSpec):
-    """A verb of the command line, ``flash <name>``.
+    """A subcommand of the command line, ``flash <name>``.
 
     Args:
-        name: The verb.
-        target: Target of a callable that is called with the arguments after the verb, a list of strings, and returns
+        name: The subcommand.
+        target: Target of a callable that is called with the arguments after the name, a list of strings, and returns
             the exit code, or None for 0.
         summary: One sentence for ``flash --help``.
 

@@ -1,4 +1,4 @@
-"""What a checkpoint is made of: values, recorded arguments, objects, files and the states of random numbers.
+"""Serialization for checkpoints: values, recorded arguments, objects, files and RNG states.
 
 Everything in a checkpoint can be read with ``torch.load(weights_only=True)``; nothing in it is executed.
 """

@@ -1,4 +1,4 @@
-"""Objects that record the arguments that they were made with, so that a checkpoint can make them again."""
+"""Objects that record their constructor arguments, so that they can be rebuilt from a checkpoint."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ FORMER_ARGUMENTS = {
     "weights_summary": "Write enable_model_summary=False for none.",
 }
 
-#: The kind of an omitted argument that has weights, and without which an object cannot be made again.
+#: The kind of an omitted argument that has weights, and without which an object cannot be rebuilt.
 MODULE = "module"
 
 
 class Configurable:
     """Record the arguments of ``__init__``, defaults included.
 
-    What decides how an object is made again and is not among its arguments as they were passed is recorded with
-    :meth:`record_arguments`; what a checkpoint cannot hold is left to the caller with :meth:`omit_arguments`.
+    Arguments whose final value differs from what was passed are recorded with :meth:`record_arguments`; arguments that
+    a checkpoint cannot hold, and that the caller has to pass again, are omitted with :meth:`omit_arguments`.
 
     Example:
         >>> class Scale(Configurable):
@@ -74,19 +74,19 @@ class Configurable:
 
     @property
     def recorded_arguments(self) -> Mapping[str, Any]:
-        """The arguments that a checkpoint holds, by name, as serializable values."""
+        """Arguments that a checkpoint holds, by name, as serializable values."""
         return MappingProxyType(self._recorded)
 
     @property
     def omitted_arguments(self) -> Mapping[str, str]:
-        """The arguments that a checkpoint does not hold, with their types; ``"module"`` for those with weights."""
+        """Arguments that a checkpoint does not hold, with their types; ``"module"`` for those with weights."""
         return MappingProxyType(self._omitted)
 
     def record_arguments(self, **values: Any) -> None:
-        """Record arguments, in place of what was passed, for making the object again.
+        """Record arguments for rebuilding the object, in place of the ones that were passed.
 
         Args:
-            values: Arguments of ``__init__``, by name: what they turned out to be, such as a size that was computed.
+            values: Final values of arguments of ``__init__``, by name, such as a size that was computed.
 
         Raises:
             NotSerializableError: If a checkpoint cannot hold a value.
@@ -96,7 +96,7 @@ class Configurable:
             self._omitted.pop(name, None)
 
     def omit_arguments(self, *names: str) -> None:
-        """Leave arguments out of checkpoints: whoever loads one has to pass them again.
+        """Omit arguments from checkpoints: they have to be passed again on load.
 
         Args:
             names: Arguments of ``__init__``, such as a network whose code a checkpoint cannot hold.
@@ -107,13 +107,13 @@ class Configurable:
 
 
 def accepted_parameters(cls: type) -> dict[str, Any]:
-    """Return the parameters of a constructor, and those of the base classes that its ``**kwargs`` are passed on to.
+    """Return the parameters of a constructor and of the base classes that its ``**kwargs`` are passed on to.
 
     Args:
         cls: A class whose ``__init__`` passes ``**kwargs``, if it has them, to the next one.
 
     Returns:
-        The parameters of ``inspect`` by name; a last ``**kwargs`` that takes anything is among them.
+        The ``inspect`` parameters by name, including a last ``**kwargs`` that accepts anything.
 
     Example:
         >>> class Base:
@@ -137,15 +137,15 @@ def accepted_parameters(cls: type) -> dict[str, Any]:
 
 
 def refuse_unknown_arguments(name: str, given: Iterable[str], accepted: Iterable[str]) -> None:
-    """Raise an error for an argument that is not accepted, with the closest name that is.
+    """Raise an error that names the first argument that is not accepted, and the closest one that is.
 
     Args:
-        name: What was called, such as ``"Trainer.fit"``.
-        given: The names of the arguments.
-        accepted: The names that it takes.
+        name: The callable, such as ``"Trainer.fit"``.
+        given: Names of the arguments that were passed.
+        accepted: Names of the arguments that it takes.
 
     Raises:
-        UnknownArgumentError: If there is such an argument.
+        UnknownArgumentError: If an argument is not accepted.
 
     Example:
         >>> refuse_unknown_arguments("Trainer", ["max_epoch"], ["max_epochs"])
@@ -249,13 +249,13 @@ def _refuse_unknown(cls: type, kwargs: Mapping[str, Any]) -> None:
 
 
 def _bound_arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Match the arguments of a call of ``cls`` with the parameters of its ``__init__``."""
+    """Bind the arguments of a call of ``cls`` to the parameters of its ``__init__``."""
     signature = inspect.signature(cls.__init__)  # type: ignore[misc]  # the class itself is asked, on purpose
     try:
         bound = signature.bind(None, *args, **kwargs)
     except TypeError:
-        # The call itself is about to fail with Python's own message; or this is copy or pickle, which fill in
-        # the attributes afterwards.
+        # Either the call itself is about to fail with Python's own message, or copy or pickle make the object and set
+        # its attributes afterwards.
         return {}
     bound.apply_defaults()
     values = dict(list(bound.arguments.items())[1:])

@@ -1,4 +1,4 @@
-"""Checkpoint files: read without executing anything, written whole or not at all."""
+"""Checkpoint files: read without executing code, written atomically."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ _DAMAGED = (
 def read_checkpoint(
     path_or_url: str | Path, map_location: Any = "cpu", *, allowed: Iterable[Any] = ()
 ) -> dict[str, Any]:
-    """Read a checkpoint without executing anything that it holds.
+    """Read a checkpoint without executing code.
 
-    The checksums of the archive are compared, so that a flipped bit is an error.
+    The checksums of the archive are verified, so that a flipped bit is an error.
 
     Args:
         path_or_url: A file, or an http(s) URL.
-        map_location: Where its tensors go, as in ``torch.load``.
-        allowed: Classes that the file may hold besides, as in ``torch.serialization.safe_globals``.
+        map_location: Device of the tensors, as in ``torch.load``.
+        allowed: Additional classes that the file may hold, as in ``torch.serialization.safe_globals``.
 
     Raises:
         UnsafeCheckpointError: If loading would execute code.
-        CheckpointError: If there is no such file, or it is damaged or no checkpoint.
+        CheckpointError: If the file does not exist, is damaged or is not a checkpoint.
     """
     if str(path_or_url).startswith(("http://", "https://")):
         with tempfile.TemporaryDirectory() as folder:
@@ -80,8 +80,8 @@ def _read_file(path: Path, name: str, map_location: Any, allowed: Iterable[Any])
         if any(word in str(error) for word in ("Unsupported", "GLOBAL", "weights_only")):
             reason = str(error).split("\n")[0]
             raise UnsafeCheckpointError(
-                f"Expected a checkpoint of plain data, but loading {name} would execute code, so it was refused "
-                f"({reason}). Ask its author for a checkpoint that holds tensors, numbers and strings only."
+                f"Expected a checkpoint of serializable values, but loading {name} would execute code, so it was "
+                f"refused ({reason}). Ask its author for a checkpoint that holds tensors, numbers and strings only."
             ) from error
         raise CheckpointError(_damaged(name)) from error
     except _DAMAGED as error:
@@ -92,7 +92,7 @@ def _read_file(path: Path, name: str, map_location: Any, allowed: Iterable[Any])
 
 
 def _compare_checksums(path: Path) -> None:
-    # torch does not compare them.
+    # torch.load does not verify them.
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:
@@ -107,7 +107,7 @@ def _damaged(name: str) -> str:
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """Write a checkpoint so that the file at ``path`` is at any time either the old one or the new one, whole.
+    """Write a checkpoint atomically: the file at ``path`` is always either the old one or the complete new one.
 
     Raises:
         CheckpointError: If the file cannot be written, such as when the disk is full; the old file is untouched.
@@ -126,10 +126,10 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
 
 @contextlib.contextmanager
 def replacing(target: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """Open a temporary file that replaces ``target`` once it is complete and on the disk.
+    """Open a temporary file that atomically replaces ``target`` once it is complete and synced to disk.
 
-    At any time ``target`` is either the old file or the new one, whole. The temporary file is in the same folder and
-    has a name of its own; what a killed process left of one is removed.
+    At any time ``target`` is either the old file or the complete new one. The temporary file is in the same folder and
+    has a unique name; temporary files that a killed process left behind are removed.
 
     Args:
         target: The file to write.
@@ -151,10 +151,10 @@ def replacing(target: Path, mode: str = "wb") -> Iterator[IO[Any]]:
 
 
 def _remove_left_behind(target: Path) -> None:
-    """Remove the temporary files of writers of ``target`` that are gone."""
+    """Remove temporary files for ``target`` whose writing process is no longer alive."""
     for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
         with contextlib.suppress(OSError), left.open("rb") as file:
-            # A writer that is alive holds the lock, but for the moment in which it opens the file.
+            # A live writer holds the lock, except in the moment between opening and locking the file.
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if time.time() - os.fstat(file.fileno()).st_mtime > _SECONDS_TO_LOCK:
@@ -162,7 +162,7 @@ def _remove_left_behind(target: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # The new name is on the disk only when the folder is; Windows has no way to say that.
+    # A rename is durable only once the folder is synced; Windows cannot sync folders.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,7 +1,7 @@
-"""Describe how an object was made, and make it again: its class, who provides it, and its arguments.
+"""Describe how to rebuild an object (its class, distribution and arguments), and rebuild it.
 
 A class is stored by its public path, and a task also by the name of its spec, so that the file that defines it may
-move. What its plugin calls otherwise since then, it says with ``flash_renames``.
+move. Later renames are declared by the plugin with ``flash_renames``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def describe(made: Configurable) -> dict[str, Any]:
-    """Describe as serializable values how to make an object again.
+    """Return a description of an object, as serializable values, from which :func:`instantiate` rebuilds it.
 
     Example:
         >>> class Scale(Configurable):
@@ -52,17 +52,17 @@ def describe(made: Configurable) -> dict[str, Any]:
 
 
 def instantiate(description: Mapping[str, Any], cls: type[T], overrides: Mapping[str, Any], *, source: str) -> T:
-    """Make the object that :func:`describe` described.
+    """Rebuild an object from the description that :func:`describe` returned.
 
     Args:
         description: The description.
-        cls: The class to make.
+        cls: The class of the object.
         overrides: Arguments that replace the recorded ones.
-        source: The call that the user made, for messages.
+        source: The call that the user made, for error messages.
 
     Raises:
-        CheckpointError: If an argument that has weights, such as a network, is in neither.
-        UnsafeCheckpointError: If an argument refers to something else than torch's own functions.
+        CheckpointError: If an argument that has weights, such as a network, is neither recorded nor overridden.
+        UnsafeCheckpointError: If an argument refers to anything but torch's own functions and classes.
     """
     omitted = description.get("left_out") or {}
     missing = [name for name, kind in omitted.items() if kind == MODULE and name not in overrides]
@@ -80,18 +80,18 @@ def instantiate(description: Mapping[str, Any], cls: type[T], overrides: Mapping
 
 
 def resolve_class(description: Mapping[str, Any], base: type[T]) -> type[T]:
-    """Find the class of a described object: by the name of its spec, or by its path in an installed plugin or here.
+    """Return the class of a described object: by the name of its spec, or by its path in an imported or plugin module.
 
-    A name that is not there any more is looked up in the renames of the plugin that the description is of.
+    A name that no longer exists is looked up in the renames of the plugin that provided it.
 
-    No module is imported but those of installed plugins and of Flash, whatever the description says.
+    Only modules of installed plugins and of Flash are imported, regardless of the description.
 
     Args:
         description: The description.
-        base: What the class inherits from.
+        base: The class that it has to inherit from.
 
     Raises:
-        CheckpointError: If there is none; the message names the package to install.
+        CheckpointError: If it is not found; the message names the package to install.
     """
     for found in _candidates(description):
         if isinstance(found, type) and issubclass(found, base):
@@ -100,16 +100,16 @@ def resolve_class(description: Mapping[str, Any], base: type[T]) -> type[T]:
 
 
 def resolve_function(description: Mapping[str, Any]) -> Callable[..., Any]:
-    """Find the function of a description, by its path in Flash, in an installed plugin, or in a module imported here.
+    """Return the function of a description, by its path in Flash, in an installed plugin, or in an imported module.
 
-    As for classes, no other module is imported. Whether the function may be called is for the caller to decide.
+    As for classes, no other module is imported. The caller decides whether the function may be called.
 
     Args:
-        description: Has ``"target"``, such as ``"acme_adapters:add_adapters"``, and says in ``"dist"`` and
-            ``"version"`` who provides it.
+        description: ``"target"``, such as ``"acme_adapters:add_adapters"``, and the ``"dist"`` and ``"version"`` that
+            provide it.
 
     Raises:
-        CheckpointError: If there is none; the message names the package to install.
+        CheckpointError: If it is not found; the message names the package to install.
     """
     path = str(description.get("target"))
     for each in (path, current_path(description, path)):
@@ -136,17 +136,17 @@ def _not_known(description: Mapping[str, Any], path: str) -> CheckpointError:
 
 
 def current_path(description: Mapping[str, Any], path: str) -> str:
-    """Return what the plugin of a description calls a class or a function now; ``path`` itself if it was not renamed.
+    """Return the current path of a class or function; ``path`` itself if it was not renamed.
 
     Args:
-        description: Says in ``"dist"`` who provides it; nobody else can rename it.
+        description: Has the distribution in ``"dist"``; no other distribution can rename it.
         path: Its ``"module:attribute"`` when the description was written.
     """
     return get_host().renamed(path, of="class", dist=str(description.get("dist"))) or path
 
 
 def public_path(cls: type) -> str:
-    """Return ``"module:qualname"`` with the shortest module that exports a class, so that its file may move.
+    """Return ``"module:qualname"`` with the shortest module path that exports a class, so that its file may move.
 
     Example:
         >>> import flash
@@ -171,7 +171,7 @@ def provider_of(module_name: str) -> tuple[str | None, str | None]:
 
 
 def _spec_of(cls: type, dist: str | None) -> str | None:
-    """The name of the task's spec in its plugin."""
+    """Return the name of the task's spec in its plugin."""
     for contribution in get_host().contributions("task"):
         target = str(getattr(contribution.spec, "task", ""))
         if contribution.provider.dist == dist and target.rpartition(":")[2] == cls.__name__:

@@ -1,4 +1,4 @@
-"""Convert values to what a checkpoint may hold, and back."""
+"""Convert values to serializable ones that a checkpoint may hold, and back."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["NotSerializableError", "equal", "from_serializable", "to_serializabl
 
 _REFERENCE = "__reference__"
 _ARRAY = "__numpy__"
-# Classes and functions of these modules are stored by name: importing them runs nothing that is not installed
-# with torch, and none of them does more than compute.
+# Classes and functions of these modules are stored by name: importing them runs only torch's own code, and calling
+# them has no side effects.
 _REFERABLE = ("torch.nn.functional", "torch.nn", "torch.optim", "torch.optim.lr_scheduler", "torch")
-# Of torch itself only elementwise functions, as activations and losses are made of.
+# Of torch itself only elementwise functions that activations and losses consist of.
 _TORCH_FUNCTIONS = frozenset({"relu", "sigmoid", "tanh", "softmax", "selu", "celu", "abs", "exp"})
 
 
 class NotSerializableError(TypeError):
-    """A value that a checkpoint cannot hold."""
+    """A value that cannot be serialized into a checkpoint."""
 
 
 def to_serializable(
@@ -36,12 +36,12 @@ def to_serializable(
     Args:
         value: Any nesting of numbers, strings, bytes, tensors, arrays, paths, enumerations, dtypes, devices, and
             functions and classes of torch.
-        where: What errors call the value.
-        copy: Whether tensors are copied, for a file that is written while training goes on.
-        prepare: Applied to each value first, for types that the caller knows.
+        where: Name of the value in error messages.
+        copy: Whether to copy tensors, for a file that is written while training continues.
+        prepare: Applied to each value first, to convert types that the caller knows.
 
     Raises:
-        NotSerializableError: If there is something else in it; the message says where.
+        NotSerializableError: If it contains a value of another type; the message names its position.
 
     Example:
         >>> to_serializable({"optimizer": torch.optim.SGD, "sizes": (1, 2)})
@@ -55,7 +55,7 @@ def to_serializable(
         if isinstance(value, np.generic):
             return value.item()
         if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
-            # torch knows the byte order of this machine alone.
+            # torch supports the native byte order only.
             native = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
             return {_ARRAY: torch.from_numpy(native), "dtype": value.dtype.str}
         if isinstance(value, Enum):
@@ -79,7 +79,7 @@ def _to_key(key: Any, where: str) -> Any:
 
 
 def _to_leaf(value: Any, where: str) -> Any:
-    # Not their subclasses, whose code a reader might not have.
+    # Subclasses are converted to the builtin type: their code may be missing on load.
     plain: Any
     for plain in (bool, int, float, complex, str, bytes):
         if isinstance(value, plain):
@@ -97,7 +97,7 @@ def _to_leaf(value: Any, where: str) -> Any:
 
 
 def from_serializable(value: Any) -> Any:
-    """Convert back what :func:`to_serializable` returned; only names in torch's own modules are followed.
+    """Restore the values that :func:`to_serializable` converted; only names in torch's own modules are imported.
 
     Raises:
         ValueError: If a name is not one of torch's functions or classes.

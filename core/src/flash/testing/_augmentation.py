@@ -1,4 +1,4 @@
-"""Checks of random augmentation: it changes train samples, and nothing else."""
+"""Checks of random augmentation: it changes train samples only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["AugmentationChecks"]
 
 
 class AugmentationChecks(WithData):
-    """What has to hold for a data module with the options of the fixture ``augmented``."""
+    """Checks of a data module with the options of the fixture ``augmented``."""
 
     def test_augmentation_changes_train_samples_alone(self, make_data: MakeData, augmented: Mapping[str, Any]) -> None:
-        """With augmentation, an epoch has other train samples than the one before; other stages have what they had."""
+        """Check that augmentation changes the train samples of each epoch, and no samples of other stages."""
         if not augmented:
             return
         data, plain = make_data(*STAGES, **augmented), make_data(*STAGES)
@@ -38,7 +38,7 @@ class AugmentationChecks(WithData):
     def test_what_is_called_deterministic_is_alike_each_time(
         self, make_data: MakeData, augmented: Mapping[str, Any]
     ) -> None:
-        """Where ``is_deterministic`` says so, samples come out alike: what a frozen backbone gives for them is kept."""
+        """Check that ``is_deterministic`` holds, since features of a frozen backbone are cached based on it."""
         for options in [{}, augmented] if augmented else [{}]:
             data = make_data(*STAGES, **options)
             said = [] if data.preprocess is None else [*map(data.preprocess.is_deterministic, Stage)]

@@ -1,4 +1,4 @@
-"""CallbackConformance: what a callback that a plugin brings has to keep."""
+"""Conformance checks of callbacks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 import flash
 from flash.plugins import get_host
-from flash.testing._battery import Conformance, Trainers, tier
 from flash.testing._compare import flat, same, snapshot
+from flash.testing._conformance import Conformance, Trainers, tier
 from flash.testing._toy import ToyTask, toy_data
 
 __all__ = ["CallbackConformance"]
@@ -24,35 +24,35 @@ _EPOCHS = 3
 
 
 class CallbackConformance(Conformance):
-    """What has to hold for a callback that is chosen by name, or that every trainer gets.
+    """Conformance checks of a callback that is selected by name, or that every trainer adds.
 
-    It is tried on a small classifier, or on what :meth:`make_task` and :meth:`make_data` make. A subclass says
-    ``name``, and, where the callback takes or needs them, gives the fixture ``arguments``.
+    It is tested on a small classifier, or on the task and data of :meth:`make_task` and :meth:`make_data`. A subclass
+    sets ``name``, and, if the callback takes arguments, provides the fixture ``arguments``.
 
     Example:
         >>> class TestKeepBest(CallbackConformance):
         ...     name = "keep_best"
-        ...     changes_training = True  # It puts the weights of another epoch back.
+        ...     changes_training = True  # It restores the weights of another epoch.
     """
 
-    #: The name that users write in ``Trainer(callbacks=[...])``.
+    #: The name of the callback for ``Trainer(callbacks=[...])``.
     name: ClassVar[str] = ""
-    #: Whether it is there to change what is trained; else a run with it ends as one without it.
+    #: Whether it changes the training result; otherwise a run with it must end with the same weights as one without.
     changes_training: ClassVar[bool] = False
-    #: What of its state differs from run to run, such as seconds.
+    #: Keys of its state that differ from run to run, such as durations.
     varies: ClassVar[Collection[str]] = ()
 
     @pytest.fixture
     def arguments(self) -> Mapping[str, Any]:
-        """What it is made with; by default nothing."""
+        """Return the arguments of its factory; by default none."""
         return {}
 
     def make_task(self) -> flash.Task:
-        """Make the task that it is tried on."""
+        """Return the task that it is tested on."""
         return ToyTask()
 
     def make_data(self) -> flash.DataModule:
-        """Make the data of all stages for the task."""
+        """Return the data of all stages for the task."""
         return toy_data()
 
     def _run(self, trainer: Trainers, callbacks: list[Any], **options: Any) -> tuple[flash.Task, flash.Trainer]:
@@ -71,7 +71,7 @@ class CallbackConformance(Conformance):
         return {name: value for name, value in callback.state_dict().items() if name not in self.varies}
 
     def test_it_is_known_by_its_name(self, arguments: Mapping[str, Any], trainer: Trainers) -> None:
-        """A trainer makes it of its name, and it has a summary."""
+        """Check that a trainer creates it by name, and that it has a summary."""
         known = get_host().callbacks()
         assert self.name in known, f"Expected {self.name!r} among the callbacks, {sorted(known)}, but it is not."
         assert known[self.name].spec.summary.strip(), f"Expected a summary of {self.name!r}, but it has none."
@@ -83,7 +83,7 @@ class CallbackConformance(Conformance):
         assert type(made) in held, f"Expected a trainer to have {self.name!r} when it is asked for, but it has {held}."
 
     def test_every_trainer_gets_it_if_it_says_so(self, trainer: Trainers) -> None:
-        """Without arguments; and ``plugin_callbacks=False`` leaves it out."""
+        """Check that an automatic callback needs no arguments, and that ``plugin_callbacks=False`` disables it."""
         if not get_host().callbacks()[self.name].spec.automatic:
             return
         try:
@@ -98,7 +98,7 @@ class CallbackConformance(Conformance):
         assert type(made) not in held[False], f"Expected plugin_callbacks=False to leave out {self.name!r}."
 
     def test_all_stages_run_with_it(self, arguments: Mapping[str, Any], trainer: Trainers) -> None:
-        """Training, validation, test and prediction, without a logger and without checkpoints."""
+        """Check training, validation, test and prediction, without a logger and without checkpoints."""
         task, run = self._run(trainer, [self._made(arguments)], max_epochs=1)
         data = self.make_data()
         run.validate(task, datamodule=data, verbose=False)
@@ -108,15 +108,15 @@ class CallbackConformance(Conformance):
 
     @tier("train")
     def test_a_run_with_it_ends_as_one_without(self, arguments: Mapping[str, Any], trainer: Trainers) -> None:
-        """A callback that looks on changes no weight and draws no random number."""
+        """Check that a passive callback changes no weights and draws no random numbers."""
         if self.changes_training:
             return
         with_it, _ = self._run(trainer, [self._made(arguments)])
         after_it = torch.rand(1)
         without, _ = self._run(trainer, [])
         assert same(snapshot(with_it), snapshot(without)), (
-            f"Expected a run with {self.name!r} to end as one without it, but the weights differ. Say "
-            "changes_training = True if it is there for that."
+            f"Expected a run with {self.name!r} to end as one without it, but the weights differ. Set "
+            "changes_training = True if that is its purpose."
         )
         assert same(after_it, torch.rand(1)), (
             f"Expected {self.name!r} to draw no random numbers of torch, but it does. Use a generator of its own."
@@ -126,7 +126,7 @@ class CallbackConformance(Conformance):
     def test_its_state_is_plain_and_comes_back(
         self, arguments: Mapping[str, Any], trainer: Trainers, tmp_path: Path
     ) -> None:
-        """A checkpoint holds it without code, and a resumed run ends with the state of the whole one."""
+        """Check that its state is serializable, and is restored when a run is resumed."""
         keep = ModelCheckpoint(tmp_path / "kept", filename="{epoch}", save_top_k=-1)
         whole, resumed = (self._made(arguments) for _ in range(2))
         task, _ = self._run(trainer, [whole, keep], enable_checkpointing=True)
@@ -136,12 +136,12 @@ class CallbackConformance(Conformance):
             torch.load(path, weights_only=True)
         except pickle.UnpicklingError as error:
             raise AssertionError(
-                f"Expected plain data in the state of {self.name!r}, but torch says: {error}"
+                f"Expected serializable values in the state of {self.name!r}, but torch says: {error}"
             ) from error
         again, _ = self._run(trainer, [resumed], ckpt_path=str(path))
         assert same(self._state(resumed), at_end), (
             f"Expected the state of {self.name!r} after a resumed run to be that of the whole one, {at_end}, but it is "
-            f"{self._state(resumed)}. Return it from state_dict, and take it over in load_state_dict."
+            f"{self._state(resumed)}. Return it from state_dict, and restore it in load_state_dict."
         )
         assert same(snapshot(again), snapshot(task), 1e-6), (
             f"Expected a run resumed with {self.name!r} to end as the whole one, but its weights differ."
@@ -149,7 +149,7 @@ class CallbackConformance(Conformance):
 
     @tier("train")
     def test_one_object_serves_two_runs(self, arguments: Mapping[str, Any], trainer: Trainers) -> None:
-        """A callback that was made once does not remember the run before."""
+        """Check that a callback object keeps no state of a previous run."""
         made = self._made(arguments)
         (first, _), one = self._run(trainer, [made]), self._state(made)
         (second, _), other = self._run(trainer, [made]), self._state(made)
@@ -157,9 +157,9 @@ class CallbackConformance(Conformance):
             f"Expected a second run with the same object of {self.name!r} to end as the first, but its weights differ."
         )
         assert same(one, other), (
-            f"Expected {self.name!r} to begin each run anew, but after a second one it has {other}."
+            f"Expected {self.name!r} to reset its state in each run, but after a second one it has {other}."
         )
 
     def test_a_pickled_copy_runs(self, arguments: Mapping[str, Any], trainer: Trainers) -> None:
-        """Ways to train that start processes send it to them."""
+        """Check that the callback can be pickled, as multi-process training requires."""
         self._run(trainer, [pickle.loads(pickle.dumps(self._made(arguments)))], max_epochs=1)

@@ -1,4 +1,4 @@
-"""Comparison of results, weights and states, whatever they are nested in."""
+"""Compare nested results, weights and states."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["flat", "same", "snapshot", "take"]
 
 
 def same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
-    """Whether two results are equal, numbers up to a tolerance relative to their size, in any nesting."""
+    """Return whether two nested results are equal, numbers up to a relative tolerance."""
     if isinstance(one, np.ndarray | np.generic):
         one = torch.as_tensor(one)
     if isinstance(other, np.ndarray | np.generic):
@@ -22,7 +22,7 @@ def same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         if one.shape != other.shape or one.dtype != other.dtype:
             return False
-        if one.is_floating_point():  # Missing numbers are alike.
+        if one.is_floating_point():  # NaN equals NaN.
             return bool(torch.allclose(one, other, rtol=tolerance, atol=tolerance, equal_nan=True))
         return torch.equal(one, other)
     if isinstance(one, float) and isinstance(other, float):
@@ -34,7 +34,7 @@ def same(one: Any, other: Any, tolerance: float = 0.0) -> bool:
     if type(one) is not type(other):
         return False
     if is_dataclass(one) and not isinstance(one, type):
-        # Their own == fails where a field is an array.
+        # The == of a dataclass fails if a field is an array.
         names = [each.name for each in fields(one)]
         return all(same(getattr(one, name), getattr(other, name), tolerance) for name in names)
     return bool(one == other)
@@ -45,17 +45,17 @@ def _is_row(value: Any) -> bool:
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of all parameters and buffers of a module."""
+    """Return a copy of all parameters and buffers of a module."""
     return {name: value.detach().clone() for name, value in [*module.named_parameters(), *module.named_buffers()]}
 
 
 def flat(batches: Iterable[Any]) -> list[Any]:
-    """The results of all batches in one list."""
+    """Return the results of all batches as one list."""
     return [result for batch in batches for result in batch]
 
 
 def take(raw: Any, rows: Sequence[int]) -> Any:
-    """Rows of raw inputs: of a list, an array, a tensor, or a data frame."""
+    """Return the selected rows of raw inputs: a list, an array, a tensor, or a data frame."""
     if hasattr(raw, "iloc"):
         return raw.iloc[list(rows)]
     if isinstance(raw, np.ndarray | Tensor):

@@ -1,4 +1,4 @@
-"""Checks of each declared constructor: the same samples whatever they come from, each with an id."""
+"""Checks of each declared constructor: the same samples from each kind of input, each with a unique id."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["ConstructorChecks"]
 
 
 class ConstructorChecks(WithData):
-    """What has to hold for the constructors of the fixture ``constructors``, and for the first one."""
+    """Checks of the constructors of the fixtures ``constructors`` and ``constructor``."""
 
     def test_each_constructor_has_the_same_samples(self, make_data: MakeData, constructors: Constructors) -> None:
-        """In each stage that it has arguments for; the order may be another one."""
+        """Check that all constructors have the same samples, in any order, in each stage with arguments."""
         expected = {stage: self.samples(make_data("train", stage), stage) for stage in STAGES}
         for name, (constructor, parts) in constructors.items():
             assert "train" in parts, f"Expected arguments of {name} for train, but there are those for {sorted(parts)}."
@@ -39,7 +39,7 @@ class ConstructorChecks(WithData):
     def test_each_sample_has_an_id_of_its_own(
         self, constructor: Constructor, parts: Parts, constructors: Constructors
     ) -> None:
-        """Outputs that name samples can tell those of a stage apart, whatever the data came from."""
+        """Check that sample ids are unique per stage, so that outputs can refer to samples by id."""
         for name, (way, arguments) in {"the constructor": (constructor, parts), **constructors}.items():
             for stage in [stage for stage in STAGES if stage in arguments]:
                 dataset: Any = dataset_of(maker(way, arguments)("train", stage), stage)

@@ -1,4 +1,4 @@
-"""DataModuleConformance: what a data module has to keep."""
+"""Conformance checks of data modules."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from flash.data.stage import Stage
 from flash.data.streams import load_dataset
 from flash.serialization import describe, instantiate
 from flash.testing._augmentation import AugmentationChecks
-from flash.testing._battery import tier
 from flash.testing._compare import flat, same
+from flash.testing._conformance import tier
 from flash.testing._constructors import ConstructorChecks
 from flash.testing._process import clean_context
 from flash.testing._with_data import (
@@ -37,11 +37,11 @@ __all__ = ["DataModuleConformance"]
 
 
 class DataModuleConformance(AugmentationChecks, ConstructorChecks):
-    """What has to hold for a data module.
+    """Conformance checks of a data module.
 
-    A subclass gives the fixtures ``constructor``, ``parts`` and ``bad_parts``; ``constructors``, if there are others;
-    and ``augmented``, if there is augmentation. Batches are compared sample by sample; where the tensors of a batch are
-    not one row a sample, override :meth:`samples_of`.
+    A subclass provides the fixtures ``constructor``, ``parts`` and ``bad_parts``; ``constructors``, if there are
+    others; and ``augmented``, if there is augmentation. Batches are compared sample by sample; if the tensors of a
+    batch do not have one row per sample, override :meth:`samples_of`.
 
     Example:
         >>> class TestTensors(DataModuleConformance):
@@ -64,11 +64,11 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
 
     @pytest.fixture
     def bad_parts(self) -> Parts:
-        """Arguments of the constructor that it must refuse, by what is wrong with them; give it in your subclass."""
+        """Return arguments that the constructor must reject, by a description of the error; override it."""
         raise NotImplementedError("Expected a fixture `bad_parts` with arguments that have to be refused.")
 
     def test_each_stage_has_each_sample_once(self, make_data: MakeData) -> None:
-        """Batches of any size hold the samples of a stage, the last batch what is left of them."""
+        """Check that batches of any size contain each sample of a stage once; the last batch may be smaller."""
         for stage in STAGES[1:]:
             size = len(dataset_of(make_data("train", stage), stage))
             found = []
@@ -91,20 +91,20 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
             )
 
     def test_an_epoch_has_each_train_sample_once_in_an_order_of_the_seed(self, make_data: MakeData) -> None:
-        """The train samples are shuffled, as the seed says, and none is lost or repeated."""
+        """Check that train samples are shuffled reproducibly by seed, and that none is lost or repeated."""
         first, again, other = (make_data("train", seed=seed) for seed in (0, 0, 1))
         size = len(first.train_dataset)
         one, same_seed, other_seed = (self.samples(data, "train") for data in (first, again, other))
         assert len(one) in {size, size - 1}, f"Expected the {size} train samples in an epoch, but got {len(one)}."
         assert equal_samples(one, same_seed), "Expected one order of the train samples for one seed, but got two."
         assert not equal_samples(one, other_seed), (
-            "Expected an order of the train samples that the seed decides, but got one."
+            "Expected the order of the train samples to depend on the seed, but it does not."
         )
         if len(one) == size:
             assert same_samples(one, other_seed), "Expected each train sample once in an epoch, but some are missing."
 
     def test_a_set_smaller_than_a_batch_is_one_batch(self, make_data: MakeData) -> None:
-        """A large batch size loses no samples."""
+        """Check that a large batch size loses no samples."""
         data = make_data("train", "val", batch_size=1000)
         for stage in ("train", "val"):
             sizes = [len(self.samples_of(batch)) for batch in batches_of(data, stage)]
@@ -112,7 +112,7 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
             assert sizes == [size], f"Expected one batch of all {size} {stage} samples, but got batches of {sizes}."
 
     def test_what_is_learned_comes_from_the_train_data_alone(self, make_data: MakeData) -> None:
-        """Validation, test and prediction data change no statistics, no labels and no train batch."""
+        """Check that validation, test and prediction data change no statistics, labels or train batches."""
         alone, beside = make_data("train"), make_data(*STAGES)
         for stage in STAGES:
             dataset_of(beside, stage)
@@ -126,7 +126,7 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
         )
 
     def test_what_is_learned_is_plain_data_that_another_preprocess_takes_over(self, make_data: MakeData) -> None:
-        """The preprocess's state can be stored without code, and makes a new one the same."""
+        """Check that the state of the preprocess is serializable, and restores an equal one."""
         preprocess = make_data("train").preprocess
         if preprocess is None:
             return
@@ -138,16 +138,16 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
             loaded = torch.load(file, weights_only=True)
         except pickle.UnpicklingError as error:
             raise AssertionError(
-                f"Expected plain data in the preprocess's state_dict, but torch says: {error}"
+                f"Expected serializable values in the preprocess's state_dict, but torch says: {error}"
             ) from error
         fresh = instantiate(describe(preprocess), type(preprocess), {}, source=type(preprocess).__name__)
         fresh.load_state_dict(loaded)
         assert same(fresh.state_dict(), state), (
-            f"Expected load_state_dict to take over what state_dict gave, {state}, but got {fresh.state_dict()}."
+            f"Expected load_state_dict to restore what state_dict returned, {state}, but got {fresh.state_dict()}."
         )
 
     def test_what_users_hand_in_stays_as_it_was(self, constructor: Constructor, parts: Parts) -> None:
-        """The same arguments can be used again, and give the same."""
+        """Check that the constructor does not modify its arguments, and is reproducible."""
         arguments = {**parts.get("options", {}), **parts["train"], **parts["test"], "batch_size": 4, "seed": 0}
         before = copy.deepcopy(arguments)
         first, second = (self.samples(constructor(**arguments), "test") for _ in range(2))
@@ -158,7 +158,7 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
         assert not changed, f"Expected the constructor to leave its arguments as they were, but it changed {changed}."
 
     def test_a_validation_split_is_seeded_and_not_empty(self, make_data: MakeData) -> None:
-        """``val_split`` takes samples out of the train data."""
+        """Check that ``val_split`` moves samples from the train to the validation data, reproducibly by seed."""
         whole = len(make_data("train").train_dataset)
         one, again = (make_data("train", val_split=0.25) for _ in range(2))
         sizes = len(one.train_dataset), len(one.val_dataset)
@@ -171,7 +171,7 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
     def test_a_split_learns_from_its_train_rows_alone(
         self, make_data: MakeData, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Rows that ``val_split`` takes away are seen by nothing that is learned, before the split or after it."""
+        """Check that statistics are not computed from rows that ``val_split`` moves to validation."""
         seen: dict[str, Any] = {}
         split = flash.DataModule._split
 
@@ -201,14 +201,14 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
 
     @tier("process")
     def test_two_workers_give_the_same_batches(self, make_data: MakeData) -> None:
-        """Datasets and hooks can be sent to processes that know nothing of this one."""
+        """Check that datasets and hooks can be pickled to fresh worker processes."""
         expected = self.samples(make_data("train", "val"), "val")
         data = make_data("train", "val", num_workers=2, persistent_workers=False)
         found = flat(self.samples_of(batch) for batch in batches_of(data, "val", context=clean_context()))
         assert equal_samples(expected, found), "Expected the same batches from two workers, but they differ."
 
     def test_a_pickled_copy_gives_the_same_batches(self, make_data: MakeData) -> None:
-        """Ways to train that start processes send the data module to them."""
+        """Check that the data module can be pickled, as multi-process training requires."""
         data = make_data("train", "val")
         copied = pickle.loads(pickle.dumps(data))
         assert equal_samples(self.samples(data, "val"), self.samples(copied, "val")), (
@@ -216,7 +216,7 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
         )
 
     def test_bad_data_is_refused_in_words(self, constructor: Constructor, parts: Parts, bad_parts: Parts) -> None:
-        """Data that cannot be used gives a FlashError when it is handed in, or at the latest when it is read."""
+        """Check that invalid data raises a FlashError in the constructor, or at the latest when it is loaded."""
         assert bad_parts, "Expected at least one example of bad data in the fixture `bad_parts`, but it is empty."
         for wrong, arguments in bad_parts.items():
 

@@ -1,4 +1,4 @@
-"""Checks of ``forward_features`` and ``forward_head``: the halves of ``forward``, and what is kept of the first."""
+"""Checks of ``forward_features`` and ``forward_head``, and of cached features."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import flash
 from flash.data.batch import split_batch
 from flash.data.features import Features
 from flash.data.stage import Stage
-from flash.testing._battery import Trainers, tier
 from flash.testing._compare import same
+from flash.testing._conformance import Trainers, tier
 from flash.testing._with_data import MakeData, batches_of
-from flash.testing._with_task import ROUGHLY, MakeTask, WithTask, predict_of
+from flash.testing._with_task import TOLERANCE, MakeTask, WithTask, predict_of
 
 __all__ = ["FeatureChecks"]
 
 
 class FeatureChecks(WithTask):
-    """What has to hold for a task that says what its features are; one that does not passes."""
+    """Checks of a task that defines ``forward_features``; other tasks pass."""
 
     def test_forward_is_its_two_halves(self, fitted: flash.Task, make_data: MakeData) -> None:
-        """``forward(x)`` gives what ``forward_head(forward_features(x))`` gives, and the same for kept features."""
+        """Check that ``forward(x)`` equals ``forward_head(forward_features(x))``, also for cached features."""
         if type(fitted).forward_features is flash.Task.forward_features:
             return
         data = make_data("train", "val")
@@ -35,20 +35,19 @@ class FeatureChecks(WithTask):
             with torch.inference_mode():
                 whole, features = fitted(inputs), fitted.forward_features(inputs)
                 halves, kept = fitted.forward_head(features), fitted(Features(features))
-            assert same(halves, whole, ROUGHLY), (
-                "Expected forward(x) to give what forward_head(forward_features(x)) gives, but they differ. Leave "
-                "forward out, and compute all of it in the two."
+            assert same(halves, whole, TOLERANCE), (
+                "Expected forward(x) to equal forward_head(forward_features(x)), but they differ. Remove "
+                "forward, and compute everything in these two methods."
             )
-            assert same(kept, whole, ROUGHLY), (
-                "Expected forward to give for kept features what it gives for the inputs, but they differ. Leave "
-                "forward out."
+            assert same(kept, whole, TOLERANCE), (
+                "Expected forward of cached features to equal forward of the inputs, but they differ. Remove forward."
             )
 
     @tier("train")
     def test_kept_features_change_no_result(
         self, make_task: MakeTask, make_data: MakeData, trainer: Trainers, raw_inputs: Any
     ) -> None:
-        """A run with a frozen backbone logs and predicts the same, whether features are kept or computed each time."""
+        """Check that a run with a frozen backbone has the same results with and without cached features."""
         if not self.freezable:
             return
         logs, predictions = [], []
@@ -60,18 +59,18 @@ class FeatureChecks(WithTask):
             logs.append(log.epochs)
             predictions.append(predict_of(task, raw_inputs))
         for epoch, (with_kept, without) in enumerate(zip(*logs, strict=True)):
-            assert same(with_kept, without, ROUGHLY), (
-                f"Expected the same of epoch {epoch} with the features of the frozen backbone kept as without, "
-                f"{without}, but got {with_kept}. What is not the same each time must not be called deterministic, and "
-                "what is not of the backbone belongs into forward_head."
+            assert same(with_kept, without, TOLERANCE), (
+                f"Expected the same logs in epoch {epoch} with cached features of the frozen backbone as without, "
+                f"{without}, but got {with_kept}. A stage with random transforms must not be declared deterministic, "
+                "and layers outside the backbone belong in forward_head."
             )
-        assert same(predictions[0], predictions[1], ROUGHLY), (
-            "Expected the same predictions after a run with features kept as after one without, but they differ."
+        assert same(predictions[0], predictions[1], TOLERANCE), (
+            "Expected the same predictions after a run with cached features as after one without, but they differ."
         )
 
 
 class _Log(Callback):
-    """Notes what is logged in each epoch."""
+    """Record the logged metrics of each epoch."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []

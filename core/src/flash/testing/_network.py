@@ -1,4 +1,4 @@
-"""No network while the context is open, but for this machine itself."""
+"""Block network connections to other machines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _HERE = {"localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "", None}  # noqa: S1
 
 @contextmanager
 def blocked_network() -> Iterator[list[str]]:
-    """Refuse each connection to another machine, and note whom it was meant for.
+    """Reject connections to other machines, and record their hosts.
 
     Yields:
-        The hosts that were asked for, which fills while the context is open.
+        The list of requested hosts, filled while the context is open.
     """
     attempts: list[str] = []
     look_up = socket.getaddrinfo
@@ -51,6 +51,6 @@ def blocked_network() -> Iterator[list[str]]:
         yield attempts
     finally:
         for name, (own, _) in methods.items():
-            # A method that was inherited is uncovered again.
+            # Deleting the attribute restores an inherited method.
             delattr(socket.socket, name) if own is None else setattr(socket.socket, name, own)
         socket.getaddrinfo = look_up

@@ -1,4 +1,4 @@
-"""PluginConformance: what an installed plugin has to keep so that people can trust it."""
+"""Conformance checks of installed plugins."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from flash.errors import FlashError
 from flash.plugins import Contribution, PluginInfo, PluginState, first_party, get_host
 from flash.plugins.info import canonical
 from flash.plugins.types import Spec
-from flash.testing._battery import Conformance, tier
+from flash.testing._conformance import Conformance, tier
 from flash.testing._process import in_new_interpreter
 
 __all__ = ["PluginConformance"]
 
-_SECONDS = 0.3
-_LEAST_WORDS = 3
+_MAX_SECONDS = 0.3
+_MIN_WORDS = 3
 
 
 class PluginConformance(Conformance):
-    """What has to hold for an installed plugin. A subclass says the name of its entry point.
+    """Conformance checks of an installed plugin. A subclass sets the name of its entry point.
 
     Example:
         >>> class TestPlugin(PluginConformance):
@@ -33,49 +33,49 @@ class PluginConformance(Conformance):
     plugin: ClassVar[str] = ""
 
     def info(self) -> PluginInfo:
-        """What the host knows about the plugin."""
+        """Return the host's information about the plugin."""
         infos = get_host().infos()
         found = [info for info in infos if canonical(info.name) == canonical(self.plugin)]
         assert found, (
             f"Expected an installed plugin {self.plugin!r}, but there are {[each.name for each in infos]}. "
-            "Install the package, with pip install -e ., and look at its entry point."
+            "Install the package, with pip install -e ., and check its entry point."
         )
         return found[0]
 
     def contributions(self) -> tuple[Contribution[Spec], ...]:
-        """What the plugin gives."""
+        """Return the contributions of the plugin."""
         return self.info().contributions
 
     def test_it_is_loaded(self) -> None:
-        """Neither failed nor in conflict, and without a note such as that it is slow."""
+        """Check that the plugin is loaded, neither failed nor in conflict, and has contributions."""
         info = self.info()
         assert info.state is PluginState.LOADED, (
             f"Expected the plugin to be loaded, but it is {info.state}: {info.error}."
         )
-        assert info.contributions, "Expected that the plugin gives something, but its hooks give nothing."
+        assert info.contributions, "Expected the plugin to have contributions, but its hooks return none."
 
     @tier("process")
     def test_it_imports_quickly_and_without_torch(self, tmp_path: Path) -> None:
-        """Listing commands stay quick, whatever is installed: 0.3 s, torch and its kin not imported."""
+        """Check that the plugin imports in 0.3 s without torch and other heavy packages, so that listings stay fast."""
         target = self.info().target
         seconds, heavy = in_new_interpreter(tmp_path, _IMPORT, target=target)
         assert not heavy, f"Expected {target} to import without torch, but it imports {heavy}. Name them in targets."
-        assert seconds < _SECONDS, f"Expected {target} to import in {_SECONDS} s, but it takes {seconds:.2f} s."
+        assert seconds < _MAX_SECONDS, f"Expected {target} to import in {_MAX_SECONDS} s, but it takes {seconds:.2f} s."
 
     @tier("process")
     def test_its_import_leaves_the_process_as_it_was(self, tmp_path: Path) -> None:
-        """No change of the environment, the module path, warnings, logging or random numbers."""
+        """Check that the import changes no environment variables, module path, warnings, logging or RNG state."""
         changed = in_new_interpreter(tmp_path, _EFFECTS, target=self.info().target)
-        assert not changed, f"Expected that importing the plugin changes nothing else, but it changes {changed}."
+        assert not changed, f"Expected the import of the plugin to have no side effects, but it changes {changed}."
 
     @tier("process")
     def test_its_hooks_give_the_same_each_time(self, tmp_path: Path) -> None:
-        """What a plugin gives does not depend on what was asked before."""
+        """Check that the hooks return the same contributions on each call."""
         same = in_new_interpreter(tmp_path, _TWICE, plugin=self.info().name)
-        assert same, "Expected the same of the hooks each time, but the second time they give something else."
+        assert same, "Expected the hooks to return the same each time, but the second call returns something else."
 
     def test_every_target_resolves(self) -> None:
-        """Each ``"module:attribute"`` is there, and is what it has to be."""
+        """Check that each ``"module:attribute"`` can be imported, and is of the right type."""
         for contribution in self.contributions():
             for field in contribution.spec.targets:
                 try:
@@ -87,7 +87,7 @@ class PluginConformance(Conformance):
                 _check_kind(contribution, field, found)
 
     def test_catalogues_list_names(self) -> None:
-        """A catalogue has names, each once."""
+        """Check that a catalogue lists names, each once."""
         for contribution in self.contributions():
             if contribution.spec.kind == "catalogue":
                 names = contribution.listed()
@@ -95,11 +95,11 @@ class PluginConformance(Conformance):
                 assert len(names) == len(set(names)), f"Expected each name of the {contribution.label} once."
 
     def test_everything_has_a_summary(self) -> None:
-        """One sentence, which the listings show."""
+        """Check that each contribution has a one-line summary for listings."""
         for contribution in self.contributions():
             summary = contribution.spec.summary
             words = summary.split()
-            assert len(words) >= _LEAST_WORDS, (
+            assert len(words) >= _MIN_WORDS, (
                 f"Expected a sentence as summary of the {contribution.label}, but got {summary!r}."
             )
             assert "\n" not in summary, (
@@ -107,7 +107,7 @@ class PluginConformance(Conformance):
             )
 
     def test_targets_are_in_its_own_package(self) -> None:
-        """A plugin gives what is its own, and writes nothing into flash."""
+        """Check that the targets are in packages of the plugin's distribution."""
         dist = self._dist()
         own = _packages(dist)
         for contribution in self.contributions():
@@ -119,7 +119,7 @@ class PluginConformance(Conformance):
                 )
 
     def test_its_distribution_ships_nothing_into_flash(self) -> None:
-        """``flash.*`` belongs to Flash's own distributions: others would overwrite each other's files."""
+        """Check that no files are installed into ``flash``, which is reserved for Flash's own distributions."""
         dist = self._dist()
         if canonical(dist.name) in first_party.dists():
             return
@@ -127,7 +127,7 @@ class PluginConformance(Conformance):
         assert not inside, f"Expected a top-level package of its own, but {dist.name} ships {inside[0]}."
 
     def test_its_distribution_says_which_flash_core_it_needs(self) -> None:
-        """A range with a lower and an upper bound."""
+        """Check that the requirement on flash-core is a range with a lower and an upper bound."""
         dist = self._dist()
         ranges = [
             text for text in dist.requires or () if re.match(r"flash[-_.]core\b(?!.*extra\s*==)", text, re.IGNORECASE)
@@ -135,7 +135,7 @@ class PluginConformance(Conformance):
         assert ranges, f"Expected {dist.name} to require flash-core, but it requires {list(dist.requires or ())}."
         for bound in (">=", "<"):
             assert any(bound in text for text in ranges), (
-                f"Expected a range such as flash-core>=0.1,<0.2 in what {dist.name} requires, but got {ranges}."
+                f"Expected a range such as flash-core>=0.1,<0.2 in the requirements of {dist.name}, but got {ranges}."
             )
 
     def _dist(self) -> Distribution:
@@ -156,7 +156,7 @@ def _check_kind(contribution: Contribution[Spec], field: str, found: Any) -> Non
 
 
 def _packages(dist: Distribution) -> set[str]:
-    """The packages that a distribution owns: those that its plugins are in."""
+    """Return the packages that a distribution owns: those of its plugins."""
     targets = [entry.value.partition(":")[0] for entry in dist.entry_points if entry.group == "flash.plugins"]
     parts = [target.split(".") for target in targets]
     return {".".join(each[: 2 if each[0] == "flash" else 1]) for each in parts}
@@ -196,8 +196,8 @@ result = [name for name in before if before[name] != after[name]]
 
 _TWICE = """
 from flash.plugins import PluginHost
-def given():
+def specs():
     (info,) = [info for info in PluginHost().infos() if info.name == plugin]
     return [each.spec for each in info.contributions]
-result = given() == given()
+result = specs() == specs()
 """

@@ -1,4 +1,4 @@
-"""Programs that run in another process: in a new interpreter, or in a fork of one that has imported torch."""
+"""Run programs in another process: in a new interpreter, or in a fork of one that has imported torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PROGRAM = """
 import pickle, runpy, sys
 
 def main():
-    # By its path: to import it would import the whole kit, and torch with it.
+    # By its path: importing it would import the whole kit, and torch with it.
     block = runpy.run_path(sys.argv[3])["blocked_network"]
     with open(sys.argv[1], "rb") as file:
         code, given = pickle.load(file)
@@ -35,12 +35,12 @@ if __name__ == "__main__":
 
 
 def in_new_interpreter(folder: Path, code: str, /, **given: Any) -> Any:
-    """Run code in a new interpreter without a network, and return what it calls ``result``.
+    """Run code in a new interpreter without a network, and return the value of its variable ``result``.
 
     Args:
-        folder: Where the code and its result are stored.
-        code: Python source; it sees what is given by name.
-        given: Objects, which are pickled.
+        folder: The folder for the code and its result.
+        code: Python source.
+        given: Variables of the code, which are pickled.
     """
     program, task, outcome = (folder / name for name in ("program.py", "given.pickle", "result.pickle"))
     program.write_text(_PROGRAM)
@@ -58,21 +58,21 @@ def in_new_interpreter(folder: Path, code: str, /, **given: Any) -> Any:
 
 
 def in_clean_process(folder: Path, code: str, /, **given: Any) -> Any:
-    """Run code in a process that knows nothing of this one, without a network, and return what it calls ``result``.
+    """Run code in a fresh process without a network, and return the value of its variable ``result``.
 
-    The process is a fork of a server that has imported this kit, torch with it, and no plugin. Where the system cannot
+    The process is a fork of a server that has imported this kit, torch with it, and no plugin. If the system cannot
     fork, it is a new interpreter.
 
     Args:
-        folder: Where the code runs; what it prints is in ``log.txt`` there.
-        code: Python source; it sees what is given by name.
-        given: Objects, which are pickled.
+        folder: The working directory of the code; its output is in ``log.txt`` there.
+        code: Python source.
+        given: Variables of the code, which are pickled.
 
     Returns:
-        What the code assigned to ``result``, pickled there and unpickled here.
+        The value that the code assigned to ``result``, pickled there and unpickled here.
 
     Raises:
-        AssertionError: If the code fails, or asks the network.
+        AssertionError: If the code fails, or uses the network.
 
     Example:
         >>> import tempfile
@@ -90,7 +90,7 @@ def in_clean_process(folder: Path, code: str, /, **given: Any) -> Any:
 
 
 def clean_context() -> Any:
-    """Return the context of multiprocessing whose processes know nothing of this one, and start quickly."""
+    """Return a multiprocessing context whose processes share no state with this one, and start quickly."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -100,7 +100,7 @@ def clean_context() -> Any:
 
 def _run(code: str, given: dict[str, Any], environment: dict[str, str], folder: Path, outcome: Path, log: Path) -> None:
     """Run code in a process that :func:`in_clean_process` started."""
-    # The server has the environment and the outputs of whoever needed it first.
+    # The server has the environment and the outputs of the process that started it.
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -1,4 +1,4 @@
-"""PluginSite: a folder like site-packages, where a test installs plugins for a while."""
+"""A temporary site-packages folder, in which a test installs plugins."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from flash.testing import _network
 
 __all__ = ["FlashResult", "PluginSite", "plugin_site"]
 
-# By its path: to import the module would import the whole kit, and torch with it.
+# By its path: importing the module would import the whole kit, and torch with it.
 _PROGRAM = """
 import runpy, sys
 block = runpy.run_path(sys.argv[1])["blocked_network"]
@@ -34,12 +34,12 @@ with block():
 
 @dataclass(frozen=True)
 class FlashResult:
-    """How a command ended.
+    """The result of a command.
 
     Args:
         code: The exit code.
-        out: What it printed.
-        err: What it printed to standard error.
+        out: Standard output.
+        err: Standard error.
     """
 
     code: int
@@ -48,14 +48,14 @@ class FlashResult:
 
 
 class PluginSite:
-    r"""A folder in which plugins are installed as pip would do it, without pip.
+    r"""A folder in which plugins are installed as by pip, without pip.
 
-    While the context is open, the folder is on the module path and in ``PYTHONPATH``, so that this process and those
-    that it starts see its plugins beside the installed ones. Afterwards all is as before, and modules from the folder
-    are put aside until it is opened again.
+    While the context is open, the folder is on the module path and in ``PYTHONPATH``, so that this process and its
+    subprocesses find its plugins in addition to the installed ones. Afterwards this is undone, and modules from the
+    folder are removed from ``sys.modules`` until it is opened again.
 
     Args:
-        folder: It is made where it does not exist.
+        folder: The folder, created if it does not exist.
 
     Example:
         >>> import tempfile
@@ -77,11 +77,11 @@ class PluginSite:
         self.folder.mkdir(parents=True, exist_ok=True)
         patch = pytest.MonkeyPatch()
         sys.modules.update(self._modules)
-        self._stack.callback(self._put_modules_aside)
+        self._stack.callback(self._remove_modules)
         self._stack.callback(patch.undo)
         patch.syspath_prepend(self.folder)
         patch.setenv("PYTHONPATH", str(self.folder), prepend=os.pathsep)
-        self._see()
+        self._refresh()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,12 +100,12 @@ class PluginSite:
 
         Args:
             dist: Its name, such as ``"acme-audio"``.
-            files: The folder of its package, which is copied; or the text of each file by its path, such as
+            files: The folder of its package, which is copied, or the text of each file by its path, such as
                 ``{"acme_audio/plugin.py": "..."}``.
             plugins: Its entry points in the group ``flash.plugins``, by name; by default one, of the name of the
                 distribution, for the module ``plugin`` of its package.
             version: Its version.
-            requires: What it requires, such as ``["flash-core>=0.1,<0.2"]``.
+            requires: Its requirements, such as ``["flash-core>=0.1,<0.2"]``.
         """
         written = self._write(files)
         entries = plugins if plugins is not None else {dist: f"{Path(written[0]).parts[0]}.plugin"}
@@ -118,13 +118,13 @@ class PluginSite:
             "RECORD": "".join(f"{each},,\n" for each in written),
         }
         self._write({f"{info}/{name}": text for name, text in metadata.items()})
-        self._see()
+        self._refresh()
 
     def run_flash(self, *arguments: str | Path, cwd: Path | None = None, **environ: str) -> FlashResult:
         """Run ``flash`` in a new process, without a network.
 
         Args:
-            arguments: What follows ``flash`` on the command line.
+            arguments: The arguments after ``flash`` on the command line.
             cwd: The folder to run it in; by default the current one.
             environ: Variables to set, such as ``FLASH_PLUGINS="acme-audio"``.
         """
@@ -149,16 +149,16 @@ class PluginSite:
             (self.folder / name).write_text(text, encoding="utf-8")
         return list(files)
 
-    def _see(self) -> None:
-        """Let this process see what is installed now, if the context is open."""
+    def _refresh(self) -> None:
+        """Replace the plugin host, so that this process finds the installed plugins, if the context is open."""
         importlib.invalidate_caches()
         if str(self.folder) in sys.path:
             self._stack.enter_context(use_host(PluginHost()))
 
-    def _put_modules_aside(self) -> None:
+    def _remove_modules(self) -> None:
         inside = f"{self.folder}{os.sep}"
         for name, module in list(sys.modules.items()):
-            # Those of a module alone: some modules give anything that they are asked for.
+            # vars instead of getattr: some modules define __getattr__ for any name.
             own = vars(module) if isinstance(module, ModuleType) else {}
             # A package without __init__.py has no file.
             places = [own.get("__file__"), *(own.get("__path__") or ())]
@@ -168,6 +168,6 @@ class PluginSite:
 
 @pytest.fixture
 def plugin_site(tmp_path: Path) -> Iterator[PluginSite]:
-    """A :class:`PluginSite` for the time of a test; import it into your ``conftest.py``."""
+    """Open a :class:`PluginSite` for the duration of a test; import it into your ``conftest.py``."""
     with PluginSite(tmp_path / "site") as site:
         yield site

@@ -1,4 +1,4 @@
-"""DataSourceConformance: what a data source has to keep."""
+"""Conformance checks of data sources."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["DataSourceConformance"]
 
 
 class DataSourceConformance(WithSamples):
-    """What has to hold for a data source.
+    """Conformance checks of a data source.
 
-    A subclass says ``source``, and gives the fixtures ``data_class``, ``arguments`` and ``bad_arguments``.
+    A subclass sets ``source``, and provides the fixtures ``data_class``, ``arguments`` and ``bad_arguments``.
 
     Example:
         >>> class TestTones(DataSourceConformance):
@@ -36,22 +36,22 @@ class DataSourceConformance(WithSamples):
         ...         return {"there are too few": {"count": 1}}
     """
 
-    #: The name that users write in ``from_source``.
+    #: The name of the source for ``from_source``.
     source: ClassVar[str] = ""
 
     @pytest.fixture
     def data_class(self) -> type[flash.DataModule]:
-        """The data module that it fills; give it in your subclass."""
+        """Return the class of the data module that it fills; override it in your subclass."""
         raise NotImplementedError("Expected a fixture `data_class` with the data module that the source fills.")
 
     @pytest.fixture
     def arguments(self) -> Mapping[str, Any]:
-        """What the source takes, for a small set; by default nothing."""
+        """Return the arguments of the source for a small dataset; by default none."""
         return {}
 
     @pytest.fixture
     def bad_arguments(self) -> Mapping[str, Mapping[str, Any]]:
-        """Arguments that it must refuse, by what is wrong with them; give it in your subclass."""
+        """Return arguments that it must reject, by a description of the error; override it in your subclass."""
         raise NotImplementedError("Expected a fixture `bad_arguments` with arguments that have to be refused.")
 
     def _make(self, data_class: type[flash.DataModule], arguments: Mapping[str, Any], **options: Any) -> Any:
@@ -61,7 +61,7 @@ class DataSourceConformance(WithSamples):
         return [stage for stage in STAGES if dataset_of(data, stage) is not None]
 
     def test_it_is_known_by_its_name(self, data_class: type[flash.DataModule]) -> None:
-        """``available_sources()`` has it, with a summary."""
+        """Check that ``available_sources()`` lists it, with a summary."""
         names = data_class.available_sources()
         assert self.source in names, f"Expected {self.source!r} among the sources of {data_class.__name__}: {names}."
         specs = [each.spec for each in get_host().contributions("data source") if each.spec.name == self.source]
@@ -70,12 +70,12 @@ class DataSourceConformance(WithSamples):
     def test_it_makes_the_data_module_that_asks(
         self, data_class: type[flash.DataModule], arguments: Mapping[str, Any]
     ) -> None:
-        """The class that ``from_source`` is called on, a subclass too."""
+        """Check that it returns an instance of the class that ``from_source`` is called on, also of a subclass."""
         sub: type[flash.DataModule] = type("Sub", (data_class,), {"__module__": data_class.__module__})
         for asked in (data_class, sub):
             made = self._make(asked, arguments)
             assert isinstance(made, asked), (
-                f"Expected a {asked.__name__} from the source, but got a {type(made).__name__}. Make it of the class "
+                f"Expected a {asked.__name__} from the source, but got a {type(made).__name__}. Instantiate the class "
                 "that the factory is called with."
             )
             assert self._stages(made), "Expected samples for at least one stage, but there are none."
@@ -83,7 +83,7 @@ class DataSourceConformance(WithSamples):
     def test_each_stage_has_each_sample_once(
         self, data_class: type[flash.DataModule], arguments: Mapping[str, Any]
     ) -> None:
-        """The batches of a stage hold its samples, as many to a batch as the user says."""
+        """Check that the batches of a stage contain each sample once, with the requested batch size."""
         for size in (2, 3):
             data = self._make(data_class, arguments, batch_size=size)
             assert data.batch_size == size, (
@@ -91,14 +91,14 @@ class DataSourceConformance(WithSamples):
             )
             for stage in self._stages(data):
                 count, found = len(dataset_of(data, stage)), len(self.samples(data, stage))
-                # A last batch of one sample is left out in training.
-                least = count - 1 if stage == "train" else count
-                assert least <= found <= count, f"Expected the {count} {stage} samples once, but got {found}."
+                # A last batch of one sample is dropped in training.
+                min_count = count - 1 if stage == "train" else count
+                assert min_count <= found <= count, f"Expected the {count} {stage} samples once, but got {found}."
 
     def test_the_same_arguments_give_the_same_samples(
         self, data_class: type[flash.DataModule], arguments: Mapping[str, Any]
     ) -> None:
-        """And stay as they were."""
+        """Check that the source is reproducible, and does not modify its arguments."""
         before = copy.deepcopy(dict(arguments))
         one, other = (self._make(data_class, arguments) for _ in range(2))
         for stage in self._stages(one):
@@ -112,7 +112,7 @@ class DataSourceConformance(WithSamples):
     def test_a_pickled_copy_gives_the_same_samples(
         self, data_class: type[flash.DataModule], arguments: Mapping[str, Any]
     ) -> None:
-        """Ways to train that start processes send the data module to them."""
+        """Check that the data module can be pickled, as multi-process training requires."""
         data = self._make(data_class, arguments)
         copied = pickle.loads(pickle.dumps(data))
         for stage in self._stages(data):
@@ -126,7 +126,7 @@ class DataSourceConformance(WithSamples):
         arguments: Mapping[str, Any],
         bad_arguments: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Also those that nothing takes; when it is made, or at the latest when samples are read."""
+        """Check that invalid and unknown arguments raise a FlashError, at the latest when samples are loaded."""
         for wrong, given in {**bad_arguments, "nothing takes an argument": {"no_such_argument": 1}}.items():
 
             def read(given: Mapping[str, Any] = given) -> None:

@@ -1,4 +1,4 @@
-"""StrategyConformance: what a finetuning strategy freezes, thaws and resumes."""
+"""Conformance checks of finetuning strategies: freezing, unfreezing and resuming."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from torch import nn
 import flash
 from flash.core.finetuning import FlashBaseFinetuning, backbone_layers, finetuning_strategies, resolve_strategy
 from flash.errors import CheckpointError, FinetuningError, FlashError
-from flash.testing._battery import Conformance, Trainers, tier
 from flash.testing._compare import same, snapshot
-from flash.testing._toy import LAYERS, FrozenlessTask, NestedToyTask, ToyTask, toy_data
+from flash.testing._conformance import Conformance, Trainers, tier
+from flash.testing._toy import LAYERS, HeadOnlyTask, NestedToyTask, ToyTask, toy_data
 
 __all__ = ["StrategyConformance"]
 
@@ -26,11 +26,11 @@ _RESUMED_AFTER = 1
 
 
 class StrategyConformance(Conformance):
-    """What has to hold for a finetuning strategy.
+    """Conformance checks of a finetuning strategy.
 
-    It is tried on a task with a backbone of three layers, with batch norm, and a head, for four epochs. A subclass
-    gives the fixture ``strategy`` and the method :meth:`trains`. To try it on another task, such as one with a real
-    network, override :meth:`make_task` and :meth:`make_data` as well.
+    It is tested on a task with a backbone of three layers, with batch norm, and a head, for four epochs. A subclass
+    provides the fixture ``strategy`` and the method :meth:`trains`. To test it on another task, such as one with a
+    real network, override :meth:`make_task` and :meth:`make_data` as well.
 
     Example:
         >>> class TestFreezeUnfreeze(StrategyConformance):
@@ -43,23 +43,23 @@ class StrategyConformance(Conformance):
 
     @pytest.fixture
     def strategy(self) -> Any:
-        """What is passed to ``Trainer.finetune(strategy=...)``: a name or ``(name, arguments)``; give it."""
+        """Return the argument of ``Trainer.finetune(strategy=...)``: a name or ``(name, arguments)``; override it."""
         raise NotImplementedError("Expected a fixture `strategy` with a name, or a name and its arguments.")
 
     def trains(self, epoch: int) -> Collection[int]:
-        """Which of the backbone's layers, counted from 0 (the first), train in an epoch, counted from 0; give it."""
-        raise NotImplementedError("Expected a method `trains` that says which layers train in an epoch.")
+        """Return the indices of the backbone's layers that train in an epoch, both counted from 0; override it."""
+        raise NotImplementedError("Expected a method `trains` that returns the layers that train in an epoch.")
 
     def make_task(self) -> flash.Task:
-        """Make the task that the strategy is tried on."""
+        """Return the task that the strategy is tested on."""
         return ToyTask()
 
     def make_data(self) -> flash.DataModule:
-        """Make the data that the task trains on; it has a rule to learn, and validation data."""
+        """Return learnable data for the task, with validation data."""
         return toy_data()
 
     def layers(self, task: Any) -> list[nn.Module]:
-        """The layers of the task's backbone, the first one first."""
+        """Return the layers of the task's backbone, from input to output."""
         return backbone_layers(task)
 
     def _run(self, strategy: Any, trainer: Trainers, task: Any = None, **options: Any) -> tuple[Any, _Layers]:
@@ -74,7 +74,7 @@ class StrategyConformance(Conformance):
         return task, seen
 
     def test_it_is_known_by_its_name(self, strategy: Any) -> None:
-        """``flash strategies`` lists it with a summary."""
+        """Check that ``flash strategies`` lists it with a summary."""
         name = strategy if isinstance(strategy, str) else strategy[0] if isinstance(strategy, tuple) else None
         assert isinstance(name, str), f"Expected a name, or a name and arguments, but got {strategy!r}."
         assert name in finetuning_strategies, (
@@ -85,18 +85,18 @@ class StrategyConformance(Conformance):
 
     @tier("train")
     def test_what_is_frozen_rests_and_what_is_not_trains(self, strategy: Any, trainer: Trainers) -> None:
-        """In each epoch: weights and batch-norm statistics of frozen layers rest to the bit, the others change."""
+        """Check per epoch that frozen weights and BatchNorm statistics are bitwise unchanged, and others change."""
         _, seen = self._run(strategy, trainer)
         for epoch, changed in enumerate(seen.changed):
             expected = set(self.trains(epoch))
             assert changed == expected, (
                 f"Expected the layers {sorted(expected)} to train in epoch {epoch}, but {sorted(changed)} changed."
             )
-        assert all(seen.rest_changed), "Expected that what is not of the backbone trains in each epoch, but it rests."
+        assert all(seen.rest_changed), "Expected modules outside the backbone to train in each epoch, but they do not."
 
     @tier("train")
     def test_layers_inside_one_module_are_those_of_the_task(self, strategy: Any, trainer: Trainers) -> None:
-        """Networks of images have one child, with all layers inside: a strategy asks for them with ``self.layers``."""
+        """Check a backbone with all layers inside one child, as in image networks: use ``self.layers``."""
         if type(self).make_task is not StrategyConformance.make_task:
             return
         _, seen = self._run(strategy, trainer, task=NestedToyTask())
@@ -104,12 +104,12 @@ class StrategyConformance(Conformance):
             expected = set(self.trains(epoch))
             assert active == expected, (
                 f"Expected the layers {sorted(expected)} to train in epoch {epoch} where the backbone has them inside "
-                f"one module, but {sorted(active)} do. Take the layers that self.layers(pl_module) gives."
+                f"one module, but {sorted(active)} do. Use the layers that self.layers(pl_module) returns."
             )
 
     @tier("train")
     def test_the_optimizer_holds_what_trains_once(self, strategy: Any, trainer: Trainers) -> None:
-        """Thawed parameters join the optimizer, with a learning rate, and frozen ones are not in it."""
+        """Check that unfrozen parameters are in the optimizer once, with a learning rate, and frozen ones are not."""
         _, seen = self._run(strategy, trainer)
         for epoch, (held, rates) in enumerate(zip(seen.held, seen.rates, strict=True)):
             expected = set(self.trains(epoch))
@@ -131,7 +131,7 @@ class StrategyConformance(Conformance):
 
     @tier("train")
     def test_frozen_layers_get_no_gradient_and_are_in_eval_mode(self, strategy: Any, trainer: Trainers) -> None:
-        """Nothing is computed for what does not train, and its dropout and batch norm rest."""
+        """Check that frozen layers have ``requires_grad=False`` and are in eval mode."""
         _, seen = self._run(strategy, trainer)
         for epoch, (active, training) in enumerate(zip(seen.active, seen.training, strict=True)):
             expected = set(self.trains(epoch))
@@ -145,7 +145,7 @@ class StrategyConformance(Conformance):
 
     @tier("train")
     def test_a_resumed_run_ends_as_the_whole_one(self, strategy: Any, trainer: Trainers, tmp_path: Path) -> None:
-        """From a checkpoint in the middle."""
+        """Check that a run resumed from an intermediate checkpoint ends with the same weights."""
         whole, _ = self._run(strategy, trainer, keep=tmp_path / "kept")
         resumed, _ = self._run(strategy, trainer, ckpt_path=str(tmp_path / "kept" / f"epoch={_RESUMED_AFTER}.ckpt"))
         assert same(snapshot(whole), snapshot(resumed), 1e-6), (
@@ -154,7 +154,7 @@ class StrategyConformance(Conformance):
 
     @tier("train")
     def test_what_it_remembers_comes_back(self, strategy: Any, trainer: Trainers, tmp_path: Path) -> None:
-        """A resumed run ends with all that the strategy remembers at the end of the whole one."""
+        """Check that the attributes and state of the strategy are restored when a run is resumed."""
         whole, resumed = (resolve_strategy(strategy)[0] for _ in range(2))
         self._run(whole, trainer, keep=tmp_path / "kept")
         self._run(resumed, trainer, ckpt_path=str(tmp_path / "kept" / f"epoch={_RESUMED_AFTER}.ckpt"))
@@ -168,7 +168,7 @@ class StrategyConformance(Conformance):
 
     @tier("train")
     def test_a_checkpoint_brings_the_network_back(self, strategy: Any, trainer: Trainers) -> None:
-        """What the strategy changes about the structure is repeated when a checkpoint of its run is loaded."""
+        """Check that structural changes of the strategy are applied again when a checkpoint of its run is loaded."""
         task, _ = self._run(strategy, trainer)
         task.trainer.save_checkpoint("run.ckpt")
         try:
@@ -178,13 +178,11 @@ class StrategyConformance(Conformance):
                 f"Expected the checkpoint of a run to load, but: {error} Change the network with "
                 "task.change_structure, which checkpoints record."
             ) from error
-        assert same(snapshot(task), snapshot(loaded)), (
-            "Expected a checkpoint to bring all weights back, but it does not."
-        )
+        assert same(snapshot(task), snapshot(loaded)), "Expected a checkpoint to restore all weights, but it does not."
 
     @tier("train")
     def test_a_second_run_on_the_same_task_starts_clean(self, strategy: Any, trainer: Trainers) -> None:
-        """What the first run thawed is frozen again."""
+        """Check that layers that the first run unfroze are frozen again."""
         task, first = self._run(strategy, trainer)
         _, second = self._run(strategy, trainer, task=task)
         assert first.active == second.active, (
@@ -193,7 +191,7 @@ class StrategyConformance(Conformance):
 
     @tier("train")
     def test_one_object_serves_two_runs(self, strategy: Any, trainer: Trainers) -> None:
-        """A strategy that was made once does not remember the run before."""
+        """Check that a strategy object keeps no state of a previous run."""
         made = resolve_strategy(strategy)[0]
         runs = [self._run(made, trainer)[1] for _ in range(2)]
         assert runs[0].active == runs[1].active, (
@@ -202,26 +200,26 @@ class StrategyConformance(Conformance):
 
     @tier("train")
     def test_nothing_to_freeze_is_an_error(self, strategy: Any, trainer: Trainers) -> None:
-        """A strategy that freezes does not train all in silence where there is no backbone."""
+        """Check that a strategy that freezes raises an error for a task without a backbone."""
         if set(self.trains(0)) == set(range(LAYERS)):
             self._run(strategy, trainer)
             return
         try:
-            trainer().finetune(FrozenlessTask(), toy_data(), strategy=strategy)
+            trainer().finetune(HeadOnlyTask(), toy_data(), strategy=strategy)
         except FinetuningError as error:
             assert len(str(error).split()) >= 4, f"Expected a sentence that says what is wrong, but got {str(error)!r}."
         else:
             raise AssertionError("Expected a FinetuningError for a task without a backbone, but it was trained.")
 
     def test_unknown_arguments_are_refused_in_words(self, strategy: Any) -> None:
-        """A misspelt argument gives a FlashError."""
+        """Check that a misspelled argument raises a FlashError."""
         name = strategy if isinstance(strategy, str) else strategy[0]
         with pytest.raises(FlashError):
             resolve_strategy((name, {"no_such_argument": 1}))
 
     @tier("train")
     def test_a_pickled_copy_freezes_alike(self, strategy: Any, trainer: Trainers) -> None:
-        """Ways to train that start processes send the strategy to them."""
+        """Check that the strategy can be pickled, as multi-process training requires."""
         made = pickle.loads(pickle.dumps(resolve_strategy(strategy)[0]))
         _, seen = self._run(made, trainer)
         assert seen.active[0] == set(self.trains(0)), (
@@ -231,7 +229,7 @@ class StrategyConformance(Conformance):
 
 
 def _memory(strategy: Any) -> dict[str, Any]:
-    """What a strategy remembers: its state, and the values among its own attributes."""
+    """Return the state of a strategy and the serializable values among its own attributes."""
     shared = vars(FlashBaseFinetuning()) if isinstance(strategy, FlashBaseFinetuning) else {}
     plain = (bool, int, float, str, list, tuple, dict)
     own = {name: each for name, each in vars(strategy).items() if name not in shared and isinstance(each, plain)}
@@ -239,10 +237,10 @@ def _memory(strategy: Any) -> dict[str, Any]:
 
 
 class _Layers(Callback):
-    """Notes in each epoch which layers change, ask for gradients, are in train mode, and are in the optimizer."""
+    """Record per epoch which layers change, require gradients, are in train mode, and are in the optimizer."""
 
-    def __init__(self, battery: StrategyConformance) -> None:
-        self.battery = battery
+    def __init__(self, suite: StrategyConformance) -> None:
+        self.suite = suite
         self.changed: list[set[int]] = []
         self.rest_changed: list[bool] = []
         self.active: list[set[int]] = []
@@ -253,12 +251,12 @@ class _Layers(Callback):
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx:
             return
-        layers = self.battery.layers(pl_module)
+        layers = self.suite.layers(pl_module)
         weights = [list(layer.parameters()) for layer in layers]
         self.active.append(
             {place for place, each in enumerate(weights) if any(weight.requires_grad for weight in each)}
         )
-        # A layer may be a container that was made for it, of modules that lie elsewhere in the task.
+        # A layer may be a container that groups modules from elsewhere in the task.
         own = {id(module) for module in pl_module.modules()}
         modes = [[module.training for module in layer.modules() if id(module) in own] for layer in layers]
         self.training.append({place for place, mode in enumerate(modes) if any(mode)})
@@ -274,8 +272,8 @@ class _Layers(Callback):
         self.rest_changed.append(not same(before[-1], after[-1]))
 
     def _weights(self, task: Any) -> list[Any]:
-        """Copies of each layer, and of what is in none of them."""
-        layers = self.battery.layers(task)
+        """Return copies of the weights of each layer, and of all parameters outside them."""
+        layers = self.suite.layers(task)
         inside = {id(value) for layer in layers for value in [*layer.parameters(), *layer.buffers()]}
         rest = {name: value.detach().clone() for name, value in task.named_parameters() if id(value) not in inside}
         return [*map(snapshot, layers), rest]

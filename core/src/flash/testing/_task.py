@@ -1,4 +1,4 @@
-"""TaskConformance: what a task has to keep, from its first step to a checkpoint that a new process loads."""
+"""Conformance checks of tasks, from the first step to a checkpoint that a new process loads."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 import flash
 from flash.errors import FinetuningError
-from flash.testing._battery import Trainers, tier
 from flash.testing._compare import flat, same, snapshot, take
+from flash.testing._conformance import Trainers, tier
 from flash.testing._features import FeatureChecks
+from flash.testing._predict_arguments import PredictionTwinChecks
 from flash.testing._process import in_clean_process
-from flash.testing._twins import PredictionTwinChecks
 from flash.testing._with_data import MakeData, refuse
-from flash.testing._with_task import ROUGHLY, MakeTask, output_of, predict_of
+from flash.testing._with_task import TOLERANCE, MakeTask, output_of, predict_of
 
 __all__ = ["TaskConformance"]
 
@@ -31,14 +31,14 @@ _STRATEGIES: dict[str, Any] = {
     "freeze_unfreeze": ("freeze_unfreeze", 1),
     "unfreeze_milestones": ("unfreeze_milestones", ((1, 2), 1)),
 }
-# Between the two steps in which unfreeze_milestones unfreezes, and after that of freeze_unfreeze.
+# After the unfreezing epoch of freeze_unfreeze, and between the two milestones of unfreeze_milestones.
 _RESUMED_AFTER = 1
 
 
 class TaskConformance(FeatureChecks, PredictionTwinChecks):
-    """What has to hold for a task.
+    """Conformance checks of a task.
 
-    A subclass gives the fixtures ``constructor`` and ``parts``, as for :class:`DataModuleConformance`, and
+    A subclass provides the fixtures ``constructor`` and ``parts``, as for :class:`DataModuleConformance`, and
     ``make_task``, ``raw_inputs`` and ``bad_inputs``.
 
     Example:
@@ -70,14 +70,14 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
         ...         return {"there is no row": torch.zeros(0, 3)}
     """
 
-    #: How many epochs the task gets to learn the rule of the train data, and how far its validation loss has to fall.
+    #: Number of epochs to learn the train data, and the factor to which the validation loss has to fall in them.
     epochs: ClassVar[int] = 15
     loss_falls_to: ClassVar[float] = 0.7
 
     # ------------------------------------------------------------------ training
 
     def test_each_stage_runs(self, make_task: MakeTask, make_data: MakeData, trainer: Trainers) -> None:
-        """Training, validation and test log a finite loss, and prediction gives one result a sample."""
+        """Check that training, validation and test log a finite loss, and prediction returns one result per sample."""
         data = make_data("train", "val", "test", "predict")
         task, run = make_task(data), trainer()
         run.fit(task, data)
@@ -95,7 +95,7 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
 
     @tier("train")
     def test_the_loss_falls(self, make_task: MakeTask, make_data: MakeData, trainer: Trainers) -> None:
-        """The task learns the rule that its data has."""
+        """Check that the task learns: the validation loss falls by the factor :attr:`loss_falls_to`."""
         data = make_data("train", "val")
         task, run = make_task(data), trainer(max_epochs=self.epochs)
         before = run.validate(task, datamodule=data, verbose=False)[0]["val_loss"]
@@ -109,7 +109,7 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
     def test_gradient_reaches_every_trainable_parameter(
         self, make_task: MakeTask, make_data: MakeData, trainer: Trainers
     ) -> None:
-        """Nothing is cut off from the loss."""
+        """Check that every trainable parameter has a finite, nonzero gradient."""
         data = make_data("train")
         task, seen = make_task(data), _Gradients()
         trainer(callbacks=[seen]).fit(task, data)
@@ -123,7 +123,7 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
     def test_the_optimizer_trains_the_weights_of_the_task(
         self, make_task: MakeTask, make_data: MakeData, trainer: Trainers
     ) -> None:
-        """The optimizer holds all parameters that are not frozen, once, and steps change them."""
+        """Check that the optimizer holds all trainable parameters once, and steps change them."""
         data = make_data("train")
         task, seen = make_task(data), _Gradients()
         run = trainer(callbacks=[seen])
@@ -147,7 +147,7 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
 
     @tier("train")
     def test_a_seed_reproduces_the_training(self, make_task: MakeTask, make_data: MakeData, trainer: Trainers) -> None:
-        """Two runs with one seed end with the same weights."""
+        """Check that two runs with the same seed end with the same weights."""
         one, other = (self._trained(make_task, make_data, trainer, "train", "val") for _ in range(2))
         _assert_same_weights(one, other, "Expected two runs with one seed to end alike, but")
 
@@ -155,7 +155,7 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
     def test_test_and_prediction_data_leave_no_trace_in_the_weights(
         self, make_task: MakeTask, make_data: MakeData, trainer: Trainers
     ) -> None:
-        """What a task learns does not depend on data that it is not trained with."""
+        """Check that test and prediction data do not affect the trained weights."""
         alone = self._trained(make_task, make_data, trainer, "train", "val")
         beside = self._trained(make_task, make_data, trainer, "train", "val", "test", "predict")
         _assert_same_weights(alone, beside, "Expected that test and prediction data leave no trace in training, but")
@@ -163,7 +163,7 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
     def test_a_train_set_smaller_than_a_batch_trains(
         self, make_task: MakeTask, make_data: MakeData, trainer: Trainers
     ) -> None:
-        """A large batch size is no reason to learn nothing."""
+        """Check that a batch size larger than the dataset trains one step per epoch."""
         data = make_data("train", batch_size=1000)
         task, run = make_task(data), trainer()
         before = snapshot(task)
@@ -187,7 +187,7 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
     def test_strategies_freeze_what_they_say_and_resume(
         self, strategy: Any, make_task: MakeTask, make_data: MakeData, trainer: Trainers, tmp_path: Path
     ) -> None:
-        """A frozen backbone rests to the bit until it thaws; a run that is resumed ends as the whole one."""
+        """Check that a frozen backbone is bitwise unchanged until it unfreezes, and that runs can be resumed."""
 
         def run(resume: str | None = None) -> tuple[flash.Task, _Backbone]:
             pl.seed_everything(3, verbose=False)
@@ -206,13 +206,13 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
             return
         whole, seen = run()
         if name != "no_freeze":
-            assert seen.rested[0], f"Expected a backbone at rest in the first epoch with {name!r}, but it changed."
+            assert seen.frozen[0], f"Expected a frozen backbone in the first epoch with {name!r}, but it changed."
         if name in ("no_freeze", "freeze_unfreeze") and self.freezable:
-            assert not seen.rested[-1], (
-                f"Expected a backbone that trains in the last epoch with {name!r}, but it rests."
+            assert not seen.frozen[-1], (
+                f"Expected a backbone that trains in the last epoch with {name!r}, but it is unchanged."
             )
         if name == "freeze":
-            assert all(seen.rested), f"Expected a backbone that rests with {name!r}, but it changed: {seen.rested}."
+            assert all(seen.frozen), f"Expected a frozen backbone with {name!r}, but it changed: {seen.frozen}."
         resumed, _ = run(str(tmp_path / "kept" / f"epoch={_RESUMED_AFTER}.ckpt"))
         _assert_same_weights(
             whole, resumed, f"Expected a run resumed after epoch {_RESUMED_AFTER} to end as the whole one, but"
@@ -223,49 +223,49 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
     def test_predictions_are_complete_and_in_order(
         self, make_data: MakeData, fitted: flash.Task, raw_inputs: Any, trainer: Trainers
     ) -> None:
-        """One result an input, in their order, also where the last batch is smaller."""
+        """Check that there is one result per input, in the input order, also with a smaller last batch."""
         count = len(raw_inputs)
         expected = predict_of(fitted, raw_inputs)
         assert len(expected) == count, f"Expected {count} results of task.predict, but got {len(expected)}."
         backwards = list(reversed(range(count)))
         turned = predict_of(fitted, take(raw_inputs, backwards))
-        assert same([turned[row] for row in backwards], expected, ROUGHLY), (
-            "Expected the results in the order of the inputs, but with the inputs turned round they do not match."
+        assert same([turned[row] for row in backwards], expected, TOLERANCE), (
+            "Expected the results in the order of the inputs, but with the inputs reversed they do not match."
         )
         for size in (2, 3):
             data = make_data("train", "predict", batch_size=size)
             batches = trainer().predict(fitted, datamodule=data, output=output_of(fitted))
             found = flat(batches)
             assert len(found) == count, f"Expected {count} results of trainer.predict, but got {len(found)}."
-            assert same(found, expected, ROUGHLY), (
+            assert same(found, expected, TOLERANCE), (
                 f"Expected the results of trainer.predict in the order of the inputs with batch_size={size}, but they "
                 "are not those of task.predict."
             )
 
     def test_one_by_one_equals_batched(self, fitted: flash.Task, raw_inputs: Any) -> None:
-        """What is predicted of an input does not depend on its neighbours."""
+        """Check that the prediction of an input does not depend on the other inputs of the batch."""
         expected = predict_of(fitted, raw_inputs)
         for row, result in enumerate(expected):
             (alone,) = predict_of(fitted, take(raw_inputs, [row]))
-            assert same(alone, result, ROUGHLY), (
+            assert same(alone, result, TOLERANCE), (
                 f"Expected input {row} to be predicted alone as among others, {result}, but got {alone}."
             )
 
     def test_prediction_and_validation_change_nothing(
         self, make_data: MakeData, fitted: flash.Task, raw_inputs: Any, trainer: Trainers
     ) -> None:
-        """Weights, statistics and results stay as they are."""
+        """Check that weights, statistics and results do not change."""
         before, first = snapshot(fitted), predict_of(fitted, raw_inputs)
         data = make_data("train", "val", "test")
         trainer().validate(fitted, datamodule=data, verbose=False)
         trainer().test(fitted, datamodule=data, verbose=False)
         again, after = predict_of(fitted, raw_inputs), snapshot(fitted)
         changed = [name for name in before if not torch.equal(before[name], after[name])]
-        assert not changed, f"Expected weights at rest outside training, but {changed} changed."
+        assert not changed, f"Expected unchanged weights outside training, but {changed} changed."
         assert same(first, again), "Expected the same results of the same inputs, but the second time they differ."
 
     def test_all_outputs_have_one_result_an_input(self, fitted: flash.Task, raw_inputs: Any) -> None:
-        """Each of ``available_outputs()`` works."""
+        """Check that each of ``available_outputs()`` returns one result per input."""
         for name in fitted.available_outputs():
             found = fitted.predict(raw_inputs, output=name)
             assert len(found) == len(raw_inputs), (
@@ -273,7 +273,7 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
             )
 
     def test_bad_input_is_refused_in_words(self, fitted: flash.Task, bad_inputs: Mapping[str, Any]) -> None:
-        """Raw inputs that cannot be used give a FlashError."""
+        """Check that invalid raw inputs raise a FlashError."""
         assert bad_inputs, "Expected at least one example of bad input in the fixture `bad_inputs`, but it is empty."
         for wrong, raw in bad_inputs.items():
             refuse(wrong, lambda raw=raw: fitted.predict(raw))  # type: ignore[misc]  # mypy cannot infer a default
@@ -281,18 +281,18 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
     # ------------------------------------------------------------------ checkpoints
 
     def test_a_checkpoint_is_plain_data(self, trained: flash.Task) -> None:
-        """It loads without executing anything."""
+        """Check that a checkpoint loads without executing code."""
         trained.trainer.save_checkpoint("task.ckpt")
         try:
             torch.load("task.ckpt", weights_only=True)
         except pickle.UnpicklingError as error:
-            raise AssertionError(f"Expected a checkpoint of plain data, but torch says: {error}") from error
+            raise AssertionError(f"Expected a checkpoint of serializable values, but torch says: {error}") from error
 
     @tier("process")
     def test_a_new_process_loads_a_checkpoint_and_predicts_the_same(
         self, trained: flash.Task, raw_inputs: Any, tmp_path: Path
     ) -> None:
-        """Labels, preprocess and weights travel; nothing else is needed, no network either."""
+        """Check that a checkpoint alone, without a network, restores labels, preprocess and weights."""
         task = trained
         task.trainer.save_checkpoint("task.ckpt")
         results = in_clean_process(
@@ -300,19 +300,19 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
         )
         kind, *found = results
         own = f"{type(task).__module__}.{type(task).__qualname__}"
-        assert kind == own, f"Expected a checkpoint that brings back a {own}, but got a {kind}."
+        assert kind == own, f"Expected a checkpoint that restores a {own}, but got a {kind}."
         for output, result in zip((output_of(task), None), found, strict=True):
             expected = task.predict(raw_inputs, output=output)
-            assert same(result, expected, ROUGHLY), (
+            assert same(result, expected, TOLERANCE), (
                 f"Expected the results of before, such as {expected[0]!r}, from the checkpoint in a new process, but "
                 f"got {result[0]!r}."
             )
 
     def test_a_pickled_copy_predicts_the_same(self, fitted: flash.Task, raw_inputs: Any) -> None:
-        """Ways to train that start processes send the task to them."""
+        """Check that the task can be pickled, as multi-process training requires."""
         expected = predict_of(fitted, raw_inputs)
         found = predict_of(pickle.loads(pickle.dumps(fitted)), raw_inputs)
-        assert same(found, expected, ROUGHLY), "Expected a pickled copy to predict the same, but it does not."
+        assert same(found, expected, TOLERANCE), "Expected a pickled copy to predict the same, but it does not."
 
 
 _LOAD = """
@@ -326,7 +326,7 @@ result = [kind, *(task.predict(raw, output=output) for output in outputs)]
 
 
 class _Gradients(Callback):
-    """Notes the largest gradient at each parameter."""
+    """Record the largest gradient of each parameter."""
 
     def __init__(self) -> None:
         self.largest: dict[str, float] = {}
@@ -338,17 +338,17 @@ class _Gradients(Callback):
 
 
 class _Backbone(Callback):
-    """Notes for each epoch whether what strategies freeze stayed as it was, to the bit, since the last one."""
+    """Record per epoch whether the modules that strategies freeze are bitwise unchanged."""
 
     def __init__(self) -> None:
-        self.rested: list[bool] = []
+        self.frozen: list[bool] = []
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         self._before = self._weights(pl_module)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         before, self._before = self._before, self._weights(pl_module)
-        self.rested.append(same(before, self._before))
+        self.frozen.append(same(before, self._before))
 
     @staticmethod
     def _weights(task: flash.Task) -> list[Any]:

@@ -1,4 +1,4 @@
-"""A small task and data of tensors, for strategies to be tried on."""
+"""A small task with tensor data, to test strategies and callbacks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from flash.core.classification import ClassificationTask
 
 __all__ = ["LAYERS", "ToyTask", "toy_data"]
 
-#: How many layers the backbone of the toy has.
+#: Number of layers of the toy backbone.
 LAYERS = 3
 
 
 class ToyTask(ClassificationTask):
-    """Layers with batch norm as a backbone, and a head."""
+    """A classifier with a backbone of linear layers with batch norm, and a head."""
 
     def __init__(self, width: int = 8, **kwargs: Any) -> None:
         super().__init__(num_classes=2, learning_rate=0.05, **kwargs)
@@ -25,7 +25,7 @@ class ToyTask(ClassificationTask):
         self.head = nn.Linear(width, 2)
 
     def forward(self, x: Any) -> Any:
-        """Return one score a class."""
+        """Return one score per class, shape ``(batch, 2)``."""
         return self.head(self.backbone(x))
 
     @staticmethod
@@ -33,15 +33,15 @@ class ToyTask(ClassificationTask):
         return nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.Tanh())
 
 
-class FrozenlessTask(ClassificationTask):
-    """A task that has no backbone."""
+class HeadOnlyTask(ClassificationTask):
+    """A task without a backbone."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(num_classes=2, model=nn.Linear(8, 2), **kwargs)
 
 
 class NestedToyTask(ToyTask):
-    """The same, with the layers of the backbone inside one module, as a network of images has them."""
+    """The same, with the layers of the backbone inside one child module, as in image networks."""
 
     def __init__(self, width: int = 8, **kwargs: Any) -> None:
         super().__init__(width, **kwargs)
@@ -49,7 +49,7 @@ class NestedToyTask(ToyTask):
 
 
 def toy_data() -> flash.DataModule:
-    """Points on two sides of a plane."""
+    """Return linearly separable points of two classes."""
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(48, 8, generator=generator)
     sides = (points[:, 0] > 0).long()

@@ -1,4 +1,4 @@
-"""WithData: the fixtures that checks of data modules and of tasks share, and what they do with samples."""
+"""Fixtures that checks of data modules and of tasks share, and functions to compare samples."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch.utils._pytree import tree_leaves
 
 import flash
 from flash.errors import FlashError
-from flash.testing._battery import Conformance
 from flash.testing._compare import flat, same
+from flash.testing._conformance import Conformance
 
 __all__ = [
     "STAGES",
@@ -30,9 +30,9 @@ __all__ = [
     "same_samples",
 ]
 
-#: Makes a data module of the parts of some stages: ``make_data("train", "val", batch_size=3)``.
+#: Creates a data module from the arguments of some stages: ``make_data("train", "val", batch_size=3)``.
 MakeData = Callable[..., flash.DataModule]
-#: Arguments of a constructor, by stage, or by what is wrong with them.
+#: Arguments of a constructor, by stage or by a description of the error.
 Parts = Mapping[str, Mapping[str, Any]]
 Constructor = Callable[..., flash.DataModule]
 #: Constructors by name, each with its arguments by stage.
@@ -42,10 +42,10 @@ STAGES = ("train", "val", "test", "predict")
 
 
 class WithSamples(Conformance):
-    """Checks that look at the samples of a data module."""
+    """Checks that compare the samples of a data module."""
 
     def samples_of(self, batch: Any) -> list[Any]:
-        """Take a batch apart into samples that can be compared, one each; padding is to be left out.
+        """Split a batch into comparable samples, without padding.
 
         By default row ``i`` of each tensor of the batch belongs to sample ``i``.
         """
@@ -53,30 +53,30 @@ class WithSamples(Conformance):
         return [[leaf[row] for leaf in leaves] for row in range(len(leaves[0]))]
 
     def samples(self, data: flash.DataModule, stage: str) -> list[Any]:
-        """All samples of a stage, in the order in which its batches bring them."""
+        """Return all samples of a stage, in the order of its batches."""
         return flat(self.samples_of(batch) for batch in batches_of(data, stage))
 
 
 class WithData(WithSamples):
-    """Checks that need data: a subclass gives the fixtures ``constructor`` and ``parts``."""
+    """Checks that need data, with the fixtures ``constructor`` and ``parts``."""
 
     @pytest.fixture
     def constructor(self) -> Constructor:
-        """What makes the data module, such as ``AudioData.from_files``; give it in your subclass."""
-        raise NotImplementedError("Expected a fixture `constructor` that returns what makes the data module.")
+        """Return the constructor of the data module, such as ``AudioData.from_files``; override it in your subclass."""
+        raise NotImplementedError("Expected a fixture `constructor` that returns the constructor of the data module.")
 
     @pytest.fixture
     def parts(self) -> Parts:
-        """The constructor's arguments by stage; give it in your subclass.
+        """Return the constructor's arguments by stage; override it in your subclass.
 
-        The keys are ``train``, ``val``, ``test`` and ``predict``, and ``options`` for what all share. The data has a
-        rule that the task can learn. Train has at least 24 samples, the others 5 or more.
+        The keys are ``train``, ``val``, ``test`` and ``predict``, and ``options`` for shared arguments. The data must
+        be learnable for the task. Train has at least 24 samples, the others 5 or more.
         """
         raise NotImplementedError("Expected a fixture `parts` with the constructor's arguments by stage.")
 
     @pytest.fixture
     def constructors(self) -> Constructors:
-        """The other constructors of the data module, each with its arguments by stage; by default none.
+        """Return the other constructors of the data module, each with its arguments by stage; by default none.
 
         Such as ``{"from_folders": (AudioData.from_folders, {"train": {"train_folder": ...}, ...})}``. The data is that
         of ``parts`` in another form: the samples have to be the same, in any order.
@@ -85,17 +85,17 @@ class WithData(WithSamples):
 
     @pytest.fixture
     def augmented(self) -> Mapping[str, Any]:
-        """The options of the constructor that switch random augmentation on; by default there are none."""
+        """Return the options of the constructor that enable random augmentation; by default none."""
         return {}
 
     @pytest.fixture
     def make_data(self, constructor: Constructor, parts: Parts) -> MakeData:
-        """Makes a data module of the parts of some stages."""
+        """Return a function that creates a data module from the arguments of some stages."""
         return maker(constructor, parts)
 
 
 def maker(constructor: Constructor, parts: Parts) -> MakeData:
-    """Return what makes a data module of the parts of some stages."""
+    """Return a function that creates a data module from the arguments of some stages."""
 
     def make(*stages: str, **options: Any) -> flash.DataModule:
         chosen = [copy.deepcopy(parts[stage]) for stage in ("options", *stages) if stage in parts]
@@ -106,7 +106,7 @@ def maker(constructor: Constructor, parts: Parts) -> MakeData:
 
 
 def refuse(wrong: str, action: Callable[[], Any]) -> None:
-    """Fail unless an action raises a FlashError with something to read."""
+    """Assert that an action raises a FlashError with a sentence as message."""
     try:
         action()
     except FlashError as error:
@@ -120,7 +120,7 @@ def refuse(wrong: str, action: Callable[[], Any]) -> None:
 
 
 def batches_of(data: flash.DataModule, stage: str, context: Any = None, loader: Any = None) -> Iterable[Any]:
-    """The batches of a stage as the network gets them, after the hooks on the device."""
+    """Yield the batches of a stage after the transforms on the device."""
     loader = getattr(data, f"{stage}_dataloader")() if loader is None else loader
     if context is not None:
         loader.multiprocessing_context = context
@@ -129,17 +129,17 @@ def batches_of(data: flash.DataModule, stage: str, context: Any = None, loader: 
 
 
 def dataset_of(data: flash.DataModule, stage: str) -> Any:
-    """The dataset of a stage, which is loaded if it is not yet."""
+    """Return the dataset of a stage, loading it if necessary."""
     return getattr(data, f"{stage}_dataset")
 
 
 def equal_samples(one: list[Any], other: list[Any]) -> bool:
-    """Whether two lists have the same samples in the same order."""
+    """Return whether two lists have the same samples in the same order."""
     return same(one, other, 1e-5)
 
 
 def same_samples(one: list[Any], other: list[Any]) -> bool:
-    """Whether two lists have the same samples, in any order."""
+    """Return whether two lists have the same samples, in any order."""
     rest = list(other)
     for sample in one:
         place = next((place for place, each in enumerate(rest) if same(sample, each, 1e-5)), None)

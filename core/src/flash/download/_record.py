@@ -1,4 +1,4 @@
-"""What is known about one downloaded file, in a small hidden file beside it that is also the lock."""
+"""Record of a downloaded file, stored in a small hidden file in the same folder, which is also the lock."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if sys.platform == "win32":
     import msvcrt
 
     def _wait_for_lock(handle: int) -> None:
-        # Windows forbids others to read locked bytes, so we lock one far behind the content.
+        # Windows forbids other processes to read locked bytes, so we lock a byte far beyond the content.
         os.lseek(handle, 1 << 30, os.SEEK_SET)
         while True:
             try:
                 return msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
             except OSError as error:
-                if error.errno != errno.EDEADLK:  # how it says that it tried for that long
+                if error.errno != errno.EDEADLK:  # raised after ten attempts
                     raise
 
 else:
@@ -37,22 +37,22 @@ else:
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
-class Ledger:
-    """Remembers facts about ``<name>`` in ``.<name>.download``, and holds its lock while open.
+class DownloadRecord:
+    """Store facts about ``<name>`` in ``.<name>.download``, and hold its lock while open.
 
-    The lock belongs to the open file, so that it is gone as soon as its process is, however that ended. The
-    facts are one line of JSON that a single call writes, so that a reader sees the old ones or the new
-    ones. In a folder that is read-only the facts can be read and not changed. On a file system without
-    locks (some clusters) ``suffix`` keeps the temporary names of two processes apart, at the price that a
-    killed download starts anew.
+    The lock belongs to the open file, so that it is released when its process ends, even if it is killed. The
+    facts are one line of JSON that is written by a single call, so that a reader sees either the old or the new
+    ones. In a read-only folder the facts can be read but not changed. On a file system without
+    locks (some clusters) ``suffix`` makes the temporary names of two processes unique, at the price that a
+    killed download starts over.
 
     Example:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "data.zip"
-        >>> with Ledger(file) as ledger:
-        ...     ledger.record(size=3)
-        >>> with Ledger(file) as ledger:
-        ...     ledger.facts
+        >>> with DownloadRecord(file) as record:
+        ...     record.update(size=3)
+        >>> with DownloadRecord(file) as record:
+        ...     record.facts
         {'size': 3}
     """
 
@@ -62,10 +62,10 @@ class Ledger:
         self.suffix = ""
         self._file: FileIO | None = None
 
-    def __enter__(self) -> Ledger:
+    def __enter__(self) -> DownloadRecord:
         with self._disk_errors():
             self._open()
-        # A line that cannot be read is no worse than none: the file is then judged by what it is.
+        # A line that cannot be read is treated like a missing one.
         with suppress(OSError, ValueError):
             facts = json.loads(self.path.read_bytes().partition(b"\n")[0])
             self.facts = facts if isinstance(facts, dict) else {}
@@ -77,8 +77,8 @@ class Ledger:
         if self._file is not None:
             self._file.close()
 
-    def record(self, **facts: Any) -> None:
-        """Set facts, and drop those that are None."""
+    def update(self, **facts: Any) -> None:
+        """Set facts, and remove those that are None."""
         self.facts = {key: value for key, value in {**self.facts, **facts}.items() if value is not None}
         if self._file is not None:
             line = json.dumps(self.facts).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""Processes and trainers that are the same each time, and say nothing."""
+"""Deterministic processes and trainers without output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["settle", "silent_trainer"]
 
 
 def settle() -> None:
-    """Seed torch, use one thread, and leave out Lightning's announcements, for a test that wants them so.
+    """Seed torch, use one thread, and silence Lightning's log messages and warnings.
 
     Example:
         >>> settle()
@@ -28,10 +28,10 @@ def settle() -> None:
 
 
 def silent_trainer(**options: Any) -> flash.Trainer:
-    """Make a trainer for one epoch on the CPU, without logger, checkpoints and output.
+    """Return a trainer for one epoch on the CPU, without logger, checkpoints and output.
 
     Args:
-        options: Arguments of :class:`flash.Trainer` that replace these.
+        options: Arguments of :class:`flash.Trainer` that override these.
 
     Example:
         >>> silent_trainer(max_epochs=3).max_epochs

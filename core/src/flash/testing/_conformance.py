@@ -1,4 +1,4 @@
-"""Conformance: what all batteries of checks share, among it that none of them gets lost."""
+"""Base class of all conformance checks, which ensures that no check is skipped."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import torch
 import flash
 from flash.errors import ConfigurationError
 from flash.testing._network import blocked_network
-from flash.testing._silence import settle, silent_trainer
+from flash.testing._trainer import settle, silent_trainer
 
 __all__ = ["Conformance", "Trainers", "tier"]
 
-#: Makes trainers without logger, checkpoints and output; keywords are those of :class:`flash.Trainer`.
+#: Creates trainers without logger, checkpoints and output; keywords are those of :class:`flash.Trainer`.
 Trainers = Callable[..., flash.Trainer]
 
 _KIT = "flash.testing"
@@ -27,7 +27,7 @@ _Check = TypeVar("_Check", bound=Callable[..., None])
 
 
 def tier(name: Literal["train", "process"]) -> Callable[[_Check], _Check]:
-    """Say that a check trains for several epochs, or that it starts processes; any other check is quick."""
+    """Mark a check that trains for several epochs or starts processes; other checks are fast."""
 
     def put(check: _Check) -> _Check:
         check.tier = name  # type: ignore[attr-defined]  # functions take any attribute
@@ -37,10 +37,10 @@ def tier(name: Literal["train", "process"]) -> Callable[[_Check], _Check]:
 
 
 class Conformance:
-    """A battery of checks. Each runs in a folder of its own, seeded, with one thread, and without a network.
+    """Base class of conformance checks, each run in its own folder, seeded, with one thread, without a network.
 
-    A check that is known to fail is named in :attr:`expected_failures` with the reason, and has to fail then. No other
-    way leads around a check: a battery with a check that is overridden, left out or skipped fails.
+    A check that is known to fail is listed in :attr:`expected_failures` with the reason, and then has to fail. Checks
+    cannot be omitted in any other way: a class with a check that is overridden, deselected or skipped fails.
 
     Example:
         >>> class TestMine(Conformance):
@@ -68,7 +68,7 @@ class Conformance:
 
     @classmethod
     def _checks(cls) -> dict[str, Any]:
-        """The checks of the kit, by name, as the kit defines them."""
+        """Return the checks of the kit, by name, as the kit defines them."""
         bases = [base for base in reversed(cls.__mro__) if base.__module__.startswith(_KIT)]
         return {name: value for base in bases for name, value in vars(base).items() if name.startswith("test_")}
 
@@ -97,7 +97,7 @@ class Conformance:
 
     @pytest.fixture
     def trainer(self, tmp_path: Path) -> Trainers:
-        """Makes trainers without logger, checkpoints and output."""
+        """Return a function that creates trainers without logger, checkpoints and output."""
 
         def make(**options: Any) -> flash.Trainer:
             quick: dict[str, Any] = {"num_sanity_val_steps": 0, "default_root_dir": tmp_path}
@@ -108,27 +108,27 @@ class Conformance:
     # ------------------------------------------------------------------ the check of the checks
 
     def test_the_whole_battery_runs(self, request: pytest.FixtureRequest) -> None:
-        """No check is overridden, marked to be skipped, or missing from the run."""
+        """Check that no check is overridden, marked to be skipped, or missing from the run."""
         cls = type(self)
         checks = cls._checks()
         own = {name: getattr(getattr(cls, name), "_kit_check", getattr(cls, name)) for name in checks}
         changed = sorted(name for name, check in checks.items() if own[name] is not check)
-        assert not changed, f"Expected the kit's own checks, but {cls.__name__} overrides {changed}. {_WAY_OUT}"
+        assert not changed, f"Expected the kit's own checks, but {cls.__name__} overrides {changed}. {_HINT}"
         marks = {name: [mark.name for mark in _marks(getattr(cls, name))] for name in checks}
         skipped = sorted(name for name, names in marks.items() if {"skip", "skipif"} & set(names))
-        assert not skipped, f"Expected that no check is skipped, but {skipped} are marked so. {_WAY_OUT}"
+        assert not skipped, f"Expected that no check is skipped, but {skipped} are marked so. {_HINT}"
         if not _is_narrowed(request.config):
             items = [item for item in request.session.items if isinstance(item, pytest.Function)]
             collected = {item.originalname for item in items if item.cls is cls}
             missing = sorted(checks.keys() - collected)
-            assert not missing, f"Expected {len(checks)} checks in the run, but {missing} are missing. {_WAY_OUT}"
+            assert not missing, f"Expected {len(checks)} checks in the run, but {missing} are missing. {_HINT}"
 
 
-_WAY_OUT = "A check that has to fail is named in expected_failures, with the reason."
+_HINT = "A check that has to fail is named in expected_failures, with the reason."
 
 
 class _Watcher:
-    """Turns a check that is skipped while it runs into one that fails."""
+    """Convert a check that is skipped at run time into a failure."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -137,12 +137,12 @@ class _Watcher:
         is_check = cls and issubclass(cls, Conformance) and getattr(item, "originalname", "") in cls._checks()
         if is_check and report.skipped and not hasattr(report, "wasxfail"):
             report.outcome = "failed"
-            report.longrepr = f"Expected that no check of the kit is skipped, but this one was. {_WAY_OUT}"
+            report.longrepr = f"Expected that no check of the kit is skipped, but this one was. {_HINT}"
         return report
 
 
 def _failing(check: Any, reason: str) -> Any:
-    """A copy of a check that is expected to fail."""
+    """Return a copy of a check that is expected to fail."""
     copy = types.FunctionType(check.__code__, check.__globals__, check.__name__, check.__defaults__, check.__closure__)
     copy.__kwdefaults__ = check.__kwdefaults__
     copy.__dict__.update(check.__dict__, _kit_check=check)
@@ -156,7 +156,7 @@ def _marks(function: Any) -> list[Any]:
 
 
 def _is_narrowed(config: pytest.Config) -> bool:
-    """Whether only some of the tests were asked for."""
+    """Return whether only some of the tests were selected."""
     if config.pluginmanager.has_plugin("flash.testing.fast"):
         return True
     option = config.option

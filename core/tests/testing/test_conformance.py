@@ -114,7 +114,7 @@ def test_a_class_without_fixtures_says_which_it_needs(run: Callable[..., Any]) -
         "-k",
         "each_stage",
     )
-    assert "Expected a fixture `constructor` that returns what makes the data module" in outcome.text
+    assert "Expected a fixture `constructor` that returns the constructor of the data module" in outcome.text
 
 
 @pytest.mark.process
