@@ -394,7 +394,7 @@ def test_an_encoder_alone_cannot_write(tmp_path: Path, t5: str) -> None:
 def test_a_tokenizer_must_fit_the_model_and_make_texts_of_tokens(t5: str, folder_of: Any) -> None:
     with pytest.raises(ConfigurationError, match="Expected a tokenizer with at most 8 tokens"):
         TranslationTask(folder_of(vocab_size=8), tokenizer=t5)
-    with pytest.raises(ConfigurationError, match="which can also make texts of tokens, but got function"):
+    with pytest.raises(ConfigurationError, match="which can also decode, but got function"):
         TranslationTask(t5, tokenizer=lambda texts: [[1] for _ in texts])
 
 

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-# A type checker that saw this would take any misspelt name for one of them.
+# Hidden from type checkers, which would otherwise accept any misspelled name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
