@@ -76,7 +76,7 @@ def _check_network(config: Any) -> None:
     if constants.HF_HUB_OFFLINE or not str(url).startswith(("http://", "https://")) or _is_cached(config):
         return
     try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_TIMEOUT).close()  # noqa: S310  # http(s), as said above
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_TIMEOUT).close()  # noqa: S310  # http(s), as checked above
     except urllib.error.HTTPError:
         return
     except urllib.error.URLError as error:

@@ -215,7 +215,7 @@ def _eight_bits(array: _Array, name: str) -> Any:
     if kind == "f" and low >= 0 and high <= 1:
         return np.rint(array * 255).astype(np.uint8)
     raise DataError(
-        f"Expected {name} to hold integers from 0 to 255, 16-bit integers, or floats from 0 to 1, but got "
+        f"Expected {name} to hold whole numbers from 0 to 255, 16-bit numbers, or floats from 0 to 1, but got "
         f"{array.dtype} from {low} to {high}. Scale it, such as by array / array.max()."
     )
 

@@ -47,7 +47,7 @@ class ObjectDetector(Task):
         labels: The names of the classes, in the order of their indices.
         backbone: A name from ``ObjectDetector.available_backbones()``; or a module with the interface of torchvision's
             detectors, with one more class for the background.
-        pretrained: ``True`` for weights trained on COCO; ``"backbone"`` for weights of the backbone alone, trained on
+        pretrained: ``True`` for weights trained on COCO; ``"backbone"`` for weights of the backbone only, trained on
             ImageNet; a path to weights of the whole detector; ``False`` for random ones.
         min_size: The length of the shorter side of resized images, in pixels; by default the backbone's own (mostly
             800).

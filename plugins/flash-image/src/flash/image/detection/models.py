@@ -65,7 +65,7 @@ def torchvision_detector(name: str, num_classes: int, pretrained: Pretrained = T
     Args:
         name: Its name in torchvision, such as ``"fasterrcnn_resnet50_fpn_v2"``.
         num_classes: The number of classes, including the background.
-        pretrained: ``True`` for weights trained on COCO; ``"backbone"`` for weights of the backbone alone, trained on
+        pretrained: ``True`` for weights trained on COCO; ``"backbone"`` for weights of the backbone only, trained on
             ImageNet; a path to weights of the whole detector; ``False`` for random ones. Layers that depend on the
             number of classes keep random weights if it differs.
         options: Further arguments of torchvision's class, such as ``min_size`` and ``max_size``.
