@@ -241,7 +241,7 @@ def test_its_layers_are_those_of_the_body_then_the_feature_pyramid(data: ObjectD
 
 @pytest.mark.train
 @pytest.mark.parametrize(("freeze_norm", "moves"), [("all", False), ("body", False), ("none", True)])
-def test_norms_at_rest_keep_their_statistics_also_when_thawed(
+def test_frozen_norms_keep_their_statistics_also_when_unfrozen(
     data: ObjectDetectionData, tiny: Any, trainer: MakeTrainer, freeze_norm: Any, moves: bool
 ) -> None:
     task = ObjectDetector.from_data(data, freeze_norm=freeze_norm, **tiny)
@@ -252,6 +252,13 @@ def test_norms_at_rest_keep_their_statistics_also_when_thawed(
     assert any(
         not after[name].equal(before[name]) for name in after if name.startswith("backbone") and "weight" in name
     )
+
+
+def test_the_argument_of_0_1_0_is_accepted_and_not_recorded(data: ObjectDetectionData, tiny: Any) -> None:
+    task = ObjectDetector.from_data(data, norm_at_rest="all", **tiny)
+    assert task.freeze_norm == "all"
+    assert (task.recorded_arguments["freeze_norm"], task.recorded_arguments["norm_at_rest"]) == ("all", None)
+    assert ObjectDetector.from_data(data, norm_at_rest="all", freeze_norm="none", **tiny).freeze_norm == "none"
 
 
 # ---------------------------------------------------------------------- checkpoints

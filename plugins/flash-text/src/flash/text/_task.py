@@ -145,7 +145,7 @@ def _checked_length(max_length: int | None, made: TextBackbone) -> int:
         )
     if positions is not None and max_length > positions:
         raise ConfigurationError(
-            f"Expected max_length to be at most {positions}, the number of the backbone's position embeddings, but got "
+            f"Expected max_length to be at most {positions}, the number of positions of the backbone, but got "
             f"{max_length}."
         )
     return max_length

@@ -118,7 +118,7 @@ def text_features(encoder: nn.Module) -> int:
 
 
 def max_positions(encoder: nn.Module) -> int | None:
-    """Return the number of position embeddings of an encoder; ``None`` if it has none."""
+    """Return the number of positions that an encoder supports; ``None`` if it is not limited."""
     limit = getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
     if not isinstance(limit, int) or limit < 1:
         return None

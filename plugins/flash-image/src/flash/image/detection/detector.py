@@ -120,6 +120,7 @@ class ObjectDetector(Task):
         self._only_body_pretrained = pretrained == "backbone"
         # A checkpoint is loaded with pretrained=False: record the values that depend on it.
         self.record_arguments(labels=self.labels, freeze_norm=self.freeze_norm, norm_at_rest=None)
+        self.hparams.pop("norm_at_rest", None)
         fresh = pretrained is False or isinstance(backbone, nn.Module)
         self.use_default_rates(_FRESH_RATE if fresh else _PRETRAINED_RATE)
         self.train()

@@ -58,7 +58,7 @@ class Seq2SeqTask(AdaptableTask):
         min_new_tokens: The minimum number of generated tokens.
         no_repeat_ngram_size: The size of n-grams of tokens that are not generated twice; 0 allows all.
         length_penalty: Above 0, beam search prefers longer texts; below 0, shorter ones.
-        do_sample: Whether to sample tokens instead of a search.
+        do_sample: Whether to sample tokens by their probabilities.
         generation_kwargs: More generation settings by name, such as ``{"top_p": 0.9}``. Settings that are not passed
             are those of the checkpoint.
         tokenizer: A tokenizer in place of the checkpoint's: a name or folder, or a fast tokenizer of transformers.
@@ -327,7 +327,6 @@ def _checked_length(name: str, value: Any, positions: int | None) -> int:
         raise ConfigurationError(f"Expected {name} to be a whole number of at least 2, but got {value!r}.")
     if positions is not None and value > positions:
         raise ConfigurationError(
-            f"Expected {name} to be at most {positions}, the number of the model's position embeddings, but got "
-            f"{value}."
+            f"Expected {name} to be at most {positions}, the number of positions of the model, but got {value}."
         )
     return value

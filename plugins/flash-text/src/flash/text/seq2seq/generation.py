@@ -76,10 +76,10 @@ def effective_config(
         model: A model with the ``generation_config`` of its checkpoint.
         settings: The settings to override.
         max_new_tokens: The maximum number of generated tokens if neither of them sets it.
-        max_positions: The number of position embeddings of the model; ``None`` if it has none.
+        max_positions: The number of positions that the model supports; ``None`` if it is not limited.
 
     Raises:
-        ConfigurationError: If the maximum number of tokens is greater than the number of position embeddings.
+        ConfigurationError: If the maximum number of tokens is greater than ``max_positions``.
     """
     config: Any = copy.deepcopy(model.generation_config)
     stored = config.to_diff_dict()
@@ -94,7 +94,7 @@ def effective_config(
     limit = config.max_new_tokens or config.max_length
     if max_positions is not None and limit > max_positions:
         raise ConfigurationError(
-            f"Expected max_new_tokens to be at most {max_positions}, the number of the model's position embeddings, "
+            f"Expected max_new_tokens to be at most {max_positions}, the number of positions of the model, "
             f"but got {limit}."
         )
     made: GenerationConfig = config
