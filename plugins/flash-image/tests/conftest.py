@@ -43,7 +43,7 @@ def trainer() -> Callable[..., flash.Trainer]:
 
 
 def _draw(kind: str, seed: int, size: int = SIZE) -> Image.Image:
-    """A red square or a blue circle somewhere on a noisy grey."""
+    """A red square or a blue circle somewhere on a noisy gray."""
     random = np.random.default_rng(seed)
     picture = Image.fromarray(random.integers(100, 156, (size, size, 3), dtype=np.uint8))
     side = int(random.integers(size // 3, size // 2))
@@ -98,13 +98,13 @@ def folders(tmp_path: Path) -> Path:
     return tmp_path
 
 
-COLOURS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
+COLORS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40)}
 
 
-def _paint(colour: str, size: tuple[int, int] = (40, 30), seed: int = 0) -> Image.Image:
-    """A picture of one colour with some noise; ``size`` is (width, height)."""
+def _paint(color: str, size: tuple[int, int] = (40, 30), seed: int = 0) -> Image.Image:
+    """A picture of one color with some noise; ``size`` is (width, height)."""
     noise = np.random.default_rng(seed).integers(-30, 30, (size[1], size[0], 3))
-    return Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8))
+    return Image.fromarray(np.clip(np.array(COLORS[color]) + noise, 0, 255).astype(np.uint8))
 
 
 @pytest.fixture
@@ -115,13 +115,13 @@ def picture() -> Callable[..., Image.Image]:
 
 @pytest.fixture
 def class_folders(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a folder with one folder a colour: ``class_folders("train", images=4, colours=("red", "blue"))``."""
+    """Writes a folder with one folder a color: ``class_folders("train", images=4, colors=("red", "blue"))``."""
 
-    def make(name: str, images: int = 4, colours: tuple[str, ...] = ("blue", "red"), seed: int = 0) -> Path:
-        for colour in colours:
-            (tmp_path / name / colour).mkdir(parents=True)
+    def make(name: str, images: int = 4, colors: tuple[str, ...] = ("blue", "red"), seed: int = 0) -> Path:
+        for color in colors:
+            (tmp_path / name / color).mkdir(parents=True)
             for number in range(images):
-                _paint(colour, seed=1000 * seed + number).save(tmp_path / name / colour / f"{number:03d}.png")
+                _paint(color, seed=1000 * seed + number).save(tmp_path / name / color / f"{number:03d}.png")
         return tmp_path / name
 
     return make

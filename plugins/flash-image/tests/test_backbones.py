@@ -39,7 +39,7 @@ class TestTimm:
             "crop_mode": "center",
         }
 
-    def test_efficientnet_lite_has_another_normalisation_than_imagenets(self) -> None:
+    def test_efficientnet_lite_has_another_normalization_than_imagenets(self) -> None:
         config = timm_backbone("tf_efficientnet_lite0", pretrained=False).data_config
         assert config["mean"] == config["std"] == (0.5, 0.5, 0.5)
 
@@ -81,12 +81,12 @@ class TestTimm:
 
     @pytest.mark.parametrize("arguments", [{"num_classes": 5}, {"global_pool": ""}, {"features_only": True}])
     def test_arguments_that_would_give_something_else_than_features_are_refused(self, arguments: Any) -> None:
-        with pytest.raises(ConfigurationError, match="one vector of features an image"):
+        with pytest.raises(ConfigurationError, match="one feature vector per image"):
             timm_backbone("test_resnet", False, **arguments)
 
     def test_arguments_that_the_model_does_not_take_are_an_error_of_their_own(self) -> None:
-        with pytest.raises(ConfigurationError, match="backbone_kwargs that timm's test_resnet takes.*'colour'"):
-            timm_backbone("test_resnet", False, colour="red")
+        with pytest.raises(ConfigurationError, match="backbone_kwargs that timm's test_resnet takes.*'color'"):
+            timm_backbone("test_resnet", False, color="red")
 
 
 class TestOfTasks:

@@ -217,7 +217,7 @@ result = [type(task).__name__, task.labels, task.predict(folder, output="probabi
         assert (name, labels) == ("ImageClassifier", ["ants", "bees"])
         assert np.allclose(probabilities, task.predict("new", output="probabilities"), atol=1e-6)
 
-    def test_size_and_normalisation_travel_along(self, shapes: Any, trainer: Any) -> None:
+    def test_size_and_normalization_travel_along(self, shapes: Any, trainer: Any) -> None:
         config = {"input_size": (3, 48, 48), "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "crop_mode": "squash"}
         task = ImageClassifier.from_data(shapes(), backbone="test_vit", pretrained=False, data_config=config,
                                          backbone_kwargs={"img_size": 48})  # fmt: skip

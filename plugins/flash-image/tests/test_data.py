@@ -146,13 +146,13 @@ def test_lists_of_classes_and_columns_of_zeros_and_ones_are_multi_label(class_fo
 
 
 def test_a_class_that_was_never_seen_in_training_is_an_error(class_folders: Folders) -> None:
-    train, val = class_folders("train"), class_folders("val", colours=("blue", "green"))
+    train, val = class_folders("train"), class_folders("val", colors=("blue", "green"))
     with pytest.raises(DataError, match=r"those of the train data \('blue', 'red'\), but got 'green' in 4 samples"):
         ImageClassificationData.from_folders(train, val)
 
 
 def test_one_class_alone_is_an_error_that_names_the_folder(class_folders: Folders) -> None:
-    folder = class_folders("train", colours=("red",))
+    folder = class_folders("train", colors=("red",))
     with pytest.raises(DataError, match="folders of at least two classes in .*train, but only 'red' holds images"):
         ImageClassificationData.from_folders(folder)
     (folder / "blue").mkdir()
@@ -298,7 +298,7 @@ def test_predictions_are_the_same_one_by_one_and_batched(
 
 def test_a_task_that_learned_other_classes_refuses_the_data(class_folders: Folders, tiny: Any) -> None:
     dm = ImageClassificationData.from_folders(class_folders("train"))
-    other = ImageClassificationData.from_folders(class_folders("other", colours=("green", "red")))
+    other = ImageClassificationData.from_folders(class_folders("other", colors=("green", "red")))
     task = ImageClassifier.from_data(dm, **tiny)
     with pytest.raises(ConfigurationError, match=r"Expected data with the classes of the task in the same order"):
         task.use_data(other)

@@ -26,7 +26,7 @@ class TestVectors:
         assert [vector.shape for vector in vectors] == [(96,)] * 3
         assert torch.allclose(torch.stack(vectors).norm(dim=1), torch.ones(3), atol=1e-5)
 
-    def test_without_normalising_they_are_the_backbones_features(self, tiny: Any, embedder: ImageEmbedder) -> None:
+    def test_without_normalizing_they_are_the_backbones_features(self, tiny: Any, embedder: ImageEmbedder) -> None:
         plain = ImageEmbedder(**tiny, normalize=False)
         plain.load_state_dict(embedder.state_dict())
         images = torch.randn(4, 3, 32, 32)
@@ -64,7 +64,7 @@ class TestFinetuning:
         run = trainer()
         run.finetune(task, data, strategy="no_freeze")
         assert any(not torch.equal(*pair) for pair in zip(before, task.backbone.parameters(), strict=True))
-        assert {"train_loss", "val_loss", "val_neighbour_accuracy"} <= set(run.callback_metrics)
+        assert {"train_loss", "val_loss", "val_neighbor_accuracy"} <= set(run.callback_metrics)
 
     def test_a_callable_is_a_loss(self, shapes: Any, tiny: Any, trainer: Any) -> None:
         seen = []
@@ -92,11 +92,11 @@ class TestFinetuning:
         with pytest.raises(ConfigurationError, match="Expected weights to train, but this ImageEmbedder .*no_freeze"):
             trainer().finetune(embedder, shapes(), strategy="freeze")
 
-    def test_several_classes_a_picture_are_an_error(self, draw: Any, embedder: ImageEmbedder, trainer: Any) -> None:
+    def test_several_classes_per_image_are_an_error(self, draw: Any, embedder: ImageEmbedder, trainer: Any) -> None:
         data = ImageClassificationData.from_images(
             [draw("square", i) for i in range(4)], [["a"], ["b"], ["a", "b"], []]
         )
-        with pytest.raises(ConfigurationError, match="Expected one class a picture to finetune an ImageEmbedder"):
+        with pytest.raises(ConfigurationError, match="Expected one class per image to finetune an ImageEmbedder"):
             trainer().fit(embedder, data)
 
     def test_an_unknown_loss_is_an_error_at_once(self, tiny: dict[str, Any]) -> None:

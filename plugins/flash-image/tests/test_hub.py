@@ -51,8 +51,8 @@ def test_without_network_and_cache_it_is_a_clear_error_within_seconds() -> None:
     start = time.monotonic()
     with pytest.raises(
         BackboneUnavailableError,
-        match="Expected the pretrained weights of resnet18, but they are not in this machine's cache and cannot be "
-        "fetched .*Name or service not known.* pass pretrained='path/to/weights', or pretrained=False",
+        match="Expected the pretrained weights of resnet18, but they are not cached and cannot be downloaded "
+        ".*Name or service not known.* pass pretrained='path/to/weights', or pretrained=False",
     ):
         ImageClassifier(num_classes=2)
     assert time.monotonic() - start < 10

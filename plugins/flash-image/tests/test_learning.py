@@ -77,7 +77,7 @@ def test_an_embedder_brings_pictures_of_a_class_together(shapes: Any, tiny: Any,
     task = ImageEmbedder.from_data(data, embedding_dim=8, **tiny, **SETTINGS)
     run = trainer(max_epochs=6)
     run.fit(task, data)
-    assert float(run.callback_metrics["val_neighbour_accuracy"]) > 0.9
+    assert float(run.callback_metrics["val_neighbor_accuracy"]) > 0.9
     pictures = [image for image, _ in (data.val_dataset[row] for row in range(10))]
     vectors = torch.stack(task.predict([picture.numpy().transpose(1, 2, 0) for picture in pictures]))
     similarity = vectors @ vectors.T

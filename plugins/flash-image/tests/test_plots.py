@@ -22,7 +22,7 @@ from flash.image import ImageClassificationData
 from flash.image.plots import image_grid
 
 CONFIG: dict[str, Any] = {"input_size": (3, 16, 16), "mean": (0.4, 0.5, 0.6), "std": (0.2,) * 3, "crop_pct": 1.0}
-GREYS = (0, 60, 120, 180, 240)
+GRAYS = (0, 60, 120, 180, 240)
 
 
 class Brightness(ClassificationTask):
@@ -40,12 +40,12 @@ class Flipped(Brightness):
         return super().forward(x).flip(1)
 
 
-def greys() -> list[Image.Image]:
-    return [Image.new("RGB", (16, 16), (grey, grey, grey)) for grey in GREYS]
+def grays() -> list[Image.Image]:
+    return [Image.new("RGB", (16, 16), (gray, gray, gray)) for gray in GRAYS]
 
 
 def data(targets: list[Any], **options: Any) -> ImageClassificationData:
-    images = greys()
+    images = grays()
     return ImageClassificationData.from_images(
         images, targets, images, targets, predict_images=images, data_config=CONFIG, seed=0, **options
     )
@@ -59,7 +59,7 @@ def titles(figure: Figure) -> list[str]:
     return [axes.get_title() for axes in figure.axes]
 
 
-def colours(figure: Figure) -> list[Any]:
+def colors(figure: Figure) -> list[Any]:
     return [axes.title.get_color() for axes in figure.axes]
 
 
@@ -70,9 +70,9 @@ def test_a_batch_is_shown_as_it_was_with_its_labels() -> None:
     targets = ["dark", "dark", "dark", "bright", "bright"]
     figure = data(targets).show_batch("val", 5)
     for image, title in zip(drawn(figure), titles(figure), strict=True):
-        grey = round(float(image.mean()) * 255)
-        assert title == targets[GREYS.index(grey)]
-        np.testing.assert_allclose(image, grey / 255, atol=1e-4)
+        gray = round(float(image.mean()) * 255)
+        assert title == targets[GRAYS.index(gray)]
+        np.testing.assert_allclose(image, gray / 255, atol=1e-4)
 
 
 def test_what_augmentation_does_is_seen(picture: Callable[..., Image.Image]) -> None:
@@ -96,7 +96,7 @@ def test_a_batch_can_be_shown_before_a_task_is_there(picture: Callable[..., Imag
     sized = ImageClassificationData.from_images(images, targets, image_size=(32, 48)).show_batch()
     assert [image.shape for image in drawn(sized)] == [(32, 48, 3)] * 2
     # It was a preview: the data still waits for a task.
-    with pytest.raises(ConfigurationError, match="no task has said so yet"):
+    with pytest.raises(ConfigurationError, match="no task is connected yet"):
         next(iter(dm.train_dataloader()))
 
 
@@ -116,7 +116,7 @@ def test_several_labels_and_images_without_labels_are_shown_too() -> None:
     assert means == sorted(means)
 
 
-def test_grey_networks_are_shown_in_grey(picture: Callable[..., Image.Image]) -> None:
+def test_gray_networks_are_shown_in_gray(picture: Callable[..., Image.Image]) -> None:
     images, config = [picture("red"), picture("blue")], {**CONFIG, "input_size": (1, 16, 16)}
     dm = ImageClassificationData.from_images(images, ["a", "b"], data_config=config)
     assert [image.shape for image in drawn(dm.show_batch())] == [(16, 16)] * 2
@@ -133,8 +133,8 @@ def test_predictions_are_beside_the_truth() -> None:
     assert titles(figure)[0].startswith("a bright ")
     assert titles(figure)[0].endswith("%, but b dark")
     assert abs(int(titles(figure)[0].split()[2].rstrip("%,")) - 100 * float(certain)) < 3
-    assert colours(figure)[0] == "#c62828"
-    assert colours(figure)[1] == "#1a7f37"
+    assert colors(figure)[0] == "#c62828"
+    assert colors(figure)[1] == "#1a7f37"
     assert figure.axes[0].get_xlabel().endswith("image 4 of the val data")
     assert figure.axes[0].get_xlabel().startswith("loss ")
     assert round(drawn(figure)[0].mean() * 255) == 240
@@ -201,7 +201,7 @@ def test_what_cannot_be_drawn_is_an_error() -> None:
     for count in (0, -1, True, 2.5):
         with pytest.raises(ConfigurationError, match="Expected count to be a whole number of at least 1"):
             dm.show_batch(count=count)  # type: ignore[arg-type]  # on purpose
-    with pytest.raises(ConfigurationError, match="Expected a classifier, with one score a class, but got Task"):
+    with pytest.raises(ConfigurationError, match="Expected a classifier, with one score per class, but got Task"):
         dm.plot_predictions(flash.Task(nn.Flatten()))
     plain = flash.DataModule(train_dataset=torch.utils.data.TensorDataset(torch.zeros(2, 3)))
     from flash.data.stage import Stage

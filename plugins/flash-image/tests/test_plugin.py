@@ -127,7 +127,7 @@ def test_making_a_task_asks_the_registry_for_one_name_only() -> None:
 
 
 @pytest.mark.parametrize("name", ["flash.image", "flash.image.detection", "flash.vision"])
-def test_a_package_lists_its_names_and_a_misspelt_one_is_an_attribute_error(name: str) -> None:
+def test_a_package_lists_its_names_and_a_misspelled_one_is_an_attribute_error(name: str) -> None:
     package = importlib.import_module(name)
     assert "ObjectDetector" in dir(package)
     assert package.ObjectDetector.__name__ == "ObjectDetector"

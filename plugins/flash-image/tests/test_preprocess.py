@@ -23,7 +23,7 @@ from flash.image.config import ImageInputSpec
 
 Picture = Callable[..., Image.Image]
 CONFIG: dict[str, Any] = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop_pct": 1.0}
-NORMALISED = v2.Compose(
+NORMALIZED = v2.Compose(
     [v2.Resize((8, 8)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.1] * 3, [0.2] * 3)]
 )
 
@@ -39,9 +39,11 @@ def predicted(preprocess: ImagePreprocess, raw: Any, config: Any = None) -> list
 # ---------------------------------------------------------------------- what the task tells
 
 
-def test_nothing_is_normalised_by_a_guess(picture: Picture) -> None:
+def test_nothing_is_normalized_by_a_guess(picture: Picture) -> None:
     dm = ImageClassificationData.from_images([picture("red"), picture("blue")], ["a", "b"])
-    with pytest.raises(ConfigurationError, match=r"no task has said so yet.*task\.use_data\(datamodule\).*data_config"):
+    with pytest.raises(
+        ConfigurationError, match=r"no task is connected yet.*task\.use_data\(datamodule\).*data_config"
+    ):
         next(iter(dm.train_dataloader()))
 
 
@@ -66,12 +68,12 @@ def test_a_whole_configuration_needs_no_task(picture: Picture) -> None:
 
 def test_a_transform_of_the_users_own_is_all_that_happens(picture: Picture) -> None:
     image = picture("green")
-    seen = predicted(ImagePreprocess(transform=NORMALISED), image)[0]
-    torch.testing.assert_close(seen, NORMALISED(image))
+    seen = predicted(ImagePreprocess(transform=NORMALIZED), image)[0]
+    torch.testing.assert_close(seen, NORMALIZED(image))
 
 
 def test_a_train_transform_serves_training_alone(picture: Picture) -> None:
-    preprocess = ImagePreprocess(train_transform=NORMALISED, data_config=CONFIG)
+    preprocess = ImagePreprocess(train_transform=NORMALIZED, data_config=CONFIG)
     images = [picture("red"), picture("blue")]
     shapes = {}
     for stage in (Stage.TRAIN, Stage.VAL):
@@ -83,22 +85,22 @@ def test_a_train_transform_serves_training_alone(picture: Picture) -> None:
 
 
 def test_a_transform_must_give_a_tensor(picture: Picture) -> None:
-    with pytest.raises(ConfigurationError, match="Expected the transform to give a tensor, but it gave Image"):
+    with pytest.raises(ConfigurationError, match="Expected the transform to return a tensor, but got Image"):
         predicted(ImagePreprocess(transform=lambda image: image), picture("red"))
 
 
 def test_augmentation_and_a_transform_for_training_exclude_each_other() -> None:
     for option in ("transform", "train_transform"):
         with pytest.raises(ConfigurationError, match="Expected augmentation or a transform for training, but got both"):
-            ImagePreprocess("flip", **{option: NORMALISED})
+            ImagePreprocess("flip", **{option: NORMALIZED})
 
 
 def test_hooks_of_a_subclass_see_pictures(picture: Picture) -> None:
-    class Grey(ImagePreprocess):
+    class Gray(ImagePreprocess):
         def pre_tensor_transform(self, sample: Any) -> Any:
             return sample.convert("L").convert("RGB")
 
-    seen = predicted(Grey(data_config=CONFIG), picture("red"))[0]
+    seen = predicted(Gray(data_config=CONFIG), picture("red"))[0]
     assert torch.equal(seen[0], seen[2])
 
 
@@ -133,7 +135,7 @@ def test_all_kinds_of_raw_inputs_give_the_same(picture: Picture, tmp_path: Path)
         assert torch.equal(*predicted(preprocess, one), expected[0])
 
 
-def test_three_dimensions_are_one_picture_in_colour_or_several_in_grey() -> None:
+def test_three_dimensions_are_one_picture_in_color_or_several_in_gray() -> None:
     preprocess = ImagePreprocess(data_config=CONFIG)
     assert len(predicted(preprocess, np.zeros((20, 30, 3), np.uint8))) == 1
     assert len(predicted(preprocess, np.zeros((5, 20, 30), np.uint8))) == 5
@@ -161,10 +163,10 @@ def test_what_holds_no_images_is_refused() -> None:
         ({}, True, True),
         ({"augmentation": "none", "image_size": 8}, True, True),
         ({"augmentation": "flip"}, False, True),
-        ({"augmentation": NORMALISED}, False, True),
-        ({"train_transform": NORMALISED}, False, True),
-        ({"transform": NORMALISED}, False, False),
-        ({"transform": NORMALISED, "deterministic": True}, True, True),
+        ({"augmentation": NORMALIZED}, False, True),
+        ({"train_transform": NORMALIZED}, False, True),
+        ({"transform": NORMALIZED}, False, False),
+        ({"transform": NORMALIZED, "deterministic": True}, True, True),
         ({"deterministic": False}, False, False),
     ],
 )
@@ -266,12 +268,12 @@ def test_a_loaded_task_predicts_as_before(tiny: dict[str, Any], trainer: Any, op
 
 
 def test_a_transform_that_a_checkpoint_cannot_hold_is_asked_for(tiny: dict[str, Any], trainer: Any) -> None:
-    task, images = trained(tiny, trainer, "task.ckpt", transform=NORMALISED)
+    task, images = trained(tiny, trainer, "task.ckpt", transform=NORMALIZED)
     with pytest.raises(
         CheckpointError, match=r"Expected the transform .*Compose.*preprocess=ImagePreprocess\(transform="
     ):
         ImageClassifier.load_from_checkpoint("task.ckpt")
-    loaded = ImageClassifier.load_from_checkpoint("task.ckpt", preprocess=ImagePreprocess(transform=NORMALISED))
+    loaded = ImageClassifier.load_from_checkpoint("task.ckpt", preprocess=ImagePreprocess(transform=NORMALIZED))
     for one, other in zip(task.predict(images, "logits"), loaded.predict(images, "logits"), strict=True):
         torch.testing.assert_close(torch.as_tensor(other), torch.as_tensor(one))
 

@@ -35,11 +35,11 @@ def corners(image: Image.Image) -> list[tuple[int, int, int]]:
     return pixels
 
 
-def four_colours() -> Image.Image:
+def four_colors() -> Image.Image:
     """Red, green above blue, white: no two orientations of it are alike."""
     image = Image.new("RGB", (4, 2))
-    for place, colour in (((0, 0), "red"), ((2, 0), "lime"), ((0, 1), "blue"), ((2, 1), "white")):
-        image.paste(colour, (*place, place[0] + 2, place[1] + 1))
+    for place, color in (((0, 0), "red"), ((2, 0), "lime"), ((0, 1), "blue"), ((2, 1), "white")):
+        image.paste(color, (*place, place[0] + 2, place[1] + 1))
     return image
 
 
@@ -49,7 +49,7 @@ def four_colours() -> Image.Image:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 def test_a_picture_is_turned_as_its_camera_was_held(orientation: int, kind: str) -> None:
-    upright = four_colours()
+    upright = four_colors()
     how = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90"}
     how |= {7: "TRANSVERSE", 8: "ROTATE_270"}
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose[how[orientation]])
@@ -65,7 +65,7 @@ def test_a_photo_keeps_its_orientation_when_it_is_decoded_at_a_smaller_size(pict
     exif = Image.Exif()
     exif[0x0112] = 6
     file = encoded(picture("red", size=(800, 400)), "JPEG", exif=exif)
-    assert open_image(file, least=(50, 50)).size == (100, 200)
+    assert open_image(file, min_size=(50, 50)).size == (100, 200)
 
 
 def test_a_damaged_exif_block_is_no_reason_to_refuse_a_photo(picture: Picture) -> None:
@@ -78,11 +78,11 @@ def test_a_damaged_exif_block_is_no_reason_to_refuse_a_photo(picture: Picture) -
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "LAB", "HSV"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
-    grey = Image.new("RGB", (5, 4), (128, 128, 128))
-    opened = open_image(grey.convert("L").convert("1") if mode == "1" else convert(grey, mode))
+    gray = Image.new("RGB", (5, 4), (128, 128, 128))
+    opened = open_image(gray.convert("L").convert("1") if mode == "1" else convert(gray, mode))
     assert (opened.mode, opened.size) == ("RGB", (5, 4))
     if mode == "P":
-        # The colours of the default palette are 51 apart.
+        # The colors of the default palette are 51 apart.
         assert all(abs(value - 128) <= 26 for value in opened.getpixel((2, 2)))  # type: ignore[union-attr]  # RGB
     elif mode != "1":
         assert all(abs(value - 128) <= 3 for value in opened.getpixel((2, 2)))  # type: ignore[union-attr]  # RGB
@@ -99,7 +99,7 @@ def convert(image: Image.Image, mode: str) -> Image.Image:
     return converted
 
 
-def test_a_cmyk_photo_has_the_colours_that_were_drawn() -> None:
+def test_a_cmyk_photo_has_the_colors_that_were_drawn() -> None:
     red = Image.new("RGB", (8, 8), (230, 20, 30)).convert("CMYK")
     pixel = open_image(encoded(red, "JPEG", quality=95)).getpixel((4, 4))
     assert np.abs(np.array(pixel) - (230, 20, 30)).max() < 12
@@ -144,7 +144,7 @@ def test_half_transparent_pixels_are_mixed_with_white() -> None:
 
 
 def test_of_an_animation_it_is_the_first_picture(picture: Picture) -> None:
-    frames = [picture(colour).quantize() for colour in ("red", "blue")]
+    frames = [picture(color).quantize() for color in ("red", "blue")]
     opened = np.asarray(open_image(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])))
     assert opened[..., 0].mean() > opened[..., 2].mean()
 
@@ -161,7 +161,7 @@ def test_a_large_photo_is_decoded_at_the_size_that_is_needed(picture: Picture) -
     photo = picture("green", size=(1600, 1200)).resize((400, 300)).resize((1600, 1200), Image.Resampling.BICUBIC)
     file = encoded(photo, "JPEG", quality=95)
     assert open_image(file).size == (1600, 1200)
-    small = open_image(file, least=(100, 100))
+    small = open_image(file, min_size=(100, 100))
     assert small.size == (400, 300)
     whole = open_image(file).resize((134, 100), Image.Resampling.BICUBIC)
     difference = np.abs(np.asarray(small.resize((134, 100), Image.Resampling.BICUBIC), int) - np.asarray(whole, int))
@@ -170,7 +170,7 @@ def test_a_large_photo_is_decoded_at_the_size_that_is_needed(picture: Picture) -
 
 def test_a_photo_is_never_decoded_smaller_than_twice_what_is_needed(picture: Picture) -> None:
     file = encoded(picture("green", size=(399, 300)), "JPEG")
-    assert open_image(file, least=(100, 100)).size == (399, 300)
+    assert open_image(file, min_size=(100, 100)).size == (399, 300)
 
 
 def test_a_file_that_claims_to_be_gigantic_is_refused_before_it_is_decoded() -> None:
@@ -201,7 +201,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, picture: Picture) -> None:
 def test_a_truncated_photo_is_found_at_a_reduced_size_too(picture: Picture) -> None:
     whole = encoded(picture("red", size=(400, 400)), "JPEG")
     with pytest.raises(BadImageError, match="cannot be decoded"):
-        open_image(whole[: len(whole) * 9 // 10], least=(1, 1))
+        open_image(whole[: len(whole) * 9 // 10], min_size=(1, 1))
 
 
 def test_an_empty_file_is_said_to_be_empty(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_what_is_no_image_at_all_is_refused() -> None:
 
 
 def test_an_image_in_memory_is_left_as_it_was(picture: Picture) -> None:
-    grey = picture("red").convert("L")
-    before = grey.tobytes()
-    open_image(grey)
-    assert (grey.mode, grey.tobytes()) == ("L", before)
+    gray = picture("red").convert("L")
+    before = gray.tobytes()
+    open_image(gray)
+    assert (gray.mode, gray.tobytes()) == ("L", before)

@@ -1,4 +1,4 @@
-"""Geometry, augmentation and normalisation: what timm does, in fewer passes."""
+"""Geometry, augmentation and normalization: what timm does, in fewer passes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def transforms(augmentation: Any = "none", **changes: Any) -> ImageTransforms:
 def seen(image: Image.Image, **changes: Any) -> torch.Tensor:
     """What the network sees of a picture."""
     made = transforms(**changes)
-    return made.normalise(made.to_tensor(image)[None])[0]
+    return made.normalize(made.to_tensor(image)[None])[0]
 
 
 # ---------------------------------------------------------------------- evaluation
@@ -79,7 +79,7 @@ def test_the_data_config_of_any_timm_model_fits() -> None:
         image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8))
         made = ImageTransforms(ImageConfig.of(config))
         theirs: Any = create_transform(**config, is_training=False)
-        ours = made.normalise(made.to_tensor(image)[None])[0]
+        ours = made.normalize(made.to_tensor(image)[None])[0]
         assert (ours - theirs(image)).abs().max() < 1.01 / 255 / min(config["std"])
 
 
@@ -90,32 +90,32 @@ def test_a_picture_a_thousand_times_as_long_as_wide_costs_no_more_than_others() 
 def test_samples_are_bytes_and_batches_are_floats() -> None:
     tensor = transforms().to_tensor(Image.new("RGB", (80, 80), (128, 0, 255)))
     assert tensor.dtype is torch.uint8
-    batch = transforms().normalise(torch.stack([tensor, tensor]))
+    batch = transforms().normalize(torch.stack([tensor, tensor]))
     assert batch.dtype is torch.float32
     assert batch.is_contiguous()
     expected = [(128 / 255 - 0.48) / 0.22, (0 - 0.45) / 0.23, (1 - 0.40) / 0.24]
     torch.testing.assert_close(batch[1, :, 5, 5], torch.tensor(expected))
 
 
-def test_normalising_can_be_undone() -> None:
+def test_normalizing_can_be_undone() -> None:
     images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
     before = images.clone()
     made = transforms()
-    torch.testing.assert_close(made.denormalise(made.normalise(images)), before / 255)
+    torch.testing.assert_close(made.denormalize(made.normalize(images)), before / 255)
     assert torch.equal(images, before)
 
 
-def test_networks_that_see_grey_get_one_channel() -> None:
+def test_networks_that_see_gray_get_one_channel() -> None:
     made = transforms(input_size=(1, 64, 64))
     tensor = made.to_tensor(Image.new("RGB", (80, 80), (90, 90, 90)))
     assert tensor.shape == (1, 64, 64)
-    value = float(made.normalise(tensor[None])[0, 0, 3, 3])
+    value = float(made.normalize(tensor[None])[0, 0, 3, 3])
     assert value == pytest.approx((90 / 255 - np.mean(CONFIG["mean"])) / np.mean(CONFIG["std"]), abs=1e-5)
 
 
 def test_transforms_go_to_other_processes_without_what_is_on_a_device() -> None:
     made = transforms("trivial")
-    made.normalise(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
+    made.normalize(torch.zeros(1, 3, 4, 4, dtype=torch.uint8))
     assert copy.deepcopy(made)._constants == {}
     assert copy.deepcopy(made).to_tensor(Image.new("RGB", (9, 9)), train=True).shape == (3, 64, 64)
 
@@ -185,11 +185,11 @@ def test_torchvision_transforms_and_callables_are_augmentations(picture: Picture
     torch.testing.assert_close(mirrored.int(), plain.flip(-1).int(), atol=1, rtol=0)
 
 
-def test_an_augmentation_that_makes_floats_is_refused_rather_than_normalised_twice() -> None:
+def test_an_augmentation_that_makes_floats_is_refused_rather_than_normalized_twice() -> None:
     made = transforms(v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]))
-    with pytest.raises(ConfigurationError, match=r"it gave torch.float32.*pass it all as train_transform"):
+    with pytest.raises(ConfigurationError, match=r"got torch.float32.*pass all of it as train_transform"):
         made.to_tensor(Image.new("RGB", (9, 9)), train=True)
-    with pytest.raises(ConfigurationError, match="an image or a uint8 tensor, but it gave ndarray"):
+    with pytest.raises(ConfigurationError, match="an image or a uint8 tensor, but got ndarray"):
         transforms(np.asarray).to_tensor(Image.new("RGB", (9, 9)), train=True)
 
 
@@ -213,9 +213,9 @@ def test_a_name_that_does_not_exist_is_answered_with_one_that_does() -> None:
 
 
 def test_pictures_are_decoded_only_as_large_as_their_transforms_need() -> None:
-    assert transforms().least(train=True) == (73, 73)
-    assert transforms("flip").least(train=True) == (73, 73)
+    assert transforms().min_size(train=True) == (73, 73)
+    assert transforms("flip").min_size(train=True) == (73, 73)
     # The smallest crop has 0.35 of the area, and still 64 pixels a side.
-    assert transforms("crop").least(train=True) == (109, 109)
-    assert transforms("crop").least(train=False) == (73, 73)
-    assert transforms(lambda image: image).least(train=True) is None
+    assert transforms("crop").min_size(train=True) == (109, 109)
+    assert transforms("crop").min_size(train=False) == (73, 73)
+    assert transforms(lambda image: image).min_size(train=True) is None

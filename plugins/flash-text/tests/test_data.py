@@ -15,7 +15,7 @@ import torch
 from flash import Trainer
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.text import TextClassificationData, TextClassifier
-from flash.text.rows import Tokenization
+from flash.text.samples import TokenizerConfig
 
 Data = TextClassificationData
 TEXTS = ["a great film", "a weak plot", "lovely", "boring music"]
@@ -33,7 +33,7 @@ def words(texts: list[str]) -> list[list[int]]:
 
 
 def ready(data: TextClassificationData, tokenizer: Any = words, max_length: int = 9) -> TextClassificationData:
-    data.connect(Tokenization(tokenizer, max_length))
+    data.connect(TokenizerConfig(tokenizer, max_length))
     return data
 
 
@@ -194,7 +194,7 @@ class TestBatches:
     def test_before_a_task_came_there_are_no_tokens(self) -> None:
         data = Data.from_lists(TEXTS, LABELS)
         assert data.train_dataset[0] == (TEXTS[0], 1)
-        with pytest.raises(DataError, match="Expected a task, whose backbone says how texts become tokens"):
+        with pytest.raises(DataError, match="Expected a task, whose backbone has the tokenizer"):
             next(iter(data.train_dataloader()))
 
 
@@ -231,8 +231,8 @@ class TestTokenization:
                 list(data.train_dataloader())
                 list(data.val_dataloader())
         assert caplog.messages == [
-            "2 of 4 train texts were cut to 2 tokens.",
-            "2 of 2 val texts were cut to 2 tokens.",
+            "2 of 4 train texts were truncated to 2 tokens.",
+            "2 of 2 val texts were truncated to 2 tokens.",
         ]
 
     def test_nothing_is_said_where_nothing_was_cut(self, caplog: pytest.LogCaptureFixture) -> None:

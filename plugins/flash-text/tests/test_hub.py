@@ -15,15 +15,15 @@ from safetensors.torch import load_file, save_file
 from flash.errors import CheckpointError, ConfigurationError, FlashError
 from flash.text.hub import (
     HubError,
-    config_from_plain,
-    config_to_plain,
+    config_from_dict,
+    config_to_dict,
     load_config,
     load_model,
     load_tokenizer,
     make_model,
     read_json,
-    tokenizer_from_plain,
-    tokenizer_to_plain,
+    tokenizer_from_dict,
+    tokenizer_to_dict,
 )
 
 KINDS = ["bert", "roberta", "t5", "bart"]
@@ -90,7 +90,7 @@ class TestRefusals:
         assert isinstance(caught.value, FlashError)
 
     def test_a_file_is_no_folder(self, bert: str) -> None:
-        with pytest.raises(HubError, match="is a file. Pass the folder that it is in."):
+        with pytest.raises(HubError, match="is a file. Pass the folder of the file."):
             load_config(f"{bert}/config.json")
 
     def test_a_folder_without_weights_is_no_checkpoint(self, folder: Path) -> None:
@@ -137,7 +137,7 @@ class TestRefusals:
         config = json.loads((folder / "config.json").read_text())
         config |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.C", "AutoModel": "mine.M"}}
         (folder / "config.json").write_text(json.dumps(config))
-        with pytest.raises(ConfigurationError, match="brings code of its own, which is never run"):
+        with pytest.raises(ConfigurationError, match="needs custom code, which is never run"):
             load_model(folder, "encoder")
         assert not mark.exists()
 
@@ -159,14 +159,14 @@ class TestPlainData:
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_tokenizer_survives(self, checkpoints: dict[str, Path], kind: str) -> None:
         tokenizer = load_tokenizer(checkpoints[kind])
-        again = tokenizer_from_plain(json.loads(json.dumps(tokenizer_to_plain(tokenizer))))
+        again = tokenizer_from_dict(json.loads(json.dumps(tokenizer_to_dict(tokenizer))))
         assert again(TEXTS)["input_ids"] == tokenizer(TEXTS)["input_ids"]
         for name in ("pad_token_id", "eos_token_id", "model_max_length", "padding_side", "special_tokens_map"):
             assert getattr(again, name) == getattr(tokenizer, name)
 
     def test_the_real_vocabulary_of_t5_survives(self, shared: Path) -> None:
         tokenizer = load_tokenizer(shared / "weights" / "t5-small-tokenizer")
-        again = tokenizer_from_plain(tokenizer_to_plain(tokenizer))
+        again = tokenizer_from_dict(tokenizer_to_dict(tokenizer))
         ids = tokenizer(TEXTS)["input_ids"]
         assert again(TEXTS)["input_ids"] == ids
         decode = {"skip_special_tokens": True}
@@ -175,21 +175,21 @@ class TestPlainData:
     def test_truncation_that_somebody_switched_on_stays_behind(self, bert: str) -> None:
         tokenizer = load_tokenizer(bert)
         tokenizer(["the film was great"], truncation=True, max_length=3)
-        again = tokenizer_from_plain(tokenizer_to_plain(tokenizer))
+        again = tokenizer_from_dict(tokenizer_to_dict(tokenizer))
         assert len(again.backend_tokenizer.encode("the film was great").ids) == 6
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_configuration_survives(self, checkpoints: dict[str, Path], kind: str) -> None:
-        plain = json.loads(json.dumps(config_to_plain(load_config(checkpoints[kind]))))
-        model = make_model(config_from_plain(plain), "encoder")
+        plain = json.loads(json.dumps(config_to_dict(load_config(checkpoints[kind]))))
+        model = make_model(config_from_dict(plain), "encoder")
         model.load_state_dict(load_model(checkpoints[kind], "encoder").state_dict())
 
     def test_a_configuration_does_not_say_where_it_was(self, bert: str) -> None:
-        assert bert not in json.dumps(config_to_plain(load_config(bert)))
+        assert bert not in json.dumps(config_to_dict(load_config(bert)))
 
     def test_a_model_that_is_not_known_here_says_so(self) -> None:
         with pytest.raises(CheckpointError, match="knows, but got 'bert9000': pip install --upgrade transformers."):
-            config_from_plain({"model_type": "bert9000"})
+            config_from_dict({"model_type": "bert9000"})
 
 
 class TestOtherFiles:

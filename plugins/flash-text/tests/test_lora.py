@@ -130,11 +130,11 @@ def test_a_checkpoint_of_adapters_needs_the_network_that_they_belong_to(
     weights = load_file(folder / "model.safetensors")
     name = next(iter(weights))
     save_file({**weights, name: weights[name] + 1}, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match="are others now. Save a checkpoint that needs nothing else"):
+    with pytest.raises(CheckpointError, match="are others now. To save a self-contained checkpoint"):
         TextClassifier.load_from_checkpoint("lora.ckpt")
     shutil.rmtree(folder)
     with pytest.raises(
-        CheckpointError, match="since this checkpoint holds adapters for them alone, but they cannot be"
+        CheckpointError, match="since this checkpoint only holds adapters for them, but they cannot be"
     ):
         TextClassifier.load_from_checkpoint("lora.ckpt")
 
@@ -240,7 +240,7 @@ def test_layers_can_be_named(data: Any, task_of: Any, trainer: Trainers) -> None
     trainer().finetune(task, dm, strategy=("lora", {"target_modules": ["key"]}))
     adapted = {name.split(".lora_")[0].rpartition(".")[2] for name in task.state_dict() if ".lora_" in name}
     assert adapted == {"key"}
-    with pytest.raises(FinetuningError, match="Expected layers to put adapters into, but the network has none of"):
+    with pytest.raises(FinetuningError, match="Expected layers to add adapters to, but the network has none of"):
         trainer().finetune(task_of("bert", dm), dm, strategy=("lora", {"target_modules": ["nowhere"]}))
 
 
@@ -266,7 +266,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], sentence: s
 def test_other_tasks_are_refused(trainer: Trainers) -> None:
     dm = flash.DataModule.from_tensors(torch.randn(4, 1), torch.randn(4, 1))
     task = flash.Task(nn.Linear(1, 1), nn.functional.mse_loss)
-    with pytest.raises(FinetuningError, match="Expected a task of flash-text, whose network can get adapters"):
+    with pytest.raises(FinetuningError, match="Expected a task of flash-text, whose network supports adapters"):
         trainer().finetune(task, dm, strategy="lora")
 
 

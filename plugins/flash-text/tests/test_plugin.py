@@ -39,7 +39,7 @@ def test_listing_imports_nothing_heavy() -> None:
     assert heavy == "[]"
 
 
-def test_a_misspelt_name_is_no_attribute() -> None:
+def test_a_misspelled_name_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'TextClasifier'"):
         _ = flash.text.TextClasifier  # type: ignore[attr-defined]  # the mistake
 

@@ -63,5 +63,5 @@ def test_missing_texts_are_counted_and_the_first_is_named(nothing: Any) -> None:
 
 
 def test_what_is_no_text_says_so() -> None:
-    with pytest.raises(DataError, match=r"row 1 \(counted from 0\) is a list. Make it a text first."):
+    with pytest.raises(DataError, match=r"row 1 \(counted from 0\) is a list. Convert it to a text first."):
         texts_of(["a", ["b"]], "the train data")

@@ -55,11 +55,11 @@ class TestTokenize:
         assert tokenize(give, PackedTexts(["a", "b"]), 9)[0].lengths.tolist() == [2, 2]
 
     def test_a_callable_that_takes_one_text_at_a_time_says_so(self) -> None:
-        with pytest.raises(DataError, match="take a list of texts and give a list of ids for each, but for 2 texts"):
+        with pytest.raises(DataError, match="take a list of texts and return a list of ids per text, but for 2 texts"):
             tokenize(lambda texts: [1, 2], PackedTexts(["a", "b"]), 9)
 
     def test_a_callable_that_gives_too_few_says_so(self) -> None:
-        with pytest.raises(DataError, match="for 2 texts it gave a list of 1 list"):
+        with pytest.raises(DataError, match="for 2 texts it returned a list of 1 list"):
             tokenize(lambda texts: [[1]], PackedTexts(["a", "b"]), 9)
 
     def test_a_text_without_tokens_has_a_padding_token_to_look_at(self) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from flash.errors import ConfigurationError, DataError
 from flash.image.detection.boxes import AnnotatedImage, fit_boxes, read_boxes, upright_boxes
-from flash.image.detection.header import orientation_of, upright_size
+from flash.image.detection.exif import orientation_of, upright_size
 from flash.image.read import open_image
 
 
@@ -66,7 +66,7 @@ def test_an_unknown_format_is_an_error() -> None:
 
 
 def test_a_label_is_missing() -> None:
-    with pytest.raises(DataError, match="one label a box, but cat.jpg has 2 boxes and 1 labels"):
+    with pytest.raises(DataError, match="one label per box, but cat.jpg has 2 boxes and 1 labels"):
         AnnotatedImage(None, torch.zeros(2, 4), ("cat",), name="cat.jpg")
 
 
@@ -91,13 +91,13 @@ def test_labels_and_flags_go_with_their_boxes() -> None:
     )
     fitted, cut, left_out = image.fitted()
     assert (fitted.labels, cut, left_out) == (("in",), 0, 1)
-    assert fitted.not_counted(training=True).tolist() == [True]
+    assert fitted.ignored(training=True).tolist() == [True]
 
 
 def test_difficult_boxes_are_learned_from_but_need_not_be_found() -> None:
     image = AnnotatedImage(None, torch.ones(1, 4), ("cat",), difficult=torch.tensor([True]))
-    assert not image.not_counted(training=True).any()
-    assert image.not_counted(training=False).all()
+    assert not image.ignored(training=True).any()
+    assert image.ignored(training=False).all()
 
 
 # ---------------------------------------------------------------------- orientation
@@ -127,11 +127,11 @@ def test_boxes_drawn_on_the_stored_image_are_turned_with_it(tmp_path: Path, orie
     assert turned.tolist() == [white_box(picture)]
 
 
-@pytest.mark.parametrize("drawn_on", [None, (40, 60)])
-def test_boxes_drawn_on_the_upright_image_stay(tmp_path: Path, drawn_on: Any) -> None:
+@pytest.mark.parametrize("annotated_size", [None, (40, 60)])
+def test_boxes_drawn_on_the_upright_image_stay(tmp_path: Path, annotated_size: Any) -> None:
     stored(tmp_path / "photo.png", 6)
     box = torch.tensor([[1.0, 2, 3, 4]])
-    assert upright_boxes(box, drawn_on, (40, 60), 6, "photo").equal(box)
+    assert upright_boxes(box, annotated_size, (40, 60), 6, "photo").equal(box)
 
 
 def test_width_and_height_in_the_wrong_order_change_nothing_where_no_camera_turned_the_image() -> None:

@@ -49,7 +49,7 @@ def test_crowds_are_marked(written: Any) -> None:
     folder, file, _ = written
     changed(file, lambda content: content["annotations"][1].update(iscrowd=1, segmentation={"counts": [1]}))
     images, _ = read_coco(folder, file)
-    assert [image.not_counted(training=True).tolist() for image in images] == [[False], [True], [False], [False]]
+    assert [image.ignored(training=True).tolist() for image in images] == [[False], [True], [False], [False]]
 
 
 def test_images_without_noted_sizes_are_taken(written: Any) -> None:

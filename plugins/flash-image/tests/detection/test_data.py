@@ -99,7 +99,7 @@ def test_workers_give_the_same_batches(draw: Draw) -> None:
             assert one["boxes"].equal(other["boxes"])
 
 
-# ---------------------------------------------------------------------- decided behaviour
+# ---------------------------------------------------------------------- decided behavior
 
 
 def test_boxes_are_checked_and_counted(draw: Draw, caplog: pytest.LogCaptureFixture) -> None:
@@ -113,8 +113,8 @@ def test_boxes_are_checked_and_counted(draw: Draw, caplog: pytest.LogCaptureFixt
     assert samples(dm)[0][1]["boxes"][1].tolist() == [50, 50, 64, 60]
     assert samples(dm)[2][1]["boxes"].shape == (0, 4)
     assert caplog.messages == [
-        "The train data has 3 images with 3 boxes; 1 images without boxes, which are kept; 1 boxes cut at the edge of "
-        "their image; 1 boxes left out, which have no area inside their image."
+        "The train data has 3 images with 3 boxes; 1 images without boxes, which are kept; 1 boxes clipped to "
+        "their image; 1 boxes dropped, which have no area inside their image."
     ]
     assert caplog.records[0].levelno == logging.WARNING
 
@@ -308,8 +308,8 @@ def test_a_dataset_may_tell_its_classes_or_use_their_names(draw: Draw) -> None:
         (("image", [1, 2]), "but sample 0 is a tuple of str, list"),
         ({"image": 1, "boxes": []}, "but sample 0 is a dict with image, boxes"),
         (7, "but sample 0 is a int"),
-        ((np.zeros((9, 9)), {"boxes": [[1, 2, 3, 4]], "labels": [2]}), "numbers from 0 to 1, but sample 0 has 2"),
-        ((np.zeros((9, 9)), {"boxes": [[1, 2, 3, 4]], "labels": ["x"]}), "numbers from 0 to 1, but sample 0 has 'x'"),
+        ((np.zeros((9, 9)), {"boxes": [[1, 2, 3, 4]], "labels": [2]}), "indices from 0 to 1, but sample 0 has 2"),
+        ((np.zeros((9, 9)), {"boxes": [[1, 2, 3, 4]], "labels": ["x"]}), "indices from 0 to 1, but sample 0 has 'x'"),
         ((np.zeros((9, 9)), {"boxes": [[1, 2, 3, 4]], "labels": []}), "sample 0 has 1 boxes and 0 labels"),
     ],
 )
@@ -322,7 +322,7 @@ def test_a_sample_of_another_form_is_an_error(sample: Any, sentence: str) -> Non
 def test_datasets_need_names_a_length_and_no_look_ahead(draw: Draw) -> None:
     drawn = draw(1)
     dataset = [(drawn.images[0], {"boxes": drawn.boxes[0], "labels": [0]})]
-    with pytest.raises(DataError, match="names of the dataset's classes, but it does not tell them. Pass labels"):
+    with pytest.raises(DataError, match="names of the dataset's classes, but it has no attribute classes. Pass labels"):
         ObjectDetectionData.from_datasets(dataset)
     with pytest.raises(DataError, match="a dataset with a length and indices, but got generator"):
         ObjectDetectionData.from_datasets((sample for sample in dataset), labels=["red"])

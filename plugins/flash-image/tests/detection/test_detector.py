@@ -42,7 +42,7 @@ def weights_of(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.train
-def test_it_learns_to_find_squares_and_tell_their_colours(
+def test_it_learns_to_find_squares_and_tell_their_colors(
     draw: Draw, tiny: dict[str, Any], trainer: MakeTrainer
 ) -> None:
     train, val = draw(96), draw(24, seed=1)
@@ -89,7 +89,7 @@ def test_the_threshold_leaves_out_what_the_network_is_unsure_of(data: ObjectDete
 
 
 def test_boxes_are_in_pixels_of_the_image_as_it_was_handed_in() -> None:
-    """A detector that sees all images resized still speaks of their own pixels."""
+    """A detector that sees all images resized still returns boxes in their own pixels."""
 
     class Whole(nn.Module):
         def forward(self, images: Any) -> Any:
@@ -240,11 +240,11 @@ def test_its_layers_are_those_of_the_body_then_the_feature_pyramid(data: ObjectD
 
 
 @pytest.mark.train
-@pytest.mark.parametrize(("norm_at_rest", "moves"), [("all", False), ("body", False), ("none", True)])
-def test_norms_at_rest_keep_their_statistics_also_when_thawed(
-    data: ObjectDetectionData, tiny: Any, trainer: MakeTrainer, norm_at_rest: Any, moves: bool
+@pytest.mark.parametrize(("freeze_norm", "moves"), [("all", False), ("body", False), ("none", True)])
+def test_frozen_norms_keep_their_statistics_also_when_unfrozen(
+    data: ObjectDetectionData, tiny: Any, trainer: MakeTrainer, freeze_norm: Any, moves: bool
 ) -> None:
-    task = ObjectDetector.from_data(data, norm_at_rest=norm_at_rest, **tiny)
+    task = ObjectDetector.from_data(data, freeze_norm=freeze_norm, **tiny)
     before = weights_of(task.model)
     trainer(max_epochs=2).finetune(task, data, strategy=("freeze_unfreeze", 1))
     after = task.model.state_dict()
@@ -254,6 +254,13 @@ def test_norms_at_rest_keep_their_statistics_also_when_thawed(
     )
 
 
+def test_the_argument_of_0_1_0_is_accepted_and_not_recorded(data: ObjectDetectionData, tiny: Any) -> None:
+    task = ObjectDetector.from_data(data, norm_at_rest="all", **tiny)
+    assert task.freeze_norm == "all"
+    assert (task.recorded_arguments["freeze_norm"], task.recorded_arguments["norm_at_rest"]) == ("all", None)
+    assert ObjectDetector.from_data(data, norm_at_rest="all", freeze_norm="none", **tiny).freeze_norm == "none"
+
+
 # ---------------------------------------------------------------------- checkpoints
 
 
@@ -261,7 +268,7 @@ def test_norms_at_rest_keep_their_statistics_also_when_thawed(
 def test_a_checkpoint_loads_in_a_new_process_without_a_network(
     data: ObjectDetectionData, draw: Draw, trainer: MakeTrainer, tmp_path: Path
 ) -> None:
-    task = ObjectDetector.from_data(data, backbone=SMALL, pretrained=False, score_threshold=0.0, norm_at_rest="all")
+    task = ObjectDetector.from_data(data, backbone=SMALL, pretrained=False, score_threshold=0.0, freeze_norm="all")
     run = trainer(max_steps=1, limit_val_batches=0)
     run.fit(task, data)
     run.save_checkpoint("detector.ckpt")
@@ -269,10 +276,10 @@ def test_a_checkpoint_loads_in_a_new_process_without_a_network(
     program = (
         "import flash\n"
         "task = flash.Task.load_from_checkpoint('detector.ckpt')\n"
-        "result = [type(task).__name__, task.labels, task.norm_at_rest, task.predict(paths)]\n"
+        "result = [type(task).__name__, task.labels, task.freeze_norm, task.predict(paths)]\n"
     )
-    name, labels, norm_at_rest, found = in_clean_process(Path.cwd(), program, paths=paths)
-    assert (name, labels, norm_at_rest) == ("ObjectDetector", ["blue", "red"], "all")
+    name, labels, freeze_norm, found = in_clean_process(Path.cwd(), program, paths=paths)
+    assert (name, labels, freeze_norm) == ("ObjectDetector", ["blue", "red"], "all")
     for ours, theirs in zip(task.predict(paths), found, strict=True):
         assert ours["labels"] == theirs["labels"]
         assert len(ours["boxes"]) > 0
@@ -334,9 +341,9 @@ def test_data_with_other_classes_is_an_error(data: ObjectDetectionData, tiny: An
     [
         ({}, "num_classes of at least 1, or labels, but got num_classes=None"),
         ({"num_classes": 0}, "num_classes of at least 1"),
-        ({"num_classes": 3, "labels": ["a"]}, "one label a class, but got 1 labels for 3 classes"),
+        ({"num_classes": 3, "labels": ["a"]}, "one label per class, but got 1 labels for 3 classes"),
         ({"num_classes": 1, "score_threshold": 2}, "score_threshold to be between 0 and 1, but got 2"),
-        ({"num_classes": 1, "norm_at_rest": "some"}, "'all', 'body', 'none' or None, but got 'some'"),
+        ({"num_classes": 1, "freeze_norm": "some"}, "'all', 'body', 'none' or None, but got 'some'"),
         ({"num_classes": 1, "pretrained": True}, "pretrained=False for the backbone 'tiny', which has no weights"),
         (
             {"num_classes": 1, "backbone_kwargs": {"depth": 3}},

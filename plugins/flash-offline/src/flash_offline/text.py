@@ -17,14 +17,14 @@ __all__ = ["all_minilm_l6_v2"]
 def all_minilm_l6_v2(pretrained: bool = True) -> TextBackbone:
     """Make all-MiniLM-L6-v2 (https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2) with its tokenizer.
 
-    It reads up to 256 tokens, and the mean of their vectors is what was trained to mean what the text says.
+    It encodes up to 256 tokens, and was trained with mean pooling of their vectors.
 
     Args:
-        pretrained: Whether it gets its trained weights; the tokenizer is that of the package in any case.
+        pretrained: Whether to load the pretrained weights; the tokenizer is that of the package in any case.
 
     Raises:
         ConfigurationError: If flash-text or the package with the weights is not installed.
-        ChecksumError: If a file is not the one that the package brings.
+        ChecksumError: If the checksum of a file does not match.
     """
     try:
         from flash.text.backbones import huggingface

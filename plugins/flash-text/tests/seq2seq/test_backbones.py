@@ -13,7 +13,7 @@ from transformers import T5Config
 from flash.core.finetuning import backbone_layers
 from flash.errors import ConfigurationError
 from flash.text import SummarizationTask, TranslationTask
-from flash.text.seq2seq.backbones import huggingface, model_from_plain, model_to_plain, read_prefix
+from flash.text.seq2seq.backbones import huggingface, model_from_dict, model_to_dict, read_prefix
 
 PARAMS = {
     "summarization": {"prefix": "summarize: ", "num_beams": 4},
@@ -32,7 +32,7 @@ def test_the_prefix_is_what_the_checkpoint_says_for_the_task() -> None:
 def test_of_several_pairs_of_languages_the_first_is_taken_and_said(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "flash.text"):
         assert read_prefix(CONFIG, "translation") == "translate English to German: "
-    assert "The checkpoint knows translation_en_to_de, translation_en_to_ro" in caplog.text
+    assert "The checkpoint has translation_en_to_de, translation_en_to_ro" in caplog.text
 
 
 @pytest.mark.parametrize("params", [None, {}, {"summarization": {"num_beams": 4}}, {"summarization": None}, ["odd"]])
@@ -43,10 +43,10 @@ def test_most_checkpoints_want_no_prefix(params: Any) -> None:
 
 
 def test_a_pair_of_languages_that_the_checkpoint_does_not_know_is_refused() -> None:
-    sentence = "from any language to fr, but it names only translation_en_to_de, translation_en_to_ro."
+    sentence = "from any language to fr, but it has only translation_en_to_de, translation_en_to_ro."
     with pytest.raises(ConfigurationError, match=sentence):
         read_prefix(CONFIG, "translation", target_language="fr")
-    with pytest.raises(ConfigurationError, match="from en to de, but it names no pair of languages."):
+    with pytest.raises(ConfigurationError, match="from en to de, but it has no pair of languages."):
         read_prefix(T5Config(), "translation", "en", "de")
 
 
@@ -60,7 +60,7 @@ def test_tasks_take_the_prefix_from_their_checkpoint_unless_another_is_given(fol
 def test_a_model_becomes_plain_data_and_a_model_again(backbone: str) -> None:
     model = huggingface(backbone).model
     model.generation_config.num_beams = 3
-    again = model_from_plain(model_to_plain(model))
+    again = model_from_dict(model_to_dict(model))
     assert type(again) is type(model)
     assert again.generation_config.num_beams == 3
     again.load_state_dict(model.state_dict())

@@ -14,7 +14,7 @@ import torch
 
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.text import SummarizationData, TranslationData, TranslationTask
-from flash.text.seq2seq import pairs
+from flash.text.seq2seq import samples as samples_module
 from flash.text.seq2seq.data import Seq2SeqData
 
 ROWS = [{"en": "red tea", "de": "roter Tee"}, {"en": "NA", "de": "007"}, {"en": "1.10", "de": "nichts, wirklich"}]
@@ -89,8 +89,8 @@ def test_each_text_is_tokenized_once_whatever_is_done_with_it(
     t5: str, texts: Callable[..., list[str]], trainer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[int] = []
-    real = pairs.tokenize
-    monkeypatch.setattr(pairs, "tokenize", lambda *args: calls.append(len(args[1])) or real(*args))
+    real = samples_module.tokenize
+    monkeypatch.setattr(samples_module, "tokenize", lambda *args: calls.append(len(args[1])) or real(*args))
     dm = TranslationData.from_lists(texts(20), texts(20), texts(5), texts(5), batch_size=4, seed=0)
     task = TranslationTask.from_data(dm, backbone=t5, max_new_tokens=2)
     trainer(max_epochs=3).fit(task, dm)
@@ -114,8 +114,8 @@ def test_texts_that_are_cut_are_counted(t5: str, caplog: pytest.LogCaptureFixtur
     TranslationTask.from_data(dm, backbone=t5, max_source_length=3, max_target_length=4)
     with caplog.at_level(logging.WARNING, "flash.text"):
         sample = dm.train_dataset[0]
-    assert "2 of 3 train texts were cut to 3 tokens." in caplog.messages
-    assert "1 of 3 train targets were cut to 4 tokens." in caplog.messages
+    assert "2 of 3 train texts were truncated to 3 tokens." in caplog.messages
+    assert "1 of 3 train targets were truncated to 4 tokens." in caplog.messages
     # The end is not what is cut off.
     assert sample.source.tolist()[-1] == 1
 
@@ -170,7 +170,7 @@ def test_a_missing_text_is_counted() -> None:
 
 @pytest.mark.parametrize("empty", ["", "  \n"])
 def test_an_empty_target_is_counted(empty: str) -> None:
-    sentence = "Expected a text to write in each row of the val data, but 2 of 3 are empty, the first of them row 0"
+    sentence = "Expected a target text in each row of the val data, but 2 of 3 are empty, the first of them row 0"
     with pytest.raises(DataError, match=sentence):
         TranslationData.from_lists(["red"], ["red"], ["red", "tea", "sun"], [empty, "sun", empty])
 

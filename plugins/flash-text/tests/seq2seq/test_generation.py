@@ -31,7 +31,10 @@ def test_settings_that_are_none_are_left_to_the_checkpoint() -> None:
         ({"min_new_tokens": -1}, "Expected min_new_tokens to be a whole number of at least 0, but got -1."),
         ({"length_penalty": "long"}, "Expected length_penalty to be a number, but got 'long'."),
         ({"do_sample": 1}, "Expected do_sample to be True or False, but got 1."),
-        ({"num_return_sequences": 3}, "Expected one written text for each text, so that num_return_sequences cannot"),
+        (
+            {"num_return_sequences": 3},
+            "Expected settings that generate one text per text, but got num_return_sequences",
+        ),
         ({"early_stopping": "perhaps"}, "Expected generation settings that fit together"),
     ],
 )
@@ -68,4 +71,4 @@ def test_the_models_own_settings_stay_as_they_are(t5: str) -> None:
 
 def test_more_tokens_than_the_model_has_places_for_are_refused(t5: str) -> None:
     with pytest.raises(ConfigurationError, match="Expected max_new_tokens to be at most 32, .* but got 33."):
-        effective_config(model(t5), {"max_new_tokens": 33}, 10, longest=32)
+        effective_config(model(t5), {"max_new_tokens": 33}, 10, max_positions=32)

@@ -234,7 +234,7 @@ def test_the_other_strategies_train_everything_in_the_end(
         ("bart", ("model.encoder.layers.1.",)),
     ],
 )
-def test_milestones_thaw_the_last_layers_of_the_encoder_first(
+def test_milestones_unfreeze_the_last_layers_of_the_encoder_first(
     kind: str, last: tuple[str, ...], folder_of: Any, texts: Texts, trainer: MakeTrainer
 ) -> None:
     layers = {"num_layers": 2} if kind == "t5" else {"encoder_layers": 2}
@@ -242,9 +242,9 @@ def test_milestones_thaw_the_last_layers_of_the_encoder_first(
     task = TranslationTask.from_data(dm, backbone=folder_of(kind, **layers), metrics=[], learning_rate=0.01)
     before = weights(task.model)
     trainer(max_epochs=2).finetune(task, dm, strategy=("unfreeze_milestones", ((1, 5), 1)))
-    thawed = {name for name in changed(before, task.model) if "encoder." in name and name.endswith("weight")}
-    assert thawed
-    assert all(name.startswith(last) for name in thawed)
+    unfrozen = {name for name in changed(before, task.model) if "encoder." in name and name.endswith("weight")}
+    assert unfrozen
+    assert all(name.startswith(last) for name in unfrozen)
 
 
 def test_frozen_parts_rest_while_the_decoder_trains(folder_of: Any, texts: Texts, trainer: MakeTrainer) -> None:
@@ -394,7 +394,7 @@ def test_an_encoder_alone_cannot_write(tmp_path: Path, t5: str) -> None:
 def test_a_tokenizer_must_fit_the_model_and_make_texts_of_tokens(t5: str, folder_of: Any) -> None:
     with pytest.raises(ConfigurationError, match="Expected a tokenizer with at most 8 tokens"):
         TranslationTask(folder_of(vocab_size=8), tokenizer=t5)
-    with pytest.raises(ConfigurationError, match="which can also make texts of tokens, but got function"):
+    with pytest.raises(ConfigurationError, match="which can also decode, but got function"):
         TranslationTask(t5, tokenizer=lambda texts: [[1] for _ in texts])
 
 

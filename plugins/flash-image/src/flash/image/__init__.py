@@ -53,6 +53,6 @@ __all__ = [
 ]
 
 
-# A type checker that saw this would take any misspelt name for one of them.
+# Hidden from type checkers, which would otherwise accept any misspelled name.
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

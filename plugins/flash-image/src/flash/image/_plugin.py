@@ -1,4 +1,4 @@
-"""What this plugin contributes to Flash; imported for listings, so it imports nothing heavy."""
+"""The hooks of this plugin; imported for listings, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from flash.plugins.components import Component
 
 @hookimpl
 def flash_tasks() -> Iterator[TaskSpec]:
-    """The tasks with their data modules."""
+    """Yield the tasks with their data modules."""
     yield TaskSpec(
         "image/classification",
         task="flash.image.classifier:ImageClassifier",
         data="flash.image.data:ImageClassificationData",
-        summary="Which of N classes a picture belongs to, or which of several labels it has.",
+        summary="Predict the class of an image, or its labels where it can have several.",
     )
     yield TaskSpec(
         "image/embedding",
         task="flash.image.embedder:ImageEmbedder",
         data="flash.image.data:ImageClassificationData",
-        summary="A vector for each picture, for search by similarity.",
+        summary="Compute a vector per image, for similarity search.",
     )
     yield TaskSpec(
         "image/detection",
         task="flash.image.detection.detector:ObjectDetector",
         data="flash.image.detection.data:ObjectDetectionData",
-        summary="Where in a picture things are, and of which of N classes each is.",
+        summary="Predict the boxes and classes of the objects in an image.",
     )
 
 
 @hookimpl
 def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
-    """Every model of timm, and the detectors of torchvision."""
+    """Yield every model of timm, and the detectors of torchvision."""
     yield BackboneCatalogue(
         "timm",
         domain="image",
@@ -49,7 +49,7 @@ def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
             "Faster R-CNN, COCO mAP 46.7; the most accurate, and the default.",
         ),
         ("fasterrcnn_resnet50_fpn", "1506.01497", "Faster R-CNN, COCO mAP 37.0."),
-        ("fasterrcnn_mobilenet_v3_large_fpn", "1506.01497", "Faster R-CNN on a small network, COCO mAP 32.8."),
+        ("fasterrcnn_mobilenet_v3_large_fpn", "1506.01497", "Faster R-CNN on MobileNetV3, COCO mAP 32.8."),
         ("fasterrcnn_mobilenet_v3_large_320_fpn", "1506.01497", "The same on images of 320 pixels, COCO mAP 22.8."),
         ("retinanet_resnet50_fpn_v2", "1708.02002", "RetinaNet, in one step, COCO mAP 41.5."),
         ("retinanet_resnet50_fpn", "1708.02002", "RetinaNet, COCO mAP 36.4."),
@@ -74,9 +74,9 @@ def flash_components() -> Iterator[Component]:
     yield Head("linear", "flash.image.heads:linear", "image/classification", "One linear layer.")
     yield Head("mlp", "flash.image.heads:mlp", "image/classification", "A hidden layer of 512 units with dropout.")
     for name, summary in (
-        ("none", "As in validation: no random numbers, so that features can be computed once."),
-        ("flip", "As in validation, and mirrored half of the time."),
-        ("crop", "A random part of at least 35 % of the picture, mirrored half of the time."),
+        ("none", "As in validation: deterministic, so that features can be computed once."),
+        ("flip", "As in validation, flipped horizontally with probability 0.5."),
+        ("crop", "A random crop of at least 35 % of the image, flipped horizontally with probability 0.5."),
         ("trivial", "Crop, and one random change of color or shape (TrivialAugment, 2103.10158)."),
         ("randaugment", "Crop, and two random changes of color or shape (RandAugment, 1909.13719)."),
     ):
@@ -84,8 +84,8 @@ def flash_components() -> Iterator[Component]:
         yield Augmentation(name, target, "image/classification", summary)
         yield Augmentation(name, target, "image/embedding", summary)
     home = "flash.image.detection.augmentations"
-    yield Augmentation("none", f"{home}:none", "image/detection", "The image as it is.")
-    yield Augmentation("flip", f"{home}:flip", "image/detection", "Mirror every other image, left to right.")
+    yield Augmentation("none", f"{home}:none", "image/detection", "The unchanged image.")
+    yield Augmentation("flip", f"{home}:flip", "image/detection", "Flip images horizontally with probability 0.5.")
     for name, cls, summary in (
         ("supcon", "SupCon", "Supervised contrastive (2004.11362); the default."),
         ("multi_similarity", "MultiSimilarity", "Multi-similarity loss (1904.06627)."),
@@ -96,11 +96,11 @@ def flash_components() -> Iterator[Component]:
         "vectors",
         "flash.image.embedder:vectors",
         "image/embedding",
-        "One float vector per picture, on the CPU; torch.stack makes a matrix of them.",
+        "One float vector per image, on the CPU; torch.stack makes a matrix of them.",
     )
     yield Output(
         "boxes",
         "flash.image.detection.outputs:boxes",
         "image/detection",
-        "Edges in pixels, names and scores of the boxes above the score threshold, best first.",
+        "Boxes in pixels, labels and scores of the detections above the score threshold, best first.",
     )

@@ -1,9 +1,10 @@
 """Backbones: networks that turn images into features.
 
-A backbone is a module that takes images ``(batch, channels, height, width)`` and gives features ``(batch, n)``. It may
-say ``out_features``, its n, which is measured otherwise, and ``data_config``, what it expects of images, with timm's
-keys. Every model of timm is one by its name; what is registered on ``ImageClassifier.backbones`` or given by a plugin
-is a factory ``(pretrained=..., **backbone_kwargs) -> module``; and any module can be passed as it is.
+A backbone is a module that takes images ``(batch, channels, height, width)`` and returns features ``(batch, n)``. It
+may have the attributes ``out_features`` (its n, which is measured otherwise) and ``data_config`` (the images that it
+expects, with timm's keys). Every model of timm is a backbone by its name; a factory registered on
+``ImageClassifier.backbones`` or by a plugin is called as ``factory(pretrained=..., **backbone_kwargs)`` and returns a
+module; and any module can be passed directly.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ Pretrained = bool | str | Path
 
 
 class ImageBackbone(nn.Module):
-    """A network that gives one vector of features an image, with what it expects of images.
+    """A network that returns one feature vector per image, with the data config of its images.
 
     Args:
-        network: Takes images ``(batch, channels, height, width)``, gives features ``(batch, out_features)``, maps
+        network: Takes images ``(batch, channels, height, width)``, returns features ``(batch, out_features)``, maps
             ``(batch, out_features, rows, columns)`` or tokens ``(batch, tokens, out_features)``.
-        out_features: How many features there are.
+        out_features: The number of features.
         data_config: ``input_size``, ``mean``, ``std``, ``interpolation``, ``crop_pct`` and ``crop_mode``.
-        tag: Which of timm's weights were asked for; these can decide the sizes of the network.
-        fixed_size: Whether it takes images of no other size.
+        tag: The tag of the chosen weights of timm; it can determine the sizes of the network.
+        fixed_size: Whether the network accepts only images of the size in ``data_config``.
 
     Example:
         >>> pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -68,7 +69,7 @@ class ImageBackbone(nn.Module):
         self.fixed_size = fixed_size
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return features, shape ``(batch, out_features)``; of maps and tokens, which a few models give, the mean."""
+        """Return features, shape ``(batch, out_features)``; the mean of maps or tokens where a model returns them."""
         features: Tensor = self.network(images)
         if features.ndim == 2:
             return features
@@ -77,7 +78,7 @@ class ImageBackbone(nn.Module):
     def layers(self) -> list[nn.Module]:
         """Return the layers in the order of the forward pass: the stem, then the blocks, as timm numbers them.
 
-        A network that says no numbers has the layers of its children.
+        For a network without such numbers, they are the layers of its children.
         """
         matcher = getattr(self.network, "group_matcher", None)
         if not callable(matcher):
@@ -96,15 +97,15 @@ def timm_backbone(
         name: ``"resnet18"``, or with the tag of its weights ``"resnet18.a1_in1k"``.
         pretrained: ``True`` for timm's default weights, their tag, a path or URL of weights, or ``False`` for random
             ones.
-        in_chans: How many channels images have.
-        img_size: Pixels a side, or ``(height, width)``, for models that are made for one size, such as ``vit_*``.
+        in_chans: The number of channels of the images.
+        img_size: Pixels per side, or ``(height, width)``, for models that are made for one size, such as ``vit_*``.
         kwargs: Other arguments of timm's model, such as ``drop_path_rate``.
 
     Raises:
         UnknownNameError: If timm has no such model.
         ConfigurationError: If the model has no such weights, or takes no such arguments.
-        BackboneUnavailableError: If weights can neither be found on this machine nor be fetched.
-        CheckpointError: If the weights of a path do not fit.
+        BackboneUnavailableError: If weights are neither cached nor can be downloaded.
+        CheckpointError: If the weights in a file do not fit the model.
 
     Example:
         >>> timm_backbone("test_resnet", pretrained=False).out_features
@@ -124,8 +125,8 @@ def timm_backbone(
         raise ConfigurationError(_no_such_weights(architecture, tag))
     if kwargs.get("global_pool") == "" or "num_classes" in kwargs or kwargs.get("features_only"):
         raise ConfigurationError(
-            "Expected arguments for a network that gives one vector of features an image, but num_classes, "
-            "features_only or an empty global_pool was among backbone_kwargs. Leave it out."
+            "Expected arguments for a network that returns one feature vector per image, but got num_classes, "
+            "features_only or an empty global_pool in backbone_kwargs. Leave it out."
         )
     sizes = {} if img_size is None else {"img_size": img_size}
     make = _maker(f"{architecture}.{tag}" if tag else architecture, in_chans=in_chans, **sizes, **kwargs)
@@ -146,7 +147,7 @@ def _maker(name: str, **kwargs: Any) -> Callable[..., Any]:
             return timm.create_model(name, num_classes=0, **weights, **kwargs)
         except TypeError as error:
             raise ConfigurationError(
-                f"Expected backbone_kwargs that timm's {name} takes, but it says: {error}."
+                f"Expected backbone_kwargs that timm's {name} takes, but got an error: {error}. Leave out the argument."
             ) from error
 
     return make
@@ -178,16 +179,16 @@ def _existing(source: str | Path, architecture: str) -> str | Path:
     raise ConfigurationError(_no_such_weights(architecture, str(source)))
 
 
-# ---------------------------------------------------------------------- of any kind
+# ---------------------------------------------------------------------- any backbone
 
 
 def tagged_factory(registry: Registry, name: str, prefer: str | None = None) -> Callable[..., Any]:
-    """Return the factory of a backbone, whose name can have the tag of timm's weights.
+    """Return the factory of a backbone, whose name can end with the tag of timm's weights.
 
-    Tags are not listed: ``"resnet18.a1_in1k"`` is found by what stands before the dot.
+    Tags are not listed: ``"resnet18.a1_in1k"`` is looked up by the part before the dot.
 
     Args:
-        registry: Where names are looked up.
+        registry: The registry of backbones.
         name: The name.
         prefer: The distribution that wins where several plugins provide the name.
 
@@ -205,11 +206,11 @@ def tagged_factory(registry: Registry, name: str, prefer: str | None = None) -> 
 
 
 def image_features(backbone: nn.Module, data_config: Mapping[str, Any] | None) -> int:
-    """Return the number of features per image: what the backbone states, or else measured on one black image.
+    """Return the number of features per image: the backbone's ``out_features``, or else measured on one black image.
 
     Args:
         backbone: The module.
-        data_config: Its ``input_size`` is the black image's; by default 3 channels of 224 pixels a side.
+        data_config: Its ``input_size`` is that of the black image; by default 3 channels of 224 pixels per side.
 
     Raises:
         ConfigurationError: If it does not return one vector per image.

@@ -1,4 +1,4 @@
-"""ImageClassifier: which class a picture belongs to, or which of several labels it has."""
+"""ImageClassifier: single-label and multi-label classification of images."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ __all__ = ["ImageClassifier"]
 
 
 class ImageClassifier(ImageTask, ClassificationTask):
-    """Which class a picture belongs to; where targets are lists, which classes.
+    """Classifier of images; multi-label where targets are lists.
 
-    Images are resized and normalised as the backbone was trained (its data config), in training and prediction alike.
-    While the backbone trains with the head, its pretrained weights learn at a tenth of the head's rate.
+    Images are resized and normalized according to the backbone's data config, in training and in prediction. When the
+    backbone is trained with the head, its pretrained weights have a tenth of the head's learning rate.
 
     Args:
-        num_classes: How many classes there are.
-        labels: The names of the classes. A task made without them takes those of the data that it is trained on.
-        multi_label: Whether a picture can have several classes.
-        class_weights: What each class counts in the loss, or ``"balanced"``.
-        class_counts: How many train pictures each class has.
-        backbone: A name from ``ImageClassifier.available_backbones()``, for models of timm maybe with the tag of their
-            weights (``"resnet18.a1_in1k"``); or a module as described in :mod:`flash.image.backbones`.
+        num_classes: The number of classes.
+        labels: The names of the classes; by default those of the data that the task is trained on.
+        multi_label: Whether an image can have several classes.
+        class_weights: The weight of each class in the loss, or ``"balanced"``.
+        class_counts: The number of train images per class.
+        backbone: A name from ``ImageClassifier.available_backbones()``, for models of timm optionally with the tag of
+            their weights (``"resnet18.a1_in1k"``); or a module as described in :mod:`flash.image.backbones`.
         pretrained: ``True``, the tag of timm's weights, a path or URL of weights, or ``False`` for random ones.
         head: ``"linear"``, ``"mlp"``, a module, or a callable ``(in_features, num_classes) -> module``.
         backbone_kwargs: Arguments of the backbone, such as ``{"drop_path_rate": 0.1}``.
-        data_config: What the backbone expects of images, where it is not what it says itself: ``input_size``
+        data_config: Entries that replace those of the backbone's own data config: ``input_size``
             (channels, height, width), ``mean``, ``std``, ``interpolation``, ``crop_pct``, ``crop_mode``.
         backbone_lr_factor: The backbone's learning rate as a multiple of the head's: by default 0.1 for a pretrained
-            backbone, and 1 for a random one and a module.
-        learning_rate: The head's; by default 2e-3.
+            backbone, and 1 for random weights or a module.
+        learning_rate: The learning rate of the head; by default 2e-3.
         lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
         kwargs: Arguments of :class:`~flash.core.classification.ClassificationTask` and
             :class:`~flash.core.model.Task`, such as ``optimizer`` and ``metrics``.
@@ -46,8 +46,8 @@ class ImageClassifier(ImageTask, ClassificationTask):
     Raises:
         ConfigurationError: If arguments contradict each other, or there are no such weights.
         UnknownNameError: If there is no such backbone or head.
-        BackboneUnavailableError: If pretrained weights are neither on this machine nor can be fetched.
-        CheckpointError: If the weights of a path do not fit.
+        BackboneUnavailableError: If pretrained weights are neither cached nor can be downloaded.
+        CheckpointError: If the weights in a file do not fit the backbone.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""ImageConfig: what a network expects of its images."""
+"""ImageConfig: size, geometry and normalization of a network's images."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _RESAMPLING = {
 
 @dataclass(frozen=True)
 class ImageInputSpec:
-    """The images that a network was made for, as its task states them: entries of timm's data config.
+    """The ``input_spec`` of tasks for images: the data config of their backbone, with timm's keys.
 
     Args:
         entries: Names and values, such as ``("input_size", (3, 224, 224))``.
-        fixed_size: The height and width of images, in pixels, where the network takes no others.
+        fixed_size: The only height and width that the network accepts, in pixels; ``None`` if it accepts any.
         network: The name of the network in messages.
 
     Example:
@@ -45,7 +45,7 @@ class ImageInputSpec:
     def of(
         cls, data_config: Mapping[str, Any], fixed_size: Sequence[int] | None = None, network: str = "network"
     ) -> ImageInputSpec:
-        """Make one of a data config, whose lists become tuples."""
+        """Make a spec from a data config, whose lists become tuples."""
         frozen = {name: tuple(value) if isinstance(value, list) else value for name, value in data_config.items()}
         return cls(tuple(frozen.items()), None if fixed_size is None else tuple(fixed_size), network)
 
@@ -57,17 +57,17 @@ class ImageInputSpec:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """What a network expects of its images; the keys are timm's.
+    """Size, geometry and normalization of a network's images; the names are those of timm's data config.
 
     Args:
-        channels: 3, or 1 for networks that see grey.
-        height: Of the network's input, in pixels.
-        width: The same.
-        mean: Of each channel, of values from 0 to 1.
-        std: The same.
+        channels: 3 for RGB, 1 for grayscale.
+        height: The height of the network's input, in pixels.
+        width: The width of the network's input, in pixels.
+        mean: The mean per channel, of values between 0 and 1.
+        std: The standard deviation per channel, of values between 0 and 1.
         interpolation: ``"bilinear"``, ``"bicubic"``, ...
-        crop_pct: The part of a resized picture's shorter side that is kept.
-        crop_mode: ``"center"``; ``"squash"`` ignores the aspect ratio; ``"border"`` keeps the whole picture.
+        crop_pct: The fraction of the resized image's shorter side that the crop keeps.
+        crop_mode: ``"center"``; ``"squash"`` ignores the aspect ratio; ``"border"`` keeps the whole image.
     """
 
     channels: int
@@ -81,15 +81,15 @@ class ImageConfig:
 
     @classmethod
     def of(cls, data_config: Mapping[str, Any], image_size: int | Sequence[int] | None = None) -> ImageConfig:
-        """Read timm's data config, with another size where one is asked for.
+        """Make a config from timm's data config, optionally with another size.
 
         Args:
-            data_config: ``input_size`` (channels, height, width), ``mean`` and ``std``; maybe ``interpolation``,
+            data_config: ``input_size`` (channels, height, width), ``mean`` and ``std``; optionally ``interpolation``,
                 ``crop_pct`` and ``crop_mode``.
-            image_size: A number of pixels, or ``(height, width)``.
+            image_size: Pixels per side, or ``(height, width)``.
 
         Raises:
-            ConfigurationError: If something is missing, or of no use.
+            ConfigurationError: If an entry is missing or invalid.
 
         Example:
             >>> config = ImageConfig.of({"input_size": (3, 224, 224), "mean": (0.5,) * 3, "std": (0.2,) * 3}, 128)
@@ -100,7 +100,7 @@ class ImageConfig:
         if missing:
             raise ConfigurationError(
                 f"Expected a data_config with input_size, mean and std, but {' and '.join(missing)} is not in "
-                f"{sorted(data_config)}. timm.data.resolve_data_config(model=model) gives a whole one."
+                f"{sorted(data_config)}. timm.data.resolve_data_config(model=model) returns a complete one."
             )
         channels, *size = (int(value) for value in data_config["input_size"])
         height, width = _height_width(image_size) if image_size is not None else size
@@ -122,12 +122,12 @@ class ImageConfig:
 
     @property
     def resized(self) -> tuple[int, int]:
-        """The height and width that pictures are resized to before the crop."""
+        """The height and width that images are resized to before the crop."""
         return math.floor(self.height / self.crop_pct), math.floor(self.width / self.crop_pct)
 
     @property
     def resampling(self) -> Image.Resampling:
-        """Pillow's name of the interpolation."""
+        """Pillow's filter for the interpolation."""
         if self.interpolation not in _RESAMPLING:
             raise ConfigurationError(
                 f"Expected interpolation to be one of {', '.join(_RESAMPLING)}, but got {self.interpolation!r}."
@@ -145,7 +145,7 @@ def _height_width(image_size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    """One number a channel; of three for a network that sees grey, their mean, as timm sums its first weights."""
+    """Return one number per channel: three for a grayscale network are averaged, as timm sums its first weights."""
     numbers = tuple(float(value) for value in values)
     if len(numbers) == channels:
         return numbers

@@ -20,19 +20,19 @@ __all__ = ["ImageClassificationData"]
 
 
 class ImageClassificationData(FileData):
-    """Images with a class each, or with any number of classes.
+    """Data module of images with one class or several classes each.
 
-    Images are opened in the workers, when they are needed. Their size and normalization are those of the backbone,
-    which the task states. All constructors take, besides their data, the arguments of
-    :class:`~flash.image.ImagePreprocess` (``augmentation``, ``image_size``, ``transform``, ...) or a ``preprocess`` of
-    a trained task; ``on_bad_sample="skip"``, which leaves out images that cannot be decoded; and those of
-    :class:`flash.DataModule` (``batch_size``, 32 by default, ``num_workers``, ``val_split``, ``seed``, ...).
+    Images are decoded lazily, in the workers. Their size and normalization are those of the task's backbone. All
+    constructors take, besides their data, the arguments of :class:`~flash.image.ImagePreprocess` (``augmentation``,
+    ``image_size``, ``transform``, ...) or the ``preprocess`` of a trained task; ``on_bad_sample="skip"``, which skips
+    images that cannot be decoded; and the arguments of :class:`flash.DataModule` (``batch_size``, 32 by default,
+    ``num_workers``, ``val_split``, ``seed``, ...).
 
     Tensors are ``(images, channels, height, width)`` or ``(images, height, width)``, arrays ``(images, height, width,
-    channels)`` or ``(images, height, width)``; whole numbers are from 0 to 255, floats from 0 to 1.
+    channels)`` or ``(images, height, width)``; integers are from 0 to 255, floats from 0 to 1.
 
-    Paths in tables start from ``images_root``, or from the folder of the table. A column may also hold PIL images, and
-    in Parquet files their bytes.
+    Paths in tables are relative to ``images_root``, or to the folder of the table. A column may also hold PIL images,
+    and in Parquet files their encoded bytes.
 
     Example:
         >>> from PIL import Image
@@ -61,7 +61,7 @@ class ImageClassificationData(FileData):
         predict_images: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of images in memory: PIL images, arrays, tensors, or the bytes of files.
+        """Make a data module from images in memory: PIL images, arrays, tensors, or the bytes of files.
 
         The arguments are those of ``from_files``, with images in place of paths.
         """
@@ -81,23 +81,23 @@ class ImageClassificationData(FileData):
         target_fields: str | None = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of datasets of torch or Hugging Face: of ``(image, target)`` or of dicts.
+        """Make a data module from torch or Hugging Face datasets, of ``(image, target)`` or of dicts.
 
-        Names of classes are taken from ``dataset.classes``, or from Hugging Face's ``ClassLabel``. An image is whatever
-        :func:`~flash.image.read.open_image` opens.
+        Class names are taken from ``dataset.classes``, or from Hugging Face's ``ClassLabel``. Images are any sources
+        that :func:`~flash.image.read.open_image` accepts.
 
         Args:
             train_dataset: Samples to train on.
             val_dataset: Samples to validate on.
             test_dataset: Samples to test on.
-            predict_dataset: Samples to predict; also of images alone.
+            predict_dataset: Samples to predict; they may also be images without targets.
             input_field: The key of images in dicts; by default ``image`` or ``img``.
             target_fields: The key of targets in dicts; by default ``label``, ``labels`` or ``target``.
-            options: The arguments of the class and of its preprocess. Where a dataset may transform images at random,
-                ``deterministic=True`` says that it does not.
+            options: The arguments of the class and of its preprocess. ``deterministic=True`` declares that datasets
+                with transforms return the same image each time.
 
         Raises:
-            DataError: If a dataset has no length, or gives something else.
+            DataError: If a dataset has no length, or its samples have another form.
             MissingColumnError: If dicts lack a key.
         """
         cls.check_options(options)
@@ -105,17 +105,17 @@ class ImageClassificationData(FileData):
         inputs = datasets.map(lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value))
         return cls.from_inputs(inputs, options)
 
-    # ------------------------------------------------------------------ pictures of it
+    # ------------------------------------------------------------------ figures
 
     def show_batch(self, stage: str = "train", count: int = 9) -> Figure:
-        """Draw images of a stage as the network sees them: after all transforms, with their labels.
+        """Draw images of a stage after all transforms, with their labels.
 
         Args:
             stage: ``"train"``, ``"val"``, ``"test"`` or ``"predict"``.
-            count: How many; which ones, the seed of this data module decides.
+            count: The number of images; they are drawn at random with the data module's ``seed``.
 
         Returns:
-            A matplotlib figure, such as ``figure.savefig("batch.png")`` saves.
+            A matplotlib figure; ``figure.savefig("batch.png")`` saves it.
 
         Example:
             >>> import numpy as np
@@ -129,12 +129,12 @@ class ImageClassificationData(FileData):
         return show_batch(self, Stage(stage), count)
 
     def plot_predictions(self, task: Task, stage: str = "val", count: int = 9) -> Figure:
-        """Draw what a classifier predicts beside the truth, the worst (of the highest loss) first.
+        """Draw a classifier's predictions beside the targets, sorted by descending loss.
 
         Args:
             task: A trained classifier.
-            stage: ``"val"``, ``"train"`` or ``"test"``; or ``"predict"``, where the least certain come first.
-            count: How many of all images.
+            stage: ``"val"``, ``"train"`` or ``"test"``; or ``"predict"``, sorted by ascending certainty.
+            count: The maximum number of images.
         """
         from .plots import plot_predictions
 

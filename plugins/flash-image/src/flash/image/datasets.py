@@ -1,4 +1,4 @@
-"""Datasets of torch and of Hugging Face as a source of images and classes."""
+"""Torch and Hugging Face datasets as sources of images and classes."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _TARGET_KEYS = ("label", "labels", "target", "fine_label")
 
 
 def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | None, stage: str) -> FileInputs:
-    """Images of a dataset, decoded one by one when they are needed, with the classes of all of them.
+    """Return the images of a dataset, decoded lazily, with the targets of all samples.
 
     Args:
-        dataset: Has a length; its elements are ``(image, target)``, or dicts. For prediction also images alone.
+        dataset: A dataset with a length, of ``(image, target)`` or dicts; for prediction also of images alone.
         input_field: The key of images in dicts; by default ``image`` or ``img``.
         target_field: The key of targets in dicts; by default ``label``, ``labels`` or ``target``.
-        stage: Prediction needs no targets.
+        stage: The stage; ``"predict"`` needs no targets.
 
     Raises:
-        DataError: If the dataset has no length or elements of another kind.
+        DataError: If the dataset has no length, or its samples have another form.
         MissingColumnError: If dicts lack a key.
     """
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise DataError(
             f"Expected a dataset with a length and [index] as {stage} data, but got {type(dataset).__name__}, which is "
-            "read from start to end. Make a list of it, or download it as a whole."
+            "a stream. Convert it to a list, or download it completely."
         )
     if len(dataset) == 0:
         raise DataError(f"Expected at least one sample in the {stage} dataset, but it is empty.")
@@ -58,11 +58,11 @@ def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | No
 
 
 class DatasetImages(Sequence[Any]):
-    """The images of a dataset.
+    """The images of a dataset, without their targets.
 
     Args:
-        dataset: Gives tuples, dicts or images.
-        key: Where the image is in an element; ``None`` if the element is the image.
+        dataset: A dataset of tuples, dicts or images.
+        key: The key or index of the image in a sample; ``None`` if the sample is the image.
     """
 
     def __init__(self, dataset: Any, key: str | int | None) -> None:
@@ -73,7 +73,7 @@ class DatasetImages(Sequence[Any]):
         return len(self._dataset)
 
     def __getitem__(self, index: Any) -> Any:
-        # A dataset need not know its end, and a loop over it would not find it.
+        # A dataset need not raise IndexError, without which iteration does not stop.
         if index >= len(self):
             raise IndexError(index)
         element = self._dataset[index]
@@ -81,9 +81,9 @@ class DatasetImages(Sequence[Any]):
 
 
 def is_deterministic(dataset: Any) -> bool:
-    """Whether it is known that an image of a dataset comes out alike each time: nothing random transforms it.
+    """Return whether a dataset is known to be deterministic: it applies no random transforms.
 
-    Known are lists, Hugging Face's datasets without a transform of their own, and torchvision's without one.
+    That is known of lists, and of Hugging Face and torchvision datasets without transforms.
     """
     if isinstance(dataset, Subset):
         return is_deterministic(dataset.dataset)
@@ -111,14 +111,14 @@ def _key(row: Mapping[str, Any], asked: str | None, usual: Sequence[str], argume
 
 
 def _column(dataset: Any, key: str) -> list[Any]:
-    """One value a row, without decoding images where the dataset has columns."""
+    """Return one value per row; datasets with columns decode no images for it."""
     if hasattr(dataset, "column_names"):
         return list(dataset[key])
     return [dataset[row][key] for row in range(len(dataset))]
 
 
 def _names(dataset: Any, key: str) -> Sequence[Any] | None:
-    """The names of Hugging Face's ClassLabel, also in a list of them."""
+    """Return the class names of a Hugging Face ``ClassLabel``, or of a list of ``ClassLabel``."""
     feature = dataset.features[key] if isinstance(getattr(dataset, "features", None), Mapping) else None
     inner = getattr(feature, "feature", None)
     names: Sequence[Any] | None = getattr(feature, "names", None) or getattr(inner, "names", None)
@@ -126,7 +126,7 @@ def _names(dataset: Any, key: str) -> Sequence[Any] | None:
 
 
 def _targets(dataset: Any, first: Any) -> Any:
-    """All targets: as the dataset lists them, if the first one agrees, or else out of every sample."""
+    """Return all targets: ``dataset.targets`` if its first one matches, else those read from every sample."""
     if isinstance(dataset, Subset):
         whole = _listed(dataset.dataset)
         listed = None if whole is None else [whole[int(row)] for row in dataset.indices]
@@ -145,7 +145,7 @@ def _listed(dataset: Any) -> Any:
 
 
 def _classes(dataset: Any) -> Sequence[Any] | None:
-    """The names that torchvision's datasets have."""
+    """Return the class names in ``dataset.classes``, which torchvision's datasets have."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     names = getattr(dataset, "classes", None)

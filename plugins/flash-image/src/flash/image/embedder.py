@@ -1,4 +1,4 @@
-"""ImageEmbedder: a vector for each picture, for search by similarity."""
+"""ImageEmbedder: a vector per image, for similarity search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flash.errors import ConfigurationError
 from flash.plugins import default_owner
 
 from .losses import contrastive_losses, make_loss
-from .neighbours import NearestNeighbourAccuracy
+from .metrics import NearestNeighborAccuracy
 from .task import ImageTask
 
 __all__ = ["ImageEmbedder"]
@@ -27,34 +27,34 @@ def vectors(predictions: Tensor, task: Any) -> list[Tensor]:  # noqa: ARG001  # 
 
 
 class ImageEmbedder(ImageTask):
-    """A vector for each picture: similar pictures have similar vectors.
+    """Embedder of images: similar images have similar vectors.
 
-    It embeds from the start, with the backbone's pooled features. ``trainer.finetune`` brings pictures of the same
-    class together and takes those of different ones apart, with a loss of pytorch-metric-learning (``pip install
-    'flash-image[contrastive]'``). What it logs, ``val_neighbour_accuracy``, is how often a picture's nearest neighbour
-    among the others has its class.
+    Without training it returns the backbone's pooled features. ``trainer.finetune`` minimizes a contrastive loss of
+    pytorch-metric-learning (``pip install 'flash-image[contrastive]'``), which pulls images of the same class together
+    and pushes those of different classes apart. It logs ``val_neighbor_accuracy``, the share of images whose nearest
+    neighbor has the same class.
 
     Args:
-        embedding_dim: How many numbers a vector has: a linear layer is put on the features, which has to be trained.
-            ``None`` takes the features as they are.
+        embedding_dim: The size of the vectors: adds a linear layer to the backbone, which has to be trained. ``None``
+            returns the backbone's features.
         normalize: Whether vectors have length 1, so that their dot product is their cosine similarity.
         backbone: As in :class:`~flash.image.ImageClassifier`.
         pretrained: As in :class:`~flash.image.ImageClassifier`.
         backbone_kwargs: Arguments of the backbone.
-        data_config: What the backbone expects of images, where it is not what it says itself.
+        data_config: As in :class:`~flash.image.ImageClassifier`.
         backbone_lr_factor: As in :class:`~flash.image.ImageClassifier`.
         loss_fn: ``"supcon"``, ``"multi_similarity"``, ``"triplet"``, or a callable that takes vectors
-            ``(batch, embedding_dim)`` and class numbers ``(batch,)``, such as any loss of pytorch-metric-learning.
-        metrics: As in :class:`~flash.core.model.Task`; they compare vectors with class numbers.
-        learning_rate: The linear layer's; by default 1e-3.
+            ``(batch, embedding_dim)`` and class indices ``(batch,)``, such as any loss of pytorch-metric-learning.
+        metrics: As in :class:`~flash.core.model.Task`; they take vectors and class indices.
+        learning_rate: The learning rate of the linear layer; by default 1e-3.
         lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
         kwargs: Arguments of :class:`~flash.core.model.Task`, such as ``optimizer``.
 
     Raises:
         ConfigurationError: If arguments contradict each other, or there are no such weights.
         UnknownNameError: If there is no such backbone or loss.
-        BackboneUnavailableError: If pretrained weights are neither on this machine nor can be fetched.
-        CheckpointError: If the weights of a path do not fit.
+        BackboneUnavailableError: If pretrained weights are neither cached nor can be downloaded.
+        CheckpointError: If the weights in a file do not fit the backbone.
 
     Example:
         >>> import torch
@@ -86,7 +86,7 @@ class ImageEmbedder(ImageTask):
         if isinstance(loss_fn, str):
             contrastive_losses.describe(loss_fn, prefer=default_owner(self, "loss_fn", loss_fn))
         if metrics is None:
-            metrics = {"neighbour_accuracy": NearestNeighbourAccuracy()}
+            metrics = {"neighbor_accuracy": NearestNeighborAccuracy()}
         super().__init__(
             loss_fn=None if isinstance(loss_fn, str) else loss_fn,
             metrics=metrics,
@@ -94,7 +94,7 @@ class ImageEmbedder(ImageTask):
             lr_scheduler=lr_scheduler,
             **kwargs,
         )
-        # The library of a loss is needed for training alone.
+        # The library of a loss is only needed for training.
         self._loss_name = loss_fn if isinstance(loss_fn, str) else None
         features = self._build(backbone, pretrained, backbone_kwargs, data_config, backbone_lr_factor)
         self.embedding_dim = features if embedding_dim is None else embedding_dim
@@ -102,20 +102,20 @@ class ImageEmbedder(ImageTask):
         self.normalize = normalize
 
     def forward_head(self, features: Any) -> Tensor:
-        """Return the vectors of features, shape ``(batch, embedding_dim)``."""
+        """Return the vectors for features, shape ``(batch, embedding_dim)``."""
         vectors: Tensor = self.head(features)
         return nn.functional.normalize(vectors, dim=-1) if self.normalize else vectors
 
     def compute_loss(self, y_hat: Any, y: Any) -> Tensor:
-        """Compare the vectors of a batch with each other.
+        """Compute the contrastive loss of a batch.
 
         Raises:
-            ConfigurationError: If pictures have several classes, or the loss's library is not installed.
+            ConfigurationError: If images have several classes, or the loss's library is not installed.
         """
         if y.ndim != 1 or y.is_floating_point():
             raise ConfigurationError(
-                f"Expected one class a picture to finetune an ImageEmbedder, but got targets of shape {tuple(y.shape)} "
-                f"and {y.dtype}. Give each picture one class, or pass a loss_fn and override compute_loss."
+                f"Expected one class per image to finetune an ImageEmbedder, but got targets of shape {tuple(y.shape)} "
+                f"and {y.dtype}. Pass data with one class per image, or pass a loss_fn and override compute_loss."
             )
         if self.loss_fn is None and self._loss_name is not None:
             self.loss_fn = make_loss(self._loss_name, default_owner(self, "loss_fn", self._loss_name))

@@ -1,4 +1,4 @@
-"""Which files are images."""
+"""The image files in a folder, by their extensions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flash.data.files import list_files
 
 __all__ = ["IMAGE_EXTENSIONS", "image_files"]
 
-#: What the name of an image file ends with; case does not count.
+#: The extensions of image files; matched without regard to case.
 IMAGE_EXTENSIONS = frozenset(
     {".avif", ".bmp", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
 )

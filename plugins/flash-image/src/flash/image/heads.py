@@ -1,4 +1,4 @@
-"""Heads: from the features of a backbone to what a task predicts."""
+"""Heads: modules from the features of a backbone to the outputs of a task."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from flash.errors import ConfigurationError
 
 __all__ = ["heads", "make_head"]
 
-#: Heads by name: each is made of the number of features and the number of outputs.
+#: Heads by name: factories ``(in_features, outputs) -> module``.
 heads = ComponentRegistry("head", "image heads", "image/classification")
 
 
 def linear(in_features: int, outputs: int) -> nn.Module:
-    """One linear layer."""
+    """Make a linear layer."""
     return nn.Linear(in_features, outputs)
 
 
 def mlp(in_features: int, outputs: int, hidden: int = 512, dropout: float = 0.2) -> nn.Module:
-    """Normalised features, a hidden layer and dropout; a frozen backbone's features need no more than one."""
+    """Make an MLP with layer normalization, one hidden layer and dropout."""
     return nn.Sequential(
         nn.LayerNorm(in_features),
         nn.Linear(in_features, hidden),
@@ -39,13 +39,13 @@ def make_head(
 
     Args:
         head: A name, a callable ``(in_features, outputs) -> module``, or a module, which is returned.
-        in_features: How many features the backbone gives.
-        outputs: How many numbers the head gives.
-        prefer: The distribution that wins where several plugins give the name.
+        in_features: The number of features of the backbone.
+        outputs: The number of outputs of the head.
+        prefer: The distribution that wins where several plugins register the name.
 
     Raises:
         UnknownNameError: If no head has the name.
-        ConfigurationError: If it is none of these.
+        ConfigurationError: If ``head`` is of another type, or the callable makes no module.
 
     Example:
         >>> make_head("linear", 8, 2)

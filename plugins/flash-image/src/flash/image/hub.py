@@ -1,4 +1,4 @@
-"""timm's pretrained weights: from this machine's cache, or from their hub; never random ones in their place."""
+"""Pretrained weights of timm, from the cache or the hub; an error, never random weights, if there are none."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ __all__ = ["BackboneUnavailableError", "load_from_hub"]
 
 log = logging.getLogger(__name__)
 
-# Seconds. The hub's own client tries for most of a minute before it says that there is no network.
-_PATIENCE = 5.0
+# Seconds. The hub's own client retries for most of a minute before it reports that there is no network.
+_TIMEOUT = 5.0
 
 
 class BackboneUnavailableError(FlashError, OSError):
-    """Pretrained weights that are not on this machine and could not be fetched."""
+    """Pretrained weights that are not cached and cannot be downloaded."""
 
 
 def load_from_hub(make: Callable[..., Any], architecture: str, tag: str) -> Any:
     """Make a model of timm with its pretrained weights.
 
     Args:
-        make: Called with the arguments of ``timm.create_model`` that say which weights.
-        architecture: The model.
-        tag: Which of its weights; empty for the default.
+        make: Called with the arguments of ``timm.create_model`` that select the weights.
+        architecture: The name of the model.
+        tag: The tag of the weights; empty for the default ones.
 
     Raises:
-        ConfigurationError: If there are no weights of this model.
-        BackboneUnavailableError: If they are neither cached nor can be fetched.
+        ConfigurationError: If there are no weights for this model.
+        BackboneUnavailableError: If they are neither cached nor can be downloaded.
     """
     name = f"{architecture}.{tag}" if tag else architecture
     config = timm.get_pretrained_cfg(name)
@@ -49,16 +49,16 @@ def load_from_hub(make: Callable[..., Any], architecture: str, tag: str) -> Any:
         )
     cached = _cached_safetensors(config)
     if cached is not None:
-        # Without asking the hub whether they are still the newest: that takes a minute where there is no network.
-        log.info("The weights of %s are from the cache: %s", name, cached)
+        # Without asking the hub for newer ones, which takes a minute where there is no network.
+        log.info("Loading the weights of %s from the cache: %s", name, cached)
         return make(pretrained=True, pretrained_cfg_overlay={"file": cached, "custom_load": False})
     try:
         _check_network(config)
         return make(pretrained=True)
-    except OSError as error:  # What the hub's client, urllib and torch raise has this parent.
+    except OSError as error:  # The base class of the errors of the hub's client, urllib and torch.
         raise BackboneUnavailableError(
-            f"Expected the pretrained weights of {name}, but they are not in this machine's cache and cannot be "
-            f"fetched ({type(error).__name__}: {_first_line(error)}). Connect to the network once, or pass "
+            f"Expected the pretrained weights of {name}, but they are not cached and cannot be downloaded "
+            f"({type(error).__name__}: {_first_line(error)}). Connect to the network once, or pass "
             "pretrained='path/to/weights', or pretrained=False for random weights."
         ) from error
 
@@ -71,16 +71,16 @@ def _cached_safetensors(config: Any) -> str | None:
 
 
 def _check_network(config: Any) -> None:
-    """Fail within seconds where there is no network."""
+    """Raise within seconds if there is no network."""
     url = constants.ENDPOINT if config.hf_hub_id else config.url
     if constants.HF_HUB_OFFLINE or not str(url).startswith(("http://", "https://")) or _is_cached(config):
         return
     try:
-        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_PATIENCE).close()  # noqa: S310  # http(s), as said above
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=_TIMEOUT).close()  # noqa: S310  # http(s), as checked above
     except urllib.error.HTTPError:
         return
     except urllib.error.URLError as error:
-        # The hub's client may know certificates that Python does not.
+        # The hub's client may have certificates that Python does not.
         if not isinstance(error.reason, ssl.SSLError):
             raise
 

@@ -12,7 +12,7 @@ from flash.errors import ConfigurationError
 
 __all__ = ["MultiSimilarity", "SupCon", "Triplet", "contrastive_losses", "make_loss"]
 
-#: Losses that compare the vectors of a batch with each other, by name: each takes vectors and class numbers.
+#: Losses of the vectors of a batch by name: callables ``(vectors, class_indices) -> loss``.
 contrastive_losses = ComponentRegistry("loss", "contrastive losses", "image/embedding")
 
 
@@ -24,7 +24,7 @@ def _library() -> Any:
             raise
         raise ConfigurationError(
             "Expected pytorch-metric-learning to finetune an ImageEmbedder with a loss by name, but it is not "
-            "installed. Install it: pip install 'flash-image[contrastive]'. Prediction does without it."
+            "installed. Install it: pip install 'flash-image[contrastive]'. Prediction does not need it."
         ) from error
 
 
@@ -32,7 +32,7 @@ class SupCon:
     """Supervised contrastive loss (2004.11362)."""
 
     def __new__(cls) -> Any:
-        """Make the loss of the library."""
+        """Return the loss of pytorch-metric-learning."""
         return _library().SupConLoss(temperature=0.1)
 
 
@@ -40,24 +40,24 @@ class MultiSimilarity:
     """Multi-similarity loss (1904.06627)."""
 
     def __new__(cls) -> Any:
-        """Make the loss of the library."""
+        """Return the loss of pytorch-metric-learning."""
         return _library().MultiSimilarityLoss()
 
 
 class Triplet:
-    """Triplet margin loss of all triplets in a batch (1503.03832)."""
+    """Triplet margin loss over all triplets of a batch (1503.03832)."""
 
     def __new__(cls) -> Any:
-        """Make the loss of the library."""
+        """Return the loss of pytorch-metric-learning."""
         return _library().TripletMarginLoss()
 
 
 def make_loss(name: str, prefer: str | None = None) -> nn.Module:
-    """Make a loss by its name.
+    """Make a loss by name.
 
     Args:
         name: A name in :data:`contrastive_losses`.
-        prefer: The distribution that wins where several plugins give the name.
+        prefer: The distribution that wins where several plugins register the name.
 
     Raises:
         UnknownNameError: If there is no such loss.

@@ -1,4 +1,4 @@
-"""Figures: images as the network sees them, with their labels, and with what a task predicts."""
+"""Figures of transformed images with their labels and predictions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .preprocess import ImagePreprocess
 
 __all__ = ["ImageFigure", "image_grid", "plot_predictions", "show_batch"]
 
-_RIGHT, _WRONG, _QUIET = "#1a7f37", "#c62828", "#57606a"
-_LONGEST_TITLE, _LONGEST_NOTE = 30, 42
+_GREEN, _RED, _GRAY = "#1a7f37", "#c62828", "#57606a"
+_MAX_TITLE_LENGTH, _MAX_NOTE_LENGTH = 30, 42
 
 
 class ImageFigure(Figure):
-    """A matplotlib figure that notebooks show, without pyplot and what it keeps open."""
+    """A matplotlib figure that notebooks display, without the global state of pyplot."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -41,7 +41,7 @@ class ImageFigure(Figure):
 def image_grid(
     images: Sequence[Tensor],
     titles: Sequence[str],
-    colours: Sequence[str] | None = None,
+    colors: Sequence[str] | None = None,
     heading: str = "",
     notes: Sequence[str] | None = None,
 ) -> ImageFigure:
@@ -49,13 +49,13 @@ def image_grid(
 
     Args:
         images: Floats from 0 to 1, each ``(channels, height, width)`` with 1 or 3 channels.
-        titles: One an image.
-        colours: Of the titles.
-        heading: Above all.
-        notes: In small letters below each image.
+        titles: One title per image.
+        colors: One title color per image; black by default.
+        heading: The title of the figure.
+        notes: One note per image, in small letters below it.
 
     Returns:
-        The figure; ``figure.axes`` are the images, in their order.
+        The figure; ``figure.axes`` has one entry per image, in order.
 
     Example:
         >>> figure = image_grid([torch.rand(3, 8, 8)] * 4, ["a", "b", "c", "d"])
@@ -70,31 +70,31 @@ def image_grid(
     size = (cell * columns, tall * rows + (0.35 if heading else 0))
     figure = ImageFigure(figsize=size, dpi=120, layout="constrained")
     if heading:
-        figure.suptitle(heading, fontsize=9, color=_QUIET)
+        figure.suptitle(heading, fontsize=9, color=_GRAY)
     for place, (image, title) in enumerate(zip(images, titles, strict=True)):
         axes = figure.add_subplot(rows, columns, place + 1)
         pixels = image.float().cpu().permute(1, 2, 0).numpy()
         axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=1)
-        axes.set_title(_shortened(title, _LONGEST_TITLE), fontsize=9, color=colours[place] if colours else "black")
+        axes.set_title(_shortened(title, _MAX_TITLE_LENGTH), fontsize=9, color=colors[place] if colors else "black")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
         if notes:
-            axes.set_xlabel(_shortened(notes[place], _LONGEST_NOTE), fontsize=6.5, color=_QUIET, labelpad=2)
+            axes.set_xlabel(_shortened(notes[place], _MAX_NOTE_LENGTH), fontsize=6.5, color=_GRAY, labelpad=2)
     return figure
 
 
 def show_batch(datamodule: DataModule, stage: Stage, count: int = 9) -> ImageFigure:
-    """Draw images of a stage as the network sees them, with their labels.
+    """Draw images of a stage after all transforms, with their labels.
 
     Args:
-        datamodule: Its preprocess is an :class:`~flash.image.preprocess.ImagePreprocess`.
-        stage: Which of its datasets.
-        count: How many images at most; the data module's seed decides which.
+        datamodule: A data module with an :class:`~flash.image.preprocess.ImagePreprocess`.
+        stage: The stage.
+        count: The maximum number of images; they are drawn at random with the data module's ``seed``.
 
     Raises:
         DataError: If there is no data for the stage.
-        ConfigurationError: If ``count`` is no positive number.
+        ConfigurationError: If ``count`` is not a positive integer.
     """
     _check_count(count)
     preprocess, dataset = _preprocess_of(datamodule), _dataset_of(datamodule, stage)
@@ -109,41 +109,41 @@ def show_batch(datamodule: DataModule, stage: Stage, count: int = 9) -> ImageFig
     images = _visible(inputs, preprocess, hooks.input_spec)
     names = _labels_of(preprocess)
     titles = [""] * len(rows) if targets is None else [_truth(target, names) for target in targets]
-    size = f"{images.shape[-1]} × {images.shape[-2]}"  # noqa: RUF001  # the sign that it is
+    size = f"{images.shape[-1]} × {images.shape[-2]}"  # noqa: RUF001  # a multiplication sign
     heading = f"{stage.value}: {size} pixels"
     return image_grid(list(images), titles, heading=heading + (", before a task" if before_a_task else ""))
 
 
 def plot_predictions(task: Task, datamodule: DataModule, stage: Stage, count: int = 9) -> ImageFigure:
-    """Draw predictions beside the truth, those of the highest loss first; without truth, the least certain first.
+    """Draw predictions beside the targets by descending loss; without targets, by ascending certainty.
 
     Args:
         task: A trained classifier.
-        datamodule: Its data.
-        stage: Which of its datasets.
-        count: How many images at most.
+        datamodule: The data to predict.
+        stage: The stage.
+        count: The maximum number of images.
 
     Raises:
         DataError: If there is no data for the stage.
-        ConfigurationError: If the task is no classifier of images, or ``count`` is no positive number.
+        ConfigurationError: If the task is not a classifier of images, or ``count`` is not a positive integer.
     """
     _check_count(count)
     task.use_data(datamodule)
     preprocess, dataset = _preprocess_of(datamodule), _dataset_of(datamodule, stage)
-    rows, images, scores, targets, badness = _worst(task, datamodule, dataset, count)
+    rows, images, scores, targets, losses = _worst(task, datamodule, dataset, count)
     names = getattr(task, "labels", None) or list(range(scores.shape[1]))
     truths: Any = [None] * len(rows) if targets is None else targets
-    titles, colours = zip(*map(partial(_caption, task, names), scores, truths), strict=True)
+    titles, colors = zip(*map(partial(_caption, task, names), scores, truths), strict=True)
     word = "uncertain {:.0%}" if targets is None else "loss {:.2f}"
-    notes = [f"{word.format(bad)}   {_name_of(dataset, row)}" for bad, row in zip(badness, rows, strict=True)]
+    notes = [f"{word.format(loss)}   {_name_of(dataset, row)}" for loss, row in zip(losses, rows, strict=True)]
     order = "least certain first" if targets is None else "highest loss first"
     heading = f"{stage.value}: predictions, {order}"
     drawn = list(_visible(images, preprocess, dataset.hooks.input_spec))
-    return image_grid(drawn, titles, colours, heading, notes)
+    return image_grid(drawn, titles, colors, heading, notes)
 
 
 def _caption(task: Task, names: Sequence[Any], scores: Tensor, truth: Tensor | None) -> tuple[str, str]:
-    """What is predicted, and what it is where that is something else; with a colour that says which."""
+    """Return the title (prediction, plus the true label if wrong) and its color."""
     several = bool(getattr(task, "multi_label", False))
     probabilities = to_probabilities(scores[None], several)[0]
     predicted = probabilities >= float(getattr(task, "threshold", 0.5)) if several else probabilities.argmax()
@@ -151,20 +151,20 @@ def _caption(task: Task, names: Sequence[Any], scores: Tensor, truth: Tensor | N
     if truth is None:
         return title, "black"
     if bool((truth == predicted).all()):
-        return title, _RIGHT
-    return f"{title}, but {_truth(truth, names)}", _WRONG
+        return title, _GREEN
+    return f"{title}, but {_truth(truth, names)}", _RED
 
 
 def _worst(
     task: Task, datamodule: DataModule, dataset: AutoDataset, count: int
 ) -> tuple[list[int], Tensor, Tensor, Tensor | None, list[float]]:
-    """Rows, images, scores, targets and badness of the worst predictions."""
+    """Return rows, images, scores, targets and losses of the predictions with the highest loss."""
     sizes: dict[str, Any] = {"batch_size": datamodule.batch_size, "num_workers": datamodule.num_workers}
     worst: list[tuple[float, int, Tensor, Tensor, Tensor | None]] = []
     for batch in predict_batches(task, dataset, **sizes):
         scores, targets = batch.output.float().cpu(), batch.targets
-        badness = _badness(task, scores, None if targets is None else targets.cpu())
-        for place, value in enumerate(badness.tolist()):
+        losses = _sample_losses(task, scores, None if targets is None else targets.cpu())
+        for place, value in enumerate(losses.tolist()):
             target = None if targets is None else targets[place].cpu()
             worst.append((value, batch.rows[place], batch.inputs[place].cpu(), scores[place], target))
         worst = sorted(worst, key=lambda each: (-each[0], each[1]))[:count]
@@ -173,11 +173,11 @@ def _worst(
     return list(rows), torch.stack(kept), torch.stack(kept_scores), truth, list(values)
 
 
-def _badness(task: Task, scores: Tensor, targets: Tensor | None) -> Tensor:
-    """The loss of each sample; without truth, how far the network is from being certain."""
+def _sample_losses(task: Task, scores: Tensor, targets: Tensor | None) -> Tensor:
+    """Return the loss per sample, shape ``(batch,)``; without targets, the uncertainty of the prediction instead."""
     if scores.ndim != 2 or not hasattr(task, "multi_label"):
         raise ConfigurationError(
-            f"Expected a classifier, with one score a class, but got {type(task).__name__} with outputs of shape "
+            f"Expected a classifier, with one score per class, but got {type(task).__name__} with outputs of shape "
             f"{tuple(scores.shape)}."
         )
     several = bool(task.multi_label)
@@ -190,15 +190,15 @@ def _badness(task: Task, scores: Tensor, targets: Tensor | None) -> Tensor:
     return torch.nn.functional.cross_entropy(scores, targets, reduction="none")
 
 
-# ---------------------------------------------------------------------- what is drawn
+# ---------------------------------------------------------------------- images and titles
 
 
 def _visible(images: Tensor, preprocess: ImagePreprocess, input_spec: Any) -> Tensor:
-    """Normalised images as floats from 0 to 1."""
+    """Return normalized images as floats from 0 to 1."""
     known = preprocess.transform is None and preprocess.train_transform is None
     if known:
-        return preprocess.transforms_for(input_spec).denormalise(images.float().cpu())
-    # What a user's own transform normalised with is not known: spread each image over the whole range.
+        return preprocess.transforms_for(input_spec).denormalize(images.float().cpu())
+    # The constants of a user's own transform are unknown: scale each image to the whole range.
     low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
     return ((images - low) / (high - low).clamp(min=1e-6)).float().cpu()
 

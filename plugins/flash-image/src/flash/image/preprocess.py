@@ -1,4 +1,4 @@
-"""ImagePreprocess: images become batches that are normalised as the backbone was trained."""
+"""ImagePreprocess: images to batches, with the size and normalization of the backbone."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from .transforms import Augmentation, ImageTransforms, augmentations
 
 __all__ = ["ImagePreprocess"]
 
-# What show_batch shows before a task has said what its network sees: pictures of a usual size, as they are.
+# The data config for show_batch before a task is connected: the usual size, without normalization.
 _PREVIEW = {"input_size": (3, 224, 224), "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "crop_pct": 1.0}
 
-# Of an image that is only tried.
+# The size at which images are decoded that are only checked for damage.
 _SMALLEST = (1, 1)
 _COMPLETE = {"input_size", "mean", "std"}
 _SAMPLE_HOOKS = (
@@ -46,21 +46,21 @@ _SAMPLE_HOOKS = (
 
 
 class ImagePreprocess(FilePreprocess):
-    """Opens images in the worker, resizes and crops them, and normalises batches on the model's device.
+    """Decode, resize and crop images in the workers, and normalize batches on the model's device.
 
-    Size, interpolation, crop, mean and standard deviation are those that the backbone was trained with: the task states
-    them as its ``input_spec``. From worker to device an image travels as bytes, a quarter of the floats.
+    Size, interpolation, crop, mean and standard deviation are those that the backbone was trained with, from the task's
+    ``input_spec``. Images are transferred to the device as uint8, a quarter of the size of floats.
 
     Args:
         augmentation: For training: ``"none"``, ``"flip"``, ``"crop"``, ``"trivial"``, ``"randaugment"``, another name
-            in ``flash.image.augmentations``, or a callable that takes a PIL image and gives one, or a uint8 tensor,
-            such as transforms of torchvision v2.
-        image_size: Pixels a side, or ``(height, width)``, in place of the backbone's own.
-        transform: A callable that does everything in all stages: it takes a PIL image and gives a normalised tensor.
-        train_transform: The same for training alone.
-        data_config: Entries of timm's data config that win over the backbone's, such as ``{"crop_pct": 1.0}``.
-        deterministic: Whether what comes from callables and datasets is alike each time, so that features of a frozen
-            backbone can be computed once. ``None`` assumes it of neither, unless a dataset is known to be plain.
+            in ``flash.image.augmentations``, or a callable from PIL image to PIL image or uint8 tensor, such as
+            transforms of torchvision v2.
+        image_size: Pixels per side, or ``(height, width)``, in place of the backbone's own.
+        transform: A callable from PIL image to normalized tensor that replaces all transforms, in all stages.
+        train_transform: The same for training only.
+        data_config: Entries of timm's data config that replace the backbone's, such as ``{"crop_pct": 1.0}``.
+        deterministic: Whether callables and datasets return the same each time, so that features of a frozen
+            backbone can be computed once. ``None`` assumes they do not, except for datasets known to be deterministic.
 
     Raises:
         ConfigurationError: If arguments contradict each other.
@@ -88,7 +88,7 @@ class ImagePreprocess(FilePreprocess):
         if augmentation != "none" and (transform is not None or train_transform is not None):
             raise ConfigurationError(
                 f"Expected augmentation or a transform for training, but got both: {augmentation!r} and "
-                f"{transform or train_transform!r}. Put the augmentation into train_transform."
+                f"{transform or train_transform!r}. Add the augmentation to train_transform."
             )
         self.augmentation = augmentation
         self.image_size = image_size
@@ -101,20 +101,20 @@ class ImagePreprocess(FilePreprocess):
             self.transforms_for(None)
 
     def transforms_for(self, input_spec: ImageInputSpec | None) -> ImageTransforms:
-        """Return what images go through for a network.
+        """Return the image transforms for a network.
 
         Args:
-            input_spec: What the network expects; entries of this object's own ``data_config`` win over its.
+            input_spec: The network's data config; entries of this object's own ``data_config`` replace its.
 
         Raises:
-            ConfigurationError: If something is missing, or of no use.
+            ConfigurationError: If an entry is missing or invalid.
         """
         if self._made is None or self._made[0] != input_spec:
             config = {**(input_spec.data_config if input_spec else {}), **self._own_config}
             if input_spec is None and not config.keys() >= _COMPLETE:
                 raise ConfigurationError(
-                    "Expected to know the size and the normalization that the network was trained with, but no task "
-                    "has said so yet. Connect the data with one: task.use_data(datamodule), or ...Classifier.from_data("
+                    "Expected the size and the normalization that the network was trained with, but no task is "
+                    "connected yet. Connect the data with one: task.use_data(datamodule), or ...Classifier.from_data("
                     "datamodule); or pass data_config=... with input_size, mean and std."
                 )
             self._made = input_spec, ImageTransforms(ImageConfig.of(config, self.image_size), self.augmentation)
@@ -122,55 +122,55 @@ class ImagePreprocess(FilePreprocess):
 
     @property
     def transforms(self) -> ImageTransforms:
-        """What images go through, for the network that the hook that runs now serves."""
+        """The image transforms for the network of the hook that is running."""
         return self.transforms_for(self.input_spec)
 
     def preview_spec(self) -> ImageInputSpec:
-        """Return what to show images for before a task is there: their size is ``image_size`` or 224 pixels."""
+        """Return the spec for previews before a task is connected; the size is ``image_size`` or 224 pixels."""
         return ImageInputSpec.of({**_PREVIEW, **self._own_config})
 
     def check_input_spec(self, input_spec: Any) -> None:
-        """Refuse a network of which nobody states what it expects, or that takes images of one other size only."""
-        # A task that is no ImageTask states nothing; hooks that need it ask.
+        """Raise an error if the network has no data config, or accepts only images of another size."""
+        # A task that is no ImageTask has no spec; hooks that need one raise.
         if self.transform is not None or not isinstance(input_spec, ImageInputSpec):
             return
         if not {**input_spec.data_config, **self._own_config}:
             raise ConfigurationError(
                 f"Expected to know which images the backbone was made for, but a {input_spec.network} has no "
                 "data_config. Pass one to the task: data_config={'input_size': (channels, height, width), 'mean': ..., "
-                "'std': ...}; or make the network's input yourself, with transform=... of the data."
+                "'std': ...}; or make the network's input yourself: pass transform=... to the data module."
             )
         config = self.transforms_for(input_spec).config
         size = (config.height, config.width)
         if input_spec.fixed_size not in (None, size):
             raise ConfigurationError(
                 f"Expected images of {input_spec.fixed_size} pixels, which the backbone was made for, but the data "
-                f"makes them of {size}. Leave out image_size, or make the backbone for it with backbone_kwargs="
+                f"makes them of {size}. Leave out image_size, or make the backbone for this size: backbone_kwargs="
                 f"{{'img_size': {size}}}."
             )
 
     # ------------------------------------------------------------------ samples
 
     def load_data(self, data: FileInputs, dataset: AutoDataset) -> Any:
-        """Encode the targets; of train data, learn the classes first."""
+        """Encode the targets; fit the classes on train data first."""
         samples = super().load_data(data, dataset)
         if self.training and isinstance(self.augmentation, str):
-            # A wrong name is an error now, and not in the first batch.
+            # An unknown name raises here rather than in the first batch.
             augmentations.get(self.augmentation, default_owner(self, "augmentation", self.augmentation))
         return samples
 
     def check_inputs(self, inputs: Any, dataset: AutoDataset) -> Any:
-        """Look for all files; where bad images are to be left out, try to decode them."""
+        """Check that all files exist; with ``on_bad_sample="skip"``, also that they can be decoded."""
         checked = super().check_inputs(inputs, dataset)
         load_into_memory(checked.sources)
         return checked
 
     def try_sample(self, source: Any, name: str) -> None:
-        """Decode an image at an eighth of its size, which reads the whole file and so finds all damage."""
+        """Decode an image at an eighth of its size, which reads the whole file and so detects all damage."""
         open_image(source, _SMALLEST, name)
 
     def sources_to_predict(self, data: Any) -> Any:
-        """Take a path, a folder, a list of images of any kind, or an array of images."""
+        """Normalize the input of ``predict`` (path, folder, list or array of images) to a sequence of image sources."""
         if isinstance(data, Tensor | np.ndarray):
             channels = data.shape[0 if isinstance(data, Tensor) else -1] if data.ndim == 3 else 0
             return [data] if data.ndim == 2 or channels in (1, 3, 4) else data
@@ -186,14 +186,14 @@ class ImagePreprocess(FilePreprocess):
         )
 
     def load_sample(self, sample: FileSample, dataset: AutoDataset) -> Any:
-        """Open an image: alone for prediction, else with its target."""
+        """Decode an image; return it with its target, if it has one."""
         custom = self.train_transform if self.training else self.transform
-        least = None if custom is not None else self.transforms.least(self.training)
-        image = open_image(sample.source, least, sample.name)
+        min_size = None if custom is not None else self.transforms.min_size(self.training)
+        image = open_image(sample.source, min_size, sample.name)
         return image if sample.target is None else (image, sample.target)
 
     def to_tensor_transform(self, sample: Any) -> Any:
-        """Make the image a tensor of the network's size."""
+        """Convert the image to a tensor of the network's size."""
         if isinstance(sample, tuple):
             return self._to_tensor(sample[0]), *sample[1:]
         return self._to_tensor(sample)
@@ -205,7 +205,7 @@ class ImagePreprocess(FilePreprocess):
         tensor = custom(image)
         if not isinstance(tensor, Tensor):
             raise ConfigurationError(
-                f"Expected the transform to give a tensor, but it gave {type(tensor).__name__}. End it with ToTensor."
+                f"Expected the transform to return a tensor, but got {type(tensor).__name__}. End it with ToTensor."
             )
         return tensor
 
@@ -214,18 +214,18 @@ class ImagePreprocess(FilePreprocess):
         return default_collate(list(samples))
 
     def per_batch_transform_on_device(self, batch: Any) -> Any:
-        """Normalise the images of a batch; what a ``transform`` made is floats already."""
+        """Normalize the images of a batch, unless a ``transform`` has returned floats already."""
         if isinstance(batch, tuple | list):
-            return (self._normalised(batch[0]), *batch[1:])
-        return self._normalised(batch)
+            return (self._normalized(batch[0]), *batch[1:])
+        return self._normalized(batch)
 
-    def _normalised(self, images: Tensor) -> Tensor:
-        return self.transforms.normalise(images) if images.dtype is torch.uint8 else images
+    def _normalized(self, images: Tensor) -> Tensor:
+        return self.transforms.normalize(images) if images.dtype is torch.uint8 else images
 
-    # ------------------------------------------------------------------ what core asks
+    # ------------------------------------------------------------------ determinism and state
 
     def is_deterministic(self, stage: Stage) -> bool:
-        """Whether images of a stage come out alike each time, as far as that is known."""
+        """Return whether the transforms of a stage are known to be deterministic."""
         if self.deterministic is not None:
             return self.deterministic
         own = self.train_transform if stage is Stage.TRAIN else self.transform
@@ -233,12 +233,12 @@ class ImagePreprocess(FilePreprocess):
         return not (own or augmented or stage in self.nondeterministic_stages or self._overrides_hooks(stage))
 
     def _overrides_hooks(self, stage: Stage) -> bool:
-        """Whether a subclass does something of its own with the samples of a stage."""
+        """Return whether a subclass overrides a hook for the samples of a stage."""
         names = [name for hook in _SAMPLE_HOOKS for name in (hook, f"{stage.value}_{hook}")]
         return any(getattr(type(self), name, None) is not getattr(ImagePreprocess, name, None) for name in names)
 
     def state_dict(self) -> dict[str, Any]:
-        """The classes, and what ran in training."""
+        """Return the classes, and descriptions of the augmentation and the transforms."""
         learned = super().state_dict()
         if not learned:
             return {}
@@ -246,7 +246,7 @@ class ImagePreprocess(FilePreprocess):
         return {**learned, **{name: _name(getattr(self, name)) for name in named}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what another preprocess learned.
+        """Load the state of another preprocess.
 
         Raises:
             CheckpointError: If it had a ``transform``, which a checkpoint cannot hold, and this one has none.

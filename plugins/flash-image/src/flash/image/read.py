@@ -1,4 +1,4 @@
-"""Images from files and from memory, as upright RGB pictures of 8 bits."""
+"""Images from files and from memory, as upright 8-bit RGB images."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from flash.errors import DataError
 
 __all__ = ["BadImageError", "ImageSource", "load_into_memory", "open_image"]
 
-#: What an image can be: a path, the bytes of a file, a PIL image, an array ``(height, width[, channels])``, a tensor
+#: The types of an image: a path, the bytes of a file, a PIL image, an array ``(height, width[, channels])``, a tensor
 #: ``([channels,] height, width)``, or a Hugging Face dict of ``bytes`` and ``path``.
 ImageSource = str | Path | bytes | Image.Image | np.ndarray | Tensor | Mapping[str, Any]
 _Array = npt.NDArray[Any]
 
-# Pillow would also read PostScript, which it hands to an interpreter: a file that came from outside must not do that.
+# Pillow would also read PostScript, which it passes to an interpreter: untrusted files must not execute code.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "MPO", "DIB", "ICO", "PCX", "TGA")
 _ORIENTATION = 0x0112
 _EXIF_KEYS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
@@ -40,23 +40,23 @@ _UPRIGHT = {
 
 
 class BadImageError(DataError):
-    """An image that cannot be decoded: truncated, empty, or no image at all."""
+    """An image that cannot be decoded: truncated, empty, or not an image."""
 
 
-def open_image(source: ImageSource, least: tuple[int, int] | None = None, name: str | None = None) -> Image.Image:
-    """Open an image, turn it upright and make it RGB.
+def open_image(source: ImageSource, min_size: tuple[int, int] | None = None, name: str | None = None) -> Image.Image:
+    """Open an image, rotate it upright and convert it to RGB.
 
-    The camera's orientation (EXIF) is applied. Transparent images are laid on white, 16 bits are scaled to 8. Of an
-    animation it is the first picture.
+    The EXIF orientation is applied. Transparent images are blended on white, 16-bit images are scaled to 8 bits. An
+    animation yields its first frame.
 
     Args:
         source: A path, the bytes of a file, a PIL image, an array ``(height, width[, channels])`` or a tensor
-            ``([channels,] height, width)`` with 1, 2 (grey and alpha), 3 or 4 (with alpha) channels. Floats are between
+            ``([channels,] height, width)`` with 1, 2 (gray and alpha), 3 or 4 (with alpha) channels. Floats are between
             0 and 1.
-        least: The width and height in pixels that will be needed at least. A larger JPEG is decoded at a half, a
-            quarter or an eighth where that still has twice as many pixels a side, as Pillow's ``thumbnail`` does by
-            default; that is several times as fast.
-        name: What messages call the image; by default its path.
+        min_size: The minimum width and height that are needed, in pixels. A larger JPEG is decoded at a half, a
+            quarter or an eighth of its size where that still has twice as many pixels per side, as in Pillow's
+            ``thumbnail``; that is several times as fast.
+        name: The name of the image in messages; by default its path.
 
     Raises:
         BadImageError: If it cannot be decoded.
@@ -68,7 +68,7 @@ def open_image(source: ImageSource, least: tuple[int, int] | None = None, name: 
         ('RGB', (6, 4))
     """
     if isinstance(source, str | Path):
-        return _from_file(source, least, name or str(source))
+        return _from_file(source, min_size, name or str(source))
     if isinstance(source, Image.Image):
         return _upright_rgb(source, name or "an image in memory")
     if isinstance(source, Tensor):
@@ -76,11 +76,11 @@ def open_image(source: ImageSource, least: tuple[int, int] | None = None, name: 
     if isinstance(source, np.ndarray):
         return _from_array(source, name or "an array")
     if isinstance(source, bytes):
-        return _from_file(io.BytesIO(source), least, name or "an image in memory")
+        return _from_file(io.BytesIO(source), min_size, name or "an image in memory")
     if isinstance(source, Mapping) and {"bytes", "path"} & set(source):
         inside = source.get("bytes") or source.get("path")
         if inside is not None:
-            return open_image(inside, least, name)
+            return open_image(inside, min_size, name)
     raise DataError(
         f"Expected an image: a path, bytes, a PIL image, an array or a tensor, but got {type(source).__name__}"
         f"{f' for {name}' if name else ''}."
@@ -90,11 +90,11 @@ def open_image(source: ImageSource, least: tuple[int, int] | None = None, name: 
 # ---------------------------------------------------------------------- files
 
 
-def _from_file(file: str | Path | io.BytesIO, least: tuple[int, int] | None, name: str) -> Image.Image:
+def _from_file(file: str | Path | io.BytesIO, min_size: tuple[int, int] | None, name: str) -> Image.Image:
     try:
         with Image.open(file, formats=_formats()) as image:
-            if least is not None:
-                image.draft(None, (2 * least[0], 2 * least[1]))
+            if min_size is not None:
+                image.draft(None, (2 * min_size[0], 2 * min_size[1]))
             return _upright_rgb(image, name)
     except DataError:
         raise
@@ -105,12 +105,12 @@ def _from_file(file: str | Path | io.BytesIO, least: tuple[int, int] | None, nam
     except Image.DecompressionBombError as error:
         raise DataError(
             f"Expected an image of at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, but {name} has more. Make it "
-            "smaller; or, where you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
+            "smaller; or, if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS."
         ) from error
-    # Damaged files make Pillow's decoders raise nearly every type there is.
+    # For damaged files, Pillow's decoders raise errors of nearly any type.
     except Exception as error:
         raise BadImageError(
-            f"Expected an image, but {name} {_what_is_wrong(file, error)}. Replace or remove it, or pass "
+            f"Expected an image, but {name} {_problem(file, error)}. Replace or remove it, or pass "
             'on_bad_sample="skip" to leave such files out.'
         ) from error
 
@@ -121,7 +121,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _what_is_wrong(file: str | Path | io.BytesIO, error: Exception) -> str:
+def _problem(file: str | Path | io.BytesIO, error: Exception) -> str:
     start = file.getvalue()[:16] if isinstance(file, io.BytesIO) else _first_bytes(Path(file))
     if not start:
         return "is empty (0 bytes)"
@@ -135,23 +135,23 @@ def _first_bytes(path: Path) -> bytes:
         return file.read(16)
 
 
-# ---------------------------------------------------------------------- colours and orientation
+# ---------------------------------------------------------------------- colors and orientation
 
 
 def _upright_rgb(image: Image.Image, name: str) -> Image.Image:
     image.load()
     turn = _UPRIGHT.get(_orientation(image))
-    picture = image if image.mode == "RGB" and not image.has_transparency_data else _to_rgb(image, name)
-    return picture if turn is None else picture.transpose(turn)
+    rgb = image if image.mode == "RGB" and not image.has_transparency_data else _to_rgb(image, name)
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
-    # Looking for it takes a while, and most files have none.
+    # Parsing EXIF is slow, and most files have none.
     if image.format != "TIFF" and not _EXIF_KEYS & image.info.keys():
         return 1
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    # A damaged EXIF block is no reason to refuse the picture.
+    # A damaged EXIF block does not make the image unusable.
     except Exception:
         return 1
 
@@ -161,9 +161,9 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         return _from_array(_sixteen_to_eight(image), name)
     if image.has_transparency_data:
         with_alpha = image.convert("RGBA")
-        ground = Image.new("RGB", image.size, "white")
-        ground.paste(with_alpha, mask=with_alpha.getchannel("A"))
-        return ground
+        background = Image.new("RGB", image.size, "white")
+        background.paste(with_alpha, mask=with_alpha.getchannel("A"))
+        return background
     return image.convert("RGB")
 
 
@@ -171,7 +171,7 @@ def _sixteen_to_eight(image: Image.Image) -> _Array:
     values = np.asarray(image)
     if image.mode == "F":
         return values
-    # Older versions of Pillow open 16-bit PNG files in the mode of 32 bits.
+    # Older versions of Pillow open 16-bit PNG files in the 32-bit mode.
     if image.mode.startswith("I;16") or image.format == "PNG" or 255 < values.max() <= 65535:
         return (values >> 8).astype(np.uint8)
     return values
@@ -221,12 +221,12 @@ def _eight_bits(array: _Array, name: str) -> Any:
 
 
 def load_into_memory(sources: Sequence[Any]) -> None:
-    """Decode PIL images that still hang on an open file, which several workers must not read at once.
+    """Load PIL images that still refer to an open file, which several workers must not read concurrently.
 
-    A bad one stays as it is, and is named when it is used.
+    A damaged image is skipped here; using it raises an error that names it.
 
     Args:
-        sources: Images of any kind; those in other containers than lists are left alone.
+        sources: Image sources; only lists and tuples are searched.
     """
     for source in sources if isinstance(sources, list | tuple) else ():
         if isinstance(source, Image.Image) and getattr(source, "fp", None) is not None:

@@ -1,4 +1,4 @@
-"""ImageTask: what tasks share whose backbone turns each image into one vector of features."""
+"""ImageTask: the base of tasks on a backbone that returns one feature vector per image."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from .weights import load_weights
 __all__ = ["ImageTask"]
 
 _BACKBONES = backbone_registry("image")
-# What weights that know a lot already take in a step, as a part of what a fresh head takes; as thawing strategies do.
+# The learning rate of pretrained weights as a multiple of the head's; the same as in the unfreezing strategies.
 _PRETRAINED_LR_FACTOR = 0.1
 
 
 class ImageTask(Task):
-    """A backbone that gives features of images, and a head on them.
+    """A task with a backbone that returns features of images, and a head on them.
 
-    States what the backbone expects of images. A subclass calls :meth:`_build` in its ``__init__``.
+    A subclass calls :meth:`_build` in its ``__init__``.
     """
 
     backbones: ClassVar[Registry] = _BACKBONES
     preprocess_cls: ClassVar[type[Preprocess]] = ImagePreprocess
     backbone: nn.Module
     head: nn.Module
-    #: What the backbone expects of images, with timm's keys; ``None`` if nobody said it.
+    #: The images that the backbone expects, with timm's keys; ``None`` if unknown.
     data_config: dict[str, Any] | None
-    #: The head's learning rate where none is passed, with the default optimizer.
+    #: The default learning rate of the head, with the default optimizer.
     default_learning_rate: ClassVar[float] = 2e-3
 
     def _build(
@@ -59,7 +59,7 @@ class ImageTask(Task):
             has_weights = isinstance(pretrained, str | Path) or (pretrained and isinstance(backbone, str))
             backbone_lr_factor = _PRETRAINED_LR_FACTOR if has_weights else 1.0
         self.use_default_rates(self.default_learning_rate, backbone_lr_factor=backbone_lr_factor)
-        # A checkpoint builds the backbone without its weights: what these decided is recorded as well.
+        # Loading a checkpoint builds the backbone without its weights: record what they determine.
         self.record_arguments(data_config=self.data_config)
         tag = self.backbone.tag if isinstance(self.backbone, ImageBackbone) else ""
         if isinstance(backbone, str) and tag:
@@ -68,14 +68,14 @@ class ImageTask(Task):
         return image_features(self.backbone, self.data_config)
 
     def backbone_factory(self, name: str) -> Callable[..., Any]:
-        """Return the factory of a backbone: of timm's models also with the tag of their weights."""
+        """Return the factory of a backbone; names of timm's models can end with the tag of their weights."""
         return tagged_factory(self.backbones, name, default_owner(self, "backbone", name))
 
     def forward_features(self, x: Any) -> Tensor:
-        """Return the backbone's features of images.
+        """Return the backbone's features of images, shape ``(batch, features)``.
 
         Args:
-            x: Normalised images, shape ``(batch, channels, height, width)``.
+            x: Normalized images, shape ``(batch, channels, height, width)``.
         """
         features: Tensor = self.backbone(x)
         return features
@@ -86,7 +86,7 @@ class ImageTask(Task):
 
     @property
     def input_spec(self) -> ImageInputSpec:
-        """The size and normalization of the images that the backbone was trained with, as far as they are stated."""
+        """The size and normalization that the backbone was trained with, as far as they are known."""
         backbone, fixed_size = self.backbone, None
         if isinstance(backbone, ImageBackbone) and backbone.fixed_size:
             _, *fixed_size = backbone.data_config["input_size"]

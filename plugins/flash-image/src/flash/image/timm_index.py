@@ -1,7 +1,7 @@
-"""The names of timm's models, from a list that is shipped: listing them needs neither torch nor timm.
+"""The names of timm's models, from a list in the package: listing them imports neither torch nor timm.
 
-Where timm is imported already, as for building a model, its own names count as well, so that a timm that is newer than
-the list has all its models. ``python -m flash.image.timm_index`` prints a fresh list.
+If timm is already imported, as for building a model, its own names are added, so that models of a timm that is newer
+than the list are found. ``python -m flash.image.timm_index`` prints an updated list.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def names() -> list[str]:
 
 
 def index_version() -> str:
-    """Return the version of timm that the shipped list was made from.
+    """Return the version of timm that the list in the package was made from.
 
     Example:
         >>> index_version().startswith("1.")
@@ -39,7 +39,7 @@ def index_version() -> str:
 
 
 def fresh_index() -> str:
-    """Return the list for the timm that is installed."""
+    """Return the list for the installed timm."""
     import timm
 
     return "\n".join([f"# The models of timm {timm.__version__}", *sorted(timm.list_models())]) + "\n"

@@ -1,4 +1,4 @@
-"""From a picture to what a network was trained on: geometry, augmentation and normalisation of a data config."""
+"""Image transforms of a data config: geometry, augmentation and normalization."""
 
 from __future__ import annotations
 
@@ -21,41 +21,40 @@ from .read import open_image
 
 __all__ = ["Augmentation", "ImageTransforms", "Steps", "augmentations"]
 
-#: Takes an image and gives an image, or a uint8 tensor ``(channels, height, width)``.
+#: Takes an image and returns an image, or a uint8 tensor ``(channels, height, width)``.
 Augmentation = Callable[[Image.Image], Any]
 
-# Of the area of a picture, what a random crop keeps at least: enough for the object to stay in it, as is usual in
-# finetuning; training from scratch goes down to 0.08.
-_SMALLEST_CROP = 0.35
+# The minimum fraction of the image's area in a random crop: enough to keep the object in it, as is usual in finetuning;
+# training from scratch uses 0.08.
+_MIN_CROP_AREA = 0.35
 
 
 class Steps:
-    """Callables one after the other.
+    """A sequence of callables, as torchvision's ``Compose``.
 
     Args:
-        steps: Each takes what the one before gave.
-        least: The width and height that pictures must have at least for the result to be as sharp; ``None`` if that
-            is not known.
+        steps: Each takes the result of the one before.
+        min_size: The minimum width and height of an image that is not upscaled, in pixels; ``None`` if unknown.
     """
 
-    def __init__(self, *steps: Callable[[Any], Any], least: tuple[int, int] | None = None) -> None:
+    def __init__(self, *steps: Callable[[Any], Any], min_size: tuple[int, int] | None = None) -> None:
         self.steps = steps
-        self.least = least
+        self.min_size = min_size
 
     def __call__(self, image: Any) -> Any:
-        """Apply all."""
+        """Apply all steps."""
         for step in self.steps:
             image = step(image)
         return image
 
 
 class ResizedCenter:
-    """The centre of a picture whose shorter side is resized: timm's evaluation, in one pass over the pixels.
+    """Resize the shorter side and center-crop in one call, as timm's evaluation transforms do in two.
 
-    Resizing and cropping in one step computes only the pixels that stay; the values are the same.
+    Only the pixels of the crop are computed; their values are the same.
 
     Args:
-        config: The size, the part that stays and the interpolation; of a square.
+        config: Size, crop and interpolation; the size must be a square.
     """
 
     def __init__(self, config: ImageConfig) -> None:
@@ -64,7 +63,7 @@ class ResizedCenter:
         self._resampling = config.resampling
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """Return the centre, of the network's size."""
+        """Return the center crop, of the network's size."""
         width, height = image.size
         short = min(width, height)
         # As torchvision's Resize and CenterCrop round.
@@ -81,7 +80,7 @@ class ResizedCenter:
 
 
 def evaluation(config: ImageConfig) -> Steps:
-    """The geometry that timm evaluates the network with; it draws no random numbers.
+    """Return the resize and crop that timm evaluates the network with; they are deterministic.
 
     Example:
         >>> config = ImageConfig.of({"input_size": (3, 8, 8), "mean": (0.5,) * 3, "std": (0.2,) * 3})
@@ -89,11 +88,11 @@ def evaluation(config: ImageConfig) -> Steps:
         (8, 8)
     """
     height, width = config.resized
-    least = (max(height, width), max(height, width))
-    # Nearest pixels hang on the last digit of where they are asked for.
-    in_one = config.crop_mode == "center" and config.interpolation != "nearest"
-    if in_one and config.height == config.width and height >= config.height:
-        return Steps(ResizedCenter(config), least=least)
+    min_size = (max(height, width), max(height, width))
+    # Nearest-neighbor resampling is sensitive to rounding, so resize and crop are not fused.
+    can_fuse = config.crop_mode == "center" and config.interpolation != "nearest"
+    if can_fuse and config.height == config.width and height >= config.height:
+        return Steps(ResizedCenter(config), min_size=min_size)
     from timm.data.transforms_factory import transforms_imagenet_eval
 
     steps = transforms_imagenet_eval(
@@ -105,12 +104,12 @@ def evaluation(config: ImageConfig) -> Steps:
         std=config.std,
         use_prefetcher=True,
     ).transforms
-    return Steps(*steps[:-1], least=least)
+    return Steps(*steps[:-1], min_size=min_size)
 
 
 # ---------------------------------------------------------------------- augmentation
 
-#: Train augmentations by name: each is made of an :class:`ImageConfig`, takes an image and gives an image.
+#: Train augmentations by name: factories that take an :class:`ImageConfig` and return an :data:`Augmentation`.
 augmentations = ComponentRegistry("augmentation", "image augmentations", "image/classification", "image/embedding")
 
 
@@ -122,30 +121,30 @@ def flip(config: ImageConfig) -> Augmentation:
     from torchvision.transforms import v2
 
     geometry = evaluation(config)
-    return Steps(geometry, v2.RandomHorizontalFlip(), least=geometry.least)
+    return Steps(geometry, v2.RandomHorizontalFlip(), min_size=geometry.min_size)
 
 
 def random_crop(config: ImageConfig) -> Steps:
     from torchvision.transforms import v2
 
     size = (config.height, config.width)
-    side = math.ceil(max(size) / math.sqrt(_SMALLEST_CROP))
-    crop = v2.RandomResizedCrop(size, (_SMALLEST_CROP, 1.0), interpolation=_interpolation(config))
-    return Steps(crop, v2.RandomHorizontalFlip(), least=(side, side))
+    side = math.ceil(max(size) / math.sqrt(_MIN_CROP_AREA))
+    crop = v2.RandomResizedCrop(size, (_MIN_CROP_AREA, 1.0), interpolation=_interpolation(config))
+    return Steps(crop, v2.RandomHorizontalFlip(), min_size=(side, side))
 
 
 def trivial(config: ImageConfig) -> Augmentation:
     from torchvision.transforms import v2
 
     crop = random_crop(config)
-    return Steps(crop, v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR), least=crop.least)
+    return Steps(crop, v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR), min_size=crop.min_size)
 
 
 def randaugment(config: ImageConfig) -> Augmentation:
     from torchvision.transforms import v2
 
     crop = random_crop(config)
-    return Steps(crop, v2.RandAugment(interpolation=v2.InterpolationMode.BILINEAR), least=crop.least)
+    return Steps(crop, v2.RandAugment(interpolation=v2.InterpolationMode.BILINEAR), min_size=crop.min_size)
 
 
 def _interpolation(config: ImageConfig) -> Any:
@@ -154,16 +153,16 @@ def _interpolation(config: ImageConfig) -> Any:
     return InterpolationMode(config.resampling.name.lower())
 
 
-# ---------------------------------------------------------------------- all of it
+# ---------------------------------------------------------------------- the pipeline
 
 
 class ImageTransforms:
-    """Pictures become uint8 tensors one by one; batches of them are normalised at once, on the model's device.
+    """Convert images to uint8 tensors one by one, and normalize batches of them on the model's device.
 
     Args:
-        config: What the network expects.
-        augmentation: A name from :data:`augmentations`, or a callable that takes an image and gives an image, or a
-            uint8 tensor. What it gives is resized and cropped as for evaluation where it has another size.
+        config: Size, geometry and normalization of the network's images.
+        augmentation: A name from :data:`augmentations`, or a callable that takes an image and returns an image or a
+            uint8 tensor. A result of another size than the network's is resized and cropped as for evaluation.
 
     Example:
         >>> config = ImageConfig.of({"input_size": (3, 8, 8), "mean": (0.5,) * 3, "std": (0.25,) * 3})
@@ -171,7 +170,7 @@ class ImageTransforms:
         >>> tensor = transforms.to_tensor(Image.new("RGB", (20, 10), "white"))
         >>> tensor.shape, tensor.dtype
         (torch.Size([3, 8, 8]), torch.uint8)
-        >>> transforms.normalise(tensor[None]).mean()
+        >>> transforms.normalize(tensor[None]).mean()
         tensor(2.)
     """
 
@@ -183,7 +182,7 @@ class ImageTransforms:
 
     @cached_property
     def _train(self) -> Augmentation:
-        # Late: a task that is loaded from a checkpoint only to predict needs no augmentation of that name.
+        # Lazy: a task loaded from a checkpoint only to predict does not need the augmentation to be registered.
         if not isinstance(self._augmentation, str):
             return self._augmentation
         owner = default_owner(self, "augmentation", self._augmentation)
@@ -191,13 +190,13 @@ class ImageTransforms:
         return augment
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tensors on a device do not go to workers.
+        # Tensors on a device cannot be sent to workers.
         return {**vars(self), "_constants": {}}
 
-    def least(self, train: bool) -> tuple[int, int] | None:
-        """The width and height that pictures must have at least."""
-        least: tuple[int, int] | None = getattr(self._train if train else self._evaluation, "least", None)
-        return least
+    def min_size(self, train: bool) -> tuple[int, int] | None:
+        """Return the minimum width and height of an image that is not upscaled, in pixels; ``None`` if unknown."""
+        min_size: tuple[int, int] | None = getattr(self._train if train else self._evaluation, "min_size", None)
+        return min_size
 
     def to_tensor(self, image: Image.Image, train: bool = False) -> Tensor:
         """Return a uint8 tensor of the network's size, shape ``(channels, height, width)``."""
@@ -212,26 +211,26 @@ class ImageTransforms:
         if isinstance(picture, Tensor):
             if picture.dtype is not torch.uint8:
                 raise ConfigurationError(
-                    f"Expected the augmentation to give an image or a uint8 tensor, which Flash normalises, but it "
-                    f"gave {picture.dtype}. Leave out its conversion to floats, or pass it all as train_transform=..., "
-                    "which normalises by itself."
+                    f"Expected the augmentation to return an image or a uint8 tensor, which Flash normalizes, but got "
+                    f"{picture.dtype}. Leave out its conversion to floats, or pass all of it as train_transform=..., "
+                    "which has to normalize too."
                 )
             picture = open_image(picture)
         if not isinstance(picture, Image.Image):
             raise ConfigurationError(
-                f"Expected the augmentation to give an image or a uint8 tensor, but it gave {type(picture).__name__}."
+                f"Expected the augmentation to return an image or a uint8 tensor, but got {type(picture).__name__}."
             )
         fits = picture.size == (self.config.width, self.config.height)
         return picture if fits else self._evaluation(picture)
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Turn uint8 images ``(batch, channels, height, width)`` into the floats that the network was trained on."""
+    def normalize(self, images: Tensor) -> Tensor:
+        """Normalize uint8 images ``(batch, channels, height, width)`` to floats with the network's mean and std."""
         mean, std = self._on(images.device)
-        # In place, after one conversion: two passes fewer over the batch.
+        # In place after the conversion, which saves two passes over the batch.
         return images.to(mean.dtype, memory_format=torch.contiguous_format).sub_(mean).div_(std)
 
-    def denormalise(self, images: Tensor) -> Tensor:
-        """Undo :meth:`normalise`, as floats from 0 to 1."""
+    def denormalize(self, images: Tensor) -> Tensor:
+        """Undo :meth:`normalize`; return floats from 0 to 1."""
         mean, std = self._on(images.device)
         return images.mul(std).add_(mean).div_(255).clamp_(0, 1)
 

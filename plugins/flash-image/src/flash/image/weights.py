@@ -1,4 +1,4 @@
-"""Weights from a file, as whoever trained the network stored them: all of them fit, or it is an error."""
+"""Pretrained weights from files: load all weights of a network, or raise an error."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from flash.serialization import read_checkpoint
 
 __all__ = ["load_weights", "read_weights"]
 
-# Where training programs put the weights in their checkpoints; averaged ones are what was validated.
+# The keys of the weights in checkpoints of training programs; averaged (EMA) weights first, as they were validated.
 _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
-# What stands before the names of weights: DDP, Flash's own checkpoints, and other programs.
+# Prefixes of the names of weights: of DDP, of Flash's own checkpoints, and of other programs.
 _PREFIXES = ("", "module.", "network.", "backbone.network.", "backbone.", "model.", "encoder.")
 _CLASSIFIERS = ("classifier", "fc", "head", "head_dist")
 
 
 def read_weights(source: str | Path) -> dict[str, Tensor]:
-    """Read the weights of a file without executing anything that it holds.
+    """Read the weights in a file without executing code in it.
 
     Args:
-        source: A path or URL of what ``torch.save`` wrote (a state dict, or a checkpoint that holds one), or the path
-            of a ``.safetensors`` file.
+        source: The path or URL of a file from ``torch.save`` (a state dict, or a checkpoint that holds one), or the
+            path of a ``.safetensors`` file.
 
     Raises:
         CheckpointError: If there is no such file, or it holds no weights.
@@ -41,7 +41,7 @@ def read_weights(source: str | Path) -> dict[str, Tensor]:
     if not weights:
         raise CheckpointError(
             f"Expected weights in {source}, but found none, only {', '.join(map(repr, found)) or 'nothing'}. "
-            "Store them with torch.save(network.state_dict(), path)."
+            "Save them with torch.save(network.state_dict(), path)."
         )
     return weights
 
@@ -57,12 +57,12 @@ def _read_safetensors(source: str | Path) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, source: str | Path, name: str) -> None:
-    """Load all weights of a network from a file; what the file has of a classifier is left out.
+    """Load all weights of a network from a file, without those of a classifier.
 
     Args:
-        network: Gets the weights.
+        network: The network to load the weights into.
         source: As in :func:`read_weights`; also a checkpoint of a Flash task with the same backbone.
-        name: The network's, for messages.
+        name: The name of the network in messages.
 
     Raises:
         CheckpointError: If a weight is missing, unknown, or of another shape.
@@ -84,7 +84,7 @@ def load_weights(network: nn.Module, source: str | Path, name: str) -> None:
 
 
 def _match(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """The weights under the network's own names: without the prefix that leaves most of them known."""
+    """Return the weights without the prefix of their names that matches most of the network's own names."""
     wanted = network.state_dict().keys()
     stripped = [
         {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
@@ -94,8 +94,8 @@ def _match(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tenso
 
 
 def _of_classifier(key: str, network: nn.Module) -> bool:
-    said = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
-    names = {*_CLASSIFIERS, *((said,) if isinstance(said, str) else said)}
+    own = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
+    names = {*_CLASSIFIERS, *((own,) if isinstance(own, str) else own)}
     return any(key.startswith(f"{name}.") for name in names)
 
 

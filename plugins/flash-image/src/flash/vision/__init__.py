@@ -1,4 +1,4 @@
-"""The old name of :mod:`flash.image`."""
+"""Alias of :mod:`flash.image`, under its former name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from flash import image
 
 if TYPE_CHECKING:
-    from flash.image import *  # noqa: F403  # the same names under another one, for type checkers
+    from flash.image import *  # noqa: F403  # an alias of all public names, for type checkers
 
-__all__ = image.__all__  # exactly those of the other name
+__all__ = image.__all__  # exactly the public names of flash.image
 
 
-# A type checker that saw this would take any misspelt name for one of them.
+# Hidden from type checkers, which would otherwise accept any misspelled name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Names of checkpoints that listings show; any other name of the hub works as well."""
+"""Names of well-known checkpoints for listings; any other name on the hub works as well."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ _NAMES = (
 
 
 def names() -> tuple[str, ...]:
-    """The names, without importing anything heavy."""
+    """Return the names, without heavy imports."""
     return _NAMES

@@ -1,4 +1,4 @@
-"""What tasks share that make one vector of each text."""
+"""TextVectorTask: the base of tasks on an encoder that returns one vector per text."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
 from .adapters import AdaptableTask
-from .backbones import Pooling, TextBackbone, encode, longest_input, pool, sort_by_use, text_features
+from .backbones import Pooling, TextBackbone, encode, max_positions, order_by_execution, pool, text_features
 from .hub import (
-    config_from_plain,
-    config_to_plain,
+    config_from_dict,
+    config_to_dict,
     load_tokenizer,
     make_model,
-    tokenizer_from_plain,
-    tokenizer_to_plain,
+    tokenizer_from_dict,
+    tokenizer_to_dict,
 )
 from .preprocess import TextPreprocess
-from .rows import Tokenization
+from .samples import TokenizerConfig
 from .tokens import Tokenizer
 
 __all__ = ["TextVectorTask"]
 
 _BACKBONES = backbone_registry("text")
-# Longer texts are cut here unless max_length says otherwise: attention costs the square of the length.
-_USUAL_LENGTH = 512
-# Of the pooled features of all-MiniLM-L6-v2, a linear probe on IMDB reviews got 0.78 of the classes right with the
-# mean and 0.71 with the first token.
-_USUAL_POOLING: Pooling = "mean"
+# Longer texts are truncated unless max_length is passed: the cost of attention is quadratic in the length.
+DEFAULT_MAX_LENGTH = 512
+# A linear probe on the pooled features of all-MiniLM-L6-v2 has an accuracy of 0.78 on IMDB reviews with the mean, and
+# of 0.71 with the first token.
+DEFAULT_POOLING: Pooling = "mean"
 
 
 class TextVectorTask(AdaptableTask):
-    """An encoder of texts, and the pooling of its token vectors to one vector a text."""
+    """A task on an encoder whose token vectors are pooled to one vector per text."""
 
     backbones: ClassVar[Registry] = _BACKBONES
     preprocess_cls: ClassVar[type[Preprocess]] = TextPreprocess
@@ -54,16 +54,16 @@ class TextVectorTask(AdaptableTask):
         tokenizer: Any,
         config: Mapping[str, Any] | None,
     ) -> int:
-        """Make the encoder and its tokenizer, and return the number of features."""
+        """Build the encoder with its tokenizer, and return the number of features."""
         if pooling not in ("auto", "mean", "cls"):
             raise ConfigurationError(f"Expected pooling to be 'auto', 'mean' or 'cls', but got {pooling!r}.")
         made = self._make_backbone(backbone, pretrained, tokenizer, config)
         self.backbone = made.encoder
         self.tokenizer = made.tokenizer
-        self.pooling: Pooling = (made.pooling or _USUAL_POOLING) if pooling == "auto" else pooling
+        self.pooling: Pooling = (made.pooling or DEFAULT_POOLING) if pooling == "auto" else pooling
         self.max_length = _checked_length(max_length, made)
-        sort_by_use(self.backbone)
-        self._remember()
+        order_by_execution(self.backbone)
+        self._record_for_checkpoints()
         return text_features(self.backbone)
 
     def _make_backbone(
@@ -73,38 +73,38 @@ class TextVectorTask(AdaptableTask):
             if tokenizer is None:
                 raise ConfigurationError(
                     "Expected tokenizer= together with a module as backbone: a name or folder, a fast tokenizer of "
-                    "transformers, or a callable that takes a list of texts and gives a list of lists of token ids."
+                    "transformers, or a callable from a list of texts to a list of lists of token ids."
                 )
             return TextBackbone(backbone, _made_tokenizer(tokenizer))
         if config is not None:
-            return TextBackbone(make_model(config_from_plain(config), "encoder"), _made_tokenizer(tokenizer))
+            return TextBackbone(make_model(config_from_dict(config), "encoder"), _made_tokenizer(tokenizer))
         made = self.build_backbone(backbone, makes=TextBackbone, pretrained=pretrained)
         if tokenizer is not None:
             made.tokenizer = _made_tokenizer(tokenizer)
         return made
 
-    def _remember(self) -> None:
-        """Put into the arguments that a checkpoint carries what makes this task again without folder and hub."""
+    def _record_for_checkpoints(self) -> None:
+        """Record tokenizer and configuration, so that checkpoints load without the backbone's folder or the hub."""
         self.record_arguments(pooling=self.pooling, max_length=self.max_length)
         if isinstance(self.tokenizer, PreTrainedTokenizerFast):
-            self.record_arguments(tokenizer=tokenizer_to_plain(self.tokenizer))
+            self.record_arguments(tokenizer=tokenizer_to_dict(self.tokenizer))
         if isinstance(self.backbone, PreTrainedModel) and "backbone" not in self.omitted_arguments:
-            self.record_arguments(config=config_to_plain(self.backbone.config))
-        # Loggers write down hyperparameters, of which these are none.
+            self.record_arguments(config=config_to_dict(self.backbone.config))
+        # These are no hyperparameters, which loggers would log.
         for name in ("tokenizer", "config"):
             self.hparams.pop(name, None)
 
     @property
-    def input_spec(self) -> Tokenization:
-        """How texts become the tokens that the backbone expects."""
-        return Tokenization(self.tokenizer, self.max_length, getattr(self.tokenizer, "pad_token_id", None) or 0)
+    def input_spec(self) -> TokenizerConfig:
+        """The tokenizer and the maximum length of the backbone."""
+        return TokenizerConfig(self.tokenizer, self.max_length, getattr(self.tokenizer, "pad_token_id", None) or 0)
 
     def backbone_layers(self) -> list[nn.Module]:
-        """Return the embeddings, then the blocks of the encoder, in the order of the forward pass."""
+        """Return the embeddings and then the blocks of the encoder, in the order of the forward pass."""
         return block_layers([self.backbone])
 
     def forward_features(self, x: dict[str, Tensor]) -> Tensor:
-        """Return one vector a text, shape ``(batch, features)``.
+        """Return one vector per text, shape ``(batch, features)``.
 
         Args:
             x: ``input_ids`` and ``attention_mask``, both of shape ``(batch, tokens)``.
@@ -114,7 +114,7 @@ class TextVectorTask(AdaptableTask):
 
 def _made_tokenizer(tokenizer: Any) -> Tokenizer:
     if isinstance(tokenizer, Mapping):
-        return tokenizer_from_plain(tokenizer)
+        return tokenizer_from_dict(tokenizer)
     if isinstance(tokenizer, str | Path):
         return load_tokenizer(tokenizer)
     if isinstance(tokenizer, PreTrainedTokenizerBase) and not tokenizer.is_fast:
@@ -124,28 +124,28 @@ def _made_tokenizer(tokenizer: Any) -> Tokenizer:
         )
     if not callable(tokenizer):
         raise ConfigurationError(
-            "Expected tokenizer to be a name or folder, a fast tokenizer of transformers, or a callable that takes a "
-            f"list of texts and gives a list of lists of token ids, but got {tokenizer!r}."
+            "Expected tokenizer to be a name or folder, a fast tokenizer of transformers, or a callable from a "
+            f"list of texts to a list of lists of token ids, but got {tokenizer!r}."
         )
     chosen: Tokenizer = tokenizer
     return chosen
 
 
 def _checked_length(max_length: int | None, made: TextBackbone) -> int:
-    """The number of tokens that texts are cut to: what was asked for, or what the backbone was trained on."""
-    longest = longest_input(made.encoder)
+    """Return the maximum number of tokens per text: ``max_length``, or by default that of the backbone's training."""
+    positions = max_positions(made.encoder)
     special = made.tokenizer.num_special_tokens_to_add() if isinstance(made.tokenizer, PreTrainedTokenizerBase) else 0
     if max_length is None:
-        limits = [made.max_length, getattr(made.tokenizer, "model_max_length", None), longest, _USUAL_LENGTH]
+        limits = [made.max_length, getattr(made.tokenizer, "model_max_length", None), positions, DEFAULT_MAX_LENGTH]
         return min(limit for limit in limits if limit is not None)
     if isinstance(max_length, bool) or not isinstance(max_length, int) or max_length <= special:
         raise ConfigurationError(
             f"Expected max_length to be a whole number of at least {special + 1} ({special} tokens are special), but "
             f"got {max_length!r}."
         )
-    if longest is not None and max_length > longest:
+    if positions is not None and max_length > positions:
         raise ConfigurationError(
-            f"Expected max_length to be at most {longest}, which is as far as the backbone can count places, but got "
+            f"Expected max_length to be at most {positions}, the number of positions of the backbone, but got "
             f"{max_length}."
         )
     return max_length

@@ -1,4 +1,4 @@
-"""Tasks whose network can get low-rank adapters (LoRA), which are trained and stored in its place."""
+"""Tasks whose network supports low-rank adapters (LoRA), which are trained and saved in place of its weights."""
 
 from __future__ import annotations
 
@@ -19,56 +19,57 @@ _SETTINGS = ("r", "alpha", "dropout")
 
 
 class AdaptableTask(Task):
-    """A task whose network can get adapters; the strategy ``lora`` gives them.
+    """A task whose network supports adapters, which the strategy ``lora`` adds.
 
-    A checkpoint then holds the adapters and what else was trained, such as a head, and says which checkpoint of
-    transformers they belong to: that must be there, in its folder or in the hub's cache, when the task is loaded. Where
-    it cannot serve, since the network was made or trained otherwise, the checkpoint holds all weights. After
-    :meth:`merge_adapters`, checkpoints need nothing else again.
+    A checkpoint then holds the adapters and other trained weights, such as a head, and the name of the transformers
+    checkpoint that they were trained on, which must be in its folder or in the hub's cache when the task is loaded. If
+    the network has other weights than that checkpoint, the task's checkpoint holds all weights. After
+    :meth:`merge_adapters`, checkpoints are self-contained again.
 
     Args:
         args: Arguments of the task.
-        adapters: The settings of adapters, which a checkpoint of flash-text 0.1.0 brings.
+        adapters: The settings of adapters in checkpoints of flash-text 0.1.0.
         kwargs: Arguments of the task.
     """
 
-    #: The attribute that is the network, and the one of what ``backbones`` makes that is the same network.
+    #: The attribute of the task that holds the network.
     network_attribute: ClassVar[str] = "backbone"
+    #: The attribute of the backbone's dataclass that holds the same network.
     source_attribute: ClassVar[str] = "encoder"
 
     def __init__(self, *args: Any, adapters: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.adapters: dict[str, Any] | None = None
-        self._adapters_to_come = adapters
+        self._pending_adapters = adapters
 
     @property
     def network(self) -> nn.Module:
-        """The network that adapters are put into."""
+        """The network that adapters are added to."""
         found: nn.Module = getattr(self, self.network_attribute)
         return found
 
     def add_adapters(self, settings: Mapping[str, Any]) -> None:
-        """Put adapters into the network, or go on with those that are there.
+        """Add adapters to the network, or continue with the existing ones.
 
         Args:
             settings: ``r``, ``alpha``, ``dropout`` and ``target_modules``, as of :class:`~flash.text.lora.Lora`.
 
         Raises:
-            FinetuningError: If there are adapters with other settings, or the network has no such layers.
+            FinetuningError: If there are adapters with other settings, or the network has no matching layers.
         """
         if self.adapters is None:
-            base = None if settings.get("whole_checkpoints") else self._base_print()
-            targets = _sorted(settings.get("target_modules") or _usual_targets(self.network, import_peft()))
+            base = None if settings.get("whole_checkpoints") else self._base_checksum()
+            targets = _sorted(settings.get("target_modules") or _default_targets(self.network, import_peft()))
             chosen = {name: settings[name] for name in _SETTINGS}
             self.change_structure(put_adapters, **chosen, target_modules=targets, base=base)
-        elif not self._has(settings):
+        elif not self._has_settings(settings):
             raise FinetuningError(
                 f"Expected the settings of the adapters that the task has, {self.adapters}, but got {dict(settings)}. "
-                "Make the strategy with the same ones, or call task.merge_adapters() first and begin new ones."
+                "Make the strategy with the same ones, or call task.merge_adapters() first to start with new ones."
             )
 
     def merge_adapters(self) -> None:
-        """Add the adapters to the weights that they adapt; the task predicts as before, and has no adapters any more.
+        """Merge the adapters into the weights of their layers; predictions stay the same, and the adapters are removed.
 
         Raises:
             FinetuningError: If there are no adapters.
@@ -78,7 +79,7 @@ class AdaptableTask(Task):
         for name, layer in _lora_layers(self.network):
             layer.merge(safe_merge=True)
             parent, _, attribute = name.rpartition(".")
-            # Its new name hides it from who would thaw what the strategy froze.
+            # The layer has a new name, so that code that unfreezes the layers of the strategy would miss it.
             plain = layer.get_base_layer().requires_grad_(True).train(layer.training)
             setattr(self.network.get_submodule(parent), attribute, plain)
         del self.network.peft_config
@@ -86,16 +87,16 @@ class AdaptableTask(Task):
         self.backbone_lr_factor = self.recorded_arguments.get("backbone_lr_factor", 1.0)
         self.forget_structure(_PUT_ADAPTERS)
 
-    def _has(self, settings: Mapping[str, Any]) -> bool:
+    def _has_settings(self, settings: Mapping[str, Any]) -> bool:
         assert self.adapters is not None
         targets = settings.get("target_modules")
         same = all(self.adapters[name] == settings[name] for name in _SETTINGS)
         return same and (targets is None or _sorted(targets) == self.adapters["target_modules"])
 
-    # ------------------------------------------------------------------ the weights below the adapters
+    # ------------------------------------------------------------------ base weights
 
-    def _base_print(self) -> int | None:
-        """A checksum of the network, if the checkpoint that it came from has the same weights."""
+    def _base_checksum(self) -> int | None:
+        """Return a checksum of the network if it has the weights of its transformers checkpoint, else ``None``."""
         try:
             source = self._source()
         except FlashError:
@@ -104,7 +105,7 @@ class AdaptableTask(Task):
         return own if source is not None and _checksum(source) == own else None
 
     def _source(self) -> dict[str, Tensor] | None:
-        """The weights of the checkpoint of transformers that the network came from."""
+        """Return the weights of the network's transformers checkpoint, or ``None`` if it was not made by name."""
         name = self.recorded_arguments.get("backbone")
         if not isinstance(name, str):
             return None
@@ -112,7 +113,7 @@ class AdaptableTask(Task):
         return made.state_dict()
 
     def _base_names(self) -> dict[str, str]:
-        """The names in a checkpoint of the weights below the adapters, with their names in the network without them."""
+        """Map the names of base weights in a checkpoint to their names in the network without adapters."""
         names = [name for name in self.network.state_dict() if "lora_" not in name]
         return {f"{self.network_attribute}.{name}": name.replace(".base_layer", "") for name in names}
 
@@ -122,13 +123,13 @@ class AdaptableTask(Task):
         if _checksum(weights) == base:
             return weights
         backbone = self.recorded_arguments.get("backbone")
-        hint = "Save a checkpoint that needs nothing else: call task.merge_adapters() first."
+        hint = "To save a self-contained checkpoint, call task.merge_adapters() first."
         try:
             source = self._source()
         except FlashError as error:
             raise CheckpointError(
-                f"Expected the weights of {backbone!r}, since this checkpoint holds adapters for them alone, but they "
-                f"cannot be had. {error} {hint}"
+                f"Expected the weights of {backbone!r}, since this checkpoint only holds adapters for them, but they "
+                f"cannot be loaded. {error} {hint}"
             ) from error
         if source is None or _checksum(source) != base:
             raise CheckpointError(
@@ -140,10 +141,10 @@ class AdaptableTask(Task):
     # ------------------------------------------------------------------ checkpoints
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load weights; those below adapters, which a checkpoint may lack, come from where the network came from."""
-        if self._adapters_to_come is not None:
-            # A checkpoint of flash-text 0.1.0 has them among the arguments of the task.
-            settings, self._adapters_to_come = dict(self._adapters_to_come), None
+        """Load weights; base weights that a checkpoint leaves out are loaded from the transformers checkpoint."""
+        if self._pending_adapters is not None:
+            # A checkpoint of flash-text 0.1.0 has them in the arguments of the task.
+            settings, self._pending_adapters = dict(self._pending_adapters), None
             self.record_arguments(adapters=None)
             self.change_structure(put_adapters, **settings)
         if self.adapters is not None and self.adapters["base"] is not None:
@@ -154,7 +155,7 @@ class AdaptableTask(Task):
         return super().load_state_dict(state_dict, strict, assign)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out the weights below adapters, where they can be had again."""
+        """Leave out the base weights of adapters, if the transformers checkpoint has the same ones."""
         super().on_save_checkpoint(checkpoint)
         if self.adapters is not None and self.adapters["base"] is not None:
             names = self._base_names()
@@ -162,18 +163,18 @@ class AdaptableTask(Task):
             checkpoint["state_dict"] = {name: weight for name, weight in weights if name not in names}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Check that a run that is resumed has the adapters of the interrupted one."""
+        """Check that a resumed run has the adapters of the interrupted one."""
         found = checkpoint.get("flash", {})
         changes = [each["arguments"] for each in found.get("structure") or [] if each["target"] == _PUT_ADAPTERS]
         old = found.get("task", {}).get("init", {}).get("adapters")
         stored = changes[0] if changes else old
         if stored is not None or self.adapters is not None:
             self._check_adapters(stored)
-        # A checkpoint of flash-text 0.1.0 says in another place that these adapters are there.
+        # A checkpoint of flash-text 0.1.0 records the adapters elsewhere.
         super().on_load_checkpoint(checkpoint if old is None else _with_changes(checkpoint, self.structure_changes))
 
     def _check_adapters(self, stored: Mapping[str, Any] | None) -> None:
-        if stored is None or self.adapters is None or not self._has(stored):
+        if stored is None or self.adapters is None or not self._has_settings(stored):
             raise FinetuningError(
                 f"Expected a run with the adapters of the checkpoint, {stored}, but this one has {self.adapters}. "
                 "Resume with the strategy that the run was started with."
@@ -189,20 +190,21 @@ class AdaptableTask(Task):
 def put_adapters(
     task: AdaptableTask, r: int, alpha: float, dropout: float, target_modules: Any, base: int | None
 ) -> None:
-    """Put adapters into the network of a task; see :class:`~flash.text.lora.Lora` for the settings.
+    """Add adapters to the network of a task; see :class:`~flash.text.lora.Lora` for the settings.
 
     Args:
         task: The task.
         r: The rank of the adapters.
-        alpha: What the adapters count.
-        dropout: How much of their input is left out in training.
-        target_modules: Ends of the names of layers, or a pattern.
-        base: A checksum of the weights below them, where these can be had again; then checkpoints leave them out.
+        alpha: The scale of the adapters.
+        dropout: The dropout probability of their input.
+        target_modules: Suffixes of the names of layers, or a regular expression.
+        base: A checksum of the base weights, if the transformers checkpoint has the same; then checkpoints leave them
+            out.
     """
     settings = {"r": r, "alpha": alpha, "dropout": dropout, "target_modules": target_modules, "base": base}
     _inject(task.network, settings)
     task.adapters = settings
-    # What trains inside the backbone is new, as a head is.
+    # The trained weights in the backbone are new, as those of a head.
     task.backbone_lr_factor = 1.0
 
 
@@ -214,17 +216,17 @@ def _with_changes(checkpoint: Mapping[str, Any], changes: list[dict[str, Any]]) 
 
 
 def _checksum(weights: Mapping[str, Tensor]) -> int:
-    """A number that differs where a bit of the weights does."""
+    """Return a CRC-32 checksum of weights."""
     total = 0
     for name in sorted(weights):
-        # An array can be read as bytes without a copy, which its type does not say.
+        # Arrays support the buffer protocol, but their type does not declare it.
         bits: Any = weights[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
         total = zlib.crc32(bits, zlib.crc32(name.encode(), total))
     return total
 
 
 def _inject(network: nn.Module, settings: Mapping[str, Any]) -> None:
-    """Put adapters into a network."""
+    """Add adapters to a network."""
     peft = import_peft()
     options = {"r": settings["r"], "lora_alpha": settings["alpha"], "lora_dropout": settings["dropout"]}
     targets = settings["target_modules"]
@@ -233,15 +235,15 @@ def _inject(network: nn.Module, settings: Mapping[str, Any]) -> None:
         peft.inject_adapter_in_model(config, network)
     except ValueError as error:
         raise FinetuningError(
-            f"Expected layers to put adapters into, but the network has none of {targets!r}: {error} Name some with "
+            f"Expected layers to add adapters to, but the network has none of {targets!r}: {error} Name some with "
             "strategy=('lora', {'target_modules': ['query', 'value']})."
         ) from error
-    # What rests and what trains is for strategies to say.
+    # peft freezes the network; what to freeze is up to the strategy.
     network.requires_grad_(True)
 
 
-def _usual_targets(network: nn.Module, peft: Any) -> Any:
-    """The layers that peft chooses for a kind of model; where it knows none, all linear layers."""
+def _default_targets(network: nn.Module, peft: Any) -> Any:
+    """Return peft's default target layers for the model type, or all linear layers if it has none."""
     known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
     kind = getattr(getattr(network, "config", None), "model_type", None)
     if kind in known:
@@ -260,7 +262,7 @@ def _lora_layers(network: nn.Module) -> list[tuple[str, Any]]:
 
 
 def import_peft() -> Any:
-    """Return the library peft.
+    """Import the library peft.
 
     Raises:
         ConfigurationError: If it is not installed.
@@ -270,7 +272,7 @@ def import_peft() -> Any:
         import peft.utils
     except ImportError as error:
         raise ConfigurationError(
-            "Expected the library peft, which makes the adapters of 'lora', to be installed: "
+            "Expected the library peft, which 'lora' needs, to be installed, but it is not. Install it: "
             "pip install 'flash-text[lora]'."
         ) from error
     return peft

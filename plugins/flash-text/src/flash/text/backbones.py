@@ -2,8 +2,8 @@
 
 A backbone that a plugin registers for the domain ``"text"`` is a callable that takes ``pretrained`` and returns a
 :class:`TextBackbone`. Its encoder is called as ``encoder(input_ids=..., attention_mask=...)``, both of shape
-``(batch, tokens)``, and gives a vector for each token, shape ``(batch, tokens, features)``, as a tensor or as
-``last_hidden_state`` of what it gives; or one vector for each text, shape ``(batch, features)``.
+``(batch, tokens)``, and returns one vector per token, shape ``(batch, tokens, features)``, as a tensor or as
+``last_hidden_state`` of its output; or one vector per text, shape ``(batch, features)``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,18 @@ from flash.core.prediction import evaluating
 from .hub import load_model, load_tokenizer, read_json
 from .tokens import Tokenizer
 
-__all__ = ["Pooling", "TextBackbone", "encode", "huggingface", "longest_input", "pool", "sort_by_use", "text_features"]
+__all__ = [
+    "Pooling",
+    "TextBackbone",
+    "encode",
+    "huggingface",
+    "max_positions",
+    "order_by_execution",
+    "pool",
+    "text_features",
+]
 
-#: How the vectors of a text's tokens become one: their mean, or the first one.
+#: The pooling of the token vectors of a text: their mean, or the first one.
 Pooling = Literal["mean", "cls"]
 
 
@@ -33,11 +42,11 @@ class TextBackbone:
     """An encoder with its tokenizer.
 
     Args:
-        encoder: Gives vectors for tokens; see :mod:`flash.text.backbones`.
-        tokenizer: A fast tokenizer of transformers, or a callable that takes a list of texts and gives a list of
-            lists of token ids.
-        pooling: How its token vectors become one vector, where the checkpoint says it.
-        max_length: How many tokens it was trained on, where the checkpoint says it.
+        encoder: A module as described in :mod:`flash.text.backbones`.
+        tokenizer: A fast tokenizer of transformers, or a callable from a list of texts to a list of lists of token
+            ids.
+        pooling: The pooling of its token vectors; ``None`` if the checkpoint does not define it.
+        max_length: The maximum number of tokens in its training; ``None`` if the checkpoint does not define it.
     """
 
     encoder: nn.Module
@@ -54,7 +63,7 @@ def huggingface(name: str, pretrained: bool = True) -> TextBackbone:
         pretrained: Whether to load weights; otherwise they are random.
 
     Raises:
-        HubError: If it cannot be had, or has not all weights.
+        HubError: If it cannot be loaded, or weights are missing.
     """
     tokenizer = load_tokenizer(name)
     encoder = load_model(name, "encoder", pretrained)
@@ -72,17 +81,17 @@ def _stored_pooling(name: str | Path) -> Pooling | None:
 
 
 def encode(encoder: nn.Module, x: dict[str, Tensor]) -> Tensor:
-    """Return an encoder's vectors: ``(batch, tokens, features)``, or ``(batch, features)``."""
-    given = encoder(**x)
-    vectors: Tensor = given if isinstance(given, Tensor) else given.last_hidden_state
+    """Return an encoder's vectors, shape ``(batch, tokens, features)`` or ``(batch, features)``."""
+    output = encoder(**x)
+    vectors: Tensor = output if isinstance(output, Tensor) else output.last_hidden_state
     return vectors
 
 
 def pool(vectors: Tensor, mask: Tensor, how: Pooling) -> Tensor:
-    """Make one vector of those of a text's tokens; padding does not count.
+    """Pool token vectors to one vector per text, without padding.
 
     Args:
-        vectors: Shape ``(batch, tokens, features)``; ``(batch, features)`` stays as it is.
+        vectors: Shape ``(batch, tokens, features)``; ``(batch, features)`` is returned unchanged.
         mask: 1 for tokens and 0 for padding, shape ``(batch, tokens)``.
         how: ``"mean"`` or ``"cls"``, the first token.
 
@@ -99,60 +108,60 @@ def pool(vectors: Tensor, mask: Tensor, how: Pooling) -> Tensor:
     if how == "cls":
         return vectors[:, 0]
     weights = mask.to(vectors.dtype)
-    # A product of matrices: no tensor as large as the vectors is made.
+    # A matrix product does not allocate a tensor of the size of the vectors.
     return torch.bmm(weights.unsqueeze(1), vectors).squeeze(1) / weights.sum(1, keepdim=True)
 
 
 def text_features(encoder: nn.Module) -> int:
-    """Return the number of features per text: what the encoder states, or else measured on a text of one token."""
+    """Return the number of features per text: the encoder's own, or else measured on a text of one token."""
     return num_features(encoder, lambda: _one_token(encoder), lambda x: encode(encoder, x), ndim=(2, 3))
 
 
-def longest_input(encoder: nn.Module) -> int | None:
-    """How many tokens an encoder can tell the places of; ``None`` where it has no table of places."""
+def max_positions(encoder: nn.Module) -> int | None:
+    """Return the number of positions that an encoder supports; ``None`` if it is not limited."""
     limit = getattr(getattr(encoder, "config", None), "max_position_embeddings", None)
     if not isinstance(limit, int) or limit < 1:
         return None
     for name, module in encoder.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            # RoBERTa and its kin count places from the padding token's number on.
+            # RoBERTa and related models number positions from the padding token's id on.
             reserved = 0 if module.padding_idx is None else module.padding_idx + 1
             return module.num_embeddings - reserved
     return limit
 
 
-def sort_by_use(encoder: nn.Module) -> None:
-    """Put the modules of an encoder in the order in which they run.
+def order_by_execution(encoder: nn.Module) -> None:
+    """Sort the modules of an encoder by the order in which they are executed.
 
-    Strategies that thaw the last layers first go by the order of the modules, which in some models is not that of
-    the layers: BART's normalisation of embeddings comes after its layers. What does not run by itself, such as
-    embeddings that are only looked at, stays in front.
+    Strategies that unfreeze the last layers first use the order of the modules, which in some models is not that of
+    the forward pass: BART's normalization of embeddings is registered after its layers. Modules whose ``forward`` is
+    not called, such as embeddings of which only the weight is used, come first.
     """
-    places: dict[nn.Module, int] = {}
+    order: dict[nn.Module, int] = {}
 
-    def note(module: nn.Module, *_: Any) -> None:
-        places.setdefault(module, len(places))
+    def record(module: nn.Module, *_: Any) -> None:
+        order.setdefault(module, len(order))
 
-    handles = [module.register_forward_pre_hook(note) for module in encoder.modules()]
+    handles = [module.register_forward_pre_hook(record) for module in encoder.modules()]
     try:
         with evaluating(encoder), torch.no_grad():
             encode(encoder, _one_token(encoder))
     finally:
         for handle in handles:
             handle.remove()
-    first = _first_use(places)
+    position = _first_execution(order)
     for parent in encoder.modules():
-        children = sorted(parent._modules.items(), key=lambda item: first(item[1]))
+        children = sorted(parent._modules.items(), key=lambda item: position(item[1]))
         for name, _ in children:
             parent._modules[name] = parent._modules.pop(name)
 
 
-def _first_use(places: dict[nn.Module, int]) -> Callable[[nn.Module | None], int]:
-    def first(module: nn.Module | None) -> int:
-        inside = [places[each] for each in module.modules() if each in places] if module is not None else []
+def _first_execution(order: dict[nn.Module, int]) -> Callable[[nn.Module | None], int]:
+    def position(module: nn.Module | None) -> int:
+        inside = [order[each] for each in module.modules() if each in order] if module is not None else []
         return min(inside, default=-1)
 
-    return first
+    return position
 
 
 def _one_token(encoder: nn.Module) -> dict[str, Tensor]:

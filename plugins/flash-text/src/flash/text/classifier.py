@@ -1,4 +1,4 @@
-"""TextClassifier."""
+"""TextClassifier: single-label and multi-label classification of texts."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from ._task import TextVectorTask
 
 __all__ = ["TextClassifier"]
 
-# Measured on IMDB reviews with all-MiniLM-L6-v2: a new layer needs a rate at which trained ones forget.
+# Measured on IMDB reviews with all-MiniLM-L6-v2: a new layer needs a higher learning rate than pretrained ones.
 _HEAD_RATE = 1e-3
 _BACKBONE_LR_FACTOR = 0.05
 
 
 class TextClassifier(TextVectorTask, ClassificationTask):
-    """Which class a text belongs to; with lists of targets, which classes.
+    """Classifier of texts; multi-label where targets are lists.
 
-    Make it with ``from_data``: what it must know of the classes comes from the train data.
+    Make it with ``from_data``, which sets the arguments for the classes from the train data.
 
     Args:
-        num_classes: How many classes there are.
+        num_classes: The number of classes.
         labels: The names of the classes.
         multi_label: Whether a text can have several classes.
-        class_weights: What each class counts in the loss, or ``"balanced"``.
-        class_counts: How many train texts each class has.
+        class_weights: The weight of each class in the loss, or ``"balanced"``.
+        class_counts: The number of train texts per class.
         backbone: The name of a checkpoint on the Hugging Face hub, a folder with one, a name that a plugin
             registered, or a module as described in :mod:`flash.text.backbones` together with ``tokenizer``.
-        pretrained: Whether the backbone gets its trained weights; otherwise they are random.
-        pooling: How the vectors of a text's tokens become one: ``"mean"``, ``"cls"`` (the first one), or ``"auto"``
-            for what the checkpoint says, else the mean.
-        max_length: How many tokens of a text count, special ones included; by default as many as the backbone was
-            trained on, at most 512.
-        dropout: How much of the pooled vector is left out in training, from 0 to 1.
-        tokenizer: Another tokenizer than the checkpoint's: a name or folder, a fast tokenizer of transformers, or a
-            callable that takes a list of texts and gives a list of lists of token ids.
-        config: The backbone's configuration as plain data; a checkpoint of this task brings it.
-        learning_rate: By default 1e-3 for the head and 5e-5 for a trained backbone. A rate that you pass is that of
-            both, as in most recipes for transformers, unless ``backbone_lr_factor`` says otherwise.
-        backbone_lr_factor: The backbone's learning rate as a multiple of the head's: by default 0.05 for a trained
+        pretrained: Whether to load the pretrained weights of the backbone; otherwise they are random.
+        pooling: The pooling of token vectors: ``"mean"``, ``"cls"`` (the first one), or ``"auto"`` for that of the
+            checkpoint, else the mean.
+        max_length: The maximum number of tokens per text, including special tokens; by default that of the backbone's
+            training, at most 512.
+        dropout: The dropout probability of the pooled vector.
+        tokenizer: A tokenizer in place of the checkpoint's: a name or folder, a fast tokenizer of transformers, or a
+            callable from a list of texts to a list of lists of token ids.
+        config: The backbone's configuration as a dict; set when a checkpoint of this task is loaded.
+        learning_rate: By default 1e-3 for the head and 5e-5 for a pretrained backbone. An explicit rate is used for
+            both, as in most recipes for transformers, unless ``backbone_lr_factor`` is passed.
+        backbone_lr_factor: The backbone's learning rate as a multiple of the head's: by default 0.05 for a pretrained
             backbone with the default rate and optimizer, else 1.
         lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
         kwargs: Arguments of :class:`~flash.core.classification.ClassificationTask` and
             :class:`~flash.core.model.Task`, such as ``optimizer`` and ``metrics``.
 
     Raises:
-        HubError: If the backbone is in no folder, not cached, and cannot be had from the hub.
+        HubError: If the backbone is neither in a folder nor cached, and cannot be downloaded.
 
     Example:
         >>> class Letters(nn.Module):
@@ -99,15 +99,15 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         )
         features = self._build(backbone, pretrained, pooling, max_length, tokenizer, config)
         if backbone_lr_factor is None:
-            # A checkpoint brings the configuration, and its weights after that.
-            trained = config is not None or (pretrained and isinstance(self.backbone, PreTrainedModel))
-            left_to_us = self.learning_rate is None and is_default_optimizer(self.optimizer)
-            backbone_lr_factor = _BACKBONE_LR_FACTOR if trained and left_to_us else 1.0
+            # With a configuration, the weights are loaded later, from a checkpoint.
+            has_weights = config is not None or (pretrained and isinstance(self.backbone, PreTrainedModel))
+            is_default = self.learning_rate is None and is_default_optimizer(self.optimizer)
+            backbone_lr_factor = _BACKBONE_LR_FACTOR if has_weights and is_default else 1.0
         self.use_default_rates(_HEAD_RATE, backbone_lr_factor=backbone_lr_factor)
-        # Normalised, since features of different backbones differ a lot in size, and one rate is to suit all.
+        # The layer norm makes one learning rate suit all backbones, whose features differ a lot in scale.
         self.head = nn.Sequential(nn.LayerNorm(features), nn.Dropout(dropout), nn.Linear(features, self.num_classes))
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """Return one score a class, shape ``(batch, num_classes)``."""
+        """Return one score per class, shape ``(batch, num_classes)``."""
         scores: Tensor = self.head(features)
         return scores

@@ -1,4 +1,4 @@
-"""TextClassificationData: texts with their classes, from files, tables, lists and datasets."""
+"""TextClassificationData: texts with classes, from files, tables, lists and datasets."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["TextClassificationData", "TextData"]
 
 
 class TextData(SampleData):
-    """Texts with targets: the base of the data modules for texts.
+    """The base of the data modules for texts.
 
-    Texts become tokens when a task comes, whose backbone decides how; each text once. Batches are of texts of similar
-    length and as wide as the longest of them.
+    Each text is tokenized once, with the tokenizer of the task, when a task is connected. Batches are bucketed by
+    length, and padded to their longest text.
     """
 
     preprocess_cls = TextPreprocess
@@ -39,9 +39,9 @@ class TextData(SampleData):
         predict_dataset: Any = None,
         **options: Any,
     ) -> Self:
-        """Make a data module of datasets of the library ``datasets``, streaming or not, or of any rows that are dicts.
+        """Make a data module from datasets of the library ``datasets``, streaming or not, or from any rows of dicts.
 
-        A stream is read once, to its end. The arguments are those of ``from_data_frame``, with a dataset in place of
+        A stream is read once, completely. The arguments are those of ``from_data_frame``, with a dataset in place of
         each data frame.
         """
         cls.check_options(options, cls.table_options())
@@ -61,11 +61,11 @@ class TextData(SampleData):
 
 
 class TextClassificationData(TextData):
-    """Texts, each with a class, or with any number of classes.
+    """Data module of texts with one class or several classes each.
 
-    All constructors take, besides their data, ``preprocess``: that of a trained task, whose classes are to be used; and
-    the arguments of :class:`flash.DataModule`, such as ``batch_size`` (16 by default) and ``val_split``. Those for
-    tables take ``delimiter``, which stands between the classes of a text: ``","``. Without it, a string is one class.
+    All constructors take, besides their data, the ``preprocess`` of a trained task, to use its classes, and the
+    arguments of :class:`flash.DataModule`, such as ``batch_size`` (16 by default) and ``val_split``. Those for
+    tables take a ``delimiter`` of classes, such as ``","``. Without it, a string is one class.
 
     Example:
         >>> dm = TextClassificationData.from_lists(["fine film", "a bore"], ["positive", "negative"])

@@ -1,4 +1,4 @@
-"""TextEmbedder."""
+"""TextEmbedder: a vector per text, for semantic similarity search."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ __all__ = ["TextEmbedder"]
 
 
 class TextEmbedder(TextVectorTask):
-    """A vector for each text; vectors of texts that mean alike are close, as far as the backbone was trained for that.
+    """Embedder of texts: texts of similar meaning have similar vectors, if the backbone was trained for that.
 
-    It predicts as it is made; to train it, give it a ``loss_fn`` for your targets.
+    It predicts without training; to train it, pass a ``loss_fn`` for your targets.
 
     Args:
         backbone: As for :class:`~flash.text.TextClassifier`.
-        pretrained: Whether the backbone gets its trained weights; otherwise they are random.
+        pretrained: Whether to load the pretrained weights of the backbone; otherwise they are random.
         pooling: As for :class:`~flash.text.TextClassifier`.
         max_length: As for :class:`~flash.text.TextClassifier`.
-        normalize: Whether vectors have length 1, so that their dot product is the cosine of their angle.
+        normalize: Whether vectors have length 1, so that their dot product is their cosine similarity.
         tokenizer: As for :class:`~flash.text.TextClassifier`.
-        config: The backbone's configuration as plain data; a checkpoint of this task brings it.
+        config: The backbone's configuration as a dict; set when a checkpoint of this task is loaded.
         kwargs: Arguments of :class:`~flash.core.model.Task`.
 
     Raises:
-        HubError: If the backbone is in no folder, not cached, and cannot be had from the hub.
+        HubError: If the backbone is neither in a folder nor cached, and cannot be downloaded.
 
     Example:
         >>> class Letters(nn.Module):
@@ -59,5 +59,5 @@ class TextEmbedder(TextVectorTask):
         self.num_features = self._build(backbone, pretrained, pooling, max_length, tokenizer, config)
 
     def forward_head(self, features: Tensor) -> Tensor:
-        """Return the vectors, shape ``(batch, features)``."""
+        """Return the vectors for features, shape ``(batch, features)``."""
         return nn.functional.normalize(features, dim=-1) if self.normalize else features

@@ -1,6 +1,6 @@
-"""Checkpoints of the Hugging Face hub: by name or from a folder, never with random weights in place of missing ones.
+"""Checkpoints of the Hugging Face hub, by name or from a folder; missing weights are an error, never random.
 
-The configuration and the tokenizer also have a form as plain data, so that a Flash checkpoint can carry them.
+Configurations and tokenizers are also converted to dicts of serializable values, which Flash checkpoints store.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from flash.errors import CheckpointError, ConfigurationError, DownloadError
 __all__ = [
     "HubError",
     "Kind",
-    "config_from_plain",
-    "config_to_plain",
+    "config_from_dict",
+    "config_to_dict",
     "load_config",
     "load_model",
     "load_tokenizer",
     "make_model",
     "read_json",
-    "tokenizer_from_plain",
-    "tokenizer_to_plain",
+    "tokenizer_from_dict",
+    "tokenizer_to_dict",
 ]
 
-#: What a model is for: vectors of the tokens of a text, or a text made of another one.
+#: The kind of a model: an encoder, or an encoder-decoder.
 Kind = Literal["encoder", "seq2seq"]
 
 _AUTO: dict[str, Any] = {"encoder": AutoModel, "seq2seq": AutoModelForSeq2SeqLM}
@@ -53,7 +53,7 @@ _SETTINGS = ("model_max_length", "padding_side", "truncation_side", "model_input
 
 
 class HubError(DownloadError):
-    """A checkpoint that is in no folder, is not cached, and cannot be had from the hub; or that is incomplete."""
+    """A checkpoint that is neither in a folder nor cached, and cannot be downloaded; or that is incomplete."""
 
 
 def load_config(name_or_path: str | Path) -> PretrainedConfig:
@@ -63,7 +63,7 @@ def load_config(name_or_path: str | Path) -> PretrainedConfig:
         name_or_path: A name on the Hugging Face hub, or a folder.
 
     Raises:
-        HubError: If it is neither, or the hub cannot be reached and nothing is cached.
+        HubError: If there is no such checkpoint, or it is not cached and the hub cannot be reached.
     """
     config: PretrainedConfig = _load("a configuration", name_or_path, AutoConfig.from_pretrained)
     return config
@@ -85,7 +85,7 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
             f"Expected a checkpoint with a fast tokenizer, but {str(name_or_path)!r} has only a "
             f"{type(tokenizer).__name__}. Save a tokenizer.json in its folder, or choose another checkpoint."
         )
-    # Where the files of the vocabulary are missing, transformers makes a tokenizer of its special tokens alone.
+    # If the vocabulary files are missing, transformers makes a tokenizer with special tokens only.
     if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
         raise HubError(
             f"Expected a tokenizer with a vocabulary for {str(name_or_path)!r}, but there are only special tokens: "
@@ -98,11 +98,11 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
 def load_model(name_or_path: str | Path, kind: Kind, pretrained: bool = True) -> PreTrainedModel:
     """Load a model with its weights in torch's default float type.
 
-    Weights are read from safetensors, or from torch files without executing anything in them.
+    Weights are read from safetensors, or from torch files without executing code in them.
 
     Args:
         name_or_path: A name on the Hugging Face hub, or a folder.
-        kind: ``"encoder"`` for vectors of tokens (of an encoder-decoder, the encoder alone), ``"seq2seq"`` for an
+        kind: ``"encoder"`` for token vectors (for an encoder-decoder, its encoder), ``"seq2seq"`` for an
             encoder-decoder that generates text.
         pretrained: Whether to load weights; otherwise they are random, to train from scratch.
 
@@ -155,27 +155,27 @@ def make_model(config: PretrainedConfig, kind: Kind) -> PreTrainedModel:
 def _part(model: Any, kind: Kind) -> PreTrainedModel:
     if kind == "encoder" and model.config.is_encoder_decoder:
         model = model.get_encoder()
-    # A checkpoint may hold half-precision weights, which do not train.
+    # A checkpoint may hold half-precision weights, which cannot be trained.
     made: PreTrainedModel = model.to(torch.get_default_dtype()).train()
     return made
 
 
 def _without_pooler(model: nn.Module) -> nn.Module:
-    # Trained for another task, absent from many checkpoints, and not used for pooling here.
+    # The pooler was trained for another task, is missing in many checkpoints, and is not used here.
     if "add_pooling_layer" in inspect.signature(type(model).__init__).parameters:
-        model.pooler = None  # type: ignore[assignment]  # what add_pooling_layer=False leaves there
+        model.pooler = None  # type: ignore[assignment]  # as with add_pooling_layer=False
     return model
 
 
 def read_json(name_or_path: str | Path, file: str) -> dict[str, Any] | None:
-    """Read a small JSON file that a checkpoint may have beside its model.
+    """Read an optional JSON file of a checkpoint.
 
     Args:
         name_or_path: A name on the Hugging Face hub, or a folder.
-        file: The file's name inside, such as ``"1_Pooling/config.json"``.
+        file: The path of the file in the checkpoint, such as ``"1_Pooling/config.json"``.
 
     Returns:
-        What is in it; ``None`` where there is no such file, or it cannot be had.
+        Its content; ``None`` if there is no such file, or it cannot be downloaded.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
@@ -190,37 +190,39 @@ def read_json(name_or_path: str | Path, file: str) -> dict[str, Any] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise HubError(f"Expected JSON in {path}, but: {error}. Copy or download the checkpoint again.") from error
+        raise HubError(
+            f"Expected JSON in {path}, but got the error: {error}. Copy or download the checkpoint again."
+        ) from error
     return found if isinstance(found, dict) else None
 
 
-# ---------------------------------------------------------------------- plain data
+# ---------------------------------------------------------------------- serialization
 
 
-def config_to_plain(config: PretrainedConfig) -> dict[str, Any]:
-    """Return a configuration as plain data, without the place that it came from."""
-    plain: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
-    return {name: value for name, value in plain.items() if name not in ("_name_or_path", "name_or_path")}
+def config_to_dict(config: PretrainedConfig) -> dict[str, Any]:
+    """Convert a configuration to a dict of serializable values, without the path that it was loaded from."""
+    values: dict[str, Any] = json.loads(config.to_json_string(use_diff=False))
+    return {name: value for name, value in values.items() if name not in ("_name_or_path", "name_or_path")}
 
 
-def config_from_plain(plain: Mapping[str, Any]) -> PretrainedConfig:
-    """Undo :func:`config_to_plain`.
+def config_from_dict(values: Mapping[str, Any]) -> PretrainedConfig:
+    """Undo :func:`config_to_dict`.
 
     Raises:
         CheckpointError: If the installed transformers does not know the model.
     """
-    kind = str(plain.get("model_type"))
+    kind = str(values.get("model_type"))
     if kind not in CONFIG_MAPPING:
         raise CheckpointError(
             f"Expected a model that the installed transformers knows, but got {kind!r}: "
             "pip install --upgrade transformers."
         )
-    config: PretrainedConfig = CONFIG_MAPPING[kind].from_dict(dict(plain))
+    config: PretrainedConfig = CONFIG_MAPPING[kind].from_dict(dict(values))
     return config
 
 
-def tokenizer_to_plain(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """Return a fast tokenizer as plain data."""
+def tokenizer_to_dict(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """Convert a fast tokenizer to a dict of serializable values."""
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.no_truncation()
     backend.no_padding()
@@ -233,11 +235,11 @@ def tokenizer_to_plain(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     }
 
 
-def tokenizer_from_plain(plain: Mapping[str, Any]) -> PreTrainedTokenizerFast:
-    """Undo :func:`tokenizer_to_plain`, without a file and without executing anything."""
+def tokenizer_from_dict(values: Mapping[str, Any]) -> PreTrainedTokenizerFast:
+    """Undo :func:`tokenizer_to_dict`, without files and without executing code."""
     make: Any = PreTrainedTokenizerFast  # its __init__ has no annotations
     made: PreTrainedTokenizerFast = make(
-        tokenizer_object=Tokenizer.from_str(plain["tokenizer"]), **plain["special_tokens"], **plain["settings"]
+        tokenizer_object=Tokenizer.from_str(values["tokenizer"]), **values["special_tokens"], **values["settings"]
     )
     return made
 
@@ -246,24 +248,24 @@ def _as_text(token: Any) -> Any:
     return [str(each) for each in token] if isinstance(token, list | tuple) else str(token)
 
 
-# ---------------------------------------------------------------------- errors in the user's words
+# ---------------------------------------------------------------------- error messages
 
 
 def _load(
     what: str, name_or_path: str | Path, load: Callable[..., Any], *, kind: Kind = "encoder", **options: Any
 ) -> Any:
-    """Call ``from_pretrained`` so that code in the checkpoint never runs, and say what to do where it fails."""
+    """Call ``from_pretrained`` without running code in the checkpoint; convert failures to errors with a remedy."""
     name = str(name_or_path)
     folder = Path(name).expanduser()
     if folder.is_file():
-        raise HubError(f"Expected a folder with a checkpoint, but {name!r} is a file. Pass the folder that it is in.")
+        raise HubError(f"Expected a folder with a checkpoint, but {name!r} is a file. Pass the folder of the file.")
     source = str(folder) if folder.is_dir() else name
     try:
         return load(source, trust_remote_code=False, **options)
-    except Exception as error:  # transformers raises many types, and those of the libraries below it
+    except Exception as error:  # transformers and its dependencies raise many types
         if "trust_remote_code" in str(error):
             raise ConfigurationError(
-                f"Expected a checkpoint of a model that transformers has itself, but {name!r} brings code of its own, "
+                f"Expected a checkpoint of a model that transformers has itself, but {name!r} needs custom code, "
                 "which is never run. Choose another one, or pass the network as a module with tokenizer=..."
             ) from error
         if "config" in options and "Unrecognized configuration class" in str(error):
@@ -273,7 +275,7 @@ def _load(
 
 def _unusable_folder(what: str, name: str, error: Exception) -> HubError:
     return HubError(
-        f"Expected {what} in the folder {name!r}, as save_pretrained of transformers leaves it there, but: "
+        f"Expected {what} in the folder {name!r}, as save_pretrained of transformers saves it, but got the error: "
         f"{_first_line(error)} Copy or download the checkpoint again."
     )
 
@@ -281,7 +283,7 @@ def _unusable_folder(what: str, name: str, error: Exception) -> HubError:
 def _not_found(what: str, name: str, error: Exception) -> HubError:
     return HubError(
         f"Expected {what} for {name!r}, but there is no such folder, it is not in the cache of the Hugging Face hub, "
-        f"and the hub did not give it: {_first_line(error)} Where the hub can be reached, download it with `hf "
+        f"and it cannot be downloaded: {_first_line(error)} Where the hub can be reached, download it with `hf "
         f"download {name} --local-dir FOLDER`; then pass the folder in place of the name."
     )
 
@@ -301,7 +303,7 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without a progress bar, and without the report of weights that are missing, which is raised here instead."""
+    """Disable the progress bar, and the warning about missing weights, for which an error is raised instead."""
     logging: Any = transformers_logging  # its functions have no annotations
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()

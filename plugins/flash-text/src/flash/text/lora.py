@@ -1,4 +1,4 @@
-"""The strategy ``lora``: train low-rank adapters in place of a network's weights."""
+"""Lora: the finetuning strategy that trains low-rank adapters in place of a network's weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Lora"]
 
 
 class Lora(FlashBaseFinetuning):
-    """Keep the network's weights as they are, and train small matrices beside some of its layers, and the rest.
+    """Freeze the network, and train low-rank adapters of its layers together with the head.
 
-    The optimizer and checkpoints hold the adapters and what is not of the network, such as a head; see
-    :class:`~flash.text.adapters.AdaptableTask` for what a checkpoint needs to be loaded. ``task.merge_adapters()`` adds
-    them to the weights, for export. Adapters want a higher learning rate than whole networks, such as 1e-3.
+    The optimizer and checkpoints hold the adapters and the weights outside the network, such as a head; see
+    :class:`~flash.text.adapters.AdaptableTask` for loading such a checkpoint. ``task.merge_adapters()`` merges the
+    adapters into the weights, for export. Adapters need a higher learning rate than whole networks, such as 1e-3.
 
     For tasks of flash-text; needs peft: ``pip install "flash-text[lora]"``.
 
@@ -27,12 +27,12 @@ class Lora(FlashBaseFinetuning):
 
     Args:
         r: The rank of the adapters.
-        alpha: What the adapters count: they are scaled by ``alpha / r``.
-        dropout: How much of an adapter's input is left out in training, from 0 to 1.
-        target_modules: Ends of the names of layers that get adapters, such as ``["query", "value"]``; by default those
-            that peft chooses for the kind of model, or all linear layers.
-        whole_checkpoints: Whether checkpoints hold all weights, so that they can be loaded where the network's own
-            checkpoint is not.
+        alpha: The scale of the adapters: they are multiplied by ``alpha / r``.
+        dropout: The dropout probability of an adapter's input.
+        target_modules: Suffixes of the names of layers with adapters, such as ``["query", "value"]``; by default
+            peft's choice for the model type, or all linear layers.
+        whole_checkpoints: Whether checkpoints hold all weights, so that they load without the network's own
+            checkpoint.
 
     Raises:
         FinetuningError: If a setting is out of range.
@@ -68,11 +68,11 @@ class Lora(FlashBaseFinetuning):
         }
 
     def freeze_before_training(self, pl_module: pl.LightningModule) -> None:
-        """Put the adapters in, and freeze the network but for them."""
+        """Add the adapters, and freeze the network except for them."""
         if not isinstance(pl_module, AdaptableTask):
             raise FinetuningError(
-                f"Expected a task of flash-text, whose network can get adapters, but got a {type(pl_module).__name__}. "
-                "Choose another strategy, such as 'freeze'."
+                f"Expected a task of flash-text, whose network supports adapters, but got a "
+                f"{type(pl_module).__name__}. Choose another strategy, such as 'freeze'."
             )
         pl_module.add_adapters(self.settings)
         network = pl_module.network

@@ -1,4 +1,4 @@
-"""Datasets of the library ``datasets``, and other rows that are dicts, as tables."""
+"""Tables from datasets of the library ``datasets``, and from other rows of dicts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ __all__ = ["class_names", "table_of_dataset"]
 
 
 def table_of_dataset(dataset: Iterable[Mapping[str, Any]], fields: Sequence[str], name: str) -> Table:
-    """Return columns of a dataset of the library ``datasets``, streaming or not, or of any rows that are dicts.
+    """Return columns of a dataset of the library ``datasets``, streaming or not, or of any rows of dicts.
 
-    Rows of a stream are read once, to its end.
+    A stream is read once, completely.
 
     Args:
         dataset: The dataset.
         fields: The columns to read.
-        name: The dataset in messages, such as ``"the train data"``.
+        name: The name of the dataset in messages, such as ``"the train data"``.
 
     Raises:
         MissingColumnError: If there is no such column.
-        DataError: If it is several datasets, has no rows, or rows that are no dicts.
+        DataError: If it is a dict of datasets, has no rows, or rows that are no dicts.
 
     Example:
         >>> table_of_dataset([{"text": "good", "label": 1}], ["text"], "the train data")["text"]
@@ -67,7 +67,7 @@ def _check_known(fields: Sequence[str], known: Iterable[str], name: str) -> None
 
 
 def class_names(dataset: Any, target_fields: str | Sequence[str] | None) -> list[str] | None:
-    """Return the names of the classes, where a dataset has their numbers (``ClassLabel``); else ``None``."""
+    """Return the class names of a ``ClassLabel`` column, or ``None`` if it is of another type."""
     features = getattr(dataset, "features", None)
     if not isinstance(target_fields, str) or not isinstance(features, Mapping):
         return None

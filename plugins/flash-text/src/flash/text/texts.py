@@ -1,4 +1,4 @@
-"""Texts that are kept compressed, so that they can wait for a tokenizer, and for another one later."""
+"""Texts that are kept compressed in memory, to be tokenized once a task is connected, and again for another task."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from flash.errors import DataError
 
 __all__ = ["PackedTexts", "texts_of"]
 
-_BLOCK = 1024
+_BLOCK_SIZE = 1024
 
 
 class PackedTexts(Sequence[str]):
-    """A sequence of texts, compressed in blocks: some tenths of the memory of a list of strings.
+    """A sequence of texts that is compressed in blocks, with a fraction of the memory of a list of strings.
 
-    Characters that UTF-8 does not have (lone surrogates) become question marks.
+    Characters that UTF-8 cannot encode (lone surrogates) are replaced by question marks.
 
     Args:
         texts: The texts; they are read once, block by block.
@@ -37,7 +37,7 @@ class PackedTexts(Sequence[str]):
         self._blocks: list[tuple[bytes, array[int]]] = []
         self._length = 0
         rest = iter(texts)
-        while block := [text.encode("utf-8", errors="replace") for text in islice(rest, _BLOCK)]:
+        while block := [text.encode("utf-8", errors="replace") for text in islice(rest, _BLOCK_SIZE)]:
             ends = array("q", accumulate(len(text) for text in block))
             self._blocks.append((zlib.compress(b"".join(block), level=1), ends))
             self._length += len(block)
@@ -53,14 +53,14 @@ class PackedTexts(Sequence[str]):
         if isinstance(index, slice):
             return self.take(range(self._length)[index])
         row = range(self._length)[index]
-        return _unpack(*self._blocks[row // _BLOCK])[row % _BLOCK]
+        return _unpack(*self._blocks[row // _BLOCK_SIZE])[row % _BLOCK_SIZE]
 
     def __iter__(self) -> Iterator[str]:
         for block in self.blocks():
             yield from block
 
     def blocks(self) -> Iterator[list[str]]:
-        """The texts in their order, some at a time."""
+        """Yield the texts in order, as one list per block."""
         for block in self._blocks:
             yield _unpack(*block)
 
@@ -71,7 +71,7 @@ class PackedTexts(Sequence[str]):
 
     @property
     def nbytes(self) -> int:
-        """The memory that the compressed texts take, in bytes."""
+        """The size of the compressed texts in memory, in bytes."""
         return sum(len(packed) + ends.itemsize * len(ends) for packed, ends in self._blocks)
 
 
@@ -81,11 +81,11 @@ def _unpack(packed: bytes, ends: array[int]) -> list[str]:
 
 
 def texts_of(values: Iterable[Any], source: str) -> list[str]:
-    """Return values as texts: numbers become their digits, and a text may have no letters.
+    """Return values as texts: numbers are converted to strings, and empty texts are allowed.
 
     Args:
-        values: One value a row.
-        source: What they are, for the message: ``"the train data"``.
+        values: One value per row.
+        source: The name of the values in messages, such as ``"the train data"``.
 
     Raises:
         DataError: If a value is missing, or is neither a text nor a number.
@@ -106,7 +106,7 @@ def texts_of(values: Iterable[Any], source: str) -> list[str]:
         else:
             raise DataError(
                 f"Expected a text in each row of {source}, but row {row} (counted from 0) is a "
-                f"{type(value).__name__}. Make it a text first."
+                f"{type(value).__name__}. Convert it to a text first."
             )
     if missing:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Token ids of many texts in one tensor, and batches that are padded to their own longest text."""
+"""Tokenization: token ids of many texts in one array, and batches that are padded to their longest text."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from .texts import PackedTexts
 __all__ = ["TokenStore", "pad", "tokenize"]
 
 Ids = npt.NDArray[np.int32]
-#: Takes a list of texts and gives a list of lists of token ids, or a mapping that has them as ``input_ids``.
+#: Takes a list of texts and returns a list of lists of token ids, or a mapping that has them as ``input_ids``.
 Tokenizer = Callable[[list[str]], Any]
 
-# Ids that are collected in a list before they become an array.
-_PIECE = 1_000_000
+# The number of ids that are collected in a list before it is converted to an array.
+_PIECE_SIZE = 1_000_000
 
 
 class TokenStore:
-    """The token ids of many texts: one flat array, and where each text starts.
+    """The token ids of many texts: one flat array, and the offset of each text.
 
     Args:
-        ids: The ids of all texts, one after the other, shape ``(tokens,)``.
-        offsets: Where each text starts, and at last the end, shape ``(texts + 1,)``.
+        ids: The concatenated ids of all texts, shape ``(tokens,)``.
+        offsets: The start of each text, and the end of the last one, shape ``(texts + 1,)``.
 
     Example:
         >>> store = TokenStore.collect([[101, 7, 102], [101, 102]])
@@ -44,14 +44,14 @@ class TokenStore:
 
     @classmethod
     def collect(cls, rows: Iterable[Sequence[int]]) -> TokenStore:
-        """Store the ids of each text; they are read once."""
+        """Make a store from the ids of each text; they are iterated once."""
         pieces: list[Ids] = []
         lengths: list[int] = []
         piece: list[int] = []
         for row in rows:
             piece.extend(row)
             lengths.append(len(row))
-            if len(piece) > _PIECE:
+            if len(piece) > _PIECE_SIZE:
                 pieces.append(np.array(piece, dtype=np.int32))
                 piece = []
         pieces.append(np.array(piece, dtype=np.int32))
@@ -67,56 +67,56 @@ class TokenStore:
 
     @property
     def lengths(self) -> Tensor:
-        """How many tokens each text has, shape ``(texts,)``."""
+        """The number of tokens per text, shape ``(texts,)``."""
         return torch.from_numpy(np.diff(self.offsets))
 
     @property
     def nbytes(self) -> int:
-        """The memory that the tokens take, in bytes."""
+        """The size of the tokens in memory, in bytes."""
         return self.ids.nbytes + self.offsets.nbytes
 
 
 def tokenize(tokenizer: Tokenizer, texts: PackedTexts, max_length: int, pad_id: int = 0) -> tuple[TokenStore, int]:
-    """Tokenize texts, many at a time.
+    """Tokenize texts block by block.
 
-    A text without any token becomes a single padding token, since attention needs something to look at.
+    A text without tokens becomes a single padding token, since attention needs at least one token.
 
     Args:
-        tokenizer: A fast tokenizer of transformers, which adds its special tokens; or a callable that takes a list of
-            texts and gives a list of lists of ids.
+        tokenizer: A fast tokenizer of transformers, which adds its special tokens; or a callable from a list of texts
+            to a list of lists of ids.
         texts: The texts.
-        max_length: How many tokens a text may have, the special ones included; further ones are cut off.
-        pad_id: The padding token.
+        max_length: The maximum number of tokens per text, including special tokens; longer texts are truncated.
+        pad_id: The id of the padding token.
 
     Returns:
-        The tokens, and how many texts were cut.
+        The tokens, and the number of truncated texts.
 
     Raises:
-        DataError: If a callable gives something else than a list of ids for each text.
+        DataError: If a callable does not return one list of ids per text.
 
     Example:
         >>> letters = lambda texts: [[ord(letter) for letter in text] for text in texts]
-        >>> store, cut = tokenize(letters, PackedTexts(["abc", "d", ""]), max_length=2)
-        >>> store.ids.tolist(), store.lengths.tolist(), cut
+        >>> store, truncated = tokenize(letters, PackedTexts(["abc", "d", ""]), max_length=2)
+        >>> store.ids.tolist(), store.lengths.tolist(), truncated
         ([97, 98, 100, 0], [2, 1, 1], 1)
     """
-    cut = 0
+    truncated = 0
 
     def rows() -> Iterator[Sequence[int]]:
-        nonlocal cut
+        nonlocal truncated
         encode = _by_transformers if isinstance(tokenizer, PreTrainedTokenizerBase) else _by_callable
-        for ids, was_cut in encode(tokenizer, texts, max_length):
-            cut += was_cut
+        for ids, was_truncated in encode(tokenizer, texts, max_length):
+            truncated += was_truncated
             yield ids or [pad_id]
 
-    return TokenStore.collect(rows()), cut
+    return TokenStore.collect(rows()), truncated
 
 
 def _by_transformers(tokenizer: Any, texts: PackedTexts, max_length: int) -> Iterator[tuple[list[int], bool]]:
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
-    # Without offsets, which nobody needs here, where the installed version can do that.
+    # The fast variant of newer versions computes no offsets, which are not needed here.
     encode = getattr(backend, "encode_batch_fast", backend.encode_batch)
     for block in texts.blocks():
         for encoding in encode(block):
@@ -125,28 +125,28 @@ def _by_transformers(tokenizer: Any, texts: PackedTexts, max_length: int) -> Ite
 
 def _by_callable(tokenizer: Any, texts: PackedTexts, max_length: int) -> Iterator[tuple[list[int], bool]]:
     for block in texts.blocks():
-        given = tokenizer(block)
-        ids = given["input_ids"] if isinstance(given, Mapping) else given
+        output = tokenizer(block)
+        ids = output["input_ids"] if isinstance(output, Mapping) else output
         rows = [row.tolist() if isinstance(row, Tensor | np.ndarray) else row for row in ids]
         if len(rows) != len(block) or not all(isinstance(row, list) for row in rows):
             raise DataError(
-                "Expected the tokenizer to take a list of texts and give a list of ids for each, but for "
-                f"{len(block)} texts it gave {_described(given)}."
+                "Expected the tokenizer to take a list of texts and return a list of ids per text, but for "
+                f"{len(block)} texts it returned {_described(output)}."
             )
         yield from ((row[:max_length], len(row) > max_length) for row in rows)
 
 
-def _described(given: Any) -> str:
-    inside = f" of {len(given)} {type(given[0]).__name__}" if isinstance(given, list) and given else ""
-    return f"a {type(given).__name__}{inside}"
+def _described(output: Any) -> str:
+    inside = f" of {len(output)} {type(output[0]).__name__}" if isinstance(output, list) and output else ""
+    return f"a {type(output).__name__}{inside}"
 
 
 def pad(rows: Sequence[Ids], pad_id: int = 0) -> dict[str, Tensor]:
-    """Make a batch of texts, as wide as its longest text.
+    """Pad the token ids of texts to the longest one.
 
     Args:
         rows: The token ids of each text.
-        pad_id: What fills the ends of the shorter ones.
+        pad_id: The id of the padding token.
 
     Returns:
         ``input_ids`` and ``attention_mask`` (1 for tokens, 0 for padding), each of shape ``(texts, longest)``.

@@ -1,4 +1,4 @@
-"""Object detection: where the things of some classes are in an image, on torchvision's detectors."""
+"""Object detection: the boxes and classes of the objects in an image, on torchvision's detectors."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ _EXPORTS = {
 __all__ = ["ObjectDetectionData", "ObjectDetectionPreprocess", "ObjectDetector"]
 
 
-# A type checker that saw this would take any misspelt name for one of them.
+# Hidden from type checkers, which would otherwise accept any misspelled name.
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -1,4 +1,4 @@
-"""Augmentations of train images that move the boxes along."""
+"""Augmentations that transform train images together with their boxes."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ augmentations = ComponentRegistry("augmentation", "augmentations of detection", 
 
 
 def none() -> None:
-    """Change nothing."""
+    """Return ``None``: no augmentation."""
 
 
 def flip() -> Augmentation:
-    """Mirror every other image, left to right."""
+    """Make a horizontal flip with probability 0.5."""
     mirror: Augmentation = v2.RandomHorizontalFlip()
     return mirror
 
 
 def make_augmentation(chosen: str | Augmentation, prefer: str | None = None) -> Augmentation | None:
-    """Return the augmentation of a name, or a callable as it is.
+    """Return the augmentation registered under a name, or the callable itself.
 
     Args:
         chosen: The name or the callable.
-        prefer: The distribution that wins where several plugins give the name.
+        prefer: The distribution that wins where several plugins register the name.
 
     Raises:
         ConfigurationError: If it is neither a name nor a callable.
@@ -59,18 +59,18 @@ def make_augmentation(chosen: str | Augmentation, prefer: str | None = None) -> 
 
 
 def augment(image: Tensor, target: Target, augmentation: Augmentation) -> tuple[Tensor, Target]:
-    """Change an image together with its boxes.
+    """Apply an augmentation to an image and its boxes.
 
     Args:
         image: Shape ``(3, height, width)``, 0 to 255.
-        target: ``boxes`` in pixels, shape ``(boxes, 4)``, and what else there is of each box.
+        target: ``boxes`` in pixels, shape ``(boxes, 4)``, and further tensors with one entry per box.
         augmentation: Takes an image and a target, as torchvision's v2 transforms do.
 
     Returns:
-        Both, changed; boxes that lie outside the changed image are left out.
+        The transformed image and target.
 
     Raises:
-        DataError: If the augmentation gives something else than an image of 0 to 255 with its target.
+        DataError: If the augmentation does not return a uint8 image with its target.
 
     Example:
         >>> image, target = torch.zeros(3, 4, 10, dtype=torch.uint8), {"boxes": torch.tensor([[0.0, 1, 3, 4]])}
@@ -90,10 +90,10 @@ def augment(image: Tensor, target: Target, augmentation: Augmentation) -> tuple[
         raise DataError(
             f"Expected the augmentation to return an image of 0 to 255 (uint8, three dimensions), but it is "
             f"{new_image.dtype} of shape {tuple(new_image.shape)}. Leave out ToDtype and "
-            "Normalize: the network does that."
+            "Normalize: the network normalizes."
         )
-    return _plain(new_image), {name: _plain(value) for name, value in new_target.items()}
+    return _as_tensor(new_image), {name: _as_tensor(value) for name, value in new_target.items()}
 
 
-def _plain(tensor: Tensor) -> Tensor:
+def _as_tensor(tensor: Tensor) -> Tensor:
     return tensor.as_subclass(Tensor) if isinstance(tensor, tv_tensors.TVTensor) else tensor

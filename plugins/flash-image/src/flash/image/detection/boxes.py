@@ -1,4 +1,4 @@
-"""Boxes: what users write becomes a tensor of corners, which is checked and fitted to the image."""
+"""Boxes: parse annotations to tensors of corners, check them, and clip them to the image."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ __all__ = ["AnnotatedImage", "BoxFormat", "fit_boxes", "read_boxes", "upright_bo
 BoxFormat = Literal["xyxy", "xywh"]
 Size = tuple[int, int]
 
-# Tools round differently: what sticks out by less is cut off without a word.
+# In pixels. Annotation tools round differently: boxes that exceed the image by less are clipped without being counted.
 _TOLERANCE = 1.0
 
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """An image that is not decoded yet, with what is marked in it.
+    """An image that is not decoded yet, with its annotations.
 
     Args:
-        source: What :func:`flash.image.read.open_image` takes.
+        source: The image, as for :func:`flash.image.read.open_image`.
         boxes: Left, top, right and bottom edge in pixels, shape ``(boxes, 4)``.
         labels: The class of each box.
-        crowd: Which boxes stand for many things that nobody counted: not to be learned from, and no mistake when
-            something is found there, shape ``(boxes,)``; by default none.
-        difficult: Which boxes are to be learned from, but need not be found, shape ``(boxes,)``; by default none.
-        size: Width and height, in pixels, of the image that the boxes were drawn on; ``None`` where nobody says.
-        name: What error messages call the image.
+        crowd: Mask of the boxes that contain an unknown number of objects, shape ``(boxes,)``; by default none. They
+            are ignored in training and in metrics.
+        difficult: Mask of the boxes that are used in training, but ignored in metrics, shape ``(boxes,)``; by default
+            none.
+        size: Width and height, in pixels, of the image that was annotated; ``None`` if unknown.
+        name: The name of the image in messages.
     """
 
     source: Any
@@ -51,25 +52,26 @@ class AnnotatedImage:
                 object.__setattr__(self, flags, torch.zeros(len(self.boxes), dtype=torch.bool))
         if len(self.labels) != len(self.boxes):
             raise DataError(
-                f"Expected one label a box, but {self.name} has {len(self.boxes)} boxes and {len(self.labels)} labels."
+                f"Expected one label per box, but {self.name} has {len(self.boxes)} boxes and {len(self.labels)} "
+                "labels."
             )
 
-    def not_counted(self, training: bool) -> Tensor:
-        """Which boxes are left out of training, or with ``training=False`` of the score, shape ``(boxes,)``."""
+    def ignored(self, training: bool) -> Tensor:
+        """Return the mask of boxes ignored in training, or with ``training=False`` in metrics, shape ``(boxes,)``."""
         assert self.crowd is not None
         assert self.difficult is not None
         return self.crowd if training else self.crowd | self.difficult
 
     def fitted(self) -> tuple[AnnotatedImage, int, int]:
-        """Fit the boxes to the size, if it is known; say how many were cut, and how many left out."""
+        """Clip the boxes to the image, if its size is known; return it with the counts of clipped and dropped ones."""
         if self.size is None:
             return self, 0, 0
-        boxes, kept, cut = fit_boxes(self.boxes, self.size)
+        boxes, kept, clipped = fit_boxes(self.boxes, self.size)
         assert self.crowd is not None
         assert self.difficult is not None
         labels = tuple(label for label, keep in zip(self.labels, kept.tolist(), strict=True) if keep)
         fitted = replace(self, boxes=boxes, labels=labels, crowd=self.crowd[kept], difficult=self.difficult[kept])
-        return fitted, cut, len(kept) - len(boxes)
+        return fitted, clipped, len(kept) - len(boxes)
 
 
 def read_boxes(boxes: Any, bbox_format: BoxFormat = "xyxy", name: str = "an image") -> Tensor:
@@ -77,10 +79,10 @@ def read_boxes(boxes: Any, bbox_format: BoxFormat = "xyxy", name: str = "an imag
 
     Args:
         boxes: An array or tensor of shape ``(boxes, 4)``, or a list of four numbers each, or of dicts with ``xmin``,
-            ``ymin`` and either ``xmax`` and ``ymax`` or ``width`` and ``height``. An empty list has no boxes.
-        bbox_format: What four numbers are: ``"xyxy"`` (left, top, right, bottom) or ``"xywh"`` (left, top, width,
-            height).
-        name: What error messages call the image.
+            ``ymin`` and either ``xmax`` and ``ymax`` or ``width`` and ``height``; may be empty.
+        bbox_format: The meaning of four numbers: ``"xyxy"`` (left, top, right, bottom) or ``"xywh"`` (left, top,
+            width, height).
+        name: The name of the image in messages.
 
     Raises:
         ConfigurationError: If there is no such format.
@@ -129,14 +131,14 @@ _MEANING = {"xyxy": "(left, top, right, bottom)", "xywh": "(left, top, width, he
 
 
 def fit_boxes(boxes: Tensor, size: Size) -> tuple[Tensor, Tensor, int]:
-    """Cut boxes at the edges of the image, and leave out what has no area inside it.
+    """Clip boxes to the image, and drop those without an area inside it.
 
     Args:
         boxes: Corners in pixels, shape ``(boxes, 4)``.
         size: Width and height of the image, in pixels.
 
     Returns:
-        The boxes that are left, which of the boxes these are, and how many were cut visibly.
+        The remaining boxes, the mask of these among ``boxes``, and how many were clipped by more than a pixel.
 
     Example:
         >>> fit_boxes(torch.tensor([[-5.0, 0, 5, 5], [20, 20, 30, 30], [3, 3, 3, 9]]), (10, 10))
@@ -145,46 +147,46 @@ def fit_boxes(boxes: Tensor, size: Size) -> tuple[Tensor, Tensor, int]:
     limit = torch.tensor([*size, *size], dtype=boxes.dtype)
     inside = boxes.clamp(min=0).minimum(limit)
     kept = (inside[:, 2] > inside[:, 0]) & (inside[:, 3] > inside[:, 1])
-    cut = ((inside - boxes).abs() > _TOLERANCE).any(dim=1) & kept
-    return inside[kept], kept, int(cut.sum())
+    clipped = ((inside - boxes).abs() > _TOLERANCE).any(dim=1) & kept
+    return inside[kept], kept, int(clipped.sum())
 
 
-def upright_boxes(boxes: Tensor, drawn_on: Size | None, image: Size, orientation: int, name: str) -> Tensor:
-    """Return boxes as they lie on the upright image.
+def upright_boxes(boxes: Tensor, annotated_size: Size | None, size: Size, orientation: int, name: str) -> Tensor:
+    """Return boxes in the coordinates of the upright image.
 
-    A camera that is held on its side stores a lying image and notes in EXIF how to turn it. Annotation tools draw
-    boxes either on the upright image or on the stored one; the size that they note with the boxes tells which.
+    A camera that is held sideways stores a rotated image, with its orientation in EXIF. Annotation tools draw boxes
+    either on the upright image or on the stored one; the size in the annotation shows which.
 
     Args:
         boxes: Corners in pixels, shape ``(boxes, 4)``.
-        drawn_on: Width and height that were noted with the boxes; without them, boxes belong to the upright image.
-        image: Width and height of the upright image.
-        orientation: What EXIF says, 1 to 8; 1 is upright.
-        name: What error messages call the image.
+        annotated_size: Width and height in the annotation; if ``None``, the boxes are those of the upright image.
+        size: Width and height of the upright image.
+        orientation: The orientation in EXIF, 1 (upright) to 8.
+        name: The name of the image in messages.
 
     Raises:
-        DataError: If the boxes were drawn on an image of another size.
+        DataError: If the annotated image had another size.
 
     Example:
         >>> upright_boxes(torch.tensor([[0.0, 0, 10, 20]]), (100, 50), (50, 100), 6, "photo.jpg")
         tensor([[30.,  0., 50., 10.]])
     """
-    if drawn_on is None or drawn_on == image:
+    if annotated_size is None or annotated_size == size:
         return boxes
-    if drawn_on != image[::-1]:
+    if annotated_size != size[::-1]:
         raise DataError(
-            f"Expected {name} to be {drawn_on[0]} x {drawn_on[1]} pixels, as its annotation says, but it is "
-            f"{image[0]} x {image[1]}: the boxes would be in wrong places. Use the images that were annotated."
+            f"Expected {name} to be {annotated_size[0]} x {annotated_size[1]} pixels, as its annotation says, but it "
+            f"is {size[0]} x {size[1]}: the boxes would be in wrong places. Use the images that were annotated."
         )
     if orientation < 5:
-        # Nothing turns this image: width and height were noted in the wrong order.
+        # The image is not rotated: the annotation has width and height in the wrong order.
         return boxes
     left, top, right, bottom = boxes.unbind(1)
-    width, height = image
-    turned = {
+    width, height = size
+    rotated = {
         5: (top, left, bottom, right),
         6: (width - bottom, left, width - top, right),
         7: (width - bottom, height - right, width - top, height - left),
         8: (top, height - right, bottom, height - left),
     }
-    return torch.stack(turned[orientation], dim=1)
+    return torch.stack(rotated[orientation], dim=1)

@@ -18,18 +18,18 @@ __all__ = ["read_coco"]
 
 
 def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedImage], list[str]]:
-    """Read the images of a folder with the boxes that a COCO file lists (https://cocodataset.org/#format-data).
+    """Read the images of a folder with the boxes in a COCO file (https://cocodataset.org/#format-data).
 
     Args:
         folder: The folder that the file names of the images are relative to.
         ann_file: The JSON file with ``images``, ``annotations`` and ``categories``.
 
     Returns:
-        The images in the order of the file, those without boxes included, and the names of the categories in the
+        The images in the order of the file, including those without boxes, and the names of the categories in the
         order of their ids.
 
     Raises:
-        DataError: If the file is no such file, or speaks of an image or category that is not there.
+        DataError: If the file is not a COCO file, or refers to a missing image or category.
     """
     folder, ann_file = Path(folder), Path(ann_file)
     content = _read_json(folder, ann_file)
@@ -113,7 +113,7 @@ def _annotations_by_image(
 
 
 def _path_of(image: dict[str, Any], folder: Path, ann_file: Path) -> Path:
-    # Windows tools write backslashes. Whoever wrote the file must not choose what else of this disk is read.
+    # Windows tools write backslashes. An untrusted file must not make other files of this disk be read.
     relative = PurePosixPath(str(image["file_name"]).replace("\\", "/"))
     if relative.is_absolute() or ".." in relative.parts or PureWindowsPath(relative).drive:
         raise DataError(

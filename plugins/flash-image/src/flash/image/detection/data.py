@@ -1,4 +1,4 @@
-"""ObjectDetectionData: images with boxes, from COCO and Pascal VOC folders, files, memory and datasets."""
+"""ObjectDetectionData: images with boxes, from COCO and Pascal VOC, files, memory and datasets."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ..files import image_files
 from .augmentations import Augmentation
 from .boxes import AnnotatedImage, BoxFormat, read_boxes
 from .coco import read_coco
-from .header import upright_size
-from .lazy import LazyAnnotations, labels_of
+from .dataset import LazyAnnotations, labels_of
+from .exif import upright_size
 from .preprocess import DetectionInputs, DetectionInputSpec, ObjectDetectionPreprocess
 from .voc import read_voc
 
@@ -37,18 +37,18 @@ Images = Sequence[Any] | None
 
 
 class DetectionOptions(TypedDict, total=False):
-    """What every constructor takes besides its data."""
+    """The options that every constructor takes besides its data."""
 
     #: For training: ``"none"``, ``"flip"``, or a torchvision v2 transform of an image with its boxes.
     augmentation: str | Augmentation
     #: The names of the classes, in order; by default those in the train data.
     labels: Sequence[Any] | None
-    #: ``"error"`` raises for an image that cannot be decoded; ``"skip"`` tries all first, and leaves bad ones out.
+    #: ``"error"`` raises for an image that cannot be decoded; ``"skip"`` checks all images first, and skips bad ones.
     on_bad_sample: OnBadSample
-    #: That of a trained task, whose classes are to be used, in place of ``augmentation`` and ``labels``.
+    #: The preprocess of a trained task, with its classes, in place of ``augmentation`` and ``labels``.
     preprocess: Preprocess | None
     postprocess: Postprocess | None
-    #: Images in a batch; by default 4.
+    #: Images per batch; by default 4.
     batch_size: int
     num_workers: int
     val_split: float | None
@@ -59,12 +59,11 @@ class DetectionOptions(TypedDict, total=False):
 
 
 class ObjectDetectionData(DataModule):
-    """Images, and in each any number of boxes with a class.
+    """Data module of images, each with any number of boxes with a class.
 
-    Boxes are pixels of the upright image. Where the size that was noted with them is that of the stored image, which
-    its EXIF block turns, they are turned with it. Boxes are cut at the edges of their image; those without an area in
-    it are left out. Images without boxes are kept: nothing is to be found in them. Of crowd boxes nothing is learned,
-    and to find something there is no mistake.
+    Boxes are in pixels of the upright image. If the size in the annotation is that of the stored image, and EXIF
+    rotates it, its boxes are rotated too. Boxes are clipped to their image; those without an area in it are dropped.
+    Images without boxes are kept as negative samples. Crowd boxes are ignored in training and in metrics.
     """
 
     preprocess_cls = ObjectDetectionPreprocess
@@ -81,7 +80,7 @@ class ObjectDetectionData(DataModule):
         predict_folder: Folder = None,
         **options: Unpack[DetectionOptions],
     ) -> Self:
-        """Make a data module of folders of images, each with a COCO file (https://cocodataset.org/#format-data).
+        """Make a data module from folders of images, each with a COCO file (https://cocodataset.org/#format-data).
 
         Args:
             train_folder: The folder with the images to train on.
@@ -90,12 +89,12 @@ class ObjectDetectionData(DataModule):
             val_ann_file: Their boxes.
             test_folder: Images to test on.
             test_ann_file: Their boxes.
-            predict_folder: Images to find things in.
+            predict_folder: Images to predict.
             options: As in :class:`DetectionOptions`: ``augmentation``, ``labels``, ``on_bad_sample``, ``batch_size``,
                 ``num_workers``, ``val_split``, ...
 
         Raises:
-            DataError: If a file is no such file, or an image or a category is not there.
+            DataError: If a file is not a COCO file, or refers to a missing image or category.
         """
         cls.check_arguments(options, DetectionOptions.__annotations__)
         inputs = {}
@@ -121,21 +120,21 @@ class ObjectDetectionData(DataModule):
         test_image_set: str | None = None,
         **options: Unpack[DetectionOptions],
     ) -> Self:
-        """Make a data module of folders as those of the Pascal VOC challenges: ``Annotations`` and ``JPEGImages``.
+        """Make a data module from folders in Pascal VOC format: ``Annotations`` and ``JPEGImages``.
 
         Args:
             train_folder: The folder to train on; its images and XML files may also lie side by side.
             val_folder: The folder to validate on; it may be the same one, with another image set.
             test_folder: The folder to test on.
-            predict_folder: A folder of images to find things in.
-            train_image_set: Which images to take: the name of a file in ``ImageSets/Main``, such as ``"train"``; by
-                default all.
+            predict_folder: A folder of images to predict.
+            train_image_set: The name of a file in ``ImageSets/Main`` that lists the images, such as ``"train"``; by
+                default all images.
             val_image_set: The same for validation.
             test_image_set: The same for testing.
             options: As for :meth:`from_coco`.
 
         Raises:
-            DataError: If an XML file cannot be understood or is not safe to read, or an image is not there.
+            DataError: If an XML file cannot be parsed or is not safe to read, or an image is missing.
         """
         cls.check_arguments(options, DetectionOptions.__annotations__)
         folders = {
@@ -167,21 +166,21 @@ class ObjectDetectionData(DataModule):
         bbox_format: BoxFormat = "xyxy",
         **options: Unpack[DetectionOptions],
     ) -> Self:
-        """Make a data module of image files, with a list of boxes and a list of their classes for each.
+        """Make a data module from image files, with a list of boxes and a list of classes per file.
 
         Args:
             train_files: Paths of images to train on.
-            train_targets: The classes of each image's boxes: a list a file.
-            train_bboxes: Each image's boxes in pixels: a list a file; empty where there is nothing.
+            train_targets: The classes of the boxes: a list per file.
+            train_bboxes: The boxes in pixels: a list per file, which may be empty.
             val_files: Images to validate on.
             val_targets: Their classes.
             val_bboxes: Their boxes.
             test_files: Images to test on.
             test_targets: Their classes.
             test_bboxes: Their boxes.
-            predict_files: Images to find things in.
-            bbox_format: ``"xyxy"`` for left, top, right, bottom; ``"xywh"`` for left, top, width, height. Dicts with
-                ``xmin``, ``ymin`` and either ``xmax`` and ``ymax`` or ``width`` and ``height`` say it themselves.
+            predict_files: Images to predict.
+            bbox_format: ``"xyxy"`` for left, top, right, bottom; ``"xywh"`` for left, top, width, height. Not needed
+                for dicts with ``xmin``, ``ymin`` and either ``xmax`` and ``ymax`` or ``width`` and ``height``.
             options: As for :meth:`from_coco`.
 
         Raises:
@@ -216,7 +215,7 @@ class ObjectDetectionData(DataModule):
         bbox_format: BoxFormat = "xyxy",
         **options: Unpack[DetectionOptions],
     ) -> Self:
-        """Make a data module of PIL images, arrays or tensors; the arguments are otherwise those of :meth:`from_files`.
+        """Make a data module from PIL images, arrays or tensors; other arguments are those of :meth:`from_files`.
 
         Example:
             >>> import numpy as np
@@ -234,7 +233,7 @@ class ObjectDetectionData(DataModule):
         return cls.from_files(*train, *val, *test, predict_images, bbox_format=bbox_format, **options)
 
     @classmethod
-    def from_datasets(  # type: ignore[override]  # what each dataset gives is wrapped here
+    def from_datasets(  # type: ignore[override]  # the options are named
         cls,
         train_dataset: Any = None,
         val_dataset: Any = None,
@@ -244,7 +243,7 @@ class ObjectDetectionData(DataModule):
         bbox_format: BoxFormat = "xyxy",
         **options: Unpack[DetectionOptions],
     ) -> Self:
-        """Make a data module of datasets whose samples are an image with a dict of ``boxes`` and ``labels``.
+        """Make a data module from datasets whose samples are an image with a dict of ``boxes`` and ``labels``.
 
         Args:
             train_dataset: Samples ``(image, {"boxes": ..., "labels": ...})``, or dicts with ``image``, ``boxes`` and
@@ -253,11 +252,11 @@ class ObjectDetectionData(DataModule):
             test_dataset: The same for testing.
             predict_dataset: Images.
             bbox_format: As for :meth:`from_files`.
-            options: As for :meth:`from_coco`. ``labels`` are the names of the classes in the order of their numbers,
-                which start from 0; by default what the dataset tells as ``classes``.
+            options: As for :meth:`from_coco`. ``labels`` are the names of the classes in the order of their indices,
+                which start from 0; by default ``train_dataset.classes``.
 
         Raises:
-            DataError: If nobody tells the names of the classes.
+            DataError: If the names of the classes are unknown.
         """
         cls.check_arguments(options, DetectionOptions.__annotations__)
         labels = options.get("labels")
@@ -276,7 +275,7 @@ class ObjectDetectionData(DataModule):
         preprocess = options.pop("preprocess", None)
         if preprocess is not None and own:
             raise ConfigurationError(
-                f"Expected a preprocess or options that make one, but got both: preprocess and {', '.join(own)}. Leave "
+                f"Expected a preprocess or options for one, but got both: preprocess and {', '.join(own)}. Leave "
                 "out one of the two."
             )
         on_bad_sample = options.pop("on_bad_sample", "error")
@@ -292,38 +291,38 @@ class ObjectDetectionData(DataModule):
             **{"batch_size": 4, **options},
         )
 
-    # ------------------------------------------------------------------ pictures
+    # ------------------------------------------------------------------ figures
 
     def show_batch(self, stage: str = "train", count: int = 9) -> Figure:
-        """Draw images of a stage as the network gets them, augmented, with their boxes.
+        """Draw images of a stage after augmentation, with their boxes.
 
         Args:
             stage: ``"train"``, ``"val"`` or ``"test"``.
-            count: How many; which ones, the seed of this data module decides.
+            count: The number of images; they are drawn at random with the data module's ``seed``.
 
         Returns:
-            A matplotlib figure, which ``figure.savefig("batch.png")`` saves.
+            A matplotlib figure; ``figure.savefig("batch.png")`` saves it.
         """
         from .plots import draw_batch
 
         return draw_batch(self._some_samples(stage, count), self._names())
 
-    def plot_predictions(self, task: Task, stage: str = "val", count: int = 9, look_at: int | None = 64) -> Figure:
-        """Draw what a task finds beside what is there, the worst first: the most boxes missed or found in vain.
+    def plot_predictions(self, task: Task, stage: str = "val", count: int = 9, max_images: int | None = 64) -> Figure:
+        """Draw predicted and true boxes, the images with most false negatives and false positives first.
 
         Args:
             task: A trained detector.
             stage: ``"val"``, ``"train"`` or ``"test"``.
-            count: How many images to draw.
-            look_at: From how many they are chosen; ``None`` looks at all.
+            count: The number of images to draw.
+            max_images: The maximum number of images to predict, from which they are chosen; ``None`` for all.
 
         Returns:
-            A matplotlib figure, which ``figure.savefig("predictions.png")`` saves.
+            A matplotlib figure; ``figure.savefig("predictions.png")`` saves it.
         """
         from .plots import draw_predictions
 
         task.use_data(self)
-        return draw_predictions(self._some_samples(stage, look_at), task, self._names(), count)
+        return draw_predictions(self._some_samples(stage, max_images), task, self._names(), count)
 
     def _some_samples(self, stage: str, count: int | None) -> list[Any]:
         samples = self._dataset(Stage(stage)) if stage in ("train", "val", "test") else None
@@ -345,8 +344,8 @@ def _annotated(
     if sources is None or targets is None or bboxes is None or not len(sources) == len(targets) == len(bboxes):
         counts = ", ".join("none" if part is None else str(len(part)) for part in (sources, targets, bboxes))
         raise DataError(
-            f"Expected as many lists of targets and of boxes as images in the {stage} data, but got {counts}. An image "
-            "without boxes has empty lists."
+            f"Expected as many lists of targets and of boxes as images in the {stage} data, but got {counts}. Pass "
+            "empty lists for an image without boxes."
         )
     check_files_exist(sources, stage, "image")
     annotated = []

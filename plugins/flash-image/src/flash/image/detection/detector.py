@@ -1,4 +1,4 @@
-"""ObjectDetector: finds the things of some classes in images, on torchvision's detectors."""
+"""ObjectDetector: object detection on torchvision's detectors."""
 
 from __future__ import annotations
 
@@ -29,43 +29,45 @@ __all__ = ["ObjectDetector"]
 _BACKBONES = backbone_registry("detection")
 _DEFAULT = "fasterrcnn_resnet50_fpn_v2"
 _PRETRAINED_RATE, _FRESH_RATE = 1e-4, 1e-3
-NormAtRest = Literal["all", "body", "none"]
+FreezeNorm = Literal["all", "body", "none"]
 
 
 class ObjectDetector(Task):
-    """Where in an image things are, and of which class each is: a box, a label and a score for each.
+    """Object detector: a box, a label and a score for each object in an image.
 
-    The loss is the sum of the network's own, each of which is logged as well (``train_loss_classifier``, ...). On
-    validation and test data mean average precision is logged (``val_map``, ``val_map_50``, ``val_map_75``).
+    The loss is the sum of the network's losses, each of which is logged as well (``train_loss_classifier``, ...). For
+    validation and test data, mean average precision is logged (``val_map``, ``val_map_50``, ``val_map_75``).
 
     A prediction is ``{"boxes": [[left, top, right, bottom], ...], "labels": [...], "scores": [...]}``, best first, in
     pixels of the upright image. It does not depend on the other images of its batch.
 
     Args:
-        num_classes: How many classes there are, background not counted; by default the number of ``labels``. With
-            neither, and published weights, the classes of COCO, so that nothing needs to be trained.
-        labels: The names of the classes, in the order of their numbers.
-        backbone: A name from ``ObjectDetector.available_backbones()``; or a module that is called as torchvision's
-            detectors are, with a class more for the background.
-        pretrained: ``True`` for weights trained on COCO; ``"backbone"`` for weights of the backbone alone, trained on
+        num_classes: The number of classes without the background; by default the number of ``labels``. With
+            neither, and published weights, the classes of COCO, so that the task predicts without training.
+        labels: The names of the classes, in the order of their indices.
+        backbone: A name from ``ObjectDetector.available_backbones()``; or a module with the interface of torchvision's
+            detectors, with one more class for the background.
+        pretrained: ``True`` for weights trained on COCO; ``"backbone"`` for weights of the backbone only, trained on
             ImageNet; a path to weights of the whole detector; ``False`` for random ones.
-        min_size: What the shorter side of images is resized to, in pixels; by default the backbone's own (mostly 800).
-        max_size: What the longer side is at most; by default the backbone's own (mostly 1333).
-        score_threshold: Boxes that the network is less sure of are not presented; metrics see all.
-        norm_at_rest: Which batch-norm layers keep their statistics in training: ``"all"``, ``"body"`` (those of the
-            pretrained backbone) or ``"none"``. By default those that came with pretrained weights, since a batch of few
-            images has none to rely on.
-        val_loss: Whether the loss is computed in validation and testing too. Detectors compute losses or boxes, so that
-            it costs another pass.
+        min_size: The length of the shorter side of resized images, in pixels; by default the backbone's own (mostly
+            800).
+        max_size: The maximum length of the longer side, in pixels; by default the backbone's own (mostly 1333).
+        score_threshold: The minimum score of the boxes in predictions; metrics use all boxes.
+        freeze_norm: The batch-norm layers whose statistics are frozen in training: ``"all"``, ``"body"`` (those of the
+            pretrained backbone) or ``"none"``. By default those with pretrained weights, since the statistics of a
+            small batch are unreliable.
+        val_loss: Whether to compute the loss in validation and testing too. Detectors compute losses or boxes, so that
+            it costs a second forward pass.
         backbone_kwargs: Further arguments of the backbone, such as ``box_nms_thresh``.
-        learning_rate: The optimizer's; by default 1e-4 with pretrained weights, which it must not forget at once, and
-            1e-3 with random ones or a module.
+        learning_rate: The learning rate; by default 1e-4 with pretrained weights, and 1e-3 with random weights or a
+            module.
         lr_scheduler: As in :class:`~flash.core.model.Task`.
-        metrics: As in :class:`~flash.core.model.Task`; they get lists with a dict an image.
+        metrics: As in :class:`~flash.core.model.Task`; they take lists with one dict per image.
+        norm_at_rest: The name of ``freeze_norm`` in checkpoints of flash-image 0.1.0.
         kwargs: Further arguments of :class:`~flash.core.model.Task`.
 
     Raises:
-        BackboneUnavailableError: If published weights are neither on this disk nor can be fetched.
+        BackboneUnavailableError: If published weights are neither cached nor can be downloaded.
         ConfigurationError: If arguments contradict each other.
 
     Example:
@@ -89,14 +91,18 @@ class ObjectDetector(Task):
         min_size: int | None = None,
         max_size: int | None = None,
         score_threshold: float = 0.5,
-        norm_at_rest: NormAtRest | None = None,
+        freeze_norm: FreezeNorm | None = None,
         val_loss: bool = True,
         backbone_kwargs: Mapping[str, Any] | None = None,
         learning_rate: float | None = None,
         lr_scheduler: Any = None,
         metrics: Any = None,
+        *,
+        norm_at_rest: FreezeNorm | None = None,
         **kwargs: Any,
     ) -> None:
+        if freeze_norm is None:
+            freeze_norm = norm_at_rest
         if metrics is None:
             metrics = {"map": BoxMeanAveragePrecision()}
         super().__init__(learning_rate=learning_rate, lr_scheduler=lr_scheduler, metrics=metrics, **kwargs)
@@ -109,11 +115,12 @@ class ObjectDetector(Task):
         self.val_loss = val_loss
         sizes = {name: size for name, size in (("min_size", min_size), ("max_size", max_size)) if size is not None}
         self.model = self._build(backbone, pretrained, {**sizes, **(backbone_kwargs or {})})
-        self.norm_at_rest = _norm_at_rest(norm_at_rest, backbone, pretrained)
-        # Random layers on top of the pretrained body would be frozen with it.
-        self._body_alone = pretrained == "backbone"
-        # A checkpoint is loaded with pretrained=False: what follows from it is noted.
-        self.record_arguments(labels=self.labels, norm_at_rest=self.norm_at_rest)
+        self.freeze_norm = _freeze_norm(freeze_norm, backbone, pretrained)
+        # Freezing the whole backbone would also freeze the random layers on top of the pretrained body.
+        self._only_body_pretrained = pretrained == "backbone"
+        # A checkpoint is loaded with pretrained=False: record the values that depend on it.
+        self.record_arguments(labels=self.labels, freeze_norm=self.freeze_norm, norm_at_rest=None)
+        self.hparams.pop("norm_at_rest", None)
         fresh = pretrained is False or isinstance(backbone, nn.Module)
         self.use_default_rates(_FRESH_RATE if fresh else _PRETRAINED_RATE)
         self.train()
@@ -133,33 +140,33 @@ class ObjectDetector(Task):
 
     @property
     def input_spec(self) -> DetectionInputSpec:
-        """The classes that the network tells apart, in the order of their numbers."""
+        """The classes of the network, in the order of their indices."""
         return DetectionInputSpec(self.num_classes, None if self.labels is None else tuple(self.labels))
 
     # ------------------------------------------------------------------ training
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training; batch-norm layers that are at rest stay in evaluation."""
+        """Set training mode; frozen batch-norm layers stay in eval mode."""
         super().train(mode)
-        if mode and "norm_at_rest" in vars(self):
-            self._rest_norms()
+        if mode and "freeze_norm" in vars(self):
+            self._freeze_norm_layers()
         return self
 
-    def _rest_norms(self) -> None:
-        if self.norm_at_rest == "none":
+    def _freeze_norm_layers(self) -> None:
+        if self.freeze_norm == "none":
             return
-        part = self.model if self.norm_at_rest == "all" else _body(self.model)
+        part = self.model if self.freeze_norm == "all" else _body(self.model)
         for module in part.modules():
             if isinstance(module, _BatchNorm):
                 module.training = False
 
     def modules_to_freeze(self) -> nn.Module | list[nn.Module] | None:
-        """The network's backbone, feature pyramid included where it is pretrained too."""
-        return _body(self.model) if self._body_alone else getattr(self.model, "backbone", None)
+        """Return the network's backbone, including the feature pyramid if that is pretrained too."""
+        return _body(self.model) if self._only_body_pretrained else getattr(self.model, "backbone", None)
 
     def backbone_layers(self) -> list[nn.Module]:
         """Return the layers of the network's body, in the order of the forward pass, then the feature pyramid."""
-        if self._body_alone:
+        if self._only_body_pretrained:
             return super().backbone_layers()
         body: Any = _body(self.model)
         backbone: Any = self.model.backbone
@@ -169,31 +176,30 @@ class ObjectDetector(Task):
         return [*child_layers([body]), *rest]
 
     def forward(self, x: Any) -> list[dict[str, Tensor]]:
-        """Return ``boxes`` (in pixels), ``labels`` (from 1) and ``scores`` of each image.
+        """Return ``boxes`` (in pixels), ``labels`` (from 1) and ``scores`` per image.
 
-        Images of one size go through the network together: beside larger ones they would be padded, which changes a
-        little what is found in them.
+        Images are batched by size: beside larger ones they would be padded, which slightly changes their predictions.
 
         Args:
             x: ``{"images": [...]}``, each of shape ``(3, height, width)`` with values between 0 and 1.
         """
         images = x["images"] if isinstance(x, Mapping) else x
         found: list[dict[str, Tensor]] = [{} for _ in images]
-        for rows in _alike(images, self.model):
+        for rows in _rows_by_size(images, self.model):
             for row, each in zip(rows, self.model([images[row] for row in rows]), strict=True):
                 found[row] = {"labels": each["labels"], **{name: each[name].float() for name in ("boxes", "scores")}}
         return found
 
     def step(self, batch: Any, batch_idx: int) -> Any:
-        """Compute the network's losses; in validation and testing boxes too, and the losses if they are wanted."""
+        """Compute the network's losses; in validation and testing the boxes, and the losses with ``val_loss=True``."""
         inputs, targets = batch
         if self.training:
-            # A strategy that thaws modules switches all of them to training.
-            self._rest_norms()
+            # A strategy that unfreezes modules sets all of them to training mode.
+            self._freeze_norm_layers()
             return self._losses(inputs, targets)
         found = {"loss": None, "y_hat": self(inputs), "y": targets}
         if self.val_loss:
-            with _computing_losses(self.model), _fixed_random_numbers(self.device), torch.no_grad():
+            with _losses_in_eval_mode(self.model), _fixed_seed(self.device), torch.no_grad():
                 found |= self._losses(inputs, targets)
         return found
 
@@ -210,18 +216,18 @@ class ObjectDetector(Task):
     # ------------------------------------------------------------------ prediction
 
     def predict(self, raw: Any, output: Any = None, batch_size: int = 4) -> list[Any]:
-        """Find things in images; see :meth:`flash.Task.predict`.
+        """Detect the objects in images; see :meth:`flash.Task.predict`.
 
         Args:
             raw: A path, a folder, or a list of paths, PIL images, arrays or tensors.
             output: ``"boxes"``, ``"raw"``, a callable, or ``None`` for ``"boxes"``.
-            batch_size: How many images the network sees at once.
+            batch_size: Images per batch.
         """
         return super().predict(raw, output, batch_size)
 
 
-def _alike(images: Sequence[Tensor], model: nn.Module) -> list[list[int]]:
-    """The rows of a batch that need no padding beside each other."""
+def _rows_by_size(images: Sequence[Tensor], model: nn.Module) -> list[list[int]]:
+    """Group the rows of a batch that need no padding beside each other."""
     transform = getattr(model, "transform", None)
     if transform is not None and getattr(transform, "fixed_size", None) is not None:
         return [list(range(len(images)))]
@@ -232,8 +238,8 @@ def _alike(images: Sequence[Tensor], model: nn.Module) -> list[list[int]]:
 
 
 @contextmanager
-def _computing_losses(model: nn.Module) -> Iterator[None]:
-    """Let a detector that is in evaluation give its losses, while its layers stay in evaluation."""
+def _losses_in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Compute losses in eval mode: set only the ``training`` flags that torchvision's detectors branch on."""
     switched = [module for module in model.modules() if module is model or _is_part_of_detector(module)]
     for module in switched:
         module.training = True
@@ -245,14 +251,14 @@ def _computing_losses(model: nn.Module) -> Iterator[None]:
 
 
 def _is_part_of_detector(module: nn.Module) -> bool:
-    # Torchvision's detection modules look at their mode to tell losses from boxes. Resizing stays that of evaluation.
+    # Torchvision's detection modules return losses or boxes depending on their mode. Resizing stays in eval mode.
     ours = any(cls.__module__.startswith("torchvision.models.detection.") for cls in type(module).__mro__)
     return ours and not isinstance(module, GeneralizedRCNNTransform)
 
 
 @contextmanager
-def _fixed_random_numbers(device: torch.device) -> Iterator[None]:
-    """Draw the same boxes to compare each time, and nothing from the numbers that training uses."""
+def _fixed_seed(device: torch.device) -> Iterator[None]:
+    """Fork the RNG state with a fixed seed: the loss samples the same boxes each time, and training is unaffected."""
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(0)
@@ -265,9 +271,9 @@ def _body(model: nn.Module) -> nn.Module:
     return body
 
 
-def _norm_at_rest(asked: str | None, backbone: Any, pretrained: Any) -> str:
+def _freeze_norm(asked: str | None, backbone: Any, pretrained: Any) -> str:
     if asked not in (None, "all", "body", "none"):
-        raise ConfigurationError(f"Expected norm_at_rest to be 'all', 'body', 'none' or None, but got {asked!r}.")
+        raise ConfigurationError(f"Expected freeze_norm to be 'all', 'body', 'none' or None, but got {asked!r}.")
     if asked is not None:
         return asked
     if isinstance(backbone, nn.Module) or pretrained is False:
@@ -287,7 +293,7 @@ def _count_classes(num_classes: int | None, labels: Sequence[Any] | None) -> int
             f"labels={labels!r}. Make the task with ObjectDetector.from_data(datamodule), which knows them."
         )
     if labels is not None and len(labels) != count:
-        raise ConfigurationError(f"Expected one label a class, but got {len(labels)} labels for {count} classes.")
+        raise ConfigurationError(f"Expected one label per class, but got {len(labels)} labels for {count} classes.")
     return count
 
 

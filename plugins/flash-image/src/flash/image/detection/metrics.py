@@ -1,4 +1,4 @@
-"""Mean average precision of boxes."""
+"""Mean average precision (mAP) of boxes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _REPORTED = ("map", "map_50", "map_75")
 
 
 class BoxMeanAveragePrecision(MeanAveragePrecision):
-    """COCO's mean average precision, as torchmetrics and pycocotools compute them.
+    """COCO's mean average precision, computed by torchmetrics and pycocotools.
 
-    ``map`` is the mean over classes and over overlaps (intersection over union) from 0.5 to 0.95; ``map_50`` and
-    ``map_75`` are those at one overlap. They are not a number where there is no box to find.
+    ``map`` is the mean over classes and over IoU thresholds from 0.5 to 0.95; ``map_50`` and ``map_75`` are the values
+    at one threshold. They are NaN if there are no true boxes.
 
     Example:
         >>> box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
@@ -34,7 +34,7 @@ class BoxMeanAveragePrecision(MeanAveragePrecision):
         self.warn_on_many_detections = False
 
     def compute(self) -> dict[str, Tensor]:
-        """Return the scores of all images seen."""
+        """Return ``map``, ``map_50`` and ``map_75`` over all images."""
         values: dict[str, Tensor] = super().compute()
         none = torch.tensor(math.nan)
         return {name: value if (value := values[name]) >= 0 else none for name in _REPORTED}

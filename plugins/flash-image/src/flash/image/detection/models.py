@@ -1,9 +1,9 @@
-"""Torchvision's detectors: built for any number of classes, with published weights, or those of a file, or none.
+"""Torchvision's detectors for any number of classes, with published weights, weights of a file, or random ones.
 
 A backbone of :class:`~flash.image.ObjectDetector` is a factory that is called as
-``factory(num_classes=..., pretrained=..., **backbone_kwargs)``. It returns a module that is called as torchvision's
-detectors are: ``model(images, targets)`` gives a dict of losses in training, ``model(images)`` a list of dicts with
-``boxes``, ``labels`` and ``scores`` in evaluation. Class 0 is the background.
+``factory(num_classes=..., pretrained=..., **backbone_kwargs)``. It returns a module with the interface of torchvision's
+detectors: ``model(images, targets)`` returns a dict of losses in training mode, ``model(images)`` a list of dicts with
+``boxes``, ``labels`` and ``scores`` in eval mode. Class 0 is the background.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 Pretrained = bool | str | Path
 
-#: Those of torchvision, by the names that they have there.
+#: The names of torchvision's detectors.
 DETECTORS = (
     "fasterrcnn_resnet50_fpn_v2",
     "fasterrcnn_resnet50_fpn",
@@ -52,26 +52,26 @@ DETECTORS = (
     "ssdlite320_mobilenet_v3_large",
 )
 
-# Made by a batch normalisation without epsilon (https://github.com/pytorch/vision/pull/2940).
+# Trained with a batch normalization without epsilon (https://github.com/pytorch/vision/pull/2940).
 _WITHOUT_EPS = ("fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", "retinanet_resnet50_fpn_coco-eeacb38b.pth")
 
 
 def torchvision_detector(name: str, num_classes: int, pretrained: Pretrained = True, **options: Any) -> nn.Module:
     """Build a detector of torchvision.
 
-    The network is the same whatever weights it starts with, so that a checkpoint of it fits one that is built without
-    any. All of its layers can be trained.
+    The architecture does not depend on ``pretrained``, so that checkpoints load into a network with random weights.
+    All layers are trainable.
 
     Args:
         name: Its name in torchvision, such as ``"fasterrcnn_resnet50_fpn_v2"``.
-        num_classes: How many classes there are, the background included.
-        pretrained: ``True`` for weights trained on COCO; ``"backbone"`` for weights of the backbone alone, trained on
+        num_classes: The number of classes, including the background.
+        pretrained: ``True`` for weights trained on COCO; ``"backbone"`` for weights of the backbone only, trained on
             ImageNet; a path to weights of the whole detector; ``False`` for random ones. Layers that depend on the
-            number of classes start anew where the numbers differ.
+            number of classes keep random weights if it differs.
         options: Further arguments of torchvision's class, such as ``min_size`` and ``max_size``.
 
     Raises:
-        BackboneUnavailableError: If published weights are neither on this disk nor can be fetched.
+        BackboneUnavailableError: If published weights are neither cached nor can be downloaded.
         CheckpointError: If the file cannot be read, or loading it would execute code.
         ConfigurationError: If the weights do not fit.
     """
@@ -89,7 +89,7 @@ def torchvision_detector(name: str, num_classes: int, pretrained: Pretrained = T
 
 
 def coco_labels(name: str) -> list[str]:
-    """The classes that the published weights of a detector know, in the order of their numbers, background left out.
+    """Return the classes of a detector's published weights, in the order of their indices, without the background.
 
     Example:
         >>> coco_labels("ssd300_vgg16")[:2]
@@ -109,7 +109,7 @@ def _load_backbone(model: nn.Module, name: str) -> None:
         )
     if weights is None:
         weights = inspect.signature(get_model_builder(name.removesuffix("_v2"))).parameters["weights_backbone"].default
-    # Fetched first, with a clear message where that fails; the builder then finds the file.
+    # Download first, with a clear error if that fails; the builder then loads the cached file.
     published_weights(weights.url)
     whole: Any = builder(weights=None, weights_backbone=weights, num_classes=2)
     part: Any = model.backbone
@@ -121,7 +121,7 @@ def _check_options(name: str, options: Mapping[str, Any]) -> None:
     resized = [option for option in ("min_size", "max_size") if options.get(option) is not None]
     if fixed and resized:
         raise ConfigurationError(
-            f"Expected no {' or '.join(resized)} for {name}, which sees all images at one size. Leave it out, or "
+            f"Expected no {' or '.join(resized)} for {name}, which resizes all images to one size. Leave it out, or "
             "choose a backbone that is not an SSD."
         )
 

@@ -1,4 +1,4 @@
-"""How the boxes that were found are presented."""
+"""The output of detectors: predictions as boxes, labels and scores."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from flash.core.registry import ComponentRegistry
 
 __all__ = ["boxes", "detection_outputs"]
 
-#: What detectors have.
+#: The outputs of detectors, by name.
 detection_outputs = ComponentRegistry("output", "outputs", "image/detection")
 
 
 def boxes(predictions: Any, task: Any) -> list[dict[str, list[Any]]]:
-    """Present each image as ``{"boxes": [[left, top, right, bottom], ...], "labels": [...], "scores": [...]}``.
+    """Return ``{"boxes": [[left, top, right, bottom], ...], "labels": [...], "scores": [...]}`` per image.
 
-    Edges are in pixels of the upright image. Boxes whose score is below the task's threshold are left out; the best
-    come first.
+    Edges are in pixels of the upright image. Boxes with a score below the task's threshold are left out; the others are
+    sorted by descending score.
     """
-    return [_presented(found, task) for found in predictions]
+    return [_detections(found, task) for found in predictions]
 
 
-def _presented(found: dict[str, Any], task: Any) -> dict[str, list[Any]]:
+def _detections(found: dict[str, Any], task: Any) -> dict[str, list[Any]]:
     scores = found["scores"].float()
     order = scores.argsort(descending=True, stable=True)
     order = order[scores[order] >= task.score_threshold]

@@ -1,4 +1,4 @@
-"""Pictures of images with boxes: what is there, and what was found."""
+"""Figures of images with their true and predicted boxes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_batch", "draw_predictions", "mistakes"]
 
-_TRUE, _FOUND = "#2fbf71", "#ff8c1a"
+_GREEN, _ORANGE = "#2fbf71", "#ff8c1a"
 _COLUMNS = 3
 _INCHES = 3.2
-# The height of a caption, as a part of the image's.
+# The height of a caption, as a fraction of the image's height.
 _CAPTION = 0.06
 Boxes = Sequence[Sequence[float]] | Tensor
 
@@ -42,63 +42,63 @@ def draw_batch(samples: Sequence[Sample], names: Sequence[Any] | None) -> Figure
     figure, axes = _grid(len(samples))
     for axis, (image, target) in zip(axes, samples, strict=True):
         _draw_image(axis, image)
-        _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _TRUE)
+        _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _GREEN)
     return figure
 
 
 def draw_predictions(samples: Sequence[Sample], task: Task, names: Sequence[Any] | None, count: int) -> Figure:
-    """Draw what was found (solid) and what is there (dashed), the images with most mistakes first.
+    """Draw predicted boxes (solid) and true boxes (dashed), the images with most mistakes first.
 
     Args:
         samples: Images with their targets.
-        task: Finds things in the images.
+        task: The detector to predict with.
         names: The names of the classes.
-        count: How many images to draw.
+        count: The number of images to draw.
     """
     found = task.predict([image for image, _ in samples], output="boxes")
-    judged = [
+    scored = [
         (mistakes(each, target["boxes"], _named(target["labels"], names)), image, target, each)
         for (image, target), each in zip(samples, found, strict=True)
     ]
-    worst = sorted(judged, key=lambda judgement: -sum(judgement[0]))[:count]
+    worst = sorted(scored, key=lambda each: -sum(each[0]))[:count]
     figure, axes = _grid(len(worst))
-    for axis, ((missed, vain), image, target, each) in zip(axes, worst, strict=True):
+    for axis, ((missed, false), image, target, each) in zip(axes, worst, strict=True):
         _draw_image(axis, image)
-        _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _TRUE, dashed=True)
+        _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _GREEN, dashed=True)
         captions = [f"{label} {score:.2f}" for label, score in zip(each["labels"], each["scores"], strict=True)]
-        _draw_boxes(axis, each["boxes"], captions, _FOUND, below=True)
-        axis.set_title(f"{missed} missed, {vain} in vain", fontsize=8)
+        _draw_boxes(axis, each["boxes"], captions, _ORANGE, below=True)
+        axis.set_title(f"{missed} missed, {false} false", fontsize=8)
     handles = [
-        Rectangle((0, 0), 1, 1, fill=False, edgecolor=_TRUE, linestyle="--", label="there"),
-        Rectangle((0, 0), 1, 1, fill=False, edgecolor=_FOUND, label="found"),
+        Rectangle((0, 0), 1, 1, fill=False, edgecolor=_GREEN, linestyle="--", label="true"),
+        Rectangle((0, 0), 1, 1, fill=False, edgecolor=_ORANGE, label="predicted"),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 
 def mistakes(found: Mapping[str, Sequence[Any]], boxes: Tensor, names: Sequence[Any]) -> tuple[int, int]:
-    """Count the boxes that were missed, and those that were found in vain.
+    """Return the numbers of missed boxes (false negatives) and of false boxes (false positives).
 
-    A box is found by one of its class that covers at least half of what the two cover together.
+    A predicted box matches a true box of its class if their IoU is at least 0.5; each true box is matched once.
 
     Args:
-        found: ``boxes`` and ``labels``, best first.
-        boxes: Those that are there, shape ``(boxes, 4)``.
-        names: Their classes.
+        found: Predicted ``boxes`` and ``labels``, by descending score.
+        boxes: The true boxes, shape ``(boxes, 4)``.
+        names: The classes of the true boxes.
 
     Example:
-        >>> there = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]])
-        >>> mistakes({"boxes": [[0, 0, 10, 9], [0, 0, 10, 10]], "labels": ["cat", "cat"]}, there, ["cat", "cat"])
+        >>> true = torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]])
+        >>> mistakes({"boxes": [[0, 0, 10, 9], [0, 0, 10, 10]], "labels": ["cat", "cat"]}, true, ["cat", "cat"])
         (1, 1)
     """
     overlap = box_iou(torch.as_tensor(found["boxes"], dtype=boxes.dtype).reshape(-1, 4), boxes)
-    open_ones = set(range(len(boxes)))
+    unmatched = set(range(len(boxes)))
     for row, label in enumerate(found["labels"]):
-        fitting = [column for column in open_ones if names[column] == label and overlap[row, column] >= 0.5]
+        fitting = [column for column in unmatched if names[column] == label and overlap[row, column] >= 0.5]
         if fitting:
-            open_ones.remove(max(fitting, key=lambda column: float(overlap[row, column])))
-    hits = len(boxes) - len(open_ones)
-    return len(open_ones), len(found["labels"]) - hits
+            unmatched.remove(max(fitting, key=lambda column: float(overlap[row, column])))
+    hits = len(boxes) - len(unmatched)
+    return len(unmatched), len(found["labels"]) - hits
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:
@@ -115,16 +115,16 @@ def _draw_image(axis: Axes, image: Tensor) -> None:
 
 
 def _draw_boxes(
-    axis: Axes, boxes: Boxes, captions: Sequence[Any], colour: str, dashed: bool = False, below: bool = False
+    axis: Axes, boxes: Boxes, captions: Sequence[Any], color: str, dashed: bool = False, below: bool = False
 ) -> None:
     rows = boxes.tolist() if isinstance(boxes, Tensor) else boxes
     for (left, top, right, bottom), caption in zip(rows, captions, strict=True):
         style = "--" if dashed else "-"
         size = (right - left, bottom - top)
-        # Pixel 0 is drawn from -0.5 to 0.5.
+        # Matplotlib draws pixel 0 from -0.5 to 0.5.
         corner = (left - 0.5, top - 0.5)
-        axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=colour, linewidth=1.6, linestyle=style))
-        # Above or below the box; inside it where the image ends there.
+        axis.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=1.6, linestyle=style))
+        # Above or below the box; inside it if the image ends there.
         low, high = sorted(axis.get_ylim())
         room = _CAPTION * (high - low)
         outside = high - bottom > room if below else top - low > room
@@ -135,7 +135,7 @@ def _draw_boxes(
             verticalalignment="top" if below == outside else "bottom",
             fontsize=7,
             color="black",
-            bbox={"facecolor": colour, "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
+            bbox={"facecolor": color, "edgecolor": "none", "pad": 0.8, "alpha": 0.85},
             clip_on=True,
         )
 

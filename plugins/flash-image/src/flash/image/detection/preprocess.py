@@ -1,4 +1,4 @@
-"""ObjectDetectionPreprocess: images of any size with boxes become what torchvision's detectors take."""
+"""ObjectDetectionPreprocess: images of any size with boxes to batches for torchvision's detectors."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from ..preprocess import ImagePreprocess
 from ..read import open_image
 from .augmentations import Augmentation, augment, make_augmentation
 from .boxes import AnnotatedImage, fit_boxes, upright_boxes
-from .header import orientation_of
-from .lazy import LazyAnnotations
+from .dataset import LazyAnnotations
+from .exif import orientation_of
 
 __all__ = ["DetectionInputSpec", "DetectionInputs", "ObjectDetectionPreprocess"]
 
@@ -37,9 +37,9 @@ class DetectionInputs:
     """Annotated images of one stage.
 
     Args:
-        images: The images with their boxes: a list, or a dataset whose samples are not known yet.
-        labels: The names of the classes in order, where the data says them.
-        on_bad_sample: ``"error"`` raises for an image that cannot be decoded; ``"skip"`` leaves such out.
+        images: The images with their boxes: a list, or a dataset that is read lazily.
+        labels: The names of the classes in order, if the data defines them.
+        on_bad_sample: ``"error"`` raises for an image that cannot be decoded; ``"skip"`` skips such images.
     """
 
     images: Sequence[AnnotatedImage]
@@ -48,24 +48,24 @@ class DetectionInputs:
 
     @property
     def targets(self) -> list[Any] | None:
-        """The classes of each image's boxes; ``None`` where samples are not known yet."""
+        """The classes of each image's boxes; ``None`` for datasets that are read lazily."""
         return None if isinstance(self.images, LazyAnnotations) else [list(image.labels) for image in self.images]
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, rows: Sequence[int]) -> DetectionInputs:
-        """Return some of the images."""
+        """Return the images of some rows."""
         lazy = self.images.take(rows) if isinstance(self.images, LazyAnnotations) else None
         return replace(self, images=[self.images[row] for row in rows] if lazy is None else lazy)
 
     def usable(self, stage: str) -> tuple[Sequence[AnnotatedImage], list[tuple[str, str]]]:
-        """The images, and what was left out with the reasons: those that cannot be decoded, where that is wanted."""
+        """Return the images, and the names and errors of those skipped with ``on_bad_sample="skip"``."""
         if isinstance(self.images, LazyAnnotations):
             if self.on_bad_sample != "error":
                 raise ConfigurationError(
-                    "Expected on_bad_sample='error' with datasets, whose samples are not looked at before they are "
-                    f"needed, but got {self.on_bad_sample!r}."
+                    "Expected on_bad_sample='error' with datasets, whose samples are read lazily, "
+                    f"but got {self.on_bad_sample!r}."
                 )
             return self.images, []
         rows = FileInputs([image.source for image in self.images], range(len(self.images)), None, self.on_bad_sample)
@@ -77,11 +77,11 @@ class DetectionInputs:
 
 @dataclass(frozen=True)
 class DetectionInputSpec:
-    """The classes that a detector tells apart.
+    """The ``input_spec`` of detectors: their classes.
 
     Args:
-        num_classes: How many there are.
-        labels: Their names, in the order of their numbers, where they have some.
+        num_classes: The number of classes.
+        labels: The names of the classes, in the order of their indices; ``None`` if unknown.
     """
 
     num_classes: int
@@ -90,21 +90,21 @@ class DetectionInputSpec:
 
 @dataclass(frozen=True)
 class _Encoded:
-    """An image with its boxes and the numbers of their classes."""
+    """An image with its boxes and the indices of their classes."""
 
     image: AnnotatedImage
     classes: Tensor
 
 
 class ObjectDetectionPreprocess(Preprocess):
-    """Decodes images in the worker and keeps their boxes on them; the network resizes and normalises, on its device.
+    """Decode images with their boxes in the workers; the network resizes and normalizes them on its device.
 
     A sample is the image, shape ``(3, height, width)``, with ``boxes`` (left, top, right, bottom edge in pixels, shape
-    ``(boxes, 4)``), ``labels`` (from 1; 0 is the background) and ``iscrowd`` (zeros and ones). Boxes are those of the
-    upright image.
+    ``(boxes, 4)``), ``labels`` (from 1; 0 is the background) and ``iscrowd`` (zeros and ones). Boxes are in pixels of
+    the upright image.
 
     Args:
-        augmentation: What is done to train images: a name from
+        augmentation: The augmentation of train images: a name from
             :data:`flash.image.detection.augmentations.augmentations`, or a torchvision v2 transform that takes an
             image and its target.
         labels: The names of the classes, in order; by default those in the train data.
@@ -127,19 +127,19 @@ class ObjectDetectionPreprocess(Preprocess):
     # ------------------------------------------------------------------ datasets
 
     def load_data(self, data: DetectionInputs, dataset: AutoDataset) -> Any:
-        """Number the classes of the boxes; of train data, learn which there are."""
+        """Encode the classes of the boxes as indices; fit the classes on train data first."""
         stage = dataset.hooks.stage.value
         if self.training and self.labels is None:
-            self.labels = _learn_labels(data)
+            self.labels = _labels_in(data)
         labels = self._known_labels()
         if self.training:
             facts: Any = dataset
             facts.num_classes, facts.labels = len(labels), labels
         images, vars(dataset)["bad_samples"] = data.usable(stage)
-        return images.named(labels) if isinstance(images, LazyAnnotations) else self._encode_all(images, stage)
+        return images.with_labels(labels) if isinstance(images, LazyAnnotations) else self._encode_all(images, stage)
 
     def _known_labels(self) -> list[Any]:
-        """Return the names of the classes: its own, or those of the connected task."""
+        """Return the names of the classes: this object's own, or those of the connected task."""
         of_task = self.input_spec.labels if isinstance(self.input_spec, DetectionInputSpec) else None
         if self.labels is None and of_task is None:
             raise DataError(
@@ -149,7 +149,7 @@ class ObjectDetectionPreprocess(Preprocess):
         return list(of_task or ()) if self.labels is None else self.labels
 
     def check_input_spec(self, input_spec: Any) -> None:
-        """Refuse a detector of other classes, or of these in another order."""
+        """Raise an error if the detector has other classes, or the same in another order."""
         if self.labels is None or not isinstance(input_spec, DetectionInputSpec):
             return
         if len(self.labels) != input_spec.num_classes:
@@ -167,7 +167,7 @@ class ObjectDetectionPreprocess(Preprocess):
         _check_pixels(images)
         fitted = [image.fitted() for image in images]
         encoded = [_Encoded(image, self._encode(image, stage)) for image, _, _ in fitted]
-        _report(encoded, stage, sum(cut for _, cut, _ in fitted), sum(left_out for _, _, left_out in fitted))
+        _report(encoded, stage, sum(clipped for _, clipped, _ in fitted), sum(dropped for _, _, dropped in fitted))
         return encoded
 
     def _encode(self, image: AnnotatedImage, stage: str) -> Tensor:
@@ -181,18 +181,18 @@ class ObjectDetectionPreprocess(Preprocess):
         return torch.tensor([labels.index(label) + 1 for label in image.labels], dtype=torch.long)
 
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
-        """Take a path, a folder, a list of images of any kind, or an array of images."""
+        """Normalize the input of ``predict`` (path, folder, list or array of images) to samples."""
         return ImagePreprocess().predict_load_data(data, dataset)
 
     # ------------------------------------------------------------------ samples
 
     def load_sample(self, sample: Any, dataset: AutoDataset) -> tuple[Tensor, dict[str, Tensor]]:
-        """Decode an image, and put its boxes where they belong on it."""
+        """Decode an image, and return it with its boxes in the coordinates of the upright image."""
         if isinstance(sample, AnnotatedImage):
             sample = _Encoded(sample, self._encode(sample, dataset.hooks.stage.value))
         image: AnnotatedImage = sample.image
         picture = open_image(image.source, name=image.name)
-        boxes, classes, crowd = image.boxes, sample.classes, image.not_counted(self.training)
+        boxes, classes, crowd = image.boxes, sample.classes, image.ignored(self.training)
         if image.size is not None and image.size != picture.size:
             boxes = upright_boxes(boxes, image.size, picture.size, orientation_of(image.source), image.name)
         boxes, kept, _ = fit_boxes(boxes, picture.size)
@@ -226,35 +226,35 @@ class ObjectDetectionPreprocess(Preprocess):
         return {"images": list(samples)}
 
     def per_batch_transform_on_device(self, batch: Any) -> Any:
-        """Make floats between 0 and 1 of the pixels, on the device: they travel there at a quarter of the size."""
+        """Convert uint8 images to floats from 0 to 1; on the device, so that a quarter of the bytes is transferred."""
         inputs, *rest = batch if isinstance(batch, tuple | list) else (batch,)
         dtype = torch.get_default_dtype()
         floats = {"images": [image.to(dtype).div_(255) for image in inputs["images"]]}
         return (floats, *rest) if rest else floats
 
     def is_deterministic(self, stage: Stage) -> bool:
-        """Samples come out alike, unless train images are augmented."""
+        """Return whether samples are the same each time: unless train images are augmented."""
         return stage is not Stage.TRAIN or self._augment is None
 
     # ------------------------------------------------------------------ state
 
     def state_dict(self) -> dict[str, Any]:
-        """The names of the classes."""
+        """Return the names of the classes."""
         return {} if self.labels is None else {"labels": self.labels}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the names of the classes."""
+        """Load the names of the classes."""
         if state:
             self.labels = list(state["labels"])
 
 
-def _learn_labels(data: DetectionInputs) -> list[Any]:
+def _labels_in(data: DetectionInputs) -> list[Any]:
     if data.labels is not None:
         return list(data.labels)
     if isinstance(data.images, LazyAnnotations):
         raise DataError(
-            "Expected the names of the dataset's classes, but it does not tell them. Pass labels=[...] in the order of "
-            "their numbers, which start from 0."
+            "Expected the names of the dataset's classes, but it has no attribute classes. Pass labels=[...] in the "
+            "order of their indices, which start from 0."
         )
     found = {label for image in data.images for label in image.labels}
     if not found:
@@ -274,16 +274,16 @@ def _check_pixels(images: Sequence[AnnotatedImage]) -> None:
         )
 
 
-def _report(encoded: Sequence[_Encoded], stage: str, cut: int, left_out: int) -> None:
+def _report(encoded: Sequence[_Encoded], stage: str, clipped: int, dropped: int) -> None:
     boxes = sum(len(each.classes) for each in encoded)
     empty = sum(not len(each.classes) for each in encoded)
-    crowd = sum(int(each.image.not_counted(training=True).sum()) for each in encoded)
+    crowd = sum(int(each.image.ignored(training=True).sum()) for each in encoded)
     parts = [
         f"{len(encoded)} images with {boxes} boxes",
         f"{empty} images without boxes, which are kept" if empty else "",
-        f"{crowd} crowd boxes, which are not learned from" if crowd else "",
-        f"{cut} boxes cut at the edge of their image" if cut else "",
-        f"{left_out} boxes left out, which have no area inside their image" if left_out else "",
+        f"{crowd} crowd boxes, which are ignored" if crowd else "",
+        f"{clipped} boxes clipped to their image" if clipped else "",
+        f"{dropped} boxes dropped, which have no area inside their image" if dropped else "",
     ]
-    level = logging.WARNING if cut or left_out else logging.INFO
+    level = logging.WARNING if clipped or dropped else logging.INFO
     log.log(level, "The %s data has %s.", stage, "; ".join(filter(None, parts)))

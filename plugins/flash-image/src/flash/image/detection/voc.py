@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file an image, with the name and the edges of each object."""
+"""Pascal VOC: one XML file per image, with the class and the box of each object."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
 def read_voc(folder: str | Path, image_set: str | None = None) -> list[AnnotatedImage]:
-    """Read a folder that is laid out as those of the Pascal VOC challenges.
+    """Read a folder in the format of the Pascal VOC challenges.
 
     Edges in VOC files count pixels from 1, and the last pixel belongs to the box. Objects that are marked as
-    difficult are learned from; it is no mistake not to find them.
+    difficult are used in training, but ignored in metrics.
 
     Args:
         folder: A folder with ``Annotations/*.xml`` and ``JPEGImages/``; or one in which XML files and images lie
             side by side.
-        image_set: Which images to take: the name of a file in ``ImageSets/Main``, such as ``"train"``. ``None``
-            takes all that have an XML file.
+        image_set: The name of a file in ``ImageSets/Main`` that lists the images, such as ``"train"``. ``None``
+            reads all images that have an XML file.
 
     Raises:
-        DataError: If an XML file cannot be understood or declares a document type or entities, an image is missing,
+        DataError: If an XML file cannot be parsed or declares a document type or entities, an image is missing,
             or there is no such image set.
     """
     folder = Path(folder)
@@ -46,7 +46,7 @@ def read_voc(folder: str | Path, image_set: str | None = None) -> list[Annotated
     if image_set is not None:
         files = _in_set(files, folder, image_set)
     if not files:
-        raise DataError(f"Expected XML files in {annotations}, one an image, but there are none.")
+        raise DataError(f"Expected XML files in {annotations}, one per image, but there are none.")
     known = {file.name: file for file in sorted(images.iterdir()) if file.suffix.lower() in _SUFFIXES}
     return [_read_image(file, known, images) for file in files]
 
@@ -58,7 +58,7 @@ def _in_set(files: Sequence[Path], folder: Path, image_set: str) -> list[Path]:
         raise DataError(
             f"Expected the image set {image_set!r} in {folder}, but there is {', '.join(map(repr, sets)) or 'none'}."
         )
-    # Sets of a single class have a second column, which says whether the class is in the image.
+    # The sets of a single class have a second column: whether the class is in the image.
     lines = (folder / f"{image_set}.txt").read_text(encoding="utf-8").splitlines()
     names = [line.split()[0] for line in lines if line.strip()]
     by_name = {file.stem: file for file in files}
@@ -73,7 +73,7 @@ def _in_set(files: Sequence[Path], folder: Path, image_set: str) -> list[Path]:
 
 def _read_image(file: Path, images: dict[str, Path], folder: Path) -> AnnotatedImage:
     root = _parse(file)
-    # Some tools write a whole path of another machine, or no suffix.
+    # Some tools write an absolute path of another machine, or no suffix.
     written = PureWindowsPath(root.findtext("filename") or "").name
     candidates = [written, *(stem + suffix for stem in (file.stem, written) for suffix in (*_SUFFIXES, *_UPPER))]
     path = next((images[name] for name in candidates if name in images), None)
@@ -123,7 +123,7 @@ def _size(root: Element) -> tuple[int, int] | None:
 
 
 def _parse(file: Path) -> Element:
-    """Parse XML; refuse what could blow it up or fetch other files: entities, and the document types they stand in."""
+    """Parse XML; raise an error for entities and document types, which could expand exponentially or read files."""
 
     def refuse(*_: object) -> NoReturn:
         raise DataError(

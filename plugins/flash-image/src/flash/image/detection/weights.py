@@ -1,4 +1,4 @@
-"""Weights of whole detectors: published ones, from torch's cache or the network, and those in files."""
+"""Weights of whole detectors: published ones, from torch's cache or the network, and weights in files."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ __all__ = ["load_detector", "published_weights", "with_eps"]
 log = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
-# What depends on the number of classes, in torchvision's detectors.
-_BY_CLASS = ("roi_heads.box_predictor.", "head.classification_head.")
-# Seconds until a server counts as out of reach.
-_PATIENCE = 5.0
+# The layers of torchvision's detectors that depend on the number of classes.
+_CLASS_LAYERS = ("roi_heads.box_predictor.", "head.classification_head.")
+# Seconds until a server counts as unreachable.
+_TIMEOUT = 5.0
 
 
 def published_weights(url: str) -> State:
-    """Return weights that are published under a URL, from torch's cache if they are there.
+    """Return the weights at a URL, from torch's cache if they are there.
 
     Raises:
-        BackboneUnavailableError: If they are neither there nor can be fetched, or are damaged.
+        BackboneUnavailableError: If they are neither cached nor can be downloaded, or are damaged.
     """
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     try:
         if not file.is_file():
             request = urllib.request.Request(url, method="HEAD")  # noqa: S310  # torchvision's own https addresses
-            urllib.request.urlopen(request, timeout=_PATIENCE).close()  # noqa: S310  # as above
+            urllib.request.urlopen(request, timeout=_TIMEOUT).close()  # noqa: S310  # as above
         state: State = torch.hub.load_state_dict_from_url(url, map_location="cpu", check_hash=True, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise BackboneUnavailableError(
-            f"Expected pretrained weights from {url}, but they could not be had: {error}. Connect to the network, or "
-            f"put that file at {file}, or pass pretrained='path/to/weights.pth'; pretrained=False starts with random "
-            "weights."
+            f"Expected pretrained weights from {url}, but they could not be loaded: {error}. Connect to the network, "
+            f"or put that file at {file}, or pass pretrained='path/to/weights.pth'; pretrained=False starts with "
+            "random weights."
         ) from error
     return state
 
 
 def with_eps(state: State, eps: float = 1e-5) -> State:
-    """Weights of a batch normalisation without epsilon, for one that adds it to the variances.
+    """Convert weights of a batch normalization without epsilon to one that adds epsilon to the variances.
 
     Example:
         >>> with_eps({"bn.running_var": torch.tensor([1.0])}, eps=0.25)
@@ -57,15 +57,15 @@ def with_eps(state: State, eps: float = 1e-5) -> State:
 
 
 def load_detector(model: nn.Module, state: State, source: str) -> None:
-    """Load the weights of a detector; layers that depend on the number of classes stay new where that differs.
+    """Load the weights of a detector, except for layers whose shape depends on another number of classes.
 
     Args:
-        model: Gets the weights.
+        model: The detector to load the weights into.
         state: The weights of a detector, or of a checkpoint of an :class:`~flash.image.ObjectDetector`.
-        source: What messages call the weights.
+        source: The name of the weights in messages.
 
     Raises:
-        ConfigurationError: If other layers are missing, too many, or of another shape.
+        ConfigurationError: If other layers are missing, unknown, or of another shape.
     """
     own = model.state_dict()
     inside = {name.removeprefix("model."): value for name, value in state.items() if name.startswith("model.")}
@@ -73,11 +73,11 @@ def load_detector(model: nn.Module, state: State, source: str) -> None:
     new = {
         _layer(name)
         for name, value in state.items()
-        if name.startswith(_BY_CLASS) and name in own and value.shape != own[name].shape
+        if name.startswith(_CLASS_LAYERS) and name in own and value.shape != own[name].shape
     }
     kept = {name: value for name, value in state.items() if _layer(name) not in new}
     try:
-        # Names of older versions are translated by the modules themselves.
+        # The modules themselves translate the names of older versions.
         missing, unknown = model.load_state_dict(kept, strict=False)
     except RuntimeError as error:
         raise ConfigurationError(_other_network(source, str(error))) from error
@@ -86,7 +86,7 @@ def load_detector(model: nn.Module, state: State, source: str) -> None:
         counts = f"{len(missing)} are missing and {len(unknown)} unknown, such as {(missing + unknown)[0]!r}"
         raise ConfigurationError(_other_network(source, counts))
     if new:
-        log.info("Other classes than in %s: %s start with random weights.", source, ", ".join(sorted(new)))
+        log.info("Other classes than in %s: %s keep random weights.", source, ", ".join(sorted(new)))
 
 
 def _layer(name: str) -> str:
@@ -96,5 +96,5 @@ def _layer(name: str) -> str:
 def _other_network(source: str, problem: str) -> str:
     return (
         f"Expected the layers in {source} to be those of the chosen backbone, but they are not: {problem}. Choose the "
-        "backbone, and the backbone_kwargs, that the weights were made with."
+        "backbone, and the backbone_kwargs, that the weights were trained with."
     )

@@ -1,1 +1,1 @@
-"""Texts made of texts: summarization and translation with encoder-decoders."""
+"""Text to text: summarization and translation with encoder-decoders."""

@@ -1,4 +1,4 @@
-"""Well-known encoder-decoders of the Hugging Face hub, for listings; it imports nothing heavy."""
+"""Names of well-known encoder-decoders of the Hugging Face hub, for listings."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ _NAMES = (
 
 
 def names() -> tuple[str, ...]:
-    """The names, in alphabetical order."""
+    """Return the names in alphabetical order, without heavy imports."""
     return _NAMES

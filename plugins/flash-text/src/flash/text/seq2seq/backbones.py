@@ -1,4 +1,4 @@
-"""Backbones of tasks that write texts: an encoder-decoder with its tokenizer.
+"""Backbones of tasks that generate texts: an encoder-decoder with its tokenizer.
 
 A backbone that a plugin registers for the domain ``"seq2seq"`` is a callable that takes ``pretrained`` and returns a
 :class:`Seq2SeqBackbone`.
@@ -16,9 +16,9 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from flash.errors import ConfigurationError
 
-from ..hub import config_from_plain, config_to_plain, load_model, load_tokenizer, make_model
+from ..hub import config_from_dict, config_to_dict, load_model, load_tokenizer, make_model
 
-__all__ = ["Seq2SeqBackbone", "huggingface", "model_from_plain", "model_to_plain", "read_prefix"]
+__all__ = ["Seq2SeqBackbone", "huggingface", "model_from_dict", "model_to_dict", "read_prefix"]
 
 log = logging.getLogger(__name__)
 
@@ -44,33 +44,33 @@ def huggingface(name: str, pretrained: bool = True) -> Seq2SeqBackbone:
         pretrained: Whether to load weights; otherwise they are random.
 
     Raises:
-        HubError: If it cannot be had, or has not all weights.
-        ConfigurationError: If it is no encoder-decoder.
+        HubError: If it cannot be loaded, or weights are missing.
+        ConfigurationError: If it is not an encoder-decoder.
     """
     return Seq2SeqBackbone(load_model(name, "seq2seq", pretrained), load_tokenizer(name))
 
 
-def model_to_plain(model: PreTrainedModel) -> dict[str, Any]:
-    """Return, as plain data, what makes the model again, weights apart."""
+def model_to_dict(model: PreTrainedModel) -> dict[str, Any]:
+    """Convert a model without its weights to a dict of serializable values."""
     generation: Any = model.generation_config
     return {
-        "model": config_to_plain(model.config),
+        "model": config_to_dict(model.config),
         "generation": generation.to_diff_dict(),
         "tied": _tied(model),
     }
 
 
-def model_from_plain(plain: Mapping[str, Any]) -> PreTrainedModel:
-    """Undo :func:`model_to_plain`, with random weights."""
-    model = make_model(config_from_plain(plain["model"]), "seq2seq")
-    model.generation_config = GenerationConfig.from_dict(dict(plain["generation"]))
-    if _tied(model) != plain["tied"]:
-        _tie(model, plain["tied"])
+def model_from_dict(values: Mapping[str, Any]) -> PreTrainedModel:
+    """Undo :func:`model_to_dict`, with random weights."""
+    model = make_model(config_from_dict(values["model"]), "seq2seq")
+    model.generation_config = GenerationConfig.from_dict(dict(values["generation"]))
+    if _tied(model) != values["tied"]:
+        _tie(model, values["tied"])
     return model
 
 
 def _tied(model: nn.Module) -> list[list[str]]:
-    """The names of parameters that are the same, such as the embeddings and the head."""
+    """Return the groups of names of tied parameters, such as the embeddings and the head."""
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
@@ -78,10 +78,10 @@ def _tied(model: nn.Module) -> list[list[str]]:
 
 
 def _tie(model: nn.Module, groups: Sequence[Sequence[str]]) -> None:
-    """Let those parameters alone be the same.
+    """Tie exactly the parameters of each group.
 
-    The configuration does not say it: that of a T5 1.1 is for tied weights, but its checkpoints have a head of their
-    own, which transformers then keeps.
+    The configuration is not reliable: that of T5 1.1 has tied weights, but its checkpoints have a separate head, which
+    transformers then keeps.
     """
     for name, parameter in list(model.named_parameters(remove_duplicate=False)):
         _replace(model, name, nn.Parameter(parameter.detach().clone()))
@@ -96,16 +96,16 @@ def _replace(model: nn.Module, name: str, parameter: nn.Parameter) -> None:
 
 
 def read_prefix(config: Any, task: str, source_language: str | None = None, target_language: str | None = None) -> str:
-    """Return what a checkpoint wants before each text, such as T5 ``"summarize: "``; often nothing.
+    """Return the prefix of texts for a checkpoint, such as ``"summarize: "`` for T5; empty if it has none.
 
     Args:
-        config: The model's configuration; what it says stands in its ``task_specific_params``.
+        config: The model's configuration, with the prefix in ``task_specific_params``.
         task: ``"summarization"`` or ``"translation"``.
-        source_language: A code such as ``"en"``, to choose among the pairs of languages that a checkpoint knows.
-        target_language: The same for the language to write.
+        source_language: A code such as ``"en"``, to select one of the checkpoint's pairs of languages.
+        target_language: The same for the target language.
 
     Raises:
-        ConfigurationError: If the checkpoint knows pairs of languages, but not the one asked for.
+        ConfigurationError: If the checkpoint does not have the requested pair of languages.
 
     Example:
         >>> from transformers import T5Config
@@ -129,13 +129,13 @@ def read_prefix(config: Any, task: str, source_language: str | None = None, targ
     if asked and not fitting:
         known = f"only {', '.join(prefixes)}" if prefixes else "no pair of languages"
         raise ConfigurationError(
-            f"Expected a checkpoint that knows a translation from {source_language or 'any language'} to "
-            f"{target_language or 'any language'}, but it names {known}. Leave the languages out, and pass prefix= "
-            "where the model needs one."
+            f"Expected a checkpoint with a translation from {source_language or 'any language'} to "
+            f"{target_language or 'any language'}, but it has {known}. Leave the languages out, and pass prefix= "
+            "if the model needs one."
         )
     if len(fitting) > 1:
         log.warning(
-            "The checkpoint knows %s; %r is taken. Choose with target_language=, or prefix=.",
+            "The checkpoint has %s; %r is used. Choose with target_language=, or prefix=.",
             ", ".join(fitting),
             next(iter(fitting)),
         )

@@ -16,33 +16,32 @@ __all__ = ["Seq2SeqData", "SummarizationData", "TranslationData"]
 
 
 class Seq2SeqData(TextData):
-    """Texts to read with texts to write. Use :class:`SummarizationData` or :class:`TranslationData`.
+    """The base of :class:`SummarizationData` and :class:`TranslationData`: source texts with target texts.
 
-    The constructors take one column of texts to read, ``input_field``, and one of texts to write, ``target_fields``;
-    and the arguments of :class:`flash.DataModule`, such as ``batch_size`` (16 by default) and ``val_split``.
+    The constructors take one column of source texts, ``input_field``, and one of target texts, ``target_fields``; and
+    the arguments of :class:`flash.DataModule`, such as ``batch_size`` (16 by default) and ``val_split``.
     """
 
     preprocess_cls = Seq2SeqPreprocess
 
     @classmethod
     def table_options(cls) -> Collection[str]:
-        """Return the options that constructors for tables take: none, since a text is no list of classes."""
+        """Return the options of constructors for tables: none, since targets are texts rather than classes."""
         return ()
 
     @classmethod
     def with_sources(cls, inputs: SampleInputs, stage: Stage, root: Any = None) -> SampleInputs:
-        """Return inputs as texts, each with the one to write."""
+        """Return inputs as source texts with target texts."""
         if inputs.names is not None:
             raise ConfigurationError(
-                "Expected target_fields to name one column, that of the texts to write, but got "
-                f"{list(inputs.names)!r}."
+                f"Expected target_fields to name one column, that of the target texts, but got {list(inputs.names)!r}."
             )
         made: SampleInputs = super().with_sources(inputs, stage, root)
         return made
 
 
 class SummarizationData(Seq2SeqData):
-    """Texts with their summaries.
+    """Data module of texts with their summaries.
 
     Example:
         >>> dm = SummarizationData.from_lists(["It rained all day in Bergen."], ["Rain in Bergen."])
@@ -52,7 +51,7 @@ class SummarizationData(Seq2SeqData):
 
 
 class TranslationData(Seq2SeqData):
-    """Texts with their translations.
+    """Data module of texts with their translations.
 
     Example:
         >>> dm = TranslationData.from_datasets("en", "de", [{"en": "good day", "de": "guten Tag"}])

@@ -1,4 +1,4 @@
-"""Generation settings: how texts are written, by the names that transformers has for them."""
+"""Generation settings, by their names in transformers' ``GenerationConfig``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from flash.errors import ConfigurationError
 
 __all__ = ["checked_settings", "effective_config"]
 
-# Transformers gives its constructor no types.
+# The constructor has no type annotations in transformers.
 _CONFIG: Any = GenerationConfig
-# They change what comes back: not one text for each text any more.
+# With these, the result would not be one text per text.
 _REFUSED = ("num_return_sequences", "return_dict_in_generate")
 _COUNTS = {"num_beams": 1, "max_new_tokens": 1, "min_new_tokens": 0, "no_repeat_ngram_size": 0, "top_k": 0}
 _NUMBERS = ("length_penalty", "temperature", "top_p", "repetition_penalty")
@@ -38,12 +38,14 @@ def checked_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name not in known:
             raise ConfigurationError(
-                f"Expected the name of a generation setting, but got {name!r}. There are num_beams, max_new_tokens, "
-                "min_new_tokens, no_repeat_ngram_size, length_penalty, do_sample, temperature, top_k, top_p and "
-                "others: see GenerationConfig of transformers."
+                f"Expected the name of a generation setting, but got {name!r}. Pass num_beams, max_new_tokens, "
+                "min_new_tokens, no_repeat_ngram_size, length_penalty, do_sample, temperature, top_k, top_p or "
+                "another one: see GenerationConfig of transformers."
             )
         if name in _REFUSED:
-            raise ConfigurationError(f"Expected one written text for each text, so that {name} cannot be set.")
+            raise ConfigurationError(
+                f"Expected settings that generate one text per text, but got {name}. Leave it out."
+            )
         _check_value(name, value)
     try:
         _CONFIG(**given).validate()
@@ -66,34 +68,34 @@ def _check_value(name: str, value: Any) -> None:
 
 
 def effective_config(
-    model: PreTrainedModel, settings: Mapping[str, Any], max_new_tokens: int, longest: int | None = None
+    model: PreTrainedModel, settings: Mapping[str, Any], max_new_tokens: int, max_positions: int | None = None
 ) -> GenerationConfig:
-    """Return the settings to generate with: those given, else what the checkpoint says.
+    """Return the generation config of a model, with settings that override those of its checkpoint.
 
     Args:
-        model: Its ``generation_config`` is what the checkpoint says.
-        settings: Those given.
-        max_new_tokens: How many tokens may be written where neither says it.
-        longest: How many places the model can tell, where it has a table of them.
+        model: A model with the ``generation_config`` of its checkpoint.
+        settings: The settings to override.
+        max_new_tokens: The maximum number of generated tokens if neither of them sets it.
+        max_positions: The number of positions that the model supports; ``None`` if it is not limited.
 
     Raises:
-        ConfigurationError: If more tokens may be written than the model can tell the places of.
+        ConfigurationError: If the maximum number of tokens is greater than ``max_positions``.
     """
     config: Any = copy.deepcopy(model.generation_config)
     stored = config.to_diff_dict()
     if not {"max_length", "max_new_tokens"} & {*stored, *settings}:
         settings = {**settings, "max_new_tokens": max_new_tokens}
-    # Of two limits, a count of new tokens and one of all tokens, the one given here must win.
-    for new, whole in (("max_new_tokens", "max_length"), ("min_new_tokens", "min_length")):
-        for given, other in ((new, whole), (whole, new)):
+    # A limit of new tokens here must override a limit of all tokens in the checkpoint, and vice versa.
+    for new, total in (("max_new_tokens", "max_length"), ("min_new_tokens", "min_length")):
+        for given, other in ((new, total), (total, new)):
             if given in settings and other not in settings and other in stored:
                 setattr(config, other, getattr(_CONFIG(), other))
     config.update(**settings)
     limit = config.max_new_tokens or config.max_length
-    if longest is not None and limit > longest:
+    if max_positions is not None and limit > max_positions:
         raise ConfigurationError(
-            f"Expected max_new_tokens to be at most {longest}, which is as far as the model can count places, but got "
-            f"{limit}."
+            f"Expected max_new_tokens to be at most {max_positions}, the number of positions of the model, "
+            f"but got {limit}."
         )
     made: GenerationConfig = config
     return made

@@ -1,4 +1,4 @@
-"""Metrics of written texts, from torchmetrics, each a single number between 0 and 1."""
+"""Metrics of generated texts, from torchmetrics, each with a single value between 0 and 1."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["Bleu", "Rouge", "summarization_metrics", "translation_metrics"]
 
 
 class Rouge(ROUGEScore):
-    """The F-measure of one kind of ROUGE: words, pairs of words, or the longest common subsequence.
+    """The F-measure of one variant of ROUGE: unigrams, bigrams, or the longest common subsequence.
 
-    It looks at the letters a to z and digits alone, so that it says nothing about other alphabets. Source: Lin, ROUGE
-    (2004), through torchmetrics.
+    Only the letters a to z and digits count, so that it is meaningless for other alphabets. Source: Lin, ROUGE (2004),
+    through torchmetrics.
 
     Args:
         key: ``"rouge1"``, ``"rouge2"`` or ``"rougeL"``.
@@ -31,13 +31,13 @@ class Rouge(ROUGEScore):
         super().__init__(rouge_keys=key)
         self.key = key
 
-    def compute(self) -> Tensor:  # type: ignore[override]  # the one number that is logged, in place of three
-        """The mean F-measure over all texts."""
+    def compute(self) -> Tensor:  # type: ignore[override]  # a single value, in place of a dict
+        """Return the mean F-measure over all texts."""
         return super().compute()[f"{self.key}_fmeasure"]
 
 
 class Bleu(SacreBLEUScore):
-    """BLEU as sacreBLEU counts it, with the tokens of its 13a rule.
+    """BLEU as in sacreBLEU, with its 13a tokenization.
 
     Source: Post, A Call for Clarity in Reporting BLEU Scores (2018), through torchmetrics.
 
@@ -49,13 +49,13 @@ class Bleu(SacreBLEUScore):
     """
 
     def update(self, preds: Sequence[str], target: Sequence[str] | Sequence[Sequence[str]]) -> None:
-        """Take in written texts with one target each, or with several."""
-        # Without the lists, torchmetrics would take each letter of a target for a target.
+        """Add generated texts with one target or several targets each."""
+        # Without the lists, torchmetrics would use each letter of a target as a target.
         super().update(preds, [[each] if isinstance(each, str) else each for each in target])
 
 
 def summarization_metrics() -> dict[str, Metric]:
-    """ROUGE-1, ROUGE-2 and ROUGE-L.
+    """Return ROUGE-1, ROUGE-2 and ROUGE-L by name.
 
     Example:
         >>> list(summarization_metrics())
@@ -65,7 +65,7 @@ def summarization_metrics() -> dict[str, Metric]:
 
 
 def translation_metrics() -> dict[str, Metric]:
-    """BLEU, and chrF, which compares letters alone (Popović, 2015).
+    """Return BLEU and chrF, which compares character n-grams (Popović, 2015), by name.
 
     Example:
         >>> list(translation_metrics())

@@ -1,4 +1,4 @@
-"""Seq2SeqPreprocess: pairs of texts become batches of tokens."""
+"""Seq2SeqPreprocess: pairs of texts to batches of tokens."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from flash.errors import DataError
 from ..preprocess import NO_TASK, TextPreprocess
 from ..texts import PackedTexts, texts_of
 from ..tokens import pad
-from .pairs import Encoding, TextPairs, pad_labels
+from .samples import Seq2SeqTokenizerConfig, TextPairs, pad_labels
 
 __all__ = ["Seq2SeqPreprocess"]
 
 
 class Seq2SeqPreprocess(TextPreprocess):
-    """Turns pairs of texts into batches of tokens, as wide as their longest text.
+    """Tokenize pairs of texts to batches that are padded to their longest text.
 
     A batch is ``(inputs, targets)``. The inputs are ``input_ids`` and ``attention_mask``, shape ``(batch, tokens)``;
-    the targets are ``labels``, shape ``(batch, tokens)``, -100 where the loss does not look, and for validation and
-    testing ``texts``, a list of the texts to write as they were given. To predict, a batch is the inputs alone.
+    the targets are ``labels``, shape ``(batch, tokens)``, with -100 for padding, and for validation and testing
+    ``texts``, a list of the original target texts. For prediction, a batch is the inputs only.
 
-    How texts become tokens, the task states as its ``input_spec``; nothing is learned from the train data.
+    The tokenizer is that of the task's ``input_spec``; nothing is fitted on the train data.
 
     Args:
-        input_field: The column of texts to read, where tables or files are to be predicted.
+        input_field: The column of source texts, for the prediction of tables and files.
 
     Example:
         >>> preprocess = Seq2SeqPreprocess("document")
@@ -37,7 +37,7 @@ class Seq2SeqPreprocess(TextPreprocess):
     """
 
     def load_data(self, data: SampleInputs, dataset: AutoDataset) -> TextPairs:
-        """Take texts with the texts to write; they become tokens later, once.
+        """Return the samples before tokenization.
 
         Raises:
             DataError: If there are no targets, or one of them is missing or empty.
@@ -46,17 +46,17 @@ class Seq2SeqPreprocess(TextPreprocess):
         return self.make_samples(data.sources, PackedTexts(_targets(data, f"the {stage.value} data")), stage)
 
     def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> TextPairs:
-        """Return texts that wait for a tokenizer, with the texts to write where they are known."""
+        """Return the samples before tokenization."""
         return TextPairs(self.sources_of(sources, f"the {stage.value} data"), targets)
 
     def prepare_samples(self, samples: Any, dataset: AutoDataset) -> Any:
-        """Tokenize the texts, all at once."""
+        """Tokenize all texts, if a task is connected."""
         spec = self.input_spec
-        return samples.tokenized(spec, dataset.hooks.stage) if isinstance(spec, Encoding) else samples
+        return samples.tokenize(spec, dataset.hooks.stage) if isinstance(spec, Seq2SeqTokenizerConfig) else samples
 
     def collate(self, samples: Sequence[Any]) -> Any:
-        """Pad texts to the longest of them."""
-        if not isinstance(self.input_spec, Encoding):
+        """Pad texts to the longest one of the batch."""
+        if not isinstance(self.input_spec, Seq2SeqTokenizerConfig):
             raise DataError(NO_TASK)
         pad_id = self.input_spec.pad_id
         if self.predicting:
@@ -69,12 +69,12 @@ class Seq2SeqPreprocess(TextPreprocess):
 
 def _targets(data: SampleInputs, source: str) -> list[str]:
     if data.targets is None:
-        raise DataError(f"Expected texts to write in {source}, but there are none. Name the column: target_fields.")
+        raise DataError(f"Expected target texts in {source}, but there are none. Name the column: target_fields.")
     targets = texts_of(data.targets, f"the targets of {source}")
     empty = [row for row, target in enumerate(targets) if not target.strip()]
     if empty:
         raise DataError(
-            f"Expected a text to write in each row of {source}, but {len(empty):,} of {len(targets):,} are empty, the "
+            f"Expected a target text in each row of {source}, but {len(empty):,} of {len(targets):,} are empty, the "
             f"first of them row {empty[0]} (counted from 0). Drop these rows."
         )
     return targets

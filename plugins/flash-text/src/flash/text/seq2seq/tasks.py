@@ -15,19 +15,19 @@ __all__ = ["SummarizationTask", "TranslationTask"]
 
 
 class SummarizationTask(Seq2SeqTask):
-    """Writes a summary of each text; judged by ROUGE-1, ROUGE-2 and ROUGE-L (F-measure, from 0 to 1).
+    """Generate a summary of each text; the metrics are ROUGE-1, ROUGE-2 and ROUGE-L (F-measure, from 0 to 1).
 
     Args:
         backbone: The name of a checkpoint on the Hugging Face hub, a folder with one, or a model of transformers
             together with ``tokenizer``.
-        pretrained: Whether the backbone gets its trained weights; otherwise they are random.
-        prefix: What stands before each text; by default what the checkpoint says: ``"summarize: "`` for T5.
+        pretrained: Whether to load the pretrained weights of the backbone; otherwise they are random.
+        prefix: The prefix of each source text; by default that of the checkpoint, ``"summarize: "`` for T5.
         metrics: As in :class:`~flash.core.model.Task`.
         kwargs: Arguments of :class:`~flash.text.seq2seq.base.Seq2SeqTask`, such as ``num_beams`` and
             ``max_new_tokens``.
 
     Raises:
-        HubError: If the backbone is in no folder, not cached, and cannot be had from the hub.
+        HubError: If the backbone is neither in a folder nor cached, and cannot be downloaded.
 
     Example:
         >>> from flash.text import SummarizationData
@@ -48,28 +48,28 @@ class SummarizationTask(Seq2SeqTask):
         super().__init__(backbone, pretrained, prefix, metrics=metrics, **kwargs)
 
     def default_prefix(self) -> str:
-        """What the checkpoint says for summaries."""
+        """Return the checkpoint's prefix for summarization."""
         return read_prefix(self.model.config, "summarization")
 
 
 class TranslationTask(Seq2SeqTask):
-    """Writes a translation of each text; judged by BLEU and chrF (from 0 to 1).
+    """Generate a translation of each text; the metrics are BLEU and chrF (from 0 to 1).
 
     Args:
         backbone: The name of a checkpoint on the Hugging Face hub, a folder with one, or a model of transformers
             together with ``tokenizer``.
-        pretrained: Whether the backbone gets its trained weights; otherwise they are random.
-        prefix: What stands before each text; by default what the checkpoint says of the languages:
-            ``"translate English to German: "`` for T5, whose first pair is taken where none is named.
-        source_language: A code such as ``"en"``, to choose among the pairs of languages that the checkpoint names.
-        target_language: The same for the language to write.
+        pretrained: Whether to load the pretrained weights of the backbone; otherwise they are random.
+        prefix: The prefix of each source text; by default the checkpoint's one for the languages:
+            ``"translate English to German: "`` for T5, whose first pair is the default.
+        source_language: A code such as ``"en"``, to select one of the checkpoint's pairs of languages.
+        target_language: The same for the target language.
         metrics: As in :class:`~flash.core.model.Task`.
         kwargs: Arguments of :class:`~flash.text.seq2seq.base.Seq2SeqTask`, such as ``num_beams`` and
             ``max_new_tokens``.
 
     Raises:
-        HubError: If the backbone is in no folder, not cached, and cannot be had from the hub.
-        ConfigurationError: If the checkpoint names no such pair of languages.
+        HubError: If the backbone is neither in a folder nor cached, and cannot be downloaded.
+        ConfigurationError: If the checkpoint does not have the pair of languages.
 
     Example:
         >>> from flash.text import TranslationData
@@ -88,11 +88,11 @@ class TranslationTask(Seq2SeqTask):
         metrics: Any = None,
         **kwargs: Any,
     ) -> None:
-        # Before the task is made, which asks for the prefix.
+        # Set first, since the base class calls default_prefix.
         self._languages = source_language, target_language
         metrics = translation_metrics() if metrics is None else metrics
         super().__init__(backbone, pretrained, prefix, metrics=metrics, **kwargs)
 
     def default_prefix(self) -> str:
-        """What the checkpoint says for the languages."""
+        """Return the checkpoint's prefix for the languages."""
         return read_prefix(self.model.config, "translation", *self._languages)

@@ -1,4 +1,4 @@
-"""Texts with their targets: before they are loaded, and as the samples of a dataset."""
+"""Texts with their targets, before and after tokenization, and the tokenizer with its settings."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from flash.data.stage import Stage
 from .texts import PackedTexts
 from .tokens import Ids, Tokenizer, TokenStore, tokenize
 
-__all__ = ["TextRows", "TokenRows", "Tokenization"]
+__all__ = ["Texts", "TokenizedTexts", "TokenizerConfig"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Tokenization:
-    """How texts become the tokens that a network expects: the ``input_spec`` of tasks for texts.
+class TokenizerConfig:
+    """The ``input_spec`` of tasks for texts: the tokenizer of the network, and its settings.
 
     Args:
         tokenizer: A fast tokenizer of transformers, or a callable as for :func:`~flash.text.tokens.tokenize`.
-        max_length: How many tokens a text may have.
-        pad_id: The padding token.
+        max_length: The maximum number of tokens per text.
+        pad_id: The id of the padding token.
     """
 
     tokenizer: Tokenizer
@@ -33,8 +33,8 @@ class Tokenization:
     pad_id: int = 0
 
 
-class TextRows:
-    """The samples of a dataset before they are tokenized: each text, with its target where it has one.
+class Texts:
+    """The samples of a dataset before tokenization: each text, with its target if it has one.
 
     Args:
         texts: The texts.
@@ -45,11 +45,11 @@ class TextRows:
         self.texts = texts
         self.targets = targets
 
-    def tokenized(self, tokenization: Tokenization, stage: Stage) -> TokenRows:
-        """Return the samples as token ids, and report how many texts had to be cut."""
-        tokens, cut = tokenize(tokenization.tokenizer, self.texts, tokenization.max_length, tokenization.pad_id)
-        _report(cut, len(self), stage, tokenization.max_length)
-        return TokenRows(tokens, self.targets)
+    def tokenize(self, config: TokenizerConfig, stage: Stage) -> TokenizedTexts:
+        """Return the samples as token ids; log a warning if texts are truncated."""
+        tokens, truncated = tokenize(config.tokenizer, self.texts, config.max_length, config.pad_id)
+        _report(truncated, len(self), stage, config.max_length)
+        return TokenizedTexts(tokens, self.targets)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -59,8 +59,8 @@ class TextRows:
         return text if self.targets is None else (text, self.targets[row])
 
 
-class TokenRows:
-    """The samples of a dataset: the token ids of each text, with its target where it has one.
+class TokenizedTexts:
+    """The samples of a dataset: the token ids of each text, with its target if it has one.
 
     Args:
         tokens: The token ids of all texts.
@@ -85,6 +85,7 @@ class TokenRows:
 
 
 @rank_zero_only
-def _report(cut: int, texts: int, stage: Stage, max_length: int) -> None:
-    if cut:
-        log.warning("%s of %s %s texts were cut to %s tokens.", f"{cut:,}", f"{texts:,}", stage.value, max_length)
+def _report(truncated: int, total: int, stage: Stage, max_length: int) -> None:
+    if truncated:
+        counts = f"{truncated:,} of {total:,}"
+        log.warning("%s %s texts were truncated to %s tokens.", counts, stage.value, max_length)

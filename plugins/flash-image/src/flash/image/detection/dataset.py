@@ -1,4 +1,4 @@
-"""Datasets of images with boxes, whose samples are asked for one by one."""
+"""LazyAnnotations: the samples of a dataset as annotated images, read one by one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["LazyAnnotations", "labels_of"]
 
 
 class LazyAnnotations(Sequence[Any]):
-    """Samples ``(image, {"boxes": ..., "labels": ...})`` of a dataset, as annotated images.
+    """Samples ``(image, {"boxes": ..., "labels": ...})`` of a dataset, as annotated images that are read lazily.
 
     Args:
-        dataset: Has a length, and gives an image with its target, or a dict with ``image``, ``boxes`` and ``labels``.
-        labels: The names of the classes, in the order of the numbers that the dataset gives; or names that it gives.
+        dataset: A dataset with a length, of ``(image, target)`` or of dicts with ``image``, ``boxes`` and ``labels``.
+        labels: The names of the classes, in the order of their indices in the dataset; a dataset may also hold names.
         bbox_format: ``"xyxy"`` or ``"xywh"``.
 
     Example:
@@ -37,12 +37,12 @@ class LazyAnnotations(Sequence[Any]):
         self.labels = labels
         self.bbox_format = bbox_format
 
-    def named(self, labels: list[Any]) -> LazyAnnotations:
-        """The same samples, with names for the numbers of classes, unless they have names."""
+    def with_labels(self, labels: list[Any]) -> LazyAnnotations:
+        """Return the same samples with class names, unless they have names already."""
         return self if self.labels is not None else LazyAnnotations(self.dataset, labels, self.bbox_format)
 
     def take(self, rows: Sequence[int]) -> LazyAnnotations:
-        """Return some of the samples."""
+        """Return the samples of some rows."""
         return LazyAnnotations(Subset(self.dataset, list(rows)), self.labels, self.bbox_format)
 
     def __len__(self) -> int:
@@ -55,24 +55,24 @@ class LazyAnnotations(Sequence[Any]):
         return AnnotatedImage(
             image,
             read_boxes(boxes, self.bbox_format, name),
-            tuple(self._named(value, name) for value in values),
+            tuple(self._name_of(value, name) for value in values),
             name=name,
         )
 
-    def _named(self, label: Any, name: str) -> Any:
+    def _name_of(self, label: Any, name: str) -> Any:
         labels = self.labels
         if labels is None or label in labels:
             return label
         if isinstance(label, int) and 0 <= label < len(labels):
             return labels[label]
         raise DataError(
-            f"Expected the labels of boxes to be names of classes, or their numbers from 0 to {len(labels) - 1}, but "
+            f"Expected the labels of boxes to be class names, or class indices from 0 to {len(labels) - 1}, but "
             f"{name} has {label!r}. Name all classes in order: labels=[...]."
         )
 
 
 def labels_of(dataset: Any) -> list[Any] | None:
-    """The names of the classes, where a dataset tells them."""
+    """Return the class names in the attributes of a dataset, or ``None`` if it has none."""
     for attribute in ("classes", "labels", "categories"):
         names = getattr(dataset, attribute, None)
         if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
