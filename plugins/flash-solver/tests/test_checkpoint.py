@@ -15,7 +15,7 @@ from flash.errors import CheckpointError, UnsafeCheckpointError
 from flash.serialization import write_checkpoint
 from flash.solver import BaseSolver, StateError
 from flash.solver.checkpoint import read_checkpoint
-from flash.solver.plain import to_safe
+from flash.solver.serialization import state_to_serializable
 
 
 class Color(Enum):
@@ -187,6 +187,6 @@ def test_configurations_are_saved_as_plain_data_with_their_interpolations(tmp_pa
 
 def test_copies_share_nothing_with_what_they_were_made_of() -> None:
     weight = torch.zeros(2)
-    copied = to_safe({"a": [weight]}, copy=True)
+    copied = state_to_serializable({"a": [weight]}, copy=True)
     weight += 1
     assert copied["a"][0].tolist() == [0, 0]

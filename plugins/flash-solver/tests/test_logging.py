@@ -121,4 +121,4 @@ def test_a_logger_that_fails_says_so_once_and_stops_nothing(tmp_path: Path, capl
         solver.run_stage("train", lambda: {"loss": 1})
         solver.commit()
     assert len(heard) == 2
-    assert sum("'broken' failed at log_metrics" in message for message in caplog.messages) == 1
+    assert sum("'broken' failed in log_metrics" in message for message in caplog.messages) == 1
