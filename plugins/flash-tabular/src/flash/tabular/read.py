@@ -1,4 +1,4 @@
-"""Reading tables: files, data frames, dicts and lists become one kind of data frame."""
+"""Read tables from files, data frames, dicts and lists into a pandas data frame."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from flash.errors import DataError
 
 __all__ = ["read_table"]
 
-# What a missing number or date is written as, where it is written; in a column of text these are text.
+# The spellings of missing numbers and dates; in a text column they are ordinary text.
 _MISSING = frozenset(
     {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
 )
-_TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+_BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 _DECIMAL_COMMA = r"[+-]?\d+(,\d+)?"
 _DATE = r"\d{4}-\d{1,2}-\d{1,2}.*"
 
@@ -30,19 +30,19 @@ def read_table(
     class_fields: Collection[str] = (),
     decimal: str | None = None,
 ) -> pd.DataFrame:
-    """Return a table as a data frame with unique column names that are strings; a data frame is not copied.
+    """Read a table into a data frame with unique string column names; a data frame is not copied.
 
     Args:
-        data: Whatever :func:`flash.data.tables.read_table` reads; a data frame of pandas, a dict of columns or a
-            list of rows that are dicts, tuples or lists.
-        text_fields: Columns of files without types that are text, even where all of it looks like numbers.
-        number_fields: Columns of such files that are numbers, wherever they can be read as such.
-        class_fields: Columns of such files that are classes, which stay as they are written (``1.10``); classes that
-            are all whole numbers become such.
-        decimal: The decimal mark of numbers in such files; ``None`` takes points, and refuses commas with a question.
+        data: Any input of :func:`flash.data.tables.read_table`; a pandas data frame, a dict of columns, or a list of
+            rows that are dicts, tuples or lists.
+        text_fields: Columns of untyped files to read as text, even if all values look like numbers.
+        number_fields: Columns of untyped files to read as numbers where possible.
+        class_fields: Columns of untyped files that are class labels, which stay as written (``1.10``), unless all are
+            integers.
+        decimal: The decimal mark of numbers in untyped files; ``None`` is a point, and decimal commas are an error.
 
     Raises:
-        DataError: If it is none of these, empty, or has two columns of one name.
+        DataError: If the input is none of these, empty, or has duplicate column names.
 
     Example:
         >>> read_table([{"a": 1, "b": "x"}, {"a": 2}]).columns.tolist()
@@ -53,36 +53,36 @@ def read_table(
         frame = data
     elif isinstance(data, Mapping) and not isinstance(data, tables.Table):
         frame = _from_columns(data)
-    elif isinstance(data, Sequence) and not isinstance(data, str) and not _are_files(data):
+    elif isinstance(data, Sequence) and not isinstance(data, str) and not _is_file_list(data):
         frame = _from_rows(data)
     else:
         table = tables.read_table(data)
         if table.is_text:
-            frame = _typed(table, text_fields, number_fields, class_fields, decimal)
+            frame = _infer_types(table, text_fields, number_fields, class_fields, decimal)
         elif isinstance(table.frame, pd.DataFrame):
             frame = table.frame
         elif table.frame is not None:
             frame = table.frame.to_pandas()
         else:
             frame = pd.DataFrame(dict(table))
-    return _checked(frame, "the table")
+    return _check_frame(frame, "the table")
 
 
-def _are_files(data: Sequence[Any]) -> bool:
+def _is_file_list(data: Sequence[Any]) -> bool:
     return bool(data) and all(tables.is_table_file(part) or hasattr(part, "read") for part in data)
 
 
-# ---------------------------------------------------------------------- text becomes values
+# ---------------------------------------------------------------------- types of text files
 
 
-def _typed(
+def _infer_types(
     table: tables.Table,
     text_fields: Collection[str],
     number_fields: Collection[str],
     class_fields: Collection[str],
     decimal: str | None,
 ) -> pd.DataFrame:
-    """Give types to the columns of a text file: the one place where it is decided what is a number in it."""
+    """Infer the column types of a text file. This is the only place that decides which text is a number."""
     columns: dict[str, pd.Series[Any]] = {}
     for name, cells in table.columns.items():
         if name in class_fields:
@@ -90,12 +90,12 @@ def _typed(
         elif name in text_fields:
             columns[name] = pd.Series(cells, dtype=object)
         else:
-            columns[name] = _typed_column(name, cells, table.name, name in number_fields, decimal)
+            columns[name] = _infer_column_type(name, cells, table.name, name in number_fields, decimal)
     frame: pd.DataFrame = pd.DataFrame(columns)
     return frame
 
 
-def _typed_column(name: str, cells: list[str | None], source: str, is_number: bool, decimal: str | None) -> Any:
+def _infer_column_type(name: str, cells: list[str | None], source: str, is_number: bool, decimal: str | None) -> Any:
     text = pd.Series(cells, dtype=object)
     if decimal not in (None, "."):
         text = text.str.replace(decimal, ".", regex=False).where(text.notna(), None)
@@ -105,8 +105,8 @@ def _typed_column(name: str, cells: list[str | None], source: str, is_number: bo
     if words <= _MISSING:
         known = len(text) - len(rest)
         return numbers if is_number or len(rest) < known or not words else pd.Series(cells, dtype=object)
-    if words <= _TRUTH.keys() and numbers.isna().all():
-        truth = text.map(_TRUTH)
+    if words <= _BOOLEANS.keys() and numbers.isna().all():
+        truth = text.map(_BOOLEANS)
         return truth.astype(bool) if text.notna().all() else truth.astype(object).where(text.notna(), None)
     wanted = rest[~rest.isin(_MISSING)]
     if decimal is None and wanted.str.fullmatch(_DECIMAL_COMMA).all():
@@ -146,7 +146,7 @@ def _from_columns(data: Mapping[Any, Any]) -> pd.DataFrame:
     return frame
 
 
-def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def _check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if len(frame) == 0 or len(frame.columns) == 0:
         raise DataError(f"Expected {name} to have rows and columns, but it has shape {frame.shape}.")
     columns = [str(column) for column in frame.columns]
