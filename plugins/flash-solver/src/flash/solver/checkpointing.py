@@ -313,6 +313,6 @@ def _load_error(error: Exception, path: Path) -> Exception:
         reason = str(error).rstrip(".")
         return StateError(
             f"Expected a checkpoint of the same model and optimizer, but the state in {path} does not fit: {reason}. "
-            "Build them as the program that wrote it did, or leave some out with restore(ignore=[...])."
+            "Build them as in the program that wrote it, or ignore some with restore(ignore=[...])."
         )
     return error

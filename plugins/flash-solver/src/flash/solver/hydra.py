@@ -42,8 +42,8 @@ def hydra_main(config_name: str, config_path: str | None, **kwargs: Any) -> Call
     _ensure_user()
 
     def decorate(main: Callable[..., Any]) -> Any:
-        made: Callable[..., Any] = _dora_class() if importlib.util.find_spec("dora") is not None else HydraMain
-        return made(main, config_name, config_path, **kwargs)
+        cls: Callable[..., Any] = _dora_class() if importlib.util.find_spec("dora") is not None else HydraMain
+        return cls(main, config_name, config_path, **kwargs)
 
     return decorate
 

@@ -27,7 +27,7 @@ def loader(
         dataset: The dataset.
         args: Further arguments of ``klass``.
         shuffle: For training: shares have equal length and are reshuffled each epoch. Otherwise each sample is in
-            exactly one share, in order; one process may then have a batch more than another.
+            exactly one share, in order; some processes may then have one more batch than others.
         klass: The loader's class.
         seed: The seed of the order of several processes. A single process draws it from torch's global RNG.
         kwargs: Further arguments of ``klass``.
@@ -50,7 +50,7 @@ def set_epoch(iterable: Any, epoch: int) -> None:
     """Call ``set_epoch`` of a loader, its sampler or its batch sampler, if one of them has it."""
     batches = getattr(iterable, "batch_sampler", None)
     for candidate in (iterable, getattr(iterable, "sampler", None), batches, getattr(batches, "sampler", None)):
-        tell = getattr(candidate, "set_epoch", None)
-        if callable(tell):
-            tell(epoch)
+        method = getattr(candidate, "set_epoch", None)
+        if callable(method):
+            method(epoch)
             return

@@ -81,7 +81,9 @@ class BaseSolver(Checkpointing):
     def current_stage(self) -> str:
         """The name of the running stage."""
         if self._current_stage is None:
-            raise SolverError("Expected to be in a stage, but none runs. Call this from a method given to run_stage.")
+            raise SolverError(
+                "Expected to be in a stage, but none is running. Call this from a method passed to run_stage."
+            )
         return self._current_stage
 
     @property
@@ -89,8 +91,8 @@ class BaseSolver(Checkpointing):
         """The formatter of the running stage."""
         if self._current_formatter is None:
             raise SolverError(
-                "Expected to be in a stage, whose formatter is used, but none runs. Call this from a method given to "
-                "run_stage, or pass formatter=Formatter()."
+                "Expected to be in a stage, whose formatter is used, but none is running. Call this from a method "
+                "passed to run_stage, or pass formatter=Formatter()."
             )
         return self._current_formatter
 
@@ -239,8 +241,8 @@ class BaseSolver(Checkpointing):
         """
         if self._current_stage is not None:
             raise SolverError(
-                f"Expected no stage to run, but {self._current_stage!r} does, and {stage_name!r} is inside it. Run "
-                "stages one after the other."
+                f"Expected no running stage, but {stage_name!r} is started inside {self._current_stage!r}. Run stages "
+                "one after the other."
             )
         if stage_name in self._finished_stages:
             self._finished_stages.discard(stage_name)

@@ -98,7 +98,7 @@ class TrainerShim:
 
     @property
     def is_global_zero(self) -> bool:
-        """Whether this is rank 0."""
+        """True on rank 0."""
         return bool(self.fabric.is_global_zero)
 
     @property

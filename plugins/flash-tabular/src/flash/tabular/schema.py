@@ -13,7 +13,7 @@ import pandas as pd
 
 from flash.errors import ConfigurationError, DataError
 
-from .column_values import (
+from .read import (
     DATE_PARTS,
     Floats,
     as_text,
@@ -22,7 +22,7 @@ from .column_values import (
     get_column,
     is_date,
     is_hashable,
-    is_number,
+    is_numeric,
     parts_of,
     read_numbers,
 )
@@ -222,7 +222,7 @@ def learn_schema(
 def _learn_inferred(schema: Schema, series: pd.Series[Any]) -> None:
     if pd.api.types.is_bool_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
         _learn_categories(schema, series)
-    elif is_number(series) or is_date(series) or series.dtype.kind == "m":
+    elif is_numeric(series) or is_date(series) or series.dtype.kind == "m":
         _learn_numbers(schema, series)
     elif not is_hashable(series):
         schema.left_out[str(series.name)] = f"made of values of type {type(series.dropna().iloc[0]).__name__}"

@@ -69,7 +69,7 @@ class GhostBatchNorm(GBN):  # type: ignore[misc]  # the library has no types
     virtual_batch_size: int
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise a batch."""
+        """Normalize a batch."""
         if not self.bn.training:
             # In eval mode all rows are normalized by the running statistics.
             normalized: Tensor = self.bn(x)

@@ -16,7 +16,7 @@ from flash.data.labels import class_places
 from flash.data.messages import show, show_some
 from flash.errors import DataError
 
-from .column_values import check_columns, read_numbers
+from .read import check_columns, read_numbers
 from .schema import mean_and_std
 
 __all__ = ["Targets", "learn_targets", "targets_from_serializable"]
@@ -203,8 +203,8 @@ def targets_from_serializable(state: Mapping[str, Any]) -> Targets:
     """Create targets from the result of :meth:`Targets.to_serializable`."""
     kinds = {cls.__name__: cls for cls in (ClassTargets, MultiLabelTargets, NumberTargets)}
     arguments = {name: value for name, value in state.items() if name != "type"}
-    made: Targets = kinds[state["type"]](**arguments)
-    return made
+    targets: Targets = kinds[state["type"]](**arguments)
+    return targets
 
 
 def _target_numbers(series: pd.Series[Any], stage: str) -> Any:

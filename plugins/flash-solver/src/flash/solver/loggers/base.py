@@ -41,7 +41,7 @@ class ExperimentLogger(ABC):
     @property
     @abstractmethod
     def with_media_logging(self) -> bool:
-        """Whether images, audio and texts are logged; metrics always are."""
+        """True if images, audio and texts are logged; metrics always are."""
 
     @property
     @abstractmethod
@@ -75,7 +75,7 @@ class FolderLogger(ExperimentLogger):
 
     @property
     def with_media_logging(self) -> bool:
-        """Whether media are logged."""
+        """True if media are logged."""
         return self._with_media_logging
 
     @property
