@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pathlib
+import pickletools
 import threading
+import zipfile
 from collections import OrderedDict, defaultdict
 from enum import Enum
 from pathlib import Path
@@ -13,9 +15,9 @@ import torch
 
 from flash.errors import CheckpointError, UnsafeCheckpointError
 from flash.serialization import write_checkpoint
-from flash.solver import BaseSolver, StateError
+from flash.solver import EMA, AdversarialLoss, BaseSolver, StateError, averager
 from flash.solver.checkpoint import read_checkpoint
-from flash.solver.plain import to_safe
+from flash.solver.serialization import state_to_serializable
 
 
 class Color(Enum):
@@ -174,7 +176,23 @@ def test_an_error_in_the_background_is_raised_at_the_next_opportunity(
     assert solver.checkpoint_path.exists()
 
 
-def test_configurations_are_saved_as_plain_data_with_their_interpolations(tmp_path: Path) -> None:
+def test_a_checkpoint_names_no_class_of_this_package_so_that_its_modules_may_move(tmp_path: Path) -> None:
+    solver = Solver(tmp_path)
+    solver.model = torch.nn.Linear(2, 1)
+    solver.ema, solver.average = EMA(solver.model), averager()
+    solver.loss = AdversarialLoss(torch.nn.Linear(2, 1), torch.optim.SGD(solver.model.parameters(), lr=0.1))
+    solver.register_stateful("model", "ema", "average", "loss")
+    solver.average({"loss": torch.tensor(1.0)})
+    solver.keep_checkpoints(last=1)
+    solver.commit()
+    with zipfile.ZipFile(solver.checkpoint_path) as file:
+        (pickled,) = (name for name in file.namelist() if name.endswith("data.pkl"))
+        names = {str(value) for _, value, _ in pickletools.genops(file.read(pickled))}
+    assert "average" in names
+    assert not any("flash" in name and name != "_flash" for name in names)
+
+
+def test_configurations_are_saved_as_dicts_with_their_interpolations(tmp_path: Path) -> None:
     omegaconf = pytest.importorskip("omegaconf", reason="comes with Hydra")
     solver = Solver(tmp_path)
     solver.it = omegaconf.OmegaConf.create({"lr": 0.1, "twice": "${lr}", "sizes": [1, 2]})
@@ -187,6 +205,6 @@ def test_configurations_are_saved_as_plain_data_with_their_interpolations(tmp_pa
 
 def test_copies_share_nothing_with_what_they_were_made_of() -> None:
     weight = torch.zeros(2)
-    copied = to_safe({"a": [weight]}, copy=True)
+    copied = state_to_serializable({"a": [weight]}, copy=True)
     weight += 1
     assert copied["a"][0].tolist() == [0, 0]

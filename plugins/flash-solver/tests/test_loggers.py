@@ -12,7 +12,7 @@ import torch
 
 from flash.errors import ConfigurationError
 from flash.solver import BaseSolver, LocalFSLogger, TensorboardLogger
-from flash.solver.loggers.utils import flat_params, image_array, numbers_of
+from flash.solver.loggers.utils import flat_params, image_array, numeric_metrics
 
 AUDIO = torch.stack([torch.linspace(-1, 1, 80), torch.zeros(80)])
 IMAGE = torch.zeros(3, 4, 5)
@@ -54,7 +54,7 @@ def test_folders_instead_of_underscores_are_possible_and_nothing_is_written_with
 
 
 def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="leads out of it"):
+    with pytest.raises(ConfigurationError, match="is outside of it"):
         LocalFSLogger(tmp_path / "a").log_text("gen", "../../poem", "roses", 1)
 
 
@@ -71,7 +71,7 @@ def test_hyperparameters_of_any_kind_become_one_flat_dict() -> None:
 
 def test_only_numbers_go_where_only_numbers_can() -> None:
     metrics = {"a": torch.tensor(1.0), "b": "x", "c": None, "d": {"e": np.float64(2), "f": "y"}, "g": torch.ones(3)}
-    assert numbers_of(metrics) == {"a": 1.0, "d": {"e": 2.0}}
+    assert numeric_metrics(metrics) == {"a": 1.0, "d": {"e": 2.0}}
 
 
 def test_pictures_may_be_grey_or_bytes() -> None:

@@ -75,7 +75,7 @@ def test_an_iterable_without_a_length_needs_a_total(caplog: pytest.LogCaptureFix
     assert list(LogProgressBar(LOGGER, itertools.islice(itertools.count(), 3), total=3)) == [0, 1, 2]
 
 
-def test_the_file_has_no_colours_and_the_rank_in_its_name(
+def test_the_file_has_no_colors_and_the_rank_in_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("RANK", "3")
@@ -88,7 +88,7 @@ def test_the_file_has_no_colours_and_the_rank_in_its_name(
     assert "\033[1mTrain Summary" in capsys.readouterr().err
 
 
-def test_the_console_has_no_colours_where_it_is_no_terminal(
+def test_the_console_has_no_colors_where_it_is_no_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
@@ -121,4 +121,4 @@ def test_a_logger_that_fails_says_so_once_and_stops_nothing(tmp_path: Path, capl
         solver.run_stage("train", lambda: {"loss": 1})
         solver.commit()
     assert len(heard) == 2
-    assert sum("'broken' failed at log_metrics" in message for message in caplog.messages) == 1
+    assert sum("'broken' failed in log_metrics" in message for message in caplog.messages) == 1

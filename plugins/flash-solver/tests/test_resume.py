@@ -334,5 +334,5 @@ def test_the_middle_of_a_stage_needs_as_many_processes_as_before(
     codes: list[int] = []
     in_processes(2, stopped, codes=codes)
     assert codes == [128 + signal.SIGTERM] * 2
-    with pytest.raises(StateError, match="Expected 2 processes to go on in the middle of the stage 'train'"):
+    with pytest.raises(StateError, match="Expected 2 processes to resume in the middle of the stage 'train'"):
         BaseSolver(tmp_path).restore()

@@ -136,7 +136,7 @@ def test_a_stage_reports_once_an_epoch(tmp_path: Path) -> None:
 
 def test_stages_are_not_nested_and_an_error_leaves_the_solver_usable(tmp_path: Path) -> None:
     solver = Solver(tmp_path)
-    with pytest.raises(SolverError, match="'train' does, and 'inner' is inside it"):
+    with pytest.raises(SolverError, match="'inner' is started inside 'train'"):
         solver.run_stage("train", lambda: solver.run_stage("inner", dict))
     assert solver._pending_metrics == {}
     solver.run_stage("train", dict)

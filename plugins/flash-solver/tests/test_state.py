@@ -79,7 +79,7 @@ def test_names_that_only_one_side_knows_are_one_readable_error_and_nothing_is_lo
     manager.register("optim", AttributeWrapper(owner([]), "it"))
     before = model.weight.item()
     state = {"model": {"weight": torch.ones(1, 1), "bias": torch.ones(1)}, "other": 1}
-    with pytest.raises(StateError, match="has 'other', which the solver does not know and it lacks 'optim'"):
+    with pytest.raises(StateError, match="has 'other', which the solver has not registered and it lacks 'optim'"):
         manager.load_state_dict(state)
     assert model.weight.item() == before
     manager.load_state_dict(state, ignore=["other", "optim"])

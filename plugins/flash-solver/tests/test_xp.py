@@ -107,10 +107,10 @@ def test_an_experiment_can_be_found_by_its_signature(tmp_path: Path) -> None:
 def test_a_container_without_a_user_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
-    from flash.solver.hydra import _have_user
+    from flash.solver.hydra import _ensure_user
 
     monkeypatch.delenv("USER", raising=False)
-    _have_user()
+    _ensure_user()
     assert os.environ["USER"]
 
 

@@ -383,14 +383,14 @@ def test_train_rows_are_shuffled_and_the_others_are_in_order(table: Table) -> No
 
 def test_data_without_train_rows_waits_for_a_trained_task() -> None:
     dm = TabularClassificationData.from_data_frame(predict_data_frame=FLATS)
-    with pytest.raises(DataError, match="Expected a task that was trained, whose preprocess knows the columns"):
+    with pytest.raises(DataError, match="Expected a trained task, whose preprocess knows the columns"):
         dm.predict_dataloader()
 
 
 def test_validation_rows_alone_need_the_preprocess_of_a_trained_task() -> None:
     trained = TabularClassificationData.from_data_frame(["city"], ["area"], "sold", FLATS)
     alone = TabularClassificationData.from_data_frame(val_data_frame=FLATS)
-    with pytest.raises(DataError, match=r"pass preprocess=task.preprocess of a task that was trained"):
+    with pytest.raises(DataError, match=r"pass preprocess=task.preprocess of a trained task"):
         alone.val_dataloader()
     dm = TabularClassificationData.from_data_frame(val_data_frame=FLATS, preprocess=trained.preprocess)
     assert tensors(dm.val_dataset)["targets"].tolist() == [0, 1, 0, 1]

@@ -62,7 +62,7 @@ def codes_of(values: Any, **fields: Any) -> list[int]:
     ],
     ids=lambda values: f"{getattr(values, 'dtype', 'list')} of {type(np.asarray(values)[0]).__name__}",
 )
-def test_numbers_of_any_type_are_standardised(values: Any) -> None:
+def test_numbers_of_any_type_are_standardized(values: Any) -> None:
     assert numbers_of(values) == [-1.0, 1.0]
 
 
@@ -345,7 +345,7 @@ def test_infinite_numbers_count_as_missing() -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e-30, 1e30, 1e200, 1e308])
-def test_very_small_and_very_large_numbers_are_standardised_without_overflow(scale: float) -> None:
+def test_very_small_and_very_large_numbers_are_standardized_without_overflow(scale: float) -> None:
     schema = learn([-scale, scale])
     assert encode(schema, [-scale, scale])[0] == [[-1.0], [1.0]]
     assert schema.bins == [[-1.0, 1.0]]
@@ -438,13 +438,13 @@ def test_a_number_that_was_never_missing_may_be_missing_later() -> None:
     assert encode(learn([1, 3]), [None]) == ([[0.0]], [[]])
 
 
-# ---------------------------------------------------------------------- plain data and the summary
+# ---------------------------------------------------------------------- serializable values and the summary
 
 
-def test_a_schema_is_the_same_after_a_way_through_plain_data() -> None:
+def test_a_schema_is_the_same_after_a_way_through_serializable_values() -> None:
     frame = pd.DataFrame({"n": [1.5, None, 2], "c": THREE, "d": DATES, "k": [1, 1, 1]})
     schema = learn_schema(frame, None, None, [])
-    again = Schema.from_plain(schema.to_plain())
+    again = Schema.from_serializable(schema.to_serializable())
     assert again == schema
     for one, two in zip(schema.encode(frame, "val"), again.encode(frame, "val"), strict=True):
         np.testing.assert_array_equal(one, two)

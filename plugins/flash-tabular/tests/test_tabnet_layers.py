@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from flash.tabular import tabnet_layers
 from flash.tabular.backbones import tabnet
-from flash.tabular.tabnet_layers import FastEncoder, _descending, speed_up
+from flash.tabular.tabnet_layers import FastEncoder, _sort_descending, speed_up
 
 
 def _as_blocks(rows: int, at_most: int) -> Tensor:
@@ -133,7 +133,7 @@ def test_the_gradients_of_fused_layers_are_those_of_finite_differences() -> None
     x = torch.randn(12, 5, dtype=torch.float64, requires_grad=True)
     attention = encoder.att_transformers[0]
     chains = [
-        (x, list(tabnet_layers._units_of(encoder.initial_splitter))),
+        (x, list(tabnet_layers._iter_units(encoder.initial_splitter))),
         (x[:, :2], [tabnet_layers._Unit(attention.fc, attention.bn.bn, gated=False)]),
     ]
     for inputs, units in chains:
@@ -190,4 +190,4 @@ def test_the_backbone_equals_the_librarys_embeddings_before_its_encoder(size: in
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_scores_are_sorted_in_any_precision(precision: torch.dtype) -> None:
     scores = torch.tensor([[0.5, 2.0, -1.0]], dtype=precision)
-    assert _descending(scores).tolist() == [[2.0, 0.5, -1.0]]
+    assert _sort_descending(scores).tolist() == [[2.0, 0.5, -1.0]]

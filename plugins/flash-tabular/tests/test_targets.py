@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from flash.errors import DataError, MissingColumnError
-from flash.tabular.targets import Targets, _plain_values, learn_targets, targets_from_plain
+from flash.tabular.targets import Targets, _python_values, learn_targets, targets_from_serializable
 
 
 def learn(values: Any, kind: str = "classification") -> Targets:
@@ -22,7 +22,7 @@ def encode(targets: Targets, values: Any) -> Any:
     return targets.encode(pd.DataFrame({"y": values}), "val").tolist()
 
 
-# ---------------------------------------------------------------------- one class a row
+# ---------------------------------------------------------------------- one class per row
 
 
 @pytest.mark.parametrize(
@@ -186,22 +186,22 @@ def test_a_large_target_keeps_its_mean_and_spread() -> None:
     assert targets.facts(torch.empty(0))["target_std"] == [3e38]
 
 
-# ---------------------------------------------------------------------- plain data
+# ---------------------------------------------------------------------- serializable values
 
 
 @pytest.mark.parametrize(
     ("kind", "fields"), [("classification", ["p"]), ("classification", ["p", "q"]), ("regression", ["p", "q"])]
 )
-def test_targets_are_the_same_after_a_way_through_plain_data(kind: str, fields: list[str]) -> None:
+def test_targets_are_the_same_after_a_way_through_serializable_values(kind: str, fields: list[str]) -> None:
     frame = labels_table()
     targets = learn_targets(frame, fields, kind, several=len(fields) > 1)
-    again = targets_from_plain(targets.to_plain())
+    again = targets_from_serializable(targets.to_serializable())
     assert again == targets
     assert torch.equal(again.encode(frame, "val"), targets.encode(frame, "val"))
     assert again.summary() == targets.summary()
 
 
 def test_values_of_numpy_in_a_column_of_objects_are_pythons_own() -> None:
-    values = _plain_values(pd.Series([np.int64(1), np.float64(2.0), "x"], dtype=object))
+    values = _python_values(pd.Series([np.int64(1), np.float64(2.0), "x"], dtype=object))
     assert values == [1, 2, "x"]
     assert [type(value) for value in values] == [int, int, str]

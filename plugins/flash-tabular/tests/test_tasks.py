@@ -291,7 +291,7 @@ def test_one_validation_row_is_enough(table: Table, kind: Any, tiny: Tiny, train
 # ---------------------------------------------------------------------- the loss
 
 
-def test_the_loss_of_a_regression_is_that_of_standardised_targets(
+def test_the_loss_of_a_regression_is_that_of_standardized_targets(
     table: Table, kinds: dict[str, Any], tiny: Tiny
 ) -> None:
     losses = []

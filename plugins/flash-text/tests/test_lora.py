@@ -133,9 +133,7 @@ def test_a_checkpoint_of_adapters_needs_the_network_that_they_belong_to(
     with pytest.raises(CheckpointError, match="are others now. To save a self-contained checkpoint"):
         TextClassifier.load_from_checkpoint("lora.ckpt")
     shutil.rmtree(folder)
-    with pytest.raises(
-        CheckpointError, match="since this checkpoint only holds adapters for them, but they cannot be"
-    ):
+    with pytest.raises(CheckpointError, match="since this checkpoint only holds adapters for them, but they cannot be"):
         TextClassifier.load_from_checkpoint("lora.ckpt")
 
 

@@ -1,4 +1,4 @@
-"""The hackable loop: a solver runs stages, reports metrics and saves state; everything else is yours.
+"""A customizable training loop: a solver runs stages, logs metrics and saves state; everything else is your code.
 
 A project written for Flashy runs with ``import flash.solver as flashy``.
 """
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from . import state as state
     from . import utils as utils
     from .adversarial import AdversarialLoss as AdversarialLoss
-    from .bridge import TaskSolver as TaskSolver
     from .ema import EMA as EMA
     from .errors import DistributedError as DistributedError
     from .errors import Interrupted as Interrupted
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from .policy import CheckpointPolicy as CheckpointPolicy
     from .solver import BaseSolver as BaseSolver
     from .state import StateManager as StateManager
+    from .task_solver import TaskSolver as TaskSolver
     from .utils import averager as averager
     from .utils import readonly as readonly
     from .utils import write_and_rename as write_and_rename
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    *("adversarial", "bridge", "checkpoint", "distrib", "ema", "errors", "formatter", "hydra", "loggers", "logging"),
-    *("plain", "policy", "processes", "sampling", "solver", "state", "utils", "xp"),
+    *("adversarial", "checkpoint", "distrib", "ema", "errors", "formatter", "hydra", "loggers", "logging", "policy"),
+    *("processes", "sampling", "serialization", "solver", "state", "task_solver", "utils", "xp"),
 }
 
 _EXPORTS = {
@@ -71,7 +71,7 @@ _EXPORTS = {
     "SolverError": ".errors",
     "StateError": ".errors",
     "StateManager": ".state",
-    "TaskSolver": ".bridge",
+    "TaskSolver": ".task_solver",
     "TensorboardLogger": ".loggers",
     "WandbLogger": ".loggers",
     "XP": ".xp",
@@ -118,25 +118,25 @@ __all__ = [
 ]
 
 
-# A type checker that saw this would take any misspelt name for one of them.
+# A type checker that saw this would accept any misspelled name.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
         if "dora.hydra" in sys.modules and name == "BaseSolver":
-            # Whoever makes a solver decorates the program that runs it right after.
-            importlib.import_module(".hydra", __name__).serve_through_dora()
+            # A program that defines a solver applies Dora's decorator right after.
+            importlib.import_module(".hydra", __name__).patch_dora_hydra_main()
         if name in _MODULES:
             return importlib.import_module(f".{name}", __name__)
         if name not in _EXPORTS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(_home(name), __name__), name)
+        value = getattr(importlib.import_module(_module_of(name), __name__), name)
         if name != "BaseSolver":
             globals()[name] = value
         return value
 
 
-def _home(name: str) -> str:
-    """Where a name is: Dora's own experiments are used where Dora is installed."""
+def _module_of(name: str) -> str:
+    """Return the module that defines a name; if Dora is installed, XP and Link are Dora's own."""
     if name in ("XP", "Link") and importlib.util.find_spec("dora") is not None:
         return "dora"
     return _EXPORTS[name]

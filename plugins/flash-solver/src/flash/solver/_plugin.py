@@ -1,6 +1,6 @@
-"""What this plugin contributes to Flash: nothing by name.
+"""The plugin's hook implementations: it registers nothing by name.
 
-A solver is a class to inherit from: it trains the tasks that other plugins contribute, and adds none.
+A solver is a base class: it trains the tasks that other plugins register, and adds none.
 """
 
 from __future__ import annotations
@@ -10,5 +10,5 @@ from flash.plugins import TaskSpec, hookimpl
 
 @hookimpl
 def flash_tasks() -> list[TaskSpec]:
-    """No task; the hook makes the plugin known, so that ``flash plugins`` lists it with its version."""
+    """Return no task; the hook registers the plugin, so that ``flash plugins`` lists it with its version."""
     return []

@@ -1,4 +1,4 @@
-"""Training against an adversary, as in generative adversarial networks."""
+"""Adversarial loss, as in generative adversarial networks."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["AdversarialLoss"]
 
 
 class AdversarialLoss(nn.Module):
-    """An adversary that learns to tell fake from real, and the loss of whoever wants to deceive it.
+    """Trains an adversary (discriminator) to distinguish fake from real samples, and returns the generator's loss.
 
-    The state of the adversary's optimizer is part of this module's state.
+    The state of the adversary's optimizer is part of this module's state dict.
 
     Args:
-        adversary: Gives a score for each sample: high for what it thinks is fake.
-        optimizer: Trains the adversary.
-        loss: Compares scores with targets, 1 for fake and 0 for real.
+        adversary: Returns a score per sample: high for samples that it classifies as fake.
+        optimizer: The optimizer of the adversary.
+        loss: Loss function of scores and targets, 1 for fake and 0 for real.
 
     Example:
         >>> adversary = nn.Linear(2, 1)
@@ -31,7 +31,7 @@ class AdversarialLoss(nn.Module):
         >>> fake, real = torch.zeros(4, 2, requires_grad=True), torch.ones(4, 2)
         >>> bool(loss.train_adv(fake, real) > 0)
         True
-        >>> loss(fake).backward()  # the adversary's own gradients are left alone
+        >>> loss(fake).backward()  # the adversary's own gradients are unchanged
         >>> fake.grad.shape, adversary.weight.grad
         (torch.Size([4, 2]), None)
     """
@@ -60,10 +60,10 @@ class AdversarialLoss(nn.Module):
         return cast(Tensor, self.adversary(samples))
 
     def train_adv(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Train the adversary for one step; gradients of several processes are averaged.
+        """Train the adversary for one step; gradients are averaged over all processes.
 
         Args:
-            fake: What was generated; no gradient flows back into it.
+            fake: Generated samples; they are detached.
             real: Samples from the data.
 
         Returns:
@@ -82,7 +82,7 @@ class AdversarialLoss(nn.Module):
         return loss.detach()
 
     def forward(self, fake: Tensor) -> Tensor:
-        """Return the loss of the generator: how far the adversary is from taking its samples for real."""
+        """Return the loss of the generator: the adversary's scores of fake samples against the target "real"."""
         with readonly(self.adversary):
             scores = self.get_adversary_pred(fake)
             loss: Tensor = self.loss(scores, torch.zeros_like(scores))

@@ -1,7 +1,7 @@
-"""Checkpoint files: plain data, read without executing anything, written whole or not at all.
+"""Checkpoint files: read without executing code, written atomically, optionally in a background thread.
 
-Files of Flashy are read too. They hold configurations as objects of OmegaConf, whose classes are replaced here by
-ones that do nothing.
+Checkpoints of Flashy are read too. They hold configurations as OmegaConf objects, whose classes are replaced by inert
+placeholders here.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ __all__ = ["CheckpointWriter", "read_checkpoint"]
 log = logging.getLogger(__name__)
 
 
-class _Stored:
-    """Stands for an object of OmegaConf in a file: takes its state, and does nothing."""
+class _Placeholder:
+    """Placeholder of an OmegaConf object in a file: stores its state, and does nothing."""
 
     state: Any = None
 
@@ -33,7 +33,7 @@ class _Stored:
         self.state = state
 
 
-def _stand_ins() -> list[type]:
+def _placeholder_classes() -> list[type]:
     names = {
         "omegaconf.dictconfig": ("DictConfig",),
         "omegaconf.listconfig": ("ListConfig",),
@@ -43,12 +43,12 @@ def _stand_ins() -> list[type]:
         ),
         "typing": ("Any", "Union", "Optional"),
     }
-    made = [type(name, (_Stored,), {"__module__": module}) for module, group in names.items() for name in group]
-    return [*made, type("defaultdict", (_PlainDict,), {"__module__": "collections"})]
+    made = [type(name, (_Placeholder,), {"__module__": module}) for module, group in names.items() for name in group]
+    return [*made, type("defaultdict", (_DictPlaceholder,), {"__module__": "collections"})]
 
 
-class _PlainDict:
-    """Stands for a ``defaultdict`` in a file: makes a dict, since torch fills no other kind."""
+class _DictPlaceholder:
+    """Placeholder of a ``defaultdict`` in a file: creates a dict, the only mapping that torch's unpickler fills."""
 
     def __new__(cls, *_: Any) -> Any:
         return {}
@@ -60,38 +60,38 @@ def _numpy_names() -> list[Any]:
     return [array[0], scalar[0], np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bhilqBHILQefdFD"}]
 
 
-_ALLOWED: list[Any] = [*_stand_ins(), *_numpy_names(), dict, list, tuple, int, float, str, bool]
+_ALLOWED_GLOBALS: list[Any] = [*_placeholder_classes(), *_numpy_names(), dict, list, tuple, int, float, str, bool]
 
 
-def _without_stand_ins(value: Any) -> Any:
-    if isinstance(value, _Stored):
+def _replace_placeholders(value: Any) -> Any:
+    if isinstance(value, _Placeholder):
         state = value.state if isinstance(value.state, Mapping) else {}
-        return _without_stand_ins(state.get("_content", state.get("_val")))
+        return _replace_placeholders(state.get("_content", state.get("_val")))
     if isinstance(value, dict):
-        return {key: _without_stand_ins(item) for key, item in value.items()}
+        return {key: _replace_placeholders(item) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_without_stand_ins(item) for item in value)
+        return type(value)(_replace_placeholders(item) for item in value)
     return value
 
 
 def read_checkpoint(path: AnyPath, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint, of this package or of Flashy, without executing anything that it holds.
+    """Read a checkpoint, of this package or of Flashy, without executing code.
 
     Args:
         path: The file.
-        map_location: Where its tensors go, as in ``torch.load``.
+        map_location: The device of its tensors, as in ``torch.load``.
 
     Raises:
         UnsafeCheckpointError: If loading would execute code.
-        CheckpointError: If there is no such file, or it is truncated or no checkpoint.
+        CheckpointError: If the file does not exist, is truncated, or is not a checkpoint.
     """
-    checkpoint = serialization.read_checkpoint(path, map_location, allowed=_ALLOWED)
-    found: dict[str, Any] = serialization.from_serializable(_without_stand_ins(checkpoint))
+    checkpoint = serialization.read_checkpoint(path, map_location, allowed=_ALLOWED_GLOBALS)
+    found: dict[str, Any] = serialization.from_serializable(_replace_placeholders(checkpoint))
     return found
 
 
 class CheckpointWriter:
-    """Writes checkpoints now or in the background, one at a time; an error in the background is raised later.
+    """Writes checkpoints, one at a time; errors of a background thread are raised by the next call.
 
     Example:
         >>> writer = CheckpointWriter()
@@ -104,34 +104,34 @@ class CheckpointWriter:
         self._error: BaseException | None = None
 
     def run(self, job: Callable[[], None], in_background: bool) -> None:
-        """Do a job once the one before is done.
+        """Run a job after the previous one is done.
 
         Args:
-            job: What writes.
-            in_background: Whether this call returns before it is done. The program waits for it before it ends.
+            job: The function that writes the checkpoint.
+            in_background: Whether to run it in a thread and return at once. The program waits for the thread at exit.
 
         Raises:
-            CheckpointError: If the job before failed in the background, or this one fails here.
+            CheckpointError: If the previous job failed in the background, or this one fails here.
         """
         self.wait()
         if in_background:
-            self._thread = threading.Thread(target=self._try, args=(job,), name="checkpoint")
+            self._thread = threading.Thread(target=self._run_job, args=(job,), name="checkpoint")
             self._thread.start()
         else:
             job()
 
-    def _try(self, job: Callable[[], None]) -> None:
+    def _run_job(self, job: Callable[[], None]) -> None:
         try:
             job()
-        except BaseException as error:  # Whatever it is, it is raised in the thread that trains.
+        except BaseException as error:  # Any error is raised again in the training thread.
             self._error = error
             log.error("A checkpoint could not be written in the background: %s", error)
 
     def wait(self) -> None:
-        """Wait until everything is written.
+        """Block until the job in the background is done.
 
         Raises:
-            CheckpointError: If that failed.
+            CheckpointError: If it failed.
         """
         if self._thread is not None:
             self._thread.join()
@@ -144,7 +144,7 @@ class CheckpointWriter:
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name, which it keeps when the first one gets another content."""
+    """Hard-link a file, or copy it where links are not supported; replacing the source later keeps the target."""
     import os
     import shutil
 

@@ -1,4 +1,7 @@
-"""Several processes: starting, agreeing, averaging metrics, gradients and models. One process alone does nothing."""
+"""Distributed training: initialization, collectives, and averaging of metrics, gradients and models.
+
+With a single process all functions are no-ops.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from flash.errors import ConfigurationError
 from flash.solver.errors import DistributedError
-from flash.solver.loggers.utils import numbers_of
+from flash.solver.loggers.utils import numeric_metrics
 from flash.solver.processes import (
     is_connected,
     is_distributed,
@@ -32,7 +35,6 @@ from flash.solver.sampling import loader
 from flash.solver.xp import get_xp, is_xp
 
 __all__ = [
-    "agree",
     "all_reduce",
     "average_metrics",
     "average_tensors",
@@ -48,6 +50,7 @@ __all__ = [
     "is_rank_zero",
     "launch_rank",
     "loader",
+    "raise_on_all_ranks",
     "rank",
     "rank_zero_only",
     "set_environment",
@@ -61,13 +64,13 @@ log = logging.getLogger(__name__)
 
 
 def init(backend: str | None = None) -> None:
-    """Connect the processes that torchrun, Dora or Slurm started; one process alone needs no connection.
+    """Initialize the process group of the processes that torchrun, Dora or Slurm launched.
 
     Args:
-        backend: ``"nccl"``, ``"gloo"``, ...; by default NCCL where there is CUDA, else gloo.
+        backend: ``"nccl"``, ``"gloo"``, ...; by default NCCL if CUDA is available, else gloo.
 
     Raises:
-        ConfigurationError: If NCCL is asked for where there is no CUDA.
+        ConfigurationError: If the backend is NCCL, but CUDA is not available.
     """
     launched = launch()
     if is_connected() or launched.world_size == 1:
@@ -86,7 +89,7 @@ def init(backend: str | None = None) -> None:
 
 
 def set_environment() -> None:
-    """Fill in where the processes meet, as other libraries want to know it: Dora does not say the port, nor Slurm."""
+    """Set the missing variables of torch's ``env://`` rendezvous; Dora and Slurm do not set ``MASTER_PORT``."""
     launched = launch()
     if "MASTER_ADDR" not in os.environ:
         if "SLURM_JOB_NODELIST" in os.environ:
@@ -110,18 +113,18 @@ def set_environment() -> None:
 
 
 def barrier() -> None:
-    """Wait until all processes are here."""
+    """Block until all processes reach this call."""
     if is_distributed():
         dist.barrier()
 
 
 def broadcast_object(obj: Any = None, src: int = 0, device: Any = None) -> Any:
-    """Return the object that one process has; it goes by pickle, among processes of one program.
+    """Broadcast a picklable object from one process to all.
 
     Args:
-        obj: The object; looked at in the process ``src`` only.
-        src: Whose object it is.
-        device: Where it travels; by default as the backend wants.
+        obj: The object; used on rank ``src`` only.
+        src: The source rank.
+        device: The device of the transfer; by default the backend's.
     """
     if not is_distributed():
         return obj
@@ -131,7 +134,7 @@ def broadcast_object(obj: Any = None, src: int = 0, device: Any = None) -> Any:
 
 
 def gather_objects(obj: Any) -> list[Any]:
-    """Return the objects of all processes, in their order, in each of them."""
+    """Return the objects of all processes in rank order, on every rank."""
     if not is_distributed():
         return [obj]
     found: list[Any] = [None] * world_size()
@@ -139,15 +142,15 @@ def gather_objects(obj: Any) -> list[Any]:
     return found
 
 
-def agree(error: BaseException | None, what: str) -> None:
-    """Let all processes fail together, where one of them failed; otherwise the others would wait for ever.
+def raise_on_all_ranks(error: BaseException | None, what: str) -> None:
+    """Raise an error in all processes if one of them failed; otherwise the others would wait forever.
 
     Args:
-        error: What went wrong in this process.
-        what: What they were about, for the message.
+        error: The error of this process, if any.
+        what: The operation, for the message.
 
     Raises:
-        DistributedError: In the processes where nothing went wrong, if it did in another one.
+        DistributedError: In processes without an error, if another one has an error.
     """
     texts = gather_objects(None if error is None else f"{type(error).__name__}: {error}")
     if error is not None:
@@ -161,7 +164,7 @@ def agree(error: BaseException | None, what: str) -> None:
 
 
 def all_reduce(tensor: Tensor, op: Any = dist.ReduceOp.SUM) -> Any:
-    """Add a tensor up over all processes, in place."""
+    """Reduce a tensor over all processes in place, by default to the sum."""
     return dist.all_reduce(tensor, op) if is_distributed() else None
 
 
@@ -177,11 +180,11 @@ def average_metrics(metrics: Mapping[str, Any], count: float = 1.0) -> dict[str,
     """Return metrics averaged over all processes.
 
     Args:
-        metrics: The same names in every process; values that are no numbers stay as they are here.
+        metrics: Metrics by name, the same names in every process; non-numeric values are returned unchanged.
         count: The weight of this process, such as its number of samples.
 
     Raises:
-        DistributedError: If the processes have metrics of different names.
+        DistributedError: If the names differ between processes.
 
     Example:
         >>> average_metrics({"loss": 0.5})
@@ -189,11 +192,11 @@ def average_metrics(metrics: Mapping[str, Any], count: float = 1.0) -> dict[str,
     """
     if not is_distributed():
         return dict(metrics)
-    numbers = {key: value for key, value in numbers_of(metrics).items() if not isinstance(value, dict)}
+    numbers = {key: value for key, value in numeric_metrics(metrics).items() if not isinstance(value, dict)}
     names = sorted(numbers)
     if any(other != names for other in gather_objects(names)):
         raise DistributedError(
-            f"Expected the same metrics in all processes, but process {rank()} has {names} and another one has others."
+            f"Expected the same metrics in all processes, but process {rank()} has {names}, and another one differs."
         )
     sums = torch.tensor([count, *(numbers[name] * count for name in names)], dtype=torch.float64).to(_device())
     dist.all_reduce(sums)
@@ -201,74 +204,74 @@ def average_metrics(metrics: Mapping[str, Any], count: float = 1.0) -> dict[str,
     return {**metrics, **dict(zip(names, means, strict=True))}
 
 
-def _floats(tensors: Iterable[Tensor]) -> list[Tensor]:
+def _floating_point(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [tensor for tensor in tensors if tensor.is_floating_point() or tensor.is_complex()]
 
 
 def _check_counts(tensors: list[Tensor]) -> None:
     count = torch.tensor([len(tensors), -len(tensors)], device=_device())
     dist.all_reduce(count, dist.ReduceOp.MAX)
-    most, least = int(count[0]), -int(count[1])
-    if most != least:
+    most, fewest = int(count[0]), -int(count[1])
+    if most != fewest:
         raise DistributedError(
-            f"Expected the same number of tensors in all processes, but process {rank()} has {len(tensors)}, and they "
-            f"have from {least} to {most}. Is some gradient missing, or did a process skip a step?"
+            f"Expected the same number of tensors in all processes, but got {len(tensors)} on rank {rank()}, and "
+            f"from {fewest} to {most} on all ranks. Is a gradient missing, or did a process skip a step?"
         )
 
 
 def average_tensors(tensors: Iterable[Tensor]) -> None:
-    """Average tensors over all processes, in place; whole numbers are left alone.
+    """Average tensors over all processes in place; integer tensors are unchanged.
 
     Args:
-        tensors: As many, of the same shapes, in every process.
+        tensors: The tensors; their number and shapes must be the same in every process.
 
     Raises:
-        DistributedError: If another process has more or fewer.
+        DistributedError: If the number of tensors differs between processes.
     """
     if not is_distributed():
         return
-    chosen = [tensor.detach() for tensor in _floats(tensors)]
+    chosen = [tensor.detach() for tensor in _floating_point(tensors)]
     _check_counts(chosen)
-    for group in _alike(chosen):
-        # One message for all is faster than one for each.
+    for group in _group_by_dtype_and_device(chosen):
+        # One collective for all is faster than one per tensor.
         flat = torch.cat([tensor.reshape(-1) for tensor in group])
         dist.all_reduce(torch.view_as_real(flat) if flat.is_complex() else flat)
         flat /= world_size()
-        _spread(flat, group)
+        _unflatten_into(flat, group)
 
 
-def _alike(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+def _group_by_dtype_and_device(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
     groups: dict[Any, list[Tensor]] = {}
     for tensor in tensors:
         groups.setdefault((tensor.dtype, tensor.device), []).append(tensor)
     yield from groups.values()
 
 
-def _spread(flat: Tensor, group: list[Tensor]) -> None:
+def _unflatten_into(flat: Tensor, group: list[Tensor]) -> None:
     with torch.no_grad():
         for tensor, part in zip(group, torch.split(flat, [tensor.numel() for tensor in group]), strict=True):
             tensor.copy_(part.view(tensor.shape))
 
 
 def broadcast_tensors(tensors: Iterable[Tensor], src: int = 0) -> None:
-    """Give all processes the tensors of one, in place.
+    """Broadcast tensors from one process to all, in place.
 
     Args:
-        tensors: As many, of the same shapes, in every process.
-        src: Whose tensors they are.
+        tensors: The tensors; their number and shapes must be the same in every process.
+        src: The source rank.
     """
     if not is_distributed():
         return
     chosen = [tensor.detach() for tensor in tensors]
     _check_counts(chosen)
-    for group in _alike(chosen):
+    for group in _group_by_dtype_and_device(chosen):
         flat = torch.cat([tensor.reshape(-1) for tensor in group])
         dist.broadcast(torch.view_as_real(flat) if flat.is_complex() else flat, src=src)
-        _spread(flat, group)
+        _unflatten_into(flat, group)
 
 
 def broadcast_model(model: nn.Module, src: int = 0) -> None:
-    """Give all processes the parameters and buffers of one."""
+    """Broadcast the parameters and buffers of a model from one process to all."""
     broadcast_tensors([*model.parameters(), *model.buffers()], src=src)
 
 
@@ -292,32 +295,32 @@ def sync_gradients(params: Iterable[Tensor]) -> None:
 
 @contextmanager
 def eager_sync_gradients(params: Iterable[Tensor]) -> Iterator[None]:
-    """Average gradients while ``backward`` still computes others; at the end all of them are averaged.
+    """Context manager: average gradients over all processes, overlapping communication with ``backward``.
 
-    What a gradient held before, from an earlier ``backward`` outside, is averaged with it and not lost.
+    Gradients accumulated by an earlier ``backward`` outside of the context are averaged too.
 
     Args:
         params: The parameters that the loss depends on.
 
     Raises:
-        DistributedError: If ``backward`` gives a parameter a gradient twice inside.
+        DistributedError: If a parameter receives a gradient twice inside.
     """
     if not is_distributed():
         yield
         return
     chosen = [parameter for parameter in params if parameter.requires_grad]
-    waiting: dict[int, tuple[Tensor, Any]] = {}
+    pending: dict[int, tuple[Tensor, Any]] = {}
 
     def start(parameter: Tensor) -> None:
-        if id(parameter) in waiting:
+        if id(parameter) in pending:
             raise DistributedError(
-                "Expected one backward inside eager_sync, but a parameter got a gradient twice. Call backward for the "
-                "other losses outside, or use sync_model after them all."
+                "Expected one backward inside eager_sync, but a parameter got a gradient twice. Call backward of the "
+                "other losses outside, or call sync_model after all of them."
             )
         gradient = parameter.grad
         assert gradient is not None
         sent = torch.view_as_real(gradient) if gradient.is_complex() else gradient
-        waiting[id(parameter)] = (gradient, dist.all_reduce(sent, async_op=True))
+        pending[id(parameter)] = (gradient, dist.all_reduce(sent, async_op=True))
 
     hooks = [parameter.register_post_accumulate_grad_hook(start) for parameter in chosen]  # type: ignore[no-untyped-call]  # torch's own
     try:
@@ -325,10 +328,10 @@ def eager_sync_gradients(params: Iterable[Tensor]) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-        for gradient, handle in waiting.values():
+        for gradient, handle in pending.values():
             handle.wait()
             gradient /= world_size()
-    _check_counts([gradient for gradient, _ in waiting.values()])
+    _check_counts([gradient for gradient, _ in pending.values()])
 
 
 def _sync_buffers(model: nn.Module, average: bool) -> None:
@@ -343,8 +346,8 @@ def sync_model(model: nn.Module, sync_buffers: bool = True, average_buffers: boo
 
     Args:
         model: The model.
-        sync_buffers: Whether buffers, such as the statistics of batch norm, are made equal too.
-        average_buffers: Whether they are averaged; otherwise all get those of the first process.
+        sync_buffers: Whether buffers, such as the statistics of batch norm, are synchronized too.
+        average_buffers: Whether they are averaged; otherwise those of rank 0 are broadcast.
     """
     sync_gradients(model.parameters())
     if sync_buffers:
@@ -353,7 +356,7 @@ def sync_model(model: nn.Module, sync_buffers: bool = True, average_buffers: boo
 
 @contextmanager
 def eager_sync_model(model: nn.Module, sync_buffers: bool = True, average_buffers: bool = True) -> Iterator[None]:
-    """Do what :func:`sync_model` does while ``backward`` runs; arguments as there."""
+    """Context manager: :func:`sync_model` overlapped with ``backward``; the arguments are the same."""
     with eager_sync_gradients(model.parameters()):
         yield
     if sync_buffers and is_distributed():

@@ -1,4 +1,4 @@
-"""Averages of weights over the steps of a training."""
+"""Exponential moving average of a module's weights."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["EMA"]
 
 
 class EMA:
-    """Keeps an exponential moving average of a module's weights, and lends it to the module.
+    """Exponential moving average of a module's weights, which can be swapped into the module.
 
-    Register it as state beside the module. A checkpoint that is written while the average is lent holds the
-    module's own weights all the same.
+    Register it as state beside the module. A checkpoint that is written while the average is swapped in still holds
+    the module's own weights.
 
     Args:
         module: The module; buffers, such as the statistics of batch norm, are copied and not averaged.
-        decay: How much of the average stays at each step, from 0 to 1.
-        warmup: Whether the decay begins small, so that the first weights are soon forgotten.
+        decay: The decay rate per step, from 0 to 1.
+        warmup: Whether the decay starts small and increases, so that the initial weights count less.
 
     Raises:
         ConfigurationError: If the decay is not from 0 to 1.
@@ -56,7 +56,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the weights after a step of the optimizer."""
+        """Update the average with the current weights; call it after each optimizer step."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.warmup else self.decay
         names = {name for name, _ in self.module.named_parameters()}
@@ -74,7 +74,7 @@ class EMA:
 
     @contextmanager
     def swap(self) -> Iterator[nn.Module]:
-        """Let the module have the averaged weights for a while, such as a validation."""
+        """Context manager: swap the averaged weights into the module, such as for validation."""
         if self._swapped:
             raise ConfigurationError("Expected the module to have its own weights, but swap() is in use already.")
         self._exchange()
@@ -85,7 +85,7 @@ class EMA:
 
     @contextmanager
     def swapped_back(self) -> Iterator[None]:
-        """Let the module have its own weights for a moment, while its state is read."""
+        """Context manager: swap the module's own weights back in, while its state is read."""
         if not self._swapped:
             yield
             return
@@ -96,18 +96,18 @@ class EMA:
             self._exchange()
 
     def _exchange(self) -> None:
-        # Not the contents but the memory changes hands: a state that was read before stays what it was.
+        # Exchange the storage, not the contents: a state dict that was read before stays unchanged.
         for name, tensor in self._tensors().items():
             tensor.data, self._average[name] = self._average[name], tensor.data
         self._swapped = not self._swapped
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the average, and the number of steps."""
+        """Return the average and the number of steps."""
         with self.swapped_back():
             return {"steps": self.steps, "average": dict(self._average)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the average of another run."""
+        """Load the average and the number of steps."""
         self.steps = state["steps"]
         for name, tensor in state["average"].items():
             self._average[name].copy_(tensor)

@@ -1,4 +1,4 @@
-"""What can go wrong in a solver, besides the errors that every part of Flash raises."""
+"""Errors of a solver, besides those in ``flash.errors``."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ __all__ = ["DistributedError", "Interrupted", "SolverError", "StateError"]
 
 
 class SolverError(FlashError, RuntimeError):
-    """A call at the wrong time: a stage inside a stage, metrics outside one, no experiment to work in."""
+    """Invalid call order: a nested stage, metrics outside a stage, or no running experiment."""
 
 
 class StateError(CheckpointError, KeyError):
-    """State that a checkpoint has and the solver does not know, or the other way round."""
+    """Mismatch between the state in a checkpoint and the registered state."""
 
 
 class DistributedError(FlashError, RuntimeError):
-    """Processes that do not agree, or cannot find each other."""
+    """Processes with inconsistent data, or an error in another process."""
 
 
-class Interrupted(SystemExit):  # It ends the program as asked; it is no error.
-    """The program was asked to stop; everything up to the last step is saved.
+class Interrupted(SystemExit):  # It ends the program on request and is not an error.
+    """Exit after a stop signal; the checkpoint holds everything up to the last step.
 
     Args:
-        signum: The signal that asked for it. The exit code is 128 plus its number, as in a shell.
+        signum: The number of the signal. The exit code is 128 plus it, as in a shell.
     """
 
     def __init__(self, signum: int) -> None:

@@ -1,4 +1,4 @@
-"""How metrics are shown: which of them, and with how many digits."""
+"""Formatter: select metrics by name, and format them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["Formatter"]
 
 
 class Formatter:
-    """Chooses metrics by name and turns them into text.
+    """Selects metrics by name and formats them as strings.
 
-    Patterns are those of the shell (``acc_*``), and case matters; the first one that fits decides.
+    Patterns are shell patterns (``acc_*``) and case-sensitive; the first match applies.
 
     Args:
         formats: Python format specifications by pattern.
-        default_format: The specification of metrics that no pattern fits.
-        exclude_keys: Patterns of metrics to leave out, unless they are included.
-        include_keys: Patterns of metrics to show; alone, they are all that is shown.
+        default_format: The specification of metrics that match no pattern.
+        exclude_keys: Patterns of metrics to exclude, unless they are included.
+        include_keys: Patterns of metrics to include; without ``exclude_keys``, only these are included.
         include_formatted: Whether the patterns in ``formats`` count as included.
 
     Example:
@@ -44,17 +44,17 @@ class Formatter:
         self.include_keys = list(include_keys)
         if include_formatted:
             self.include_keys += [key for key in self.formats if key not in self.include_keys]
-        # Patterns that only say how: they restrict nothing by themselves.
+        # Patterns of formats alone do not restrict the selection.
         self._chooses = bool(include_keys)
 
     def get_relevant_metrics(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the metrics that are shown."""
+        """Return the selected metrics."""
         return {key: value for key, value in metrics.items() if self._is_relevant(key)}
 
     def _is_relevant(self, key: str) -> bool:
-        included = _fits(key, self.include_keys)
+        included = _matches_any(key, self.include_keys)
         if self.exclude_keys:
-            return included or not _fits(key, self.exclude_keys)
+            return included or not _matches_any(key, self.exclude_keys)
         return included or not self._chooses
 
     def _format_of(self, key: str) -> str:
@@ -64,16 +64,16 @@ class Formatter:
         return self.default_format
 
     def __call__(self, metrics: Mapping[str, Any]) -> dict[str, str]:
-        """Return the text of each metric that is shown."""
+        """Return the selected metrics as formatted strings."""
         return {key: _text(value, self._format_of(key)) for key, value in self.get_relevant_metrics(metrics).items()}
 
 
-def _fits(key: str, patterns: Sequence[str]) -> bool:
+def _matches_any(key: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in patterns)
 
 
 def _text(value: Any, specification: str) -> str:
-    """Format what the specification can format, and show anything else as Python does."""
+    """Format a value by the specification, or with ``str`` if that fails."""
     value = single_value(value)
     if value is None or isinstance(value, str | bool):
         return str(value)
@@ -86,7 +86,7 @@ def _text(value: Any, specification: str) -> str:
 
 
 def single_value(value: Any) -> Any:
-    """Return the Python value in a tensor, array or numpy scalar of one element, and anything else as it is."""
+    """Convert a tensor, array or NumPy scalar of one element to a Python scalar; return other values unchanged."""
     if isinstance(value, Tensor):
         return value.item() if value.numel() == 1 else value
     if isinstance(value, np.ndarray | np.generic):

@@ -1,4 +1,4 @@
-"""Requests to stop, which wait until a step is complete."""
+"""Signal handling: stop signals are recorded, and acted on after the current step."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["StopRequest", "listening"]
+__all__ = ["StopRequest", "catch_stop_signals"]
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
 
 
 class StopRequest:
-    """Whether the program was asked to stop, and by which signal; 0 for none."""
+    """Signal handler that records the number of the last signal; 0 for none."""
 
     signum: int = 0
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
-        """Take note of a signal."""
+        """Record a signal."""
         self.signum = signum
 
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
-    """Take note of SIGTERM, and of SIGUSR1 and SIGUSR2 where the program has no use for them itself.
+def catch_stop_signals() -> Iterator[StopRequest]:
+    """Record SIGTERM, and SIGUSR1 and SIGUSR2 unless the program handles them itself.
 
-    Python lets the main thread alone do that; in another one nothing is heard.
+    Python allows signal handlers only in the main thread; in other threads no signal is recorded.
     """
     request = StopRequest()
     before: dict[int, Any] = {}

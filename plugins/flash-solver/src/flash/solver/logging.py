@@ -1,4 +1,4 @@
-"""Logs of a run: the console and files, progress of a loop, and the results of its stages."""
+"""Logging of a run: console and file handlers, progress of a loop, and results of stages."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _LEVEL_COLORS = {"DEBUG": "36", "INFO": "32", "WARNING": "33", "ERROR": "31", "C
 
 
 def colorize(text: str, color: str) -> str:
-    r"""Wrap text in the codes by which a terminal shows it in a colour.
+    r"""Wrap text in ANSI escape codes that color it.
 
     Args:
         text: The text.
-        color: A number of the ANSI standard, such as ``"31"`` for red, or ``"1"`` for bold.
+        color: An ANSI code, such as ``"31"`` for red, or ``"1"`` for bold.
 
     Example:
         >>> colorize("loss", "1")
@@ -41,19 +41,19 @@ def colorize(text: str, color: str) -> str:
 
 
 def bold(text: str) -> str:
-    """Wrap text in the codes by which a terminal shows it bold."""
+    """Wrap text in ANSI escape codes that make it bold."""
     return colorize(text, "1")
 
 
 class _LineFormatter(logging.Formatter):
-    """``[11-21 09:41:44][name][INFO] - message``, with colours only where somebody sees them."""
+    """Formatter of lines such as ``[11-21 09:41:44][name][INFO] - message``, optionally colored."""
 
     def __init__(self, colors: bool) -> None:
         super().__init__(datefmt="%m-%d %H:%M:%S")
         self.colors = colors
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the name is that of Python's logging
-        """Put the parts of a line together."""
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # overrides logging.Formatter
+        """Format the line of a record."""
         time_text, name, level = self.formatTime(record, self.datefmt), record.name, record.levelname
         if not self.colors:
             return f"[{time_text}][{name}][{level}] - {_ANSI.sub('', record.message)}"
@@ -67,16 +67,16 @@ def setup_logging(
     log_name: str = "solver.log.{rank}",
     level: int = logging.INFO,
 ) -> None:
-    """Log to the console, and to a file of each process.
+    """Log to the console, and to one file per process.
 
-    Handlers that were there before are removed. Colours are for terminals alone (``FORCE_COLOR`` asks for them
-    elsewhere); a file never has any.
+    Existing handlers are removed. The console is colored if it is a terminal or ``FORCE_COLOR`` is set; files never
+    are.
 
     Args:
-        with_file_log: Whether there is a file.
-        folder: The file's folder; by default that of the experiment.
-        log_name: The file's name; ``{rank}`` is the number of the process.
-        level: The least important level that is shown.
+        with_file_log: Whether to log to a file.
+        folder: The file's folder; by default the experiment's.
+        log_name: The file's name; ``{rank}`` is replaced by the rank of the process.
+        level: The minimum level.
     """
     root = logging.getLogger()
     for handler in list(root.handlers):
@@ -102,23 +102,22 @@ def setup_logging(
 
 
 class LogProgressBar:
-    """Goes through an iterable and logs now and then how far it is, with the metrics of the last :meth:`update`.
+    """Iterates over an iterable and logs its progress, with the metrics of the last :meth:`update`.
 
-    A line is logged before the item that follows the one that made it due. The number it shows is the position of
-    that one, counted from 0.
+    A line that is due at an item is logged before the next item is drawn. It shows the index of the item, from 0.
 
     Args:
-        logger: Where the lines go.
+        logger: The logger of the lines.
         iterable: The items.
-        updates: How many lines there are about; 0 for none.
-        min_interval: The least number of items from line to line.
-        time_per_it: Whether seconds per item are shown, instead of items per second.
-        total: The number of items, where the iterable does not know it.
-        name: What the lines begin with.
-        level: The lines' level.
-        delimiter: What separates the parts of a line.
-        items_delimiter: What separates a metric's name from its value.
-        formatter: Chooses and formats metrics.
+        updates: The approximate number of lines; 0 for none.
+        min_interval: The minimum number of items between lines.
+        time_per_it: Whether to log seconds per item instead of items per second.
+        total: The number of items, if the iterable has no length.
+        name: The prefix of the lines.
+        level: The level of the lines.
+        delimiter: The separator between the parts of a line.
+        items_delimiter: The separator between a metric's name and its value.
+        formatter: Selects and formats the metrics.
 
     Example:
         >>> import logging
@@ -144,8 +143,7 @@ class LogProgressBar:
         if total is None:
             if not isinstance(iterable, Sized):
                 raise ConfigurationError(
-                    "Expected an iterable that knows its length, but this one does not. Pass total=..., the number "
-                    "of items."
+                    "Expected an iterable with a length, but got one without. Pass total=..., the number of items."
                 )
             total = len(iterable)
         self.iterable = iterable
@@ -162,16 +160,16 @@ class LogProgressBar:
         self._metrics: Mapping[str, Any] = {}
         self._due = False
         self._index = 0
-        #: How many items an interrupted run had been through already.
+        #: The number of items that an interrupted run had processed.
         self.skipped = 0
 
     def update(self, **metrics: Any) -> bool:
-        """Give the metrics of the last step, and learn whether a line will show them."""
+        """Set the metrics of the current step, and return whether they will be logged."""
         self._metrics = metrics
         return self._due
 
     def __iter__(self) -> Iterator[Any]:
-        """Go through the items."""
+        """Yield the items."""
         self._metrics = {}
         self._begin = time.perf_counter()
         every = max(self.min_interval, self.total // self.updates) if self.updates > 0 else 0
@@ -201,15 +199,15 @@ class LogProgressBar:
 
 
 class ResultLogger:
-    """Logs the results of stages: a line for people, and every experiment logger that was started.
+    """Logs the results of stages: as a line, and to all initialized experiment loggers.
 
-    An experiment logger that fails says so once and stops nothing, neither the run nor another logger.
+    An experiment logger that fails logs one warning, and stops neither the run nor other loggers.
 
     Args:
-        logger: Where the lines go.
-        level: Their level.
-        delimiter: What separates their parts.
-        xp: The experiment whose folder takes the files; by default the current one.
+        logger: The logger of the lines.
+        level: The level of the lines.
+        delimiter: The separator between the parts of a line.
+        xp: The experiment in whose folder files are written; by default the current one.
     """
 
     def __init__(
@@ -224,19 +222,19 @@ class ResultLogger:
         self._delimiter = delimiter
         self._xp = xp
         self._experiment_loggers: dict[str, ExperimentLogger] = {}
-        self._complained: set[tuple[str, str]] = set()
+        self._warned: set[tuple[str, str]] = set()
         if is_rank_zero():
             self._experiment_loggers["local"] = LocalFSLogger.from_xp(xp=xp)
 
     def init_tensorboard(self, **kwargs: Any) -> None:
-        """Log to TensorBoard too, from the first process; arguments as of ``TensorboardLogger.from_xp``."""
+        """Also log to TensorBoard, on rank 0; arguments as of ``TensorboardLogger.from_xp``."""
         from flash.solver.loggers.tensorboard import TensorboardLogger
 
         if is_rank_zero():
             self._experiment_loggers["tensorboard"] = TensorboardLogger.from_xp(**{"xp": self._xp, **kwargs})
 
     def init_wandb(self, **kwargs: Any) -> None:
-        """Log to Weights & Biases too, from the first process; arguments as of ``WandbLogger.from_xp``."""
+        """Also log to Weights & Biases, on rank 0; arguments as of ``WandbLogger.from_xp``."""
         from flash.solver.loggers.wandb import WandbLogger
 
         if is_rank_zero():
@@ -252,7 +250,7 @@ class ResultLogger:
         step_name: str | None = None,
         **kwargs: Any,
     ) -> LogProgressBar:
-        """Return a progress bar that is named after the stage, such as ``Train | Epoch 3``."""
+        """Return a progress bar with the stage's title as name, such as ``Train | Epoch 3``."""
         name = self._title(stage, step, step_name)
         return LogProgressBar(
             self._logger, iterable, updates=updates, total=total, name=name, delimiter=self._delimiter, **kwargs
@@ -272,7 +270,7 @@ class ResultLogger:
         step_name: str = "epoch",
         formatter: Formatter | None = None,
     ) -> None:
-        """Log the line of a stage, such as ``Train Summary | Epoch 1 | loss=0.236 | duration=0.005``."""
+        """Log a summary line of a stage, such as ``Train Summary | Epoch 1 | loss=0.236 | duration=0.005``."""
         shown = (formatter or Formatter())(metrics)
         title = self._title(f"{stage} summary", step, step_name).replace(" summary", " Summary", 1)
         line = f" {self._delimiter} ".join([title, *(f"{key}={value}" for key, value in shown.items())])
@@ -286,33 +284,33 @@ class ResultLogger:
         step_name: str = "epoch",
         formatter: Formatter | None = None,
     ) -> None:
-        """Log the metrics of a stage everywhere."""
+        """Log the metrics of a stage to all loggers."""
         self._log_summary(stage, metrics, step, step_name, formatter)
-        self._tell("log_metrics", stage, metrics, step)
+        self._dispatch("log_metrics", stage, metrics, step)
 
     def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
-        """Log hyperparameters, and final metrics that belong to them, everywhere."""
-        self._tell("log_hyperparams", params, metrics)
+        """Log hyperparameters, and optionally their final metrics, to all loggers."""
+        self._dispatch("log_hyperparams", params, metrics)
 
     def log_audio(
         self, stage: str, key: str, audio: Any, sample_rate: int, step: int | None = None, **kwargs: Any
     ) -> None:
-        """Log a sound of shape ``(channels, samples)``, with values from -1 to 1, everywhere."""
-        self._tell("log_audio", stage, key, audio, sample_rate, step, **kwargs)
+        """Log audio of shape ``(channels, samples)``, with values from -1 to 1, to all loggers."""
+        self._dispatch("log_audio", stage, key, audio, sample_rate, step, **kwargs)
 
     def log_image(self, stage: str, key: str, image: Any, step: int | None = None, **kwargs: Any) -> None:
-        """Log a picture of shape ``(channels, height, width)`` everywhere."""
-        self._tell("log_image", stage, key, image, step, **kwargs)
+        """Log an image of shape ``(channels, height, width)`` to all loggers."""
+        self._dispatch("log_image", stage, key, image, step, **kwargs)
 
     def log_text(self, stage: str, key: str, text: str, step: int | None = None, **kwargs: Any) -> None:
-        """Log a text everywhere."""
-        self._tell("log_text", stage, key, text, step, **kwargs)
+        """Log a text to all loggers."""
+        self._dispatch("log_text", stage, key, text, step, **kwargs)
 
-    def _tell(self, method: str, *args: Any, **kwargs: Any) -> None:
+    def _dispatch(self, method: str, *args: Any, **kwargs: Any) -> None:
         for name, logger in self._experiment_loggers.items():
             try:
                 getattr(logger, method)(*args, **kwargs)
             except Exception:
-                if (name, method) not in self._complained:
-                    self._complained.add((name, method))
-                    self._logger.warning("The logger %r failed at %s; the run goes on.", name, method, exc_info=True)
+                if (name, method) not in self._warned:
+                    self._warned.add((name, method))
+                    self._logger.warning("The logger %r failed in %s; the run continues.", name, method, exc_info=True)

@@ -1,4 +1,4 @@
-"""A loop that can be left in the middle and gone on with in another process."""
+"""Loops that can be interrupted in the middle and resumed in another process."""
 
 from __future__ import annotations
 
@@ -17,60 +17,59 @@ from flash.errors import ConfigurationError
 from flash.serialization import capture_rng_state, restore_rng_state
 from flash.solver import distrib
 from flash.solver.errors import Interrupted
-from flash.solver.interrupt import StopRequest, listening
+from flash.solver.interrupt import StopRequest, catch_stop_signals
 from flash.solver.state import StateDictSource, load_into, state_of
 
-__all__ = ["ResumableLoop", "StageRun", "agree_to_save"]
+__all__ = ["ResumableLoop", "StageRun", "sync_stop_request"]
 
-# How many steps several processes make before they ask each other whether one was told to stop.
-_STEPS_TO_AGREE = 10
-_NOTHING = object()
+# The number of steps between checks of several processes whether any of them received a stop signal.
+_STEPS_BETWEEN_CHECKS = 10
+_EXHAUSTED = object()
 
 
 @dataclass
 class StageRun:
-    """Where a stage is.
+    """The progress of a stage.
 
     Args:
         name: The stage.
-        begin: When it began, on the clock of ``time.perf_counter``.
-        resume: Where an interrupted run left it; ``None`` once it is there again.
+        begin: The start time, as of ``time.perf_counter``.
+        resume: The position to resume from; ``None`` once it is reached.
     """
 
     name: str
     begin: float
     resume: dict[str, Any] | None = None
     loops: int = 0
-    #: What the loops that came to their end carried then.
+    #: The final carried state of each finished loop.
     carried: list[Any] = field(default_factory=list)
     request: StopRequest | None = None
-    _listening: ExitStack = field(default_factory=ExitStack)
+    _signals: ExitStack = field(default_factory=ExitStack)
 
     def listen(self) -> StopRequest:
-        """Take note of requests to stop from now on, until the stage is closed."""
+        """Catch stop signals from now on, until the stage is closed."""
         if self.request is None:
-            self.request = self._listening.enter_context(listening())
+            self.request = self._signals.enter_context(catch_stop_signals())
         return self.request
 
     def close(self) -> None:
-        """Let requests to stop do again what they did before."""
-        self._listening.close()
+        """Restore the previous signal handlers."""
+        self._signals.close()
 
 
 class ResumableLoop:
-    """Goes through an iterable, and can be gone on with where it was interrupted.
+    """Iterable wrapper that resumes after the item at which it was interrupted.
 
-    Between two steps everything that the stage needs to go on can be saved: how many items were drawn, the random
-    numbers before the first of them and now, and what the loop carries from step to step. To go on, the same items
-    are drawn again and put aside.
+    A checkpoint between two steps holds the number of drawn items, the RNG states before the first item and now, and
+    the carried state. To resume, the same items are drawn again and skipped.
 
     Args:
-        iterable: The items: the same ones, in the same order, from the same random numbers.
-        stage: The stage that the loop is in.
-        save: Saves everything, given where the loop is.
-        carry: What is changed from step to step and is not registered: averagers, lists, dicts, tensors; several as
-            a tuple.
-        commit_every: After how many steps, or how much time, everything is saved.
+        iterable: The items; must yield the same ones in the same order, given the same RNG state.
+        stage: The stage of the loop.
+        save: Writes a checkpoint, given the position of the loop and whether to stop.
+        carry: State that changes from step to step and is not registered: averagers, lists, dicts, tensors; several
+            as a tuple.
+        commit_every: The interval between checkpoints: a number of steps, or a ``timedelta``.
     """
 
     def __init__(
@@ -91,17 +90,17 @@ class ResumableLoop:
                     f"dict, or a tuple of such, but got a {type(item).__name__}."
                 )
         self._save = save
-        self.commit_every = _checked(commit_every)
+        self.commit_every = _check_interval(commit_every)
         self.number = stage.loops
         stage.loops += 1
         resume = stage.resume
-        self._was_finished = resume is not None and self.number < resume["loop"]
+        self._is_finished = resume is not None and self.number < resume["loop"]
         self._resume = resume if resume is not None and self.number == resume["loop"] else None
         self.skipped: int = 0 if self._resume is None else self._resume["index"]
 
     def __iter__(self) -> Iterator[Any]:
-        """Go through the items that are left."""
-        if self._was_finished:
+        """Yield the remaining items."""
+        if self._is_finished:
             assert self.stage.resume is not None
             state = self.stage.resume["carried"][self.number]
             self._load_carry(state)
@@ -113,10 +112,10 @@ class ResumableLoop:
         self.stage.carried.append(copy.deepcopy(self._carry_state()))
 
     def _steps(self, request: StopRequest) -> Iterator[Any]:
-        iterator, index = self._go_there()
+        iterator, index = self._fast_forward()
         self._last_save = time.monotonic()
         several = distrib.is_distributed()
-        end = _least_length(self.iterable) if several else None
+        end = _min_length(self.iterable) if several else None
         every = self._steps_between_checks(several)
         while True:
             stop = due = 0
@@ -126,10 +125,10 @@ class ResumableLoop:
             elif request.signum or self.commit_every is not None:
                 stop, due = self._agree(request, index)
             position = self._position(index) if stop or due else None
-            item = next(iterator, _NOTHING)
-            # After the last item nothing is saved: going on there, the loop's body would not run again, and what it
-            # assigned would be missing. The end of the stage comes soon.
-            if item is _NOTHING:
+            item = next(iterator, _EXHAUSTED)
+            # No checkpoint after the last item: on resume the loop's body would not run again, and the variables that
+            # it assigns would be missing. The end of the stage is near.
+            if item is _EXHAUSTED:
                 return
             if position is not None:
                 self._save(position, bool(stop))
@@ -142,16 +141,16 @@ class ResumableLoop:
     def _steps_between_checks(self, several: bool) -> int:
         if not several:
             return 1
-        return self.commit_every if isinstance(self.commit_every, int) else _STEPS_TO_AGREE
+        return self.commit_every if isinstance(self.commit_every, int) else _STEPS_BETWEEN_CHECKS
 
     def _agree(self, request: StopRequest, index: int) -> tuple[int, int]:
-        """Return the signal to stop, if there was one, and whether it is time to save."""
+        """Return the stop signal, 0 for none, and whether a checkpoint is due."""
         due = False
         if index > self.skipped and isinstance(self.commit_every, int):
             due = index % self.commit_every == 0
         elif index > self.skipped and isinstance(self.commit_every, timedelta):
             due = time.monotonic() - self._last_save >= self.commit_every.total_seconds()
-        return agree_to_save(request, due)
+        return sync_stop_request(request, due)
 
     def _position(self, index: int) -> dict[str, Any]:
         return {
@@ -164,7 +163,7 @@ class ResumableLoop:
             "carried": list(self.stage.carried),
         }
 
-    def _go_there(self) -> tuple[Iterator[Any], int]:
+    def _fast_forward(self) -> tuple[Iterator[Any], int]:
         resume, self._resume = self._resume, None
         if resume is None:
             return iter(self.iterable), 0
@@ -193,8 +192,8 @@ class ResumableLoop:
             load_into(item, state)
 
 
-def agree_to_save(request: StopRequest, due: bool = False) -> tuple[int, int]:
-    """Return the signal that any process was sent, 0 for none, and whether it is time for any of them to save."""
+def sync_stop_request(request: StopRequest, due: bool = False) -> tuple[int, int]:
+    """Return the stop signal that any process received, 0 for none, and whether a checkpoint is due in any of them."""
     if not distrib.is_distributed():
         return request.signum, int(due)
     vote = torch.tensor([request.signum, int(due)], device="cuda" if "nccl" in dist.get_backend() else "cpu")
@@ -202,7 +201,7 @@ def agree_to_save(request: StopRequest, due: bool = False) -> tuple[int, int]:
     return int(vote[0]), int(vote[1])
 
 
-def _checked(every: Any) -> int | timedelta | None:
+def _check_interval(every: Any) -> int | timedelta | None:
     fits = every is None or (isinstance(every, timedelta) and every > timedelta(0))
     if not fits and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
         raise ConfigurationError(
@@ -211,7 +210,7 @@ def _checked(every: Any) -> int | timedelta | None:
     return every  # type: ignore[no-any-return]  # checked just now
 
 
-def _least_length(iterable: Iterable[Any]) -> int:
-    """How many steps all processes make; 0 where one does not know."""
+def _min_length(iterable: Iterable[Any]) -> int:
+    """Return the smallest length of the iterable over all processes; 0 if it has no length in one of them."""
     length = len(iterable) if isinstance(iterable, Sized) else 0
     return int(min(distrib.gather_objects(length)))

@@ -1,4 +1,4 @@
-"""Which checkpoints are kept besides the newest."""
+"""CheckpointPolicy: retention of checkpoints besides the newest."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["CheckpointPolicy"]
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """Keeps the checkpoints of the last epochs, of every n-th epoch, and of the best one.
+    """Keeps the checkpoints of the last epochs, of every n-th epoch, and of the best epoch.
 
     The files are ``checkpoint_<epoch>.th`` and ``best.th``, beside ``checkpoint.th``.
 
     Args:
-        last: Of how many of the newest epochs.
-        every: Of which epochs: those whose number it divides.
-        best: The metric by which an epoch is the best, as ``"<stage>/<metric>"``.
-        mode: Whether less or more of it is better: ``"min"`` or ``"max"``.
+        last: The number of newest epochs to keep.
+        every: The interval in epochs: keep epochs whose number is a multiple of it.
+        best: The metric that determines the best epoch, as ``"<stage>/<metric>"``.
+        mode: ``"min"`` if a lower value of the metric is better, ``"max"`` if a higher one is.
 
     Raises:
-        ConfigurationError: If an argument makes no sense.
+        ConfigurationError: If an argument is invalid.
 
     Example:
         >>> policy = CheckpointPolicy(best="valid/loss")
@@ -54,7 +54,7 @@ class CheckpointPolicy:
             )
 
     def is_best(self, history: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether the last epoch of a history is better than all before it."""
+        """Return whether the last epoch of a history is better than all before it."""
         if self.best is None or not history:
             return False
         *before, now = (self._value(epoch) for epoch in history)
@@ -68,7 +68,7 @@ class CheckpointPolicy:
         return float(value) if self.mode == "min" else -float(value)
 
     def apply(self, newest: Path, history: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the newest checkpoint under a second name where it is to be kept, and remove what is not any more.
+        """Link the newest checkpoint to its permanent name if it is to be kept, and delete expired checkpoints.
 
         Args:
             newest: The file that was just written.
@@ -81,7 +81,7 @@ class CheckpointPolicy:
             link_or_copy(newest, epoch_path(newest, epoch))
         for number, path in _kept(newest):
             old = self.last is None or number <= epoch - self.last
-            # Numbers beyond this epoch are those of a run that went back to an earlier one.
+            # Numbers beyond this epoch are left from a run that was restored to an earlier one.
             if number > epoch or (old and not self._is_due(number)):
                 path.unlink(missing_ok=True)
 
@@ -90,12 +90,12 @@ class CheckpointPolicy:
 
 
 def epoch_path(newest: Path, epoch: int) -> Path:
-    """The name under which the checkpoint of an epoch is kept."""
+    """Return the path of the kept checkpoint of an epoch."""
     return newest.with_name(f"{newest.stem}_{epoch}{newest.suffix}")
 
 
 def best_path(newest: Path) -> Path:
-    """The name under which the checkpoint of the best epoch is kept."""
+    """Return the path of the kept checkpoint of the best epoch."""
     return newest.with_name(f"best{newest.suffix}")
 
 

@@ -1,4 +1,4 @@
-"""Which of several processes this is, and how many there are."""
+"""Rank and world size of this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Launch(NamedTuple):
-    """Which process this is, and how many there are."""
+    """Rank, world size and local rank of a process, as its launcher set them."""
 
     rank: int
     world_size: int
@@ -33,29 +33,29 @@ class Launch(NamedTuple):
 
 
 def launch() -> Launch:
-    """Return what torchrun, Dora or Slurm, whichever started this process, says about it."""
+    """Return rank and world size from the environment variables of torchrun, Dora or Slurm."""
     env = os.environ
     if "WORLD_SIZE" in env:
         number = int(env.get("RANK", 0))
         return Launch(number, int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", number)))
-    # A shell that Slurm started has these too, but no step in which several tasks run.
+    # An interactive Slurm shell sets SLURM_PROCID too, but has no step with several tasks.
     if int(env.get("SLURM_STEP_NUM_TASKS", 1)) > 1 and "SLURM_PROCID" in env:
         return Launch(int(env["SLURM_PROCID"]), int(env["SLURM_STEP_NUM_TASKS"]), int(env.get("SLURM_LOCALID", 0)))
     return Launch(0, 1, 0)
 
 
 def launch_rank() -> int:
-    """Return the number of this process; known before :func:`flash.solver.distrib.init`."""
+    """Return the rank of this process, also before :func:`flash.solver.distrib.init`."""
     return rank() if is_connected() else launch().rank
 
 
 def is_connected() -> bool:
-    """Return whether the processes are connected."""
+    """Return whether the process group is initialized."""
     return dist.is_available() and dist.is_initialized()
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the rank of this process, from 0."""
     return dist.get_rank() if is_connected() else 0
 
 
@@ -65,7 +65,7 @@ def world_size() -> int:
 
 
 def is_rank_zero() -> bool:
-    """Return whether this is the first process."""
+    """Return whether this process has rank 0."""
     return rank() == 0
 
 
@@ -75,7 +75,7 @@ def is_distributed() -> bool:
 
 
 def rank_zero_only(function: F) -> F:
-    """Have a function run in the first process only; elsewhere it returns ``None``."""
+    """Decorate a function to run on rank 0 only; on other ranks it returns ``None``."""
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Loaders that share a dataset among processes, in an order that follows from a seed and the epoch."""
+"""Data loaders that shard a dataset over processes, in an order determined by seed and epoch."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def loader(
     seed: int = 0,
     **kwargs: Any,
 ) -> Any:
-    """Make a loader of this process's share of a dataset.
+    """Return a loader of this process's share of a dataset.
 
     Args:
         dataset: The dataset.
         args: Further arguments of ``klass``.
-        shuffle: For training: shares are equally long and shuffled, anew each epoch. Otherwise each sample is in
-            exactly one share, in order; one process may then have a batch more than another.
+        shuffle: For training: shares have equal length and are reshuffled each epoch. Otherwise each sample is in
+            exactly one share, in order; some processes may then have one more batch than others.
         klass: The loader's class.
-        seed: The seed of the orders of several processes. One process alone draws them from torch's random numbers.
+        seed: The seed of the order of several processes. A single process draws it from torch's global RNG.
         kwargs: Further arguments of ``klass``.
 
     Example:
@@ -47,10 +47,10 @@ def loader(
 
 
 def set_epoch(iterable: Any, epoch: int) -> None:
-    """Tell a loader, or its samplers, which epoch comes; nothing happens where nobody wants to know."""
+    """Call ``set_epoch`` of a loader, its sampler or its batch sampler, if one of them has it."""
     batches = getattr(iterable, "batch_sampler", None)
     for candidate in (iterable, getattr(iterable, "sampler", None), batches, getattr(batches, "sampler", None)):
-        tell = getattr(candidate, "set_epoch", None)
-        if callable(tell):
-            tell(epoch)
+        method = getattr(candidate, "set_epoch", None)
+        if callable(method):
+            method(epoch)
             return

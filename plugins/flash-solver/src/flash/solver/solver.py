@@ -1,4 +1,4 @@
-"""BaseSolver: stages, metrics and checkpoints of a training, and nothing else."""
+"""BaseSolver: stages, metrics and checkpoints of a training run."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sized
 from datetime import timedelta
 from typing import Any
 
+from flash.solver.checkpointing import Checkpointing
 from flash.solver.errors import Interrupted, SolverError
 from flash.solver.formatter import Formatter
 from flash.solver.logging import LogProgressBar, ResultLogger
-from flash.solver.loop import ResumableLoop, StageRun, agree_to_save
+from flash.solver.loop import ResumableLoop, StageRun, sync_stop_request
 from flash.solver.sampling import set_epoch
-from flash.solver.saving import Saving
 from flash.solver.utils import AnyPath
 from flash.solver.xp import FolderXP, get_xp
 
 __all__ = ["BaseSolver"]
 
 
-class BaseSolver(Saving):
-    """Runs the stages of epochs, reports their metrics, and saves and restores what is registered as state.
+class BaseSolver(Checkpointing):
+    """Base class of solvers: runs stages, logs their metrics, and saves and restores the registered state.
 
-    A subclass sets its modules and optimizers as attributes, registers them, and writes ``run``. Everything in here
+    A subclass sets its modules and optimizers as attributes, registers them, and implements ``run``. Every method
     can be overridden.
 
     Args:
-        folder: Where everything goes. By default that of the experiment that :func:`~flash.solver.hydra_main` or
+        folder: The output folder. By default the folder of the experiment that :func:`~flash.solver.hydra_main` or
             Dora started.
-        asynchronous: Whether checkpoints are written while training goes on. What went wrong is raised at the next
+        asynchronous: Whether checkpoints are written in a background thread. Its errors are raised at the next
             commit, or by :meth:`wait_for_checkpoint`.
 
     Raises:
@@ -62,7 +62,7 @@ class BaseSolver(Saving):
         (True, 3)
     """
 
-    #: The logger of all solvers. Programs configure it by this name, which is that of Flashy.
+    #: The name of the logger of all solvers: Flashy's, by which programs configure it.
     logger_name = "flashy.solver"
 
     def __init__(self, folder: AnyPath | None = None, *, asynchronous: bool = False) -> None:
@@ -75,37 +75,39 @@ class BaseSolver(Saving):
         self._current_formatter: Formatter | None = None
         self._start_epoch()
 
-    # ------------------------------------------------------------------ now
+    # ------------------------------------------------------------------ current stage
 
     @property
     def current_stage(self) -> str:
-        """The name of the stage that runs."""
+        """The name of the running stage."""
         if self._current_stage is None:
-            raise SolverError("Expected to be in a stage, but none runs. Call this from a method given to run_stage.")
+            raise SolverError(
+                "Expected to be in a stage, but none is running. Call this from a method passed to run_stage."
+            )
         return self._current_stage
 
     @property
     def formatter(self) -> Formatter:
-        """The formatter of the stage that runs."""
+        """The formatter of the running stage."""
         if self._current_formatter is None:
             raise SolverError(
-                "Expected to be in a stage, whose formatter is used, but none runs. Call this from a method given to "
-                "run_stage, or pass formatter=Formatter()."
+                "Expected to be in a stage, whose formatter is used, but none is running. Call this from a method "
+                "passed to run_stage, or pass formatter=Formatter()."
             )
         return self._current_formatter
 
     def get_formatter(self, stage_name: str) -> Formatter:
-        """Return how the metrics of a stage are shown. Override it to choose digits and metrics."""
+        """Return the formatter of a stage's metrics. Override it to choose digits and metrics."""
         return Formatter()
 
     # ------------------------------------------------------------------ logs
 
     def init_tensorboard(self, **kwargs: Any) -> None:
-        """Report to TensorBoard too; arguments as of ``TensorboardLogger.from_xp``."""
+        """Also log to TensorBoard; arguments as of ``TensorboardLogger.from_xp``."""
         self.result_logger.init_tensorboard(**kwargs)
 
     def init_wandb(self, **kwargs: Any) -> None:
-        """Report to Weights & Biases too; arguments as of ``WandbLogger.from_xp``."""
+        """Also log to Weights & Biases; arguments as of ``WandbLogger.from_xp``."""
         self.result_logger.init_wandb(**kwargs)
 
     def log_progress(
@@ -119,20 +121,20 @@ class BaseSolver(Saving):
         carry: Any = None,
         commit_every: int | timedelta | None = None,
     ) -> LogProgressBar:
-        """Go through a loader, with a line of progress now and then. It is told the epoch, so that it shuffles anew.
+        """Iterate over a loader and log progress. Calls ``set_epoch`` of the loader or its sampler, for reshuffling.
 
-        A resumable loop can be interrupted in the middle and gone on with: by SIGTERM, after which the step is
-        finished and everything saved; or by anything, where ``commit_every`` saved everything before. What the loop
-        changes has to be registered, or be in ``carry``.
+        A resumable loop can be interrupted in the middle and resumed: after SIGTERM, the current step is finished
+        and a checkpoint is written; after any other end, the loop resumes from the last checkpoint of
+        ``commit_every``. State that the loop changes must be registered, or be in ``carry``.
 
         Args:
             stage_name: The stage.
             iterable: The items.
-            total: Their number, where the iterable does not know it.
-            updates: How many lines there are about.
-            resumable: Whether the loop can be gone on with in the middle.
+            total: The number of items, if the iterable has no length.
+            updates: The approximate number of log lines.
+            resumable: Whether the loop can be resumed in the middle.
             carry: Averagers, lists, dicts and tensors of the stage that change from step to step; several as a tuple.
-            commit_every: After how many steps, or how much time (a ``timedelta``), everything is saved.
+            commit_every: The interval between checkpoints: a number of steps, or a ``timedelta``.
         """
         set_epoch(iterable, self.epoch)
         formatter = self.formatter
@@ -150,39 +152,39 @@ class BaseSolver(Saving):
         return bar
 
     def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
-        """Report hyperparameters, and final metrics that belong to them."""
+        """Log hyperparameters, and optionally their final metrics."""
         self.result_logger.log_hyperparams(params, metrics)
 
     def log_metrics(self, stage_name: str, metrics: Mapping[str, Any], formatter: Formatter | None = None) -> None:
-        """Report the metrics of a stage, and keep them for the history. ``run_stage`` does it by itself.
+        """Log the metrics of a stage, and add them to the history. ``run_stage`` calls it.
 
         Args:
             stage_name: The stage.
-            metrics: Numbers; also tensors, arrays, texts and ``None``.
-            formatter: How they are shown; by default as the stage that runs says.
+            metrics: Metrics by name: numbers, tensors, arrays, strings or ``None``.
+            formatter: Formats the metrics; by default the formatter of the running stage.
 
         Raises:
-            SolverError: If the stage has reported in this epoch, or no stage runs and there is no formatter.
+            SolverError: If the stage has logged in this epoch, or no stage is running and there is no formatter.
         """
         if stage_name in self._pending_metrics:
             raise SolverError(
-                f"Stage {stage_name} already exist for epoch {self.epoch}. Commit the epoch first, or give the stage "
-                "another name."
+                f"Stage {stage_name} already exist for epoch {self.epoch}. Commit the epoch first, or choose another "
+                "name for the stage."
             )
         chosen = self.formatter if formatter is None else formatter
         self._pending_metrics[stage_name] = metrics
         self.result_logger.log_metrics(stage_name, metrics, step=self.epoch, step_name="epoch", formatter=chosen)
 
     def log_audio(self, stage_name: str, key: str, audio: Any, sample_rate: int, **kwargs: Any) -> None:
-        """Report a sound of shape ``(channels, samples)``, with values from -1 to 1."""
+        """Log audio of shape ``(channels, samples)``, with values from -1 to 1."""
         self.result_logger.log_audio(stage_name, key, audio, sample_rate, self.epoch, **kwargs)
 
     def log_image(self, stage_name: str, key: str, image: Any, **kwargs: Any) -> None:
-        """Report a picture of shape ``(channels, height, width)``: floats from 0 to 1, or bytes."""
+        """Log an image of shape ``(channels, height, width)``: floats from 0 to 1, or uint8."""
         self.result_logger.log_image(stage_name, key, image, self.epoch, **kwargs)
 
     def log_text(self, stage_name: str, key: str, text: str, **kwargs: Any) -> None:
-        """Report a text."""
+        """Log a text."""
         self.result_logger.log_text(stage_name, key, text, self.epoch, **kwargs)
 
     def restore(
@@ -194,20 +196,20 @@ class BaseSolver(Saving):
         ignore: Collection[str] = (),
         replay_metrics: bool = False,
     ) -> bool:
-        """Go on from a checkpoint, if there is one. All processes call it, and the first one decides for all.
+        """Load a checkpoint, if there is one. All processes must call it; rank 0 decides whether the file exists.
 
         Args:
-            path: The file; by default the newest one of this solver. Files of Flashy will do.
-            best: Whether the best one is taken instead (see ``keep_checkpoints``).
-            strict: Whether state that only the file or only the solver knows is an error.
-            ignore: Names of state to leave alone.
-            replay_metrics: Whether the metrics of the epochs so far are logged again.
+            path: The file; by default the newest checkpoint of this solver. Checkpoints of Flashy are accepted.
+            best: Whether to load the best checkpoint instead (see ``keep_checkpoints``).
+            strict: Whether missing or unexpected names of state are an error.
+            ignore: Names of state not to load.
+            replay_metrics: Whether the metrics of the previous epochs are logged again.
 
         Returns:
-            Whether there was one.
+            Whether a checkpoint was loaded.
 
         Raises:
-            CheckpointError: If the file cannot be read, or holds other state than is registered.
+            CheckpointError: If the file cannot be read, or its state does not match the registered state.
             DistributedError: If the processes do not see the same file.
         """
         found = super().restore(path, best=best, strict=strict, ignore=ignore)
@@ -224,23 +226,23 @@ class BaseSolver(Saving):
     # ------------------------------------------------------------------ stages
 
     def run_stage(self, stage_name: str, method: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Run a method as a stage, and report the metrics that it returns, with its ``duration`` in seconds.
+        """Run a method as a stage, and log the metrics that it returns, with its ``duration`` in seconds.
 
-        A stage that an interrupted run finished in this epoch does not run again; its metrics are returned.
+        A stage that an interrupted run finished in this epoch is skipped; its metrics are returned.
 
         Args:
             stage_name: The name of the stage.
-            method: Returns metrics by name, or ``None``.
+            method: A callable that returns metrics by name, or ``None``.
             args: Arguments of the method.
             kwargs: Keyword arguments of the method.
 
         Raises:
-            SolverError: If a stage runs already.
+            SolverError: If another stage is running.
         """
         if self._current_stage is not None:
             raise SolverError(
-                f"Expected no stage to run, but {self._current_stage!r} does, and {stage_name!r} is inside it. Run "
-                "stages one after the other."
+                f"Expected no running stage, but {stage_name!r} is started inside {self._current_stage!r}. Run stages "
+                "one after the other."
             )
         if stage_name in self._finished_stages:
             self._finished_stages.discard(stage_name)
@@ -275,11 +277,11 @@ class BaseSolver(Saving):
     def _stop_if_asked(self, run: StageRun) -> None:
         if run.request is None:
             return
-        signum, _ = agree_to_save(run.request)
+        signum, _ = sync_stop_request(run.request)
         if signum:
             self._commit_partial(None, stops=True)
             raise Interrupted(signum)
 
     def run(self) -> Any:
-        """Train. Subclasses write it."""
+        """Train. Subclasses implement it."""
         raise NotImplementedError("Expected the solver to have a method run(), but it does not. Write one.")

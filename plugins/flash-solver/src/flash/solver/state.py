@@ -1,4 +1,4 @@
-"""What of a solver is state: any attribute by name, and how it is saved and loaded."""
+"""State of a solver: registered attributes, and how they are saved and loaded."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ StateDict = Any
 
 @runtime_checkable
 class StateDictSource(Protocol):
-    """Anything with ``state_dict`` and ``load_state_dict``: modules, optimizers, schedulers, gradient scalers."""
+    """Protocol of objects with ``state_dict`` and ``load_state_dict``: modules, optimizers, schedulers, scalers."""
 
     def state_dict(self) -> StateDict:
-        """Return the state."""
+        """Return the state dict."""
 
     def load_state_dict(self, state: StateDict, /) -> Any:
-        """Take over a state."""
+        """Load a state dict."""
 
 
 class AttributeWrapper:
-    """The state of one attribute, whatever it is.
+    """The state of one attribute of any type.
 
     Objects with ``load_state_dict``, random generators, lists, dicts and tensors of the same shape are changed in
-    place, so that whoever holds them sees it; anything else is replaced.
+    place, so that other references stay valid; other values are replaced.
 
     Args:
         owner: The object that has the attribute.
@@ -60,7 +60,7 @@ class AttributeWrapper:
 
     @property
     def value(self) -> Any:
-        """What the attribute holds now."""
+        """The current value of the attribute."""
         return getattr(self.owner, self.name)
 
     def state_dict(self) -> StateDict:
@@ -68,21 +68,21 @@ class AttributeWrapper:
         return state_of(self.value)
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Put the state into the attribute."""
+        """Load the state into the attribute."""
         value = getattr(self.owner, self.name, None)
         if not load_into(value, state):
-            setattr(self.owner, self.name, _like(value, state))
+            setattr(self.owner, self.name, _restore_type(value, state))
 
 
 def state_of(value: Any) -> StateDict:
-    """Return the state of anything; what has no ``state_dict`` is its own state."""
+    """Return the state of a value; a value without ``state_dict`` is its own state."""
     if isinstance(value, torch.Generator):
         return value.get_state()
     return value.state_dict() if isinstance(value, StateDictSource) else value
 
 
 def load_into(value: Any, state: StateDict) -> bool:
-    """Change a value in place to what :func:`state_of` gave, and say whether that is possible."""
+    """Load a state of :func:`state_of` into a value in place, and return whether that is possible."""
     if isinstance(value, torch.Generator):
         value.set_state(state.cpu())
     elif isinstance(value, StateDictSource):
@@ -92,7 +92,7 @@ def load_into(value: Any, state: StateDict) -> bool:
     elif isinstance(value, dict):
         value.clear()
         value.update(state)
-    elif _fits(value, state):
+    elif _can_copy(value, state):
         with torch.no_grad():
             value.copy_(state)
     else:
@@ -101,7 +101,7 @@ def load_into(value: Any, state: StateDict) -> bool:
 
 
 class WriteOnlyWrapper:
-    """State that is saved for whoever reads the file, and ignored when it is loaded.
+    """State that is saved, and ignored on load.
 
     Args:
         source: Gives the state.
@@ -119,10 +119,10 @@ class WriteOnlyWrapper:
 
 
 class StateManager:
-    """The registered sources of state, by name and in order.
+    """Registry of state sources, by name and in order.
 
     Attributes:
-        sources: Each name's source; subclasses of the solver may read and change it.
+        sources: The source of each name; subclasses of the solver may read and change it.
 
     Example:
         >>> manager = StateManager()
@@ -136,38 +136,38 @@ class StateManager:
         self.sources: dict[str, StateDictSource] = {}
 
     def register(self, name: str, source: StateDictSource, write_only: bool = False) -> None:
-        """Add a source.
+        """Register a source.
 
         Args:
             name: Its key in the checkpoint.
             source: The object with the state.
-            write_only: Whether it is saved only, and never loaded.
+            write_only: Whether it is only saved, and never loaded.
 
         Raises:
-            StateError: If the name is taken. It is a ``ValueError`` too.
+            StateError: If the name is registered already. It is a ``ValueError`` too.
         """
         if name in self.sources:
             raise _DuplicateStateError(
                 f"Expected each state to be registered once, but {name!r} is registered already. "
-                "Leave the second registration out, or choose another name."
+                "Remove the second registration, or choose another name."
             )
         self.sources[name] = WriteOnlyWrapper(source) if write_only else source
 
     def state_dict(self) -> StateDict:
         """Return the state of all sources by name."""
-        with _in_their_own_weights(self.sources.values()):
+        with _ema_swapped_out(self.sources.values()):
             return {name: _state_of(name, source) for name, source in self.sources.items()}
 
     def load_state_dict(self, state: StateDict, strict: bool = True, ignore: Collection[str] = ()) -> None:
         """Load the state of all sources.
 
         Args:
-            state: What :meth:`state_dict` gave.
-            strict: Whether names that only one side knows are an error. Otherwise they are left alone.
-            ignore: Names to leave alone.
+            state: A state dict of :meth:`state_dict`.
+            strict: Whether missing or unexpected names are an error; otherwise they are ignored.
+            ignore: Names to ignore.
 
         Raises:
-            StateError: If ``strict`` and the names differ; nothing has been loaded then.
+            StateError: If ``strict`` and the names differ; nothing is loaded then.
         """
         known = [name for name in self.sources if name not in ignore]
         if strict:
@@ -183,18 +183,18 @@ class StateManager:
             return
         parts = []
         if unknown:
-            parts.append(f"the checkpoint has {_listed(unknown)}, which the solver does not know")
+            parts.append(f"the checkpoint has {_join_names(unknown)}, which the solver has not registered")
         if missing:
-            parts.append(f"it lacks {_listed(missing)}, which the solver registered")
+            parts.append(f"it lacks {_join_names(missing)}, which the solver has registered")
         names = ", ".join(repr(name) for name in unknown + missing)
         raise StateError(
             f"Expected a checkpoint of the registered state, but {' and '.join(parts)}. Register the same names as "
-            f"the program that wrote it, or leave them alone: restore(ignore=[{names}]) or restore(strict=False)."
+            f"the program that wrote it, or ignore them: restore(ignore=[{names}]) or restore(strict=False)."
         )
 
 
 class _DuplicateStateError(StateError, ValueError):
-    """A name that is registered already."""
+    """Registration of a name that is registered already."""
 
 
 def _state_of(name: str, source: StateDictSource) -> StateDict:
@@ -211,12 +211,12 @@ def _state_of(name: str, source: StateDictSource) -> StateDict:
 
 
 class _MissingAttributeError(StateError, AttributeError):
-    """A registered attribute that was never set."""
+    """State of a registered attribute that was never set."""
 
 
 @contextmanager
-def _in_their_own_weights(sources: Collection[StateDictSource]) -> Iterator[None]:
-    """While the state is read, averages that were swapped into a model give it its own weights back."""
+def _ema_swapped_out(sources: Collection[StateDictSource]) -> Iterator[None]:
+    """Context manager: put the models' own weights back where an EMA has swapped in its average."""
     with ExitStack() as stack:
         for source in sources:
             value = getattr(source.owner, source.name, None) if isinstance(source, AttributeWrapper) else source
@@ -226,18 +226,18 @@ def _in_their_own_weights(sources: Collection[StateDictSource]) -> Iterator[None
         yield
 
 
-def _fits(value: Any, state: Any) -> bool:
+def _can_copy(value: Any, state: Any) -> bool:
     tensors = isinstance(value, torch.Tensor) and isinstance(state, torch.Tensor)
     return tensors and value.shape == state.shape and value.dtype == state.dtype
 
 
-def _like(value: Any, state: Any) -> Any:
-    """A configuration is saved as plain data, and is a configuration again where it was one."""
+def _restore_type(value: Any, state: Any) -> Any:
+    """Convert a state back to an OmegaConf configuration if the current value is one."""
     omegaconf = sys.modules.get("omegaconf")
     if omegaconf is not None and omegaconf.OmegaConf.is_config(value):
         return omegaconf.OmegaConf.create(state)
     return state
 
 
-def _listed(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names)

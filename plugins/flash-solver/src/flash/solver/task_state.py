@@ -1,4 +1,4 @@
-"""The checkpoint of a task that a solver trains: the same file that Lightning's Trainer writes and reads."""
+"""Convert the state of a TaskSolver to and from the checkpoint format of Lightning's Trainer."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 from pytorch_lightning.loops.fit_loop import _FitLoop
 
 from flash.errors import CheckpointError
-from flash.solver.task_run import TaskRun
+from flash.solver.trainer_shim import TrainerShim
 
-__all__ = ["MetricsState", "epochs_of", "loops_state"]
+__all__ = ["MetricsState", "completed_epochs", "loops_state"]
 
 
-def loops_state(run: TaskRun, epochs: int) -> dict[str, Any]:
-    """Return where Lightning's loops would be after so many epochs, so that its Trainer can go on."""
-    loop: Any = _FitLoop(run, max_epochs=run.max_epochs)  # type: ignore[arg-type]  # it only keeps it
-    steps = run.global_step
+def loops_state(shim: TrainerShim, epochs: int) -> dict[str, Any]:
+    """Return the state that Lightning's loops would have after ``epochs`` epochs, so that its Trainer can resume."""
+    loop: Any = _FitLoop(shim, max_epochs=shim.max_epochs)  # type: ignore[arg-type]  # it is only stored
+    steps = shim.global_step
     per_epoch = steps // epochs if epochs else 0
     for progress, total, current in (
         (loop.epoch_progress, epochs, epochs),
@@ -32,11 +32,11 @@ def loops_state(run: TaskRun, epochs: int) -> dict[str, Any]:
     return {"fit_loop": loop.state_dict()}
 
 
-def epochs_of(checkpoint: Mapping[str, Any]) -> int:
-    """Return how many epochs Lightning's Trainer had trained when it wrote a checkpoint.
+def completed_epochs(checkpoint: Mapping[str, Any]) -> int:
+    """Return the number of completed epochs in a checkpoint of Lightning's Trainer.
 
     Raises:
-        CheckpointError: If it was in the middle of one.
+        CheckpointError: If it was written in the middle of an epoch.
     """
     loop = checkpoint.get("loops", {}).get("fit_loop")
     if loop is None:
@@ -44,34 +44,34 @@ def epochs_of(checkpoint: Mapping[str, Any]) -> int:
     epochs, batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]
     if batches["current"]["ready"] > 0 and not batches["is_last_batch"]:
         raise CheckpointError(
-            f"Expected a checkpoint from the end of an epoch, but this one was written in the middle of epoch "
-            f"{epochs['started']} by Lightning's Trainer, which alone can go on with it: trainer.fit(ckpt_path=...)."
+            f"Expected a checkpoint from the end of an epoch, but got one that Lightning's Trainer wrote in the middle "
+            f"of epoch {epochs['started']}. Resume it with Lightning's Trainer: trainer.fit(ckpt_path=...)."
         )
-    # Callbacks write before the epoch that has just ended counts as completed.
+    # Checkpoint callbacks run before the epoch that has just ended is counted as completed.
     return int(epochs["started"])
 
 
 class MetricsState:
-    """What the metrics of a stage have taken in so far, as state that a loop carries.
+    """The accumulated metrics of a stage, as state that a resumable loop carries.
 
     Args:
         metrics: The task's ``StageMetrics``; ``None`` for a module that has none.
-        run: Has the means of what the task logged by itself.
+        shim: The shim with the values that the task logged.
     """
 
-    def __init__(self, metrics: Any, run: TaskRun) -> None:
+    def __init__(self, metrics: Any, shim: TrainerShim) -> None:
         self.metrics = metrics
-        self.run = run
+        self.shim = shim
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums of the metrics, and the steps that they have not seen yet."""
-        state: dict[str, Any] = {"logged": {name: list(total) for name, total in self.run.logged.items()}}
+        """Return the accumulated metrics, and the sums of the logged values."""
+        state: dict[str, Any] = {"logged": {name: list(total) for name, total in self.shim.logged.items()}}
         if self.metrics is not None:
             state["metrics"] = self.metrics.accumulated()
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where another process was."""
-        self.run.logged = {name: list(total) for name, total in state["logged"].items()}
+        """Restore the accumulated metrics and the sums of the logged values."""
+        self.shim.logged = {name: list(total) for name, total in state["logged"].items()}
         if self.metrics is not None:
-            self.metrics.restore(state["metrics"], self.run.fabric.device)
+            self.metrics.restore(state["metrics"], self.shim.fabric.device)

@@ -1,4 +1,4 @@
-"""Small tools for loops: running averages, read-only models, files that are written whole or not at all."""
+"""Utilities for training loops: running averages, read-only models, atomic file writes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ AnyPath = Path | str
 class Averager:
     """Averages metrics over the steps of a loop; see :func:`averager`.
 
-    It has a state, so that a loop that is interrupted goes on averaging where it was.
+    It has a state dict, so that an interrupted loop can resume the average.
 
     Args:
-        beta: What old values are multiplied by at each step; 1 gives the plain mean.
+        beta: The decay of old values per step; 1 for the arithmetic mean.
     """
 
     def __init__(self, beta: float = 1) -> None:
@@ -32,26 +32,26 @@ class Averager:
         self._weight: dict[str, float] = defaultdict(float)
 
     def __call__(self, metrics: Mapping[str, Any], weight: float = 1) -> dict[str, float]:
-        """Take in the metrics of a step, and return the averages of all that have been seen.
+        """Add the metrics of a step, and return the averages over all steps so far.
 
         Args:
             metrics: Numbers, or tensors with one element.
-            weight: How much this step counts, such as its number of samples.
+            weight: The weight of this step, such as its number of samples.
         """
         for name, value in metrics.items():
-            # The first test is the cheap one: torch answers the second with code of its own.
-            plain = type(value) is float or not isinstance(value, Tensor)
-            number = float(value if plain else value.detach())
+            # The first test is the cheap one: isinstance of a Tensor runs torch's own Python code.
+            is_scalar = type(value) is float or not isinstance(value, Tensor)
+            number = float(value if is_scalar else value.detach())
             self._total[name] = self._total[name] * self.beta + weight * number
             self._weight[name] = self._weight[name] * self.beta + weight
         return {name: total / self._weight[name] for name, total in self._total.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
+        """Return the weighted sums."""
         return {"total": dict(self._total), "weight": dict(self._weight)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the sums of an interrupted loop."""
+        """Load the weighted sums."""
         self._total = defaultdict(float, state["total"])
         self._weight = defaultdict(float, state["weight"])
 
@@ -60,7 +60,7 @@ def averager(beta: float = 1) -> Averager:
     """Return a function that averages metrics over the steps of a loop.
 
     Args:
-        beta: What old values are multiplied by at each step: 1 gives the plain mean, less an exponential average.
+        beta: The decay of old values per step: 1 for the arithmetic mean, less for an exponential moving average.
 
     Example:
         >>> average = averager()
@@ -74,10 +74,10 @@ def averager(beta: float = 1) -> Averager:
 
 @contextmanager
 def readonly(model: nn.Module) -> Iterator[nn.Module]:
-    """Let gradients flow through a model, but not into its parameters.
+    """Context manager: set ``requires_grad=False`` for all parameters; gradients still flow through the model.
 
     Args:
-        model: The model; each parameter's own setting comes back at the end, also after an error.
+        model: The model; each parameter's ``requires_grad`` is restored on exit, also after an error.
 
     Example:
         >>> model = nn.Linear(1, 1)
@@ -104,15 +104,13 @@ def write_and_rename(
     suffix: str = ".tmp",  # noqa: ARG001  # Flashy's signature
     pid: bool = False,  # noqa: ARG001  # the same
 ) -> Iterator[IO[Any]]:
-    """Open a file that takes the place of ``path`` once it is complete and on the disk.
-
-    Whatever happens, ``path`` is at any time either the old file or the new one, whole.
+    """Write a file atomically: ``path`` is replaced once the new file is complete and flushed to disk.
 
     Args:
         path: The file to write.
         mode: As in ``open``.
-        suffix: Accepted as by Flashy. The temporary file has a name of its own in any case.
-        pid: Accepted as by Flashy, for the same reason.
+        suffix: Ignored; accepted for compatibility with Flashy. The temporary file always has a unique name.
+        pid: Ignored, for the same reason.
 
     Example:
         >>> import tempfile

@@ -1,7 +1,7 @@
-"""The experiment that a solver works in: its folder, its configuration and its history.
+"""Experiments: folder, configuration and history of a run.
 
-Dora's experiments are taken as they are. Without Dora there is the same in small: the same signatures, the same
-folders, the same files.
+If Dora is installed, its own experiments are used. Otherwise ``XP`` reimplements them with the same signatures, folders
+and files.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flash.solver.errors import SolverError
-from flash.solver.plain import plain_metrics
 from flash.solver.processes import is_rank_zero
+from flash.solver.serialization import metrics_to_json
 from flash.solver.utils import AnyPath, write_and_rename
 
 __all__ = ["XP", "Experiment", "Link", "Settings", "get_xp", "is_xp"]
 
 
 class History(Protocol):
-    """The metrics of all epochs, and the file that other programs read them from."""
+    """Protocol of the history: the metrics of all epochs, mirrored to a file."""
 
     history: list[dict[str, Any]]
 
     def update_history(self, history: list[dict[str, Any]]) -> None:
-        """Replace the history, and write the file."""
+        """Replace the history, and write it to the file."""
 
 
 class Experiment(Protocol):
-    """What a solver needs of an experiment; Dora's ``XP`` has it, and :class:`XP` here."""
+    """Protocol of the experiments that a solver accepts: Dora's ``XP`` and :class:`XP`."""
 
     cfg: Any
     sig: Any
@@ -42,14 +42,14 @@ class Experiment(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where everything goes."""
+        """The output folder."""
 
 
 class Link:
     """The history of an experiment, and its file ``history.json``.
 
     Args:
-        history_file: The file; ``None`` for a history without one.
+        history_file: The file; ``None`` to keep the history in memory only.
 
     Example:
         >>> link = Link()
@@ -63,18 +63,18 @@ class Link:
         self.history_file = None if history_file is None else Path(history_file)
 
     def load(self) -> None:
-        """Read the file, if there is one."""
+        """Read the file, if it exists."""
         if self.history_file is not None and self.history_file.exists():
             self.history = json.loads(self.history_file.read_text(encoding="utf-8"))
 
     def update_history(self, history: list[dict[str, Any]]) -> None:
-        """Replace the history, and write the file from the first process."""
-        self.history[:] = plain_metrics(history)
+        """Replace the history, and write the file on rank 0."""
+        self.history[:] = metrics_to_json(history)
         self._write()
 
     def push_metrics(self, metrics: dict[str, Any]) -> None:
-        """Add an epoch, and write the file from the first process."""
-        self.history.append(plain_metrics(metrics))
+        """Append the metrics of an epoch, and write the file on rank 0."""
+        self.history.append(metrics_to_json(metrics))
         self._write()
 
     def _write(self) -> None:
@@ -90,8 +90,8 @@ class Settings:
 
     Args:
         dir: The folder of all experiments.
-        exclude: Patterns of settings that do not belong to an experiment's identity, such as ``num_workers``.
-        xps: The folder inside ``dir`` with one folder an experiment.
+        exclude: Patterns of settings that do not count for an experiment's signature, such as ``num_workers``.
+        xps: The folder inside ``dir`` with one folder per experiment.
         history: The file with an experiment's metrics.
     """
 
@@ -102,7 +102,7 @@ class Settings:
 
     @classmethod
     def from_config(cls, section: dict[str, Any]) -> Settings:
-        """Take from the section what there is; what is Dora's alone is ignored."""
+        """Create settings from the section; keys that only Dora uses are ignored."""
         known = {key: value for key, value in section.items() if key in cls.__dataclass_fields__}
         settings = cls(**known)
         settings.dir = Path(settings.dir).absolute()
@@ -110,18 +110,18 @@ class Settings:
         return settings
 
     def is_excluded(self, name: str) -> bool:
-        """Whether a setting does not belong to an experiment's identity."""
+        """Return whether a setting does not count for an experiment's signature."""
         return any(fnmatch(name, pattern) for pattern in self.exclude)
 
 
 class XP:
-    """An experiment: a configuration, known by how it differs from the one without arguments.
+    """An experiment, identified by the difference of its configuration from the default one.
 
     Args:
-        dora: Where experiments are kept.
+        dora: The settings of the folders.
         cfg: The configuration.
-        argv: The arguments that made it.
-        delta: The settings that differ, as ``[(name, value)]``.
+        argv: The command-line arguments.
+        delta: The settings that differ from the default, as ``[(name, value)]``.
         sig: The signature; by default it is computed from ``delta``, as Dora does.
 
     Example:
@@ -142,7 +142,7 @@ class XP:
         self.argv = list(argv)
         self.delta = None if delta is None else [[key, value] for key, value in delta if not dora.is_excluded(key)]
         if sig is None:
-            # Dora's own way: it names a folder and protects nothing.
+            # Dora's algorithm: the hash names a folder, it is not used for security.
             text = json.dumps(sorted(self.delta or []))
             sig = sha1(text.encode(), usedforsecurity=False).hexdigest()[:8]
         self.sig: str | None = sig
@@ -150,7 +150,7 @@ class XP:
 
     @property
     def folder(self) -> Path:
-        """Where everything of this experiment goes."""
+        """The output folder of the experiment."""
         return self.dora.dir / self.dora.xps / str(self.sig)
 
     @property
@@ -160,7 +160,7 @@ class XP:
 
     @property
     def code_folder(self) -> Path:
-        """Where the code runs."""
+        """The folder of the code."""
         return Path()
 
     @contextmanager
@@ -168,22 +168,22 @@ class XP:
         """Make this the current experiment, for :func:`get_xp`.
 
         Args:
-            stack: Whether it may be inside another one.
+            stack: Whether it may be nested in another experiment.
 
         Raises:
-            SolverError: If it is inside another one, and may not be.
+            SolverError: If another experiment is running and ``stack`` is false.
         """
-        if _entered and not stack:
-            raise SolverError("Expected no experiment to be running, but there is one. Use enter(stack=True).")
-        _entered.append(self)
+        if _xp_stack and not stack:
+            raise SolverError("Expected no running experiment, but there is one. Use enter(stack=True).")
+        _xp_stack.append(self)
         try:
             yield
         finally:
-            _entered.pop()
+            _xp_stack.pop()
 
 
 class FolderXP(XP):
-    """An experiment that is a folder and nothing else.
+    """An experiment that consists of a folder only, without a configuration.
 
     Args:
         folder: The folder.
@@ -199,30 +199,30 @@ class FolderXP(XP):
         return self._folder
 
 
-_entered: list[XP] = []
+_xp_stack: list[XP] = []
 
 
 def _dora_xp() -> Any:
-    """Dora's current experiment; a program that is in one has imported Dora."""
+    """Return Dora's current experiment, if Dora is imported and one is running."""
     module = sys.modules.get("dora.xp")
     return module.get_xp() if module is not None and module.is_xp() else None
 
 
 def get_xp() -> Any:
-    """Return the experiment that runs now, Dora's or one of this package.
+    """Return the running experiment, Dora's or one of this package.
 
     Raises:
         SolverError: If there is none.
     """
-    found = _dora_xp() or (_entered[-1] if _entered else None)
+    found = _dora_xp() or (_xp_stack[-1] if _xp_stack else None)
     if found is None:
         raise SolverError(
-            "Not in a xp! Start the program through a function decorated with hydra_main, or give the solver a "
-            "folder: BaseSolver(folder='runs/first')."
+            "Not in a xp! Start the program through a function decorated with hydra_main, or pass a folder to the "
+            "solver: BaseSolver(folder='runs/first')."
         )
     return found
 
 
 def is_xp() -> bool:
-    """Whether an experiment runs now."""
-    return bool(_entered) or _dora_xp() is not None
+    """Return whether an experiment is running."""
+    return bool(_xp_stack) or _dora_xp() is not None

@@ -1,4 +1,4 @@
-"""Tables: classification and regression, with statistics that come from train rows alone."""
+"""Tabular classification and regression; all statistics are learned from training rows only."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ __all__ = [
 ]
 
 
-# A type checker that saw this would take any misspelt name for one of them.
+# A type checker that saw this would accept any misspelled name.
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

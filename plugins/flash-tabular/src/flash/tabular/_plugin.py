@@ -1,4 +1,4 @@
-"""What this plugin contributes to Flash; imported for listings, so it imports nothing heavy."""
+"""The plugin's hook implementations; imported for listings, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from flash.plugins import Backbone, DataSource, Renamed, TaskSpec, hookimpl
 
 @hookimpl
 def flash_tasks() -> Iterator[TaskSpec]:
-    """The two tasks with their data modules."""
+    """Yield the tasks with their data modules."""
     yield TaskSpec(
         "tabular/classification",
         task="flash.tabular.tasks:TabularClassifier",
         data="flash.tabular.data:TabularClassificationData",
-        summary="Which of N classes a row of a table belongs to.",
+        summary="Classify the rows of a table.",
     )
     yield TaskSpec(
         "tabular/regression",
         task="flash.tabular.tasks:TabularRegressor",
         data="flash.tabular.data:TabularRegressionData",
-        summary="Which number belongs to a row of a table.",
+        summary="Predict a number per row of a table.",
     )
 
 
 @hookimpl
 def flash_backbones() -> Iterator[Backbone]:
-    """The networks, each from the library of the people who published it."""
+    """Yield the backbones, each from the library of its authors."""
     for name, source, summary in (
         (
             "tabm",
@@ -39,7 +39,7 @@ def flash_backbones() -> Iterator[Backbone]:
         (
             "tabnet",
             "https://arxiv.org/abs/1908.07442",
-            "Attends to few columns at a time (pytorch-tabnet's network).",
+            "Sequential attention over few columns at a time (pytorch-tabnet's network).",
         ),
     ):
         yield Backbone(
@@ -49,17 +49,17 @@ def flash_backbones() -> Iterator[Backbone]:
 
 @hookimpl
 def flash_renames() -> Iterator[Renamed]:
-    """Names that the ancestor, Lightning Flash, had for these networks; programs that use them run on."""
+    """Yield the names of these backbones in Lightning Flash, which are still accepted."""
     yield Renamed("fttransformer", "ft_transformer", of="backbone")
 
 
 @hookimpl
 def flash_data_sources() -> Iterator[DataSource]:
-    """Tables that come with scikit-learn."""
+    """Yield the data source of scikit-learn's built-in datasets."""
     for task in ("tabular/classification", "tabular/regression"):
         yield DataSource(
             "sklearn",
             data=task,
             factory="flash.tabular.sources:from_sklearn",
-            summary="A table that comes with scikit-learn, by name, or any Bunch.",
+            summary="A built-in dataset of scikit-learn, by name, or any Bunch.",
         )

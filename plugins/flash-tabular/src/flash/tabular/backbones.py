@@ -1,9 +1,10 @@
-"""Networks for tables: each is a published library's own, behind one contract.
+"""Tabular backbones: networks of published libraries behind a common interface.
 
-A factory takes what the train rows say about the columns, and gives a module that maps
+A factory takes the column statistics of the training rows, and returns a module that maps
 ``{"numerical": (batch, num_numerical), "categorical": (batch, num_categorical)}`` to features of shape
 ``(batch, out_features)``; or ``(batch, members, out_features)`` for an ensemble of ``members`` networks; or a tuple
-of features and an auxiliary loss. ``learning_rate`` and ``weight_decay`` of the module are what it trains best with.
+of features and an auxiliary loss. ``learning_rate`` and ``weight_decay`` of the module are its default
+hyperparameters.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ Bins = Sequence[Sequence[float]]
 
 
 class TableBackbone(nn.Module):
-    """Base of the networks here.
+    """Base class of tabular backbones.
 
     Attributes:
-        out_features: The number of features a row gets.
-        members: How many networks the ensemble has; 1 where it is none.
-        learning_rate: The learning rate that suits the network.
-        weight_decay: The weight decay that suits the network.
+        out_features: The number of output features per row.
+        members: The number of networks in the ensemble; 1 for a single network.
+        learning_rate: The default learning rate.
+        weight_decay: The default weight decay.
     """
 
     out_features: int
@@ -45,12 +46,12 @@ class TableBackbone(nn.Module):
     weight_decay: float = 3e-4
 
     def layers(self) -> list[nn.Module]:
-        """Return the embeddings of the columns, then the blocks, in the order of the forward pass."""
+        """Return the column embeddings and the blocks, in the order of the forward pass."""
         return block_layers([self])
 
 
-class _Embedded(nn.Module):
-    """One vector for a row: its numbers in pieces between bin edges, its categories as zeros and a one."""
+class _ColumnEmbedding(nn.Module):
+    """One vector per row: piecewise-linear embeddings of numbers, one-hot encodings of categories."""
 
     def __init__(self, cardinalities: Sequence[int], bins: Bins, d_embedding: int) -> None:
         super().__init__()
@@ -77,15 +78,15 @@ def _piecewise(bins: Bins, d_embedding: int) -> PiecewiseLinearEmbeddings | None
         return None
     edges = [torch.tensor(column) for column in bins]
     with warnings.catch_warnings():
-        # Of a column of zeros and ones it says that one bin is enough, which it is.
+        # For a binary column it warns about a single bin, which is enough there.
         warnings.filterwarnings("ignore", message=".*has just two bin edges")
         return PiecewiseLinearEmbeddings(edges, d_embedding, activation=False, version="B")
 
 
-class _OnEmbedded(TableBackbone):
-    """A network of flat vectors, on embedded columns."""
+class _EmbeddedNetwork(TableBackbone):
+    """A network on the flat vectors of the embedded columns."""
 
-    def __init__(self, embedded: _Embedded, network: nn.Module, out_features: int) -> None:
+    def __init__(self, embedded: _ColumnEmbedding, network: nn.Module, out_features: int) -> None:
         super().__init__()
         self.embedded = embedded
         self.network = network
@@ -106,24 +107,24 @@ def mlp(
     dropout: float = 0.2,
     d_embedding: int = 8,
 ) -> TableBackbone:
-    """Multilayer perceptron of rtdl_revisiting_models, with piecewise-linear embeddings of numbers.
+    """Build the multilayer perceptron of rtdl_revisiting_models, with piecewise-linear embeddings of numbers.
 
     Args:
-        num_numerical: How many numbers a row has.
-        cardinalities: How many codes each category has.
-        bins: Bin edges of each number.
-        n_blocks: Hidden layers.
-        d_block: Their width.
+        num_numerical: The number of numerical columns.
+        cardinalities: The number of codes per categorical column.
+        bins: The bin edges per numerical column.
+        n_blocks: The number of hidden layers.
+        d_block: The width of the hidden layers.
         dropout: Dropout rate.
-        d_embedding: Size of a number's vector.
+        d_embedding: The size of the embedding of a number.
 
     Example:
         >>> mlp(1, [3], [[0.0, 1.0]]).out_features
         256
     """
-    embedded = _Embedded(cardinalities, bins, d_embedding)
+    embedded = _ColumnEmbedding(cardinalities, bins, d_embedding)
     network = rtdl.MLP(d_in=embedded.out_features, d_out=None, n_blocks=n_blocks, d_block=d_block, dropout=dropout)
-    return _OnEmbedded(embedded, network, d_block)
+    return _EmbeddedNetwork(embedded, network, d_block)
 
 
 def resnet(
@@ -138,24 +139,24 @@ def resnet(
     dropout2: float = 0.0,
     d_embedding: int = 8,
 ) -> TableBackbone:
-    """Residual network of rtdl_revisiting_models, with piecewise-linear embeddings of numbers.
+    """Build the residual network of rtdl_revisiting_models, with piecewise-linear embeddings of numbers.
 
     Args:
-        num_numerical: How many numbers a row has.
-        cardinalities: How many codes each category has.
-        bins: Bin edges of each number.
-        n_blocks: Residual blocks.
-        d_block: Their width.
-        d_hidden_multiplier: Width inside a block, in units of ``d_block``.
+        num_numerical: The number of numerical columns.
+        cardinalities: The number of codes per categorical column.
+        bins: The bin edges per numerical column.
+        n_blocks: The number of residual blocks.
+        d_block: The width of the blocks.
+        d_hidden_multiplier: The hidden width inside a block, in units of ``d_block``.
         dropout1: Dropout rate inside a block.
         dropout2: Dropout rate at the end of a block.
-        d_embedding: Size of a number's vector.
+        d_embedding: The size of the embedding of a number.
 
     Example:
         >>> resnet(1, [3], [[0.0, 1.0]]).out_features
         128
     """
-    embedded = _Embedded(cardinalities, bins, d_embedding)
+    embedded = _ColumnEmbedding(cardinalities, bins, d_embedding)
     network = rtdl.ResNet(
         d_in=embedded.out_features,
         d_out=None,
@@ -165,7 +166,7 @@ def resnet(
         dropout1=dropout1,
         dropout2=dropout2,
     )
-    return _OnEmbedded(embedded, nn.Sequential(network, nn.BatchNorm1d(d_block), nn.ReLU()), d_block)
+    return _EmbeddedNetwork(embedded, nn.Sequential(network, nn.BatchNorm1d(d_block), nn.ReLU()), d_block)
 
 
 class _FTTransformer(TableBackbone):
@@ -195,14 +196,14 @@ def ft_transformer(
     d_block: int = 64,
     **options: Any,
 ) -> TableBackbone:
-    """FT-Transformer of rtdl_revisiting_models, with piecewise-linear embeddings of numbers.
+    """Build the FT-Transformer of rtdl_revisiting_models, with piecewise-linear embeddings of numbers.
 
     Args:
-        num_numerical: How many numbers a row has.
-        cardinalities: How many codes each category has.
-        bins: Bin edges of each number.
-        n_blocks: Transformer blocks, 1 to 6.
-        d_block: Size of a token; a multiple of the attention heads (8).
+        num_numerical: The number of numerical columns.
+        cardinalities: The number of codes per categorical column.
+        bins: The bin edges per numerical column.
+        n_blocks: The number of transformer blocks, 1 to 6.
+        d_block: The size of a token; a multiple of the number of attention heads (8).
         options: Arguments of ``FTTransformerBackbone`` that replace the defaults for ``n_blocks``.
 
     Example:
@@ -240,7 +241,7 @@ class _TabNet(TableBackbone):
             self.embedder.post_embed_dim, options["n_d"], group_attention_matrix=groups, **options
         )
         speed_up(self.encoder)
-        # A plain attribute there, which would stay behind when the network moves to another device.
+        # The library stores it as a plain attribute, which module.to(device) would not move.
         del self.encoder.group_attention_matrix
         self.encoder.register_buffer("group_attention_matrix", groups, persistent=False)
         self.lambda_sparse = lambda_sparse
@@ -251,7 +252,7 @@ class _TabNet(TableBackbone):
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
         x, codes = inputs["numerical"], inputs["categorical"].long()
         if not self.embedder.skip_embedding:
-            # What the embedder's forward gives, with one look into the vectors of all columns.
+            # Equal to the embedder's forward, with a single lookup for all columns.
             vectors = torch.cat([embedding.weight for embedding in self.embedder.embeddings])
             embedded = vectors.index_select(0, (codes + self.starts).flatten())
             x = torch.cat([x, embedded.view(len(x), len(self.starts) * vectors.shape[1])], dim=1)
@@ -259,7 +260,7 @@ class _TabNet(TableBackbone):
         return torch.stack(steps).sum(0), -self.lambda_sparse * sparsity
 
     def layers(self) -> list[nn.Module]:
-        """Return the embeddings with what all steps share, then each decision step with its attention."""
+        """Return the embeddings with the layers that all steps share, then each decision step with its attention."""
         groups = dict.fromkeys([*self.embedder.parameters(), *self.encoder.initial_splitter.parameters()], 0)
         for name in ("att_transformers", "feat_transformers"):
             for step, module in enumerate(getattr(self.encoder, name), 1):
@@ -282,19 +283,19 @@ def tabnet(
     virtual_batch_size: int = 128,
     **options: Any,
 ) -> TableBackbone:
-    """TabNet of pytorch-tabnet: decides step by step which columns to look at.
+    """Build the TabNet of pytorch-tabnet, which attends to few columns per decision step.
 
     Args:
-        num_numerical: How many numbers a row has.
-        cardinalities: How many codes each category has.
-        bins: Not used.
-        n_d: Features that a decision step gives.
-        n_a: Features that the attention works with.
-        n_steps: Decision steps.
-        gamma: How often a column can be looked at again; 1 is once.
-        cat_emb_dim: Size of a category's vector.
-        lambda_sparse: What the sparsity of the attention counts in the loss.
-        virtual_batch_size: Rows that batch normalisation looks at together.
+        num_numerical: The number of numerical columns.
+        cardinalities: The number of codes per categorical column.
+        bins: Unused.
+        n_d: The number of output features of a decision step.
+        n_a: The number of features of the attention.
+        n_steps: The number of decision steps.
+        gamma: The relaxation of attention to the same column in several steps; with 1, each column is used once.
+        cat_emb_dim: The size of the embedding of a category.
+        lambda_sparse: The weight of the sparsity loss.
+        virtual_batch_size: The batch size of ghost batch normalization.
         options: Further arguments of pytorch-tabnet's ``TabNetEncoder``.
 
     Example:
@@ -345,17 +346,17 @@ def tabm(
     d_embedding: int = 16,
     **options: Any,
 ) -> TableBackbone:
-    """TabM of the tabm package: an ensemble of MLPs that share most of their weights.
+    """Build the TabM of the tabm package: an ensemble of MLPs that share most of their weights.
 
     Args:
-        num_numerical: How many numbers a row has.
-        cardinalities: How many codes each category has.
-        bins: Bin edges of each number.
-        k: Members of the ensemble.
-        n_blocks: Hidden layers.
-        d_block: Their width.
+        num_numerical: The number of numerical columns.
+        cardinalities: The number of codes per categorical column.
+        bins: The bin edges per numerical column.
+        k: The number of ensemble members.
+        n_blocks: The number of hidden layers.
+        d_block: The width of the hidden layers.
         dropout: Dropout rate.
-        d_embedding: Size of a number's vector.
+        d_embedding: The size of the embedding of a number.
         options: Further arguments of ``tabm.TabM.make``, such as ``arch_type``.
 
     Example:

@@ -1,4 +1,4 @@
-"""TabularClassificationData and TabularRegressionData: tables from files, data frames, dicts and lists."""
+"""TabularClassificationData and TabularRegressionData: data modules of tables."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .read import read_table
 
 __all__ = ["TabularClassificationData", "TabularData", "TabularRegressionData"]
 
-# Whole numbers name the columns of rows that are tuples or lists.
+# Columns of rows that are tuples or lists are named by integers.
 Fields = str | int | Sequence[str | int] | None
 Table = Any
-# What from_data_frame takes besides the arguments of the class.
+# The options of from_data_frame besides the arguments of DataModule.
 _OPTIONS = ("verbose", "decimal")
 
 
 class TabularData(DataModule):
-    """Rows of tables. Use :class:`TabularClassificationData` or :class:`TabularRegressionData`."""
+    """Base class of :class:`TabularClassificationData` and :class:`TabularRegressionData`."""
 
     preprocess_cls = TabularPreprocess
     kind: ClassVar[Literal["classification", "regression"]]
@@ -49,26 +49,26 @@ class TabularData(DataModule):
         batch_size: int | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of pandas data frames.
+        """Create a data module from pandas data frames.
 
         Args:
-            categorical_fields: Columns that are categories.
-            numerical_fields: Columns that are numbers. Where neither kind is named, both are inferred and printed.
+            categorical_fields: The categorical columns.
+            numerical_fields: The numerical columns. If neither kind is named, both are inferred and printed.
             target_fields: The column to predict; a list of columns for multi-label classification (zeros and
                 ones) or for a regression of several numbers.
-            train_data_frame: Rows to train on.
-            val_data_frame: Rows to validate on.
-            test_data_frame: Rows to test on.
-            predict_data_frame: Rows to predict; the target may be absent.
-            preprocess: That of a trained task, whose statistics and labels are to be used.
-            verbose: Whether what was inferred is printed.
-            decimal: The decimal mark of numbers in text files; by default a point, and a comma is an error that asks.
-            batch_size: Rows in a batch; by default some 50 to 100 batches an epoch, of 32 to 512 rows.
+            train_data_frame: The training rows.
+            val_data_frame: The validation rows.
+            test_data_frame: The test rows.
+            predict_data_frame: The rows to predict; the target may be absent.
+            preprocess: The preprocess of a trained task, whose statistics and labels are reused.
+            verbose: Whether to print inferred columns.
+            decimal: The decimal mark of numbers in text files; by default a point, and decimal commas are an error.
+            batch_size: The number of rows per batch; by default between 32 and 512, for 50 to 100 batches per epoch.
             kwargs: Further arguments of :class:`~flash.data.data_module.DataModule`, such as ``val_split``.
 
         Raises:
             MissingColumnError: If a column is missing; the message names it.
-            DataError: If a table is empty, or a column does not hold what it should.
+            DataError: If a table is empty, or a column has invalid values.
 
         Example:
             >>> import pandas as pd
@@ -86,7 +86,7 @@ class TabularData(DataModule):
             )
         elif decimal is not None:
             raise ConfigurationError(
-                "Expected decimal or the preprocess of a trained task, which knows it, but got both. Leave decimal out."
+                "Expected decimal or the preprocess of a trained task, which knows it, but got both. Remove decimal."
             )
         if batch_size is None:
             batch_size = 512 if train_data_frame is None else _batch_size(_count_rows(train_data_frame))
@@ -109,11 +109,11 @@ class TabularData(DataModule):
         predict_file: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of CSV files whose first line names the columns.
+        """Create a data module from CSV files with a header line.
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and those of
-        :class:`~flash.data.tables.ReadOptions`. Columns become numbers, dates or categories by their train rows;
-        classes stay as they are written.
+        :class:`~flash.data.tables.ReadOptions`. Column types (numbers, dates, categories) are inferred from the
+        training rows; class labels stay as written.
         """
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("csv", Stages(train_file, val_file, test_file, predict_file), kwargs)
@@ -131,10 +131,10 @@ class TabularData(DataModule):
         predict_file: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of JSON files: lists of objects, objects of columns, or an object in each line.
+        """Create a data module from JSON files: lists of objects, objects of columns, or one object per line.
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``field``: the
-        key that holds the rows, where a file is an object with more in it.
+        key of the rows, if they are nested in an object.
         """
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("json", Stages(train_file, val_file, test_file, predict_file), kwargs)
@@ -152,7 +152,7 @@ class TabularData(DataModule):
         predict_file: Any = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of Parquet files; needs pyarrow: ``pip install "flash-tabular[parquet]"``.
+        """Create a data module from Parquet files; requires pyarrow: ``pip install "flash-tabular[parquet]"``.
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
@@ -172,7 +172,7 @@ class TabularData(DataModule):
         predict_dict: Table = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of dicts of columns, such as ``{"age": [20, 30], "city": ["Rome", "Oslo"]}``.
+        """Create a data module from dicts of columns, such as ``{"age": [20, 30], "city": ["Rome", "Oslo"]}``.
 
         The arguments are those of :meth:`from_data_frame`, with a dict in place of each data frame.
         """
@@ -191,7 +191,7 @@ class TabularData(DataModule):
         predict_list: Table = None,
         **kwargs: Any,
     ) -> Self:
-        """Make a data module of lists of rows: dicts such as ``{"age": 20, "city": "Rome"}``, or tuples.
+        """Create a data module from lists of rows: dicts such as ``{"age": 20, "city": "Rome"}``, or tuples.
 
         The columns of tuples are named by their position: ``"0"``, ``"1"``, ... The arguments are those of
         :meth:`from_data_frame`, with a list in place of each data frame.
@@ -201,7 +201,7 @@ class TabularData(DataModule):
 
 
 class TabularClassificationData(TabularData):
-    """Rows of tables, each with a class, or with any number of classes.
+    """Data module of table rows, each with one class, or any number of classes.
 
     Example:
         >>> dm = TabularClassificationData.from_lists(
@@ -217,7 +217,7 @@ class TabularClassificationData(TabularData):
 
 
 class TabularRegressionData(TabularData):
-    """Rows of tables, each with a number.
+    """Data module of table rows, each with one or several numbers to predict.
 
     Example:
         >>> dm = TabularRegressionData.from_dicts(

@@ -1,4 +1,4 @@
-"""TabularPreprocess: rows become tensors, with what was learned from train rows alone."""
+"""TabularPreprocess: encode rows as tensors, with statistics of the training rows only."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from flash.errors import ConfigurationError, DataError
 
 from .read import read_table
 from .schema import Schema, learn_schema
-from .targets import Targets, learn_targets, targets_from_plain
+from .targets import Targets, learn_targets, targets_from_serializable
 
 __all__ = ["TabularPreprocess"]
 
-# Whole numbers name the columns of lists, and frame.columns gives numpy's.
+# Columns of lists are named by integers, which frame.columns returns as NumPy integers.
 _NAME = (str, int, np.integer)
 
 
 class TabularPreprocess(Preprocess):
-    """Turns tables into tensors: standardised numbers, codes of categories, and targets.
+    """Converts tables to tensors: standardized numbers, codes of categories, and targets.
 
-    Everything that is learned (kinds of columns, means, categories, labels) comes from train rows and is the state
-    of this object, which a checkpoint carries.
+    Everything that is learned (column kinds, means, categories, labels) comes from the training rows; it is the state
+    of this object, which is saved in checkpoints.
 
     Args:
         kind: ``"classification"`` or ``"regression"``.
-        target_fields: The target's column; several columns of zeros and ones for multi-label classification, or
-            several columns of numbers for regression.
-        categorical_fields: Columns that are categories.
-        numerical_fields: Columns that are numbers. Where neither kind is named, both are inferred and printed.
-        verbose: Whether what was inferred is printed.
-        decimal: The decimal mark of numbers in text files; ``None`` takes points, and refuses commas with a question.
+        target_fields: The target column; several binary columns for multi-label classification, or several columns of
+            numbers for regression.
+        categorical_fields: The categorical columns.
+        numerical_fields: The numerical columns. If neither kind is named, both are inferred and printed.
+        verbose: Whether to print inferred columns.
+        decimal: The decimal mark of numbers in text files; ``None`` is a point, and decimal commas are an error.
 
     Example:
         >>> from flash.data.auto_dataset import AutoDataset
@@ -75,7 +75,7 @@ class TabularPreprocess(Preprocess):
         self.targets: Targets | None = None
 
     def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
-        """Split the rows of a table, stratified by the classes of the target if it has one."""
+        """Split the rows of a table, stratified by class if it is a single-label classification."""
         table = data if isinstance(data, Table) else read_table(data)
         names = self.target_fields
         classes = None
@@ -84,13 +84,13 @@ class TabularPreprocess(Preprocess):
         return split_inputs(table, fraction, seed, classes)
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
-        """Make columns of a table with targets; of train rows, learn their statistics first, once."""
+        """Encode a table with targets; on training rows, learn the statistics first, once."""
         frame = self._read(data)
         if self.schema is None or self.targets is None:
             if not self.training:
                 raise DataError(
                     "Expected statistics that were learned from train rows, but there are none yet. Add train "
-                    "data, or pass preprocess=task.preprocess of a task that was trained."
+                    "data, or pass preprocess=task.preprocess of a trained task."
                 )
             schema, targets = self._learn(frame)
         else:
@@ -98,7 +98,7 @@ class TabularPreprocess(Preprocess):
         y = targets.encode(frame, dataset.hooks.stage.value)
         inputs = _inputs(schema, frame, dataset.hooks.stage.value)
         if self.schema is not schema:
-            # Only now that all rows could be used: what was learned of rows that are refused is not kept.
+            # Assign only after all rows were encoded, so that a failure leaves no statistics of rejected rows.
             self.schema, self.targets = schema, targets
             self._report(schema, targets)
         if self.training:
@@ -107,11 +107,11 @@ class TabularPreprocess(Preprocess):
         return Columns((inputs, y))
 
     def predict_load_data(self, data: Any) -> Columns:
-        """Make columns of a table without targets."""
+        """Encode a table without targets."""
         if self.schema is None:
             raise DataError(
-                "Expected a task that was trained, whose preprocess knows the columns, but this one has seen no "
-                "train rows. Train it, or load it from a checkpoint."
+                "Expected a trained task, whose preprocess knows the columns, but this one has seen no train rows. "
+                "Train it, or load it from a checkpoint."
             )
         return Columns(_inputs(self.schema, self._read(data), "predict"))
 
@@ -127,7 +127,7 @@ class TabularPreprocess(Preprocess):
             print(f"{schema.summary()}\ntarget_fields: {', '.join(self.target_fields)} ({targets.summary()})")
 
     def _read(self, data: Any) -> pd.DataFrame:
-        """Read a table; what was learned from train rows says what its columns are."""
+        """Read a table; columns of untyped files are read by the learned schema."""
         is_class = self.kind == "classification" and not self.several_targets
         known = self.schema
         return read_table(
@@ -147,16 +147,16 @@ class TabularPreprocess(Preprocess):
         return features | targets.facts(y)
 
     def state_dict(self) -> dict[str, Any]:
-        """The columns' kinds and statistics, and the labels or units of the targets."""
+        """Return the kinds and statistics of the columns, and the labels or statistics of the targets."""
         if self.schema is None or self.targets is None:
             return {}
-        return {"schema": self.schema.to_plain(), "targets": self.targets.to_plain()}
+        return {"schema": self.schema.to_serializable(), "targets": self.targets.to_serializable()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what another preprocess learned."""
+        """Load the state of a fitted preprocess."""
         if state:
-            self.schema = Schema.from_plain(state["schema"])
-            self.targets = targets_from_plain(state["targets"])
+            self.schema = Schema.from_serializable(state["schema"])
+            self.targets = targets_from_serializable(state["targets"])
 
 
 def _inputs(schema: Schema, frame: pd.DataFrame, stage: str) -> dict[str, Tensor]:

@@ -1,26 +1,44 @@
-"""Reading tables: files, data frames, dicts and lists become one kind of data frame."""
+"""Read tables from files, data frames, dicts and lists into a data frame, and its columns as floats or text."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from flash.data import tables
-from flash.errors import DataError
+from flash.errors import DataError, MissingColumnError
 
-__all__ = ["read_table"]
+__all__ = [
+    "as_text",
+    "check_columns",
+    "factorize_as_text",
+    "get_column",
+    "is_date",
+    "is_hashable",
+    "is_numeric",
+    "parts_of",
+    "read_numbers",
+    "read_table",
+]
 
-# What a missing number or date is written as, where it is written; in a column of text these are text.
+Floats = npt.NDArray[np.float64]
+
+# The spellings of missing numbers and dates; in a text column they are ordinary text.
 _MISSING = frozenset(
     {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
 )
-_TRUTH = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+_BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 _DECIMAL_COMMA = r"[+-]?\d+(,\d+)?"
-_DATE = r"\d{4}-\d{1,2}-\d{1,2}.*"
+_DATE_LIKE = r"\d{4}-\d{1,2}-\d{1,2}.*"
+_ISO_DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?"
+DATE_PARTS = ("days", "month", "weekday", "hour")
+_DURATION_PARTS = ("seconds",)
+_NUMBER_PARTS = ("",)
 
 
 def read_table(
@@ -30,19 +48,19 @@ def read_table(
     class_fields: Collection[str] = (),
     decimal: str | None = None,
 ) -> pd.DataFrame:
-    """Return a table as a data frame with unique column names that are strings; a data frame is not copied.
+    """Read a table into a data frame with unique string column names; a data frame is not copied.
 
     Args:
-        data: Whatever :func:`flash.data.tables.read_table` reads; a data frame of pandas, a dict of columns or a
-            list of rows that are dicts, tuples or lists.
-        text_fields: Columns of files without types that are text, even where all of it looks like numbers.
-        number_fields: Columns of such files that are numbers, wherever they can be read as such.
-        class_fields: Columns of such files that are classes, which stay as they are written (``1.10``); classes that
-            are all whole numbers become such.
-        decimal: The decimal mark of numbers in such files; ``None`` takes points, and refuses commas with a question.
+        data: Any input of :func:`flash.data.tables.read_table`; a pandas data frame, a dict of columns, or a list of
+            rows that are dicts, tuples or lists.
+        text_fields: Columns of untyped files to read as text, even if all values look like numbers.
+        number_fields: Columns of untyped files to read as numbers where possible.
+        class_fields: Columns of untyped files that are class labels, which stay as written (``1.10``), unless all are
+            integers.
+        decimal: The decimal mark of numbers in untyped files; ``None`` is a point, and decimal commas are an error.
 
     Raises:
-        DataError: If it is none of these, empty, or has two columns of one name.
+        DataError: If the input is none of these, empty, or has duplicate column names.
 
     Example:
         >>> read_table([{"a": 1, "b": "x"}, {"a": 2}]).columns.tolist()
@@ -53,36 +71,36 @@ def read_table(
         frame = data
     elif isinstance(data, Mapping) and not isinstance(data, tables.Table):
         frame = _from_columns(data)
-    elif isinstance(data, Sequence) and not isinstance(data, str) and not _are_files(data):
+    elif isinstance(data, Sequence) and not isinstance(data, str) and not _is_file_list(data):
         frame = _from_rows(data)
     else:
         table = tables.read_table(data)
         if table.is_text:
-            frame = _typed(table, text_fields, number_fields, class_fields, decimal)
+            frame = _infer_types(table, text_fields, number_fields, class_fields, decimal)
         elif isinstance(table.frame, pd.DataFrame):
             frame = table.frame
         elif table.frame is not None:
             frame = table.frame.to_pandas()
         else:
             frame = pd.DataFrame(dict(table))
-    return _checked(frame, "the table")
+    return _check_frame(frame, "the table")
 
 
-def _are_files(data: Sequence[Any]) -> bool:
+def _is_file_list(data: Sequence[Any]) -> bool:
     return bool(data) and all(tables.is_table_file(part) or hasattr(part, "read") for part in data)
 
 
-# ---------------------------------------------------------------------- text becomes values
+# ---------------------------------------------------------------------- types of text files
 
 
-def _typed(
+def _infer_types(
     table: tables.Table,
     text_fields: Collection[str],
     number_fields: Collection[str],
     class_fields: Collection[str],
     decimal: str | None,
 ) -> pd.DataFrame:
-    """Give types to the columns of a text file: the one place where it is decided what is a number in it."""
+    """Infer the column types of a text file. This is the only place that decides which text is a number."""
     columns: dict[str, pd.Series[Any]] = {}
     for name, cells in table.columns.items():
         if name in class_fields:
@@ -90,12 +108,12 @@ def _typed(
         elif name in text_fields:
             columns[name] = pd.Series(cells, dtype=object)
         else:
-            columns[name] = _typed_column(name, cells, table.name, name in number_fields, decimal)
+            columns[name] = _infer_column_type(name, cells, table.name, name in number_fields, decimal)
     frame: pd.DataFrame = pd.DataFrame(columns)
     return frame
 
 
-def _typed_column(name: str, cells: list[str | None], source: str, is_number: bool, decimal: str | None) -> Any:
+def _infer_column_type(name: str, cells: list[str | None], source: str, is_number: bool, decimal: str | None) -> Any:
     text = pd.Series(cells, dtype=object)
     if decimal not in (None, "."):
         text = text.str.replace(decimal, ".", regex=False).where(text.notna(), None)
@@ -105,8 +123,8 @@ def _typed_column(name: str, cells: list[str | None], source: str, is_number: bo
     if words <= _MISSING:
         known = len(text) - len(rest)
         return numbers if is_number or len(rest) < known or not words else pd.Series(cells, dtype=object)
-    if words <= _TRUTH.keys() and numbers.isna().all():
-        truth = text.map(_TRUTH)
+    if words <= _BOOLEANS.keys() and numbers.isna().all():
+        truth = text.map(_BOOLEANS)
         return truth.astype(bool) if text.notna().all() else truth.astype(object).where(text.notna(), None)
     wanted = rest[~rest.isin(_MISSING)]
     if decimal is None and wanted.str.fullmatch(_DECIMAL_COMMA).all():
@@ -114,7 +132,7 @@ def _typed_column(name: str, cells: list[str | None], source: str, is_number: bo
             f"Expected numbers with a decimal point in column {name!r} of {source}, but got {wanted.iloc[0]!r}. If the "
             "comma is the decimal mark, pass decimal=','; if this is no number, pass decimal='.'."
         )
-    if is_number or wanted.str.fullmatch(_DATE).all():
+    if is_number or wanted.str.fullmatch(_DATE_LIKE).all():
         return pd.Series(cells, dtype=object).where(~text.isin(_MISSING), None)
     return pd.Series(cells, dtype=object)
 
@@ -142,11 +160,11 @@ def _from_columns(data: Mapping[Any, Any]) -> pd.DataFrame:
     except ValueError as error:
         scalars = all(not isinstance(value, Sequence) or isinstance(value, str) for value in data.values())
         hint = "For a single row, pass [row]." if scalars else "Give every column the same number of values."
-        raise DataError(f"Expected a dict of columns, but pandas says: {error}. {hint}") from error
+        raise DataError(f"Expected a dict of columns, but pandas raised: {error}. {hint}") from error
     return frame
 
 
-def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def _check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if len(frame) == 0 or len(frame.columns) == 0:
         raise DataError(f"Expected {name} to have rows and columns, but it has shape {frame.shape}.")
     columns = [str(column) for column in frame.columns]
@@ -163,3 +181,147 @@ def _check_unique(columns: Sequence[str], name: str) -> None:
             f"Expected columns with different names in {name}, but there are several of "
             f"{', '.join(map(repr, twice))}. Rename or drop them."
         )
+
+
+# ---------------------------------------------------------------------- values of a column
+
+
+def check_columns(frame: pd.DataFrame, wanted: Iterable[str], stage: str) -> None:
+    """Raise a :class:`MissingColumnError` that names the columns missing in the table."""
+    missing = [name for name in wanted if name not in frame.columns]
+    if missing:
+        known = ", ".join(repr(name) for name in list(frame.columns)[:20])
+        raise MissingColumnError(
+            f"Expected the {stage} table to have the column{'s' * (len(missing) > 1)} "
+            f"{', '.join(map(repr, missing))}, but it has only {known}. Add what is missing, or name other fields."
+        )
+
+
+def get_column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
+    """Return a column of a table; dates and durations of Arrow types are converted to NumPy's."""
+    series: pd.Series[Any] = frame[name]
+    if isinstance(series.dtype, pd.ArrowDtype) and series.dtype.kind in "mMO":
+        # Some pandas versions do not recognize dates and durations of Arrow types, or cannot compute with them.
+        series = series.astype(object).where(series.notna(), None).infer_objects()
+    return series
+
+
+def is_numeric(series: pd.Series[Any]) -> bool:
+    """Return whether a column holds numbers, also as Python objects."""
+    # Object columns of Python numbers, as from databases, Parquet files and transposed tables.
+    own = ("integer", "floating", "mixed-integer-float", "decimal")
+    return pd.api.types.is_numeric_dtype(series) or pd.api.types.infer_dtype(series, skipna=True) in own
+
+
+def is_date(series: pd.Series[Any]) -> bool:
+    """Return whether a column holds dates, also as objects or ISO 8601 text."""
+    if pd.api.types.is_datetime64_any_dtype(series):
+        return True
+    if pd.api.types.is_numeric_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
+        return False
+    kind = pd.api.types.infer_dtype(series, skipna=True)
+    return kind in ("date", "datetime") or (kind == "string" and bool(series.dropna().str.fullmatch(_ISO_DATE).all()))
+
+
+def is_hashable(series: pd.Series[Any]) -> bool:
+    """Return whether all values of a column are hashable, as categories must be."""
+    if pd.api.types.infer_dtype(series, skipna=True) != "mixed":
+        return True
+    try:
+        pd.factorize(series)
+    except TypeError:
+        return False
+    return True
+
+
+def parts_of(series: pd.Series[Any]) -> tuple[str, ...]:
+    """Return the parts of a column that become numbers: of dates and durations several, else the value itself."""
+    if series.dtype.kind == "m":
+        return _DURATION_PARTS
+    return DATE_PARTS if is_date(series) else _NUMBER_PARTS
+
+
+def read_numbers(
+    series: pd.Series[Any], part: str, stage: str, hint: str = "Clean it, or name it in categorical_fields."
+) -> Floats:
+    """Convert a column to floats, with NaN for missing and infinite values; of dates and durations, one part.
+
+    Raises:
+        DataError: If a value is neither a number nor missing; the message shows the value, and ends with ``hint``.
+    """
+    if part in _DURATION_PARTS:
+        return _seconds(series, stage)
+    if part:
+        return _date_part(series, part, stage)
+    if pd.api.types.is_bool_dtype(series) or pd.api.types.is_numeric_dtype(series):
+        return _finite(series.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan))
+    values = series.astype(object)
+    numbers = pd.to_numeric(values, errors="coerce")
+    wrong = (numbers.isna() | (series.dtype.kind == "m")) & series.notna()
+    if wrong.any():
+        raise DataError(
+            f"Expected numbers in column {series.name!r} of the {stage} table, but got {values[wrong].iloc[0]!r}"
+            f" in {int(wrong.sum())} of {len(series)} rows. {hint}"
+        )
+    return _finite(numbers.to_numpy(dtype=np.float64))
+
+
+def _finite(values: Floats) -> Floats:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _seconds(series: pd.Series[Any], stage: str) -> Floats:
+    known = series.dropna().astype(object)
+    if len(known) and series.dtype.kind != "m":
+        raise DataError(
+            f"Expected durations in column {series.name!r} of the {stage} table, but got {known.iloc[0]!r}. "
+            "Convert it with pandas.to_timedelta."
+        )
+    if not len(known):
+        return np.full(len(series), np.nan)
+    return _finite(series.dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _date_part(series: pd.Series[Any], part: str, stage: str) -> Floats:
+    known = series.dropna().astype(object)
+    if not len(known):
+        return np.full(len(series), np.nan)
+    if pd.api.types.is_numeric_dtype(series):
+        # pd.to_datetime would interpret numbers as nanoseconds.
+        wrong = known
+    else:
+        layout = None if series.dtype.kind == "M" else "ISO8601"
+        dates = pd.to_datetime(series, errors="coerce", utc=True, format=layout)
+        wrong = known[dates.isna()[series.notna()].to_numpy()]
+    if len(wrong):
+        raise DataError(
+            f"Expected dates such as 2024-12-31 in column {series.name!r} of the {stage} table, but got "
+            f"{wrong.iloc[0]!r}. Convert it with pandas.to_datetime."
+        )
+    if part == "days":
+        elapsed = dates - pd.Timestamp("1970-01-01", tz="UTC")
+        number = elapsed.dt.total_seconds() / 86400
+    else:
+        number = {"month": dates.dt.month, "weekday": dates.dt.day_of_week, "hour": dates.dt.hour}[part]
+    floats: Floats = number.to_numpy(dtype=np.float64, na_value=np.nan)
+    return floats
+
+
+def as_text(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Convert values to text; an integer is the same category whether it is stored as 1, 1.0 or "1"."""
+    if pd.api.types.is_bool_dtype(series):
+        return series.astype(object).map(str, na_action="ignore")
+    return series.astype(object).map(_text, na_action="ignore")
+
+
+def _text(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def factorize_as_text(series: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Return the index of each row's text, -1 if missing, and the distinct texts: one Python call per distinct text."""
+    if pd.api.types.infer_dtype(series, skipna=True).startswith("mixed"):
+        # True and 1 are equal, but different categories.
+        series = as_text(series)
+    rows, distinct = pd.factorize(series)
+    return rows.astype(np.int64), as_text(pd.Series(distinct)).tolist()

@@ -1,4 +1,4 @@
-"""Data sources for tables, beside the ``from_*`` constructors."""
+"""Data sources of tables, besides the ``from_*`` constructors."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 def from_sklearn(
     data: type[TabularData], dataset: Any, test_split: float | None = None, seed: int = 0, **kwargs: Any
 ) -> TabularData:
-    """Make a data module of a table that comes with scikit-learn; nothing is downloaded.
+    """Create a data module from a built-in dataset of scikit-learn; nothing is downloaded.
 
     Args:
         data: The data module's class.
-        dataset: A name, such as ``"breast_cancer"``, or what one of ``sklearn.datasets``' functions returns.
+        dataset: A name, such as ``"breast_cancer"``, or a Bunch returned by a function of ``sklearn.datasets``.
         test_split: The fraction of rows to test on.
-        seed: Decides which rows these are, and the validation split.
+        seed: The seed of the test and validation splits.
         kwargs: Arguments of ``from_data_frame``, such as ``val_split``.
 
     Raises:
-        ConfigurationError: If there is no such table.
+        ConfigurationError: If there is no dataset of that name.
 
     Example:
         >>> from flash.tabular import TabularClassificationData

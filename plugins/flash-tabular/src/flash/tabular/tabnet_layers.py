@@ -1,4 +1,4 @@
-"""pytorch-tabnet's layers, computed with fewer operations: the same parameters, the same numbers."""
+"""Faster implementations of pytorch-tabnet's layers, with the same parameters and outputs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["FastEncoder", "FastSparsemax", "GLUBlock", "GLULayer", "GhostBatchNorm", "speed_up"]
 
-# What a residual sum is multiplied by.
-_ROOT = math.sqrt(0.5)
+# The scale of a residual sum.
+_SQRT_HALF = math.sqrt(0.5)
 
-# A layer, and of each of its virtual batches the means and one by the standard deviations.
+# A layer, and the means and inverse standard deviations of its virtual batches.
 _Statistics = tuple[nn.BatchNorm1d, Tensor, Tensor]
 
 
 def _virtual_batches(rows: int, at_most: int) -> list[tuple[int, int]]:
-    """How many virtual batches there are of which size: all of one size, and what is left as a smaller one."""
+    """Return the virtual batches as ``[(count, size)]``: all of equal size, and the remaining rows as a smaller one."""
     size = math.ceil(rows / math.ceil(rows / at_most)) if rows else 1
     whole, left = divmod(rows, size)
     return [(whole, size), (1, left)] if left else [(whole, size)]
@@ -31,17 +31,17 @@ def _virtual_batches(rows: int, at_most: int) -> list[tuple[int, int]]:
 
 @torch.no_grad()
 def _update_statistics(statistics: Sequence[_Statistics], ghosts: int, size: int) -> None:
-    """Bring the running statistics of layers alike to where one update a virtual batch would have brought them."""
+    """Update the running statistics of equal layers as one update per virtual batch would."""
     norms, means, inverse_stds = zip(*statistics, strict=True)
     momentum, eps = norms[0].momentum, norms[0].eps
     assert momentum is not None
-    # The virtual batches update one after the other: the last one counts most.
+    # Exponential moving average over the virtual batches in order: the last one has the largest weight.
     left = 1 - momentum
     moved = 1 - left**ghosts
     counts = means[0].new_tensor([[momentum * left**later / moved] for later in range(ghosts - 1, -1, -1)])
     every = torch.cat([mean.view(ghosts, -1) for mean in means], dim=1)
     variances = torch.cat([inverse_std.view(ghosts, -1) for inverse_std in inverse_stds], dim=1).pow_(-2).sub_(eps)
-    # No matrix product: autocast would round it.
+    # Not a matrix product: autocast would compute it in lower precision.
     mean, variance = (every * counts).sum(0), (variances * counts).sum(0).mul_(size / (size - 1))
     sizes = [norm.num_features for norm in norms]
     running: list[Any] = [norm.running_mean for norm in norms] + [norm.running_var for norm in norms]
@@ -51,12 +51,11 @@ def _update_statistics(statistics: Sequence[_Statistics], ghosts: int, size: int
 
 
 class GhostBatchNorm(GBN):  # type: ignore[misc]  # the library has no types
-    """Ghost batch normalisation (https://arxiv.org/abs/1705.08741) of all virtual batches at once.
+    """Ghost batch normalization (https://arxiv.org/abs/1705.08741) of all virtual batches at once.
 
-    Each virtual batch is normalised by its own statistics. Of ``n`` virtual batches each takes every ``n``-th row, so
-    that a view of the rows turns them into features of one batch normalisation; the library takes blocks of rows, which
-    is the same for rows in random order. The running statistics end where one update after the other would have
-    brought them.
+    Each virtual batch is normalized by its own statistics. Each of ``n`` virtual batches consists of every ``n``-th
+    row, so that a view turns them into features of a single batch normalization; the library uses contiguous rows,
+    which is equivalent for shuffled rows. The running statistics equal those of sequential updates.
 
     Shape:
         ``(batch, features)`` in and out.
@@ -70,19 +69,19 @@ class GhostBatchNorm(GBN):  # type: ignore[misc]  # the library has no types
     virtual_batch_size: int
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise a batch."""
+        """Normalize a batch."""
         if not self.bn.training:
-            # All rows are normalised alike.
-            normalised: Tensor = self.bn(x)
-            return normalised
+            # In eval mode all rows are normalized by the running statistics.
+            normalized: Tensor = self.bn(x)
+            return normalized
         batches = _virtual_batches(len(x), self.virtual_batch_size)
         parts = x.split_with_sizes([ghosts * size for ghosts, size in batches])
-        return torch.cat([self._normalise(part, *each) for part, each in zip(parts, batches, strict=True)])
+        return torch.cat([self._normalize(part, *each) for part, each in zip(parts, batches, strict=True)])
 
-    def _normalise(self, x: Tensor, ghosts: int, size: int) -> Tensor:
+    def _normalize(self, x: Tensor, ghosts: int, size: int) -> Tensor:
         if ghosts == 1 or size == 1:
-            normalised: Tensor = self.bn(x)
-            return normalised
+            normalized: Tensor = self.bn(x)
+            return normalized
         weight = self.bn.weight.expand(ghosts, -1).reshape(-1)
         bias = self.bn.bias.expand(ghosts, -1).reshape(-1)
         out, mean, inverse_std = torch.native_batch_norm(
@@ -93,7 +92,7 @@ class GhostBatchNorm(GBN):  # type: ignore[misc]  # the library has no types
 
 
 class GLULayer(GLU_Layer):  # type: ignore[misc]  # the library has no types
-    """A gated linear unit with torch's own kernel, whose backward pass copies nothing.
+    """A gated linear unit with torch's fused kernel, whose backward pass makes no copies.
 
     Example:
         >>> GLULayer(3, 4)(torch.randn(8, 3)).shape
@@ -106,7 +105,7 @@ class GLULayer(GLU_Layer):  # type: ignore[misc]  # the library has no types
 
 
 class GLUBlock(GLU_Block):  # type: ignore[misc]  # the library has no types
-    """A block of gated linear units, without a tensor for the constant that scales their sums.
+    """A block of gated linear units that scales its sums by a Python float instead of a tensor.
 
     Example:
         >>> GLUBlock(3, 4, first=True)(torch.randn(8, 3)).shape
@@ -123,9 +122,9 @@ class GLUBlock(GLU_Block):  # type: ignore[misc]  # the library has no types
         return x
 
 
-def _descending(scores: Tensor) -> Tensor:
+def _sort_descending(scores: Tensor) -> Tensor:
     if scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64):
-        # Of short rows it takes a third of the time of torch's, which looks for the places too.
+        # For short rows NumPy takes a third of the time of torch.sort, which computes indices too.
         return torch.from_numpy(np.sort(scores.detach().neg().numpy())).neg_()
     return scores.sort(dim=1, descending=True).values
 
@@ -134,10 +133,10 @@ class _Sparsemax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor) -> Tensor:
         """Project each row onto the simplex."""
-        ordered = _descending(scores)
+        ordered = _sort_descending(scores)
         highest = ordered[:, :1]
         places = torch.arange(1, scores.shape[1] + 1, dtype=scores.dtype, device=scores.device)
-        # Of the thresholds that the first columns in order give, one or two or more of them, the highest is the one.
+        # The threshold is the maximum over k of the thresholds of the k largest scores.
         threshold = (ordered - highest).cumsum(1).sub_(1).div_(places).amax(1, keepdim=True)
         weights = (scores - highest).sub_(threshold).relu_()
         ctx.save_for_backward(weights)
@@ -145,7 +144,7 @@ class _Sparsemax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Spread over the columns in use what their weights, which sum up to one, cannot follow."""
+        """Subtract the mean gradient over the support from the gradient of each row, and zero it elsewhere."""
         (weights,) = ctx.saved_tensors
         used = weights.sign()
         inside = gradient * used
@@ -162,13 +161,13 @@ class FastSparsemax(Sparsemax):  # type: ignore[misc]  # the library has no type
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return weights that are not negative and sum up to one, shape ``(batch, columns)`` in and out."""
+        """Return non-negative weights that sum to one per row, shape ``(batch, columns)`` in and out."""
         weights: Tensor = _Sparsemax.apply(x)
         return weights
 
 
 class _Unit(NamedTuple):
-    """A linear map and its ghost batch normalisation; perhaps a gate, and perhaps a residual sum after it."""
+    """A linear layer with ghost batch normalization, optionally followed by a gate and a residual sum."""
 
     linear: nn.Linear
     norm: nn.BatchNorm1d
@@ -177,27 +176,27 @@ class _Unit(NamedTuple):
 
 
 class _Units(torch.autograd.Function):
-    """Units one after the other, as one node of the graph: with small layers, nodes take longer than numbers."""
+    """Sequential units as one autograd node: with small layers, the overhead of nodes dominates."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, units: Sequence[_Unit], ghosts: int, statistics: list[_Statistics], *parameters: Tensor
     ) -> Tensor:
-        """Compute all units, and note the statistics of their virtual batches."""
+        """Compute all units, and append the statistics of their virtual batches to ``statistics``."""
         count, rows, saved = len(units), len(x), []
         weights = parameters[:count]
         affine = torch.stack(parameters[count:])[:, None].expand(-1, ghosts, -1).reshape(2 * count, -1).unbind()
         for unit, weight, scale, shift in zip(units, weights, affine[:count], affine[count:], strict=True):
             mixed = nn.functional.linear(x, weight).view(rows // ghosts, -1)
-            normalised, mean, inverse_std = torch.native_batch_norm(
+            normalized, mean, inverse_std = torch.native_batch_norm(
                 mixed, scale, shift, None, None, True, 0.0, unit.norm.eps
             )
-            normalised = normalised.view(rows, -1)
+            normalized = normalized.view(rows, -1)
             statistics.append((unit.norm, mean, inverse_std))
-            # Without a gate it is the output, which the library's sparsemax changes in place.
-            saved += [x, weight, scale, mixed, normalised if unit.gated else None, mean, inverse_std]
-            out = nn.functional.glu(normalised, dim=1) if unit.gated else normalised
-            x = out.add_(x).mul_(_ROOT) if unit.residual else out
+            # Not saved without a gate: then it is the output, which the library's sparsemax changes in place.
+            saved += [x, weight, scale, mixed, normalized if unit.gated else None, mean, inverse_std]
+            out = nn.functional.glu(normalized, dim=1) if unit.gated else normalized
+            x = out.add_(x).mul_(_SQRT_HALF) if unit.residual else out
         ctx.save_for_backward(*saved)
         ctx.units, ctx.ghosts = units, ghosts
         return x
@@ -205,14 +204,14 @@ class _Units(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
-        """Go back through the units, last one first."""
+        """Backpropagate through the units in reverse order."""
         units, ghosts, saved = ctx.units, ctx.ghosts, ctx.saved_tensors
         weights, scales, shifts = [], [], []
-        gradient = gradient * _ROOT if units[-1].residual else gradient.contiguous()
+        gradient = gradient * _SQRT_HALF if units[-1].residual else gradient.contiguous()
         for place in reversed(range(len(units))):
             unit = units[place]
-            x, weight, scale, mixed, normalised, mean, inverse_std = saved[7 * place : 7 * place + 7]
-            inner = torch.ops.aten.glu_backward.default(gradient, normalised, 1) if unit.gated else gradient
+            x, weight, scale, mixed, normalized, mean, inverse_std = saved[7 * place : 7 * place + 7]
+            inner = torch.ops.aten.glu_backward.default(gradient, normalized, 1) if unit.gated else gradient
             inner, scale, shift = torch.ops.aten.native_batch_norm_backward.default(
                 inner.view_as(mixed), mixed, scale, None, None, mean, inverse_std, True, unit.norm.eps, [True] * 3
             )
@@ -221,8 +220,8 @@ class _Units(torch.autograd.Function):
             scales.append(scale)
             shifts.append(shift)
             if unit.residual:
-                # At once with the factor of the sum before.
-                factor = _ROOT if place and units[place - 1].residual else 1.0
+                # Fused with the scale of the previous residual sum.
+                factor = _SQRT_HALF if place and units[place - 1].residual else 1.0
                 gradient = torch.addmm(gradient, inner, weight, beta=factor, alpha=factor)
             else:
                 gradient = inner @ weight
@@ -231,12 +230,12 @@ class _Units(torch.autograd.Function):
 
 
 class FastEncoder(TabNetEncoder):  # type: ignore[misc]  # the library has no types
-    """TabNet's encoder; its layers become few nodes of the graph where nothing but training them is asked for.
+    """TabNet's encoder, fused into few autograd nodes in train mode.
 
-    Under autocast, when compiled, in evaluation, or with hooks on its layers it calls them one by one.
+    Under autocast, when compiled, in eval mode, or with hooks on its layers, it calls the layers one by one.
 
     Shape:
-        ``(batch, input_dim)`` in; a list of ``(batch, n_d)``, one a step, and the sparsity of the masks out.
+        ``(batch, input_dim)`` in; a list of ``(batch, n_d)``, one per step, and the sparsity of the masks out.
 
     Example:
         >>> steps, sparsity = FastEncoder(4, 2, group_attention_matrix=torch.eye(4))(torch.randn(8, 4))
@@ -244,19 +243,19 @@ class FastEncoder(TabNetEncoder):  # type: ignore[misc]  # the library has no ty
         (3, torch.Size([8, 8]))
     """
 
-    #: Whether each group is one column, in order: then the mask of the groups is that of the columns.
+    #: Whether the groups are the columns in order, so that the mask of the groups is the mask of the columns.
     groups_are_columns = False
 
     def forward(self, x: Tensor, prior: Tensor | None = None) -> tuple[list[Tensor], Tensor]:
-        """Decide step by step.
+        """Return the outputs of all decision steps, and the sparsity of the masks.
 
         Args:
             x: The columns.
-            prior: How much attention each group can get, shape ``(batch, groups)``; by default 1.
+            prior: The prior scale of the attention per group, shape ``(batch, groups)``; by default 1.
         """
         batches = _virtual_batches(len(x), self.virtual_batch_size)
         first, *others = chains = [
-            *(list(_units_of(transformer)) for transformer in (self.initial_splitter, *self.feat_transformers)),
+            *(list(_iter_units(transformer)) for transformer in (self.initial_splitter, *self.feat_transformers)),
             *([_Unit(attention.fc, attention.bn.bn, gated=False)] for attention in self.att_transformers),
         ]
         if not self._can_fuse(x, batches, chains):
@@ -266,7 +265,7 @@ class FastEncoder(TabNetEncoder):  # type: ignore[misc]  # the library has no ty
         rows = [ghosts * size for ghosts, size in batches]
         priors = [None] * len(rows) if prior is None else prior.split_with_sizes(rows)
         parts = [
-            self._decide(*part, first, steps)
+            self._run_steps(*part, first, steps)
             for part in zip(self.initial_bn(x).split_with_sizes(rows), priors, batches, strict=True)
         ]
         outputs = parts[0][0] if len(parts) == 1 else torch.cat([part[0] for part in parts], dim=1)
@@ -292,7 +291,7 @@ class FastEncoder(TabNetEncoder):  # type: ignore[misc]  # the library has no ty
             )
         )
 
-    def _decide(
+    def _run_steps(
         self,
         x: Tensor,
         prior: Tensor | None,
@@ -300,7 +299,7 @@ class FastEncoder(TabNetEncoder):  # type: ignore[misc]  # the library has no ty
         first: list[_Unit],
         steps: list[tuple[list[_Unit], list[_Unit]]],
     ) -> tuple[Tensor, Tensor]:
-        """Return the decisions of all steps, and the sum of the entropies of their masks."""
+        """Return the outputs of all decision steps, and the sum of the negative entropies of their masks."""
         ghosts, size = batches
         statistics: list[_Statistics] = []
 
@@ -332,14 +331,14 @@ def _is_hooked(module: nn.Module) -> bool:
     )
 
 
-def _units_of(transformer: FeatTransformer) -> Iterator[_Unit]:
+def _iter_units(transformer: FeatTransformer) -> Iterator[_Unit]:
     for block in (transformer.shared, transformer.specifics):
         if isinstance(block, GLU_Block):
             for place, layer in enumerate(block.glu_layers):
                 yield _Unit(layer.fc, layer.bn.bn, residual=place > 0 or not block.first)
 
 
-_FASTER: dict[type[nn.Module], type[nn.Module]] = {
+_REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {
     GBN: GhostBatchNorm,
     GLU_Layer: GLULayer,
     GLU_Block: GLUBlock,
@@ -349,11 +348,11 @@ _FASTER: dict[type[nn.Module], type[nn.Module]] = {
 
 
 def speed_up(network: nn.Module) -> None:
-    """Let the library's layers inside a network compute as those of this module do.
+    """Replace the classes of the library's layers in a network by those of this module, in place.
 
-    Nothing but the forward pass of each layer changes: parameters, statistics and their names stay.
+    Only the forward pass changes: parameters, buffers and their names stay the same.
     """
-    for original, faster in _FASTER.items():
+    for original, faster in _REPLACEMENTS.items():
         for module in network.modules():
             if type(module) is original:
                 module.__class__ = faster

@@ -1,4 +1,4 @@
-"""Targets: labels become class numbers, numbers stay numbers; learned from train rows alone."""
+"""Targets: encode labels as class indices and numbers as floats; learned from training rows only."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from flash.data.labels import class_indices
 from flash.data.messages import show, show_some
 from flash.errors import DataError
 
-from .schema import check_columns, mean_and_std, read_numbers
+from .read import check_columns, read_numbers
+from .schema import mean_and_std
 
-__all__ = ["Targets", "learn_targets", "targets_from_plain"]
+__all__ = ["Targets", "learn_targets", "targets_from_serializable"]
 
-# More different values than this, with fractions, are measurements and not classes.
-_MOST_NUMERIC_CLASSES = 20
+# More distinct non-integer values than this are a regression target and not classes.
+MAX_NUMERIC_CLASSES = 20
 
 
 @dataclass
 class Targets(ABC):
-    """The target columns, and how they become tensors."""
+    """The target columns and their encoding as tensors."""
 
     fields: list[str]
 
@@ -35,7 +36,7 @@ class Targets(ABC):
 
         Raises:
             MissingColumnError: If a column is not in the table.
-            DataError: If a target is missing or was not among those of the train rows.
+            DataError: If a target is missing, or does not occur in the training rows.
         """
         check_targets(frame, self.fields, stage)
         return self._encode(frame, stage)
@@ -45,20 +46,20 @@ class Targets(ABC):
 
     @abstractmethod
     def facts(self, y: Tensor) -> dict[str, Any]:
-        """What a task must know, given the encoded train targets."""
+        """Return the arguments of the task, given the encoded training targets."""
 
     @abstractmethod
     def summary(self) -> str:
-        """What was found, for people."""
+        """Return a human-readable summary."""
 
-    def to_plain(self) -> dict[str, Any]:
-        """Plain data, for a checkpoint."""
+    def to_serializable(self) -> dict[str, Any]:
+        """Convert to serializable values, for a checkpoint."""
         return {"type": type(self).__name__, **asdict(self)}
 
 
 @dataclass
 class ClassTargets(Targets):
-    """One class a row; ``labels`` are the classes in order, as they stand in the table."""
+    """One class per row; ``labels`` are the sorted classes, as written in the table."""
 
     labels: list[Any]
 
@@ -66,7 +67,7 @@ class ClassTargets(Targets):
         (name,) = self.fields
         values = frame[name]
         places = class_indices(self.labels)
-        found, inverse = _factorized(values)
+        found, inverse = _factorize(values)
         codes = np.array([places.get(label, -1) for label in found], dtype=np.int64)[inverse]
         unknown = values[codes < 0].astype(object)
         if len(unknown):
@@ -92,7 +93,7 @@ class ClassTargets(Targets):
 
 @dataclass
 class MultiLabelTargets(Targets):
-    """Several classes a row: a column of zeros and ones for each."""
+    """Several classes per row: one binary column per class."""
 
     def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
         columns = [read_numbers(frame[name], "", stage) for name in self.fields]
@@ -101,7 +102,7 @@ class MultiLabelTargets(Targets):
             if wrong.any():
                 raise DataError(
                     f"Expected zeros and ones in the multi-label target column {name!r} of the {stage} table, "
-                    f"but got {column[wrong][0]:g}. For one class a row, pass target_fields={name!r}, not a list."
+                    f"but got {column[wrong][0]:g}. For one class per row, pass target_fields={name!r}, not a list."
                 )
         return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
 
@@ -115,12 +116,12 @@ class MultiLabelTargets(Targets):
         }
 
     def summary(self) -> str:
-        return f"{len(self.fields)} labels, any number a row"
+        return f"{len(self.fields)} labels, any number per row"
 
 
 @dataclass
 class NumberTargets(Targets):
-    """Numbers; ``mean`` and ``std`` of the train rows, by which a task standardises them inside."""
+    """Numbers; ``mean`` and ``std`` of the training rows, by which the task standardizes them."""
 
     mean: list[float]
     std: list[float]
@@ -138,7 +139,12 @@ class NumberTargets(Targets):
 
 
 def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> None:
-    """Raise an error that names a target that a row of the table lacks."""
+    """Check that all target columns exist and have no missing values.
+
+    Raises:
+        MissingColumnError: If a target column is not in the table.
+        DataError: If a row has a missing target.
+    """
     check_columns(frame, fields, stage)
     for name in fields:
         missing = int(frame[name].isna().sum())
@@ -150,12 +156,12 @@ def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> Non
 
 
 def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several: bool) -> Targets:
-    """Learn labels, or mean and standard deviation, from train rows.
+    """Learn labels, or mean and standard deviation, from the training rows.
 
     Raises:
-        MissingColumnError: If a target is not in the table.
-        DataError: If a target is missing, there is one class only, the targets look like measurements but classes
-            are asked for, or they are text but numbers are asked for.
+        MissingColumnError: If a target column is not in the table.
+        DataError: If a target is missing, there is only one class, the targets of a classification are continuous, or
+            the targets of a regression are text.
     """
     names = list(fields)
     check_targets(frame, names, "train")
@@ -172,12 +178,12 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
     if several:
         return MultiLabelTargets(names)
     values = frame[names[0]]
-    if _are_measurements(values):
+    if _is_continuous(values):
         raise DataError(
             f"Expected classes in the target column {names[0]!r}, but it has {values.nunique()} different numbers "
             "with fractions. For numbers use TabularRegressionData and TabularRegressor."
         )
-    labels = sorted(set(_plain_values(values)), key=lambda label: (isinstance(label, str), label))
+    labels = sorted(set(_python_values(values)), key=lambda label: (isinstance(label, str), label))
     if len(labels) < 2:
         raise DataError(
             f"Expected at least two classes in the target column {names[0]!r} of the train table, but got "
@@ -186,19 +192,19 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
     return ClassTargets(names, labels)
 
 
-def _are_measurements(values: pd.Series[Any]) -> bool:
-    if values.dtype.kind not in "fO" or values.nunique() <= _MOST_NUMERIC_CLASSES:
+def _is_continuous(values: pd.Series[Any]) -> bool:
+    if values.dtype.kind not in "fO" or values.nunique() <= MAX_NUMERIC_CLASSES:
         return False
     numbers = pd.to_numeric(values, errors="coerce")
     return bool(numbers.notna().all() and (numbers % 1 != 0).any())
 
 
-def targets_from_plain(plain: Mapping[str, Any]) -> Targets:
-    """Undo :meth:`Targets.to_plain`."""
+def targets_from_serializable(state: Mapping[str, Any]) -> Targets:
+    """Create targets from the result of :meth:`Targets.to_serializable`."""
     kinds = {cls.__name__: cls for cls in (ClassTargets, MultiLabelTargets, NumberTargets)}
-    arguments = {name: value for name, value in plain.items() if name != "type"}
-    made: Targets = kinds[plain["type"]](**arguments)
-    return made
+    arguments = {name: value for name, value in state.items() if name != "type"}
+    targets: Targets = kinds[state["type"]](**arguments)
+    return targets
 
 
 def _target_numbers(series: pd.Series[Any], stage: str) -> Any:
@@ -214,20 +220,20 @@ def _target_numbers(series: pd.Series[Any], stage: str) -> Any:
     return numbers
 
 
-def _factorized(values: pd.Series[Any]) -> tuple[list[Any], Any]:
-    """Return the different values, and the number of that of each row."""
+def _factorize(values: pd.Series[Any]) -> tuple[list[Any], Any]:
+    """Return the distinct values, and the index of each row's value among them."""
     numbers: dict[Any, int] = {}
-    rows = [numbers.setdefault(value, len(numbers)) for value in _plain_values(values)]
+    rows = [numbers.setdefault(value, len(numbers)) for value in _python_values(values)]
     return list(numbers), rows
 
 
-def _plain_values(series: pd.Series[Any]) -> list[Any]:
-    """Values as Python's own types; whole floats as ints, since a missing value elsewhere makes floats of ints."""
+def _python_values(series: pd.Series[Any]) -> list[Any]:
+    """Convert values to Python types; integral floats to ints, as pandas casts ints to floats if any is missing."""
     values = series.astype(object).tolist()
-    return [_plain(value) for value in values]
+    return [_python_value(value) for value in values]
 
 
-def _plain(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and value.is_integer():

@@ -26,7 +26,7 @@ _BACKBONES = backbone_registry("tabular")
 
 
 class _TabularTask(Task):
-    """A backbone on a table's columns, and a head on its features; for ensembles a head for each member."""
+    """Base class of tabular tasks: a backbone on the columns and a linear head; for ensembles one head per member."""
 
     backbones: ClassVar[Registry] = _BACKBONES
     preprocess_cls: ClassVar[type[Preprocess]] = TabularPreprocess
@@ -54,19 +54,19 @@ class _TabularTask(Task):
         self.use_default_rates(rate, weight_decay=decay)
 
     def forward(self, x: Any) -> Tensor:
-        """Return one prediction a row: for ensembles the mean of the members'.
+        """Return one prediction per row, shape ``(batch, outputs)``: for ensembles the mean over the members.
 
         Args:
             x: ``{"numerical": (batch, columns), "categorical": (batch, columns)}``.
         """
-        members, _ = self._members(x)
-        return self._average(members)
+        members, _ = self._forward_members(x)
+        return self._average_members(members)
 
     def step(self, batch: Any, batch_idx: int) -> Any:
-        """Train each member of an ensemble for itself, and judge their mean."""
+        """Compute the loss: in training each ensemble member's own, otherwise that of the mean prediction."""
         x, y = batch
-        members, auxiliary = self._members(x)
-        y_hat = self._average(members)
+        members, auxiliary = self._forward_members(x)
+        y_hat = self._average_members(members)
         if self.training and members.ndim == 3:
             loss = self.compute_loss(members.flatten(0, 1), y.repeat_interleave(members.shape[1], dim=0))
         else:
@@ -75,30 +75,30 @@ class _TabularTask(Task):
             loss = loss + auxiliary
         return {"loss": loss, "y_hat": y_hat, "y": y, "weight": self.loss_weight(y)}
 
-    def _members(self, x: Any) -> tuple[Tensor, Tensor | None]:
-        """The head's output, shape ``(batch, outputs)`` or ``(batch, members, outputs)``, and an auxiliary loss."""
+    def _forward_members(self, x: Any) -> tuple[Tensor, Tensor | None]:
+        """Return the logits, shape ``(batch, outputs)`` or ``(batch, members, outputs)``, and an auxiliary loss."""
         features = self.backbone(x)
         features, auxiliary = features if isinstance(features, tuple) else (features, None)
         return self.head(features), auxiliary
 
-    def _average(self, members: Tensor) -> Tensor:
+    def _average_members(self, members: Tensor) -> Tensor:
         return members.mean(1) if members.ndim == 3 else members
 
 
 class TabularClassifier(_TabularTask, ClassificationTask):
-    """Which class a row of a table belongs to; with a list of ``target_fields``, which classes.
+    """Classifier of table rows: one class per row, or several with a list of ``target_fields``.
 
-    Make it with ``from_data``: what it must know of the columns and classes comes from the train rows.
+    Make it with ``from_data``, which passes the statistics of columns and classes in the training rows.
 
     Args:
-        num_numerical: How many numbers a row has.
-        cardinalities: How many codes each category has.
-        bins: Bin edges of each number, in standardised units.
-        num_classes: How many classes there are.
+        num_numerical: The number of numerical columns.
+        cardinalities: The number of codes per categorical column.
+        bins: The bin edges per numerical column, in standardized units.
+        num_classes: The number of classes.
         labels: The names of the classes.
         multi_label: Whether a row can have several classes.
-        class_weights: What each class counts in the loss, or ``"balanced"``.
-        class_counts: How many train rows each class has.
+        class_weights: The weight of each class in the loss, or ``"balanced"``.
+        class_counts: The number of training rows per class.
         backbone: A name from ``TabularClassifier.available_backbones()``, or a module as described in
             :mod:`flash.tabular.backbones`.
         backbone_kwargs: Arguments of the backbone.
@@ -140,8 +140,8 @@ class TabularClassifier(_TabularTask, ClassificationTask):
         )
         self._build(backbone, backbone_kwargs, (num_numerical, cardinalities, bins), self.num_classes)
 
-    def _average(self, members: Tensor) -> Tensor:
-        """The mean of the members' probabilities, as scores whose probabilities they are."""
+    def _average_members(self, members: Tensor) -> Tensor:
+        """Return the logits of the members' mean probabilities."""
         if members.ndim != 3:
             return members
         if self.multi_label:
@@ -150,26 +150,26 @@ class TabularClassifier(_TabularTask, ClassificationTask):
 
 
 class _R2Score(R2Score):
-    """Not a number for a single row, where torchmetrics raises: one validation row must not end a training."""
+    """R2 score that is NaN for a single row, where torchmetrics raises: a single validation row must not stop fit."""
 
     def compute(self) -> Tensor:
-        """Return the score of all rows seen."""
+        """Return the score over all accumulated rows."""
         return super().compute() if int(self.total) > 1 else torch.tensor(math.nan)
 
 
 class TabularRegressor(_TabularTask):
-    """Which number belongs to a row of a table; with a list of ``target_fields``, which numbers.
+    """Regressor of table rows: one number per row, or several with a list of ``target_fields``.
 
-    The target is standardised inside, by the train rows; predictions and metrics are in its own units. Make it with
-    ``from_data``.
+    The loss is computed on targets standardized by the training rows; predictions and metrics are in the target's
+    original units. Make it with ``from_data``.
 
     Args:
-        num_numerical: How many numbers a row has.
-        cardinalities: How many codes each category has.
-        bins: Bin edges of each number, in standardised units.
-        num_targets: How many numbers to predict.
-        target_mean: The mean of each target.
-        target_std: The standard deviation of each target.
+        num_numerical: The number of numerical columns.
+        cardinalities: The number of codes per categorical column.
+        bins: The bin edges per numerical column, in standardized units.
+        num_targets: The number of targets.
+        target_mean: The mean per target.
+        target_std: The standard deviation per target.
         backbone: A name from ``TabularRegressor.available_backbones()``, or a module as described in
             :mod:`flash.tabular.backbones`.
         backbone_kwargs: Arguments of the backbone.
@@ -218,13 +218,13 @@ class TabularRegressor(_TabularTask):
         self._build(backbone, backbone_kwargs, (num_numerical, cardinalities, bins), num_targets)
 
     def forward(self, x: Any) -> Tensor:
-        """Return predictions in the target's own units, shape ``(batch, num_targets)``."""
+        """Return predictions in the target's original units, shape ``(batch, num_targets)``."""
         return super().forward(x) * self.target_std + self.target_mean
 
     def compute_loss(self, y_hat: Any, y: Any) -> Tensor:
-        """Compare standardised predictions with standardised targets."""
+        """Compute the loss of standardized predictions and standardized targets."""
         return super().compute_loss(y_hat, (y - self.target_mean) / self.target_std)
 
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
-        """Metrics see both in the target's own units."""
+        """Return predictions and targets in the target's original units, for the metrics."""
         return (y_hat * self.target_std + self.target_mean).squeeze(-1), y.squeeze(-1)

@@ -1,4 +1,4 @@
-"""Where metrics and media go besides the console."""
+"""Experiment loggers: local files, TensorBoard, Weights & Biases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every experiment logger can do."""
+"""Base classes of experiment loggers."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ __all__ = ["ExperimentLogger", "FolderLogger"]
 
 
 class ExperimentLogger(ABC):
-    """Takes the metrics, hyperparameters and media of a run.
+    """Base class of loggers of metrics, hyperparameters and media.
 
-    ``prefix`` is the stage, ``key`` the name of what is logged, ``step`` the epoch: in this order everywhere.
+    ``prefix`` is the stage, ``key`` the name of the logged value, ``step`` the epoch: in this order in all methods.
     """
 
     @abstractmethod
     def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
-        """Log hyperparameters, and metrics that belong to them."""
+        """Log hyperparameters, and optionally their final metrics."""
 
     @abstractmethod
     def log_metrics(self, prefix: str, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log metrics; values that are no numbers are left out where there is no place for them."""
+        """Log metrics; non-numeric values are skipped if the logger does not support them."""
 
     @abstractmethod
     def log_audio(
         self, prefix: str, key: str, audio: Any, sample_rate: int, step: int | None = None, **kwargs: Any
     ) -> None:
-        """Log a sound of shape ``(channels, samples)``, with values from -1 to 1."""
+        """Log audio of shape ``(channels, samples)``, with values from -1 to 1."""
 
     @abstractmethod
     def log_image(self, prefix: str, key: str, image: Any, step: int | None = None, **kwargs: Any) -> None:
-        """Log a picture of shape ``(channels, height, width)``: floats from 0 to 1, or bytes."""
+        """Log an image of shape ``(channels, height, width)``: floats from 0 to 1, or uint8."""
 
     @abstractmethod
     def log_text(self, prefix: str, key: str, text: str, step: int | None = None, **kwargs: Any) -> None:
@@ -41,7 +41,7 @@ class ExperimentLogger(ABC):
     @property
     @abstractmethod
     def with_media_logging(self) -> bool:
-        """Whether pictures, sounds and texts are logged; metrics always are."""
+        """True if images, audio and texts are logged; metrics always are."""
 
     @property
     @abstractmethod
@@ -55,12 +55,12 @@ class ExperimentLogger(ABC):
 
     @property
     def group_separator(self) -> str:
-        """What separates a prefix from a key."""
+        """The separator between prefix and key."""
         return "/"
 
 
 class FolderLogger(ExperimentLogger):
-    """A logger whose files are in a folder.
+    """Base class of loggers that write to a folder.
 
     Args:
         save_dir: The folder.
@@ -75,7 +75,7 @@ class FolderLogger(ExperimentLogger):
 
     @property
     def with_media_logging(self) -> bool:
-        """Whether media are logged."""
+        """True if media are logged."""
         return self._with_media_logging
 
     @property

@@ -1,4 +1,4 @@
-"""Media and hyperparameters as files in the experiment's folder."""
+"""LocalFSLogger: write media and hyperparameters to files in the experiment's folder."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["LocalFSLogger"]
 class LocalFSLogger(FolderLogger):
     """Writes media to ``<stage>_<epoch>/<key>.png``, ``.wav`` and ``.txt``, and hyperparameters to a JSON file.
 
-    Metrics are in the experiment's history already. The folder is made when there is something to write.
+    Metrics are in the experiment's history already. The folder is created on the first write.
 
     Args:
         save_dir: The folder.
         with_media_logging: Whether media are written.
-        name: A name of the run.
-        use_subdirs: Whether it is ``<stage>/<epoch>/<key>.png`` instead.
+        name: The name of the run.
+        use_subdirs: Whether to write to ``<stage>/<epoch>/<key>.png`` instead.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class LocalFSLogger(FolderLogger):
         sub_dir: str | None = None,
         xp: Experiment | None = None,
     ) -> LocalFSLogger:
-        """Make a logger that writes to ``outputs``, or ``sub_dir``, in the experiment's folder."""
+        """Create a logger that writes to ``outputs``, or ``sub_dir``, in the experiment's folder."""
         from flash.solver.xp import get_xp
 
         folder = (xp or get_xp()).folder
         return cls(folder / (sub_dir or "outputs"), with_media_logging, name)
 
     def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
-        """Write ``hyperparams.json``, with nested names joined by dots."""
+        """Write hyperparameters to ``hyperparams.json``, with nested names joined by dots."""
         self._save_dir.mkdir(parents=True, exist_ok=True)
         text = json.dumps(flat_params(params), indent=2)
         (self._save_dir / "hyperparams.json").write_text(text, encoding="utf-8")
@@ -85,12 +85,12 @@ class LocalFSLogger(FolderLogger):
         path = folder / (key + suffix)
         if not path.resolve().is_relative_to(self._save_dir.resolve()):
             raise ConfigurationError(
-                f"Expected a name inside {self._save_dir}, but {key!r} leads out of it. Use one without '..'."
+                f"Expected a name inside {self._save_dir}, but {key!r} is outside of it. Use one without '..'."
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     @property
     def group_separator(self) -> str:
-        """What separates stage and epoch in the names of folders."""
+        """The separator between stage and epoch in folder names."""
         return "/" if self._use_subdirs else "_"

@@ -1,4 +1,4 @@
-"""TensorBoard."""
+"""TensorboardLogger: write metrics and media for TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from flash.solver.loggers.base import FolderLogger
-from flash.solver.loggers.utils import add_prefix, flat_params, image_array, numbers_of, sound_array
+from flash.solver.loggers.utils import add_prefix, audio_array, flat_params, image_array, numeric_metrics
 
 if TYPE_CHECKING:
     from flash.solver.xp import Experiment
@@ -21,13 +21,13 @@ __all__ = ["TensorboardLogger"]
 class TensorboardLogger(FolderLogger):
     """Writes metrics and media for TensorBoard; without the package ``tensorboard`` it warns and does nothing.
 
-    The file is opened at the first thing that is logged. What an earlier run logged for that epoch and later ones,
-    before it went back to a checkpoint, is not shown any more.
+    The event file is opened on the first write, with that epoch as ``purge_step``: values of an earlier run for this
+    and later epochs, before it was restored from a checkpoint, are hidden.
 
     Args:
         save_dir: The folder.
         with_media_logging: Whether media are logged.
-        name: A name of the run.
+        name: The name of the run.
         kwargs: Arguments of ``torch.utils.tensorboard.SummaryWriter``.
     """
 
@@ -48,7 +48,7 @@ class TensorboardLogger(FolderLogger):
         xp: Experiment | None = None,
         **kwargs: Any,
     ) -> TensorboardLogger:
-        """Make a logger that writes to ``tensorboard``, or ``sub_dir``, in the experiment's folder."""
+        """Create a logger that writes to ``tensorboard``, or ``sub_dir``, in the experiment's folder."""
         from flash.solver.xp import get_xp
 
         folder = (xp or get_xp()).folder
@@ -61,7 +61,7 @@ class TensorboardLogger(FolderLogger):
 
     @property
     def writer(self) -> Any:
-        """The ``SummaryWriter``, for what this class has no method for; ``None`` without the package."""
+        """The ``SummaryWriter``, for direct use; ``None`` without the package."""
         return self._writer(None)
 
     def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
@@ -69,14 +69,14 @@ class TensorboardLogger(FolderLogger):
         writer = self._writer(None)
         if writer is not None:
             flat = {key: str(value) if value is None else value for key, value in flat_params(params).items()}
-            writer.add_hparams(flat, numbers_of(metrics or {}), run_name=".")
+            writer.add_hparams(flat, numeric_metrics(metrics or {}), run_name=".")
 
     def log_metrics(self, prefix: str, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log the metrics that are numbers; a dict of numbers becomes several lines in one chart."""
+        """Log the numeric metrics; a dict of numbers is logged as several curves in one chart."""
         writer = self._writer(step)
         if writer is None:
             return
-        for tag, value in add_prefix(numbers_of(metrics), prefix, self.group_separator).items():
+        for tag, value in add_prefix(numeric_metrics(metrics), prefix, self.group_separator).items():
             if isinstance(value, dict):
                 writer.add_scalars(tag, value, step)
             else:
@@ -86,14 +86,14 @@ class TensorboardLogger(FolderLogger):
     def log_audio(
         self, prefix: str, key: str, audio: Any, sample_rate: int, step: int | None = None, **kwargs: Any
     ) -> None:
-        """Log a sound; TensorBoard plays one channel, the mean of all."""
+        """Log audio as mono, the mean of all channels."""
         writer = self._writer(step) if self.with_media_logging else None
         if writer is not None:
-            mono = torch.from_numpy(sound_array(audio) / 32767.0).float().mean(dim=1)
+            mono = torch.from_numpy(audio_array(audio) / 32767.0).float().mean(dim=1)
             writer.add_audio(self._tag(prefix, key), mono[None], step, sample_rate, **kwargs)
 
     def log_image(self, prefix: str, key: str, image: Any, step: int | None = None, **kwargs: Any) -> None:
-        """Log a picture."""
+        """Log an image."""
         writer = self._writer(step) if self.with_media_logging else None
         if writer is not None:
             writer.add_image(self._tag(prefix, key), image_array(image), step, **{"dataformats": "HWC", **kwargs})

@@ -1,10 +1,9 @@
-"""Forms that loggers take: flat hyperparameters, plain numbers, bytes of pictures and sounds."""
+"""Conversions for loggers: flat hyperparameters, numeric metrics, image and audio arrays and files."""
 
 from __future__ import annotations
 
 import dataclasses
 import struct
-import sys
 import wave
 import zlib
 from argparse import Namespace
@@ -17,15 +16,16 @@ from torch import Tensor
 
 from flash.errors import DataError
 from flash.solver.formatter import single_value
+from flash.solver.serialization import config_to_container
 
-__all__ = ["add_prefix", "flat_params", "image_array", "numbers_of", "sound_array", "write_png", "write_wav"]
+__all__ = ["add_prefix", "audio_array", "flat_params", "image_array", "numeric_metrics", "write_png", "write_wav"]
 
 
 def flat_params(params: Any) -> dict[str, Any]:
-    """Return hyperparameters as one flat dict, with a dot between the names of nested ones.
+    """Flatten nested hyperparameters into a dict with names joined by dots.
 
     Args:
-        params: A dict, a namespace, a dataclass, or a configuration of OmegaConf.
+        params: A dict, a namespace, a dataclass, or an OmegaConf configuration.
 
     Example:
         >>> flat_params({"optim": {"lr": 0.1, "betas": (0.9, 0.99)}, "seed": None})
@@ -37,9 +37,9 @@ def flat_params(params: Any) -> dict[str, Any]:
 
 
 def _as_mapping(params: Any) -> Any:
-    omegaconf = sys.modules.get("omegaconf")
-    if omegaconf is not None and omegaconf.OmegaConf.is_config(params):
-        return omegaconf.OmegaConf.to_container(params, resolve=True)
+    container = config_to_container(params, resolve=True)
+    if container is not params:
+        return container
     if isinstance(params, Namespace):
         return vars(params)
     if dataclasses.is_dataclass(params) and not isinstance(params, type):
@@ -54,27 +54,27 @@ def _flatten(prefix: str, params: Mapping[Any, Any], flat: dict[str, Any]) -> No
         if isinstance(inner, Mapping):
             _flatten(name, inner, flat)
         else:
-            plain = single_value(value)
-            flat[name] = plain if plain is None or isinstance(plain, bool | int | float | str) else str(plain)
+            scalar = single_value(value)
+            flat[name] = scalar if scalar is None or isinstance(scalar, bool | int | float | str) else str(scalar)
 
 
-def numbers_of(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those metrics that are numbers, and dicts of numbers, as Python's own."""
+def numeric_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the numeric metrics, and dicts of them, as Python floats."""
     found: dict[str, Any] = {}
     for key, value in metrics.items():
         if isinstance(value, Mapping):
-            inner = numbers_of(value)
+            inner = numeric_metrics(value)
             if inner:
                 found[key] = inner
             continue
-        plain = single_value(value)
-        if isinstance(plain, int | float):
-            found[key] = float(plain)
+        scalar = single_value(value)
+        if isinstance(scalar, int | float):
+            found[key] = float(scalar)
     return found
 
 
 def add_prefix(metrics: Mapping[str, Any], prefix: str, separator: str) -> dict[str, Any]:
-    """Put the stage before the names of its metrics."""
+    """Prefix the names of metrics with their stage."""
     return {f"{prefix}{separator}{key}": value for key, value in metrics.items()} if prefix else dict(metrics)
 
 
@@ -87,45 +87,45 @@ def _as_array(value: Any) -> Any:
 
 
 def image_array(image: Any) -> Any:
-    """Return a picture as bytes of shape ``(height, width, channels)``, with 1, 3 or 4 channels.
+    """Convert an image to a uint8 array of shape ``(height, width, channels)``, with 1, 3 or 4 channels.
 
     Args:
-        image: A tensor or array of shape ``(channels, height, width)`` or ``(height, width)``: bytes, or floats
+        image: A tensor or array of shape ``(channels, height, width)`` or ``(height, width)``: uint8, or floats
             from 0 to 1.
 
     Raises:
-        DataError: If the shape is another one.
+        DataError: If it has another shape.
     """
     array = _as_array(image)
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3 or array.shape[0] not in (1, 3, 4):
         raise DataError(
-            f"Expected a picture of shape (channels, height, width) with 1, 3 or 4 channels, but got {array.shape}."
+            f"Expected an image of shape (channels, height, width) with 1, 3 or 4 channels, but got {array.shape}."
         )
     if array.dtype.kind == "f":
         array = np.nan_to_num(array).clip(0, 1) * 255 + 0.5
     return np.ascontiguousarray(array.clip(0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
-def sound_array(audio: Any) -> Any:
-    """Return a sound as 16-bit numbers of shape ``(samples, channels)``.
+def audio_array(audio: Any) -> Any:
+    """Convert audio to an int16 array of shape ``(samples, channels)``.
 
     Args:
         audio: A tensor or array of shape ``(channels, samples)`` or ``(samples,)``, with values from -1 to 1.
 
     Raises:
-        DataError: If the shape is another one.
+        DataError: If it has another shape.
     """
     array = _as_array(audio)
     array = array[None] if array.ndim == 1 else array
     if array.ndim != 2:
-        raise DataError(f"Expected a sound of shape (channels, samples), but got {array.shape}.")
+        raise DataError(f"Expected audio of shape (channels, samples), but got {array.shape}.")
     return (np.nan_to_num(array.T.astype(np.float64)).clip(-1, 1) * 32767).round().astype("<i2")
 
 
 def write_wav(file: str | Path | IO[bytes], audio: Any, sample_rate: int) -> None:
-    """Write a sound as a WAV file with 16 bits."""
-    samples = sound_array(audio)
+    """Write audio to a 16-bit WAV file."""
+    samples = audio_array(audio)
     with wave.open(str(file) if isinstance(file, Path) else file, "wb") as output:
         output.setnchannels(samples.shape[1])
         output.setsampwidth(2)
@@ -134,10 +134,10 @@ def write_wav(file: str | Path | IO[bytes], audio: Any, sample_rate: int) -> Non
 
 
 def write_png(file: Path, image: Any) -> None:
-    """Write a picture as a PNG file."""
+    """Write an image to a PNG file."""
     pixels = image_array(image)
     height, width, channels = pixels.shape
-    # Each line begins with the number of its filter, 0 for none.
+    # Each PNG scanline starts with its filter type, 0 for none.
     lines = np.zeros((height, 1 + width * channels), np.uint8)
     lines[:, 1:] = pixels.reshape(height, -1)
     color_type = {1: 0, 3: 2, 4: 6}[channels]

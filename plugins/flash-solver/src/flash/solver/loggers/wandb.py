@@ -1,4 +1,4 @@
-"""Weights & Biases."""
+"""WandbLogger: log to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flash.errors import ConfigurationError
 from flash.solver.loggers.base import FolderLogger
-from flash.solver.loggers.utils import add_prefix, flat_params, image_array, numbers_of, write_wav
+from flash.solver.loggers.utils import add_prefix, flat_params, image_array, numeric_metrics, write_wav
 
 if TYPE_CHECKING:
     from flash.solver.xp import Experiment
@@ -19,16 +19,16 @@ __all__ = ["WandbLogger"]
 class WandbLogger(FolderLogger):
     """Logs to Weights & Biases; ``WANDB_MODE=offline`` needs neither a key nor a network.
 
-    The run starts at the first thing that is logged.
+    The run is initialized on the first log call.
 
     Args:
         save_dir: The folder of its files.
         with_media_logging: Whether media are logged; metrics always are.
         project: The project's name.
-        id: The run's id, to go on with a run.
+        id: The run's id, to resume a run.
         group: The group of the run.
         reinit: As in ``wandb.init``.
-        resume: As in ``wandb.init``; ``"allow"`` goes on with the run of that id, if there is one.
+        resume: As in ``wandb.init``; ``"allow"`` resumes the run with that id, if it exists.
         name: The run's name.
         kwargs: Further arguments of ``wandb.init``.
     """
@@ -68,7 +68,7 @@ class WandbLogger(FolderLogger):
         xp: Experiment | None = None,
         **kwargs: Any,
     ) -> WandbLogger:
-        """Make a logger for the experiment: its signature is the run's id, so that a restart goes on with it."""
+        """Create a logger for an experiment, with its signature as the run's id, so that a restart resumes the run."""
         from flash.solver.xp import get_xp
 
         xp = xp or get_xp()
@@ -81,7 +81,7 @@ class WandbLogger(FolderLogger):
 
     @property
     def writer(self) -> Any:
-        """The run, for what this class has no method for."""
+        """The run of ``wandb.init``, for direct use."""
         if self._run is None:
             self._save_dir.mkdir(parents=True, exist_ok=True)
             self._run = self._wandb.init(dir=str(self._save_dir), **self._options)
@@ -91,19 +91,19 @@ class WandbLogger(FolderLogger):
         """Log hyperparameters to the run's configuration."""
         self.writer.config.update(flat_params(params), allow_val_change=True)
         if metrics:
-            self.writer.summary.update(numbers_of(metrics))
+            self.writer.summary.update(numeric_metrics(metrics))
 
     def _log(self, content: dict[str, Any], step: int | None) -> None:
         self.writer.log(content if step is None else {**content, "epoch": step}, step=step)
 
     def log_metrics(self, prefix: str, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log the metrics that are numbers."""
-        self._log(add_prefix(numbers_of(metrics), prefix, self.group_separator), step)
+        """Log the numeric metrics."""
+        self._log(add_prefix(numeric_metrics(metrics), prefix, self.group_separator), step)
 
     def log_audio(
         self, prefix: str, key: str, audio: Any, sample_rate: int, step: int | None = None, **kwargs: Any
     ) -> None:
-        """Log a sound."""
+        """Log audio."""
         if self.with_media_logging:
             path = self._save_dir / "wandb_media" / f"{prefix}_{key}_{step}.wav".replace("/", "_")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ class WandbLogger(FolderLogger):
             self._log({self._tag(prefix, key): self._wandb.Audio(str(path), sample_rate=sample_rate, **kwargs)}, step)
 
     def log_image(self, prefix: str, key: str, image: Any, step: int | None = None, **kwargs: Any) -> None:
-        """Log a picture."""
+        """Log an image."""
         if self.with_media_logging:
             pixels = image_array(image)
             pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels

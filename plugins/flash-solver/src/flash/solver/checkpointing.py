@@ -1,4 +1,4 @@
-"""What a solver saves and restores: all registered state, at the end of an epoch or in the middle of a stage."""
+"""Save and restore the registered state of a solver, at the end of an epoch or in the middle of a stage."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from flash.solver import distrib
 from flash.solver.checkpoint import CheckpointWriter, read_checkpoint
 from flash.solver.errors import SolverError, StateError
 from flash.solver.loop import StageRun
-from flash.solver.plain import plain_metrics, to_safe
 from flash.solver.policy import CheckpointPolicy, best_path
+from flash.solver.serialization import metrics_to_json, state_to_serializable
 from flash.solver.state import AttributeWrapper, StateDict, StateManager
 from flash.solver.utils import AnyPath
 
-__all__ = ["Saving"]
+__all__ = ["Checkpointing"]
 
-# Beside the registered state: what belongs to the run and not to the program.
-_RUNTIME = "_flash"
+# The key of the state of the run itself (RNG states, position), beside the registered state.
+_RUN_KEY = "_flash"
 _FORMAT = 1
 
 
-class Saving:
-    """The half of a solver that has to do with files.
+class Checkpointing:
+    """Base class of solvers that registers state, and saves and loads it.
 
     Args:
         xp: The experiment.
-        logger: Where messages go.
-        asynchronous: Whether checkpoints are written while training goes on.
+        logger: The logger of the solver.
+        asynchronous: Whether checkpoints are written in a background thread.
     """
 
     def __init__(self, xp: Any, logger: logging.Logger, asynchronous: bool) -> None:
@@ -44,24 +44,24 @@ class Saving:
         self.asynchronous = asynchronous
         self.checkpoint_policy: CheckpointPolicy | None = None
         self._stage_run: StageRun | None = None
-        # Of an epoch that was interrupted: the stages that need not run again, and where the unfinished one is.
+        # Of an interrupted epoch: the stages to skip, and the position in the unfinished one.
         self._finished_stages: set[str] = set()
         self._resume: dict[str, Any] | None = None
         self._writer = CheckpointWriter()
         self.register_stateful("history")
 
     def _start_epoch(self) -> None:
-        """Forget the metrics of the epoch before. Subclasses that write ``commit`` themselves call it."""
+        """Clear the metrics of the previous epoch. Subclasses that override ``commit`` must call it."""
         self._pending_metrics: dict[str, Any] = {}
 
     @property
     def folder(self) -> Path:
-        """Where everything goes."""
+        """The output folder."""
         return Path(self.xp.folder)
 
     @property
     def checkpoint_path(self) -> Any:
-        """The file of the newest checkpoint. A subclass may make it a method."""
+        """The path of the newest checkpoint. A subclass may define it as a method."""
         return self.folder / "checkpoint.th"
 
     def _checkpoint_file(self) -> Path:
@@ -70,27 +70,27 @@ class Saving:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """The metrics of all epochs that were committed: ``[{stage: {metric: value}}]``."""
+        """The metrics of all committed epochs: ``[{stage: {metric: value}}]``."""
         history: list[dict[str, Any]] = self.xp.link.history
         return history
 
     @property
     def epoch(self) -> int:
-        """The number of this epoch, from 1."""
+        """The number of the current epoch, from 1."""
         return len(self.history) + 1
 
     # ------------------------------------------------------------------ state
 
     def register_stateful(self, *names: str, write_only: bool = False) -> None:
-        """Make attributes part of the checkpoint.
+        """Register attributes as state to save in checkpoints.
 
         Args:
-            names: Attributes, also of attributes (``"xp.cfg"``): modules, optimizers, schedulers, random generators,
-                lists, dicts, tensors, numbers, anything plain. The last part may be set later.
-            write_only: Whether they are saved only, and never loaded.
+            names: Attributes, also nested ones (``"xp.cfg"``): modules, optimizers, schedulers, random generators,
+                lists, dicts, tensors, numbers, any serializable value. The last part may be set later.
+            write_only: Whether they are only saved, and never loaded.
 
         Raises:
-            AttributeError: If an attribute on the way does not exist.
+            AttributeError: If a parent of a nested attribute does not exist.
             StateError: If a name is registered already.
         """
         for name in names:
@@ -115,23 +115,22 @@ class Saving:
         best: str | None = None,
         mode: Literal["min", "max"] = "min",
     ) -> None:
-        """Keep more than the newest checkpoint; arguments as of :class:`~flash.solver.policy.CheckpointPolicy`."""
+        """Keep more checkpoints than the newest; arguments as of :class:`~flash.solver.policy.CheckpointPolicy`."""
         self.checkpoint_policy = CheckpointPolicy(last, every, best, mode)
 
     def commit(self, save_checkpoint: bool = True, wait: bool | None = None) -> None:
-        """End the epoch: its metrics join the history, and everything is saved. All processes call it.
+        """End the epoch: append its metrics to the history, and write a checkpoint. All processes must call it.
 
         Args:
-            save_checkpoint: Whether a checkpoint is written. Without one, a restart goes back to the last that was.
-            wait: Whether this call returns only when the checkpoint is on the disk; by default unless the solver is
-                asynchronous.
+            save_checkpoint: Whether a checkpoint is written. Without one, a restart resumes from the last one.
+            wait: Whether to block until the checkpoint is on disk; by default True unless the solver is asynchronous.
 
         Raises:
-            CheckpointError: If it, or the last one in the background, could not be written. The epoch is then not
-                committed.
+            CheckpointError: If this checkpoint, or the previous one in the background, could not be written. The
+                epoch is then not committed.
         """
         self._finish_writing()
-        self.history.append(plain_metrics(self._pending_metrics))
+        self.history.append(metrics_to_json(self._pending_metrics))
         try:
             if save_checkpoint:
                 self._save({}, not self.asynchronous if wait is None else wait)
@@ -145,7 +144,7 @@ class Saving:
         self._start_epoch()
 
     def wait_for_checkpoint(self) -> None:
-        """Wait until the last checkpoint is on the disk, and raise what went wrong."""
+        """Block until the last checkpoint is on disk, and raise its error, if any."""
         self._finish_writing()
 
     def _finish_writing(self) -> None:
@@ -154,10 +153,10 @@ class Saving:
             self._writer.wait()
         except Exception as caught:
             error = caught
-        distrib.agree(error, "write the checkpoint before")
+        distrib.raise_on_all_ranks(error, "write the previous checkpoint")
 
     def _commit_partial(self, position: dict[str, Any] | None, stops: bool) -> None:
-        """Save everything in the middle of a stage, or after one, so that the epoch can be gone on with."""
+        """Write a checkpoint in the middle of a stage, or after one, so that the epoch can be resumed."""
         run = self._stage_run
         assert run is not None
         if position is not None:
@@ -169,7 +168,7 @@ class Saving:
             self.logger.info("Asked to stop: saved epoch %d in the stage %s.", self.epoch, run.name)
 
     def _gradients(self) -> dict[str, Any]:
-        """What was accumulated and not yet used, by module and parameter; usually nothing."""
+        """Return accumulated gradients that no optimizer step has used yet, by module and parameter; usually none."""
         found = {}
         for name, module in self._modules():
             gradients = {key: value.grad for key, value in module.named_parameters() if value.grad is not None}
@@ -186,21 +185,23 @@ class Saving:
         return [(name, value) for name, value in values.items() if isinstance(value, nn.Module)]
 
     def _save(self, partial: dict[str, Any], wait: bool) -> None:
-        """Write the checkpoint and, of a whole epoch, the history; all processes succeed or fail together."""
-        mine = {"random": capture_rng_state(), "position": partial.get("position")}
-        ranks = distrib.gather_objects(to_safe(mine))
+        """Write the checkpoint and, at the end of an epoch, the history; all processes succeed or raise together."""
+        of_rank = {"random": capture_rng_state(), "position": partial.get("position")}
+        ranks = distrib.gather_objects(state_to_serializable(of_rank))
         error: BaseException | None = None
         if distrib.is_rank_zero():
             try:
-                state = to_safe({**self.state_dict(), _RUNTIME: self._runtime(ranks, partial)}, copy=not wait)
+                state = state_to_serializable(
+                    {**self.state_dict(), _RUN_KEY: self._runtime(ranks, partial)}, copy=not wait
+                )
                 history = list(self.history)
                 self._writer.run(lambda: self._write(state, history, bool(partial)), in_background=not wait)
             except Exception as caught:
                 error = caught
-        distrib.agree(error, "write the checkpoint")
+        distrib.raise_on_all_ranks(error, "write the checkpoint")
 
     def _runtime(self, ranks: list[Any], partial: Mapping[str, Any]) -> dict[str, Any]:
-        pending = plain_metrics(self._pending_metrics) if partial else {}
+        pending = metrics_to_json(self._pending_metrics) if partial else {}
         return {
             "format": _FORMAT,
             "id": uuid.uuid4().hex,
@@ -226,19 +227,19 @@ class Saving:
         strict: bool = True,
         ignore: Collection[str] = (),
     ) -> bool:
-        """Go on from a checkpoint, if there is one. All processes call it, and the first one decides for all.
+        """Load a checkpoint, if there is one. All processes must call it; rank 0 decides whether the file exists.
 
         Args:
-            path: The file; by default the newest one of this solver. Files of Flashy will do.
-            best: Whether the best one is taken instead (see :meth:`keep_checkpoints`).
-            strict: Whether state that only the file or only the solver knows is an error.
-            ignore: Names of state to leave alone.
+            path: The file; by default the newest checkpoint of this solver. Checkpoints of Flashy are accepted.
+            best: Whether to load the best checkpoint instead (see :meth:`keep_checkpoints`).
+            strict: Whether missing or unexpected names of state are an error.
+            ignore: Names of state not to load.
 
         Returns:
-            Whether there was one.
+            Whether a checkpoint was loaded.
 
         Raises:
-            CheckpointError: If the file cannot be read, or holds other state than is registered.
+            CheckpointError: If the file cannot be read, or its state does not match the registered state.
             DistributedError: If the processes do not see the same file.
         """
         self._finish_writing()
@@ -253,8 +254,8 @@ class Saving:
             checkpoint = read_checkpoint(wanted)
         except Exception as caught:
             error = caught
-        distrib.agree(error, f"read {wanted}")
-        runtime = checkpoint.pop(_RUNTIME, {})
+        distrib.raise_on_all_ranks(error, f"read {wanted}")
+        runtime = checkpoint.pop(_RUN_KEY, {})
         ids = distrib.gather_objects((runtime.get("id"), len(checkpoint.get("history", []))))
         if any(other != ids[0] for other in ids):
             error = SolverError(
@@ -266,9 +267,9 @@ class Saving:
                 self.load_state_dict(checkpoint, strict=strict, ignore=ignore)
                 self._load_runtime(runtime)
         except Exception as caught:
-            error = _readable(caught, wanted)
-        # Nobody goes on, and perhaps writes a new file, before all have read this one.
-        distrib.agree(error, f"load {wanted}")
+            error = _load_error(caught, wanted)
+        # A barrier: no process may continue, and overwrite the file, before all have read it.
+        distrib.raise_on_all_ranks(error, f"load {wanted}")
         return True
 
     def _load_runtime(self, runtime: dict[str, Any]) -> None:
@@ -278,14 +279,14 @@ class Saving:
         if len(ranks) != distrib.world_size():
             if ranks:
                 self.logger.warning(
-                    "The checkpoint was written by %d processes, and now there are %d: their random numbers differ.",
+                    "The checkpoint was written by %d processes, and now there are %d: RNG states are not restored.",
                     len(ranks),
                     distrib.world_size(),
                 )
             if runtime.get("stage"):
                 raise StateError(
-                    f"Expected {len(ranks)} processes to go on in the middle of the stage {runtime['stage']!r}, but "
-                    f"there are {distrib.world_size()}. Start as many, or go on from an earlier checkpoint."
+                    f"Expected {len(ranks)} processes to resume in the middle of the stage {runtime['stage']!r}, but "
+                    f"got {distrib.world_size()}. Start as many, or restore an earlier checkpoint."
                 )
             return
         mine = ranks[distrib.rank()]
@@ -306,12 +307,12 @@ class Saving:
                 parameter.grad = None if value is None else value.to(parameter.device)
 
 
-def _readable(error: Exception, path: Path) -> Exception:
-    """Weights that do not fit are an error of the file, not of torch."""
+def _load_error(error: Exception, path: Path) -> Exception:
+    """Convert torch's errors of mismatched state into a StateError that names the file."""
     if isinstance(error, RuntimeError | KeyError | ValueError) and not isinstance(error, StateError | SolverError):
         reason = str(error).rstrip(".")
         return StateError(
             f"Expected a checkpoint of the same model and optimizer, but the state in {path} does not fit: {reason}. "
-            "Build them as the program that wrote it did, or leave some out with restore(ignore=[...])."
+            "Build them as in the program that wrote it, or ignore some with restore(ignore=[...])."
         )
     return error

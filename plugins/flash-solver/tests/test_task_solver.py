@@ -124,7 +124,7 @@ def test_what_a_solver_wrote_trainer_goes_on_with_and_the_other_way_round(tmp_pa
         by_trainer, data(), strategy=strategy, ckpt_path=tmp_path / "half" / "checkpoint.th", frozen_features=False
     )
     assert weights(by_trainer) == weights(straight.task)
-    assert (run.current_epoch, run.global_step) == (4, straight.task_run.global_step)
+    assert (run.current_epoch, run.global_step) == (4, straight.trainer_shim.global_step)
 
     run = trainer(2)
     run.finetune(task(), data(), strategy=strategy, frozen_features=False)
@@ -176,7 +176,7 @@ def test_a_loop_of_ones_own_replaces_a_step(tmp_path: Path) -> None:
 
     solver = Twice(task(), data(), folder=tmp_path, max_epochs=1, fabric=CPU)
     solver.run()
-    assert solver.task_run.global_step == 2 * 7
+    assert solver.trainer_shim.global_step == 2 * 7
 
 
 def test_a_schedule_may_watch_a_metric_or_step_with_each_batch(tmp_path: Path) -> None:
@@ -184,7 +184,9 @@ def test_a_schedule_may_watch_a_metric_or_step_with_each_batch(tmp_path: Path) -
         made = Task(nn.Linear(4, 2), nn.functional.cross_entropy, learning_rate=0.1, lr_scheduler=scheduler)
         solver = TaskSolver(made, data(), folder=tmp_path / scheduler, max_epochs=2, fabric=CPU)
         solver.run()
-        assert solver.task_run.lr_scheduler_configs[0].scheduler.last_epoch == (14 if scheduler == "OneCycleLR" else 2)
+        assert solver.trainer_shim.lr_scheduler_configs[0].scheduler.last_epoch == (
+            14 if scheduler == "OneCycleLR" else 2
+        )
 
 
 def test_gradients_are_clipped_and_precision_is_fabrics(tmp_path: Path) -> None:
@@ -208,7 +210,7 @@ def test_gradients_are_clipped_and_precision_is_fabrics(tmp_path: Path) -> None:
 def test_checkpoints_of_other_programs_are_refused_with_a_reason(tmp_path: Path) -> None:
     BaseSolver(tmp_path).commit()
     solver = TaskSolver(task(), data(), folder=tmp_path, fabric=CPU)
-    with pytest.raises(CheckpointError, match="this is one of another solver"):
+    with pytest.raises(CheckpointError, match="but got one of another solver. Load it"):
         solver.restore()
 
 
@@ -217,7 +219,7 @@ def test_a_checkpoint_of_trainer_from_the_middle_of_an_epoch_says_who_can_go_on(
     run.fit(task(), data())
     run.save_checkpoint(tmp_path / "middle.ckpt")
     solver = TaskSolver(task(), data(), folder=tmp_path, fabric=CPU)
-    with pytest.raises(CheckpointError, match="in the middle of epoch 1 by Lightning's Trainer, which alone"):
+    with pytest.raises(CheckpointError, match="Lightning's Trainer wrote in the middle of epoch 1. Resume it"):
         solver.restore(tmp_path / "middle.ckpt")
 
 
@@ -226,7 +228,7 @@ def test_as_many_processes_as_fabric_was_asked_for_have_to_be_started(
 ) -> None:
     for name, value in (("WORLD_SIZE", "1"), ("RANK", "0"), ("LOCAL_RANK", "0")):
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match="Expected 2 processes, as Fabric was asked for, but 1 were started"):
+    with pytest.raises(ConfigurationError, match="Expected 2 processes, as Fabric is configured, but 1 were started"):
         TaskSolver(task(), data(), folder=tmp_path, fabric={**CPU, "devices": 2})
 
 
