@@ -70,7 +70,7 @@ def test_counts_are_those_of_the_train_targets() -> None:
 
 def test_plain_data_brings_it_back() -> None:
     classes = ClassLabels.learn([["a"], ["b"]])
-    assert ClassLabels.from_plain(classes.to_plain()) == classes
+    assert ClassLabels.from_serializable(classes.to_serializable()) == classes
 
 
 @pytest.mark.parametrize(

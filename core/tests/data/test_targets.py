@@ -22,7 +22,7 @@ def test_several_numbers_per_sample_are_a_matrix() -> None:
     learned = NumberTargets.learn([[1, 5], [3, 5]])
     assert learned.facts(torch.zeros(2)) == {"num_targets": 2, "target_mean": [2, 5], "target_std": [1, 1]}
     assert learned.encode([[1, 2]], "val").tolist() == [[1, 2]]
-    assert NumberTargets.from_plain(learned.to_plain()) == learned
+    assert NumberTargets.from_serializable(learned.to_serializable()) == learned
     with pytest.raises(
         DataError, match="Expected 2 numbers as the target of each sample of the val data, .* but got 1"
     ):

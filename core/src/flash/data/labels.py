@@ -113,13 +113,13 @@ class ClassLabels:
             "class_counts": counts.tolist(),
         }
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_serializable(self) -> dict[str, Any]:
         """Return the state as serializable values, for a checkpoint."""
         return dict(vars(self))
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> ClassLabels:
-        """Restore an object from the result of :meth:`to_plain`."""
+    def from_serializable(cls, plain: Mapping[str, Any]) -> ClassLabels:
+        """Restore an object from the result of :meth:`to_serializable`."""
         return cls(**plain)
 
     def _check_known(self, values: Sequence[Any], indices: Mapping[Any, int], stage: str) -> None:

@@ -184,12 +184,12 @@ class SamplePreprocess(Preprocess):
         if self.targets is None:
             return {}
         learned = {"learned": self.learned} if self.learned else {}
-        return {"targets": self.targets.to_plain(), "input_field": self.input_field, **learned}
+        return {"targets": self.targets.to_serializable(), "input_field": self.input_field, **learned}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load the state of another preprocess."""
         if state:
-            self.targets = self.targets_cls.from_plain(state["targets"])
+            self.targets = self.targets_cls.from_serializable(state["targets"])
             self.input_field = state.get("input_field", self.input_field)
             self.learned = state.get("learned", self.learned)
 

@@ -58,13 +58,13 @@ class NumberTargets:
         """Return the facts about the targets that a task needs."""
         return {"num_targets": len(self.mean), "target_mean": self.mean, "target_std": self.std}
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_serializable(self) -> dict[str, Any]:
         """Return the state as serializable values, for a checkpoint."""
         return {"mean": self.mean, "std": self.std}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> NumberTargets:
-        """Restore an object from the result of :meth:`to_plain`."""
+    def from_serializable(cls, plain: Mapping[str, Any]) -> NumberTargets:
+        """Restore an object from the result of :meth:`to_serializable`."""
         return cls(**plain)
 
 
