@@ -81,7 +81,7 @@ class SampleInputs:
             >>> SampleInputs.of_table(table, "file", "words", Stage.TRAIN, delimiter=" ").targets
             [['yes', 'no'], ['no']]
         """
-        sources = list(table[input_field])
+        sources = table[input_field]
         if stage is Stage.PREDICT:
             return SampleInputs(sources)
         if target_fields is None:
