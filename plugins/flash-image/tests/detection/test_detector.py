@@ -334,7 +334,7 @@ def test_data_with_other_classes_is_an_error(data: ObjectDetectionData, tiny: An
     [
         ({}, "num_classes of at least 1, or labels, but got num_classes=None"),
         ({"num_classes": 0}, "num_classes of at least 1"),
-        ({"num_classes": 3, "labels": ["a"]}, "one label per class, but got 1 labels for 3 classes"),
+        ({"num_classes": 3, "labels": ["a"]}, "one label a class, but got 1 labels for 3 classes"),
         ({"num_classes": 1, "score_threshold": 2}, "score_threshold to be between 0 and 1, but got 2"),
         ({"num_classes": 1, "norm_at_rest": "some"}, "'all', 'body', 'none' or None, but got 'some'"),
         ({"num_classes": 1, "pretrained": True}, "pretrained=False for the backbone 'tiny', which has no weights"),
