@@ -359,7 +359,7 @@ def test_plain_torch_datasets_are_not_trusted_to_be_deterministic(
     task = Probe()
     finetune(task, data, options)
     assert task.backbone.rows == 4 * 16
-    assert "nothing is known of the transforms of a TensorDataset" in caplog.text
+    assert "the transforms of a TensorDataset are unknown" in caplog.text
 
 
 @pytest.mark.process

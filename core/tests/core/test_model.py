@@ -400,7 +400,7 @@ def test_a_classifier_without_two_classes_is_an_error(arguments: Any) -> None:
 
 
 def test_labels_that_do_not_match_the_classes_are_an_error() -> None:
-    with pytest.raises(ConfigurationError, match="Expected one label a class, but got 2 labels for 3 classes"):
+    with pytest.raises(ConfigurationError, match="Expected one label per class, but got 2 labels for 3 classes"):
         ClassificationTask(num_classes=3, labels=["a", "b"])
 
 
@@ -417,10 +417,10 @@ def test_class_weights_count_in_the_loss() -> None:
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([1.0], r"Expected 2 class weights, one a class, but got shape \(1,\)"),
+        ([1.0], r"Expected 2 class weights, one per class, but got shape \(1,\)"),
         ("balanced", "'balanced' together with class_counts"),
         ("heavy", "but got 'heavy'"),
-        ({0: 1.0, 1: 2.0}, "Expected class_weights to be a list of one number a class"),
+        ({0: 1.0, 1: 2.0}, "Expected class_weights to be a list of one number per class"),
     ],
 )
 def test_wrong_class_weights_are_an_error(weights: Any, message: str) -> None:

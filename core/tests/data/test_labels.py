@@ -81,8 +81,8 @@ def test_plain_data_brings_it_back() -> None:
         (["a", "a"], "Expected at least two classes in the train data, but got 'a'. Check the targets"),
         ([[], []], "Expected at least two classes in the train data, but got none"),
         ([number / 30 for number in range(30)], "Expected classes as targets, but got 30 different numbers with"),
-        ([["a"], "a"], r"one class a sample or a list of classes in every sample.*Write a single class as \['a'\]"),
-        (np.array([[0, 2]]), r"Expected a row of 2 zeros and ones, one a class, for every sample.*but got \[0, 2\]"),
+        ([["a"], "a"], r"one class per sample or a list of classes in every sample.*Write a single class as \['a'\]"),
+        (np.array([[0, 2]]), r"Expected a row of 2 zeros and ones, one per class, for every sample.*but got \[0, 2\]"),
     ],
 )
 def test_train_targets_that_cannot_be_classes_are_an_error(targets: Any, sentence: str) -> None:
@@ -122,9 +122,9 @@ def test_unseen_labels_are_an_error_that_names_one() -> None:
 
 
 def test_a_list_where_train_had_one_class_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"Expected one class a sample in the test data.*but got \['a'\]"):
+    with pytest.raises(DataError, match=r"Expected one class per sample in the test data.*but got \['a'\]"):
         ClassLabels.learn(["a", "b"]).encode([["a"]], "test")
-    with pytest.raises(DataError, match="Expected a list of classes a sample in the test data.*but got 'a'"):
+    with pytest.raises(DataError, match="Expected a list of classes per sample in the test data.*but got 'a'"):
         ClassLabels.learn([["a"], ["b"]]).encode(["a"], "test")
 
 

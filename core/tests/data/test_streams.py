@@ -93,7 +93,7 @@ def test_workers_give_the_batches_of_one_process_in_their_order(length: int, wor
 
 @pytest.mark.process
 def test_a_source_that_shares_itself_out_must_say_so() -> None:
-    with pytest.raises(DataError, match="Expected to know whether Sharing gives different rows.*is_sharded = True"):
+    with pytest.raises(DataError, match="Expected to know whether Sharing yields different rows.*is_sharded = True"):
         batches(Sharing(8), num_workers=2)
     assert len(batches(Sharing(8))) == 4
     source: Any = Sharing(8)

@@ -377,7 +377,7 @@ def test_class_weights_make_a_rare_class_be_found(backbone_name: str, tiny: Tiny
 
 
 def test_weights_for_another_number_of_classes_are_an_error(table: Table, kinds: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="Expected 2 class weights, one a class, but got shape"):
+    with pytest.raises(ConfigurationError, match="Expected 2 class weights, one per class, but got shape"):
         TabularClassifier.from_data(kinds["binary"].load(table()), class_weights=[1.0, 2.0, 3.0])
 
 

@@ -185,7 +185,7 @@ def clashes(host: PluginHost) -> Iterator[Finding]:
         dists = len({canonical(each.dist) for each in providers}) == len(providers)
         written = [f"{each.dist if dists else each.plugin}/{names[0]}" for each in providers]
         yield Finding(
-            f"The {where}{kind} {names[0]!r}{more} is contribution by {' and by '.join(map(str, providers))}. "
+            f"The {where}{kind} {names[0]!r}{more} is registered by {' and by '.join(map(str, providers))}. "
             "A task's default and a checkpoint keep theirs; the name alone is ambiguous.",
             f"write {' or '.join(map(repr, written))}",
         )

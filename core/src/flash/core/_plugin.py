@@ -12,7 +12,6 @@ from flash.plugins import (
     Metric,
     Optimizer,
     Output,
-    Renamed,
     Strategy,
     hookimpl,
 )
@@ -118,12 +117,6 @@ def flash_components() -> Iterable[Component]:
         yield Metric(name, f"flash.core._metric_factories:{name}", scope, summary)
     for name, function, scope, summary in _LOSSES:
         yield Loss(name, f"torch.nn.functional:{function}", scope, summary)
-
-
-@hookimpl
-def flash_renames() -> Iterable[Renamed]:
-    """Yield former names of classes in flash-core."""
-    yield Renamed("flash.data.data_module:_PairPreprocess", "flash.data.data_module:TensorPreprocess")
 
 
 @hookimpl

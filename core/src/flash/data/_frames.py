@@ -93,7 +93,7 @@ def _of_mapping(data: Mapping[Any, Any]) -> dict[str, list[Any]]:
     lengths = sorted({len(values) for values in columns.values()})
     if len(lengths) > 1:
         raise DataError(
-            f"Expected columns of one length, but got lengths {lengths}. Pass as many values in every column."
+            f"Expected columns of one length, but got lengths {lengths}. Give every column the same number of values."
         )
     return columns
 

@@ -545,6 +545,10 @@ class TensorPreprocess(Preprocess):
         return Columns(_in_default_dtype(data))
 
 
+# The former name, which checkpoints of 0.1.0 refer to.
+_PairPreprocess = TensorPreprocess
+
+
 def _constructor_called(cls: type) -> str:
     """Return the name of the outermost ``from_*`` constructor of a class on the call stack."""
     found, frame = "from_load_data_inputs", sys._getframe(1)
