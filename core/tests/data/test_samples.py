@@ -101,6 +101,7 @@ def test_a_task_predicts_what_its_data_came_from() -> None:
         ("sun", r"Expected words to predict: a list or a table, but got str. For a single one, pass \[it\]"),
         (3, "Expected words to predict: a list or a table, but got int"),
         (["sun", None], "Expected a word in every row of the predict data, but row 1 .counted from 0. has none"),
+        (["sun", float("nan")], "Expected a word in every row of the predict data, but row 1 .counted from 0. has no"),
         ({"word": ["sun"]}, r"Expected a list of words, since the task was not trained on a table.*table\['word'\]"),
     ],
 )

@@ -26,6 +26,7 @@ __all__ = ["SampleData", "SamplePreprocess"]
 
 # In the constructors here, a delimiter separates the classes of a sample; columns are separated by ``sep``.
 _READ_OPTIONS = tuple(name for name in READ_OPTIONS if name != "delimiter")
+_MAY_BE_MISSING = ("NoneType", "float", "NAType", "NaTType")
 
 
 class SamplePreprocess(Preprocess):
@@ -80,7 +81,8 @@ class SamplePreprocess(Preprocess):
             DataError: If a value is missing.
         """
         for row, value in enumerate(values if isinstance(values, list | tuple) else ()):
-            if value is None or (isinstance(value, float) and is_missing(value)):
+            # By its type first: comparing an image with itself would decode it.
+            if type(value).__name__ in _MAY_BE_MISSING and is_missing(value):
                 raise DataError(
                     f"Expected {with_article(cls.noun)} in every row of {name}, but row {row} (counted from 0) has "
                     "none. Drop these rows."
