@@ -722,7 +722,8 @@ class Task(Configurable, pl.LightningModule):
         except RuntimeError as error:
             raise CheckpointError(
                 f"Expected the weights of a {type(self).__name__} made with the same arguments, such as its backbone, "
-                f"but these do not fit: {error}"
+                f"but these do not fit: {error} If the network was changed after it was made, change it with "
+                "task.change_structure(...), which checkpoints repeat."
             ) from error
 
 
