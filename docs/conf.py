@@ -40,7 +40,7 @@ nitpicky = True
 # Their documentation is elsewhere, and its index would have to be fetched.
 _LIBRARIES = (
     *("PIL", "lightning_fabric", "matplotlib", "numpy", "pandas", "pytorch_lightning", "pytorch_tabnet"),
-    *("torch", "torchmetrics", "transformers", "nn"),
+    *("torch", "torchmetrics", "transformers", "nn", "pd"),
     *(
         "abc",
         "collections",
@@ -57,7 +57,7 @@ _LIBRARIES = (
 # Names that only type checkers see: of other libraries, and unions that stand for what users may pass.
 _OF_TYPE_CHECKERS = (
     *("Dataset", "Figure", "ImageFigure", "Path", "Sampler"),
-    *("DetectionOptions", "Pretrained", "Sample", "Spec"),
+    *("DetectionOptions", "Floats", "Pretrained", "Sample", "Spec"),
 )
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(_LIBRARIES)})\..*"),
