@@ -40,7 +40,8 @@ nitpicky = True
 # Their documentation is elsewhere, and its index would have to be fetched.
 _LIBRARIES = (
     *("PIL", "lightning_fabric", "matplotlib", "numpy", "pandas", "pytorch_lightning", "pytorch_tabnet"),
-    *("torch", "torchmetrics", "transformers", "nn", "pd"),
+    *("torch", "torchmetrics", "transformers"),
+    *("nn", "np", "npt", "pd"),  # as they are written in annotations
     *(
         "abc",
         "collections",
