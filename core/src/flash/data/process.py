@@ -252,6 +252,7 @@ class StageHooks:
         ]
         self._collate = resolved["collate"]
         self._per_batch = resolved["per_batch_transform"]
+        self._transforms_batches = not self._is_default("per_batch_transform")
         self._sample_on_device = resolved["per_sample_transform_on_device"]
         self._batch_on_device = resolved["per_batch_transform_on_device"]
         self._sample_arguments = _positional_arguments(self._load_sample)
@@ -304,6 +305,8 @@ class StageHooks:
 
     def transform_batch(self, batch: Any) -> Any:
         """Run ``per_batch_transform`` on a batch that was indexed in memory as a whole."""
+        if not self._transforms_batches:
+            return batch
         with self.preprocess.at(self.stage, self.input_spec):
             return self._per_batch(batch)
 
