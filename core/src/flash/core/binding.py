@@ -7,6 +7,7 @@ from typing import Any
 
 from flash.core.protocols import TaskLike
 from flash.data.data_module import DataModule
+from flash.data.messages import show_some
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
 from flash.serialization.objects import public_path
@@ -92,7 +93,7 @@ def _check_classes(task: TaskLike, datamodule: DataModule) -> None:
         kind = "several classes per sample" if datamodule.multi_label else "one class per sample"
         raise ConfigurationError(
             f"Expected data that fits the task, which has num_classes={expected} and multi_label={several}, but it has "
-            f"{count} classes ({_some(labels)}) and {kind}. Make the task with "
+            f"{count} classes ({show_some(labels or (), most=5)}) and {kind}. Make the task with "
             f"{type(task).__name__}.from_data(datamodule)."
         )
     own: Sequence[Any] | None = getattr(task, "labels", None)
@@ -102,12 +103,8 @@ def _check_classes(task: TaskLike, datamodule: DataModule) -> None:
     # Labels that have nothing in common are other names for the same classes, such as words for indices.
     elif own is not None and labels is not None and list(own) != list(labels) and {*own} & {*labels}:
         raise ConfigurationError(
-            f"Expected data with the classes of the task in the same order, {_some(own)}, but it has {_some(labels)}. "
+            f"Expected data with the classes of the task in the same order, {show_some(own, most=5)}, but it has "
+            f"{show_some(labels, most=5)}. "
             "Make the data with the task's preprocess, preprocess=task.preprocess, or the task with "
             f"{type(task).__name__}.from_data(datamodule)."
         )
-
-
-def _some(labels: Sequence[Any] | None) -> str:
-    listed = [repr(label) for label in labels or ()]
-    return ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")

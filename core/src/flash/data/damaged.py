@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from flash.data.inputs import SampleInputs
+from flash.data.inputs import SampleInputs, source_name
+from flash.data.messages import list_some
 from flash.download import progress_bar
 from flash.errors import DataError
 
@@ -62,7 +62,7 @@ def without_damaged(
         )
     if not damaged:
         return inputs, []
-    names = ", ".join(name for name, _ in damaged[:5]) + (", ..." if len(damaged) > 5 else "")
+    names = list_some(name for name, _ in damaged)
     _log.warning("Left out %d of %d %s %ss that cannot be opened: %s.", len(damaged), total, stage, noun, names)
     return inputs.take([row for row, (_, reason) in enumerate(results) if reason is None]), damaged
 
@@ -84,10 +84,10 @@ def _tried(
 def _try(
     sources: Sequence[Any], attempt: Callable[[Any, str], None], noun: str, stage: str, row: int
 ) -> tuple[str, str | None]:
-    name = f"{noun} {row} of the {stage} data"
+    name = source_name(None, row, noun, stage)
     try:
         source = sources[row]
-        name = str(source) if isinstance(source, str | Path) else name
+        name = source_name(source, row, noun, stage)
         attempt(source, name)
     # A dataset that opens samples itself may raise any exception.
     except Exception as error:

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from flash.data.auto_dataset import AutoDataset
 from flash.data.damaged import without_damaged
 from flash.data.folders import check_files_exist, is_path, list_class_files, list_files, local_path, table_folder
-from flash.data.inputs import SampleInputs, with_article
+from flash.data.inputs import SampleInputs, source_name, with_article
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
 from flash.data.tables import is_table_file
@@ -90,16 +90,6 @@ class _FileSamples:
         source = self._sources[index]
         target = None if self.targets is None else self.targets[index]
         return FileSample(source, target, source_name(source, index, self._noun, self._stage.value))
-
-
-def source_name(source: Any, index: int, noun: str, stage: str) -> str:
-    """Return the name of a source in messages: its path, or its index.
-
-    Example:
-        >>> source_name("a.wav", 3, "recording", "train"), source_name(b"", 3, "recording", "train")
-        ('a.wav', 'recording 3 of the train data')
-    """
-    return str(source) if isinstance(source, str | Path) else f"{noun} {index} of the {stage} data"
 
 
 class FilePreprocess(SamplePreprocess):

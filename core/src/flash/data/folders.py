@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flash.data.inputs import with_article
+from flash.data.messages import list_some
 from flash.download import fetch
 from flash.errors import DataError
 
@@ -82,7 +83,7 @@ def list_class_files(
     empty = [name for name, (taken, _) in found.items() if not taken]
     if empty:
         count = f"{len(empty)} of {len(found)}"
-        _log.warning("Left out %s classes in %s, without %s: %s.", count, root, with_article(noun), _few(empty))
+        _log.warning("Left out %s classes in %s, without %s: %s.", count, root, with_article(noun), list_some(empty))
     return files, [name for name, (taken, _) in found.items() for _ in taken]
 
 
@@ -189,12 +190,8 @@ def _visible_files(folder: Path) -> Iterator[Path]:
 
 def _report(root: Path, strays: list[Path], kept: int, why: str) -> None:
     if strays:
-        names = _few([path.relative_to(root).as_posix() for path in strays])
+        names = list_some([path.relative_to(root).as_posix() for path in strays])
         _log.warning("Skipped %d of %d files in %s (%s): %s.", len(strays), len(strays) + kept, root, why, names)
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _endings(extensions: Collection[str]) -> str:

@@ -15,7 +15,7 @@ from flash.data.stage import Stage
 from flash.data.tables import Table, is_missing, whole_numbers
 from flash.errors import ConfigurationError, DataError
 
-__all__ = ["SampleInputs", "as_sequence", "is_single", "pair_inputs", "with_article"]
+__all__ = ["SampleInputs", "as_sequence", "is_single", "pair_inputs", "source_name", "with_article"]
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,16 @@ def as_sequence(values: Any) -> Any:
     """
     is_array = hasattr(values, "shape") and not hasattr(values, "iloc")
     return values if isinstance(values, list | tuple) or is_array else list(values)
+
+
+def source_name(source: Any, index: int, noun: str, stage: str) -> str:
+    """Return the name of a source in messages: its path, or its index.
+
+    Example:
+        >>> source_name("a.wav", 3, "recording", "train"), source_name(b"", 3, "recording", "train")
+        ('a.wav', 'recording 3 of the train data')
+    """
+    return str(source) if isinstance(source, str | Path) else f"{noun} {index} of the {stage} data"
 
 
 def with_article(noun: str) -> str:

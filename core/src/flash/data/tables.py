@@ -20,6 +20,7 @@ from flash.data._delimited import parse_delimited
 from flash.data._frames import FrameColumns, columns_of, read_parquet
 from flash.data._json_table import parse_json
 from flash.data._missing import is_missing
+from flash.data.messages import show_some
 from flash.download import fetch
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 
@@ -112,10 +113,9 @@ class Table(Mapping[str, list[Any]]):
     def __getitem__(self, name: str) -> list[Any]:
         if name not in self.columns:
             close = get_close_matches(str(name), self.columns, 1)
-            known = ", ".join(map(repr, list(self.columns)[:_SHOWN_NAMES]))
-            more = ", ..." if len(self.columns) > _SHOWN_NAMES else ""
+            known = show_some(self.columns, most=_SHOWN_NAMES)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise MissingColumnError(f"Expected a column {name!r} in {self.name}, but it has {known}{more}.{hint}")
+            raise MissingColumnError(f"Expected a column {name!r} in {self.name}, but it has {known}.{hint}")
         return self.columns[name]
 
     def __contains__(self, name: object) -> bool:

@@ -50,8 +50,7 @@ class ImageTask(Task):
     ) -> int:
         """Build the backbone, and return the number of its features."""
         self.backbone = self.build_backbone(backbone, kwargs=backbone_kwargs, pretrained=pretrained)
-        loads_weights = isinstance(backbone, str) and takes_argument(self.backbone_factory(backbone), "pretrained")
-        if isinstance(pretrained, str | Path) and not loads_weights:
+        if isinstance(pretrained, str | Path) and not self._factory_loads_weights(backbone):
             load_weights(self.backbone, pretrained, type(self.backbone).__name__)
         own = getattr(self.backbone, "data_config", None)
         self.data_config = None if own is None and data_config is None else {**(own or {}), **(data_config or {})}
@@ -66,6 +65,9 @@ class ImageTask(Task):
             name = self.backbones.qualified(backbone.partition(".")[0], prefer=dist_of(__name__))
             self.record_arguments(backbone=f"{name}.{tag}")
         return image_features(self.backbone, self.data_config)
+
+    def _factory_loads_weights(self, backbone: str | nn.Module) -> bool:
+        return isinstance(backbone, str) and takes_argument(self.backbone_factory(backbone), "pretrained")
 
     def backbone_factory(self, name: str) -> Callable[..., Any]:
         """Return the factory of a backbone; names of timm's models can end with the tag of their weights."""
