@@ -22,7 +22,7 @@ from flash.core._finetuning_state import (
     release,
     rewrap,
 )
-from flash.core.layers import backbone_layers, child_layers
+from flash.core.layers import as_modules, backbone_layers, child_layers
 from flash.core.registry import Registry, strategy_registry
 from flash.errors import FinetuningError
 from flash.serialization import NotSerializableError, call_with, from_serializable, to_serializable
@@ -541,7 +541,7 @@ def _find_attribute(pl_module: pl.LightningModule, name: str) -> nn.Module | Non
 def _as_list(modules: Any) -> list[nn.Module]:
     if isinstance(modules, nn.ModuleDict):
         return list(modules.values())
-    return [modules] if isinstance(modules, nn.Module) else list(modules)
+    return as_modules(modules)
 
 
 def _takes_optimizer_number(function: Any) -> bool:

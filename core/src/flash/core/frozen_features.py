@@ -11,10 +11,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
-from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from flash.core._feature_store import FeatureStore, write_rows
+from flash.core.layers import as_modules
 from flash.core.model import Task
 from flash.core.prediction import predict_batches
 from flash.data.auto_dataset import AutoDataset
@@ -193,8 +193,7 @@ _INPUT_METHODS = ("forward", "step", "training_step", "validation_step")
 
 
 def _is_frozen(task: pl.LightningModule) -> bool:
-    chosen = task.modules_to_freeze() if isinstance(task, Task) else None
-    modules = [] if chosen is None else [chosen] if isinstance(chosen, nn.Module) else list(chosen)
+    modules = as_modules(task.modules_to_freeze() if isinstance(task, Task) else None)
     parameters = [parameter for module in modules for parameter in module.parameters()]
     in_eval = not any(child.training for module in modules for child in module.modules())
     return bool(parameters) and in_eval and not any(parameter.requires_grad for parameter in parameters)

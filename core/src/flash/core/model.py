@@ -19,7 +19,7 @@ from flash.core.binding import bind, check_pair
 from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.finetuning import finetuning_strategies
-from flash.core.layers import child_layers
+from flash.core.layers import as_modules, child_layers
 from flash.core.losses import losses, make_loss
 from flash.core.metrics import StageMetrics, metric_registry, named_metrics, weight_of_loss
 from flash.core.optimizers import (
@@ -196,7 +196,7 @@ class Task(Configurable, pl.LightningModule):
         Override it with an immutable value that compares equal for equal requirements, such as a frozen
         dataclass.
         """
-        stated = [getattr(module, "input_spec", None) for module in self._frozen_by_strategies()]
+        stated = [getattr(module, "input_spec", None) for module in as_modules(self.modules_to_freeze())]
         return next((spec for spec in stated if spec is not None), None)
 
     def build_backbone(
@@ -390,11 +390,7 @@ class Task(Configurable, pl.LightningModule):
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if self.backbone_lr_factor == 1.0:
             return trained
-        return split_parameters(trained, self._frozen_by_strategies(), {"lr_factor": self.backbone_lr_factor})
-
-    def _frozen_by_strategies(self) -> list[nn.Module]:
-        chosen = self.modules_to_freeze()
-        return [] if chosen is None else [chosen] if isinstance(chosen, nn.Module) else list(chosen)
+        return split_parameters(trained, as_modules(self.modules_to_freeze()), {"lr_factor": self.backbone_lr_factor})
 
     def configure_optimizers(self) -> Any:
         """Create the optimizer of all parameters that are not frozen, and the learning-rate scheduler.
@@ -439,7 +435,7 @@ class Task(Configurable, pl.LightningModule):
         deeper; :mod:`flash.core.layers` has functions for that.
         """
         layers: list[nn.Module] = []
-        for module in self._frozen_by_strategies():
+        for module in as_modules(self.modules_to_freeze()):
             stated = stated_layers(module)
             layers += child_layers([module]) if stated is None else stated
         return layers

@@ -14,6 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 import flash
+from flash.core.layers import as_modules
 from flash.errors import FinetuningError
 from flash.testing._compare import flat, same, snapshot, take
 from flash.testing._conformance import Trainers, tier
@@ -352,9 +353,7 @@ class _Backbone(Callback):
 
     @staticmethod
     def _weights(task: flash.Task) -> list[Any]:
-        modules = task.modules_to_freeze()
-        roots = [] if modules is None else modules if isinstance(modules, list) else [modules]
-        return [snapshot(root) for root in roots]
+        return [snapshot(root) for root in as_modules(task.modules_to_freeze())]
 
 
 def _assert_same_weights(one: flash.Task, other: flash.Task, expectation: str) -> None:
