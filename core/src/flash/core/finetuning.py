@@ -22,7 +22,7 @@ from flash.core._finetuning_state import (
     release,
     rewrap,
 )
-from flash.core.layers import as_modules, backbone_layers, child_layers
+from flash.core.layers import backbone_layers, child_layers
 from flash.core.registry import Registry, strategy_registry
 from flash.errors import FinetuningError
 from flash.serialization import NotSerializableError, call_with, from_serializable, to_serializable
@@ -33,6 +33,7 @@ __all__ = [
     "FreezeUnfreeze",
     "NoFreeze",
     "UnfreezeMilestones",
+    "as_modules",
     "backbone_layers",
     "finetuning_strategies",
     "release",
@@ -536,6 +537,16 @@ def _find_attribute(pl_module: pl.LightningModule, name: str) -> nn.Module | Non
         if isinstance(found, nn.Module):
             return found
     return None
+
+
+def as_modules(chosen: nn.Module | Iterable[nn.Module] | None) -> list[nn.Module]:
+    """Return the result of ``modules_to_freeze()`` as a list: one module, several or ``None``.
+
+    Example:
+        >>> as_modules(nn.Identity()), as_modules(None)
+        ([Identity()], [])
+    """
+    return [] if chosen is None else [chosen] if isinstance(chosen, nn.Module) else list(chosen)
 
 
 def _as_list(modules: Any) -> list[nn.Module]:

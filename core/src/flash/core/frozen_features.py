@@ -14,7 +14,7 @@ from pytorch_lightning.strategies import DDPStrategy, SingleDeviceStrategy
 from torch.utils._pytree import tree_leaves, tree_map
 
 from flash.core._feature_store import FeatureStore, write_rows
-from flash.core.layers import as_modules
+from flash.core.finetuning import as_modules
 from flash.core.model import Task
 from flash.core.prediction import predict_batches
 from flash.data.auto_dataset import AutoDataset

@@ -9,7 +9,7 @@ from torch import nn
 
 from flash.errors import FinetuningError
 
-__all__ = ["as_modules", "backbone_layers", "block_layers", "child_layers", "layers_by_group"]
+__all__ = ["backbone_layers", "block_layers", "child_layers", "layers_by_group"]
 
 
 def backbone_layers(task: nn.Module) -> list[nn.Module]:
@@ -52,16 +52,6 @@ def backbone_layers(task: nn.Module) -> list[nn.Module]:
                 f"is {layer!r}. Leave it out; modules without parameters are unfrozen with the modules around them."
             )
     return layers
-
-
-def as_modules(chosen: nn.Module | Iterable[nn.Module] | None) -> list[nn.Module]:
-    """Return the result of ``modules_to_freeze()`` as a list: one module, several or ``None``.
-
-    Example:
-        >>> as_modules(nn.Identity()), as_modules(None)
-        ([Identity()], [])
-    """
-    return [] if chosen is None else [chosen] if isinstance(chosen, nn.Module) else list(chosen)
 
 
 def child_layers(modules: Iterable[nn.Module]) -> list[nn.Module]:

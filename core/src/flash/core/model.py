@@ -18,8 +18,8 @@ from flash.core.backbones import build_backbone, stated_layers
 from flash.core.binding import bind, check_pair
 from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
-from flash.core.finetuning import finetuning_strategies
-from flash.core.layers import as_modules, child_layers
+from flash.core.finetuning import as_modules, finetuning_strategies
+from flash.core.layers import child_layers
 from flash.core.losses import losses, make_loss
 from flash.core.metrics import StageMetrics, metric_registry, named_metrics, weight_of_loss
 from flash.core.optimizers import (

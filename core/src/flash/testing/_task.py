@@ -14,7 +14,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 import flash
-from flash.core.layers import as_modules
+from flash.core.finetuning import as_modules
 from flash.errors import FinetuningError
 from flash.testing._compare import flat, same, snapshot, take
 from flash.testing._conformance import Trainers, tier
