@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 import flash
+from flash.cli import main
 from flash.errors import ConfigurationError, DataError
 from flash.image import ImageClassificationData, ImageClassifier
 from flash.tabular import TabularClassificationData, TabularClassifier
@@ -155,3 +156,14 @@ def test_a_task_takes_the_labels_of_data_that_fits(domain: str) -> None:
     task, data = pair(domain, 2)
     task.use_data(data)
     assert task.labels == ["a", "b"]
+
+
+@pytest.mark.parametrize("listing", ["plugins", "tasks", "backbones", "backbones image", "strategies", "components"])
+def test_listings_with_all_plugins_fit_into_100_columns(
+    listing: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(listing.split()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 5
+    assert [line for line in lines if len(line) > 100] == []

@@ -13,7 +13,8 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from torch import nn
 
 import flash
-from flash.core.callbacks import FlashProgressBar, KeepBest
+from flash.core.callbacks import KeepBest
+from flash.core.console import FlashProgressBar
 from flash.errors import ConfigurationError, UnknownNameError
 from flash.plugins import CallbackSpec, hookimpl, isolated_plugins
 from flash.testing import in_clean_process

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flash.cli._command import command_parser
-from flash.cli._output import columns, counted, print_json, provider_json, table
+from flash.cli._output import columns, counted, print_json, provider_json, table, wrap
 from flash.core.registry import Registry, RegistryEntry, backbone_registry
 from flash.errors import UnknownNameError
 from flash.plugins import BackboneCatalogue, Contribution, first_party, get_host
@@ -80,7 +80,7 @@ def _heading(catalogue: Contribution[BackboneCatalogue], number: int) -> str:
         f"{catalogue.spec.domain.upper()} CATALOGUE {catalogue.name}, from {catalogue.provider}: "
         f"{counted(number, 'name')}{others}."
     )
-    return f"{heading}\n{catalogue.spec.summary}".rstrip()
+    return "\n".join([*wrap(heading), *wrap(catalogue.spec.summary)])
 
 
 def _describe(name: str, domains: Sequence[str], as_json: bool) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from flash.plugins import Provider
 
-__all__ = ["columns", "counted", "print_json", "provider_json", "table"]
+__all__ = ["columns", "counted", "print_json", "provider_json", "table", "wrap"]
 
 _PLURALS = {
     "task": "tasks",
@@ -52,13 +52,19 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     shown = []
     for line in lines:
         start = "".join(cell.ljust(width + 2) for cell, width in zip(line, widths, strict=False))
-        last = [part for row in line[-1].splitlines() for part in _wrap(row, room)]
+        last = [part for row in line[-1].splitlines() for part in wrap(row, room)]
         shown += [start + (last or [""])[0], *(indent + part for part in last[1:])]
     return "\n".join(line.rstrip() for line in shown)
 
 
-def _wrap(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+def wrap(text: str, width: int | None = None) -> list[str]:
+    """Return a text as lines of a width, by default that of the terminal; words are not divided.
+
+    Example:
+        >>> wrap("Every network there is.", width=14)
+        ['Every network', 'there is.']
+    """
+    return textwrap.wrap(text, width or _width(), break_long_words=False, break_on_hyphens=False)
 
 
 def columns(names: Sequence[str]) -> str:

@@ -108,7 +108,7 @@ def flash_components() -> Iterable[Component]:
         yield Optimizer(name, f"torch.optim:{name}", summary=f"torch.optim.{name}")
     for name in _SCHEDULERS:
         target = f"torch.optim.lr_scheduler:{name}"
-        yield LRScheduler(name, target, summary=target.replace(":", "."))
+        yield LRScheduler(name, target, summary="Of torch.optim.lr_scheduler.")
     half = "Half a cosine from the learning rate to zero, over the whole training."
     yield LRScheduler("cosine", "flash.core.optimizers:cosine", summary=half)
     for name, scope, summary in _OUTPUTS:

@@ -1,22 +1,26 @@
-"""Built-in callbacks: metrics per epoch, the best weights, a fast progress bar, gathered predictions."""
+"""Built-in callbacks: metrics per epoch, hyperparameters, the best weights, gathered predictions."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import math
-import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+from pytorch_lightning.callbacks import BaseFinetuning, Callback
 from torch import Tensor
 from torch import distributed as dist
 
+from flash.core.console import epoch_name
+from flash.core.finetuning import FlashBaseFinetuning
 from flash.errors import ConfigurationError
 
-__all__ = ["FlashProgressBar", "GatherPredictions", "KeepBest", "MetricLogger"]
+__all__ = ["GatherPredictions", "HyperparameterLogger", "KeepBest", "MetricLogger"]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,38 @@ class MetricLogger(Callback):
         metrics.reset()
 
 
+class HyperparameterLogger(Callback):
+    """Pass the hyperparameters of a task, its data and its strategy to the loggers at the start of training.
+
+    They are the arguments of the task that are numbers, strings, or lists and dicts of these, except facts of the data,
+    such as the names of the classes; the ``batch_size`` and ``seed`` of the data; and the class of the finetuning
+    strategy.
+    """
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Log the hyperparameters."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it
+        facts = getattr(data, "facts", {})
+        given = {name: value for name, value in pl_module.hparams.items() if name not in facts}
+        values = _as_json(given)
+        values |= {name: getattr(data, name) for name in ("batch_size", "seed") if hasattr(data, name)}
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # as above
+        for callback in callbacks:
+            if isinstance(callback, FlashBaseFinetuning | BaseFinetuning):
+                values["strategy"] = type(callback).__name__
+        for logger in trainer.loggers:
+            logger.log_hyperparams(values)
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that JSON can hold, with tuples as lists."""
+    result = {}
+    for name, value in values.items():
+        with contextlib.suppress(TypeError, ValueError):
+            result[name] = json.loads(json.dumps(value))
+    return result
+
+
 class KeepBest(Callback):
     """Restore the weights of the best epoch when training ends, optionally with early stopping.
 
@@ -64,6 +100,11 @@ class KeepBest(Callback):
         mode: ``"min"`` or ``"max"``; whether lower or higher is better.
         patience: Number of validations without improvement after which training stops; ``None`` never stops it.
         min_delta: The minimum change that counts as an improvement.
+
+    Attributes:
+        best_epoch: The index of the best epoch, from 0 as in ``trainer.current_epoch``; ``None`` before the first
+            validation.
+        best_score: Its monitored value.
 
     Raises:
         ConfigurationError: If an argument is out of range, or the value is not logged.
@@ -132,9 +173,17 @@ class KeepBest(Callback):
         """Restore the best weights."""
         if self._weights:
             pl_module.load_state_dict(self._weights)
-            log.info("Kept the weights of epoch %s: %s %.4g.", self.best_epoch, self.monitor, self.best_score)
-        elif self.best_epoch is None:
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Report the best epoch, after the progress bar has reported the last one."""
+        if not trainer.is_global_zero:
+            return
+        if self.best_epoch is None:
             log.warning("KeepBest had nothing to compare: there was no validation. Pass val data or val_split.")
+        else:
+            log.info(
+                "Kept the weights of %s: %s %.4g.", epoch_name(trainer, self.best_epoch), self.monitor, self.best_score
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score and weights so far, for the checkpoint."""
@@ -149,91 +198,6 @@ class KeepBest(Callback):
         """Load the state of the run that is resumed."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
         self._weights, self._waited = state_dict["weights"], state_dict["waited"]
-
-
-class FlashProgressBar(TQDMProgressBar):
-    """Lightning's progress bar, redrawn at most about ten times per second, with a permanent line per epoch.
-
-    Redrawing after each step, as the original does, can cost more than the step.
-
-    Args:
-        seconds: Minimum time between two redraws, in seconds.
-    """
-
-    def __init__(self, seconds: float = 0.1) -> None:
-        super().__init__(leave=False)
-        self._seconds = seconds
-        self._drawn = 0.0
-        self._unreported = False
-
-    def _is_due(self, batch_idx: int, total: int | float) -> bool:
-        now = time.monotonic()
-        if now - self._drawn < self._seconds and batch_idx + 1 < total:
-            return False
-        self._drawn = now
-        return True
-
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Redraw the bar if it is due."""
-        if self._is_due(batch_idx, self.total_train_batches):
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-
-    def on_validation_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Redraw the bar if it is due."""
-        if self._is_due(batch_idx, self.total_val_batches_current_dataloader):
-            super().on_validation_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
-
-    def on_test_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Redraw the bar if it is due."""
-        if self._is_due(batch_idx, self.total_test_batches_current_dataloader):
-            super().on_test_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
-
-    def on_predict_batch_end(
-        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        """Redraw the bar if it is due."""
-        if self._is_due(batch_idx, self.total_predict_batches_current_dataloader):
-            super().on_predict_batch_end(trainer, pl_module, outputs, batch, batch_idx, dataloader_idx)
-
-    # All metrics of an epoch are known only when the next one starts.
-    def on_train_epoch_start(self, trainer: Any, *args: Any) -> None:
-        """Print a line with the metrics of the previous epoch."""
-        self._print_line(trainer)
-        self._unreported = True
-        super().on_train_epoch_start(trainer, *args)
-
-    def on_train_end(self, trainer: Any, *args: Any) -> None:
-        """Print a line with the metrics of the last epoch."""
-        self._print_line(trainer)
-        super().on_train_end(trainer, *args)
-
-    def _print_line(self, trainer: pl.Trainer) -> None:
-        numbers = {
-            name: float(value)
-            for name, value in sorted(trainer.callback_metrics.items(), key=_train_then_val)
-            if name.startswith(("train_", "val_")) and not name.endswith("_step")
-        }
-        if self._unreported and self.is_enabled and numbers:
-            # Both hooks run after current_epoch has been incremented.
-            of = f"/{trainer.max_epochs}" if (trainer.max_epochs or 0) > 0 else ""
-            line = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
-            self.train_progress_bar.write(f"Epoch {trainer.current_epoch}{of}  {line}")
-        self._unreported = False
-
-    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
-        """Return the metrics of the bar, without the logger's version number."""
-        numbers = dict(super().get_metrics(trainer, pl_module))
-        numbers.pop("v_num", None)
-        return numbers
-
-
-def _train_then_val(item: tuple[str, Any]) -> tuple[bool, str]:
-    name = item[0]
-    return (not name.startswith("train_"), name)
 
 
 class GatherPredictions(Callback):

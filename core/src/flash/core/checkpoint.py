@@ -23,7 +23,6 @@ __all__ = [
     "describe_backbone",
     "explaining_missing_backbone",
     "qualified_arguments",
-    "resuming_from",
 ]
 
 
@@ -47,27 +46,6 @@ class FlashCheckpointIO(TorchCheckpointIO):
         if "://" in str(path) and not str(path).startswith("http"):
             return super().load_checkpoint(path, device, weights_only=True)
         return read_checkpoint(path, map_location)
-
-
-@contextlib.contextmanager
-def resuming_from(path: str | Path | None) -> Iterator[None]:
-    """Raise a CheckpointError if the file to resume from was not saved by a Trainer.
-
-    Args:
-        path: The argument ``ckpt_path``.
-
-    Raises:
-        CheckpointError: In place of Lightning's KeyError.
-    """
-    try:
-        yield
-    except KeyError as error:
-        if path is None or error.args != ("pytorch-lightning_version",):
-            raise
-        raise CheckpointError(
-            f"Expected a checkpoint that a Trainer saved, to resume from, but {path} holds something else, such as "
-            "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True))."
-        ) from error
 
 
 def qualified_arguments(task: TaskLike) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from typing_extensions import Self, TypeVar
 from flash import __version__
 from flash.core.backbones import build_backbone, stated_layers
 from flash.core.binding import bind, check_pair
-from flash.core.callbacks import MetricLogger
+from flash.core.callbacks import HyperparameterLogger, MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
+from flash.core.console import describe_modules
 from flash.core.finetuning import as_modules, finetuning_strategies
 from flash.core.layers import child_layers
 from flash.core.losses import LossSpec, losses, make_loss
@@ -43,6 +44,7 @@ from flash.core.structure import apply_change, describe_change, repeat_changes, 
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
 from flash.data.loader import rows_of_batch, samples_of
+from flash.data.messages import show_values
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
@@ -150,6 +152,11 @@ class Task(Configurable, pl.LightningModule):
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        """Return a summary: hyperparameters, and a line per module; ``print(task.backbone)`` shows its layers."""
+        lines = [show_values(self.hparams), *describe_modules(self)]
+        return "\n  ".join([f"{type(self).__name__}(", *filter(None, lines)]) + "\n)"
 
     # ------------------------------------------------------------------ making tasks
 
@@ -418,10 +425,10 @@ class Task(Configurable, pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": make_lr_scheduler(scheduler, optimizer, self._trainer)}
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return the callback that logs losses and metrics once per epoch."""
+        """Return the callbacks that log losses and metrics once per epoch, and hyperparameters once."""
         trainer: Any = self._trainer
-        attached = () if trainer is None else trainer.callbacks
-        return [] if any(isinstance(callback, MetricLogger) for callback in attached) else [MetricLogger()]
+        attached = {type(callback) for callback in (() if trainer is None else trainer.callbacks)}
+        return [kind() for kind in (MetricLogger, HyperparameterLogger) if kind not in attached]
 
     def modules_to_freeze(self) -> nn.Module | list[nn.Module] | None:
         """Return the modules that finetuning strategies freeze: by default ``backbone``, also inside ``model``."""

@@ -5,29 +5,30 @@ from __future__ import annotations
 import inspect
 import logging
 import tempfile
-import warnings
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins import ClusterEnvironment
-from pytorch_lightning.callbacks import Callback, ProgressBar
+from pytorch_lightning.callbacks import Callback, ModelSummary, ProgressBar
 from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from flash.core._finetuning_state import release
-from flash.core.callbacks import FlashProgressBar, GatherPredictions
-from flash.core.checkpoint import FlashCheckpointIO, resuming_from
+from flash.core.callbacks import GatherPredictions
+from flash.core.checkpoint import FlashCheckpointIO
+from flash.core.console import FlashProgressBar, NetworkSummary, clean_console
 from flash.core.finetuning import StrategySpec, resolve_strategy
 from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
 from flash.core.outputs import OutputSpec
 from flash.core.registry import Registry
 from flash.data.data_module import DataModule
+from flash.data.messages import show_values
 from flash.data.samplers import restore_order, sorted_rows
-from flash.errors import ConfigurationError
+from flash.errors import CheckpointError, ConfigurationError
 from flash.plugins import get_host
 from flash.serialization import call_with, refuse_unknown_arguments
 
@@ -91,17 +92,36 @@ class Trainer(pl.Trainer):
         chosen = _make_callbacks(callbacks)
         if plugin_callbacks:
             chosen += _automatic_callbacks()
-        wants_bar = kwargs.get("enable_progress_bar") is not False and not kwargs.get("barebones")
-        if wants_bar and not any(isinstance(callback, ProgressBar) for callback in chosen):
-            chosen.append(FlashProgressBar())
+        for argument, kind, ours in (
+            ("enable_progress_bar", ProgressBar, FlashProgressBar),
+            ("enable_model_summary", ModelSummary, NetworkSummary),
+        ):
+            wanted = kwargs.get(argument) is not False and not kwargs.get("barebones")
+            if wanted and not any(isinstance(callback, kind) for callback in chosen):
+                chosen.append(ours())
         given = _as_list(plugins)
         if not any(isinstance(plugin, CheckpointIO) for plugin in given):
             given.append(FlashCheckpointIO())
         if kwargs.get("profiler") is None and not kwargs.get("barebones"):
             kwargs["profiler"] = _NoProfiler()
         _configure_logging()
-        super().__init__(callbacks=chosen or None, plugins=given, **kwargs)
+        with clean_console():
+            super().__init__(callbacks=chosen or None, plugins=given, **kwargs)
         self._strategy: list[Callback] = []
+
+    def __repr__(self) -> str:
+        """Return a summary: the length of the training, devices, precision, and callbacks."""
+        if not hasattr(self, "fit_loop"):  # Lightning logs the object while it is constructed.
+            return object.__repr__(self)
+        settings: dict[str, object] = {
+            "max_epochs": self.max_epochs,
+            "max_steps": self.max_steps if self.max_steps > 0 else None,
+            "accelerator": type(self.accelerator).__name__.removesuffix("Accelerator").lower(),
+            "devices": self.num_devices,
+            "precision": self.precision,
+            "callbacks": [type(callback) for callback in self.callbacks],
+        }
+        return f"{type(self).__name__}({show_values(settings)})"
 
     def fit(  # type: ignore[override]  # additional arguments of newer versions are passed on
         self,
@@ -193,11 +213,9 @@ class Trainer(pl.Trainer):
         self._strategy = strategy
         release(model)
         self._connect(model, train_dataloaders, datamodule)
-        with warnings.catch_warnings():
-            # Lightning warns about a data module without validation data.
-            warnings.filterwarnings("ignore", message="Total length of `list` across ranks is zero")
-            with resuming_from(ckpt_path):
-                super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
+        console = clean_console(self.progress_bar_callback, freezes=bool(strategy))
+        with console, _resuming_from(ckpt_path):
+            super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
 
     def validate(  # type: ignore[override]  # as above
         self,
@@ -210,7 +228,7 @@ class Trainer(pl.Trainer):
     ) -> list[Mapping[str, float]]:
         """Run one validation; the arguments are those of Lightning's ``validate``."""
         self._connect(model, dataloaders, datamodule)
-        with resuming_from(ckpt_path):
+        with clean_console(self.progress_bar_callback), _resuming_from(ckpt_path):
             return super().validate(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
 
     def test(  # type: ignore[override]  # as above
@@ -224,7 +242,7 @@ class Trainer(pl.Trainer):
     ) -> list[Mapping[str, float]]:
         """Run the test; the arguments are those of Lightning's ``test``."""
         self._connect(model, dataloaders, datamodule)
-        with resuming_from(ckpt_path):
+        with clean_console(self.progress_bar_callback), _resuming_from(ckpt_path):
             return super().test(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
 
     def predict(  # type: ignore[override]
@@ -254,13 +272,15 @@ class Trainer(pl.Trainer):
         if not isinstance(task, Task):
             if output is not None:
                 raise ConfigurationError("Expected a Flash task, for output= to be presented, but got another module.")
-            return super().predict(model, dataloaders, datamodule, **kwargs)
+            with clean_console(self.progress_bar_callback):
+                return super().predict(model, dataloaders, datamodule, **kwargs)
         before, task.output = task.output, output
         with tempfile.TemporaryDirectory() as folder:
             gather = GatherPredictions(Path(folder) / "predictions")
             self.callbacks.append(gather)
             try:
-                with self._by_length(task, dataloaders if datamodule is None else datamodule):
+                by_length = self._by_length(task, dataloaders if datamodule is None else datamodule)
+                with clean_console(self.progress_bar_callback), by_length:
                     batches = super().predict(model, dataloaders, datamodule, **kwargs)
                 wanted = kwargs.get("return_predictions") is not False
                 if batches is None:
@@ -292,6 +312,20 @@ class Trainer(pl.Trainer):
         data = _as_datamodule(dataloaders) if datamodule is None else datamodule
         if isinstance(task, Task) and isinstance(data, DataModule):
             task.use_data(data)
+
+
+@contextmanager
+def _resuming_from(path: str | Path | None) -> Iterator[None]:
+    """Raise a CheckpointError, in place of Lightning's KeyError, if a Trainer did not save the file to resume from."""
+    try:
+        yield
+    except KeyError as error:
+        if path is None or error.args != ("pytorch-lightning_version",):
+            raise
+        raise CheckpointError(
+            f"Expected a checkpoint that a Trainer saved, to resume from, but {path} holds something else, such as "
+            "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True))."
+        ) from error
 
 
 def _check_order(model: Any) -> None:

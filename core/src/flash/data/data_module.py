@@ -19,6 +19,7 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import ArrayTree, Columns
 from flash.data.features import Features
 from flash.data.loader import Loader, SamplerSpec, make_loader
+from flash.data.messages import show_values
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
@@ -315,6 +316,21 @@ class DataModule(pl.LightningDataModule):
             plugins=lambda: [each for each in host.contributions("data source") if each.spec.scope in scopes],
             explain=lambda name: host.explain_missing("data source", name),
         )
+
+    def __repr__(self) -> str:
+        """Return a summary: the number of samples per stage, and facts of the train data."""
+        counts: dict[str, object] = {stage.value: self._count(stage) for stage in Stage}
+        # The facts of data that is not loaded yet are not known, and this does not load it.
+        facts = {} if Stage.TRAIN in self._pending_inputs else self.facts
+        return f"{type(self).__name__}({show_values({**counts, 'batch_size': self.batch_size, **facts})})"
+
+    __str__ = __repr__
+
+    def _count(self, stage: Stage) -> int | str | None:
+        if stage in self._pending_inputs:
+            return "not loaded"
+        dataset = self._datasets.get(stage)
+        return None if dataset is None else len(dataset) if hasattr(dataset, "__len__") else "stream"
 
     # ------------------------------------------------------------------ datasets and facts
 
