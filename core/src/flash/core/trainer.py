@@ -19,13 +19,14 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from flash.core._finetuning_state import release
 from flash.core.callbacks import FlashProgressBar, GatherPredictions
 from flash.core.checkpoint import FlashCheckpointIO, resuming_from
-from flash.core.finetuning import resolve_strategy
+from flash.core.finetuning import is_strategy, resolve_strategy
 from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
 from flash.core.registry import Registry
 from flash.data.data_module import DataModule
 from flash.data.samplers import restore_order, sorted_rows
-from flash.errors import ConfigurationError
+from flash.errors import ConfigurationError, FinetuningError
+from flash.former import FORMER_MEMBERS, with_former_members
 from flash.plugins import get_host
 from flash.serialization import call_with, refuse_unknown_arguments
 
@@ -51,6 +52,7 @@ class _NoProfiler(PassThroughProfiler):
         return self._nothing
 
 
+@with_former_members(FORMER_MEMBERS["Trainer"])
 class Trainer(pl.Trainer):
     """Lightning's ``Trainer``, with :meth:`finetune`, and :meth:`predict` with the task's outputs.
 
@@ -115,11 +117,11 @@ class Trainer(pl.Trainer):
     def finetune(
         self,
         model: pl.LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
         datamodule: Any = None,
         strategy: Any = None,
         ckpt_path: Any = None,
-        train_dataloaders: Any = None,
-        val_dataloaders: Any = None,
         frozen_features: bool | FrozenFeatures = True,
         **kwargs: Any,
     ) -> None:
@@ -127,19 +129,20 @@ class Trainer(pl.Trainer):
 
         Args:
             model: The task, or any LightningModule with a ``backbone``.
-            datamodule: The data; or a train dataloader.
+            train_dataloaders: The data: a data module, or train loaders.
+            val_dataloaders: Validation loaders, if there is no data module; or the strategy, in the third place.
+            datamodule: The data module, by name.
             strategy: A name from ``Task.available_finetuning_strategies()``, a tuple such as
                 ``("freeze_unfreeze", 5)`` or ``("unfreeze_milestones", ((3, 6), 2))``, or a callback.
             ckpt_path: A checkpoint of a run with the same strategy, to resume from.
-            train_dataloaders: Train loaders, if there is no data module.
-            val_dataloaders: Validation loaders, if there is no data module.
             frozen_features: Whether to cache the features of a frozen backbone if that does not
                 change results; or a :class:`~flash.core.frozen_features.FrozenFeatures` with its options.
             kwargs: Nothing else; another argument is an error that says what to write.
 
         Raises:
             UnknownArgumentError: If there is no such argument.
-            FinetuningError: If the strategy is missing, or finds nothing to freeze.
+            FinetuningError: If the strategy is missing, or finds nothing to freeze, or the task overrides
+                ``configure_finetune_callback`` of Lightning Flash 0.x.
             UnknownNameError: If the name of the strategy is not registered.
 
         Example:
@@ -159,11 +162,14 @@ class Trainer(pl.Trainer):
         """
         known = inspect.signature(Trainer.finetune).parameters
         refuse_unknown_arguments(f"{type(self).__name__}.finetune", kwargs, [*known][1:-1])
+        if strategy is None and is_strategy(val_dataloaders):
+            strategy, val_dataloaders = val_dataloaders, None
+        _refuse_former_override(model)
         callbacks = resolve_strategy(strategy)
         if frozen_features is not False:
             callbacks.append(frozen_features if isinstance(frozen_features, FrozenFeatures) else FrozenFeatures())
-        if train_dataloaders is None:
-            train_dataloaders, datamodule = _as_loaders(datamodule), _as_datamodule(datamodule)
+        if datamodule is None:
+            train_dataloaders, datamodule = _as_loaders(train_dataloaders), _as_datamodule(train_dataloaders)
         self._finetune(model, callbacks, train_dataloaders, val_dataloaders, datamodule, ckpt_path)
 
     def _finetune(
@@ -233,7 +239,7 @@ class Trainer(pl.Trainer):
             dataloaders: Loaders, or a data module.
             datamodule: The data.
             output: A name from ``task.available_outputs()``, a callable that takes a batch of predictions, or
-                ``None`` for the task's default.
+                ``None`` for ``task.output``, else the task's default.
             kwargs: Additional arguments of Lightning's ``predict``.
 
         Returns:
@@ -246,7 +252,7 @@ class Trainer(pl.Trainer):
             if output is not None:
                 raise ConfigurationError("Expected a Flash task, for output= to be presented, but got another module.")
             return super().predict(model, dataloaders, datamodule, **kwargs)
-        before, task.output = task.output, output
+        before, task.output = task.output, task.output if output is None else output
         with tempfile.TemporaryDirectory() as folder:
             gather = GatherPredictions(Path(folder) / "predictions")
             self.callbacks.append(gather)
@@ -288,6 +294,16 @@ def _check_order(model: Any) -> None:
         raise ConfigurationError(
             f"Expected the task first and the data second, but got a {type(model).__name__} first: "
             "trainer.fit(task, data)."
+        )
+
+
+def _refuse_former_override(model: Any) -> None:
+    """Reject a task whose choice of a strategy, as in Lightning Flash 0.x, would be ignored in silence."""
+    if hasattr(model, "configure_finetune_callback"):
+        raise FinetuningError(
+            f"Expected the strategy as an argument, but {type(model).__name__} overrides configure_finetune_callback, "
+            "which is not called. Remove it, and pass what it returns: trainer.finetune(task, datamodule, "
+            "strategy=MyFinetuning())."
         )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from flash.core.classification import ClassificationTask
 from flash.plugins import default_owner
 
+from ._former import CLASSIFIER_ARGUMENTS
 from .heads import make_head
 from .task import ImageTask
 
@@ -55,6 +56,8 @@ class ImageClassifier(ImageTask, ClassificationTask):
         >>> set(task.predict(torch.zeros(2, 3, 40, 40))) <= {"ants", "bees"}
         True
     """
+
+    former_arguments = CLASSIFIER_ARGUMENTS
 
     def __init__(
         self,

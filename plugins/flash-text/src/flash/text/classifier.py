@@ -13,6 +13,7 @@ from flash.core.classification import ClassificationTask
 from flash.core.optimizers import is_default_optimizer
 from flash.errors import ConfigurationError
 
+from ._former import ARGUMENTS
 from ._task import TextVectorTask
 
 __all__ = ["TextClassifier"]
@@ -67,6 +68,8 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         >>> set(task.predict(["a fine film", "a bore"])) <= {"dull", "fine"}
         True
     """
+
+    former_arguments = ARGUMENTS
 
     def __init__(
         self,
