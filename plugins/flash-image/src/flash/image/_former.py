@@ -90,6 +90,7 @@ EMBEDDER_ARGUMENTS: Mapping[str, str] = {
 
 DETECTOR_ARGUMENTS: Mapping[str, str] = {
     "head": "The backbone names the whole detector: backbone='retinanet_resnet50_fpn'.",
+    "image_size": "Write min_size=512, max_size=512.",
     "predict_kwargs": "Write score_threshold=0.5.",
 }
 
