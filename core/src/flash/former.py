@@ -28,6 +28,9 @@ __all__ = [
     "with_former_members",
 ]
 
+# What tools ask any module for, so that no name of the ancestor begins so: Python itself, pytest and unittest.
+_ASKED = ("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")
+
 C = TypeVar("C", bound=type)
 V = TypeVar("V")
 
@@ -310,8 +313,9 @@ def former_module(
 
 def _getter(module: str, modules: Mapping[str, str], names: Mapping[str, Moved | str]) -> Callable[[str], Any]:
     def get(name: str) -> Any:
-        # Whoever goes through sys.modules asks each module for names such as __file__.
-        former = None if name.startswith("__") else names.get(name, modules.get(module))
+        former = names.get(name)
+        if former is None and not name.startswith(_ASKED):
+            former = modules.get(module)
         if isinstance(former, Moved):
             source, _, attribute = former.target.partition(":")
             return getattr(importlib.import_module(source), attribute)
