@@ -70,7 +70,9 @@ FORMER_NAMES: Mapping[str, Moved | str] = {
     "Preprocess": Moved("flash.data.process:Preprocess"),
     # Batches and their hooks.
     "ApplyToKeys": f"{_PAIRS} A hook of a preprocess gets the sample: def to_tensor_transform(self, sample): ...",
-    "AlbumentationsAdapter": "Write a function: lambda image: transform(image=numpy.array(image))['image'].",
+    "AlbumentationsAdapter": (
+        "Write a function: augmentation=lambda image: Image.fromarray(transform(image=np.array(image))['image'])."
+    ),
     "DataKeys": _PAIRS,
     "DatasetInput": "Write flash.DataModule(train_dataset=dataset, batch_size=4).",
     "DataSource": _LOAD,

@@ -272,6 +272,39 @@ class TestFinetuning:
             assert "val_loss" in trainer.callback_metrics
 
 
+class TestWhatIsWrittenInstead:
+    """What the sentences say to write runs, where no other test writes it."""
+
+    def test_a_regression_is_a_task_with_a_loss_and_a_metric(self) -> None:
+        data = DataModule.from_tensors(torch.randn(4, 2), torch.randn(4, 1), val_split=0.5, seed=0)
+        trainer = Trainer(**QUIET)
+        trainer.fit(flash.Task(nn.Linear(2, 1), loss_fn=nn.functional.mse_loss, metrics="mse"), data)
+        assert "val_mse" in trainer.callback_metrics
+
+    def test_one_cycle_warms_up_and_anneals(self, loader: DataLoader[Any]) -> None:
+        rates = []
+
+        class Rated(Net):
+            def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+                rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+        task = Rated()
+        task.lr_scheduler = ("OneCycleLR", {"max_lr": 1e-3}, {"interval": "step"})
+        Trainer(**QUIET).fit(task, loader)
+        assert rates[0] < max(rates) == pytest.approx(1e-3, rel=0.1)
+        assert rates[-1] < max(rates)
+
+    def test_the_number_of_steps_is_the_trainers(self, loader: DataLoader[Any]) -> None:
+        steps = []
+
+        class Counting(Net):
+            def on_train_start(self) -> None:
+                steps.append(int(self.trainer.estimated_stepping_batches))
+
+        Trainer(**QUIET).fit(Counting(), loader)
+        assert steps == [4]
+
+
 class TestArguments:
     @pytest.mark.parametrize("name", ["gpus", "progress_bar_refresh_rate", "weights_summary", "auto_select_gpus"])
     def test_a_former_argument_of_a_trainer_says_what_to_write(self, name: str) -> None:

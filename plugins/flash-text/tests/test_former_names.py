@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 
 from flash.errors import FormerMemberError, FormerNameError
 from flash.text import TextClassificationData, TextClassifier, TextEmbedder, TranslationData
+from flash.text.seq2seq.metrics import Bleu, Rouge
 
 
 def test_classes_are_found_in_their_former_modules() -> None:
@@ -32,3 +35,13 @@ def test_target_field_is_another_name_of_target_fields() -> None:
     rows = [{"x": "a", "y": "p"}, {"x": "b", "y": "q"}]
     data = TextClassificationData.from_datasets("x", target_field="y", train_dataset=rows)
     assert data.labels == ["p", "q"]
+
+
+def test_metrics_of_texts_take_the_arguments_that_the_tasks_took() -> None:
+    bleu = Bleu(n_gram=1, smooth=True)
+    bleu.update(["the cat sat"], ["the cat slept"])
+    assert float(bleu.compute()) == pytest.approx(2 / 3, abs=0.1)
+    assert Rouge("rouge1").stemmer is None
+    if find_spec("nltk") is None:
+        with pytest.raises(ModuleNotFoundError, match="nltk"):
+            Rouge("rouge1", use_stemmer=True)

@@ -13,8 +13,8 @@ _NO_ANSWERS = (
     "plugin that others can install: flash plugin new my-plugin."
 )
 _CLASSIFIER = "Write from flash.text import TextClassificationData, TextClassifier."
-_ROUGE = "Write metrics=torchmetrics.text.ROUGEScore(use_stemmer=True, rouge_keys='rouge1')."
-_BLEU = "Write metrics=torchmetrics.text.SacreBLEUScore(n_gram=4, smooth=True)."
+_ROUGE = "Write from flash.text.seq2seq.metrics import Rouge, and metrics=Rouge('rouge1', use_stemmer=True)."
+_BLEU = "Write from flash.text.seq2seq.metrics import Bleu, and metrics=Bleu(n_gram=4, smooth=True)."
 _ORT = "Leave it out: it was for a runtime of training that is no longer made."
 
 NAMES: Mapping[str, Moved | str] = {
