@@ -7,6 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from flash.core.metrics import MetricSpec
+
 from .._former import SUMMARIZATION_ARGUMENTS, TRANSLATION_ARGUMENTS
 from .backbones import read_prefix
 from .base import Seq2SeqTask
@@ -44,7 +46,7 @@ class SummarizationTask(Seq2SeqTask):
         pretrained: bool = True,
         prefix: str | None = None,
         *,
-        metrics: Any = None,
+        metrics: MetricSpec | None = None,
         **kwargs: Any,
     ) -> None:
         metrics = summarization_metrics() if metrics is None else metrics
@@ -90,7 +92,7 @@ class TranslationTask(Seq2SeqTask):
         source_language: str | None = None,
         target_language: str | None = None,
         *,
-        metrics: Any = None,
+        metrics: MetricSpec | None = None,
         **kwargs: Any,
     ) -> None:
         # Set first, since the base class calls default_prefix.
