@@ -16,6 +16,7 @@ PLUGINS = sorted(ROOT.glob("plugins/*/src"))
 # From the ground up; a room may import from its own floor and from those below.
 FLOORS = [
     {"flash.errors"},
+    {"flash.former"},
     {"flash.plugins", "flash.serialization", "flash.download"},
     {"flash.data"},
     {"flash.core"},

@@ -69,7 +69,9 @@ if not TYPE_CHECKING:
             raise AttributeError(
                 f"flash.{name} is provided by a plugin that is not installed: pip install {DOMAINS[name]}"
             )
-        raise AttributeError(f"module 'flash' has no attribute {name!r}")
+        from flash.former import former_names
+
+        return former_names(__name__)(name)
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,8 @@ __all__ = [
     "DuplicateNameError",
     "FinetuningError",
     "FlashError",
+    "FormerMemberError",
+    "FormerNameError",
     "MissingColumnError",
     "PluginConflictError",
     "PluginError",
@@ -40,6 +42,14 @@ class ConfigurationError(FlashError, ValueError):
 
 class UnknownArgumentError(ConfigurationError, TypeError):
     """An argument that is not accepted."""
+
+
+class FormerNameError(FlashError, ImportError):
+    """A name or module of the ancestor, Lightning Flash 0.x, that is not here; the message says what to write."""
+
+
+class FormerMemberError(FlashError, AttributeError):
+    """A member of a class of the ancestor, Lightning Flash 0.x, that is not here; the message says what to write."""
 
 
 class DataError(FlashError, ValueError):

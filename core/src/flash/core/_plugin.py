@@ -12,6 +12,7 @@ from flash.plugins import (
     Metric,
     Optimizer,
     Output,
+    Renamed,
     Strategy,
     hookimpl,
 )
@@ -117,6 +118,12 @@ def flash_components() -> Iterable[Component]:
         yield Metric(name, f"flash.core._metric_factories:{name}", scope, summary)
     for name, function, scope, summary in _LOSSES:
         yield Loss(name, f"torch.nn.functional:{function}", scope, summary)
+
+
+@hookimpl
+def flash_renames() -> Iterable[Renamed]:
+    """Yield the names of components in Lightning Flash, which are still accepted."""
+    yield Renamed("preds", "raw", of="output")
 
 
 @hookimpl

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,16 @@ from flash.core.model import Task
 from flash.core.outputs import classification_outputs, components_of, to_probabilities
 from flash.core.registry import Registry, qualified_choice
 from flash.errors import ConfigurationError
+from flash.former import former_names
 
 __all__ = ["ClassWeights", "ClassificationTask"]
 
 #: The weight of each class in the loss: one number per class, or ``"balanced"`` for weights inverse to frequencies.
 ClassWeights: TypeAlias = Sequence[float] | Tensor | Literal["balanced"]
+
+# Hidden from type checkers, which would otherwise accept any misspelled name.
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__)
 
 
 class ClassificationTask(Task):

@@ -37,6 +37,7 @@ __all__ = [
     "as_modules",
     "backbone_layers",
     "finetuning_strategies",
+    "is_strategy",
     "release",
     "resolve_strategy",
 ]
@@ -530,6 +531,17 @@ def resolve_strategy(strategy: StrategySpec | None) -> list[Callback]:
     )
 
 
+def is_strategy(value: Any) -> bool:
+    """Return whether a value has the form of a strategy, as opposed to data: a name, ``(name, arguments)``, a callback.
+
+    Example:
+        >>> is_strategy("freeze"), is_strategy(("freeze_unfreeze", 5)), is_strategy([1, 2])
+        (True, True, False)
+    """
+    name = value[0] if isinstance(value, tuple) and value else value
+    return isinstance(name, str | Callback)
+
+
 def _chosen_by_task(pl_module: pl.LightningModule) -> list[nn.Module]:
     choose = getattr(pl_module, "modules_to_freeze", None)
     chosen = choose() if callable(choose) else _find_attribute(pl_module, "backbone")
@@ -572,6 +584,11 @@ def _positive(name: str, value: Any) -> int:
 
 def _increasing(milestones: Any) -> tuple[int, int]:
     values = tuple(milestones) if isinstance(milestones, tuple | list) else ()
+    if len(values) == 2 and isinstance(values[0], tuple | list):
+        raise FinetuningError(
+            f"Expected the two epochs, and after them the number of layers, but got {milestones!r}, the form of "
+            f"version 0.x of Lightning Flash. Write UnfreezeMilestones({tuple(values[0])!r}, {values[1]!r})."
+        )
     whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
     if len(values) != 2 or not whole or values[0] < 1 or values[0] >= values[1]:
         raise FinetuningError(

@@ -44,6 +44,7 @@ def make_loss(
     if isinstance(choice, type) or not callable(choice):
         raise ConfigurationError(
             f"Expected loss_fn to be a name such as 'cross_entropy', or a callable (predictions, targets) -> loss, but "
-            f"got {choice!r}. A class must be called: torch.nn.HuberLoss(), not torch.nn.HuberLoss."
+            f"got {choice!r}. A class must be called: torch.nn.HuberLoss(), not torch.nn.HuberLoss. Several losses are "
+            "one callable: lambda predictions, targets: first(predictions, targets) + second(predictions, targets)."
         )
     return choice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,7 +50,8 @@ from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
 from flash.data.streams import load_dataset
-from flash.errors import CheckpointError, ConfigurationError
+from flash.errors import CheckpointError, ConfigurationError, FormerMemberError
+from flash.former import FORMER_MEMBERS, with_former_members
 from flash.plugins import default_owner
 from flash.serialization import (
     Configurable,
@@ -72,6 +74,7 @@ B = TypeVar("B", default=nn.Module)
 _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
+@with_former_members(FORMER_MEMBERS["Task"])
 class Task(Configurable, pl.LightningModule):
     """A network with its training, evaluation and prediction.
 
@@ -107,6 +110,10 @@ class Task(Configurable, pl.LightningModule):
     #: Losses and metrics by name; a class has those of its kind, such as classification, which its outputs define.
     loss_registry: ClassVar[Registry] = losses
     metric_registry: ClassVar[Registry] = metric_registry
+    #: Names under which the registries of all tasks were part of this class before.
+    finetuning_strategies: ClassVar[Registry] = finetuning_strategies
+    lr_schedulers_registry: ClassVar[Registry] = lr_schedulers
+    optimizers_registry: ClassVar[Registry] = optimizers
     #: The preprocess of a task that is not bound to data.
     preprocess_cls: ClassVar[type[Preprocess]] = Preprocess
     #: The default output of :meth:`predict`.
@@ -343,7 +350,11 @@ class Task(Configurable, pl.LightningModule):
 
     def _shared_step(self, batch: Any, batch_idx: int, stage: str) -> Tensor:
         metrics: Any = self.stage_metrics[f"{stage}_metrics"]
-        result = self.step(batch, batch_idx)
+        try:
+            result = self.step(batch, batch_idx)
+        except TypeError as error:
+            _check_step(self.step, error)
+            raise
         rows = count_rows(batch)
         if not isinstance(result, dict):
             metrics.update(result, rows=rows)
@@ -555,7 +566,7 @@ class Task(Configurable, pl.LightningModule):
             raw: The argument of the preprocess's ``predict_load_data``: a table, a list of files, an array, ...
             output: A name from ``available_outputs()``; a callable that takes a batch of predictions, and, if it has
                 parameters ``inputs`` and ``ids``, the inputs of the batch and the ids of its samples; or ``None`` for
-                the task's default.
+                :attr:`output`, else the task's default.
             batch_size: Number of samples per batch.
 
         Returns:
@@ -570,6 +581,7 @@ class Task(Configurable, pl.LightningModule):
         """
         if self.preprocess_error is not None and self.preprocess is None:
             raise self.preprocess_error
+        output = self._output if output is None else output
         wants_ids = takes_ids(self, output)
         preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
         preprocess.check_input_spec(input_spec)
@@ -586,7 +598,7 @@ class Task(Configurable, pl.LightningModule):
 
     @property
     def output(self) -> OutputSpec | None:
-        """The output of :meth:`predict_step`; ``None`` is the task's default."""
+        """The output of predictions for which none is chosen; ``None`` is the task's default."""
         return self._output
 
     @output.setter
@@ -746,6 +758,17 @@ def _make_with_facts(cls: type[T], facts: dict[str, Any], kwargs: dict[str, Any]
             if found is None or found[1] not in facts:
                 raise
             del facts[found[1]]
+
+
+def _check_step(step: Callable[..., Any], error: TypeError) -> None:
+    """Raise an error that says so, if a step has a third parameter, as in Lightning Flash 0.x."""
+    parameters = [*inspect.signature(step).parameters.values()]
+    if len(parameters) > 2 and parameters[2].default is parameters[2].empty and parameters[2].name == "metrics":
+        raise FormerMemberError(
+            "Expected step(self, batch, batch_idx), but got step(self, batch, batch_idx, metrics) of version 0.x of "
+            "Lightning Flash. Leave metrics out, and return {'loss': loss, 'y_hat': y_hat, 'y': y}: the task computes "
+            "its metrics from them."
+        ) from error
 
 
 def _like_predictions(y: Any, y_hat: Any) -> Any:

@@ -6,7 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +15,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
+from flash.former import former_names
 from flash.serialization import call_with
 
 __all__ = [
@@ -41,6 +42,10 @@ OptimizerSpec: TypeAlias = _Optimizer | tuple[_Optimizer, Mapping[str, Any]]
 LRSchedulerSpec: TypeAlias = (
     _LRScheduler | tuple[_LRScheduler, Mapping[str, Any]] | tuple[_LRScheduler, Mapping[str, Any], Mapping[str, Any]]
 )
+
+# Hidden from type checkers, which would otherwise accept any misspelled name.
+if not TYPE_CHECKING:
+    __getattr__ = former_names(__name__)
 
 #: The default optimizer of a task.
 DEFAULT_OPTIMIZER = "AdamW"

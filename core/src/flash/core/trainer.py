@@ -20,7 +20,7 @@ from flash.core._finetuning_state import release
 from flash.core.callbacks import GatherPredictions
 from flash.core.checkpoint import FlashCheckpointIO
 from flash.core.console import FlashProgressBar, NetworkSummary, clean_console
-from flash.core.finetuning import StrategySpec, resolve_strategy
+from flash.core.finetuning import StrategySpec, is_strategy, resolve_strategy
 from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
 from flash.core.outputs import OutputSpec
@@ -28,7 +28,8 @@ from flash.core.registry import Registry
 from flash.data.data_module import DataModule
 from flash.data.messages import show_values
 from flash.data.samplers import restore_order, sorted_rows
-from flash.errors import CheckpointError, ConfigurationError
+from flash.errors import CheckpointError, ConfigurationError, FinetuningError
+from flash.former import FORMER_MEMBERS, with_former_members
 from flash.plugins import get_host
 from flash.serialization import call_with, refuse_unknown_arguments
 
@@ -61,6 +62,7 @@ class _NoProfiler(PassThroughProfiler):
         return self._nothing
 
 
+@with_former_members(FORMER_MEMBERS["Trainer"])
 class Trainer(pl.Trainer):
     """Lightning's ``Trainer``, with :meth:`finetune`, and :meth:`predict` with the task's outputs.
 
@@ -144,11 +146,11 @@ class Trainer(pl.Trainer):
     def finetune(
         self,
         model: pl.LightningModule,
+        train_dataloaders: pl.LightningDataModule | Loaders | None = None,
+        val_dataloaders: Loaders | StrategySpec | None = None,
         datamodule: pl.LightningDataModule | Loaders | None = None,
         strategy: StrategySpec | None = None,
         ckpt_path: str | Path | None = None,
-        train_dataloaders: Loaders | None = None,
-        val_dataloaders: Loaders | None = None,
         frozen_features: bool | FrozenFeatures = True,
         **kwargs: Any,
     ) -> None:
@@ -156,19 +158,20 @@ class Trainer(pl.Trainer):
 
         Args:
             model: The task, or any LightningModule with a ``backbone``.
-            datamodule: The data; or a train dataloader.
+            train_dataloaders: The data: a data module, or train loaders.
+            val_dataloaders: Validation loaders, if there is no data module; or the strategy, in the third place.
+            datamodule: The data module, by name.
             strategy: A name from ``Task.available_finetuning_strategies()``, a tuple such as
                 ``("freeze_unfreeze", 5)`` or ``("unfreeze_milestones", ((3, 6), 2))``, or a callback.
             ckpt_path: A checkpoint of a run with the same strategy, to resume from.
-            train_dataloaders: Train loaders, if there is no data module.
-            val_dataloaders: Validation loaders, if there is no data module.
             frozen_features: Whether to cache the features of a frozen backbone if that does not
                 change results; or a :class:`~flash.core.frozen_features.FrozenFeatures` with its options.
             kwargs: Nothing else; another argument is an error that says what to write.
 
         Raises:
             UnknownArgumentError: If there is no such argument.
-            FinetuningError: If the strategy is missing, or finds nothing to freeze.
+            FinetuningError: If the strategy is missing, or finds nothing to freeze, or the task overrides
+                ``configure_finetune_callback`` of Lightning Flash 0.x.
             UnknownNameError: If the name of the strategy is not registered.
 
         Example:
@@ -188,12 +191,13 @@ class Trainer(pl.Trainer):
         """
         known = inspect.signature(Trainer.finetune).parameters
         refuse_unknown_arguments(f"{type(self).__name__}.finetune", kwargs, [*known][1:-1])
-        callbacks = resolve_strategy(strategy)
+        _refuse_former_override(model)
+        val_loaders, chosen = _by_place(val_dataloaders, strategy)
+        callbacks = resolve_strategy(chosen)
         if frozen_features is not False:
             callbacks.append(frozen_features if isinstance(frozen_features, FrozenFeatures) else FrozenFeatures())
-        data = _as_datamodule(datamodule)
-        loaders = _as_loaders(datamodule) if train_dataloaders is None else train_dataloaders
-        self._finetune(model, callbacks, loaders, val_dataloaders, data, ckpt_path)
+        loaders, data = _given_data(train_dataloaders, datamodule)
+        self._finetune(model, callbacks, loaders, val_loaders, data, ckpt_path)
 
     def _finetune(
         self,
@@ -260,7 +264,7 @@ class Trainer(pl.Trainer):
             dataloaders: Loaders, or a data module.
             datamodule: The data.
             output: A name from ``task.available_outputs()``, a callable that takes a batch of predictions, or
-                ``None`` for the task's default.
+                ``None`` for ``task.output``, else the task's default.
             kwargs: Additional arguments of Lightning's ``predict``.
 
         Returns:
@@ -274,7 +278,7 @@ class Trainer(pl.Trainer):
                 raise ConfigurationError("Expected a Flash task, for output= to be presented, but got another module.")
             with clean_console(self.progress_bar_callback):
                 return super().predict(model, dataloaders, datamodule, **kwargs)
-        before, task.output = task.output, output
+        before, task.output = task.output, task.output if output is None else output
         with tempfile.TemporaryDirectory() as folder:
             gather = GatherPredictions(Path(folder) / "predictions")
             self.callbacks.append(gather)
@@ -333,6 +337,29 @@ def _check_order(model: Any) -> None:
         raise ConfigurationError(
             f"Expected the task first and the data second, but got a {type(model).__name__} first: "
             "trainer.fit(task, data)."
+        )
+
+
+def _by_place(val_dataloaders: Any, strategy: Any) -> tuple[Any, Any]:
+    """Return validation loaders and strategy, either of which may be in the third place of ``finetune``."""
+    return (None, val_dataloaders) if strategy is None and is_strategy(val_dataloaders) else (val_dataloaders, strategy)
+
+
+def _given_data(train_dataloaders: Any, datamodule: Any) -> tuple[Any, Any]:
+    """Return train loaders and data module, whichever of the two arguments has them; Lightning refuses both."""
+    if train_dataloaders is not None and datamodule is not None:
+        return train_dataloaders, datamodule
+    given = train_dataloaders if datamodule is None else datamodule
+    return _as_loaders(given), _as_datamodule(given)
+
+
+def _refuse_former_override(model: Any) -> None:
+    """Reject a task whose choice of a strategy, as in Lightning Flash 0.x, would be ignored in silence."""
+    if hasattr(model, "configure_finetune_callback"):
+        raise FinetuningError(
+            f"Expected the strategy as an argument, but {type(model).__name__} overrides configure_finetune_callback, "
+            "which is not called. Remove it, and pass what it returns: trainer.finetune(task, datamodule, "
+            "strategy=MyFinetuning())."
         )
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import pytorch_lightning as pl
@@ -25,6 +26,7 @@ from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
 from flash.errors import ConfigurationError, DataError
+from flash.former import FORMER_ARGUMENTS, FORMER_MEMBERS, with_former_members
 from flash.plugins import get_host
 from flash.plugins.registry import Registry
 from flash.serialization import refuse_unknown_arguments
@@ -32,6 +34,7 @@ from flash.serialization import refuse_unknown_arguments
 __all__ = ["DataModule"]
 
 
+@with_former_members(FORMER_MEMBERS["DataModule"])
 class DataModule(pl.LightningDataModule):
     """Datasets for training, validation, testing and prediction, with their preprocessing hooks.
 
@@ -71,6 +74,8 @@ class DataModule(pl.LightningDataModule):
 
     preprocess_cls: ClassVar[type[Preprocess]] = Preprocess
     postprocess_cls: ClassVar[type[Postprocess]] = Postprocess
+    #: Arguments of older programs that the constructors do not take, with what to write instead.
+    former_arguments: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(
         self,
@@ -166,7 +171,8 @@ class DataModule(pl.LightningDataModule):
             parameters = inspect.signature(getattr(cls, constructor)).parameters.values()
             named = [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
             unknown = [name for name in given if name not in known]
-            refuse_unknown_arguments(f"{cls.__name__}.{constructor}", unknown, [*named, *known])
+            former = {**FORMER_ARGUMENTS, **cls.former_arguments}
+            refuse_unknown_arguments(f"{cls.__name__}.{constructor}", unknown, [*named, *known], former)
 
     @classmethod
     def from_load_data_inputs(

@@ -17,6 +17,7 @@ from flash.errors import (
     PluginWarning,
     UnknownNameError,
 )
+from flash.former import FORMER_MEMBERS, with_former_members
 from flash.plugins._current import get_host
 from flash.plugins._name_index import NameIndex, natural, one_per_provider, resolve
 from flash.plugins._ownership import default_owner
@@ -38,6 +39,7 @@ _Names = list[str]  # Inside the class, list is the method.
 _Items = list[Item]
 
 
+@with_former_members(FORMER_MEMBERS["Registry"])
 class Registry:
     """Factories by name: those registered in this process and those of installed plugins.
 

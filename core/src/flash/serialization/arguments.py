@@ -6,35 +6,16 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 from typing_extensions import Self
 
 from flash.errors import ConfigurationError, FlashError, UnknownArgumentError
+from flash.former import FORMER_ARGUMENTS
 from flash.serialization.values import NotSerializableError, to_serializable
 
 __all__ = ["MODULE", "Configurable", "accepted_parameters", "call_with", "refuse_unknown_arguments"]
-
-#: Arguments of programs for the ancestor, Lightning Flash, and for Lightning 1, with what to write instead.
-FORMER_ARGUMENTS = {
-    "auto_select_gpus": "Leave it out: a GPU that is there is used.",
-    "gpus": "Leave it out, since a GPU that is there is used; or write accelerator='gpu', devices=2.",
-    "parameters": "Leave it out: from_data takes from the data what the task must know.",
-    "predict_transform": "Write transform=... for all stages, or override the hook predict_to_tensor_transform.",
-    "progress_bar_refresh_rate": "Write enable_progress_bar=False for no bar.",
-    "serializer": "Choose it where you predict: task.predict(..., output='probabilities').",
-    "target_field": "Write target_fields.",
-    "target_formatter": "Leave it out: lists of classes, zeros and ones, and delimiter=',' are several classes.",
-    "test_transform": "Write transform=... for all stages, or override the hook test_to_tensor_transform.",
-    "train_bn": "It is an argument of the strategy: strategy=('freeze', {'train_bn': True}).",
-    "train_dataloader": "Write train_dataloaders.",
-    "train_resolver": "Leave it out, and write whole paths into the column: 'photos/' + table['id'] + '.jpg'.",
-    "transform_kwargs": "Write its entries as arguments: image_size=..., data_config={'mean': ..., 'std': ...}.",
-    "val_dataloader": "Write val_dataloaders.",
-    "val_transform": "Write transform=... for all stages, or override the hook val_to_tensor_transform.",
-    "weights_summary": "Write enable_model_summary=False for none.",
-}
 
 #: The kind of an omitted argument that has weights, and without which an object cannot be rebuilt.
 MODULE = "module"
@@ -54,6 +35,9 @@ class Configurable:
         >>> dict(Scale(3.0).recorded_arguments)
         {'factor': 3.0, 'label': 'times 3.0'}
     """
+
+    #: Arguments of older programs that the class does not take, with what to write instead.
+    former_arguments: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     _recorded: dict[str, Any]
     _omitted: dict[str, str]
@@ -136,13 +120,19 @@ def accepted_parameters(cls: type) -> dict[str, Any]:
     return accepted | {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
 
 
-def refuse_unknown_arguments(name: str, given: Iterable[str], accepted: Iterable[str]) -> None:
+def refuse_unknown_arguments(
+    name: str,
+    given: Iterable[str],
+    accepted: Iterable[str],
+    former: Mapping[str, str] = FORMER_ARGUMENTS,
+) -> None:
     """Raise an error that names the first argument that is not accepted, and the closest one that is.
 
     Args:
         name: The callable, such as ``"Trainer.fit"``.
         given: Names of the arguments that were passed.
         accepted: Names of the arguments that it takes.
+        former: Arguments of older programs, with what to write instead.
 
     Raises:
         UnknownArgumentError: If an argument is not accepted.
@@ -157,7 +147,7 @@ def refuse_unknown_arguments(name: str, given: Iterable[str], accepted: Iterable
     names = list(accepted)
     unknown = [each for each in given if each not in names]
     if unknown:
-        hint = FORMER_ARGUMENTS.get(unknown[0]) or _closest(unknown[0], names) or f"It takes {', '.join(names)}."
+        hint = former.get(unknown[0]) or _closest(unknown[0], names) or f"It takes {', '.join(names)}."
         raise UnknownArgumentError(f"Expected arguments that {name} takes, but got {unknown[0]!r}. {hint}")
 
 
@@ -239,13 +229,13 @@ def _names_of(factory: Callable[..., Any]) -> list[str]:
     return [each.name for each in parameters.values() if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
 
 
-def _refuse_unknown(cls: type, kwargs: Mapping[str, Any]) -> None:
+def _refuse_unknown(cls: type[Configurable], kwargs: Mapping[str, Any]) -> None:
     if not kwargs:
         return
     accepted = accepted_parameters(cls)
     if any(each.kind is each.VAR_KEYWORD for each in accepted.values()):
         return
-    refuse_unknown_arguments(cls.__name__, kwargs, accepted)
+    refuse_unknown_arguments(cls.__name__, kwargs, accepted, {**FORMER_ARGUMENTS, **cls.former_arguments})
 
 
 def _bound_arguments(cls: type, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from flash.core.classification import ClassificationTask, ClassWeights
 from flash.core.optimizers import LRSchedulerSpec
 from flash.plugins import default_owner
 
+from ._former import CLASSIFIER_ARGUMENTS
 from .heads import make_head
 from .task import ImageTask
 
@@ -56,6 +57,8 @@ class ImageClassifier(ImageTask, ClassificationTask):
         >>> set(task.predict(torch.zeros(2, 3, 40, 40))) <= {"ants", "bees"}
         True
     """
+
+    former_arguments = CLASSIFIER_ARGUMENTS
 
     def __init__(
         self,

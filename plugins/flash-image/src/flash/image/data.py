@@ -10,7 +10,9 @@ from flash import Task
 from flash.data.files import FileData
 from flash.data.inputs import SampleDataset, Samples, Targets
 from flash.data.stage import Stage, Stages
+from flash.former import take_alias
 
+from ._former import DATA_ARGUMENTS
 from .datasets import dataset_inputs
 from .preprocess import ImagePreprocess
 
@@ -48,6 +50,7 @@ class ImageClassificationData(FileData):
     """
 
     preprocess_cls = ImagePreprocess
+    former_arguments = DATA_ARGUMENTS
     default_batch_size = 32
 
     @classmethod
@@ -101,6 +104,7 @@ class ImageClassificationData(FileData):
             DataError: If a dataset has no length, or its samples have another form.
             MissingColumnError: If dicts lack a key.
         """
+        target_fields = take_alias(options, "target_field", "target_fields", target_fields)
         cls.check_options(options)
         datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
         inputs = datasets.map(lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value))

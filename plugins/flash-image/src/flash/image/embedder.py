@@ -15,6 +15,7 @@ from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError
 from flash.plugins import default_owner
 
+from ._former import EMBEDDER_ARGUMENTS
 from .losses import contrastive_losses, make_loss
 from .metrics import NearestNeighborAccuracy
 from .task import ImageTask
@@ -65,6 +66,7 @@ class ImageEmbedder(ImageTask):
         [torch.Size([96]), torch.Size([96])]
     """
 
+    former_arguments = EMBEDDER_ARGUMENTS
     outputs: ClassVar[Registry] = _OUTPUTS
     loss_registry: ClassVar[Registry] = contrastive_losses
     default_output: str = "vectors"

@@ -90,6 +90,13 @@ class ImagePreprocess(FilePreprocess):
                 f"Expected augmentation or a transform for training, but got both: {augmentation!r} and "
                 f"{transform or train_transform!r}. Add the augmentation to train_transform."
             )
+        for name, given in (("transform", transform), ("train_transform", train_transform)):
+            if given is not None and not callable(given):
+                raise ConfigurationError(
+                    f"Expected {name} to be a callable from a PIL image to a tensor, but got {given!r}. Write "
+                    f"{name}=torchvision.transforms.Compose([...]); or for the hooks of a dict, class MyPreprocess("
+                    "ImagePreprocess): def to_tensor_transform(self, sample): ..., and preprocess=MyPreprocess()."
+                )
         self.augmentation = augmentation
         self.image_size = image_size
         self.transform = transform

@@ -13,7 +13,9 @@ from flash.data.process import Preprocess
 from flash.data.stage import Stages
 from flash.data.tables import READ_OPTIONS, FileSource, TableFormat, TableSource
 from flash.errors import ConfigurationError
+from flash.former import take_alias, with_former_members
 
+from ._former import DATA_ARGUMENTS, DATA_MEMBERS
 from .preprocess import TabularPreprocess
 from .read import read_table
 
@@ -27,10 +29,12 @@ Table: TypeAlias = TableSource | Sequence[Sequence[Any]]
 _OPTIONS = ("verbose", "decimal")
 
 
+@with_former_members(DATA_MEMBERS)
 class TabularData(DataModule):
     """Base class of :class:`TabularClassificationData` and :class:`TabularRegressionData`."""
 
     preprocess_cls = TabularPreprocess
+    former_arguments = DATA_ARGUMENTS
     kind: ClassVar[Literal["classification", "regression"]]
 
     @classmethod
@@ -80,6 +84,7 @@ class TabularData(DataModule):
             >>> dm.num_classes, dm.labels
             (2, ['no', 'yes'])
         """
+        target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
         cls.check_arguments(kwargs)
         if preprocess is None:
             preprocess = TabularPreprocess(
@@ -116,6 +121,7 @@ class TabularData(DataModule):
         :class:`~flash.data.tables.ReadOptions`. Column types (numbers, dates, categories) are inferred from the
         training rows; class labels stay as written.
         """
+        target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("csv", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
@@ -137,6 +143,7 @@ class TabularData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``field``: the
         key of the rows, if they are nested in an object.
         """
+        target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("json", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
@@ -157,6 +164,7 @@ class TabularData(DataModule):
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
+        target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("parquet", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)

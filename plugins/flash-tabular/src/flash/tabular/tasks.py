@@ -20,6 +20,7 @@ from flash.core.outputs import regression_outputs
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
+from ._former import TASK_ARGUMENTS
 from .preprocess import TabularPreprocess
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
@@ -30,6 +31,7 @@ _BACKBONES = backbone_registry("tabular")
 class _TabularTask(Task):
     """Base class of tabular tasks: a backbone on the columns and a linear head; for ensembles one head per member."""
 
+    former_arguments = TASK_ARGUMENTS
     backbones: ClassVar[Registry] = _BACKBONES
     preprocess_cls: ClassVar[type[Preprocess]] = TabularPreprocess
     backbone: nn.Module

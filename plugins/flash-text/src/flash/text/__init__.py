@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flash.former import former_names
 from flash.plugins import lazy_exports
+
+from ._former import NAMES
 
 if TYPE_CHECKING:
     from .classifier import TextClassifier as TextClassifier
@@ -43,4 +46,4 @@ __all__ = [
 
 # Hidden from type checkers, which would otherwise accept any misspelled name.
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)
+    __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS, former_names(__name__, NAMES))

@@ -13,6 +13,7 @@ from flash.core.classification import ClassificationTask, ClassWeights
 from flash.core.optimizers import LRSchedulerSpec, is_default_optimizer
 from flash.errors import ConfigurationError
 
+from ._former import ARGUMENTS
 from ._task import TextVectorTask
 from .tokens import TokenizerSpec
 
@@ -68,6 +69,8 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         >>> set(task.predict(["a fine film", "a bore"])) <= {"dull", "fine"}
         True
     """
+
+    former_arguments = ARGUMENTS
 
     def __init__(
         self,

@@ -11,13 +11,16 @@ from typing_extensions import Self
 from flash.data.inputs import SampleDataset, SampleInputs
 from flash.data.samples import SampleData
 from flash.data.stage import Stage, Stages
+from flash.former import take_alias, with_former_members
 
+from ._former import DATA_MEMBERS
 from .preprocess import TextPreprocess
 from .sources import class_names, table_of_dataset
 
 __all__ = ["TextClassificationData", "TextData"]
 
 
+@with_former_members(DATA_MEMBERS)
 class TextData(SampleData):
     """The base of the data modules for texts.
 
@@ -44,6 +47,7 @@ class TextData(SampleData):
         A stream is read once, completely. The arguments are those of ``from_data_frame``, with a dataset in place of
         each data frame.
         """
+        target_fields = take_alias(options, "target_field", "target_fields", target_fields)
         cls.check_options(options, cls.table_options())
         delimiter = options.pop("delimiter", None)
         names = [target_fields] if isinstance(target_fields, str) else list(target_fields or ())

@@ -18,6 +18,7 @@ from flash.data.loader import SamplerSpec
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 
+from .._former import DETECTION_DATA_ARGUMENTS
 from ..files import image_files
 from .augmentations import Augmentation
 from .boxes import AnnotatedImage, BoxFormat, read_boxes
@@ -69,6 +70,7 @@ class ObjectDetectionData(DataModule):
     """
 
     preprocess_cls = ObjectDetectionPreprocess
+    former_arguments = DETECTION_DATA_ARGUMENTS
 
     @classmethod
     def from_coco(

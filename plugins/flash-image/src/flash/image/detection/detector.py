@@ -21,6 +21,7 @@ from flash.core.optimizers import LRSchedulerSpec
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
+from .._former import DETECTOR_ARGUMENTS
 from .metrics import BoxMeanAveragePrecision
 from .models import DETECTORS, coco_labels
 from .outputs import detection_outputs
@@ -79,6 +80,7 @@ class ObjectDetector(Task):
     """
 
     backbones: ClassVar[Registry] = _BACKBONES
+    former_arguments = DETECTOR_ARGUMENTS
     outputs: ClassVar[Registry] = detection_outputs
     preprocess_cls: ClassVar[type[Preprocess]] = ObjectDetectionPreprocess
     default_output: str = "boxes"

@@ -19,6 +19,7 @@ class Rouge(ROUGEScore):
 
     Args:
         key: ``"rouge1"``, ``"rouge2"`` or ``"rougeL"``.
+        use_stemmer: Whether words are compared by their stems; requires nltk.
 
     Example:
         >>> metric = Rouge("rouge1")
@@ -27,8 +28,8 @@ class Rouge(ROUGEScore):
         0.67
     """
 
-    def __init__(self, key: str) -> None:
-        super().__init__(rouge_keys=key)
+    def __init__(self, key: str, use_stemmer: bool = False) -> None:
+        super().__init__(rouge_keys=key, use_stemmer=use_stemmer)
         self.key = key
 
     def compute(self) -> Tensor:  # type: ignore[override]  # a single value, in place of a dict

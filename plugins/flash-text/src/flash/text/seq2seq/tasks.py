@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from flash.core.metrics import MetricSpec
 
+from .._former import SUMMARIZATION_ARGUMENTS, TRANSLATION_ARGUMENTS
 from .backbones import read_prefix
 from .base import Seq2SeqTask
 from .metrics import summarization_metrics, translation_metrics
@@ -36,6 +37,8 @@ class SummarizationTask(Seq2SeqTask):
         >>> data = SummarizationData.from_csv("document", "summary", train_file="news.csv")  # doctest: +SKIP
         >>> task = SummarizationTask(backbone="facebook/bart-base", num_beams=4)  # doctest: +SKIP
     """
+
+    former_arguments = SUMMARIZATION_ARGUMENTS
 
     def __init__(
         self,
@@ -78,6 +81,8 @@ class TranslationTask(Seq2SeqTask):
         >>> data = TranslationData.from_csv("en", "ro", train_file="news.csv")  # doctest: +SKIP
         >>> task = TranslationTask(target_language="ro", num_beams=4)  # doctest: +SKIP
     """
+
+    former_arguments = TRANSLATION_ARGUMENTS
 
     def __init__(
         self,
