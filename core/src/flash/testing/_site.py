@@ -168,6 +168,6 @@ class PluginSite:
 
 @pytest.fixture
 def plugin_site(tmp_path: Path) -> Iterator[PluginSite]:
-    """Open a :class:`PluginSite` for the duration of a test; import it into your ``conftest.py``."""
+    """Open a :class:`PluginSite` for the duration of a test; load it with :mod:`flash.testing.fixtures`."""
     with PluginSite(tmp_path / "site") as site:
         yield site
