@@ -1,4 +1,7 @@
-"""The tiers of the tests of all packages: each test is in exactly one, and those of ``unit`` keep to its limits.
+"""The fixtures and the tiers of the tests of all packages.
+
+The fixtures are those that plugins of others use too, and the folder of real data. Each test is in exactly one tier,
+and those of ``unit`` keep to its limits:
 
 - ``unit``, where no mark says otherwise: no new process, and no fit over one epoch.
 - ``train``: fits that take several epochs.
@@ -15,10 +18,12 @@ import multiprocessing.process
 import os
 import subprocess
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from pytorch_lightning import Trainer
+
+pytest_plugins = ["flash.testing.fixtures"]
 
 TIERS = ("unit", "train", "process", "env")
 # Examples of docstrings that are not of the tier unit, by name.
@@ -28,8 +33,20 @@ DOCTESTS = {"flash.testing._process.in_clean_process": "process"}
 _unit_test: str | None = None
 
 
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Find the folder of real data: that of the repository, or the one that FLASH_SHARED says."""
+    folder = Path(os.environ.get("FLASH_SHARED") or Path(__file__).resolve().parent / "shared")
+    if not (folder / "data").is_dir():
+        pytest.skip(f"no real data at {folder}")
+    return folder
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Watch each way to a new process, and each fit."""
+    # Not above: flash.testing has settings for what it imports.
+    from pytorch_lightning import Trainer
+
     patch = pytest.MonkeyPatch()
     config.add_cleanup(patch.undo)
     for owner, name in (
@@ -75,7 +92,7 @@ def _refused_to_unit_tests(start: Callable[..., Any]) -> Callable[..., Any]:
 
 def _one_epoch_for_unit_tests(fit: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(fit)
-    def counting(trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+    def counting(trainer: Any, *args: Any, **kwargs: Any) -> None:
         before = trainer.current_epoch
         fit(trainer, *args, **kwargs)
         if trainer.current_epoch - before > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -39,6 +40,9 @@ CORE_TOOLS = ["scikit-learn", "hatchling"]
 TEST_TOOLS = ["pytest", "pytest-cov", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
 CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorboard"]
+# The Pythons that the packages promise to work on; what is missing here is skipped. The first is that of the lowest
+# versions of dependencies, which have wheels for no other.
+PYTHONS = ["3.10", "3.12", "3.13", "3.14"]
 SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 # Nothing that runs here may wait for a model hub, and each new interpreter finds the bytecode of torch.
 OFFLINE = {
@@ -82,14 +86,17 @@ def exists(test: str) -> bool:
     return Path(test.partition("::")[0]).exists()
 
 
-def test_package(session: nox.Session, folder: str) -> None:
-    """Run the tests and doctests of a package and print its coverage, or only what is named after ``--``.
+def chosen_tests(session: nox.Session, folder: str) -> list[str]:
+    """Return what is named after ``--``; paths are relative to the package, or to the root."""
+    chosen = [f"{folder}/{each}" if exists(f"{folder}/{each}") else each for each in session.posargs]
+    return [*chosen, *([f"{folder}/tests"] if chosen and not any(map(exists, chosen)) else [])]
 
-    Paths after ``--`` are relative to the package, or to the root.
-    """
-    if session.posargs:
-        chosen = [f"{folder}/{each}" if exists(f"{folder}/{each}") else each for each in session.posargs]
-        pytest(session, *chosen, *([] if any(map(exists, chosen)) else [f"{folder}/tests"]))
+
+def test_package(session: nox.Session, folder: str) -> None:
+    """Run the tests and doctests of a package and print its coverage, or only what is named after ``--``."""
+    chosen = chosen_tests(session, folder)
+    if chosen:
+        pytest(session, *chosen)
         return
     dist = "flash-core" if folder == CORE else Path(folder).name
     sources = f"{folder}/src"
@@ -98,6 +105,18 @@ def test_package(session: nox.Session, folder: str) -> None:
         *("-m", "not slow", f"{folder}/tests", "--doctest-modules", sources),
         *("--cov", sources, "--cov-report", "term:skip-covered", "--cov-fail-under", str(COVERAGE[dist])),
     )
+
+
+def find_python(version: str) -> str | None:
+    """Return the path of an interpreter: the one on the path, else one of pyenv's; None without."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    names = [f"python{version}", *map(str, sorted(pyenv.glob(f"versions/{version}.*/bin/python"), reverse=True))]
+    for name in names:
+        found = shutil.which(name)
+        # A shim of pyenv is on the path, and fails, where its version is not chosen.
+        if found and subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return found
+    return None
 
 
 @nox.session
@@ -159,6 +178,43 @@ def core_version() -> str:
 
 
 @nox.session
+def tests_versions(session: nox.Session) -> None:
+    """The tests on each Python, and with the lowest versions of all dependencies: half an hour."""
+    for version in PYTHONS:
+        session.notify(f"tests_python({version})")
+    for name in (CORE, *(Path(plugin).name for plugin in PLUGINS)):
+        session.notify(f"tests_lowest({name})")
+
+
+@nox.session
+@nox.parametrize("python", [nox.param(find_python(version), id=version) for version in PYTHONS])
+def tests_python(session: nox.Session) -> None:
+    """The unit tests and doctests of all packages on another Python: ``nox -s "tests_python(3.13)"``."""
+    if not session.python:
+        session.skip("This Python is not installed here.")
+    unit_tests(session)
+
+
+@nox.session(python=find_python(PYTHONS[0]))
+@nox.parametrize("package", [nox.param(Path(folder).name, id=Path(folder).name) for folder in (CORE, *PLUGINS)])
+def tests_lowest(session: nox.Session, package: str) -> None:
+    """A package's tests with the lowest versions of all that it requires: ``nox -s "tests_lowest(flash-text)"``."""
+    if not session.python:
+        session.skip(f"Python {PYTHONS[0]}, for which the lowest versions have wheels, is not installed here.")
+    needed = [CORE] if package == CORE else [CORE, *NEEDS.get(package, []), *with_extras([f"plugins/{package}"])]
+    install(session, *needed, tools=["--resolution", "lowest-direct"])
+    # What the tests need besides is of today, and leaves the versions as they are.
+    frozen = session.run("uv", "pip", "freeze", "--exclude-editable", silent=True, external=True)
+    constraints = Path(session.virtualenv.location, "lowest.txt")
+    constraints.write_text("\n".join(re.findall(r"^\S+==\S+$", str(frozen), re.MULTILINE)))
+    tools = CORE_TOOLS if package == CORE else TEST_DATA.get(package, [])
+    session.install(*TEST_TOOLS, *tools, "--constraint", str(constraints))
+    folder = CORE if package == CORE else f"plugins/{package}"
+    chosen = chosen_tests(session, folder) or [f"{folder}/tests", "--doctest-modules", f"{folder}/src"]
+    pytest(session, "-m", "not slow", *chosen)
+
+
+@nox.session
 def tests_hydra_next(session: nox.Session) -> None:
     """The solver's projects on the coming Hydra, with Dora and without."""
     install(session, CORE, "plugins/flash-solver[dora,tensorboard]", tools=[*TEST_TOOLS, "hydra-core>=1.4.0rc1"])
@@ -182,6 +238,11 @@ def tests_full(session: nox.Session) -> None:
 @nox.session
 def quick(session: nox.Session) -> None:
     """Run the unit tests of all packages: ``nox -s quick``, or some of them, ``nox -s quick -- core/tests/data``."""
+    unit_tests(session)
+
+
+def unit_tests(session: nox.Session) -> None:
+    """Run the unit tests and doctests of all packages, or what is named after ``--``."""
     install_all(session)
     examples = ["--doctest-modules", *(f"{package}/src" for package in (CORE, *PLUGINS))]
     pytest(session, "-m", "unit and not slow", *(session.posargs or [*ALL_TESTS, *examples]))

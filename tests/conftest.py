@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
 import sysconfig
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-# Before torch is imported: tests that run side by side, each with a thread a core, take a hundred times as long.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"flash-core": ROOT / "core"} | {
@@ -31,14 +26,6 @@ SETTINGS_OF_FLASH_AND_PYTHON = ("FLASH_", "PYTHON", "VIRTUAL_ENV")
 Build = Callable[[Path, Path], Path]
 MakeEnvironment = Callable[..., Path]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(autouse=True)
-def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in its own folder, without Lightning's announcements."""
-    monkeypatch.chdir(tmp_path)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ GOOD = "x,y\na.png,p\nb.png,q\nc.png,p\nd.png,q\n"
 
 
 @pytest.fixture(autouse=True)
-def _pictures(_quiet: None) -> None:
+def _pictures(settled: None) -> None:
     """Four pictures in the folder of the test, whose names are texts and categories as well."""
     for name in "abcd":
         Image.new("RGB", (9, 9)).save(f"{name}.png")

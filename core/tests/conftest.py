@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,27 +9,13 @@ import torch
 from torch import nn
 
 import flash
-
-
-@pytest.fixture(autouse=True)
-def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in its own folder, seeded, without Lightning's announcements."""
-    monkeypatch.chdir(tmp_path)
-    torch.manual_seed(0)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+from flash.testing._trainer import SILENT
 
 
 @pytest.fixture
 def trainer_options() -> dict[str, Any]:
-    """A trainer that leaves nothing behind."""
-    return {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "accelerator": "cpu",
-    }
+    """The options of a trainer that leaves nothing behind."""
+    return dict(SILENT)
 
 
 class Backbone(nn.Module):

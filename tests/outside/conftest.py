@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flash.testing import PluginSite, settle
+from flash.testing import PluginSite
 
 HERE = Path(__file__).parent
 
@@ -26,8 +26,3 @@ def site(both: PluginSite) -> Iterator[PluginSite]:
     """The site, open."""
     with both:
         yield both
-
-
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    settle()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from flash.errors import DataError
-from flash.testing import DataModuleConformance, PluginConformance, TaskConformance, silent_trainer
+from flash.testing import DataModuleConformance, PluginConformance, TaskConformance
 
 SIZES = {"train": 6, "val": 3, "test": 2, "predict": 5}
 HISTORY, HORIZON, STEPS = 24, 4, 34
@@ -111,14 +111,14 @@ class TestTask(Windows, TaskConformance):
 
 
 def test_numbers_of_an_epoch_count_the_values_that_are_known(
-    make_series: Any, data_class: Any, task_class: Any
+    make_series: Any, data_class: Any, task_class: Any, trainer: Any
 ) -> None:
     logged = []
     for batch_size in (3, 1000):
         data = data_class.from_series(make_series(4, 0), make_series(2, 1), batch_size=batch_size, seed=0)
         torch.manual_seed(0)
         task = task_class.from_data(data)
-        logged.append(silent_trainer().validate(task, datamodule=data, verbose=False)[0])
+        logged.append(trainer().validate(task, datamodule=data, verbose=False)[0])
     assert logged[0].keys() == {"val_loss", "val_mean_absolute_error"}
     assert logged[0]["val_mean_absolute_error"] == pytest.approx(logged[1]["val_mean_absolute_error"], rel=1e-4)
     assert logged[0]["val_loss"] == pytest.approx(logged[1]["val_loss"], rel=1e-4)

@@ -21,7 +21,6 @@ from flash.testing import (
     PluginConformance,
     PluginSite,
     TaskConformance,
-    silent_trainer,
 )
 
 RATE, LENGTH = 8000, 400
@@ -147,12 +146,14 @@ class TestTask(Recordings, TaskConformance):
         return {"there is no such file": ["nowhere.wav"], "it is a number": 3, "there is none": []}
 
 
-def test_a_table_a_folder_and_a_list_predict_the_same(recordings: Any, data_class: Any, task_class: Any) -> None:
+def test_a_table_a_folder_and_a_list_predict_the_same(
+    recordings: Any, data_class: Any, task_class: Any, trainer: Any
+) -> None:
     paths, _ = recordings["train"]
     root = paths[0].parent.parent
     data = data_class.from_csv("file", "tone", root / "table.csv", val_split=0.2, batch_size=8, seed=0)
     task = task_class.from_data(data)
-    silent_trainer().finetune(task, data, strategy="freeze")
+    trainer().finetune(task, data, strategy="freeze")
     by_list = task.predict(paths, output="logits")
     in_order = sorted(range(len(paths)), key=lambda number: paths[number])
     np.testing.assert_allclose(task.predict(root / "table.csv", output="logits"), by_list, atol=1e-4)

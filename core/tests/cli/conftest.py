@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+import flash as package
 from flash.cli import main
-from flash.plugins import Backbone, BackboneCatalogue, PluginHost, Provider, TaskSpec, hookimpl
+from flash.cli._installation import InstalledDist
+from flash.plugins import (
+    Backbone,
+    BackboneCatalogue,
+    PluginHost,
+    Provider,
+    TaskSpec,
+    hookimpl,
+)
 from flash.plugins._current import use_host
 from flash.plugins._discovery import Candidate
 
@@ -95,3 +105,83 @@ def broken() -> object:
 def unresolvable() -> object:
     """A plugin whose targets cannot be imported or listed."""
     return Unresolvable()
+
+
+def _dist(name: str, *files: str, **facts: Any) -> InstalledDist:
+    return InstalledDist(name, facts.pop("version", "1.0"), Path("/site").resolve(), files, **facts)
+
+
+@pytest.fixture
+def dist() -> Callable[..., Any]:
+    """Makes an installed distribution: ``dist("acme-audio", "acme_audio/plugin.py", requires=...)``."""
+    return _dist
+
+
+@pytest.fixture
+def only_core(monkeypatch: pytest.MonkeyPatch, dist: Any) -> None:
+    """An environment with nothing in it but flash-core."""
+    monkeypatch.setattr(package, "__path__", [str(Path(package.__file__).parent)])
+    monkeypatch.setattr("flash.cli._doctor.installed_dists", lambda: [dist("flash-core")])
+
+
+GOOD = {
+    "pyproject.toml": """
+[project]
+name = "acme-fish"
+version = "1.0"
+dependencies = ["flash-core>=0.1,<0.2"]
+[project.entry-points."flash.plugins"]
+acme-fish = "acme_fish.plugin"
+""",
+    "src/acme_fish/__init__.py": "",
+    "src/acme_fish/plugin.py": """
+from flash.plugins import Backbone, TaskSpec, hookimpl
+
+HOME = "acme_fish"
+
+@hookimpl
+def flash_tasks():
+    yield TaskSpec("fish/classification", task="acme_fish.task:Fish", data=f"{HOME}.task:FishData")
+
+@hookimpl
+def flash_backbones():
+    for name, summary in (("shark", "Big."), ("eel", "Long.")):
+        yield Backbone(name, domain="fish", factory=f"{HOME}.nets:{name}", summary=summary)
+""",
+    "src/acme_fish/task.py": """
+import torch
+from flash import DataModule, Task
+
+class Fish(Task): ...
+class FishData(DataModule): ...
+""",
+    "src/acme_fish/nets.py": """
+try:
+    import timm_of_the_future
+except ImportError:
+    timm_of_the_future = None
+
+def shark(): ...
+
+if True:
+    eel = shark
+""",
+    "tests/test_it.py": "import not_there_at_all",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a project: the good one, with pieces of its files replaced or files added."""
+
+    def project(file: str = "", old: str = "", new: str = "") -> Path:
+        files = dict(GOOD)
+        if file:
+            assert old in files.get(file, "")
+            files[file] = files[file].replace(old, new) if old else new
+        for name, text in files.items():
+            (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "project" / name).write_text(text)
+        return tmp_path / "project"
+
+    return project

@@ -36,11 +36,6 @@ def test_a_misspelt_command_comes_with_the_closest(flash: Any) -> None:
     assert "Did you mean 'backbones'" in flash("backbone").err
 
 
-def test_an_unknown_option_points_to_the_help(flash: Any) -> None:
-    result = flash("--verbose")
-    assert (result.code, result.err) == (2, "flash: Expected a command, but got '--verbose'. See flash --help.\n")
-
-
 class Verbs:
     """Adds verbs to the command line, one of them a name that is built in."""
 

@@ -121,8 +121,3 @@ def test_the_command_imports_no_torch() -> None:
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-def test_the_command_alone_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plugin"]) == 0
-    assert "write a project that works" in capsys.readouterr().out

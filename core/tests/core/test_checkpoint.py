@@ -21,16 +21,10 @@ from torch import nn
 
 import flash
 from flash.core.classification import ClassificationTask
-from flash.core.registry import backbone_registry
-from flash.errors import CheckpointError, DataError, UnknownNameError, UnsafeCheckpointError
-from flash.plugins import Backbone, PluginHost, hookimpl, isolated_plugins
-from flash.plugins._current import use_host
-from flash.plugins._discovery import from_objects
+from flash.errors import CheckpointError, DataError, UnsafeCheckpointError
 from flash.serialization import (
-    capture_rng_state,
     from_serializable,
     read_checkpoint,
-    restore_rng_state,
     to_serializable,
     write_checkpoint,
 )
@@ -157,8 +151,6 @@ def test_pretrained_weights_are_not_built_to_be_overwritten(trainer_options: dic
     assert built == [True, False]
 
 
-# ---------------------------------------------------------------------- a new process
-
 SCRIPT = """
 import socket, sys
 def refuse(*args, **kwargs):
@@ -211,59 +203,6 @@ def test_a_task_of_a_plugin_that_is_not_installed_is_an_error_that_names_it(trai
         flash.Task.load_from_checkpoint("task.ckpt")
 
 
-class Zoo:
-    @hookimpl
-    def flash_backbones(self) -> Iterator[Backbone]:
-        yield Backbone("Wav-CNN", domain="audio", factory="builtins:int")
-
-
-class OnBackbone(flash.Task):
-    backbones = backbone_registry("audio")
-
-    def __init__(self, backbone: str) -> None:
-        super().__init__(loss_fn=nn.functional.mse_loss)
-        self.model = nn.Linear(self.backbones.get(backbone)(3), 1)
-
-
-class TestABackboneOfAnotherPlugin:
-    @pytest.fixture(autouse=True)
-    def _saved(self, trainer_options: dict[str, Any]) -> None:
-        with isolated_plugins(Zoo()):
-            task = OnBackbone("Wav-CNN")
-            run = flash.Trainer(max_epochs=1, **trainer_options)
-            run.fit(task, flash.DataModule.from_tensors(torch.randn(4, 3), torch.randn(4, 1), seed=0))
-            run.save_checkpoint("task.ckpt")
-
-    def test_is_noted_in_the_checkpoint(self) -> None:
-        noted = read_checkpoint("task.ckpt")["flash"]["backbone"]
-        assert noted["name"] == "Wav-CNN"
-        assert noted["dist"]
-
-    def test_that_is_installed_is_used(self) -> None:
-        with isolated_plugins(Zoo()):
-            assert isinstance(flash.Task.load_from_checkpoint("task.ckpt"), OnBackbone)
-
-    def test_that_is_not_installed_is_an_error_that_names_the_plugin(self) -> None:
-        dist = read_checkpoint("task.ckpt")["flash"]["backbone"]["dist"]
-        wanted = f"on the backbone 'Wav-CNN'. It comes from {dist}, which is not installed: pip install {dist}"
-        with isolated_plugins(), pytest.raises(CheckpointError, match=wanted) as caught:
-            flash.Task.load_from_checkpoint("task.ckpt")
-        assert isinstance(caught.value.__cause__, UnknownNameError)
-
-    def test_that_is_disabled_is_an_error_that_says_so(self) -> None:
-        dist = read_checkpoint("task.ckpt")["flash"]["backbone"]["dist"]
-        host = PluginHost(lambda: from_objects((Zoo(),)), environ={"FLASH_PLUGINS": ""})
-        with use_host(host), pytest.raises(CheckpointError, match=f"comes from {dist}, which is disabled: "):
-            flash.Task.load_from_checkpoint("task.ckpt")
-
-    def test_that_is_there_leaves_other_errors_as_they_are(self) -> None:
-        stored = torch.load("task.ckpt", weights_only=True)
-        stored["flash"]["task"]["init"]["backbone"] = "wav_cnm"
-        write_checkpoint(stored, "task.ckpt")
-        with isolated_plugins(Zoo()), pytest.raises(UnknownNameError, match="'wav_cnm'"):
-            flash.Task.load_from_checkpoint("task.ckpt")
-
-
 def test_a_checkpoint_from_before_backbones_were_noted_is_read(trained: Any) -> None:
     stored = torch.load("task.ckpt", weights_only=True)
     del stored["flash"]["backbone"]
@@ -277,9 +216,6 @@ def test_a_checkpoint_of_a_newer_version_is_an_error(trained: Any) -> None:
     write_checkpoint(stored, "task.ckpt")
     with pytest.raises(CheckpointError, match="was written by flash-core 9.0: pip install --upgrade flash-core"):
         Task.load_from_checkpoint("task.ckpt")
-
-
-# ---------------------------------------------------------------------- safety
 
 
 class Evil:
@@ -340,9 +276,6 @@ def test_plain_data_and_torchs_functions_survive(value: Any) -> None:
     assert from_serializable(to_serializable(value)) == value
 
 
-# ---------------------------------------------------------------------- damaged files
-
-
 def test_a_missing_file_is_an_error() -> None:
     with pytest.raises(CheckpointError, match=r"Expected a checkpoint at gone.ckpt, but there is no such file"):
         flash.Task.load_from_checkpoint("gone.ckpt")
@@ -367,9 +300,6 @@ def test_a_checkpoint_of_another_program_is_an_error_that_says_how_to_take_its_w
     torch.save({"state_dict": {"weight": torch.zeros(1)}}, "other.ckpt")
     with pytest.raises(CheckpointError, match="other.ckpt is one of another program. Load its weights yourself"):
         flash.Task.load_from_checkpoint("other.ckpt")
-
-
-# ---------------------------------------------------------------------- writing
 
 
 @pytest.mark.process
@@ -436,9 +366,6 @@ def test_model_checkpoint_writes_through_the_same_way(datamodule: Any, task_clas
     assert sorted(p.suffix for p in (tmp_path / "saved").iterdir()) == [".ckpt", ".ckpt"]
 
 
-# ---------------------------------------------------------------------- URLs
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -470,20 +397,6 @@ def test_a_file_from_a_url_that_would_execute_code_is_refused(server: str) -> No
     with pytest.raises(UnsafeCheckpointError, match=f"loading {server}/evil.ckpt would execute code"):
         Task.load_from_checkpoint(f"{server}/evil.ckpt")
     assert not Path("executed").exists()
-
-
-# ---------------------------------------------------------------------- the rest
-
-
-def test_random_numbers_continue_where_they_were() -> None:
-    import random
-
-    import numpy as np
-
-    state = to_serializable(capture_rng_state())
-    expected = (random.random(), float(np.random.rand()), float(torch.rand(1)))
-    restore_rng_state(state)
-    assert (random.random(), float(np.random.rand()), float(torch.rand(1))) == expected
 
 
 def test_data_that_learned_something_else_is_refused(trained: Any, trainer_options: dict[str, Any]) -> None:

@@ -7,14 +7,10 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
-import torch
-import yaml
-from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from tqdm import tqdm
 
@@ -195,28 +191,18 @@ def test_a_stream_above_the_bar_behaves_as_a_stream() -> None:
     assert "half a line" in screen(shown.getvalue())
 
 
-def test_loggers_get_the_hyperparameters_that_the_user_chose(
-    datamodule: flash.DataModule, task_class: type[flash.Task], trainer_options: dict[str, Any]
+@pytest.mark.train
+def test_progress_leaves_a_line_for_each_epoch_with_its_numbers(
+    task_class: Any, datamodule: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = flash.Trainer(max_epochs=1, **{**trainer_options, "logger": CSVLogger(".", name="", version="")})
-    trainer.finetune(task_class(optimizer=("SGD", {"momentum": 0.9})), datamodule, strategy="freeze")
-    assert yaml.safe_load(Path("hparams.yaml").read_text()) == {
-        "batch_size": 8,
-        "learning_rate": 0.1,
-        "lr_scheduler": None,
-        "optimizer": ["SGD", {"momentum": 0.9}],
-        "seed": 0,
-        "strategy": "Freeze",
-    }
+    trainer = flash.Trainer(max_epochs=2, callbacks=FlashProgressBar(), **QUIET)
+    trainer.fit(task_class(), datamodule)
+    lines = [line for line in capsys.readouterr().out.split("\n") if "train_loss" in line and "val_loss" in line]
+    assert any("Epoch 1/2  train_loss" in line for line in lines)
+    assert any("Epoch 2/2  train_loss" in line for line in lines)
 
 
-def test_facts_of_the_data_and_networks_are_no_hyperparameters(trainer_options: dict[str, Any]) -> None:
-    class Sized(flash.Task):
-        def __init__(self, num_classes: int, network: nn.Module, rates: tuple[float, ...] = (0.1, 0.2)) -> None:
-            super().__init__(network, nn.functional.cross_entropy, optimizer="SGD", learning_rate=rates[0])
-
-    data = flash.DataModule.from_tensors(torch.randn(8, 2), torch.tensor([0, 1] * 4), batch_size=4, seed=1)
-    logger = CSVLogger(".", name="", version="")
-    trainer = flash.Trainer(max_epochs=1, **{**trainer_options, "logger": logger})
-    trainer.fit(Sized.from_data(data, network=nn.Linear(2, 2)), data)
-    assert set(yaml.unsafe_load(Path("hparams.yaml").read_text())) == {"batch_size", "rates", "seed"}
+def test_the_progress_bar_is_drawn_by_time_and_at_the_last_step() -> None:
+    bar = FlashProgressBar(seconds=1000)
+    bar._is_due(0, 5)
+    assert [bar._is_due(index, 5) for index in range(1, 5)] == [False, False, False, True]

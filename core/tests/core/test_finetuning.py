@@ -425,13 +425,6 @@ def test_each_run_of_a_strategy_that_remembers_begins_anew(
         assert strategy.state == {"waited": 2, "seen": [0, 1]}
 
 
-def test_a_state_that_cannot_be_serialized_is_an_error_when_it_is_saved() -> None:
-    strategy = Freeze()
-    strategy.state["model"] = nn.Linear(2, 2)
-    with pytest.raises(FinetuningError, match="Expected the state of the strategy Freeze to be serializable values"):
-        strategy.state_dict()
-
-
 def test_a_callback_of_another_kind_is_an_error_that_says_where_it_goes(
     task_class: Any, datamodule: Any, trainer_options: Any
 ) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 import flash
 from flash.core.classification import ClassificationTask
 from flash.core.outputs import regression_outputs
-from flash.errors import ConfigurationError
+from flash.errors import ConfigurationError, UnknownNameError
 
 
 class Pixels(ClassificationTask):
@@ -79,3 +79,22 @@ def test_values_are_one_number_per_sample_or_a_list(shape: tuple[int, ...], expe
         default_output = "values"
 
     assert Number(nn.Identity()).predict(torch.tensor([1.0, 2.0]).reshape(shape)) == expected
+
+
+def test_a_callable_presents_predictions(linear: Any) -> None:
+    assert linear().predict(torch.zeros(2, 3), output=lambda batch: ["x"] * len(batch)) == ["x", "x"]
+
+
+def test_an_unknown_output_is_an_error_that_lists_them(linear: Any) -> None:
+    with pytest.raises(UnknownNameError, match="raw"):
+        linear().predict(torch.zeros(2, 3), output="labels")
+
+
+def test_something_else_as_an_output_is_an_error(linear: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Expected an output's name, such as 'raw', or a callable, but got 3"):
+        linear().predict(torch.zeros(2, 3), output=3)  # type: ignore[arg-type]
+
+
+def test_the_vocabulary_of_outputs_is_listed() -> None:
+    assert flash.Task.available_outputs() == ["raw"]
+    assert ClassificationTask.available_outputs() == ["classes", "labels", "logits", "probabilities", "raw"]

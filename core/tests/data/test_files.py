@@ -19,18 +19,15 @@ from flash.data.files import (
     FileData,
     FileInputs,
     FilePreprocess,
-    list_class_files,
     list_files,
     local_path,
     table_folder,
 )
 from flash.data.folders import check_files_exist
 from flash.data.inputs import pair_inputs
-from flash.data.stage import Stage, Stages
+from flash.data.stage import Stage
 from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError, DataError, UnknownArgumentError
-
-# ---------------------------------------------------------------------- the domain
 
 
 class Recordings(FilePreprocess):
@@ -63,8 +60,6 @@ class Listener(Task):
         loss = torch.nn.functional.cross_entropy
         super().__init__(model=torch.nn.Linear(8, num_classes), loss_fn=loss)
 
-
-# ---------------------------------------------------------------------- its data
 
 WORDS = ["yes", "no", "yes", "no"]
 
@@ -192,9 +187,6 @@ def test_arguments_of_the_preprocess_are_those_of_the_constructors(recordings: P
         RecordingData.from_folders("all", length=5, preprocess=Recordings())
 
 
-# ---------------------------------------------------------------------- what goes wrong
-
-
 def test_a_file_that_cannot_be_opened_is_named(recordings: Path) -> None:
     Path("all/no/1.npy").write_bytes(b"no array")
     dm = from_folders()
@@ -263,9 +255,6 @@ def test_no_data_at_all_says_which_arguments_there_are() -> None:
         RecordingData.from_csv("file")
 
 
-# ---------------------------------------------------------------------- listings
-
-
 def touch(*names: str) -> None:
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -283,41 +272,6 @@ def test_files_of_other_kinds_are_counted_and_named(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING, "flash.data"):
         assert [file.name for file in list_files("f", [".wav"], "recording")] == ["a.wav"]
     assert caplog.messages == ["Skipped 2 of 3 files in f (no recording by its name): b.mp3, notes.txt."]
-
-
-def test_a_folder_names_the_class_of_all_files_inside() -> None:
-    touch("f/b/2.wav", "f/b/deep/1.wav", "f/a/3.wav", "f/.ipynb_checkpoints/4.wav")
-    files, classes = list_class_files(Path("f"))
-    assert [str(file) for file in files] == ["f/a/3.wav", "f/b/2.wav", "f/b/deep/1.wav"]
-    assert classes == ["a", "b", "b"]
-
-
-def test_empty_classes_and_stray_files_are_said(caplog: pytest.LogCaptureFixture) -> None:
-    touch("f/a/3.wav", "f/readme.wav", "f/b/x.mp3")
-    Path("f/c").mkdir()
-    assert list_class_files("f", [".wav"], "image")[1] == ["a"]
-    assert caplog.messages == [
-        "Skipped 2 of 3 files in f (no image by its name, or not in a class folder): b/x.mp3, readme.wav.",
-        "Left out 2 of 3 classes in f, without an image: b, c.",
-    ]
-
-
-@pytest.mark.parametrize("listing", [list_files, list_class_files])
-def test_missing_and_empty_folders_are_errors(listing: Any) -> None:
-    with pytest.raises(DataError, match="Expected a folder of files at nowhere, but there is no such folder"):
-        listing("nowhere")
-    touch("file.wav")
-    with pytest.raises(DataError, match=r"Expected a folder of files at file\.wav, but there is a file"):
-        listing("file.wav")
-    Path("empty").mkdir()
-    with pytest.raises(DataError, match="Expected .* in empty"):
-        listing("empty")
-
-
-def test_files_beside_class_folders_alone_are_an_error() -> None:
-    touch("f/1.wav", "f/2.wav")
-    with pytest.raises(DataError, match=r"with files \(\.wav\) for each class in f, but found 0 folders and 2 files"):
-        list_class_files("f", [".wav"])
 
 
 def test_a_url_is_downloaded_once() -> None:
@@ -341,10 +295,3 @@ def test_rows_of_inputs_can_be_taken(sources: Any) -> None:
     assert len(inputs) == 1
     assert inputs.targets.tolist() == [[0, 1]]
     assert FileInputs(sources).take([0]).targets is None
-
-
-def test_stages_are_those_that_have_a_value() -> None:
-    stages: Stages[int] = Stages(1, None, 3, None)
-    assert list(stages) == [(Stage.TRAIN, 1), (Stage.TEST, 3)]
-    assert stages.map(lambda stage, value: value + 1) == Stages(2, None, 4, None)
-    assert stages.required("number") is stages

@@ -90,26 +90,6 @@ def test_train_targets_that_cannot_be_classes_are_an_error(targets: Any, sentenc
         ClassLabels.learn(targets)
 
 
-@pytest.mark.parametrize(
-    "targets",
-    [
-        np.random.default_rng(0).integers(0, 2, (4, 100, 100)),  # Masks, one class per pixel.
-        [["a" * 10_000], "b"],
-        ["a"] * 1000 + [["b"]],
-    ],
-    ids=["masks", "a long text", "a list among classes"],
-)
-def test_an_error_shows_no_more_of_a_target_than_a_reader_takes_in(targets: Any) -> None:
-    with pytest.raises(DataError, match="Expected") as error:
-        ClassLabels.learn(targets)
-    assert len(str(error.value)) < 600
-
-
-def test_an_unseen_text_is_cut() -> None:
-    with pytest.raises(DataError, match=r"but got 'x+\.\.\. in 1 samples"):
-        ClassLabels.learn(["a", "b"]).encode(["x" * 10_000], "val")
-
-
 def test_numbers_beyond_their_names_are_an_error() -> None:
     with pytest.raises(DataError, match="among those of the train data .0, 1., but got 2 in 1 samples"):
         ClassLabels.learn([0, 2], names=["a", "b"])

@@ -204,9 +204,6 @@ def test_a_noun_has_its_article() -> None:
     assert [with_article(noun) for noun in ("image", "word")] == ["an image", "a word"]
 
 
-# ---------------------------------------------------------------------- files
-
-
 class Numbers(FilePreprocess):
     extensions, noun = (".txt",), "note"
 
@@ -224,17 +221,6 @@ def notes() -> list[str]:
         Path("notes").mkdir(exist_ok=True)
         Path("notes", name).write_text(text)
     return ["1.txt", "2.txt", "broken.txt", "3.txt", "gone.txt"]
-
-
-def test_files_that_cannot_be_opened_are_left_out_where_that_is_wanted(notes: list[str]) -> None:
-    columns = {"file": notes, "mood": ["a", "b", "a", "b", "a"]}
-    data = NumberData.from_data_frame("file", "mood", columns, notes_root="notes", on_bad_sample="skip")
-    assert [float(value) for value, _ in (data.train_dataset[row] for row in range(3))] == [1, 2, 3]
-    assert [Path(name).name for name, _ in data.train_dataset.bad_samples] == ["broken.txt", "gone.txt"]
-    with pytest.raises(DataError, match="such as notes/gone.txt. Check the paths and notes_root"):
-        NumberData.from_data_frame("file", "mood", columns, root="notes")
-    with pytest.raises(ConfigurationError, match="Expected on_bad_sample to be 'error' or 'skip', but got 'drop'"):
-        NumberData.from_data_frame("file", "mood", columns, on_bad_sample="drop")
 
 
 def test_each_stage_may_have_a_root_of_its_own(notes: list[str]) -> None:

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -72,40 +70,10 @@ def test_the_server_learns_which_program_asks(site: Any, tmp_path: Path) -> None
     assert site.requests[0]["user-agent"] == f"flash-core/{flash.__version__}"
 
 
-def test_the_progress_bar_names_the_file_and_can_be_turned_off(
-    site: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    site.download(tmp_path / "silent")
-    assert capsys.readouterr().err == ""
-    download_data(site.url(), tmp_path / "shown")
-    assert "data.bin: 100%" in capsys.readouterr().err
-
-
-# What is there already
-
-
 def test_a_file_that_is_there_is_not_asked_for_again(site: Any, tmp_path: Path) -> None:
     site.download(tmp_path)
     site.download(tmp_path)
     assert len(site.requests) == 1
-
-
-def test_a_file_put_there_by_hand_is_kept(site: Any, tmp_path: Path) -> None:
-    (tmp_path / "data.bin").write_bytes(b"by hand")
-    assert site.download(tmp_path).read_bytes() == b"by hand"
-    assert site.requests == []
-
-
-def test_a_file_of_the_same_name_from_another_url_is_replaced(site: Any, tmp_path: Path) -> None:
-    site.download(tmp_path)
-    site.content = b"version 2"
-    other = download_data(site.url("/v2/data.bin"), tmp_path, progress=False)
-    assert other.read_bytes() == b"version 2"
-
-
-def test_a_file_that_lost_its_end_is_downloaded_again(site: Any, tmp_path: Path) -> None:
-    os.truncate(site.download(tmp_path), 10)
-    assert site.download(tmp_path).read_bytes() == site.content
 
 
 def test_a_file_that_is_there_with_another_checksum_is_replaced(site: Any, tmp_path: Path) -> None:
@@ -117,26 +85,6 @@ def test_a_file_with_the_right_checksum_is_kept_wherever_it_came_from(site: Any,
     (tmp_path / "data.bin").write_bytes(site.content)
     site.download(tmp_path, sha256=site.sha256)
     assert site.requests == []
-
-
-def test_an_archive_is_unpacked_again_only_if_something_is_missing(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
-        archive.writestr("pets/ant.txt", "ant")
-    url, data = (tmp_path / "pets.zip").as_uri(), tmp_path / "data"
-    ant = download_data(url, data, progress=False) / "pets" / "ant.txt"
-    ant.write_text("my notes")
-    download_data(url, data, progress=False)
-    assert ant.read_text() == "my notes"
-    shutil.rmtree(data / "pets")
-    download_data(url, data, progress=False)
-    assert ant.read_text() == "ant"
-
-
-def test_a_record_that_cannot_be_read_does_no_harm(site: Any, tmp_path: Path) -> None:
-    site.interrupt(tmp_path)
-    (tmp_path / ".data.bin.download").write_bytes(b'{"part": {"eta')
-    assert site.download(tmp_path).read_bytes() == site.content
-    assert "range" not in site.requests[0]
 
 
 def test_data_in_a_folder_without_write_permission_can_be_used(

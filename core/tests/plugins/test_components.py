@@ -13,7 +13,7 @@ import flash
 from flash import DataModule, Task
 from flash.core.checkpoint import qualified_arguments
 from flash.core.classification import ClassificationTask
-from flash.core.losses import losses, make_loss
+from flash.core.losses import losses
 from flash.core.metrics import named_metrics
 from flash.core.optimizers import lr_schedulers, make_optimizer, optimizers
 from flash.core.outputs import outputs_of
@@ -148,24 +148,6 @@ def test_a_metric_can_be_chosen_in_several_ways(choice: Any) -> None:
     assert isinstance(item[1], TorchMetric)
 
 
-@pytest.mark.parametrize(
-    "name", ["accuracy", "f1", "precision", "recall", "auroc", "average_precision", "kappa", "off_by"]
-)
-@pytest.mark.parametrize("multi_label", [False, True])
-def test_each_metric_of_classifiers_works(name: str, multi_label: bool) -> None:
-    if multi_label and name == "kappa":
-        pytest.skip("agreement is of one class per sample")
-    known = {"num_classes": 3, "task": "multilabel" if multi_label else "multiclass", "labels": ["a"]}
-    metric = named_metrics(name, known)[name]
-    targets = torch.tensor([[0, 1, 1], [1, 0, 0]]) if multi_label else torch.tensor([0, 2])
-    assert metric(torch.rand(2, 3).softmax(1), targets).ndim == 0
-
-
-@pytest.mark.parametrize("name", ["mse", "rmse", "mae", "mape", "r2"])
-def test_each_metric_of_regressors_works(name: str) -> None:
-    assert named_metrics(name)[name](torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0])).ndim == 0
-
-
 def test_a_name_that_needs_what_the_task_does_not_know_says_what() -> None:
     with pytest.raises(ConfigurationError, match=r"Expected a task that knows num_classes for the metric 'f1'.*Write"):
         Task(metrics="f1")
@@ -197,26 +179,6 @@ def test_a_checkpoint_keeps_a_metric_by_its_name(tmp_path: Any) -> None:
     loaded = Net.load_from_checkpoint(tmp_path / "net.ckpt")
     metrics: Any = loaded.stage_metrics["val_metrics"]
     assert {*metrics.objects} == {"metric_f1", "metric_recall"}
-
-
-class TestLosses:
-    def test_a_function_a_class_and_a_callable_are_losses(self) -> None:
-        assert make_loss("cross_entropy") is nn.functional.cross_entropy
-        assert isinstance(make_loss("zero"), Zero)
-        assert make_loss(nn.functional.mse_loss) is nn.functional.mse_loss
-        assert make_loss(None) is None
-
-    def test_a_task_takes_one_by_name(self) -> None:
-        assert Task(loss_fn="huber").loss_fn is nn.functional.huber_loss
-
-    @pytest.mark.parametrize("choice", [nn.HuberLoss, 3])
-    def test_what_is_no_loss_is_refused(self, choice: Any) -> None:
-        with pytest.raises(ConfigurationError, match="Expected loss_fn to be a name such as 'cross_entropy'"):
-            make_loss(choice)
-
-    def test_an_unknown_one_comes_with_what_there_is(self) -> None:
-        with pytest.raises(UnknownNameError, match="'hubert' is not among the losses. Did you mean 'huber'"):
-            Task(loss_fn="hubert")
 
 
 class TestWhatATaskHas:

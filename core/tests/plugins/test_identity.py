@@ -14,7 +14,6 @@ from flash.core.checkpoint import qualified_arguments
 from flash.errors import PluginConflictError
 from flash.plugins import get_host
 from flash.testing import PluginSite
-from flash.testing import plugin_site as plugin_site
 
 AUDIO = {
     "plugin": """

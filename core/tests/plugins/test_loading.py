@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -34,122 +33,9 @@ def test_the_exception_is_kept_with_its_traceback(site: Any) -> None:
     assert exception.__traceback__ is not None
 
 
-def test_the_users_own_interrupt_is_not_swallowed(site: Any) -> None:
-    site.install("flash-broken", broken="raise KeyboardInterrupt")
-    with pytest.raises(KeyboardInterrupt):
-        site.host().domains()
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import sys\nsys.exit(3)",
-        "raise BaseException('enough')",
-        "raise GeneratorExit",
-        "@hookimpl\ndef flash_tasks():\n    raise SystemExit(3)",
-        "@hookimpl\ndef flash_tasks():\n    yield TaskSpec('a/b', 'a:b', 'a:b')\n    raise SystemExit(3)",
-        "class E(Exception):\n    def __str__(self): raise SystemExit(3)\nraise E",
-        "class R:\n    def __repr__(self): raise SystemExit(3)\n@hookimpl\ndef flash_tasks():\n    yield R()",
-    ],
-    ids=["exit", "base exception", "generator exit", "hook", "generator", "str", "repr"],
-)
-def test_whatever_a_plugin_raises_stays_with_it(failure: Failure, source: str) -> None:
-    assert failure(source)
-
-
-def test_a_hook_that_never_ends_fails(failure: Failure) -> None:
-    source = "import itertools\n@hookimpl\ndef flash_callbacks():\n"
-    source += "    yield from (CallbackSpec(f'c{i}', 'a:b') for i in itertools.count())"
-    assert "flash_callbacks returns more than 10,000 descriptions" in failure(source)
-
-
-def test_what_a_plugin_says_is_shown_on_one_line_without_control_characters(failure: Failure) -> None:
-    error = failure(r"raise ValueError('\x1b[31mred\x1b[0m\n\x07 and \u202eback ' + 'x' * 10**6)")
-    assert error.startswith("ValueError: red and back xxx")
-    assert error.isprintable()
-    assert len(error) < 400
-
-
-def test_a_summary_is_shown_without_control_characters(site: Any) -> None:
-    source = (
-        r"@hookimpl" + "\n" + r"def flash_callbacks(): yield CallbackSpec('c', 'a:b', '\x1b]0;title\x07Red\n one.')"
-    )
-    site.install("flash-a", a=source)
-    assert site.host().callbacks()["c"].spec.summary == "Red one."
-
-
-def test_what_a_plugin_prints_is_noted_and_not_shown(site: Any, good: str, capsys: pytest.CaptureFixture[str]) -> None:
-    hook = "@hookimpl\ndef flash_callbacks():\n    sys.stdout.buffer.write(b'raw')\n    return []\n"
-    site.install("flash-acme", audio="import sys\nprint('Welcome')\nprint('beta', file=sys.stderr)\n" + good + hook)
-    info = site.host().infos()[1]
-    assert info.state == "loaded"
-    assert info.notes == ("it prints when it is loaded, which is kept from the output: 'Welcome raw beta'",)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_a_log_handler_that_a_plugin_makes_writes_to_the_programs_stream(
-    site: Any, good: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    site.install("flash-acme", audio="import logging, sys\nhandler = logging.StreamHandler(sys.stderr)\n" + good)
-    site.host().domains()
-    handler = sys.modules["flash_acme_audio_plugin"].handler
-    handler.emit(logging.makeLogRecord({"msg": "later"}))
-    assert capsys.readouterr().err == "later\n"
-
-
-def test_a_wrong_module_in_the_entry_point_names_the_ones_there_are(site: Any, good: str) -> None:
-    (site.folder / "acme_a").mkdir()
-    (site.folder / "acme_a" / "__init__.py").write_text("")
-    (site.folder / "acme_a" / "plugin.py").write_text("")
-    site.install("acme-a", a=good)
-    entry_points = site.folder / "acme_a-1.0.dist-info" / "entry_points.txt"
-    entry_points.write_text("[flash.plugins]\nacme-a = acme_a.plugins")
-    with pytest.warns(match="acme-a"):
-        error = site.host().infos()[1].error
-    assert error == "the entry point acme-a = acme_a.plugins: there is no such module; the package has acme_a.plugin"
-    entry_points.write_text("[flash.plugins]\nacme-a = acme_of_nowhere.plugin")
-    with pytest.warns(match="acme-a"):
-        error = site.host().infos()[1].error
-    assert error == "the entry point acme-a = acme_of_nowhere.plugin: there is no package 'acme_of_nowhere'"
-
-
-def test_a_wrong_attribute_in_the_entry_point_names_the_entry_point(site: Any, good: str) -> None:
-    site.install("acme-a", a=good)
-    entry_points = site.folder / "acme_a-1.0.dist-info" / "entry_points.txt"
-    entry_points.write_text("[flash.plugins]\nacme-a = acme_a_a_plugin:plugn")
-    with pytest.warns(match="acme-a"):
-        error = site.host().infos()[1].error
-    assert error.startswith("the entry point acme-a = acme_a_a_plugin:plugn: AttributeError: module 'acme_a_a_plugin'")
-
-
-def test_a_missing_dependency_that_is_not_declared_is_the_authors_to_declare(failure: Failure) -> None:
-    assert failure("import not_there_at_all.sub") == (
-        "ModuleNotFoundError: No module named 'not_there_at_all': it imports 'not_there_at_all', which is not "
-        "installed, and flash-bad does not declare it; its author adds it to 'dependencies' in pyproject.toml"
-    )
-
-
-def test_a_missing_dependency_that_is_declared_can_be_installed(failure: Failure, monkeypatch: Any) -> None:
-    class Declares:
-        requires = ("Not.There >= 1 ; python_version > '3'",)
-
-    monkeypatch.setattr(_loading, "distribution", lambda _: Declares)
-    assert failure("import not_there").endswith("which is not installed: pip install 'Not.There >= 1'")
-
-
 def test_a_hook_that_raises_fails_the_plugin(failure: Failure) -> None:
     error = failure("@hookimpl\ndef flash_tasks():\n    yield 1 / 0")
     assert error == "flash_tasks raised ZeroDivisionError: division by zero"
-
-
-def test_a_misspelt_hook_fails_with_the_closest_match(failure: Failure) -> None:
-    error = failure("@hookimpl\ndef flash_backbone():\n    return []")
-    assert error == "there is no hook flash_backbone; did you mean flash_backbones?"
-
-
-def test_an_unknown_hook_that_resembles_none_fails_with_all_hooks(failure: Failure) -> None:
-    error = failure("@hookimpl\ndef configure():\n    return []")
-    assert "there is no hook configure; there are flash_tasks, flash_backbones" in error
 
 
 def test_a_hook_that_is_marked_optional_may_be_unknown(site: Any, good: str) -> None:
@@ -172,11 +58,6 @@ def test_a_plugin_without_hooks_fails(failure: Failure) -> None:
         "it implements no hook; there are flash_tasks, flash_backbones, flash_finetuning_strategies, "
         "flash_data_sources, flash_callbacks, flash_components, flash_commands, flash_renames"
     )
-
-
-def test_a_hook_without_its_mark_fails(failure: Failure, good: str) -> None:
-    error = failure(good + "def flash_tasks():\n    return []")
-    assert error == "flash_tasks is not marked with @hookimpl from flash.plugins"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from flash.cli._new import KINDS, Project, write_project
-from flash.testing import in_clean_process, plugin_site  # noqa: F401  # a fixture
+from flash.testing import in_clean_process
 
 PYTEST = """
 import importlib, os, sys

@@ -71,6 +71,17 @@ def test_a_package_without_a_file_of_its_own_is_forgotten_too(tmp_path: Path) ->
     assert not [name for name in sys.modules if name.startswith("acme_carbon")]
 
 
+def test_a_part_of_a_package_that_is_gone_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone" / "part").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    part = importlib.import_module("gone.part")
+    monkeypatch.setitem(sys.modules, "gone.part", part)
+    monkeypatch.delitem(sys.modules, "gone")
+    with PluginSite(tmp_path / "site"):
+        pass
+    assert sys.modules["gone.part"] is part
+
+
 def test_a_folder_is_installed_as_it_is(plugin_site: PluginSite, tmp_path: Path) -> None:
     for name, text in FILES.items():
         (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)

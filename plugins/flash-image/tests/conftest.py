@@ -1,16 +1,10 @@
-"""Fixtures that the tests of images share: drawn pictures, tiny networks and silent trainers."""
+"""Fixtures that the tests of images share: drawn pictures and tiny networks."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-# Before torch and the hub's client are imported. Tiny networks are slower, and no two runs are equal, with several
-# threads; and nothing here may wait for a hub.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pytest
@@ -20,26 +14,11 @@ from huggingface_hub import constants
 from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
-import flash
 from flash.image import ImageClassificationData
-from flash.testing import settle, silent_trainer
 
 SIZE = 32
 #: What the tiny networks of these tests see.
 CONFIG = {"input_size": (3, SIZE, SIZE), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "crop_pct": 1.0}
-
-
-@pytest.fixture(autouse=True)
-def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in its own folder, seeded, without Lightning's announcements."""
-    monkeypatch.chdir(tmp_path)
-    settle()
-
-
-@pytest.fixture
-def trainer() -> Callable[..., flash.Trainer]:
-    """Makes trainers that leave nothing behind."""
-    return silent_trainer
 
 
 def _draw(kind: str, seed: int, size: int = SIZE) -> Image.Image:
@@ -131,15 +110,6 @@ def class_folders(tmp_path: Path) -> Callable[..., Path]:
 def tiny() -> dict[str, Any]:
     """The arguments of a task that give it a tiny network with random weights, for pictures of 32 pixels."""
     return {"backbone": "test_resnet", "pretrained": False, "data_config": CONFIG}
-
-
-@pytest.fixture
-def shared() -> Path:
-    """The folder of real data, where there is one."""
-    folder = Path(os.environ.get("FLASH_SHARED") or Path(__file__).resolve().parents[4] / "shared")
-    if not (folder / "data" / "image" / "hymenoptera_data").is_dir():
-        pytest.skip(f"the photos of ants and bees are not in {folder}")
-    return folder
 
 
 @pytest.fixture

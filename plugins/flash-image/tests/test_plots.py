@@ -92,7 +92,7 @@ def test_a_batch_can_be_shown_before_a_task_is_there(picture: Callable[..., Imag
     dm = ImageClassificationData.from_images(images, targets, seed=0)
     figure = dm.show_batch()
     assert [image.shape for image in drawn(figure)] == [(224, 224, 3)] * 2
-    assert figure.get_suptitle() == "train: 224 × 224 pixels, before a task"  # noqa: RUF001  # the sign that it is
+    assert figure.texts[0].get_text() == "train: 224 × 224 pixels, before a task"  # noqa: RUF001  # the sign that it is
     sized = ImageClassificationData.from_images(images, targets, image_size=(32, 48)).show_batch()
     assert [image.shape for image in drawn(sized)] == [(32, 48, 3)] * 2
     # It was a preview: the data still waits for a task.

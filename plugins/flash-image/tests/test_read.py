@@ -130,7 +130,10 @@ def test_what_is_transparent_is_white(mode: str) -> None:
         image.putpixel((1, 0), 0 if mode == "L" else (0, 0, 0))
         file = encoded(image, "PNG", transparency=7 if mode == "L" else (7, 7, 7))
     elif mode == "PA":
-        opened = open_image(image.convert("PA"))
+        image = Image.new("PA", (2, 1))
+        image.putpalette([0, 0, 0])
+        image.putpixel((1, 0), (0, 255))
+        opened = open_image(image)
         assert [opened.getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), (0, 0, 0)]
         return
     else:

@@ -1,38 +1,15 @@
-"""Fixtures that these tests share: drawn pictures, short requests, and silent trainers."""
+"""Fixtures that these tests share: drawn pictures and short requests."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
-
-# Before torch and the hub's client are imported. No two runs are equal with several threads; and nothing here may wait
-# for a hub.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-import flash
 from flash.image import ImageClassificationData
-from flash.testing import settle, silent_trainer
 from flash.text import TextClassificationData
-
-
-@pytest.fixture(autouse=True)
-def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in its own folder, seeded, without Lightning's announcements."""
-    monkeypatch.chdir(tmp_path)
-    settle()
-
-
-@pytest.fixture
-def trainer() -> Callable[..., flash.Trainer]:
-    """Makes trainers that leave nothing behind."""
-    return silent_trainer
 
 
 def draw(kind: str, seed: int) -> Image.Image:

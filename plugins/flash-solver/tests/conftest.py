@@ -8,11 +8,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
-
-# Tiny networks are slower, and no two runs are equal, with several threads.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
@@ -24,13 +20,10 @@ FORK = multiprocessing.get_context("fork")
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test works in its own folder, seeded, and leaves the logs as they were."""
-    monkeypatch.chdir(tmp_path)
+def _alone(settled: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test is the only process, and leaves the logs as they were."""
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
         monkeypatch.delenv(name, raising=False)
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Callable
@@ -19,11 +18,6 @@ from flash.errors import CheckpointError, ConfigurationError
 from flash.solver import BaseSolver, TaskSolver
 
 CPU = {"accelerator": "cpu"}
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> None:
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 
 
 class Classifier(Task):

@@ -1,15 +1,10 @@
-"""Fixtures that the tests of tables share: small tables, tiny networks and silent trainers."""
+"""Fixtures that the tests of tables share: small tables and tiny networks."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-# Tiny networks are slower, and no two runs are equal, with several threads.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
@@ -23,7 +18,6 @@ from flash.tabular import (
     TabularRegressionData,
     TabularRegressor,
 )
-from flash.testing import settle, silent_trainer
 
 TINY: dict[str, dict[str, Any]] = {
     "ft_transformer": {"n_blocks": 1, "d_block": 16, "attention_n_heads": 2},
@@ -32,19 +26,6 @@ TINY: dict[str, dict[str, Any]] = {
     "tabm": {"k": 3, "n_blocks": 1, "d_block": 16, "d_embedding": 4},
     "tabnet": {"n_d": 4, "n_a": 4, "n_steps": 2},
 }
-
-
-@pytest.fixture(autouse=True)
-def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in its own folder, seeded, without Lightning's announcements."""
-    monkeypatch.chdir(tmp_path)
-    settle()
-
-
-@pytest.fixture
-def trainer() -> Callable[..., flash.Trainer]:
-    """Makes trainers that leave nothing behind."""
-    return silent_trainer
 
 
 @pytest.fixture(params=sorted(TINY))

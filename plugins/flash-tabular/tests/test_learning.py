@@ -22,7 +22,6 @@ from flash.tabular import (
 MakeTrainer = Callable[..., flash.Trainer]
 Tiny = Callable[[str], dict[str, Any]]
 
-TABLES = Path(__file__).resolve().parents[4] / "shared" / "data" / "tabular"
 # The tiny sizes learn with larger steps than the real ones.
 LEARNING_RATES = {"ft_transformer": 0.01, "mlp": 0.01, "resnet": 0.01, "tabm": 0.01, "tabnet": 0.03}
 
@@ -143,16 +142,15 @@ def test_whether_a_value_is_missing_is_learned(tiny: Tiny, trainer: MakeTrainer)
 # ---------------------------------------------------------------------- real tables
 
 
-def table(name: str) -> pd.DataFrame:
-    path = TABLES / name
-    if not path.is_file():
-        pytest.skip(f"there is no table {name} in ../shared/data/tabular")
-    return pd.read_csv(path)
+def real_table(shared: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(shared / "data" / "tabular" / name)
 
 
 @pytest.mark.train
-def test_titanic_with_all_columns_and_no_settings(trainer: MakeTrainer, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = table("titanic.csv").sample(frac=1, random_state=0)
+def test_titanic_with_all_columns_and_no_settings(
+    shared: Path, trainer: MakeTrainer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = real_table(shared, "titanic.csv").sample(frac=1, random_state=0)
     train, test = rows[:700], rows[700:]
     seed_everything(0)
     dm = TabularClassificationData.from_data_frame(target_fields="Survived", train_data_frame=train)
@@ -163,8 +161,8 @@ def test_titanic_with_all_columns_and_no_settings(trainer: MakeTrainer, capsys: 
 
 
 @pytest.mark.train
-def test_adult_with_categories_that_the_train_rows_lack(trainer: MakeTrainer, tiny: Tiny) -> None:
-    train, test = table("adult_train.csv")[:4000], table("adult_test.csv")[:2000]
+def test_adult_with_categories_that_the_train_rows_lack(shared: Path, trainer: MakeTrainer, tiny: Tiny) -> None:
+    train, test = real_table(shared, "adult_train.csv")[:4000], real_table(shared, "adult_test.csv")[:2000]
     seed_everything(0)
     dm = TabularClassificationData.from_data_frame(
         target_fields="income", train_data_frame=train, test_data_frame=test, verbose=False

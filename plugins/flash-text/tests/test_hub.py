@@ -101,7 +101,9 @@ class TestRefusals:
     def test_a_folder_without_a_tokenizer_is_no_checkpoint(self, folder: Path) -> None:
         (folder / "tokenizer.json").unlink()
         (folder / "tokenizer_config.json").unlink()
-        with pytest.raises(HubError, match="there are only special tokens: files such as tokenizer.json are missing"):
+        # Before transformers 5 there is an error, and no tokenizer of special tokens.
+        message = "there are only special tokens: files such as tokenizer.json are missing|Expected a tokenizer in the"
+        with pytest.raises(HubError, match=message):
             load_tokenizer(folder)
 
     def test_a_truncated_file_is_an_error(self, folder: Path) -> None:

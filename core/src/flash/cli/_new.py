@@ -42,6 +42,7 @@ _FILES: Final[tuple[tuple[str, str, frozenset[str]], ...]] = (
     ("task.py", "src/{package}/task.py", frozenset({"task"})),
     ("finetuning.py", "src/{package}/finetuning.py", frozenset({"strategy"})),
     ("sources.py", "src/{package}/sources.py", frozenset({"source"})),
+    ("conftest.py", "tests/conftest.py", _ALL),
     ("test_plugin.py", "tests/test_plugin.py", _ALL),
     ("test_task.py", "tests/test_task.py", frozenset({"task"})),
     ("test_backbones.py", "tests/test_backbones.py", frozenset({"backbone"})),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import zipfile
 from configparser import ConfigParser
 from dataclasses import dataclass, field
@@ -89,12 +90,8 @@ def _read_project(folder: Path) -> Package:
 
 
 def _toml(file: Path) -> dict[str, Any]:
-    try:
-        tomllib = importlib.import_module("tomllib")
-    except ModuleNotFoundError as error:  # Python 3.10.
-        raise ConfigurationError(
-            "Expected Python 3.11 or later to read a pyproject.toml. Build the wheel, and check that: python -m build."
-        ) from error
+    # By its name: the one that this Python lacks is unknown to the type checker.
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     parsed: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
     return parsed
 

@@ -31,6 +31,8 @@ MapLocation: TypeAlias = str | torch.device | dict[str, str] | Callable[..., Any
 
 _SECONDS_TO_LOCK = 10
 # What torch, pickle and zipfile raise for files that are damaged or of another kind.
+# Types of serializable values that torch 2.5 does not allow by itself, as later versions do.
+_HARMLESS = (set, complex)
 _DAMAGED = (
     OSError,
     RuntimeError,
@@ -77,7 +79,7 @@ def read_checkpoint(
 def _read_file(path: Path, name: str, map_location: MapLocation, allowed: Iterable[Any]) -> dict[str, Any]:
     try:
         _compare_checksums(path)
-        with torch.serialization.safe_globals(list(allowed)):
+        with torch.serialization.safe_globals([*_HARMLESS, *allowed]):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         if any(word in str(error) for word in ("Unsupported", "GLOBAL", "weights_only")):

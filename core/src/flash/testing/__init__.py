@@ -8,6 +8,16 @@ Example:
     ...     plugin = "acme-audio"
 """
 
+import os
+
+# Before torch and the client of the hub are imported, and for processes that a test starts: several threads make tiny
+# networks slower and no two runs equal, and no test may wait for a hub. What is set already stays.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+
 from flash.errors import ConfigurationError
 
 try:

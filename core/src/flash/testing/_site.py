@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -158,16 +158,22 @@ class PluginSite:
     def _remove_modules(self) -> None:
         inside = f"{self.folder}{os.sep}"
         for name, module in list(sys.modules.items()):
-            # vars instead of getattr: some modules define __getattr__ for any name.
-            own = vars(module) if isinstance(module, ModuleType) else {}
-            # A package without __init__.py has no file.
-            places = [own.get("__file__"), *(own.get("__path__") or ())]
-            if any(str(place).startswith(inside) for place in places):
+            if any(place.startswith(inside) for place in _places(module)):
                 self._modules[name] = sys.modules.pop(name)
+
+
+def _places(module: object) -> list[str]:
+    """Return the file of a module, and the folders of a package, which may have no file."""
+    # vars instead of getattr: some modules define __getattr__ for any name.
+    own = vars(module) if isinstance(module, ModuleType) else {}
+    places = [str(own.get("__file__"))]
+    with suppress(KeyError):  # The path of a package without __init__.py depends on its parent, which may be gone.
+        places += own.get("__path__") or ()
+    return places
 
 
 @pytest.fixture
 def plugin_site(tmp_path: Path) -> Iterator[PluginSite]:
-    """Open a :class:`PluginSite` for the duration of a test; import it into your ``conftest.py``."""
+    """Open a :class:`PluginSite` for the duration of a test; load it with :mod:`flash.testing.fixtures`."""
     with PluginSite(tmp_path / "site") as site:
         yield site

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 import flash
 
-__all__ = ["settle", "silent_trainer"]
+__all__ = ["SILENT", "settle", "silent_trainer"]
+
+# The options of a trainer that leaves nothing behind.
+SILENT: Final[dict[str, Any]] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "accelerator": "cpu",
+}
 
 
 def settle() -> None:
@@ -37,12 +46,4 @@ def silent_trainer(**options: Any) -> flash.Trainer:
         >>> silent_trainer(max_epochs=3).max_epochs
         3
     """
-    silent: dict[str, Any] = {
-        "max_epochs": 1,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "accelerator": "cpu",
-    }
-    return flash.Trainer(**{**silent, **options})
+    return flash.Trainer(**{"max_epochs": 1, **SILENT, **options})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from flash.data.auto_dataset import is_indexed
 from flash.data.tables import Table
 from flash.errors import DataError, MissingColumnError
 
@@ -35,7 +36,7 @@ def table_of_dataset(dataset: Iterable[Mapping[str, Any]], fields: Sequence[str]
             f"dataset[{next(iter(dataset), 'train')!r}]."
         )
     known = getattr(dataset, "column_names", None)
-    if isinstance(known, list) and hasattr(dataset, "__getitem__"):
+    if isinstance(known, list) and is_indexed(dataset):
         _check_known(fields, known, name)
         table: Any = dataset
         columns = {field: list(table[field]) for field in fields}

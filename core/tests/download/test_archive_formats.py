@@ -1,3 +1,5 @@
+"""Formats of archives: known by their content, and damaged ones."""
+
 from __future__ import annotations
 
 import errno
@@ -9,6 +11,7 @@ import pytest
 
 from flash.download import _archive
 from flash.download._archive import unpack
+from flash.download._archive_formats import is_archive
 from flash.errors import DownloadError
 
 
@@ -114,3 +117,20 @@ def test_a_file_and_a_folder_of_one_name_are_an_error_before_anything_is_written
     with pytest.raises(DownloadError, match=r"there is a (file|folder) of this name. Move it away"):
         unpack(pack.zip("data.zip", ("other", "x"), (member, "x")), target, progress=False)
     assert tree(target) == {there: "mine"}
+
+
+def test_an_archive_with_the_wrong_suffix_is_unpacked_by_its_content(pack: Any, target: Path) -> None:
+    unpack(pack.tar("data.zip", pack.entry("a.txt", "a"), packing="gz"), target, progress=False)
+    assert tree(target) == {"a.txt": "a"}
+
+
+def test_an_archive_without_suffix_is_known_by_its_content(tmp_path: Path, pack: Any) -> None:
+    assert is_archive(pack.zip("one", ("a", "a")))
+    assert is_archive(pack.tar("two", pack.entry("a", "a"), packing="xz"))
+    (tmp_path / "three").write_text("plain text")
+    assert not is_archive(tmp_path / "three")
+
+
+def test_a_file_of_another_format_stays_whole_even_if_it_is_a_zip_inside(pack: Any) -> None:
+    assert not is_archive(pack.zip("arrays.npz", ("a.npy", "1")))
+    assert not is_archive(pack.zip("model.pt", ("data.pkl", "1")))

@@ -1,3 +1,5 @@
+"""``flash backbones``: counted by domain, listed, filtered and described."""
+
 from __future__ import annotations
 
 import json
@@ -5,41 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from flash.plugins import Backbone, BackboneCatalogue, hookimpl
-
-
-def test_tasks_come_with_provider_and_summary(flash: Any) -> None:
-    result = flash("tasks")
-    assert result.code == 0
-    assert result.out.splitlines() == [
-        "TASK                  FROM            SUMMARY",
-        "audio/classification  acme-audio 1.2  Which of N classes a recording is of.",
-    ]
-
-
-def test_tasks_as_json_have_their_targets(flash: Any) -> None:
-    (task,) = json.loads(flash("tasks", "--json").out)
-    assert task["name"] == "audio/classification"
-    assert task["task"] == "flash.core.model:Task"
-    assert task["provider"] == {"plugin": "audio", "dist": "acme-audio", "version": "1.2"}
-
-
-def test_no_task_at_all_says_what_to_install(flash: Any) -> None:
-    result = flash("tasks", plugins=())
-    assert result.out.startswith("No plugin provides a task. Install one with pip: flash-image, ")
-
-
-def test_no_task_because_all_is_disabled_says_so(flash: Any) -> None:
-    assert "'audio' (acme-audio 1.2), disabled" in flash("tasks", FLASH_PLUGINS="").out
-
-
-def test_strategies_are_listed(flash: Any) -> None:
-    lines = flash("strategies", "--filter", "FREEZE*").out.splitlines()
-    assert [line.split()[0] for line in lines] == ["STRATEGY", "freeze", "freeze_unfreeze"]
-
-
-def test_strategies_as_json_have_a_provider(flash: Any) -> None:
-    strategies = json.loads(flash("strategies", "--json").out)
-    assert {each["provider"]["dist"] for each in strategies} == {"flash-core"}
 
 
 def test_backbones_without_domain_are_counted_by_domain(flash: Any) -> None:

@@ -1,0 +1,127 @@
+"""Core's callbacks: progress in lines, and the best weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from pytorch_lightning.loggers import CSVLogger
+from torch import nn
+
+import flash
+from flash.core.callbacks import KeepBest
+from flash.errors import ConfigurationError
+
+QUIET = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "accelerator": "cpu"}
+
+
+class Scripted(flash.Task):
+    """Logs a validation loss that the test decides, with a weight that counts the epochs."""
+
+    def __init__(self, losses: list[float]) -> None:
+        super().__init__(optimizer="SGD", learning_rate=0.0)
+        self.losses = losses
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.weight * 1.0
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        self.weight.data.fill_(self.current_epoch)
+        self.log("val_loss", self.losses[self.current_epoch])
+
+
+def run_scripted(
+    losses: list[float], epochs: int | None = None, ckpt_path: Path | None = None, **arguments: Any
+) -> tuple[Scripted, Any]:
+    task = Scripted(losses)
+    keeper = KeepBest(**arguments)
+    trainer = flash.Trainer(
+        max_epochs=epochs or len(losses),
+        callbacks=keeper,
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        **QUIET,
+    )
+    rows = torch.zeros(2, 1)
+    dm = flash.DataModule.from_tensors(rows, rows, rows, rows, seed=0, batch_size=2)
+    trainer.fit(task, datamodule=dm, ckpt_path=ckpt_path)
+    return task, trainer
+
+
+@pytest.mark.train
+def test_keep_best_puts_the_best_weights_back() -> None:
+    task, _ = run_scripted([3.0, 1.0, 2.0])
+    assert task.weight.item() == 1.0
+
+
+@pytest.mark.train
+def test_keep_best_can_look_for_the_largest() -> None:
+    task, _ = run_scripted([3.0, 1.0, 4.0, 2.0], mode="max")
+    assert task.weight.item() == 2.0
+
+
+@pytest.mark.train
+def test_keep_best_stops_where_nothing_improves() -> None:
+    task, trainer = run_scripted([3.0, 1.0, 2.0, 2.0, 0.0], patience=2)
+    assert trainer.current_epoch == 4
+    assert task.weight.item() == 1.0
+
+
+def test_keep_best_of_something_that_is_not_logged_is_an_error_that_lists_what_is() -> None:
+    with pytest.raises(ConfigurationError, match=r"Expected 'val_accuracy' to be logged.*there is only .*val_loss"):
+        run_scripted([1.0], monitor="val_accuracy")
+
+
+def test_keep_best_without_validation_says_so(
+    task_class: Any, trainer_options: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    x = torch.randn(8, 4)
+    dm = flash.DataModule.from_tensors(x, (x[:, 0] > 0).long(), seed=0)
+    flash.Trainer(max_epochs=1, callbacks="keep_best", **trainer_options).fit(task_class(), dm)
+    assert "KeepBest had nothing to compare: there was no validation" in caplog.text
+
+
+@pytest.mark.parametrize("arguments", [{"mode": "largest"}, {"patience": 0}, {"patience": True}])
+def test_wrong_arguments_of_keep_best_are_errors(arguments: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"Expected (mode|patience) to be"):
+        KeepBest(**arguments)
+
+
+@pytest.mark.train
+def test_keep_best_remembers_the_best_weights_across_a_resume(tmp_path: Path) -> None:
+    losses = [1.0, 3.0, 2.0]
+    _, trainer = run_scripted(losses, epochs=2)
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    task, _ = run_scripted(losses, ckpt_path=tmp_path / "two.ckpt")
+    assert task.weight.item() == 0.0
+
+
+def test_loggers_get_the_hyperparameters_that_the_user_chose(
+    datamodule: flash.DataModule, task_class: type[flash.Task], trainer_options: dict[str, Any]
+) -> None:
+    trainer = flash.Trainer(max_epochs=1, **{**trainer_options, "logger": CSVLogger(".", name="", version="")})
+    trainer.finetune(task_class(optimizer=("SGD", {"momentum": 0.9})), datamodule, strategy="freeze")
+    assert yaml.safe_load(Path("hparams.yaml").read_text()) == {
+        "batch_size": 8,
+        "learning_rate": 0.1,
+        "lr_scheduler": None,
+        "optimizer": ["SGD", {"momentum": 0.9}],
+        "seed": 0,
+        "strategy": "Freeze",
+    }
+
+
+def test_facts_of_the_data_and_networks_are_no_hyperparameters(trainer_options: dict[str, Any]) -> None:
+    class Sized(flash.Task):
+        def __init__(self, num_classes: int, network: nn.Module, rates: tuple[float, ...] = (0.1, 0.2)) -> None:
+            super().__init__(network, nn.functional.cross_entropy, optimizer="SGD", learning_rate=rates[0])
+
+    data = flash.DataModule.from_tensors(torch.randn(8, 2), torch.tensor([0, 1] * 4), batch_size=4, seed=1)
+    logger = CSVLogger(".", name="", version="")
+    trainer = flash.Trainer(max_epochs=1, **{**trainer_options, "logger": logger})
+    trainer.fit(Sized.from_data(data, network=nn.Linear(2, 2)), data)
+    assert set(yaml.unsafe_load(Path("hparams.yaml").read_text())) == {"batch_size", "rates", "seed"}
