@@ -2,23 +2,35 @@
 
 The blocks of a file run in order and see what earlier ones defined, in a folder with ``train.csv``, ``val.csv``,
 ``test.csv`` (columns age, city, income, bought) and ``new.csv`` (the same without bought), and with pictures in
-``train/``, ``val/`` and ``test/``, each with the folders ``ants`` and ``bees``, and in ``new/``. Pretrained weights of
-a hub are random ones here. The commands of ``flash`` in blocks of bash run as well. A comment on the line before a
+``train/``, ``val/`` and ``test/``, each with the folders ``ants`` and ``bees``, and in ``new/``; beside them are
+``requests_train.csv`` and ``requests_test.csv`` of the examples (columns request, topic). Pretrained weights of a hub
+are random ones here. The commands of ``flash`` in blocks of bash run as well. A comment on the line before a
 block changes that:
 
 - ``<!-- skip: reason -->``: the block does not run.
 - ``<!-- setup: data -->``: a data module ``data`` is made first.
 - ``<!-- setup: task -->``: ``data``, ``task`` and ``trainer`` are made first.
+
+What a page says of a result is true. A block of text under the comment ``<!-- output -->``, after a block of Python,
+is what that block prints. A comment behind an expression is its value, where the comment is a literal, such as
+``task.predict("new.csv")  # ["no", "yes", ...]``. In both, ``...`` stands for anything, as in doctest: numbers differ
+between machines.
 """
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import doctest
 import inspect
+import io
 import os
 import random
 import re
 import shlex
+import shutil
 import sys
+import tokenize
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +38,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -45,9 +58,14 @@ PAGES = [
 # A block may be indented, as in a list, and then ends with a fence that is indented as well.
 BLOCK = re.compile(
     r"(?:^[ ]*<!--[ ]*(?P<word>skip|setup):[ ]*(?P<rest>.*?)[ ]*-->[ ]*\n\s*?)?"
-    r"^(?P<indent>[ ]*)```(?P<language>python|bash)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$",
+    r"^(?P<indent>[ ]*)```(?P<language>python|bash)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ ]*$"
+    r"(?:\s*^[ ]*<!-- output -->[ ]*\n[ ]*```text\n(?P<output>.*?)^[ ]*```[ ]*$)?",
     re.MULTILINE | re.DOTALL,
 )
+FENCED = re.compile(r"^([ ]*)```(?P<language>[^\n]*)\n(?P<text>.*?)^\1```[ ]*$", re.MULTILINE | re.DOTALL)
+PICTURE = re.compile(r"!\[[^\]]*\]\(([^)]+)\)")
+LONGEST_LINE_OF_CODE = 80
+LARGEST_PICTURE = 80_000
 SETUPS = {
     "data": """
 from flash.tabular import TabularClassificationData
@@ -76,6 +94,7 @@ class Block:
     code: str
     skip: str = ""
     setup: str = ""
+    output: str | None = None
 
 
 def blocks_of(text: str, language: str = "python") -> Iterator[Block]:
@@ -86,7 +105,7 @@ def blocks_of(text: str, language: str = "python") -> Iterator[Block]:
         indent = len(found["indent"])
         code = "".join(line[indent:] or "\n" for line in found["code"].splitlines(keepends=True))
         word = {found["word"]: found["rest"]} if found["word"] else {}
-        yield Block(text.count("\n", 0, found.start("code")) + 1, code, **word)
+        yield Block(text.count("\n", 0, found.start("code")) + 1, code, output=found["output"], **word)
 
 
 def pages_with_code() -> list[Path]:
@@ -111,7 +130,40 @@ def run_page(page: Path) -> None:
                 continue
             if block.setup:
                 exec(SETUPS[block.setup], module.__dict__)
-            exec(compile("\n" * (block.line - 1) + block.code, str(page), "exec"), module.__dict__)
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                run_block(block, page, module.__dict__)
+            if block.output is not None:
+                check_output(block.output, printed.getvalue(), f"{page}:{block.line}")
+
+
+def run_block(block: Block, page: Path, names: dict[str, Any]) -> None:
+    """Run a block, and compare the values of expressions with the literals in the comments behind them."""
+    values = literals_behind(block.code)
+    for statement in ast.parse("\n" * (block.line - 1) + block.code, str(page)).body:
+        line = (statement.end_lineno or 0) - block.line + 1
+        if isinstance(statement, ast.Expr) and line in values:
+            value = eval(compile(ast.Expression(statement.value), str(page), "eval"), names)
+            check_output(values[line], repr(value), f"{page}:{statement.lineno}")
+        else:
+            exec(compile(ast.Module([statement], []), str(page), "exec"), names)
+
+
+def literals_behind(code: str) -> dict[int, str]:
+    """The comments that are literals, as Python prints them, by line; ``...`` stays in them."""
+    found = {}
+    for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        if token.type == tokenize.COMMENT and not token.line.lstrip().startswith("#"):
+            with contextlib.suppress(ValueError, SyntaxError):
+                literal = repr(ast.literal_eval(token.string.lstrip("# ")))
+                found[token.start[0]] = literal.replace("Ellipsis", "...")
+    return found
+
+
+def check_output(expected: str, got: str, place: str) -> None:
+    """Compare an output with what a page says of it, in which ``...`` stands for anything."""
+    # Whitespace is not compared, so that a page can break long lines.
+    same = doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert same, f"{place} says\n\n{expected}\nbut it is\n\n{got}"
 
 
 @pytest.fixture
@@ -126,6 +178,8 @@ def tables(tmp_path: Path) -> Path:
             target = f",{bought}" if name != "new" else ""
             lines.append(f"{age},{numbers.choice(['Rome', 'Oslo', 'Lima'])},{income}{target}")
         (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    for file in (ROOT / "examples" / "data").glob("requests_*.csv"):
+        shutil.copy(file, tmp_path)
     return tmp_path
 
 
@@ -194,12 +248,52 @@ def test_the_python_blocks_of_a_page_run(
 ) -> None:
     if page.parent.name == "flash-text" or page.stem == "text":
         texts()
+    torch.manual_seed(0)
     # Where a page leaves it to the trainer, that trains on the processor, and not for Lightning's thousand epochs.
     make = flash.Trainer.__init__
-    usual = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False}
+    usual = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
     monkeypatch.setattr(flash.Trainer, "__init__", lambda self, **kwargs: make(self, **{**usual, **kwargs}))
     run_page(page)
     assert Path.cwd() == Path(os.path.realpath(tables))
+
+
+def pages_with_outputs() -> list[Path]:
+    return [page for page in PAGES if page.is_file() and "<!-- output -->" in page.read_text()]
+
+
+@pytest.mark.parametrize("page", pages_with_outputs(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_output_of_a_page_is_next_after_a_block_that_runs(page: Path) -> None:
+    text = page.read_text()
+    compared = [block for block in blocks_of(text) if block.output is not None and not block.skip]
+    assert len(compared) == text.count("<!-- output -->")
+
+
+# The page on porting is as wide as the programs that it is about.
+NARROW_PAGES = [page for page in PAGES if page.is_file() and page.name != "porting.md"]
+
+
+def long_lines_of_code(text: str) -> list[str]:
+    """The lines of blocks of code that readers would have to scroll."""
+    # The language of a directive of Sphinx begins with a brace; it is no code.
+    blocks = [found["text"] for found in FENCED.finditer(text) if not found["language"].startswith("{")]
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line for line in lines if len(line) > LONGEST_LINE_OF_CODE]
+
+
+@pytest.mark.parametrize("page", NARROW_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_of_a_page_is_read_without_scrolling(page: Path) -> None:
+    assert not long_lines_of_code(page.read_text())
+
+
+def test_a_line_that_scrolls_is_found_in_code_alone() -> None:
+    wide = "x" * (LONGEST_LINE_OF_CODE + 1)
+    assert long_lines_of_code(f"{wide}\n```python\n{wide[1:]}\n{wide}\n```\n{wide}\n") == [wide]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_pictures_of_a_page_are_there_and_small(page: Path) -> None:
+    for picture in PICTURE.findall(page.read_text()):
+        assert 0 < (page.parent / picture).stat().st_size < LARGEST_PICTURE
 
 
 @pytest.mark.process
@@ -262,3 +356,41 @@ def test_an_error_in_a_block_names_the_line_of_the_page(tmp_path: Path) -> None:
         run_page(page)
     assert caught.traceback[-1].lineno + 1 == 7
     assert str(caught.traceback[-1].path) == str(page)
+
+
+OUTPUT = "```python\nprint('loss', 0.25)\n```\n\n<!-- output -->\n```text\nloss {}\n```\n"
+
+
+@pytest.mark.parametrize("said", ["0.25", "0.2...", "..."])
+def test_an_output_that_is_true_passes(tmp_path: Path, said: str) -> None:
+    (tmp_path / "page.md").write_text(OUTPUT.format(said))
+    run_page(tmp_path / "page.md")
+
+
+@pytest.mark.parametrize("said", ["0.5", "1...", "0.25 or so"])
+def test_an_output_that_is_not_true_fails(tmp_path: Path, said: str) -> None:
+    (tmp_path / "page.md").write_text(OUTPUT.format(said))
+    with pytest.raises(AssertionError, match="page.md:2 says"):
+        run_page(tmp_path / "page.md")
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_true"),
+    [
+        ('["no", "yes"]  # ["no", "yes"]', True),
+        ('["no", "yes", "no"]  # ["no", ...]', True),
+        ("(1 +\n 1)  # 2", True),
+        ("1 + 1  # one more", True),
+        ("'#'  # '#'", True),
+        ('["no", "yes"]  # ["no", "no"]', False),
+        ('["no", "yes"]  # ["no"]', False),
+        ("1 + 1  # 3", False),
+    ],
+)
+def test_a_literal_behind_an_expression_is_its_value(tmp_path: Path, expression: str, is_true: bool) -> None:
+    (tmp_path / "page.md").write_text(f"```python\nfirst = 1\n{expression}\n```\n")
+    if is_true:
+        run_page(tmp_path / "page.md")
+        return
+    with pytest.raises(AssertionError, match="page.md:3 says"):
+        run_page(tmp_path / "page.md")
