@@ -8,7 +8,7 @@ import io
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -156,8 +156,19 @@ def _check_header(header: list[str], name: str) -> None:
     check_unique(header, name)
 
 
-def check_unique(names: list[str], source: str) -> None:
-    """Raise an error if two columns have the same name."""
+def check_unique(names: Sequence[str], source: str) -> None:
+    """Raise an error if two columns have the same name.
+
+    Args:
+        names: The names of the columns.
+        source: The table, for the message.
+
+    Raises:
+        DataError: If there are two; the message lists them.
+
+    Example:
+        >>> check_unique(["age", "city"], "train.csv")
+    """
     twice = sorted(title for title, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(

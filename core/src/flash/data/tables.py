@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol, TypeAlias, TypedDict, get_args
 from urllib.parse import urlsplit
 
-from flash.data._delimited import parse_delimited
+from flash.data._delimited import check_unique, parse_delimited
 from flash.data._frames import FrameColumns, columns_of, read_parquet
 from flash.data._json_table import parse_json
 from flash.data._missing import is_missing
@@ -32,6 +32,7 @@ __all__ = [
     "Table",
     "TableFormat",
     "TableSource",
+    "check_unique",
     "is_missing",
     "is_table",
     "is_table_file",

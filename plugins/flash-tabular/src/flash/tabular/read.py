@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -168,19 +167,10 @@ def _check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if len(frame) == 0 or len(frame.columns) == 0:
         raise DataError(f"Expected {name} to have rows and columns, but it has shape {frame.shape}.")
     columns = [str(column) for column in frame.columns]
-    _check_unique(columns, name)
+    tables.check_unique(columns, name)
     if columns != list(frame.columns):
         frame = frame.set_axis(columns, axis=1)
     return frame
-
-
-def _check_unique(columns: Sequence[str], name: str) -> None:
-    twice = sorted(column for column, count in Counter(columns).items() if count > 1)
-    if twice:
-        raise DataError(
-            f"Expected columns with different names in {name}, but there are several of "
-            f"{', '.join(map(repr, twice))}. Rename or drop them."
-        )
 
 
 # ---------------------------------------------------------------------- values of a column

@@ -5,7 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from flash.solver.xp import Experiment
 
 __all__ = ["ExperimentLogger", "FolderLogger"]
 
@@ -68,10 +73,36 @@ class FolderLogger(ExperimentLogger):
         name: The name of the run.
     """
 
+    #: The folder inside that of an experiment.
+    default_sub_dir: ClassVar[str]
+
     def __init__(self, save_dir: str | Path, with_media_logging: bool, name: str | None) -> None:
         self._save_dir = Path(save_dir)
         self._with_media_logging = with_media_logging
         self._name = name
+
+    @classmethod
+    def from_xp(
+        cls,
+        with_media_logging: bool = True,
+        name: str | None = None,
+        sub_dir: str | None = None,
+        xp: Experiment | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Create a logger that writes to a folder inside that of an experiment.
+
+        Args:
+            with_media_logging: Whether media are logged.
+            name: The name of the run.
+            sub_dir: The folder inside the experiment's; by default ``default_sub_dir``.
+            xp: The experiment; by default the current one.
+            kwargs: Other arguments of the class.
+        """
+        from flash.solver.xp import get_xp
+
+        folder = (xp or get_xp()).folder
+        return cls(folder / (sub_dir or cls.default_sub_dir), with_media_logging, name, **kwargs)
 
     @property
     def with_media_logging(self) -> bool:

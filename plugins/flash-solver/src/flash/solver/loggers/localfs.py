@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from flash.errors import ConfigurationError
 from flash.solver.loggers.base import FolderLogger
 from flash.solver.loggers.utils import flat_params, write_png, write_wav
-
-if TYPE_CHECKING:
-    from flash.solver.xp import Experiment
 
 __all__ = ["LocalFSLogger"]
 
@@ -29,6 +26,8 @@ class LocalFSLogger(FolderLogger):
         use_subdirs: Whether to write to ``<stage>/<epoch>/<key>.png`` instead.
     """
 
+    default_sub_dir: ClassVar[str] = "outputs"
+
     def __init__(
         self,
         save_dir: str | Path,
@@ -38,20 +37,6 @@ class LocalFSLogger(FolderLogger):
     ) -> None:
         super().__init__(save_dir, with_media_logging, name)
         self._use_subdirs = use_subdirs
-
-    @classmethod
-    def from_xp(
-        cls,
-        with_media_logging: bool = True,
-        name: str | None = None,
-        sub_dir: str | None = None,
-        xp: Experiment | None = None,
-    ) -> LocalFSLogger:
-        """Create a logger that writes to ``outputs``, or ``sub_dir``, in the experiment's folder."""
-        from flash.solver.xp import get_xp
-
-        folder = (xp or get_xp()).folder
-        return cls(folder / (sub_dir or "outputs"), with_media_logging, name)
 
     def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
         """Write hyperparameters to ``hyperparams.json``, with nested names joined by dots."""

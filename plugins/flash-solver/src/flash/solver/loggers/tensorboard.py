@@ -5,15 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import torch
 
 from flash.solver.loggers.base import FolderLogger
 from flash.solver.loggers.utils import add_prefix, audio_array, flat_params, image_array, numeric_metrics
-
-if TYPE_CHECKING:
-    from flash.solver.xp import Experiment
 
 __all__ = ["TensorboardLogger"]
 
@@ -31,6 +28,8 @@ class TensorboardLogger(FolderLogger):
         kwargs: Arguments of ``torch.utils.tensorboard.SummaryWriter``.
     """
 
+    default_sub_dir: ClassVar[str] = "tensorboard"
+
     def __init__(
         self, save_dir: str | Path, with_media_logging: bool = True, name: str | None = None, **kwargs: Any
     ) -> None:
@@ -38,21 +37,6 @@ class TensorboardLogger(FolderLogger):
         self._options = kwargs
         self._opened: Any = None
         self._make: Any = _summary_writer()
-
-    @classmethod
-    def from_xp(
-        cls,
-        with_media_logging: bool = True,
-        name: str | None = None,
-        sub_dir: str | None = None,
-        xp: Experiment | None = None,
-        **kwargs: Any,
-    ) -> TensorboardLogger:
-        """Create a logger that writes to ``tensorboard``, or ``sub_dir``, in the experiment's folder."""
-        from flash.solver.xp import get_xp
-
-        folder = (xp or get_xp()).folder
-        return cls(folder / (sub_dir or "tensorboard"), with_media_logging, name, **kwargs)
 
     def _writer(self, step: int | None) -> Any:
         if self._opened is None and self._make is not None:

@@ -59,7 +59,7 @@ class WandbLogger(FolderLogger):
         self._wandb = _import_wandb()
 
     @classmethod
-    def from_xp(
+    def from_xp(  # type: ignore[override]  # the signature is that of Flashy
         cls,
         with_media_logging: bool = True,
         project: str | None = None,
