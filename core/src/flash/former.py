@@ -385,10 +385,10 @@ def _former_member(cls: type, member: str, sentence: str) -> FormerMemberError:
 
 
 def take_alias(options: dict[str, Any], alias: str, name: str, value: V) -> V:
-    """Return the value of an argument that may be passed by its former name, which is removed from the options.
+    """Return the value of an argument that was passed by its former name, which is removed from the options.
 
     Args:
-        options: The other keyword arguments of the call.
+        options: The other keyword arguments of the call, with the former name among them.
         alias: The former name.
         name: The name.
         value: The value by the name; ``None`` if it was not passed.
@@ -400,8 +400,6 @@ def take_alias(options: dict[str, Any], alias: str, name: str, value: V) -> V:
         >>> take_alias({"target_field": "y"}, "target_field", "target_fields", None)
         'y'
     """
-    if alias not in options:
-        return value
     if value is not None:
         raise ConfigurationError(
             f"Expected {name} or {alias}, its other name, but got both: {name}={value!r} and "

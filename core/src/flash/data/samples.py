@@ -458,7 +458,8 @@ class SampleData(DataModule):
         target_fields: str | Sequence[str] | None,
         options: dict[str, Any],
     ) -> Self:
-        target_fields = take_alias(options, "target_field", "target_fields", target_fields)
+        if "target_field" in options:
+            target_fields = take_alias(options, "target_field", "target_fields", target_fields)
         cls.check_options(options, [*cls.table_options(), *(_READ_OPTIONS if format else ())])
         reading = {name: options.pop(name) for name in _READ_OPTIONS if name in options}
         of_table = {name: options.pop(name) for name in cls.table_options() if name in options}

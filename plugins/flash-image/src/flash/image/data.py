@@ -104,7 +104,8 @@ class ImageClassificationData(FileData):
             DataError: If a dataset has no length, or its samples have another form.
             MissingColumnError: If dicts lack a key.
         """
-        target_fields = take_alias(options, "target_field", "target_fields", target_fields)
+        if "target_field" in options:
+            target_fields = take_alias(options, "target_field", "target_fields", target_fields)
         cls.check_options(options)
         datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
         inputs = datasets.map(lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value))

@@ -47,7 +47,8 @@ class TextData(SampleData):
         A stream is read once, completely. The arguments are those of ``from_data_frame``, with a dataset in place of
         each data frame.
         """
-        target_fields = take_alias(options, "target_field", "target_fields", target_fields)
+        if "target_field" in options:
+            target_fields = take_alias(options, "target_field", "target_fields", target_fields)
         cls.check_options(options, cls.table_options())
         delimiter = options.pop("delimiter", None)
         names = [target_fields] if isinstance(target_fields, str) else list(target_fields or ())
