@@ -130,9 +130,10 @@ class KeepBest(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore the best weights."""
-        if self._weights:
+        if self._weights and self.best_epoch is not None:
             pl_module.load_state_dict(self._weights)
-            log.info("Kept the weights of epoch %s: %s %.4g.", self.best_epoch, self.monitor, self.best_score)
+            # Counted from 1, as in the lines of the progress bar.
+            log.info("Kept the weights of epoch %d: %s %.4g.", self.best_epoch + 1, self.monitor, self.best_score)
         elif self.best_epoch is None:
             log.warning("KeepBest had nothing to compare: there was no validation. Pass val data or val_split.")
 
