@@ -24,7 +24,7 @@ PAGES = ("image.md", "training.md")
 BLOCK = re.compile(r"(?P<skip><!-- skip: [^\n]*-->\n)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a page saves and shows.
 PNG = re.compile(r"\(pictures/(\w+\.png)\)")
-COLORS = 48
+COLORS = 128
 WIDTH = 600
 # What stays of a run in the terminal: a line per epoch, and which one was kept.
 STAYS = re.compile(r"Epoch \d+/|Kept ")
@@ -72,6 +72,7 @@ def printed() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logging.getLogger("flash").addHandler(handler)
+    logging.getLogger("flash").setLevel(logging.INFO)
     try:
         with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(io.StringIO()):
             yield stream
@@ -84,7 +85,8 @@ def save_small(source: Path, target: Path) -> None:
     image = Image.open(source).convert("RGB")
     if image.width > WIDTH:
         image = image.resize((WIDTH, round(image.height * WIDTH / image.width)), Image.Resampling.LANCZOS)
-    image.quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
+    # Most of a picture may be gray, but titles are red and green.
+    image.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 def terminal(lines: Sequence[str], size: float = 13) -> str:

@@ -59,6 +59,15 @@ def test_keep_best_puts_the_best_weights_back() -> None:
 
 
 @pytest.mark.train
+def test_keep_best_says_which_epoch_it_kept_counted_as_in_the_lines_of_the_bar(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    run_scripted([3.0, 1.0, 2.0])
+    assert "Kept the weights of epoch 2/3: val_loss 1." in caplog.text
+
+
+@pytest.mark.train
 def test_keep_best_can_look_for_the_largest() -> None:
     task, _ = run_scripted([3.0, 1.0, 4.0, 2.0], mode="max")
     assert task.weight.item() == 2.0
