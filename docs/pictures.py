@@ -27,7 +27,7 @@ PNG = re.compile(r"\(pictures/(\w+\.png)\)")
 COLORS = 128
 WIDTH = 600
 # What stays of a run in the terminal: a line per epoch, and which one was kept.
-STAYS = re.compile(r"Epoch \d+/|Kept ")
+STAYS = re.compile(r"(Epoch \d+/\d+  |Kept ).*")
 
 
 def draw(target: Path) -> list[Path]:
@@ -63,7 +63,7 @@ def run(text: str, name: str) -> Iterator[str]:
             exec(compile(found["code"], name, "exec"), names)
         if not seen and "keep_best" in found["code"]:
             seen = True
-            yield from (line for line in stream.getvalue().splitlines() if STAYS.match(line))
+            yield from (line[0] for line in STAYS.finditer(stream.getvalue()))
 
 
 @contextlib.contextmanager
