@@ -19,7 +19,7 @@ FLOORS = [
     {"flash.plugins", "flash.serialization", "flash.download"},
     {"flash.data"},
     {"flash.core"},
-    {"flash.testing", "flash.cli", "flash.__main__"},
+    {"flash.testing", "flash.cli", "flash.types", "flash.__main__"},
 ]
 # The short names of all floors, which are looked up when they are used.
 FACADE = "flash"

@@ -4,12 +4,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torchmetrics import MeanSquaredError, MetricCollection
 from typing_extensions import assert_type
 
 import flash
 from flash import DataModule, FlashError, Registry, Task, Trainer
 from flash.core.finetuning import FlashBaseFinetuning, FreezeUnfreeze
 from flash.errors import CheckpointError
+from flash.types import LRSchedulerSpec, MetricSpec, OptimizerSpec, StrategySpec
 
 
 class Regression(flash.Task):
@@ -61,3 +63,23 @@ def choose() -> None:
     assert_type(Task.available_finetuning_strategies(), list[str])
     assert_type(Task.available_backbones("res*"), list[str])
     assert_type(Task.backbones, Registry)
+
+
+def pass_on(
+    optimizer: OptimizerSpec = "AdamW",
+    lr_scheduler: LRSchedulerSpec | None = None,
+    metrics: MetricSpec | None = None,
+    strategy: StrategySpec = "freeze",
+) -> Task:
+    """A recipe of a user, which takes what Flash takes."""
+    task = Task(nn.Linear(2, 1), "mse", optimizer=optimizer, lr_scheduler=lr_scheduler, metrics=metrics)
+    Trainer(max_epochs=1).finetune(task, strategy=strategy)
+    return task
+
+
+def recipes() -> None:
+    pass_on(torch.optim.SGD, ("StepLR", {"step_size": 3}, {"interval": "step"}), ["mae", MeanSquaredError()])
+    pass_on(("SGD", {"momentum": 0.9}), torch.optim.lr_scheduler.ReduceLROnPlateau, {"error": nn.functional.l1_loss})
+    pass_on(lambda parameters: torch.optim.SGD(parameters, lr=0.1), metrics=("f1", {"average": "macro"}))
+    pass_on(strategy=("unfreeze_milestones", ((3, 6), 2)), metrics=MetricCollection([MeanSquaredError()]))
+    pass_on(strategy=FreezeUnfreeze(3), lr_scheduler="cosine")

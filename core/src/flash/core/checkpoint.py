@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -15,7 +16,7 @@ from flash.core.registry import Registry, qualified_choice
 from flash.errors import CheckpointError, FlashError
 from flash.plugins import PluginState, get_host
 from flash.plugins.info import canonical
-from flash.serialization import read_checkpoint, write_checkpoint
+from flash.serialization import MapLocation, read_checkpoint, write_checkpoint
 
 __all__ = [
     "FlashCheckpointIO",
@@ -29,24 +30,27 @@ __all__ = [
 class FlashCheckpointIO(TorchCheckpointIO):
     """Read and write local checkpoints of Lightning with Flash's reader and writer."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint."""
         if "://" in str(path):
             super().save_checkpoint(checkpoint, path, storage_options)
         else:
             write_checkpoint(checkpoint, path)
 
-    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> Any:
+    def load_checkpoint(
+        self, path: str | Path, map_location: MapLocation = "cpu", weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Read a checkpoint, safely unless ``weights_only=False`` is passed."""
+        device: Any = map_location  # Lightning states fewer types, and passes all of them on to torch.load.
         if weights_only is False:
-            return super().load_checkpoint(path, map_location, weights_only=False)
+            return super().load_checkpoint(path, device, weights_only=False)
         if "://" in str(path) and not str(path).startswith("http"):
-            return super().load_checkpoint(path, map_location, weights_only=True)
+            return super().load_checkpoint(path, device, weights_only=True)
         return read_checkpoint(path, map_location)
 
 
 @contextlib.contextmanager
-def resuming_from(path: Any) -> Iterator[None]:
+def resuming_from(path: str | Path | None) -> Iterator[None]:
     """Raise a CheckpointError if the file to resume from was not saved by a Trainer.
 
     Args:

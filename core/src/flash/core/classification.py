@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAccuracy
 
-from flash.core.metrics import named_metrics
+from flash.core.losses import LossSpec
+from flash.core.metrics import MetricSpec, named_metrics
 from flash.core.model import Task
 from flash.core.outputs import classification_outputs, components_of, to_probabilities
 from flash.core.registry import Registry, qualified_choice
 from flash.errors import ConfigurationError
 
-__all__ = ["ClassificationTask"]
+__all__ = ["ClassWeights", "ClassificationTask"]
+
+#: The weight of each class in the loss: one number per class, or ``"balanced"`` for weights inverse to frequencies.
+ClassWeights: TypeAlias = Sequence[float] | Tensor | Literal["balanced"]
 
 
 class ClassificationTask(Task):
@@ -53,12 +57,12 @@ class ClassificationTask(Task):
         num_classes: int | None = None,
         labels: Sequence[Any] | None = None,
         multi_label: bool = False,
-        class_weights: Sequence[float] | Tensor | str | None = None,
+        class_weights: ClassWeights | None = None,
         class_counts: Sequence[int] | None = None,
         threshold: float = 0.5,
         *,
-        loss_fn: Any = None,
-        metrics: Any = None,
+        loss_fn: LossSpec | None = None,
+        metrics: MetricSpec | None = None,
         **kwargs: Any,
     ) -> None:
         count = _count_classes(num_classes, labels, multi_label)

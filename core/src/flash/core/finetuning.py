@@ -6,7 +6,7 @@ import copy
 import inspect
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BaseFinetuning, Callback
@@ -32,6 +32,7 @@ __all__ = [
     "Freeze",
     "FreezeUnfreeze",
     "NoFreeze",
+    "StrategySpec",
     "UnfreezeMilestones",
     "as_modules",
     "backbone_layers",
@@ -488,7 +489,11 @@ class LightningResume(Callback):
         self._state, self._resumed = state_dict, True
 
 
-def resolve_strategy(strategy: Any) -> list[Callback]:
+#: A finetuning strategy: a name, a pair of a name and its arguments such as ``("freeze_unfreeze", 5)``, or an object.
+StrategySpec: TypeAlias = str | tuple[str, Any] | FlashBaseFinetuning | BaseFinetuning
+
+
+def resolve_strategy(strategy: StrategySpec | None) -> list[Callback]:
     """Return the callbacks of a strategy: a name, ``(name, arguments)``, or a finetuning callback.
 
     Raises:

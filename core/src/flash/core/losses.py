@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 
-__all__ = ["losses", "make_loss"]
+__all__ = ["LossSpec", "losses", "make_loss"]
+
+#: A loss: a name, or a callable ``(predictions, targets) -> loss``.
+LossSpec: TypeAlias = str | Callable[..., Any]
 
 #: Losses by name.
 losses = ComponentRegistry("loss", "losses")
 
 
 def make_loss(
-    choice: str | Callable[..., Any] | None, prefer: str | None = None, registry: Registry = losses
+    choice: LossSpec | None, prefer: str | None = None, registry: Registry = losses
 ) -> Callable[..., Any] | None:
     """Return the loss for a name or a callable.
 

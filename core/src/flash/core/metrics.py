@@ -6,7 +6,7 @@ import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 from flash.serialization import call_with
 
-__all__ = ["StageMetrics", "metric_registry", "named_metrics", "weight_of_loss"]
+__all__ = ["MetricSpec", "StageMetrics", "metric_registry", "named_metrics", "weight_of_loss"]
 
 # A call of a metric object costs about as much as a whole step of a small network: it is called for many steps at once.
 _ROWS_AT_ONCE = 8192
@@ -25,12 +25,18 @@ _STEPS_AT_ONCE = 256
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
+_Metric: TypeAlias = str | Callable[..., Any] | tuple[str, Mapping[str, Any]]
+
+#: Metrics: a torchmetrics object, a callable ``(predictions, targets) -> number``, a name, or a pair of a name and
+#: arguments; or several, as a list, or as a mapping by the names that they are logged by.
+MetricSpec: TypeAlias = _Metric | Sequence[_Metric] | Mapping[str, _Metric]
+
 #: Metrics by name: those of torchmetrics, of plugins, and registered ones.
 metric_registry = ComponentRegistry("metric", "metrics")
 
 
 def named_metrics(
-    metrics: Any, known: Mapping[str, Any] | None = None, registry: Registry = metric_registry
+    metrics: MetricSpec | None, known: Mapping[str, Any] | None = None, registry: Registry = metric_registry
 ) -> dict[str, Callable[..., Any]]:
     """Return the metrics by the names that they are logged by.
 
@@ -56,12 +62,13 @@ def named_metrics(
     """
     if metrics is None:
         return {}
+    named: list[tuple[str, Any]]
     if isinstance(metrics, Mapping | nn.ModuleDict):
         named = [(str(name), metric) for name, metric in metrics.items()]
+    elif isinstance(metrics, Sequence | nn.ModuleList) and not _is_name(metrics):
+        named = [(_name_of(metric), metric) for metric in metrics]
     else:
-        listed = isinstance(metrics, Sequence | nn.ModuleList) and not _is_name(metrics)
-        several = list(metrics) if listed else [metrics]
-        named = [(_name_of(metric), metric) for metric in several]
+        named = [(_name_of(metrics), metrics)]
     named = [(name, _made(metric, known or {}, registry) if _is_name(metric) else metric) for name, metric in named]
     result: dict[str, Callable[..., Any]] = {}
     for name, metric in named:
@@ -282,7 +289,7 @@ def _to_device(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value
 
 
-def weight_of_loss(loss_fn: Any, targets: Any) -> Tensor | None:
+def weight_of_loss(loss_fn: Callable[..., Any] | None, targets: Any) -> Tensor | None:
     """Return the sum of the class weights of a loss over the targets of a batch; ``None`` for the number of samples.
 
     Args:

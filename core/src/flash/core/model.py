@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
+from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar
 
 from flash import __version__
@@ -20,10 +21,12 @@ from flash.core.callbacks import MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.finetuning import as_modules, finetuning_strategies
 from flash.core.layers import child_layers
-from flash.core.losses import losses, make_loss
-from flash.core.metrics import StageMetrics, metric_registry, named_metrics, weight_of_loss
+from flash.core.losses import LossSpec, losses, make_loss
+from flash.core.metrics import MetricSpec, StageMetrics, metric_registry, named_metrics, weight_of_loss
 from flash.core.optimizers import (
     DEFAULT_OPTIMIZER,
+    LRSchedulerSpec,
+    OptimizerSpec,
     follow_new_length,
     is_default_optimizer,
     lr_schedulers,
@@ -32,7 +35,7 @@ from flash.core.optimizers import (
     optimizers,
     split_parameters,
 )
-from flash.core.outputs import components_of, outputs_of, resolve_output, takes_ids, task_outputs
+from flash.core.outputs import OutputSpec, components_of, outputs_of, resolve_output, takes_ids, task_outputs
 from flash.core.prediction import predict_batches
 from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, load_task
@@ -48,6 +51,7 @@ from flash.errors import CheckpointError, ConfigurationError
 from flash.plugins import default_owner
 from flash.serialization import (
     Configurable,
+    MapLocation,
     NotSerializableError,
     accepted_parameters,
     capture_rng_state,
@@ -111,11 +115,11 @@ class Task(Configurable, pl.LightningModule):
     def __init__(
         self,
         model: nn.Module | None = None,
-        loss_fn: Callable[..., Any] | None = None,
-        optimizer: Any = DEFAULT_OPTIMIZER,
+        loss_fn: LossSpec | None = None,
+        optimizer: OptimizerSpec = DEFAULT_OPTIMIZER,
         learning_rate: float | None = None,
-        metrics: Any = None,
-        lr_scheduler: Any = None,
+        metrics: MetricSpec | None = None,
+        lr_scheduler: LRSchedulerSpec | None = None,
         preprocess: Preprocess | None = None,
         postprocess: Postprocess | None = None,
     ) -> None:
@@ -134,7 +138,7 @@ class Task(Configurable, pl.LightningModule):
         self.postprocess = postprocess
         self.hparams.update(self.recorded_arguments)
         self._structure: list[dict[str, Any]] = []
-        self._output: Any = None
+        self._output: OutputSpec | None = None
         self._random_state: Any = None
         # Set if the preprocess of a checkpoint could not be rebuilt.
         self.preprocess_error: CheckpointError | None = None
@@ -370,7 +374,7 @@ class Task(Configurable, pl.LightningModule):
         if is_default_optimizer(self.optimizer):
             self.learning_rate = learning_rate if self.learning_rate is None else self.learning_rate
             if weight_decay is not None:
-                self.optimizer = (self.optimizer, {"weight_decay": weight_decay})
+                self.optimizer = (DEFAULT_OPTIMIZER, {"weight_decay": weight_decay})
         self.backbone_lr_factor = backbone_lr_factor
         # Recorded, since they may depend on pretrained weights, which are not loaded again from a checkpoint.
         rates = {"learning_rate": self.learning_rate, "backbone_lr_factor": backbone_lr_factor}
@@ -524,7 +528,7 @@ class Task(Configurable, pl.LightningModule):
         return self.present(self(inputs), self._output, inputs, ids)
 
     def present(
-        self, predictions: Any, output: str | Callable[..., Any] | None = None, inputs: Any = None, ids: Any = None
+        self, predictions: Any, output: OutputSpec | None = None, inputs: Any = None, ids: Any = None
     ) -> list[Any]:
         """Convert the network's output for a batch to a list with one result per sample.
 
@@ -537,7 +541,7 @@ class Task(Configurable, pl.LightningModule):
         postprocess = self.postprocess or Postprocess()
         return postprocess(predictions, resolve_output(self, output, inputs, ids))
 
-    def predict(self, raw: Any, output: str | Callable[..., Any] | None = None, batch_size: int = 64) -> list[Any]:
+    def predict(self, raw: Any, output: OutputSpec | None = None, batch_size: int = 64) -> list[Any]:
         """Predict raw inputs, prepared by the preprocess that the task was trained with.
 
         Args:
@@ -574,12 +578,12 @@ class Task(Configurable, pl.LightningModule):
         return restore_order(rows, results)
 
     @property
-    def output(self) -> Any:
+    def output(self) -> OutputSpec | None:
         """The output of :meth:`predict_step`; ``None`` is the task's default."""
         return self._output
 
     @output.setter
-    def output(self, output: Any) -> None:
+    def output(self, output: OutputSpec | None) -> None:
         resolve_output(self, output)
         self._output = output
 
@@ -681,8 +685,8 @@ class Task(Configurable, pl.LightningModule):
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's has loading options that are unsafe
         cls,
-        checkpoint_path: Any,
-        map_location: Any = "cpu",
+        checkpoint_path: str | Path,
+        map_location: MapLocation = "cpu",
         strict: bool = True,
         **kwargs: Any,
     ) -> Self:
@@ -705,14 +709,16 @@ class Task(Configurable, pl.LightningModule):
         """
         return load_task(cls, Task, str(checkpoint_path), map_location, strict, kwargs)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> _IncompatibleKeys:
         """Load weights, as ``torch.nn.Module`` does; weights of another network raise a CheckpointError.
 
         Raises:
             CheckpointError: If names or shapes do not fit.
         """
         try:
-            return super().load_state_dict(state_dict, strict=strict, assign=assign)
+            return super().load_state_dict(state_dict, strict=strict, assign=assign)  # type: ignore[no-any-return]  # torch leaves it untyped
         except CheckpointError:
             raise
         except RuntimeError as error:

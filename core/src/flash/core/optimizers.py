@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 import torch
@@ -19,6 +19,8 @@ from flash.serialization import call_with
 
 __all__ = [
     "DEFAULT_OPTIMIZER",
+    "LRSchedulerSpec",
+    "OptimizerSpec",
     "follow_new_length",
     "is_default_optimizer",
     "lr_schedulers",
@@ -27,6 +29,18 @@ __all__ = [
     "optimizers",
     "split_parameters",
 ]
+
+_Optimizer: TypeAlias = str | Callable[..., Optimizer]
+_LRScheduler: TypeAlias = str | Callable[..., lr_scheduler.LRScheduler]
+
+#: An optimizer: a name, a class such as ``torch.optim.SGD``, a callable that takes the parameters, or a pair of one of
+#: these and its arguments.
+OptimizerSpec: TypeAlias = _Optimizer | tuple[_Optimizer, Mapping[str, Any]]
+#: A learning-rate scheduler: a name, a class, a callable that takes the optimizer, or a tuple of one of these, its
+#: arguments, and optionally Lightning's settings, such as ``{"interval": "step"}``.
+LRSchedulerSpec: TypeAlias = (
+    _LRScheduler | tuple[_LRScheduler, Mapping[str, Any]] | tuple[_LRScheduler, Mapping[str, Any], Mapping[str, Any]]
+)
 
 #: The default optimizer of a task.
 DEFAULT_OPTIMIZER = "AdamW"
@@ -77,7 +91,7 @@ def split_parameters(
     return [group for group in groups if group["params"]]
 
 
-def is_default_optimizer(choice: Any) -> bool:
+def is_default_optimizer(choice: object) -> bool:
     """Return whether a choice is the default optimizer, for which default rates were measured.
 
     Example:
@@ -88,7 +102,7 @@ def is_default_optimizer(choice: Any) -> bool:
 
 
 def make_optimizer(
-    choice: Any, parameters: Iterable[nn.Parameter] | list[dict[str, Any]], learning_rate: float | None
+    choice: OptimizerSpec, parameters: Iterable[nn.Parameter] | list[dict[str, Any]], learning_rate: float | None
 ) -> Optimizer:
     """Create an optimizer.
 
@@ -135,7 +149,7 @@ def _can_fuse(factory: Any, parameters: list[Any], kwargs: dict[str, Any]) -> bo
     )
 
 
-def make_lr_scheduler(choice: Any, optimizer: Optimizer, trainer: pl.Trainer | None) -> dict[str, Any]:
+def make_lr_scheduler(choice: LRSchedulerSpec, optimizer: Optimizer, trainer: pl.Trainer | None) -> dict[str, Any]:
     """Create a learning-rate scheduler, as Lightning's configuration dict.
 
     The length of the training is filled in if the scheduler has a parameter for it that was not passed:
@@ -213,7 +227,7 @@ def _length(trainer: pl.Trainer | None, interval: Any) -> tuple[int | None, str]
     return int(total), "step"
 
 
-def follow_new_length(choice: Any, scheduler: Any, trainer: pl.Trainer) -> None:
+def follow_new_length(choice: LRSchedulerSpec, scheduler: lr_scheduler.LRScheduler, trainer: pl.Trainer) -> None:
     """Set the scheduler of a resumed run to its state in an uninterrupted run of the new length.
 
     A checkpoint has the length of the interrupted run; if the length was filled in, it is replaced by that of this run.
@@ -253,7 +267,7 @@ def _unpack(kind: str, choice: Any, registry: Registry) -> tuple[Callable[..., A
     head, *rest = parts or (None,)
     if isinstance(head, str):
         head = registry.get(head)
-    if not callable(head) or len(rest) > 2 or not all(isinstance(part, dict) for part in rest):
+    if not callable(head) or len(rest) > 2 or not all(isinstance(part, Mapping) for part in rest):
         raise ConfigurationError(
             f"Expected {kind} to be a class, a callable, a name such as {registry.list()[0]!r}, or (name, kwargs), "
             f"but got {choice!r}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from flash.errors import ConfigurationError
 from flash.plugins import dist_of
 
 __all__ = [
+    "OutputSpec",
     "classification_outputs",
     "components_of",
     "outputs_of",
@@ -24,6 +25,9 @@ __all__ = [
     "takes_ids",
     "task_outputs",
 ]
+
+#: An output: a name, or a callable that takes a batch of predictions.
+OutputSpec: TypeAlias = str | Callable[..., Any]
 
 #: Outputs of every task.
 task_outputs = ComponentRegistry("output", "outputs", "-/-")
@@ -130,7 +134,7 @@ def components_of(task: type[TaskLike], registry: Registry) -> Registry:
 
 
 def resolve_output(
-    task: TaskLike, output: str | Callable[..., Any] | None, inputs: Any = None, ids: Any = None
+    task: TaskLike, output: OutputSpec | None, inputs: Any = None, ids: Any = None
 ) -> Callable[[Any], Any]:
     """Return the function that converts a batch of predictions to results.
 
@@ -157,7 +161,7 @@ def resolve_output(
     )
 
 
-def takes_ids(task: TaskLike, output: str | Callable[..., Any] | None) -> bool:
+def takes_ids(task: TaskLike, output: OutputSpec | None) -> bool:
     """Return whether an output takes the ids of the samples.
 
     Args:

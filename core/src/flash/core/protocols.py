@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
+from torch.nn.modules.module import _IncompatibleKeys
+
 from flash.core.registry import Registry
 from flash.data.process import Postprocess, Preprocess
 from flash.errors import CheckpointError
@@ -40,7 +42,9 @@ class TaskLike(Protocol):
     def record_arguments(self, **values: Any) -> None:
         """Record arguments, in place of the ones that were passed."""
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> _IncompatibleKeys:
         """Load weights."""
 
     def to(self, *args: Any, **kwargs: Any) -> Any:

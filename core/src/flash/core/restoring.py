@@ -15,7 +15,7 @@ from flash.core.protocols import TaskLike
 from flash.core.structure import is_change, repeat_changes
 from flash.data.process import Postprocess, Preprocess
 from flash.errors import CheckpointError, FlashError
-from flash.serialization import from_serializable, instantiate, read_checkpoint, resolve_class
+from flash.serialization import MapLocation, from_serializable, instantiate, read_checkpoint, resolve_class
 
 __all__ = ["FORMAT", "load_task"]
 
@@ -26,7 +26,7 @@ T = TypeVar("T", bound=TaskLike)
 
 
 def load_task(
-    asked: type[T], base: type[TaskLike], source: str, map_location: Any, strict: bool, replaced: dict[str, Any]
+    asked: type[T], base: type[TaskLike], source: str, map_location: MapLocation, strict: bool, replaced: dict[str, Any]
 ) -> T:
     """Rebuild the task of a checkpoint, with its weights and its preprocess.
 

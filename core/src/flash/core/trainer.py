@@ -9,19 +9,21 @@ import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
+from lightning_fabric.plugins import ClusterEnvironment
 from pytorch_lightning.callbacks import Callback, ProgressBar
-from pytorch_lightning.plugins.io import CheckpointIO
+from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
 
 from flash.core._finetuning_state import release
 from flash.core.callbacks import FlashProgressBar, GatherPredictions
 from flash.core.checkpoint import FlashCheckpointIO, resuming_from
-from flash.core.finetuning import resolve_strategy
+from flash.core.finetuning import StrategySpec, resolve_strategy
 from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
+from flash.core.outputs import OutputSpec
 from flash.core.registry import Registry
 from flash.data.data_module import DataModule
 from flash.data.samplers import restore_order, sorted_rows
@@ -29,7 +31,14 @@ from flash.errors import ConfigurationError
 from flash.plugins import get_host
 from flash.serialization import call_with, refuse_unknown_arguments
 
-__all__ = ["Trainer"]
+__all__ = ["CallbackSpec", "LightningPlugin", "Loaders", "Trainer"]
+
+#: A callback: one of Lightning, a name, or a pair of a name and its arguments.
+CallbackSpec: TypeAlias = Callback | str | tuple[str, Mapping[str, Any]]
+#: A plugin of Lightning, as its ``Trainer`` takes it.
+LightningPlugin: TypeAlias = Precision | ClusterEnvironment | CheckpointIO | LayerSync
+#: A loader of batches, or several: a ``DataLoader``, any other iterable of batches, a list or dict of these.
+Loaders: TypeAlias = Iterable[Any]
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +82,8 @@ class Trainer(pl.Trainer):
     def __init__(
         self,
         *,
-        callbacks: Any = None,
-        plugins: Any = None,
+        callbacks: CallbackSpec | Iterable[CallbackSpec] | None = None,
+        plugins: LightningPlugin | Iterable[LightningPlugin] | None = None,
         plugin_callbacks: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -85,7 +94,7 @@ class Trainer(pl.Trainer):
         wants_bar = kwargs.get("enable_progress_bar") is not False and not kwargs.get("barebones")
         if wants_bar and not any(isinstance(callback, ProgressBar) for callback in chosen):
             chosen.append(FlashProgressBar())
-        given = list(plugins) if isinstance(plugins, list | tuple) else [] if plugins is None else [plugins]
+        given = _as_list(plugins)
         if not any(isinstance(plugin, CheckpointIO) for plugin in given):
             given.append(FlashCheckpointIO())
         if kwargs.get("profiler") is None and not kwargs.get("barebones"):
@@ -97,10 +106,10 @@ class Trainer(pl.Trainer):
     def fit(  # type: ignore[override]  # additional arguments of newer versions are passed on
         self,
         model: pl.LightningModule,
-        train_dataloaders: Any = None,
-        val_dataloaders: Any = None,
-        datamodule: Any = None,
-        ckpt_path: Any = None,
+        train_dataloaders: Loaders | pl.LightningDataModule | None = None,
+        val_dataloaders: Loaders | None = None,
+        datamodule: pl.LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
         **kwargs: Any,
     ) -> None:
         """Train all parameters that the user did not freeze; the arguments are those of Lightning's ``fit``."""
@@ -115,11 +124,11 @@ class Trainer(pl.Trainer):
     def finetune(
         self,
         model: pl.LightningModule,
-        datamodule: Any = None,
-        strategy: Any = None,
-        ckpt_path: Any = None,
-        train_dataloaders: Any = None,
-        val_dataloaders: Any = None,
+        datamodule: pl.LightningDataModule | Loaders | None = None,
+        strategy: StrategySpec | None = None,
+        ckpt_path: str | Path | None = None,
+        train_dataloaders: Loaders | None = None,
+        val_dataloaders: Loaders | None = None,
         frozen_features: bool | FrozenFeatures = True,
         **kwargs: Any,
     ) -> None:
@@ -162,18 +171,18 @@ class Trainer(pl.Trainer):
         callbacks = resolve_strategy(strategy)
         if frozen_features is not False:
             callbacks.append(frozen_features if isinstance(frozen_features, FrozenFeatures) else FrozenFeatures())
-        if train_dataloaders is None:
-            train_dataloaders, datamodule = _as_loaders(datamodule), _as_datamodule(datamodule)
-        self._finetune(model, callbacks, train_dataloaders, val_dataloaders, datamodule, ckpt_path)
+        data = _as_datamodule(datamodule)
+        loaders = _as_loaders(datamodule) if train_dataloaders is None else train_dataloaders
+        self._finetune(model, callbacks, loaders, val_dataloaders, data, ckpt_path)
 
     def _finetune(
         self,
         model: pl.LightningModule,
         strategy: list[Callback],
-        train_dataloaders: Any,
-        val_dataloaders: Any,
-        datamodule: Any,
-        ckpt_path: Any,
+        train_dataloaders: Loaders | pl.LightningDataModule | None,
+        val_dataloaders: Loaders | None,
+        datamodule: pl.LightningDataModule | None,
+        ckpt_path: str | Path | None,
         **kwargs: Any,
     ) -> None:
         _check_order(model)
@@ -193,12 +202,12 @@ class Trainer(pl.Trainer):
     def validate(  # type: ignore[override]  # as above
         self,
         model: pl.LightningModule | None = None,
-        dataloaders: Any = None,
-        ckpt_path: Any = None,
+        dataloaders: Loaders | pl.LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
         verbose: bool = True,
-        datamodule: Any = None,
+        datamodule: pl.LightningDataModule | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> list[Mapping[str, float]]:
         """Run one validation; the arguments are those of Lightning's ``validate``."""
         self._connect(model, dataloaders, datamodule)
         with resuming_from(ckpt_path):
@@ -207,12 +216,12 @@ class Trainer(pl.Trainer):
     def test(  # type: ignore[override]  # as above
         self,
         model: pl.LightningModule | None = None,
-        dataloaders: Any = None,
-        ckpt_path: Any = None,
+        dataloaders: Loaders | pl.LightningDataModule | None = None,
+        ckpt_path: str | Path | None = None,
         verbose: bool = True,
-        datamodule: Any = None,
+        datamodule: pl.LightningDataModule | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> list[Mapping[str, float]]:
         """Run the test; the arguments are those of Lightning's ``test``."""
         self._connect(model, dataloaders, datamodule)
         with resuming_from(ckpt_path):
@@ -221,11 +230,11 @@ class Trainer(pl.Trainer):
     def predict(  # type: ignore[override]
         self,
         model: pl.LightningModule | None = None,
-        dataloaders: Any = None,
-        datamodule: Any = None,
-        output: Any = None,
+        dataloaders: Loaders | pl.LightningDataModule | None = None,
+        datamodule: pl.LightningDataModule | None = None,
+        output: OutputSpec | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> list[Any] | None:
         """Predict, and convert the predictions to the task's output.
 
         Args:
@@ -271,7 +280,9 @@ class Trainer(pl.Trainer):
         whole = whole and type(task).predict_step is Task.predict_step
         return data.bucket_by_length(self.world_size == 1 and whole and not saves)
 
-    def save_checkpoint(self, filepath: Any, weights_only: bool | None = False, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, filepath: str | Path, weights_only: bool | None = False, storage_options: Any = None
+    ) -> None:
         """Save a checkpoint; the arguments are those of Lightning's ``save_checkpoint``."""
         super().save_checkpoint(filepath, weights_only, storage_options)
 
@@ -316,19 +327,26 @@ def _in_input_order(batches: list[Any], loader: Any) -> list[Any]:
     return [samples[start : start + size] for start in range(0, len(samples), size)]
 
 
-def _as_datamodule(data: Any) -> Any:
+def _as_datamodule(data: pl.LightningDataModule | Loaders | None) -> pl.LightningDataModule | None:
     return data if isinstance(data, pl.LightningDataModule) else None
 
 
-def _as_loaders(data: Any) -> Any:
+def _as_loaders(data: pl.LightningDataModule | Loaders | None) -> Loaders | None:
     return None if isinstance(data, pl.LightningDataModule) else data
 
 
-def _make_callbacks(callbacks: Any) -> list[Callback]:
+def _as_list(plugins: LightningPlugin | Iterable[LightningPlugin] | None) -> list[LightningPlugin]:
+    if plugins is None:
+        return []
+    return [plugins] if isinstance(plugins, LightningPlugin) else list(plugins)
+
+
+def _make_callbacks(callbacks: CallbackSpec | Iterable[CallbackSpec] | None) -> list[Callback]:
     if callbacks is None:
         return []
-    is_one = isinstance(callbacks, Callback | str | tuple) or not isinstance(callbacks, Iterable)
-    return [_make_callback(callback) for callback in ([callbacks] if is_one else callbacks)]
+    if isinstance(callbacks, Callback | str | tuple) or not isinstance(callbacks, Iterable):
+        callbacks = [callbacks]
+    return [_make_callback(callback) for callback in callbacks]
 
 
 def _make_callback(callback: Any) -> Callback:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,7 +12,10 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from flash.errors import DataError
 
-__all__ = ["Columns"]
+__all__ = ["ArrayTree", "Columns"]
+
+#: Tensors or numpy arrays, in any nesting of tuples, lists and dicts.
+ArrayTree: TypeAlias = Tensor | np.ndarray | Sequence["ArrayTree"] | Mapping[str, "ArrayTree"]
 
 
 class Columns:
@@ -38,7 +41,7 @@ class Columns:
                 [2, 3]]), tensor([0, 1]))
     """
 
-    def __init__(self, tree: Any) -> None:
+    def __init__(self, tree: ArrayTree) -> None:
         leaves, self._structure = tree_flatten(tree_map(_as_tensor, tree))
         if not leaves:
             raise DataError("Expected at least one tensor, but got none.")

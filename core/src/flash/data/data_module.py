@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Self
 
 from flash.data.auto_dataset import AutoDataset
-from flash.data.columns import Columns
+from flash.data.columns import ArrayTree, Columns
 from flash.data.features import Features
-from flash.data.loader import Loader, make_loader
+from flash.data.loader import Loader, SamplerSpec, make_loader
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
@@ -84,7 +84,7 @@ class DataModule(pl.LightningDataModule):
         num_workers: int = 0,
         val_split: float | None = None,
         seed: int | None = None,
-        sampler: Any = None,
+        sampler: SamplerSpec | None = None,
         pin_memory: bool | None = None,
         persistent_workers: bool = True,
     ) -> None:
@@ -223,13 +223,13 @@ class DataModule(pl.LightningDataModule):
     @classmethod
     def from_tensors(
         cls,
-        train_data: Any = None,
-        train_targets: Any = None,
-        val_data: Any = None,
-        val_targets: Any = None,
-        test_data: Any = None,
-        test_targets: Any = None,
-        predict_data: Any = None,
+        train_data: ArrayTree | None = None,
+        train_targets: ArrayTree | None = None,
+        val_data: ArrayTree | None = None,
+        val_targets: ArrayTree | None = None,
+        test_data: ArrayTree | None = None,
+        test_targets: ArrayTree | None = None,
+        predict_data: ArrayTree | None = None,
         **kwargs: Any,
     ) -> Self:
         """Create a data module from tensors in memory, one row per sample.

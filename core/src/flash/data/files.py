@@ -12,7 +12,7 @@ from typing_extensions import Self
 from flash.data.auto_dataset import AutoDataset
 from flash.data.damaged import without_damaged
 from flash.data.folders import check_files_exist, is_path, list_class_files, list_files, local_path, table_folder
-from flash.data.inputs import SampleInputs, source_name, with_article
+from flash.data.inputs import SampleInputs, Samples, Targets, source_name, with_article
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
 from flash.data.tables import is_table_file
@@ -265,13 +265,13 @@ class FileData(SampleData):
     @classmethod
     def from_files(
         cls,
-        train_files: Any = None,
-        train_targets: Any = None,
-        val_files: Any = None,
-        val_targets: Any = None,
-        test_files: Any = None,
-        test_targets: Any = None,
-        predict_files: Any = None,
+        train_files: Samples | None = None,
+        train_targets: Targets | None = None,
+        val_files: Samples | None = None,
+        val_targets: Targets | None = None,
+        test_files: Samples | None = None,
+        test_targets: Targets | None = None,
+        predict_files: Samples | None = None,
         **options: Any,
     ) -> Self:
         """Create a data module from files; the arguments are those of ``from_lists``, with paths or URLs as samples."""

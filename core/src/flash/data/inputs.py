@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+from torch.utils.data import Dataset
 from typing_extensions import Self
 
 from flash.data.splits import take_rows
@@ -15,7 +16,24 @@ from flash.data.stage import Stage
 from flash.data.tables import Table, is_missing, whole_numbers
 from flash.errors import ConfigurationError, DataError
 
-__all__ = ["SampleInputs", "as_sequence", "is_single", "pair_inputs", "source_name", "with_article"]
+__all__ = [
+    "SampleDataset",
+    "SampleInputs",
+    "Samples",
+    "Targets",
+    "as_sequence",
+    "is_single",
+    "pair_inputs",
+    "source_name",
+    "with_article",
+]
+
+#: Samples as a list, an array, a tensor, a column of a data frame, or any other iterable.
+Samples: TypeAlias = Iterable[Any]
+#: A dataset of samples with their targets, of torch or of Hugging Face.
+SampleDataset: TypeAlias = Dataset[Any] | Iterable[Any]
+#: Targets, one per sample: a class, a number, a list of classes, or a row of zeros and ones each.
+Targets: TypeAlias = Iterable[Any]
 
 
 @dataclass(frozen=True)
@@ -141,7 +159,9 @@ class _Rows(Sequence[Any]):
         return self._whole[self._rows[index]]
 
 
-def pair_inputs(stage: Stage, sources: Any, targets: Any, noun: str = "sample") -> SampleInputs | None:
+def pair_inputs(
+    stage: Stage, sources: Samples | None, targets: Targets | None, noun: str = "sample"
+) -> SampleInputs | None:
     """Return sources with their targets, or ``None`` if there are neither.
 
     Args:
@@ -172,7 +192,7 @@ def pair_inputs(stage: Stage, sources: Any, targets: Any, noun: str = "sample") 
     return SampleInputs(as_sequence(sources), None if targets is None else as_sequence(targets))
 
 
-def is_single(values: Any) -> bool:
+def is_single(values: object) -> bool:
     """Return whether something is one value, such as a text or a number, instead of one per sample.
 
     Example:
@@ -194,7 +214,7 @@ def as_sequence(values: Any) -> Any:
     return values if isinstance(values, list | tuple) or is_array else list(values)
 
 
-def source_name(source: Any, index: int, noun: str, stage: str) -> str:
+def source_name(source: object, index: int, noun: str, stage: str) -> str:
     """Return the name of a source in messages: its path, or its index.
 
     Example:

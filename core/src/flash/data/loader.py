@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -26,7 +26,11 @@ from flash.data.samplers import (
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, shard_stream
 
-__all__ = ["Loader", "make_loader", "rows_of_batch", "samples_of"]
+__all__ = ["Loader", "SamplerSpec", "make_loader", "rows_of_batch", "samples_of"]
+
+
+#: A sampler of rows: any iterable of row indices, or a class or function that returns one for the dataset.
+SamplerSpec: TypeAlias = Iterable[Any] | Callable[[Any], Iterable[Any]]
 
 
 class Loader(DataLoader[Any]):
@@ -147,7 +151,7 @@ def make_loader(
     seed: int = 0,
     epoch: int = 0,
     shard: tuple[int, int] = (0, 1),
-    sampler: Any = None,
+    sampler: SamplerSpec | None = None,
     by_length: bool = False,
     **options: Any,
 ) -> DataLoader[Any]:
@@ -204,7 +208,7 @@ def _train_rows(
     seed: int,
     epoch: int,
     shard: tuple[int, int],
-    sampler: Any,
+    sampler: SamplerSpec | None,
 ) -> Any:
     if sampler is not None:
         return sampler(dataset) if isinstance(sampler, type) or not hasattr(sampler, "__iter__") else sampler

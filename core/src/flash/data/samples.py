@@ -13,11 +13,21 @@ from typing_extensions import Self
 from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
 from flash.data.folders import table_folder
-from flash.data.inputs import SampleInputs, as_sequence, is_single, pair_inputs, with_article
+from flash.data.inputs import SampleInputs, Samples, Targets, as_sequence, is_single, pair_inputs, with_article
 from flash.data.labels import ClassLabels
 from flash.data.process import Preprocess
 from flash.data.stage import Stage, Stages
-from flash.data.tables import READ_OPTIONS, Table, TableFormat, is_missing, is_table, is_table_file, read_table
+from flash.data.tables import (
+    READ_OPTIONS,
+    FileSource,
+    Table,
+    TableFormat,
+    TableSource,
+    is_missing,
+    is_table,
+    is_table_file,
+    read_table,
+)
 from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import equal
@@ -240,13 +250,13 @@ class SampleData(DataModule):
     @classmethod
     def from_lists(
         cls,
-        train_data: Any = None,
-        train_targets: Any = None,
-        val_data: Any = None,
-        val_targets: Any = None,
-        test_data: Any = None,
-        test_targets: Any = None,
-        predict_data: Any = None,
+        train_data: Samples | None = None,
+        train_targets: Targets | None = None,
+        val_data: Samples | None = None,
+        val_targets: Targets | None = None,
+        test_data: Samples | None = None,
+        test_targets: Targets | None = None,
+        predict_data: Samples | None = None,
         **options: Any,
     ) -> Self:
         """Create a data module from samples and their targets.
@@ -273,13 +283,13 @@ class SampleData(DataModule):
     @classmethod
     def from_tensors(
         cls,
-        train_data: Any = None,
-        train_targets: Any = None,
-        val_data: Any = None,
-        val_targets: Any = None,
-        test_data: Any = None,
-        test_targets: Any = None,
-        predict_data: Any = None,
+        train_data: Samples | None = None,
+        train_targets: Targets | None = None,
+        val_data: Samples | None = None,
+        val_targets: Targets | None = None,
+        test_data: Samples | None = None,
+        test_targets: Targets | None = None,
+        predict_data: Samples | None = None,
         **options: Any,
     ) -> Self:
         """Create a data module from tensors with one row per sample; the arguments are those of :meth:`from_lists`.
@@ -295,10 +305,10 @@ class SampleData(DataModule):
         cls,
         input_field: str,
         target_fields: str | Sequence[str] | None = None,
-        train_data_frame: Any = None,
-        val_data_frame: Any = None,
-        test_data_frame: Any = None,
-        predict_data_frame: Any = None,
+        train_data_frame: TableSource | None = None,
+        val_data_frame: TableSource | None = None,
+        test_data_frame: TableSource | None = None,
+        predict_data_frame: TableSource | None = None,
         **options: Any,
     ) -> Self:
         """Create a data module from data frames of pandas, polars or Arrow, or from dicts of columns.
@@ -327,10 +337,10 @@ class SampleData(DataModule):
         cls,
         input_field: str,
         target_fields: str | Sequence[str] | None = None,
-        train_file: Any = None,
-        val_file: Any = None,
-        test_file: Any = None,
-        predict_file: Any = None,
+        train_file: FileSource | None = None,
+        val_file: FileSource | None = None,
+        test_file: FileSource | None = None,
+        predict_file: FileSource | None = None,
         **options: Any,
     ) -> Self:
         """Create a data module from CSV files, whose first line names the columns.
@@ -347,10 +357,10 @@ class SampleData(DataModule):
         cls,
         input_field: str,
         target_fields: str | Sequence[str] | None = None,
-        train_file: Any = None,
-        val_file: Any = None,
-        test_file: Any = None,
-        predict_file: Any = None,
+        train_file: FileSource | None = None,
+        val_file: FileSource | None = None,
+        test_file: FileSource | None = None,
+        predict_file: FileSource | None = None,
         **options: Any,
     ) -> Self:
         """Create a data module from JSON files: lists of objects, objects of columns, or one object per line.
@@ -366,10 +376,10 @@ class SampleData(DataModule):
         cls,
         input_field: str,
         target_fields: str | Sequence[str] | None = None,
-        train_file: Any = None,
-        val_file: Any = None,
-        test_file: Any = None,
-        predict_file: Any = None,
+        train_file: FileSource | None = None,
+        val_file: FileSource | None = None,
+        test_file: FileSource | None = None,
+        predict_file: FileSource | None = None,
         **options: Any,
     ) -> Self:
         """Create a data module from Parquet files, or folders of them; requires pyarrow.

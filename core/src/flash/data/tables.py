@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from typing import IO, Any, Literal, Protocol, TypeAlias, TypedDict, get_args
 from urllib.parse import urlsplit
 
 from flash.data._delimited import parse_delimited
@@ -26,9 +26,12 @@ from flash.errors import ConfigurationError, DataError, MissingColumnError
 
 __all__ = [
     "READ_OPTIONS",
+    "DataFrame",
+    "FileSource",
     "ReadOptions",
     "Table",
     "TableFormat",
+    "TableSource",
     "is_missing",
     "is_table",
     "is_table_file",
@@ -37,6 +40,20 @@ __all__ = [
 ]
 
 TableFormat = Literal["csv", "tsv", "json", "jsonl", "parquet"]
+
+
+class DataFrame(Protocol):
+    """A data frame of pandas, polars or Arrow."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of the columns, or the columns."""
+
+
+#: A table in memory: a data frame, a mapping of columns, or a list of mappings, one per row.
+TableSource: TypeAlias = DataFrame | Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
+#: A table in files: a path, a URL, an open file, a folder of Parquet files, or a list of any of these.
+FileSource: TypeAlias = str | os.PathLike[str] | IO[Any] | Sequence[str | os.PathLike[str] | IO[Any]]
 
 #: The arguments of :func:`read_table` that define the text format.
 READ_OPTIONS = ("sep", "delimiter", "encoding", "quotechar", "field")
@@ -129,7 +146,7 @@ class Table(Mapping[str, list[Any]]):
 
 
 def read_table(
-    source: Any,
+    source: FileSource | TableSource,
     *,
     format: TableFormat | None = None,
     sep: str | None = None,
@@ -188,7 +205,7 @@ def read_table(
     return table
 
 
-def is_table_file(source: Any) -> bool:
+def is_table_file(source: object) -> bool:
     """Return whether a path or URL has the extension of a format that :func:`read_table` supports.
 
     Example:
@@ -198,7 +215,7 @@ def is_table_file(source: Any) -> bool:
     return isinstance(source, str | os.PathLike) and _format_of(str(source)) is not None
 
 
-def is_table(data: Any) -> bool:
+def is_table(data: object) -> bool:
     """Return whether data in memory is a table: a data frame, a mapping of columns, or a list of mappings.
 
     Example:

@@ -10,9 +10,9 @@ import secrets
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import torch
 
@@ -24,7 +24,10 @@ try:
 except ImportError:  # pragma: no cover  # Windows, which keeps open files from being removed by itself
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["read_checkpoint", "replacing", "write_checkpoint"]
+__all__ = ["MapLocation", "read_checkpoint", "replacing", "write_checkpoint"]
+
+#: The device of loaded tensors, as ``torch.load`` takes it.
+MapLocation: TypeAlias = str | torch.device | dict[str, str] | Callable[..., Any] | None
 
 _SECONDS_TO_LOCK = 10
 # What torch, pickle and zipfile raise for files that are damaged or of another kind.
@@ -44,7 +47,7 @@ _DAMAGED = (
 
 
 def read_checkpoint(
-    path_or_url: str | Path, map_location: Any = "cpu", *, allowed: Iterable[Any] = ()
+    path_or_url: str | Path, map_location: MapLocation = "cpu", *, allowed: Iterable[Any] = ()
 ) -> dict[str, Any]:
     """Read a checkpoint without executing code.
 
@@ -73,7 +76,7 @@ def read_checkpoint(
     return _read_file(path, str(path), map_location, allowed)
 
 
-def _read_file(path: Path, name: str, map_location: Any, allowed: Iterable[Any]) -> dict[str, Any]:
+def _read_file(path: Path, name: str, map_location: MapLocation, allowed: Iterable[Any]) -> dict[str, Any]:
     try:
         _compare_checksums(path)
         with torch.serialization.safe_globals([*_HARMLESS, *allowed]):

@@ -49,8 +49,9 @@ def snapshot(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in [*module.named_parameters(), *module.named_buffers()]}
 
 
-def flat(batches: Iterable[Any]) -> list[Any]:
-    """Return the results of all batches as one list."""
+def flat(batches: Iterable[Any] | None) -> list[Any]:
+    """Return the results of all batches, such as those of ``Trainer.predict``, as one list."""
+    assert batches is not None
     return [result for batch in batches for result in batch]
 
 

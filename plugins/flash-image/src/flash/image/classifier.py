@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from flash.core.classification import ClassificationTask
+from flash.core.classification import ClassificationTask, ClassWeights
+from flash.core.optimizers import LRSchedulerSpec
 from flash.plugins import default_owner
 
 from .heads import make_head
@@ -61,7 +62,7 @@ class ImageClassifier(ImageTask, ClassificationTask):
         num_classes: int | None = None,
         labels: Sequence[Any] | None = None,
         multi_label: bool = False,
-        class_weights: Any = None,
+        class_weights: ClassWeights | None = None,
         class_counts: Sequence[int] | None = None,
         backbone: str | nn.Module = "resnet18",
         pretrained: bool | str | Path = True,
@@ -70,7 +71,7 @@ class ImageClassifier(ImageTask, ClassificationTask):
         data_config: Mapping[str, Any] | None = None,
         backbone_lr_factor: float | None = None,
         learning_rate: float | None = None,
-        lr_scheduler: Any = "cosine",
+        lr_scheduler: LRSchedulerSpec | None = "cosine",
         **kwargs: Any,
     ) -> None:
         super().__init__(

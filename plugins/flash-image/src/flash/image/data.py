@@ -8,6 +8,7 @@ from typing_extensions import Self
 
 from flash import Task
 from flash.data.files import FileData
+from flash.data.inputs import SampleDataset, Samples, Targets
 from flash.data.stage import Stage, Stages
 
 from .datasets import dataset_inputs
@@ -52,13 +53,13 @@ class ImageClassificationData(FileData):
     @classmethod
     def from_images(
         cls,
-        train_images: Any = None,
-        train_targets: Any = None,
-        val_images: Any = None,
-        val_targets: Any = None,
-        test_images: Any = None,
-        test_targets: Any = None,
-        predict_images: Any = None,
+        train_images: Samples | None = None,
+        train_targets: Targets | None = None,
+        val_images: Samples | None = None,
+        val_targets: Targets | None = None,
+        test_images: Samples | None = None,
+        test_targets: Targets | None = None,
+        predict_images: Samples | None = None,
         **options: Any,
     ) -> Self:
         """Make a data module from images in memory: PIL images, arrays, tensors, or the bytes of files.
@@ -72,10 +73,10 @@ class ImageClassificationData(FileData):
     @classmethod
     def from_datasets(  # type: ignore[override]  # the options are named
         cls,
-        train_dataset: Any = None,
-        val_dataset: Any = None,
-        test_dataset: Any = None,
-        predict_dataset: Any = None,
+        train_dataset: SampleDataset | None = None,
+        val_dataset: SampleDataset | None = None,
+        test_dataset: SampleDataset | None = None,
+        predict_dataset: SampleDataset | None = None,
         *,
         input_field: str | None = None,
         target_fields: str | None = None,

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from flash import Registry
+from flash.core.metrics import MetricSpec
+from flash.core.optimizers import LRSchedulerSpec
 from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError
 from flash.plugins import default_owner
@@ -78,9 +80,9 @@ class ImageEmbedder(ImageTask):
         data_config: Mapping[str, Any] | None = None,
         backbone_lr_factor: float | None = None,
         loss_fn: str | Callable[[Tensor, Tensor], Tensor] = "supcon",
-        metrics: Any = None,
+        metrics: MetricSpec | None = None,
         learning_rate: float | None = None,
-        lr_scheduler: Any = "cosine",
+        lr_scheduler: LRSchedulerSpec | None = "cosine",
         **kwargs: Any,
     ) -> None:
         if isinstance(loss_fn, str):

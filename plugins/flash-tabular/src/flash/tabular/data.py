@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from typing_extensions import Self
 
@@ -11,7 +11,7 @@ from flash import DataModule
 from flash.data import tables
 from flash.data.process import Preprocess
 from flash.data.stage import Stages
-from flash.data.tables import READ_OPTIONS, TableFormat
+from flash.data.tables import READ_OPTIONS, FileSource, TableFormat, TableSource
 from flash.errors import ConfigurationError
 
 from .preprocess import TabularPreprocess
@@ -21,7 +21,8 @@ __all__ = ["TabularClassificationData", "TabularData", "TabularRegressionData"]
 
 # Columns of rows that are tuples or lists are named by integers.
 Fields = str | int | Sequence[str | int] | None
-Table = Any
+#: A table in memory; rows may also be tuples.
+Table: TypeAlias = TableSource | Sequence[Sequence[Any]]
 # The options of from_data_frame besides the arguments of DataModule.
 _OPTIONS = ("verbose", "decimal")
 
@@ -38,10 +39,10 @@ class TabularData(DataModule):
         categorical_fields: Fields = None,
         numerical_fields: Fields = None,
         target_fields: Fields = None,
-        train_data_frame: Table = None,
-        val_data_frame: Table = None,
-        test_data_frame: Table = None,
-        predict_data_frame: Table = None,
+        train_data_frame: Table | None = None,
+        val_data_frame: Table | None = None,
+        test_data_frame: Table | None = None,
+        predict_data_frame: Table | None = None,
         *,
         preprocess: Preprocess | None = None,
         verbose: bool = True,
@@ -103,10 +104,10 @@ class TabularData(DataModule):
         categorical_fields: Fields = None,
         numerical_fields: Fields = None,
         target_fields: Fields = None,
-        train_file: Any = None,
-        val_file: Any = None,
-        test_file: Any = None,
-        predict_file: Any = None,
+        train_file: FileSource | None = None,
+        val_file: FileSource | None = None,
+        test_file: FileSource | None = None,
+        predict_file: FileSource | None = None,
         **kwargs: Any,
     ) -> Self:
         """Create a data module from CSV files with a header line.
@@ -125,10 +126,10 @@ class TabularData(DataModule):
         categorical_fields: Fields = None,
         numerical_fields: Fields = None,
         target_fields: Fields = None,
-        train_file: Any = None,
-        val_file: Any = None,
-        test_file: Any = None,
-        predict_file: Any = None,
+        train_file: FileSource | None = None,
+        val_file: FileSource | None = None,
+        test_file: FileSource | None = None,
+        predict_file: FileSource | None = None,
         **kwargs: Any,
     ) -> Self:
         """Create a data module from JSON files: lists of objects, objects of columns, or one object per line.
@@ -146,10 +147,10 @@ class TabularData(DataModule):
         categorical_fields: Fields = None,
         numerical_fields: Fields = None,
         target_fields: Fields = None,
-        train_file: Any = None,
-        val_file: Any = None,
-        test_file: Any = None,
-        predict_file: Any = None,
+        train_file: FileSource | None = None,
+        val_file: FileSource | None = None,
+        test_file: FileSource | None = None,
+        predict_file: FileSource | None = None,
         **kwargs: Any,
     ) -> Self:
         """Create a data module from Parquet files; requires pyarrow: ``pip install "flash-tabular[parquet]"``.
@@ -166,10 +167,10 @@ class TabularData(DataModule):
         categorical_fields: Fields = None,
         numerical_fields: Fields = None,
         target_fields: Fields = None,
-        train_dict: Table = None,
-        val_dict: Table = None,
-        test_dict: Table = None,
-        predict_dict: Table = None,
+        train_dict: Table | None = None,
+        val_dict: Table | None = None,
+        test_dict: Table | None = None,
+        predict_dict: Table | None = None,
         **kwargs: Any,
     ) -> Self:
         """Create a data module from dicts of columns, such as ``{"age": [20, 30], "city": ["Rome", "Oslo"]}``.
@@ -185,10 +186,10 @@ class TabularData(DataModule):
         categorical_fields: Fields = None,
         numerical_fields: Fields = None,
         target_fields: Fields = None,
-        train_list: Table = None,
-        val_list: Table = None,
-        test_list: Table = None,
-        predict_list: Table = None,
+        train_list: Table | None = None,
+        val_list: Table | None = None,
+        test_list: Table | None = None,
+        predict_list: Table | None = None,
         **kwargs: Any,
     ) -> Self:
         """Create a data module from lists of rows: dicts such as ``{"age": 20, "city": "Rome"}``, or tuples.

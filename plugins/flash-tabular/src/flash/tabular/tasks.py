@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, R2Score
 
 from flash import Preprocess, Registry, Task
-from flash.core.classification import ClassificationTask
-from flash.core.metrics import metric_registry, named_metrics
+from flash.core.classification import ClassificationTask, ClassWeights
+from flash.core.losses import LossSpec
+from flash.core.metrics import MetricSpec, metric_registry, named_metrics
+from flash.core.optimizers import LRSchedulerSpec
 from flash.core.outputs import regression_outputs
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
@@ -122,11 +124,11 @@ class TabularClassifier(_TabularTask, ClassificationTask):
         num_classes: int | None = None,
         labels: Sequence[Any] | None = None,
         multi_label: bool = False,
-        class_weights: Any = None,
+        class_weights: ClassWeights | None = None,
         class_counts: Sequence[int] | None = None,
         backbone: str | nn.Module = "tabm",
         backbone_kwargs: Mapping[str, Any] | None = None,
-        lr_scheduler: Any = "cosine",
+        lr_scheduler: LRSchedulerSpec | None = "cosine",
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -198,10 +200,10 @@ class TabularRegressor(_TabularTask):
         target_std: Sequence[float] = (1.0,),
         backbone: str | nn.Module = "tabm",
         backbone_kwargs: Mapping[str, Any] | None = None,
-        lr_scheduler: Any = "cosine",
+        lr_scheduler: LRSchedulerSpec | None = "cosine",
         *,
-        loss_fn: Any = nn.functional.mse_loss,
-        metrics: Any = None,
+        loss_fn: LossSpec = nn.functional.mse_loss,
+        metrics: MetricSpec | None = None,
         **kwargs: Any,
     ) -> None:
         if metrics is None:

@@ -26,7 +26,7 @@ from .hub import (
 )
 from .preprocess import TextPreprocess
 from .samples import TokenizerConfig
-from .tokens import Tokenizer
+from .tokens import Tokenizer, TokenizerSpec
 
 __all__ = ["TextVectorTask"]
 
@@ -51,7 +51,7 @@ class TextVectorTask(AdaptableTask):
         pretrained: bool,
         pooling: Literal["auto", "mean", "cls"],
         max_length: int | None,
-        tokenizer: Any,
+        tokenizer: TokenizerSpec | None,
         config: Mapping[str, Any] | None,
     ) -> int:
         """Build the encoder with its tokenizer, and return the number of features."""
@@ -67,7 +67,7 @@ class TextVectorTask(AdaptableTask):
         return text_features(self.backbone)
 
     def _make_backbone(
-        self, backbone: Any, pretrained: bool, tokenizer: Any, config: Mapping[str, Any] | None
+        self, backbone: Any, pretrained: bool, tokenizer: TokenizerSpec | None, config: Mapping[str, Any] | None
     ) -> TextBackbone:
         if isinstance(backbone, nn.Module):
             if tokenizer is None:
@@ -112,7 +112,7 @@ class TextVectorTask(AdaptableTask):
         return pool(encode(self.backbone, x), x["attention_mask"], self.pooling)
 
 
-def _made_tokenizer(tokenizer: Any) -> Tokenizer:
+def _made_tokenizer(tokenizer: TokenizerSpec | None) -> Tokenizer:
     if isinstance(tokenizer, Mapping):
         return tokenizer_from_dict(tokenizer)
     if isinstance(tokenizer, str | Path):

@@ -9,11 +9,12 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from flash.core.classification import ClassificationTask
-from flash.core.optimizers import is_default_optimizer
+from flash.core.classification import ClassificationTask, ClassWeights
+from flash.core.optimizers import LRSchedulerSpec, is_default_optimizer
 from flash.errors import ConfigurationError
 
 from ._task import TextVectorTask
+from .tokens import TokenizerSpec
 
 __all__ = ["TextClassifier"]
 
@@ -73,17 +74,17 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         num_classes: int | None = None,
         labels: Sequence[Any] | None = None,
         multi_label: bool = False,
-        class_weights: Any = None,
+        class_weights: ClassWeights | None = None,
         class_counts: Sequence[int] | None = None,
         backbone: str | Path | nn.Module = "prajjwal1/bert-tiny",
         pretrained: bool = True,
         pooling: Literal["auto", "mean", "cls"] = "auto",
         max_length: int | None = None,
         dropout: float = 0.1,
-        tokenizer: Any = None,
+        tokenizer: TokenizerSpec | None = None,
         config: Mapping[str, Any] | None = None,
         backbone_lr_factor: float | None = None,
-        lr_scheduler: Any = "cosine",
+        lr_scheduler: LRSchedulerSpec | None = "cosine",
         **kwargs: Any,
     ) -> None:
         if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:

@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from flash.data.inputs import SampleInputs
+from flash.data.inputs import SampleDataset, SampleInputs
 from flash.data.samples import SampleData
 from flash.data.stage import Stage, Stages
 
@@ -33,10 +33,10 @@ class TextData(SampleData):
         cls,
         input_field: str,
         target_fields: str | Sequence[str] | None = None,
-        train_dataset: Any = None,
-        val_dataset: Any = None,
-        test_dataset: Any = None,
-        predict_dataset: Any = None,
+        train_dataset: SampleDataset | None = None,
+        val_dataset: SampleDataset | None = None,
+        test_dataset: SampleDataset | None = None,
+        predict_dataset: SampleDataset | None = None,
         **options: Any,
     ) -> Self:
         """Make a data module from datasets of the library ``datasets``, streaming or not, or from any rows of dicts.

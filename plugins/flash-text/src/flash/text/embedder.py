@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from ._task import TextVectorTask
+from .tokens import TokenizerSpec
 
 __all__ = ["TextEmbedder"]
 
@@ -50,7 +51,7 @@ class TextEmbedder(TextVectorTask):
         pooling: Literal["auto", "mean", "cls"] = "auto",
         max_length: int | None = None,
         normalize: bool = True,
-        tokenizer: Any = None,
+        tokenizer: TokenizerSpec | None = None,
         config: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,9 @@ __all__ = ["TokenStore", "pad", "tokenize"]
 
 Ids = npt.NDArray[np.int32]
 #: Takes a list of texts and returns a list of lists of token ids, or a mapping that has them as ``input_ids``.
-Tokenizer = Callable[[list[str]], Any]
+Tokenizer: TypeAlias = Callable[[list[str]], Any]
+#: A tokenizer, or the name or folder of a checkpoint that has one, or its description in a checkpoint of a task.
+TokenizerSpec: TypeAlias = Tokenizer | str | Path | Mapping[str, Any]
 
 # The number of ids that are collected in a list before it is converted to an array.
 _PIECE_SIZE = 1_000_000

@@ -13,6 +13,8 @@ from typing_extensions import Self, Unpack
 from flash import DataModule, Postprocess, Preprocess
 from flash.data.files import OnBadSample
 from flash.data.folders import check_files_exist
+from flash.data.inputs import SampleDataset, Samples
+from flash.data.loader import SamplerSpec
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 
@@ -53,7 +55,7 @@ class DetectionOptions(TypedDict, total=False):
     num_workers: int
     val_split: float | None
     seed: int | None
-    sampler: Any
+    sampler: SamplerSpec
     pin_memory: bool | None
     persistent_workers: bool
 
@@ -161,7 +163,7 @@ class ObjectDetectionData(DataModule):
         test_files: Images = None,
         test_targets: Images = None,
         test_bboxes: Images = None,
-        predict_files: Any = None,
+        predict_files: Samples | None = None,
         *,
         bbox_format: BoxFormat = "xyxy",
         **options: Unpack[DetectionOptions],
@@ -210,7 +212,7 @@ class ObjectDetectionData(DataModule):
         test_images: Images = None,
         test_targets: Images = None,
         test_bboxes: Images = None,
-        predict_images: Any = None,
+        predict_images: Samples | None = None,
         *,
         bbox_format: BoxFormat = "xyxy",
         **options: Unpack[DetectionOptions],
@@ -235,10 +237,10 @@ class ObjectDetectionData(DataModule):
     @classmethod
     def from_datasets(  # type: ignore[override]  # the options are named
         cls,
-        train_dataset: Any = None,
-        val_dataset: Any = None,
-        test_dataset: Any = None,
-        predict_dataset: Any = None,
+        train_dataset: SampleDataset | None = None,
+        val_dataset: SampleDataset | None = None,
+        test_dataset: SampleDataset | None = None,
+        predict_dataset: SampleDataset | None = None,
         *,
         bbox_format: BoxFormat = "xyxy",
         **options: Unpack[DetectionOptions],

@@ -16,6 +16,8 @@ from typing_extensions import Self
 from flash import Preprocess, Registry, Task
 from flash.core.backbones import takes_argument
 from flash.core.layers import child_layers
+from flash.core.metrics import MetricSpec
+from flash.core.optimizers import LRSchedulerSpec
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
@@ -95,8 +97,8 @@ class ObjectDetector(Task):
         val_loss: bool = True,
         backbone_kwargs: Mapping[str, Any] | None = None,
         learning_rate: float | None = None,
-        lr_scheduler: Any = None,
-        metrics: Any = None,
+        lr_scheduler: LRSchedulerSpec | None = None,
+        metrics: MetricSpec | None = None,
         *,
         norm_at_rest: FreezeNorm | None = None,
         **kwargs: Any,

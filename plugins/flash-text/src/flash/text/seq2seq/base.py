@@ -18,6 +18,7 @@ from flash.errors import ConfigurationError
 from ..adapters import AdaptableTask
 from ..backbones import max_positions, order_by_execution
 from ..hub import load_tokenizer, tokenizer_from_dict, tokenizer_to_dict
+from ..tokens import TokenizerSpec
 from .backbones import Seq2SeqBackbone, model_from_dict, model_to_dict
 from .generation import checked_settings, effective_config
 from .preprocess import Seq2SeqPreprocess
@@ -118,7 +119,7 @@ class Seq2SeqTask(AdaptableTask):
         length_penalty: float | None = None,
         do_sample: bool | None = None,
         generation_kwargs: Mapping[str, Any] | None = None,
-        tokenizer: Any = None,
+        tokenizer: TokenizerSpec | None = None,
         config: Mapping[str, Any] | None = None,
         learning_rate: float | None = None,
         **kwargs: Any,
@@ -143,7 +144,7 @@ class Seq2SeqTask(AdaptableTask):
         return ""
 
     def _make_backbone(
-        self, backbone: Any, pretrained: bool, tokenizer: Any, config: Mapping[str, Any] | None
+        self, backbone: Any, pretrained: bool, tokenizer: TokenizerSpec | None, config: Mapping[str, Any] | None
     ) -> Seq2SeqBackbone:
         if config is not None:
             made = Seq2SeqBackbone(model_from_dict(config), _made_tokenizer(tokenizer))
@@ -285,7 +286,7 @@ def tokens(predictions: Tensor, task: Any) -> list[list[int]]:
     return [[token for token in row if token not in special] for row in predictions.tolist()]
 
 
-def _made_tokenizer(tokenizer: Any) -> Any:
+def _made_tokenizer(tokenizer: TokenizerSpec | None) -> Any:
     if isinstance(tokenizer, Mapping):
         return tokenizer_from_dict(tokenizer)
     if isinstance(tokenizer, str | Path):

@@ -7,6 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from flash.core.metrics import MetricSpec
+
 from .backbones import read_prefix
 from .base import Seq2SeqTask
 from .metrics import summarization_metrics, translation_metrics
@@ -41,7 +43,7 @@ class SummarizationTask(Seq2SeqTask):
         pretrained: bool = True,
         prefix: str | None = None,
         *,
-        metrics: Any = None,
+        metrics: MetricSpec | None = None,
         **kwargs: Any,
     ) -> None:
         metrics = summarization_metrics() if metrics is None else metrics
@@ -85,7 +87,7 @@ class TranslationTask(Seq2SeqTask):
         source_language: str | None = None,
         target_language: str | None = None,
         *,
-        metrics: Any = None,
+        metrics: MetricSpec | None = None,
         **kwargs: Any,
     ) -> None:
         # Set first, since the base class calls default_prefix.
