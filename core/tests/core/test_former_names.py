@@ -24,8 +24,9 @@ def test_download_data_has_its_former_place_too() -> None:
 
 @pytest.mark.parametrize("name", ["gpus", "progress_bar_refresh_rate", "weights_summary"])
 def test_a_former_argument_of_a_trainer_says_what_to_write(name: str) -> None:
+    options: dict[str, Any] = {name: 1}
     with pytest.raises(UnknownArgumentError) as caught:
-        Trainer(**{name: 1})
+        Trainer(**options)
     assert FORMER_ARGUMENTS[name] in str(caught.value)
 
 
@@ -45,7 +46,7 @@ def test_former_arguments_of_data_and_tasks_say_what_to_write() -> None:
     with pytest.raises(UnknownArgumentError, match="'train_resolver'. Leave it out, and write whole paths"):
         SampleData.from_data_frame("a", "b", {"a": [1]}, train_resolver=str)
     with pytest.raises(UnknownArgumentError, match="'parameters'. Leave it out: from_data takes"):
-        flash.Task(nn.Linear(1, 1), parameters={})
+        flash.Task(nn.Linear(1, 1), parameters={})  # type: ignore[call-arg]  # on purpose
 
 
 def test_loaders_may_come_by_their_place() -> None:
