@@ -59,7 +59,7 @@ class Reader:
             yield
         finally:
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]  # as documented
+            threading.setprofile(None)
 
     def _place(self, file: str) -> str | None:
         if file not in self._places:
@@ -168,7 +168,12 @@ def text(folder: Path) -> Program:
     checkpoint = str(folder / "bert")
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
     fast.save_pretrained(checkpoint)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
     BertModel(BertConfig(vocab_size=len(words) + 2, **sizes)).save_pretrained(checkpoint)
     rows = [[f"a {('good', 'bad')[number % 2]} film", ("positive", "negative")[number % 2]] for number in range(ROWS)]
     _write(folder / "train.csv", ["review", "sentiment"], rows)

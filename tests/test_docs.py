@@ -222,13 +222,26 @@ def texts(tmp_path: Path) -> Callable[[], None]:
             tokenizer_object=backend, pad_token="<pad>", eos_token="</s>", unk_token="<unk>", model_max_length=32
         )
         prefixes = {"summarization": {"prefix": "a "}, "translation_en_to_de": {"prefix": "a "}}
-        t5 = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
-        bert = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+        t5: dict[str, Any] = {
+            "d_model": 16,
+            "d_kv": 4,
+            "d_ff": 16,
+            "num_layers": 1,
+            "num_heads": 2,
+            "decoder_start_token_id": 0,
+            "task_specific_params": prefixes,
+        }
+        bert: dict[str, Any] = {
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+        }
         for name, network in (
             ("prajjwal1/bert-tiny", BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=32, **bert))),
             (
                 "google-t5/t5-small",
-                T5ForConditionalGeneration(T5Config(vocab_size=len(words), task_specific_params=prefixes, **t5)),
+                T5ForConditionalGeneration(T5Config(vocab_size=len(words), **t5)),
             ),
         ):
             network.save_pretrained(tmp_path / name)

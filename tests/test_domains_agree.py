@@ -133,7 +133,10 @@ def pair(domain: str, classes: int) -> Pair:
         data: flash.DataModule = ImageClassificationData.from_numpy(pictures, np.array(y), seed=0)
         return ImageClassifier(num_classes=classes, **tiny), data
     if domain == "text":
-        split = {"backbone": Letters(), "tokenizer": lambda texts: [list(text.encode()) for text in texts]}
+        split: dict[str, Any] = {
+            "backbone": Letters(),
+            "tokenizer": lambda texts: [list(text.encode()) for text in texts],
+        }
         return TextClassifier(num_classes=classes, **split), TextClassificationData.from_lists(["x y"] * 16, y, seed=0)
     frame = pd.DataFrame({"n": range(16), "y": y})
     options: dict[str, Any] = {"target_fields": "y", "numerical_fields": "n", "seed": 0, "verbose": False}

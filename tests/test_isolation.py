@@ -48,7 +48,7 @@ def trained() -> TabularClassifier:
         target_fields="bought", train_list=ROWS, batch_size=20, seed=0, verbose=False
     )
     task = TabularClassifier.from_data(data, backbone="mlp", learning_rate=0.01)
-    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    silent: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = flash.Trainer(max_epochs=15, accelerator="cpu", enable_model_summary=False, **silent)
     trainer.finetune(task, data, strategy="no_freeze")
     return task

@@ -37,7 +37,7 @@ class FeatureExtractorFreezeUnfreeze(FlashBaseFinetuning):
         super().__init__("feature_extractor", train_bn)
         self._unfreeze_at_epoch = unfreeze_at_epoch
 
-    def finetune_function(self, pl_module: Any, current_epoch: int, optimizer: Any, opt_idx: int) -> None:  # type: ignore[override]
+    def finetune_function(self, pl_module: Any, current_epoch: int, optimizer: Any, opt_idx: int) -> None:
         if current_epoch == self._unfreeze_at_epoch:
             self.unfreeze_and_add_param_group(module=pl_module.feature_extractor, optimizer=optimizer, train_bn=True)
 
@@ -106,7 +106,7 @@ def finetune(model: FeatureExtractorClassifier, data: TabularClassificationData)
 
     def run(strategy: Any) -> Watch:
         watch = Watch()
-        silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        silent: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         trainer = flash.Trainer(
             max_epochs=12, callbacks=[watch], accelerator="cpu", enable_model_summary=False, **silent
         )

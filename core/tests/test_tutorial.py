@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 import flash
 from flash import DataModule
-from flash.data.auto_dataset import AutoDataset
 from flash.data.process import Preprocess
 
 pytestmark = pytest.mark.train
@@ -36,11 +35,12 @@ class RegressionTask(flash.Task):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        assert self.model is not None
         return self.model(x)
 
 
 class NumpyPreprocess(Preprocess):
-    def load_data(self, data: tuple[ND, ND], dataset: AutoDataset) -> list[tuple[ND, float]]:
+    def load_data(self, data: tuple[ND, ND], dataset: Any) -> list[tuple[ND, float]]:
         if self.training:
             dataset.num_inputs = data[0].shape[1]
         return [(x, y) for x, y in zip(*data, strict=True)]
@@ -59,6 +59,8 @@ class NumpyPreprocess(Preprocess):
 
 
 class NumpyDataModule(DataModule):
+    num_inputs: int
+
     @classmethod
     def from_xy_dataset(
         cls,

@@ -106,9 +106,21 @@ def text(folder: Path) -> Iterator[tuple[flash.Task, flash.DataModule, Any, str]
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, pad_token="[PAD]", eos_token="</s>", unk_token="<unk>", model_max_length=32
     )
-    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+    }
     bert = BertModel(BertConfig(vocab_size=len(WORDS), max_position_embeddings=32, **sizes))
-    layers = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+    layers: dict[str, Any] = {
+        "d_model": 16,
+        "d_kv": 4,
+        "d_ff": 16,
+        "num_layers": 1,
+        "num_heads": 2,
+        "decoder_start_token_id": 0,
+    }
     t5 = T5ForConditionalGeneration(T5Config(vocab_size=len(WORDS), **layers))
     for name, network in (("bert", bert), ("t5", t5)):
         network.save_pretrained(folder / name)

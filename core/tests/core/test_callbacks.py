@@ -15,7 +15,12 @@ import flash
 from flash.core.callbacks import KeepBest
 from flash.errors import ConfigurationError
 
-QUIET = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "accelerator": "cpu"}
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+    "accelerator": "cpu",
+}
 
 
 class Scripted(flash.Task):

@@ -126,14 +126,16 @@ def test_a_subclass_of_the_stored_class_can_load_it(trained: Any) -> None:
 
 
 def test_a_network_that_was_passed_must_be_passed_again(trainer_options: dict[str, Any]) -> None:
-    task = ClassificationTask(num_classes=2, model=nn.Linear(3, 2))
+    trained = nn.Linear(3, 2)
+    task = ClassificationTask(num_classes=2, model=trained)
     trainer = flash.Trainer(max_epochs=1, **trainer_options)
     trainer.fit(task, flash.DataModule.from_tensors(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]), seed=0))
     trainer.save_checkpoint("network.ckpt")
     with pytest.raises(CheckpointError, match=r"Call ClassificationTask.load_from_checkpoint\(path, model=\.\.\.\)"):
         ClassificationTask.load_from_checkpoint("network.ckpt")
-    loaded = ClassificationTask.load_from_checkpoint("network.ckpt", model=nn.Linear(3, 2))
-    assert torch.equal(loaded.model.weight, task.model.weight)
+    network = nn.Linear(3, 2)
+    ClassificationTask.load_from_checkpoint("network.ckpt", model=network)
+    assert torch.equal(network.weight, trained.weight)
 
 
 def test_pretrained_weights_are_not_built_to_be_overwritten(trainer_options: dict[str, Any]) -> None:
@@ -188,7 +190,7 @@ def test_a_preprocess_that_is_not_known_is_an_error_when_predicting(trained: Any
     with pytest.raises(CheckpointError, match=r"Expected the preprocess Gone .* Import the module 'elsewhere'"):
         loaded.predict(torch.ones(2, 3))
     given = Task.load_from_checkpoint("task.ckpt", preprocess=Scaled(offset=0.5))
-    assert given.preprocess is not None
+    assert isinstance(given.preprocess, Scaled)
     assert given.preprocess.largest > 0
     assert len(given.predict(torch.ones(2, 3))) == 2
 
@@ -412,5 +414,5 @@ def test_data_for_prediction_alone_goes_through_the_tasks_preprocess(
     task, _ = trained
     x = torch.randn(3, 3)
     dm = flash.DataModule.from_load_data_inputs(predict_load_data_input=x)
-    (batch,) = flash.Trainer(**trainer_options).predict(task, datamodule=dm)
+    (batch,) = flash.Trainer(**trainer_options).predict(task, datamodule=dm) or [None]
     assert torch.equal(torch.stack(batch), torch.stack(task.predict(x)))

@@ -254,7 +254,7 @@ def test_what_the_user_froze_stays_frozen(task_class: Any, datamodule: Any, trai
 
 
 def test_a_backbone_inside_model_is_found(datamodule: Any, trainer_options: Any, task_class: Any) -> None:
-    task = flash.Task(task_class(), loss_fn=nn.functional.cross_entropy, optimizer="SGD", learning_rate=0.1)
+    task: Any = flash.Task(task_class(), loss_fn=nn.functional.cross_entropy, optimizer="SGD", learning_rate=0.1)
     weight = task.model.backbone.first.weight.clone()
     flash.Trainer(max_epochs=1, **trainer_options).finetune(task, datamodule, strategy="freeze")
     assert torch.equal(task.model.backbone.first.weight, weight)
@@ -307,7 +307,7 @@ class SeedStrategy(FlashBaseFinetuning):
         super().__init__("feature_extractor", train_bn)
         self._unfreeze_at_epoch = unfreeze_at_epoch
 
-    def finetune_function(self, pl_module: Any, current_epoch: int, optimizer: Any, opt_idx: int) -> None:  # type: ignore[override]
+    def finetune_function(self, pl_module: Any, current_epoch: int, optimizer: Any, opt_idx: int) -> None:
         if current_epoch == self._unfreeze_at_epoch:
             self.unfreeze_and_add_param_group(module=pl_module.feature_extractor, optimizer=optimizer, train_bn=True)
 
@@ -430,4 +430,4 @@ def test_a_callback_of_another_kind_is_an_error_that_says_where_it_goes(
 ) -> None:
     known = r"Expected a finetuning strategy, but EarlyStopping is a callback .*Trainer\(callbacks=\[EarlyStopping"
     with pytest.raises(FinetuningError, match=known):
-        flash.Trainer(**trainer_options).finetune(task_class(), datamodule, strategy=EarlyStopping("train_loss"))
+        flash.Trainer(**trainer_options).finetune(task_class(), datamodule, strategy=EarlyStopping("train_loss"))  # type: ignore[arg-type]  # on purpose

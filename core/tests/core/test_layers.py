@@ -145,5 +145,6 @@ def test_milestones_count_the_layers_that_the_task_gives(datamodule: Any, traine
 
 def test_named_attributes_have_the_layers_of_their_children() -> None:
     task = Net(nn.Linear(4, 4))
-    task.head = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-    assert FlashBaseFinetuning(["backbone", "head"]).layers(task) == [task.backbone, *task.head]
+    head = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    task.add_module("head", head)
+    assert FlashBaseFinetuning(["backbone", "head"]).layers(task) == [task.backbone, *head]

@@ -92,7 +92,7 @@ def test_an_unknown_output_is_an_error_that_lists_them(linear: Any) -> None:
 
 def test_something_else_as_an_output_is_an_error(linear: Any) -> None:
     with pytest.raises(ConfigurationError, match="Expected an output's name, such as 'raw', or a callable, but got 3"):
-        linear().predict(torch.zeros(2, 3), output=3)  # type: ignore[arg-type]
+        linear().predict(torch.zeros(2, 3), output=3)
 
 
 def test_the_vocabulary_of_outputs_is_listed() -> None:

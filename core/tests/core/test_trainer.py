@@ -15,7 +15,12 @@ from flash.errors import ConfigurationError, UnknownNameError
 from flash.plugins import CallbackSpec, hookimpl, isolated_plugins
 from flash.testing import in_clean_process
 
-QUIET = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "accelerator": "cpu"}
+QUIET: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+    "accelerator": "cpu",
+}
 
 
 class Greeter(Callback):
@@ -51,7 +56,7 @@ def test_a_single_callback_needs_no_list(callback: Any) -> None:
 
 def test_something_else_as_a_callback_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="Expected a Lightning callback, a name such as 'keep_best'"):
-        flash.Trainer(callbacks=[3], **QUIET)
+        flash.Trainer(callbacks=[3], **QUIET)  # type: ignore[list-item]  # on purpose
 
 
 def test_an_argument_that_a_callback_does_not_take_is_an_error_that_names_the_closest() -> None:

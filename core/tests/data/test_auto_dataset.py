@@ -17,7 +17,7 @@ from flash.errors import DataError
 
 def test_a_hook_may_leave_out_the_dataset() -> None:
     class Short(Preprocess):
-        def load_data(self, data: Any) -> Any:  # type: ignore[override]
+        def load_data(self, data: Any) -> Any:
             return data[:1]
 
     assert len(AutoDataset([1, 2], Stage.TRAIN, Short())) == 1
@@ -32,11 +32,11 @@ def test_numpy_arrays_and_floats_become_tensors_of_the_default_type() -> None:
 
 def test_facts_set_in_load_data_are_readable_on_the_dataset() -> None:
     class Facts(Preprocess):
-        def load_data(self, data: Any, dataset: AutoDataset) -> Any:
+        def load_data(self, data: Any, dataset: Any) -> Any:
             dataset.num_inputs = 7
             return data
 
-    dataset = AutoDataset([1], Stage.TRAIN, Facts())
+    dataset: Any = AutoDataset([1], Stage.TRAIN, Facts())
     assert dataset.num_inputs == 7
     assert dataset.facts == {"num_inputs": 7}
 

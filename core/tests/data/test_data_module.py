@@ -156,7 +156,7 @@ def test_reading_data_draws_nothing_from_the_random_numbers_of_training() -> Non
 def test_rows_from_memory_and_rows_one_by_one_give_the_same_batches(workers: int) -> None:
     numbers = torch.arange(10.0)
     whole = TensorDataset(numbers, torch.arange(10) % 2)
-    options = {"batch_size": 4, "seed": 3}
+    options: dict[str, Any] = {"batch_size": 4, "seed": 3}
     one = list(make_loader(whole, Stage.TRAIN, None, **options))
     other = list(make_loader(Rows(10), Stage.TRAIN, None, num_workers=workers, **options))
     for (x1, y1), (x2, y2) in zip(one, other, strict=True):
@@ -174,10 +174,11 @@ def test_only_a_last_train_batch_of_one_row_is_left_out(rows: int, sizes: list[i
 def test_train_data_smaller_than_one_batch_trains(trainer_options: dict[str, Any]) -> None:
     x = torch.randn(5, 3)
     dm = DataModule.from_tensors(x, x.sum(1, keepdim=True), batch_size=64, seed=0)
-    task = flash.Task(torch.nn.Linear(3, 1), torch.nn.functional.mse_loss, "SGD", 0.1)
-    before = task.model.weight.clone()
+    network = torch.nn.Linear(3, 1)
+    task = flash.Task(network, torch.nn.functional.mse_loss, "SGD", 0.1)
+    before = network.weight.clone()
     flash.Trainer(max_epochs=1, **trainer_options).fit(task, dm)
-    assert not torch.equal(before, task.model.weight)
+    assert not torch.equal(before, network.weight)
 
 
 @pytest.mark.parametrize("how", ["instance", "class", "function"])

@@ -170,7 +170,7 @@ def test_targets_may_be_numbers(recordings: Path) -> None:
 
 def test_columns_of_zeros_and_ones_are_classes(recordings: Path) -> None:
     files = [f"all/{word}/{number}.npy" for number, word in enumerate(WORDS)]
-    table = {"file": files, "long": [0, 1, 0, 1], "loud": [1, 1, 0, 0]}
+    table: dict[str, list[Any]] = {"file": files, "long": [0, 1, 0, 1], "loud": [1, 1, 0, 0]}
     dm = RecordingData.from_data_frame("file", ["long", "loud"], table)
     assert dm.labels == ["long", "loud"]
     assert dm.train_dataset[1][1].tolist() == [1, 1]

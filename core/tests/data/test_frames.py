@@ -45,7 +45,8 @@ class TestFrames:
             def collect(self) -> Polars:
                 return Polars()
 
-        for frame in (Arrow(), Polars(), Lazy()):
+        frames: tuple[Any, ...] = (Arrow(), Polars(), Lazy())
+        for frame in frames:
             table = read_table(frame, name="the train data")
             assert dict(table) == {"a": [1, 2], "b": [None, "x"]}
             assert table.frame is not None

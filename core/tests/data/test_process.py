@@ -68,7 +68,7 @@ class Pairs(flash.Task):
 
 def calls_of(preprocess: Any, stage: str, options: dict[str, Any]) -> list[str]:
     data = [torch.tensor([float(i)]) for i in range(2)]
-    inputs = {f"{stage}_load_data_input": data}
+    inputs: dict[str, Any] = {f"{stage}_load_data_input": data}
     if stage != "train":
         preprocess.calls = []
     if stage == "val":

@@ -72,7 +72,7 @@ def test_every_constructor_makes_the_same_samples() -> None:
 
 @pytest.mark.parametrize("target_fields", ["tags", ["yes", "no"]])
 def test_a_sample_may_have_several_classes(target_fields: Any) -> None:
-    delimiter = {"delimiter": ","} if target_fields == "tags" else {}
+    delimiter: dict[str, Any] = {"delimiter": ","} if target_fields == "tags" else {}
     data = WordData.from_data_frame("word", target_fields, table(), **delimiter)
     assert data.multi_label
     assert data.train_dataset[0][1].tolist() == ([1, 1] if target_fields == "tags" else [1, 0])
@@ -161,6 +161,7 @@ class CenteredData(SampleData):
 def test_what_is_learned_of_train_samples_serves_all_stages_and_travels() -> None:
     data = CenteredData.from_lists([1.0, 3.0], ["a", "b"], [7.0], ["a"], predict_data=[5.0])
     assert [float(each.squeeze()) for each in (data.val_dataset[0][0], data.predict_dataset[0])] == [5, 3]
+    assert data.preprocess is not None
     state = data.preprocess.state_dict()
     assert state["learned"] == {"mean": 2.0}
     fresh = Centered()
@@ -173,6 +174,7 @@ def test_what_is_learned_of_train_samples_serves_all_stages_and_travels() -> Non
 def test_other_statistics_do_not_fit_and_none_predict_nothing() -> None:
     data, other = (CenteredData.from_lists([first, 3.0], ["a", "b"]) for first in (1.0, 2.0))
     task = Task.from_data(data, model=nn.Identity())
+    assert other.preprocess is not None
     assert not data.preprocess.agrees_with(other.preprocess)
     with pytest.raises(DataError, match="this data module learned other statistics or labels"):
         task.use_data(other)
@@ -182,11 +184,12 @@ def test_other_statistics_do_not_fit_and_none_predict_nothing() -> None:
 
 def test_a_column_of_another_name_fits_what_was_learned() -> None:
     one, other = (WordData.from_data_frame(name, "mood", {name: WORDS, "mood": MOODS}) for name in ("word", "text"))
+    assert other.preprocess is not None
     assert one.preprocess.agrees_with(other.preprocess)
 
 
 def test_arrays_to_predict_stay_arrays() -> None:
-    array = torch.zeros(3, 2)
+    array: Any = torch.zeros(3, 2)
     assert SamplePreprocess().sources_to_predict(array) is array
 
 

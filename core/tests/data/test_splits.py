@@ -202,7 +202,8 @@ def test_a_sampler_that_was_made_for_all_rows_is_refused_with_a_split() -> None:
         with pytest.raises(ConfigurationError, match="a sampler that is made of the train rows.*WeightedRandomSampler"):
             constructor(made)
         dm = constructor(lambda dataset: WeightedRandomSampler([1.0] * len(dataset), len(dataset)))
-        assert len(dm.train_dataloader().sampler) == 8
+        sampler: Any = dm.train_dataloader().sampler
+        assert len(sampler) == 8
 
 
 def test_data_that_is_loaded_already_is_not_split() -> None:

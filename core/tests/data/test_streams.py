@@ -164,7 +164,9 @@ def test_what_can_be_read_only_once_is_refused_for_training() -> None:
 
     with pytest.raises(DataError, match=r"train data that can be read in each epoch, but got a list_iterator.*lambda"):
         load_dataset([1.0], Stage.TRAIN, Once())
-    assert list(load_dataset([1.0], Stage.PREDICT, Once())) == [1.0]
+    stream = load_dataset([1.0], Stage.PREDICT, Once())
+    assert isinstance(stream, AutoStream)
+    assert list(stream) == [1.0]
 
 
 def test_what_is_neither_a_sequence_nor_a_stream_is_refused() -> None:

@@ -15,7 +15,7 @@ import pytest
 from flash.data.tables import Table, is_table, is_table_file, read_table, whole_numbers
 from flash.errors import ConfigurationError, DataError, DownloadError, MissingColumnError
 
-ROWS = {"file": ["a.jpg", "b.jpg"], "kind": ["001", None]}
+ROWS: dict[str, list[Any]] = {"file": ["a.jpg", "b.jpg"], "kind": ["001", None]}
 
 
 CSV = "file,kind\na.jpg,001\nb.jpg,\n"

@@ -20,7 +20,7 @@ def namesakes(site: Any, good: str) -> PluginHost:
     """Two plugins of one name."""
     site.install("acme-audio", "1.0", audio=good)
     site.install("best-audio", "2.0", audio=good)
-    return site.host()  # type: ignore[no-any-return]
+    return site.host()
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def rivals(site: Any, good: str) -> PluginHost:
     """Two plugins that give one backbone."""
     site.install("acme-audio", "1.0", acme=good)
     site.install("best-audio", "2.0", best=OTHER)
-    return site.host()  # type: ignore[no-any-return]
+    return site.host()
 
 
 def test_of_two_plugins_with_one_name_neither_is_loaded(namesakes: PluginHost) -> None:

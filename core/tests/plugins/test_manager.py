@@ -39,7 +39,7 @@ def flash_callbacks():
 @pytest.fixture
 def host(site: Any) -> PluginHost:
     site.install("flash-acme", "1.2", acme=EVERYTHING)
-    return site.host()  # type: ignore[no-any-return]
+    return site.host()
 
 
 def test_each_kind_has_its_look_up(host: PluginHost) -> None:

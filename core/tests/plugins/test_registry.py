@@ -154,7 +154,7 @@ class TestRegistration:
         things = Registry("things")
         things.register("thing", dict, year=2021)
         with pytest.raises(TypeError):
-            things.describe("thing").metadata["year"] = 2022  # type: ignore[index]
+            things.describe("thing").metadata["year"] = 2022
 
 
 class TestListing:
@@ -239,7 +239,7 @@ def made_items(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def counting(cls: type[Item], given: Any, name: str) -> Item:
         made.append(name)
-        return real(cls, given, name)  # type: ignore[no-any-return]
+        return real(cls, given, name)
 
     monkeypatch.setattr(Item, "from_catalogue", classmethod(counting))
     return made

@@ -48,7 +48,7 @@ def test_what_a_plugin_describes_is_metadata_that_cannot_be_changed() -> None:
     assert item.entry.metadata["domain"] == "audio"
     assert not {"name", "summary", "factory"} & item.entry.metadata.keys()
     with pytest.raises(TypeError):
-        item.entry.metadata["pretrained"] = False  # type: ignore[index]  # what is refused
+        item.entry.metadata["pretrained"] = False
     assert item.load() is Counter
 
 

@@ -80,7 +80,8 @@ def test_datasets_that_raise_by_themselves_lose_the_samples_that_raise() -> None
 
         targets = ("a", "b", "c")
 
-    dm = ImageClassificationData.from_datasets(Broken(), on_bad_sample="skip")
+    broken: Any = Broken()
+    dm = ImageClassificationData.from_datasets(broken, on_bad_sample="skip")
     assert dm.train_dataset.bad_samples == [("image 1 of the train data", "the disk said no")]
     assert dm.labels == ["a", "c"]
 
@@ -111,7 +112,7 @@ def test_files_that_do_not_exist_are_found_before_training(class_folders: Folder
 
 def test_another_word_than_error_or_skip_is_refused(class_folders: Folders) -> None:
     with pytest.raises(ConfigurationError, match="Expected on_bad_sample to be 'error' or 'skip', but got 'ignore'"):
-        ImageClassificationData.from_folders(class_folders("train"), on_bad_sample="ignore")  # type: ignore[arg-type]
+        ImageClassificationData.from_folders(class_folders("train"), on_bad_sample="ignore")
 
 
 @pytest.mark.process

@@ -48,7 +48,8 @@ def test_every_constructor_makes_the_same_batches_of_the_same_images(class_folde
     Path("t.json").write_text(json.dumps(frame.to_dict("records")))
     pairs = list(zip(images, kinds, strict=True))
     rows = [{"image": image, "label": kind} for image, kind in pairs]
-    data, options = ImageClassificationData, {"data_config": CONFIG}
+    data = ImageClassificationData
+    options: dict[str, Any] = {"data_config": CONFIG}
     made = {
         "folders": data.from_folders(folder, folder, **options),
         "files": data.from_files(files, kinds, files, kinds, **options),
@@ -199,7 +200,7 @@ def test_a_preprocess_excludes_the_options_that_make_one(class_folders: Folders)
     with pytest.raises(ConfigurationError, match="but got both: preprocess and augmentation, image_size"):
         ImageClassificationData.from_folders(folder, augmentation="flip", image_size=8, preprocess=ImagePreprocess())
     with pytest.raises(TypeError, match="augmentatoin"):
-        ImageClassificationData.from_folders(folder, augmentatoin="flip")  # type: ignore[call-arg]  # on purpose
+        ImageClassificationData.from_folders(folder, augmentatoin="flip")
 
 
 @pytest.mark.parametrize("several", [False, True])

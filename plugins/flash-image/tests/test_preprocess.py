@@ -86,7 +86,7 @@ def test_a_train_transform_serves_training_alone(picture: Picture) -> None:
 
 def test_a_transform_must_give_a_tensor(picture: Picture) -> None:
     with pytest.raises(ConfigurationError, match="Expected the transform to return a tensor, but got Image"):
-        predicted(ImagePreprocess(transform=lambda image: image), picture("red"))
+        predicted(ImagePreprocess(transform=lambda image: image), picture("red"))  # type: ignore[arg-type,return-value]  # on purpose
 
 
 def test_augmentation_and_a_transform_for_training_exclude_each_other() -> None:
@@ -132,7 +132,8 @@ def test_all_kinds_of_raw_inputs_give_the_same(picture: Picture, tmp_path: Path)
     ):
         assert all(torch.equal(*pair) for pair in zip(predicted(preprocess, raw), expected, strict=True))
     for one in (files[0], Path(files[0]), images[0], array[0], torch.from_numpy(array[0]).permute(2, 0, 1)):
-        assert torch.equal(*predicted(preprocess, one), expected[0])
+        (found,) = predicted(preprocess, one)
+        assert torch.equal(found, expected[0])
 
 
 def test_three_dimensions_are_one_picture_in_color_or_several_in_gray() -> None:

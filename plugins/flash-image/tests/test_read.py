@@ -83,9 +83,9 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert (opened.mode, opened.size) == ("RGB", (5, 4))
     if mode == "P":
         # The colors of the default palette are 51 apart.
-        assert all(abs(value - 128) <= 26 for value in opened.getpixel((2, 2)))  # type: ignore[union-attr]  # RGB
+        assert all(abs(value - 128) <= 26 for value in opened.getpixel((2, 2)))
     elif mode != "1":
-        assert all(abs(value - 128) <= 3 for value in opened.getpixel((2, 2)))  # type: ignore[union-attr]  # RGB
+        assert all(abs(value - 128) <= 3 for value in opened.getpixel((2, 2)))
 
 
 def convert(image: Image.Image, mode: str) -> Image.Image:

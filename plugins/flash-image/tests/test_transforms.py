@@ -11,7 +11,8 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from timm.data import create_transform, resolve_data_config
+from timm.data.config import resolve_data_config
+from timm.data.transforms_factory import create_transform
 from torchvision.transforms import v2
 
 from flash.errors import ConfigurationError, UnknownNameError

@@ -54,7 +54,7 @@ def test_the_optimizer_is_part_of_the_state_also_inside_another_module(tmp_path:
             self.register_stateful("losses")
 
     solver = Solver()
-    solver.losses["adversarial"].train_adv(torch.zeros(3, 2), torch.ones(3, 2))  # type: ignore[operator]
+    solver.losses["adversarial"].train_adv(torch.zeros(3, 2), torch.ones(3, 2))
     solver.commit()
     again = Solver()
     assert again.restore()
@@ -62,7 +62,7 @@ def test_the_optimizer_is_part_of_the_state_also_inside_another_module(tmp_path:
     assert len(optimizer.state_dict()["state"]) == 4
     assert torch.equal(
         optimizer.state_dict()["state"][0]["exp_avg"],
-        solver.losses["adversarial"].optimizer.state_dict()["state"][0]["exp_avg"],  # type: ignore[union-attr, operator]
+        solver.losses["adversarial"].optimizer.state_dict()["state"][0]["exp_avg"],
     )
     # The same state can be loaded twice.
     state = solver.state_dict()

@@ -178,7 +178,7 @@ def test_an_error_in_the_background_is_raised_at_the_next_opportunity(
 
 
 def test_a_checkpoint_names_no_class_of_this_package_so_that_its_modules_may_move(tmp_path: Path) -> None:
-    solver = Solver(tmp_path)
+    solver: Any = Solver(tmp_path)
     solver.model = torch.nn.Linear(2, 1)
     solver.ema, solver.average = EMA(solver.model), averager()
     solver.loss = AdversarialLoss(torch.nn.Linear(2, 1), torch.optim.SGD(solver.model.parameters(), lr=0.1))

@@ -22,7 +22,7 @@ def test_one_process_alone_changes_nothing() -> None:
     distrib.init()
     model = nn.Linear(1, 1)
     model(torch.ones(1, 1)).backward()
-    before = model.weight.grad.clone()  # type: ignore[union-attr]
+    before = model.weight.grad.clone()
     distrib.sync_model(model)
     with distrib.eager_sync_model(model):
         pass
@@ -55,8 +55,8 @@ def test_metrics_objects_and_models_are_shared(in_processes: Callable[..., Any],
     def work(rank: int) -> dict[str, Any]:
         torch.manual_seed(rank)
         model = nn.BatchNorm1d(2)
-        model.running_mean.fill_(rank)  # type: ignore[union-attr, operator]
-        model.num_batches_tracked.fill_(rank)  # type: ignore[union-attr, operator]
+        model.running_mean.fill_(rank)
+        model.num_batches_tracked.fill_(rank)
         model.weight.data.fill_(rank)
         found: dict[str, Any] = {
             "metrics": distrib.average_metrics({"a": rank, "note": f"of {rank}"}, count=rank + 1),
@@ -68,7 +68,7 @@ def test_metrics_objects_and_models_are_shared(in_processes: Callable[..., Any],
         model.weight.grad = torch.full((2,), float(rank))
         distrib.sync_model(model)
         found["grad"] = model.weight.grad.tolist()
-        found["mean"] = float(model.running_mean[0])  # type: ignore[index, arg-type]
+        found["mean"] = float(model.running_mean[0])
         found["tracked"] = int(model.num_batches_tracked)  # type: ignore[arg-type]
         distrib.broadcast_model(model, src=1)
         found["weight"] = model.weight.tolist()
@@ -143,9 +143,12 @@ def test_processes_with_different_tensors_or_metrics_get_an_error_and_do_not_han
 
 @pytest.mark.process
 def test_loaders_share_samples_and_shuffle_anew_each_epoch(in_processes: Callable[..., Any], tmp_path: Path) -> None:
+    seven: Any = range(7)
+    eight: Any = range(8)
+
     def work(rank: int) -> tuple[Any, Any]:
-        valid = [batch.tolist() for batch in distrib.loader(range(7), batch_size=2)]
-        loader = distrib.loader(range(8), batch_size=2, shuffle=True)
+        valid = [batch.tolist() for batch in distrib.loader(seven, batch_size=2)]
+        loader = distrib.loader(eight, batch_size=2, shuffle=True)
         solver, orders = BaseSolver(tmp_path / str(rank)), []
         for _ in range(2):
 
@@ -172,7 +175,8 @@ class Solver(BaseSolver):
         distrib.broadcast_model(self.model)
         self.optim = torch.optim.Adam(self.model.parameters(), lr=0.1)
         self.register_stateful("model", "optim")
-        self.loader = distrib.loader(torch.arange(40.0).view(20, 2), batch_size=2, shuffle=True)
+        rows: Any = torch.arange(40.0).view(20, 2)
+        self.loader = distrib.loader(rows, batch_size=2, shuffle=True)
 
     def train(self, stop: int | None = None) -> dict[str, Any]:
         average, metrics = averager(), {}

@@ -15,11 +15,11 @@ def test_the_average_follows_the_weights_and_buffers_are_copied() -> None:
     ema = EMA(model, decay=0.9)
     with torch.no_grad():
         model.weight.fill_(2.0)
-    model.running_mean.fill_(7.0)  # type: ignore[union-attr, operator]
+    model.running_mean.fill_(7.0)
     ema.update()
     with ema.swap():
         assert model.weight.item() == pytest.approx(0.9 * 1 + 0.1 * 2)
-        assert model.running_mean.item() == 7.0  # type: ignore[union-attr, operator]
+        assert model.running_mean.item() == 7.0
     assert model.weight.item() == 2.0
 
 

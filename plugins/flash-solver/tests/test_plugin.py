@@ -40,7 +40,7 @@ def test_every_public_name_is_there(name: str) -> None:
 
 def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Solver'"):
-        flash.solver.Solver  # noqa: B018  # that is the test
+        getattr(flash.solver, "Solver")  # noqa: B009  # the type checker knows that there is none
 
 
 def test_the_names_of_flashy_are_here() -> None:

@@ -11,7 +11,7 @@ def test_the_first_program_of_the_readme_runs_and_goes_on(tmp_path: Path) -> Non
     for epochs in (10, 10):
         names: dict[str, object] = {}
         exec(program, names)
-        solver = names["Solver"]("runs/first")  # type: ignore[operator]
+        solver = names["Solver"]("runs/first")
         assert solver.restore()
         assert len(solver.history) == epochs
         assert (tmp_path / "runs" / "first" / "checkpoint.th").exists()

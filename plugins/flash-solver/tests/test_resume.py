@@ -64,7 +64,8 @@ class Solver(BaseSolver):
 
     def train(self) -> dict[str, Any]:
         self.model.train()
-        average, seen = averager(), []
+        average = averager()
+        seen: list[Any] = []
         progress = self.log_progress("train", self.loader, carry=(average, seen), commit_every=self.every)
         metrics: dict[str, Any] = {}
         for batch in progress:
@@ -207,7 +208,7 @@ def test_a_run_that_was_killed_inside_a_save_goes_on_from_a_whole_file(
                     args[1].write(b"half a file")
                     args[1].flush()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return original(*args)  # type: ignore[operator]
+            return original(*args)
 
         owner = {"write": torch, "fsync": os, "replace": Path}[moment]
         setattr(owner, "save" if moment == "write" else moment, deadly)
@@ -314,7 +315,7 @@ def test_what_cannot_be_carried_is_refused(tmp_path: Path) -> None:
         ({"commit_every": timedelta(0)}, "Expected commit_every to be a number of steps or a timedelta"),
     ):
         with pytest.raises(ConfigurationError, match=message):
-            solver.run_stage("train", lambda: solver.log_progress("train", [1], **options))  # type: ignore[return-value, arg-type]  # noqa: B023
+            solver.run_stage("train", lambda: solver.log_progress("train", [1], **options))  # noqa: B023
 
 
 @pytest.mark.process

@@ -231,10 +231,10 @@ class AudioStyleSolver(BaseSolver):
         self.register_stateful("model", "best_state")
         self.saved: list[str] = []
 
-    def checkpoint_path(self, name: str = "last") -> Path:  # type: ignore[override]
+    def checkpoint_path(self, name: str = "last") -> Path:
         return self.folder / f"checkpoint_{name}.th"
 
-    def commit(self, save_checkpoints: bool = True) -> None:  # type: ignore[override]
+    def commit(self, save_checkpoints: bool = True) -> None:
         self.history.append(self._pending_metrics)
         self._start_epoch()
         if save_checkpoints:
@@ -242,7 +242,7 @@ class AudioStyleSolver(BaseSolver):
             torch.save(state, self.checkpoint_path())
         self.xp.link.update_history(self.history)
 
-    def restore(self, replay_metrics: bool = False) -> bool:  # type: ignore[override]
+    def restore(self, replay_metrics: bool = False) -> bool:
         if not self.checkpoint_path().exists():
             return False
         state = torch.load(self.checkpoint_path(), weights_only=True)
@@ -271,7 +271,7 @@ def test_a_solver_that_saves_in_its_own_way_works(tmp_path: Path, caplog: pytest
 
 def test_a_path_that_is_a_method_serves_the_own_commit_too(tmp_path: Path) -> None:
     class Named(Solver):
-        def checkpoint_path(self) -> Path:  # type: ignore[override]
+        def checkpoint_path(self) -> Path:
             return self.folder / "named.th"
 
     Named(tmp_path).run(1)

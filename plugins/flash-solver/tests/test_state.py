@@ -16,7 +16,7 @@ class Owner:
 
 
 def owner(value: Any) -> Any:
-    made = Owner()
+    made: Any = Owner()
     made.it = value
     return made
 
@@ -89,7 +89,7 @@ def test_names_that_only_one_side_knows_are_one_readable_error_and_nothing_is_lo
 
 
 def test_state_that_is_written_only_is_saved_and_not_loaded(tmp_path: Path) -> None:
-    solver = BaseSolver(tmp_path)
+    solver: Any = BaseSolver(tmp_path)
     solver.note = "first"
     solver.register_stateful("note", write_only=True)
     state = dict(solver.state_dict())
@@ -101,7 +101,7 @@ def test_state_that_is_written_only_is_saved_and_not_loaded(tmp_path: Path) -> N
 
 
 def test_dotted_names_are_attributes_of_attributes(tmp_path: Path) -> None:
-    solver = BaseSolver(tmp_path)
+    solver: Any = BaseSolver(tmp_path)
     solver.inner = owner(3)
     solver.register_stateful("inner.it")
     assert solver.state_dict()["inner.it"] == 3
@@ -110,7 +110,7 @@ def test_dotted_names_are_attributes_of_attributes(tmp_path: Path) -> None:
 
 
 def test_an_attribute_that_was_never_set_is_named(tmp_path: Path) -> None:
-    solver = BaseSolver(tmp_path)
+    solver: Any = BaseSolver(tmp_path)
     solver.register_stateful("later")
     with pytest.raises(StateError, match="Expected BaseSolver to have the attribute 'later'"):
         solver.state_dict()

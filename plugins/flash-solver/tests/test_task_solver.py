@@ -194,7 +194,7 @@ def test_gradients_are_clipped_and_precision_is_fabrics(tmp_path: Path) -> None:
     )
     before = weights(solver.task)["head.weight"]
     seen = []
-    solver.task.head.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))  # type: ignore[operator, union-attr]
+    solver.task.head.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     solver.run()
     assert set(seen) == {torch.bfloat16}
     after = weights(solver.task)["head.weight"]

@@ -58,7 +58,7 @@ def test_a_table_without_rows_or_columns_is_refused(data: Any) -> None:
         read_table(data)
 
 
-@pytest.mark.parametrize("data", [np.zeros((2, 2)), pd.Series({"a": 1}), 7, (row for row in [])])
+@pytest.mark.parametrize("data", [np.zeros((2, 2)), pd.Series({"a": 1}), 7, iter([])])
 def test_what_is_no_table_is_refused_with_its_type(data: Any) -> None:
     with pytest.raises(DataError, match=rf"Expected a table: a path, a URL.*but got {type(data).__name__}"):
         read_table(data)

@@ -44,9 +44,12 @@ def _assert_same_training(original: nn.Module, faster: nn.Module, rows: int, pri
             steps, sparsity = network(x[order], None if prior is None else prior[order])
             losses.append(torch.stack(steps).pow(2).mean() + sparsity)
             losses[-1].backward()
-        assert torch.allclose(*losses, rtol=1e-6)
-        for one, other in zip(original.parameters(), faster.parameters(), strict=True):
-            assert torch.allclose(one.grad, other.grad, rtol=1e-4, atol=1e-5)
+        one, other = losses
+        assert torch.allclose(one, other, rtol=1e-6)
+        for weight, same in zip(original.parameters(), faster.parameters(), strict=True):
+            assert weight.grad is not None
+            assert same.grad is not None
+            assert torch.allclose(weight.grad, same.grad, rtol=1e-4, atol=1e-5)
     for name, value in original.state_dict().items():
         assert torch.allclose(value.float(), faster.state_dict()[name].float(), rtol=1e-4, atol=1e-5), name
     return x
@@ -57,7 +60,12 @@ def fused(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each chain of layers that is computed as one node."""
     calls: list[int] = []
     apply = tabnet_layers._Units.apply
-    monkeypatch.setattr(tabnet_layers._Units, "apply", lambda *args: calls.append(1) or apply(*args))
+
+    def noted(*args: Any) -> Any:
+        calls.append(1)
+        return apply(*args)
+
+    monkeypatch.setattr(tabnet_layers._Units, "apply", noted)
     return calls
 
 

@@ -64,7 +64,7 @@ def preprocess_state(datamodule: flash.DataModule) -> dict[str, Any]:
 
 @pytest.mark.parametrize("task", [TabularClassifier, TabularRegressor])
 def test_a_task_that_knows_no_columns_says_how_to_make_it(task: type[flash.Task]) -> None:
-    options = {"num_classes": 2} if task is TabularClassifier else {}
+    options: dict[str, Any] = {"num_classes": 2} if task is TabularClassifier else {}
     with pytest.raises(ConfigurationError, match=rf"{task.__name__}.from_data\(datamodule\), which knows them"):
         task(**options)
 
@@ -499,7 +499,7 @@ def test_copies_of_a_task_predict_the_same(classifier: flash.Task, table: Table)
 def test_a_last_batch_of_any_size_can_be_trained_on(
     table: Table, kind: Any, backbone: dict[str, Any], trainer: MakeTrainer, rows: int, batch_size: int
 ) -> None:
-    frame = table(rows)
+    frame: Any = table(rows)
     frame.loc[: rows // 2, ["sold", "size", "area"]] = ["yes", "small", 50.0]
     frame.loc[rows // 2 :, ["sold", "size", "area"]] = ["no", "large", 60.0]
     dm = kind.load(frame.assign(rooms=np.arange(rows), city=["Oslo", *["Rome"] * (rows - 1)]), batch_size=batch_size)

@@ -84,18 +84,10 @@ def _bytes(template: str = "<s> $A </s>") -> PreTrainedTokenizerFast:
 
 def _config(kind: str, vocab_size: int) -> PretrainedConfig:
     if kind == "t5":
-        return T5Config(
-            vocab_size=vocab_size,
-            d_model=32,
-            d_kv=8,
-            d_ff=64,
-            num_layers=2,
-            num_heads=4,
-            pad_token_id=1,
-            decoder_start_token_id=1,
-        )
+        ids: dict[str, Any] = {"pad_token_id": 1, "decoder_start_token_id": 1}
+        return T5Config(vocab_size=vocab_size, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, **ids)
     if kind == "bart":
-        sides = {
+        sides: dict[str, Any] = {
             f"{side}_{name}": size
             for side in ("encoder", "decoder")
             for name, size in (("layers", 2), ("attention_heads", 4), ("ffn_dim", 64))

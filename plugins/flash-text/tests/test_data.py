@@ -76,7 +76,7 @@ def from_lists(table: pd.DataFrame, folder: Path, **options: Any) -> TextClassif
 
 
 def from_series(table: pd.DataFrame, folder: Path, **options: Any) -> TextClassificationData:
-    return Data.from_lists(table["review"], table["sentiment"], **options)  # type: ignore[arg-type]  # as users do
+    return Data.from_lists(table["review"], table["sentiment"], **options)
 
 
 def from_rows(table: pd.DataFrame, folder: Path, **options: Any) -> TextClassificationData:
@@ -315,7 +315,7 @@ class TestRefusals:
 
     def test_a_table_of_another_kind_says_so(self) -> None:
         with pytest.raises(DataError, match=r"Expected a table: .* a data frame of pandas, .* but got set\."):
-            Data.from_data_frame("review", "sentiment", train_data_frame={"review"})
+            Data.from_data_frame("review", "sentiment", train_data_frame={"review"})  # type: ignore[arg-type]  # on purpose
 
     def test_an_empty_cell_is_a_missing_text(self, tmp_path: Path) -> None:
         (tmp_path / "t.csv").write_text("review,sentiment\ngood,1\n,0\n")
@@ -346,5 +346,5 @@ def test_odd_texts_are_texts(letters: Any) -> None:
 
 
 def test_numbers_are_read_as_texts() -> None:
-    data = ready(Data.from_lists([12, 3.5], [0, 1]))  # type: ignore[list-item]  # as users do
+    data = ready(Data.from_lists([12, 3.5], [0, 1]))
     assert [ids for ids, _ in samples(data.train_dataset)] == [[2], [3]]

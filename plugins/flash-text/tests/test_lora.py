@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import ModelCheckpoint
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 import flash
-from flash.core.callbacks import Callback
 from flash.errors import CheckpointError, ConfigurationError, FinetuningError
 from flash.text import SummarizationTask, TextClassificationData, TextClassifier, TranslationData, TranslationTask
 

@@ -90,6 +90,7 @@ class WindowPreprocess(Preprocess):
         self.scale = (state["mean"], state["deviation"]) if state else None
 
     def _window(self, values: Tensor, end: int) -> dict[str, Tensor]:
+        assert self.scale is not None
         mean, deviation = self.scale
         ahead = torch.arange(end, end + self.input_spec.horizon) * (2 * np.pi / PERIOD)
         history = ((values - mean) / deviation).nan_to_num()

@@ -33,11 +33,12 @@ def test_all_constructors_give_the_same_samples(draw: Draw, tmp_path: Path) -> N
         for image, labels, boxes in zip(*drawn.parts(), strict=True)
     ]
     dicts = [{"image": image, **target} for image, target in pairs]
+    boxes: Any = np.array(drawn.boxes)
     modules = [
         ObjectDetectionData.from_images(*drawn.parts()),
         ObjectDetectionData.from_images([Image.fromarray(image) for image in drawn.images], *drawn.parts()[1:]),
         ObjectDetectionData.from_files(paths, drawn.labels, drawn.boxes),
-        ObjectDetectionData.from_files([str(path) for path in paths], drawn.labels, np.array(drawn.boxes)),
+        ObjectDetectionData.from_files([str(path) for path in paths], drawn.labels, boxes),
         ObjectDetectionData.from_coco(tmp_path / "images", ann_file),
         ObjectDetectionData.from_datasets(pairs, labels=["blue", "red"]),
         ObjectDetectionData.from_datasets(dicts, labels=["blue", "red"]),

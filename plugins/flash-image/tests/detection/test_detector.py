@@ -114,7 +114,13 @@ def test_predictions_do_not_depend_on_the_batch_or_the_way(
     draw: Draw, sensitive: Any, trainer: MakeTrainer, tmp_path: Path
 ) -> None:
     drawn = draw(5, sizes=((64, 64), (100, 50), (40, 90)))
-    dm = ObjectDetectionData.from_images(*drawn.parts(), predict_images=drawn.images, batch_size=5)
+    dm = ObjectDetectionData.from_images(
+        train_images=drawn.images,
+        train_targets=drawn.labels,
+        train_bboxes=drawn.boxes,
+        predict_images=drawn.images,
+        batch_size=5,
+    )
     task = ObjectDetector.from_data(dm, **sensitive)
     one_by_one = [task.predict([image])[0] for image in drawn.images]
 
@@ -162,7 +168,7 @@ def test_a_batch_of_different_sizes_with_and_without_boxes_trains(draw: Draw, ti
     "backbone", ["fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn_v2", "fcos_resnet50_fpn", SMALL]
 )
 def test_detectors_of_all_kinds_give_losses_boxes_and_both(backbone: str) -> None:
-    sizes = {} if backbone == SMALL else {"min_size": 64, "max_size": 96}
+    sizes: dict[str, Any] = {} if backbone == SMALL else {"min_size": 64, "max_size": 96}
     task = ObjectDetector(num_classes=2, backbone=backbone, pretrained=False, **sizes)
     nothing = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long(), "iscrowd": torch.zeros(0).long()}
     square = {"boxes": torch.tensor([[5.0, 5, 40, 40]]), "labels": torch.tensor([2]), "iscrowd": torch.tensor([0])}
@@ -225,7 +231,8 @@ def test_finetuning_strategies_freeze_the_backbone(
 ) -> None:
     task = ObjectDetector.from_data(data, **tiny)
     model: Any = task.model
-    assert task.modules_to_freeze() is model.backbone
+    frozen: Any = task.modules_to_freeze()
+    assert frozen is model.backbone
     before, head = weights_of(model.backbone), weights_of(model.roi_heads)
     trainer(max_epochs=2).finetune(task, data, strategy=strategy)
     assert any(not value.equal(before[name]) for name, value in model.backbone.state_dict().items()) is changed
@@ -235,7 +242,7 @@ def test_finetuning_strategies_freeze_the_backbone(
 def test_its_layers_are_those_of_the_body_then_the_feature_pyramid(data: ObjectDetectionData, tiny: Any) -> None:
     task = ObjectDetector.from_data(data, **tiny)
     held = [parameter for layer in backbone_layers(task) for parameter in layer.parameters()]
-    assert {*held} == {*task.model.backbone.parameters()}  # type: ignore[union-attr, operator]  # a detector's
+    assert {*held} == {*task.model.backbone.parameters()}
     assert len(held) == len({*held})
 
 

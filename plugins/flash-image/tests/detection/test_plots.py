@@ -27,9 +27,10 @@ def test_show_batch_draws_each_box_with_its_label_where_it_is(draw: Draw, tmp_pa
     figure = ObjectDetectionData.from_images(*drawn.parts(), seed=0).show_batch(count=2)
     assert len(figure.axes) == 2
     for axes in figure.axes:
-        pixels = axes.images[0].get_array()
+        pixels: Any = axes.images[0].get_array()
         row = next(row for row, image in enumerate(drawn.images) if np.array_equal(image, pixels))
-        (box,) = axes.patches
+        box: Any = axes.patches[0]
+        assert len(axes.patches) == 1
         left, top, right, bottom = drawn.boxes[row][0]
         assert (box.get_x(), box.get_y()) == (left - 0.5, top - 0.5)
         assert (box.get_width(), box.get_height()) == (right - left, bottom - top)

@@ -20,7 +20,8 @@ PARAMS = {
     "translation_en_to_de": {"prefix": "translate English to German: "},
     "translation_en_to_ro": {"prefix": "translate English to Romanian: "},
 }
-CONFIG = T5Config(task_specific_params=PARAMS)
+OPTIONS: dict[str, Any] = {"task_specific_params": PARAMS}
+CONFIG = T5Config(**OPTIONS)
 
 
 def test_the_prefix_is_what_the_checkpoint_says_for_the_task() -> None:

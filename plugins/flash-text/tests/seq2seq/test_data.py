@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import logging
 from collections.abc import Callable
@@ -14,7 +15,6 @@ import torch
 
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.text import SummarizationData, TranslationData, TranslationTask
-from flash.text.seq2seq import samples as samples_module
 from flash.text.seq2seq.data import Seq2SeqData
 
 ROWS = [{"en": "red tea", "de": "roter Tee"}, {"en": "NA", "de": "007"}, {"en": "1.10", "de": "nichts, wirklich"}]
@@ -88,9 +88,15 @@ def test_a_part_of_the_train_pairs_can_serve_validation(t5: str, texts: Callable
 def test_each_text_is_tokenized_once_whatever_is_done_with_it(
     t5: str, texts: Callable[..., list[str]], trainer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    module: Any = importlib.import_module("flash.text.seq2seq.samples")
     calls: list[int] = []
-    real = samples_module.tokenize
-    monkeypatch.setattr(samples_module, "tokenize", lambda *args: calls.append(len(args[1])) or real(*args))
+    real = module.tokenize
+
+    def noted(*args: Any) -> Any:
+        calls.append(len(args[1]))
+        return real(*args)
+
+    monkeypatch.setattr(module, "tokenize", noted)
     dm = TranslationData.from_lists(texts(20), texts(20), texts(5), texts(5), batch_size=4, seed=0)
     task = TranslationTask.from_data(dm, backbone=t5, max_new_tokens=2)
     trainer(max_epochs=3).fit(task, dm)

@@ -70,5 +70,5 @@ def test_translations_name_their_pair_of_languages_with_the_real_vocabulary(shar
         pytest.skip(f"no T5 vocabulary in {shared}")
     config: Any = load_config(vocabulary)
     config.update({"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_decoder_layers": 1, "num_heads": 2})
-    task = TranslationTask(make_model(config, "seq2seq"), tokenizer=load_tokenizer(vocabulary), target_language="ro")  # type: ignore[arg-type]  # a model of transformers
+    task = TranslationTask(make_model(config, "seq2seq"), tokenizer=load_tokenizer(vocabulary), target_language="ro")
     assert task.prefix == "translate English to Romanian: "
