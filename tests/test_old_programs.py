@@ -328,11 +328,17 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
 def checkpoints(tmp_path: Path) -> None:
     """Checkpoints named as those that the programs get from the hub."""
     words = ["<pad>", "</s>", "<unk>", "a", "an", "great", "awful", "film"]
-    bert = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    bert: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+    }
     bert_config = BertConfig(vocab_size=len(words), max_position_embeddings=16, **bert)
     prefixes = {"summarization": {"prefix": "a "}, "translation_en_to_de": {"prefix": "a "}}
-    t5 = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
-    t5_config = T5Config(vocab_size=len(words), task_specific_params=prefixes, **t5)
+    t5: dict[str, Any] = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    t5 |= {"decoder_start_token_id": 0, "task_specific_params": prefixes}
+    t5_config = T5Config(vocab_size=len(words), **t5)
     _checkpoint(tmp_path / "prajjwal1/bert-medium", BertModel(bert_config), words)
     _checkpoint(tmp_path / "t5-small", T5ForConditionalGeneration(t5_config), words)
 

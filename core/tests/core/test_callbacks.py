@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
+import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another package
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 

@@ -17,7 +17,7 @@ from tqdm import tqdm
 import flash
 from flash.core.console import FlashProgressBar, clean_console, describe_modules
 
-QUIET = {"logger": False, "enable_checkpointing": False, "accelerator": "cpu"}
+QUIET: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "accelerator": "cpu"}
 
 
 def screen(text: str) -> list[str]:

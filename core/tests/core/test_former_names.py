@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -77,7 +77,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", [name for name, now in FORMER_NAMES.items() if isinstance(now, Moved)])
     def test_a_name_whose_meaning_is_the_same_is_found_at_its_former_place(self, name: str) -> None:
-        target = str(FORMER_NAMES[name].target)  # type: ignore[union-attr]  # those that moved
+        target = str(FORMER_NAMES[name].target)  # those that moved
         source, _, attribute = target.partition(":")
         assert import_name("flash.core.data.process", name) is getattr(importlib.import_module(source), attribute)
 
@@ -176,7 +176,7 @@ class TestMembers:
 
     def test_options_of_argparse_are_written_by_the_program(self) -> None:
         with pytest.raises(FormerMemberError, match=r"Trainer\(max_epochs=args.max_epochs\)"):
-            Trainer.add_argparse_args(argparse.ArgumentParser())
+            Trainer.add_argparse_args(argparse.ArgumentParser())  # type: ignore[attr-defined]  # on purpose
 
     def test_a_serializer_is_refused_where_it_is_set(self) -> None:
         with pytest.raises(FormerMemberError, match="task.predict"):
@@ -205,7 +205,7 @@ class TestMembers:
         assert flash.Task.optimizers_registry is optimizers
 
     def test_things_are_registered_in_the_former_ways(self) -> None:
-        registry = import_name("flash.core.registry", "FlashRegistry")("networks")
+        registry: flash.Registry = import_name("flash.core.registry", "FlashRegistry")("networks")
 
         @registry(name="one")
         def build() -> int:
@@ -217,7 +217,7 @@ class TestMembers:
 
     def test_a_step_with_metrics_says_what_to_write(self, loader: DataLoader[Any]) -> None:
         class Old(Net):
-            def step(self, batch: Any, batch_idx: int, metrics: Any) -> Any:  # type: ignore[override]
+            def step(self, batch: Any, batch_idx: int, metrics: Any) -> Any:
                 return super().step(batch, batch_idx)
 
         with pytest.raises(FormerMemberError, match=r"Expected step\(self, batch, batch_idx\), .* Leave metrics out"):
@@ -247,7 +247,7 @@ class TestFinetuning:
 
     def test_another_callback_is_no_strategy(self, loader: DataLoader[Any]) -> None:
         with pytest.raises(FinetuningError, match="EarlyStopping is a callback of another kind"):
-            Trainer(**QUIET).finetune(Net(), loader, strategy=EarlyStopping("val_loss"))
+            Trainer(**QUIET).finetune(Net(), loader, strategy=EarlyStopping("val_loss"))  # type: ignore[arg-type]  # on purpose
 
     @pytest.mark.parametrize("finetunes", [False, True])
     def test_loaders_may_come_by_their_place(self, loader: DataLoader[Any], finetunes: bool) -> None:
@@ -267,7 +267,8 @@ class TestFinetuning:
 
     def test_data_may_come_by_its_place_or_by_its_name(self) -> None:
         data = DataModule.from_tensors(torch.randn(4, 2), torch.tensor([0, 1, 0, 1]), val_split=0.5, seed=0)
-        for arguments in ({"train_dataloaders": data}, {"datamodule": data}):
+        given: list[dict[str, Any]] = [{"train_dataloaders": data}, {"datamodule": data}]
+        for arguments in given:
             trainer = Trainer(**QUIET)
             trainer.finetune(Net(), strategy="freeze", **arguments)
             assert "val_loss" in trainer.callback_metrics
@@ -314,8 +315,9 @@ class TestWhatIsWrittenInstead:
 class TestArguments:
     @pytest.mark.parametrize("name", ["gpus", "progress_bar_refresh_rate", "weights_summary", "auto_select_gpus"])
     def test_a_former_argument_of_a_trainer_says_what_to_write(self, name: str) -> None:
+        options: dict[str, Any] = {name: 1}
         with pytest.raises(UnknownArgumentError) as caught:
-            Trainer(**{name: 1})
+            Trainer(**options)
         assert FORMER_ARGUMENTS[name] in str(caught.value)
 
     def test_former_arguments_of_runs_say_what_to_write(self) -> None:
@@ -345,7 +347,7 @@ class TestArguments:
 
     def test_former_arguments_of_tasks_say_what_to_write(self) -> None:
         with pytest.raises(UnknownArgumentError, match="'parameters'. Leave it out: from_data takes"):
-            flash.Task(nn.Linear(1, 1), parameters={})
+            flash.Task(nn.Linear(1, 1), parameters={})  # type: ignore[call-arg]  # on purpose
 
     def test_a_class_has_former_arguments_of_its_own(self) -> None:
         class Tones(SampleData):
@@ -355,13 +357,14 @@ class TestArguments:
             former_arguments = {"pitch": "Write tone=..."}  # noqa: RUF012
 
         for name, sentence in Tones.former_arguments.items():
+            options: dict[str, Any] = {name: 1}
             with pytest.raises(UnknownArgumentError, match=sentence):
-                Tones.from_lists([1], [1], **{name: 1})
+                Tones.from_lists([1], [1], **options)
         with pytest.raises(UnknownArgumentError, match="Tagger takes, but got 'pitch'. Write tone="):
             Tagger(pitch=1)  # type: ignore[call-arg]
 
     def test_target_field_is_another_name_of_target_fields(self) -> None:
-        columns = {"a": [1.0, 2.0], "b": ["x", "y"]}
+        columns: dict[str, list[Any]] = {"a": [1.0, 2.0], "b": ["x", "y"]}
         data = SampleData.from_data_frame("a", target_field="b", train_data_frame=columns, val_data_frame=columns)
         assert data.labels == ["x", "y"]
         assert len(data.val_dataset) == 2

@@ -11,7 +11,7 @@ from flash.image import ImageClassificationData, ImageEmbedder
 
 
 def test_classes_are_found_in_their_former_modules() -> None:
-    from flash.image.classification.data import ImageClassificationData as FormerData  # type: ignore[import-not-found]
+    from flash.image.classification.data import ImageClassificationData as FormerData  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     from flash.image.embedding import ImageEmbedder as FormerEmbedder  # type: ignore[attr-defined]
 

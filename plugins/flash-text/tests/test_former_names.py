@@ -12,7 +12,7 @@ from flash.text.seq2seq.metrics import Bleu, Rouge
 
 
 def test_classes_are_found_in_their_former_modules() -> None:
-    from flash.text.classification.model import TextClassifier as FormerClassifier  # type: ignore[import-not-found]
+    from flash.text.classification.model import TextClassifier as FormerClassifier  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     from flash.text.embedding import TextEmbedder as FormerEmbedder  # type: ignore[attr-defined]
 

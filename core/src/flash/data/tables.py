@@ -52,7 +52,7 @@ class DataFrame(Protocol):
 
 
 #: A table in memory: a data frame, a mapping of columns, or a list of mappings, one per row.
-TableSource: TypeAlias = DataFrame | Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
+TableSource: TypeAlias = DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 #: A table in files: a path, a URL, an open file, a folder of Parquet files, or a list of any of these.
 FileSource: TypeAlias = str | os.PathLike[str] | IO[Any] | Sequence[str | os.PathLike[str] | IO[Any]]
 
