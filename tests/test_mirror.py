@@ -29,7 +29,6 @@ WITHOUT_TESTS = {
 }
 # Files of tests that are of no module, each with the reason.
 WITHOUT_MODULE = {
-    "core/test_former_names.py": "the names of Lightning Flash are in many modules",
     "plugins/test_identity.py": "what a program means with other plugins installed crosses registries and checkpoints",
     "plugins/test_plugins_as_wheels.py": "real wheels, seen by the whole host and the command",
     "test_tutorial.py": "the tutorial of the old documentation, as it is written",

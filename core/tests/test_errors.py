@@ -24,6 +24,8 @@ CAUGHT_AS = {
     errors.UnsafeArchiveError: errors.DownloadError,
     errors.PluginError: RuntimeError,
     errors.PluginConflictError: errors.PluginError,
+    errors.FormerMemberError: AttributeError,
+    errors.FormerNameError: ImportError,
 }
 
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 from torch.optim import Optimizer
 
-__all__ = ["add_param_group", "apply_state", "capture_state", "record_frozen", "release", "rewrap"]
+__all__ = ["LightningResume", "add_param_group", "apply_state", "capture_state", "record_frozen", "release", "rewrap"]
 
 _FROZEN = "_flash_frozen"
 # Keys of an optimizer group that are learning rates: its own, and those that torch's schedulers store there.
@@ -108,3 +109,32 @@ def release(module: pl.LightningModule) -> None:
         if name in children:
             children[name].training = True
     record_frozen(module, (), ())
+
+
+class LightningResume(Callback):
+    """Make a finetuning callback of Lightning resumable, by recording and restoring its changes."""
+
+    def __init__(self) -> None:
+        self._state: dict[str, Any] = {}
+        self._resumed = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Clear the state of a previous run."""
+        self._state, self._resumed = {}, False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore the freezing of a resumed run."""
+        if self._resumed:
+            apply_state(self._state, trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Record the changes of the strategy, which ran just before."""
+        self._state = capture_state(pl_module, trainer.optimizers)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the trainable parameters and the parameter groups."""
+        return self._state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the state of the run that is resumed."""
+        self._state, self._resumed = state_dict, True

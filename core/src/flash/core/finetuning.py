@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from flash.core._finetuning_state import (
+    LightningResume,
     add_param_group,
     apply_state,
     capture_state,
@@ -459,35 +460,6 @@ class UnfreezeMilestones(FlashBaseFinetuning):
             self.num_layers,
         )
         return self._frozen
-
-
-class LightningResume(Callback):
-    """Make a finetuning callback of Lightning resumable, by recording and restoring its changes."""
-
-    def __init__(self) -> None:
-        self._state: dict[str, Any] = {}
-        self._resumed = False
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Clear the state of a previous run."""
-        self._state, self._resumed = {}, False
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the freezing of a resumed run."""
-        if self._resumed:
-            apply_state(self._state, trainer, pl_module)
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record the changes of the strategy, which ran just before."""
-        self._state = capture_state(pl_module, trainer.optimizers)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the trainable parameters and the parameter groups."""
-        return self._state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load the state of the run that is resumed."""
-        self._state, self._resumed = state_dict, True
 
 
 #: A finetuning strategy: a name, a pair of a name and its arguments such as ``("freeze_unfreeze", 5)``, or an object.
