@@ -44,8 +44,8 @@ CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorbo
 # versions of dependencies, which have wheels for no other.
 PYTHONS = ["3.10", "3.12", "3.13", "3.14"]
 SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
-# What tests need not say. Hooks may take fewer arguments than they are documented with, and an attribute of a network is
-# a tensor or a module for all that torch says, and maybe none.
+# What tests need not say. Hooks may take fewer arguments than they are documented with, and an attribute of a network
+# is a tensor or a module for all that torch says, and maybe none.
 TEST_TYPES = [
     *("--disable-error-code=override", "--disable-error-code=union-attr"),
     *("--disable-error-code=index", "--disable-error-code=operator"),

@@ -14,6 +14,8 @@ from flash.cli._installation import InstalledDist
 from flash.plugins import (
     Backbone,
     BackboneCatalogue,
+    DataSource,
+    Output,
     PluginHost,
     Provider,
     TaskSpec,
@@ -185,3 +187,32 @@ def project(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "project"
 
     return project
+
+
+class Mistaken:
+    """Everything in it is wrong in a way that shows only in use."""
+
+    @hookimpl
+    def flash_tasks(self) -> Iterator[TaskSpec]:
+        yield TaskSpec("fish/classification", "argparse:Action", "json.decoder:JSONDecoder")
+
+    @hookimpl
+    def flash_backbones(self) -> Iterator[Any]:
+        yield Backbone("net", "imagse", "json:lodas")
+        yield Backbone("deep", "fish", "json.nothing:build")
+        yield BackboneCatalogue("zoo", "fish", names="sys:exit", factory="json:loads")
+
+    @hookimpl
+    def flash_data_sources(self) -> Iterator[DataSource]:
+        yield DataSource("zip", "fish/clasification", "json:loads")
+        yield DataSource("far", "birds/classification", "json:loads")
+
+    @hookimpl
+    def flash_components(self) -> Iterator[Any]:
+        yield Output("top3", "json:loads", "fihs/*")
+
+
+@pytest.fixture
+def mistaken() -> Callable[[], object]:
+    """Makes plugins in which everything is wrong in a way that shows only in use."""
+    return Mistaken

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +12,9 @@ import pytest
 from flash.cli._repairs import repair
 from flash.errors import PluginError
 from flash.plugins import (
-    Backbone,
-    BackboneCatalogue,
-    DataSource,
-    Output,
     PluginInfo,
     PluginState,
-    TaskSpec,
-    hookimpl,
 )
-
-
-class Mistaken:
-    """Everything in it is wrong in a way that shows only in use."""
-
-    @hookimpl
-    def flash_tasks(self) -> Iterator[TaskSpec]:
-        yield TaskSpec("fish/classification", "argparse:Action", "json.decoder:JSONDecoder")
-
-    @hookimpl
-    def flash_backbones(self) -> Iterator[Any]:
-        yield Backbone("net", "imagse", "json:lodas")
-        yield Backbone("deep", "fish", "json.nothing:build")
-        yield BackboneCatalogue("zoo", "fish", names="sys:exit", factory="json:loads")
-
-    @hookimpl
-    def flash_data_sources(self) -> Iterator[DataSource]:
-        yield DataSource("zip", "fish/clasification", "json:loads")
-        yield DataSource("far", "birds/classification", "json:loads")
-
-    @hookimpl
-    def flash_components(self) -> Iterator[Any]:
-        yield Output("top3", "json:loads", "fihs/*")
 
 
 class TestRepairs:
@@ -91,10 +61,10 @@ class TestRepairs:
         assert repair(self.info(), [dist("acme-audio")]) == "pip install --upgrade flash-core acme-audio"
 
     def test_of_two_plugins_of_one_name_flashs_own_stays(
-        self, flash: Any, monkeypatch: pytest.MonkeyPatch, dist: Any
+        self, flash: Any, monkeypatch: pytest.MonkeyPatch, dist: Any, mistaken: Any
     ) -> None:
         monkeypatch.setattr("flash.plugins._conflicts.is_first_party", lambda dist: dist == "acme-twin")
-        plugins = [("twin", Mistaken()), ("Twin", Mistaken())]
+        plugins = [("twin", mistaken()), ("Twin", mistaken())]
         out = " ".join(flash("plugins", plugins=plugins).out.split())
         assert "twin acme-twin 1.2 loaded" in out
         assert "Twin acme-Twin 1.2 conflict the plugin name 'Twin' is also used by acme-twin 1.2, so it is not" in out

@@ -12,37 +12,11 @@ import pytest
 import flash as package
 from flash.plugins import (
     Backbone,
-    BackboneCatalogue,
-    DataSource,
-    Output,
     TaskSpec,
     hookimpl,
 )
 
 CORE = Path(package.__file__).parent
-
-
-class Mistaken:
-    """Everything in it is wrong in a way that shows only in use."""
-
-    @hookimpl
-    def flash_tasks(self) -> Iterator[TaskSpec]:
-        yield TaskSpec("fish/classification", "argparse:Action", "json.decoder:JSONDecoder")
-
-    @hookimpl
-    def flash_backbones(self) -> Iterator[Any]:
-        yield Backbone("net", "imagse", "json:lodas")
-        yield Backbone("deep", "fish", "json.nothing:build")
-        yield BackboneCatalogue("zoo", "fish", names="sys:exit", factory="json:loads")
-
-    @hookimpl
-    def flash_data_sources(self) -> Iterator[DataSource]:
-        yield DataSource("zip", "fish/clasification", "json:loads")
-        yield DataSource("far", "birds/classification", "json:loads")
-
-    @hookimpl
-    def flash_components(self) -> Iterator[Any]:
-        yield Output("top3", "json:loads", "fihs/*")
 
 
 MISTAKES = [
@@ -58,15 +32,15 @@ MISTAKES = [
 
 @pytest.mark.usefixtures("only_core")
 class TestContributions:
-    def test_what_shows_only_in_use_is_found_without_importing_it(self, flash: Any) -> None:
-        result = flash("doctor", plugins=[("fish", Mistaken())])
+    def test_what_shows_only_in_use_is_found_without_importing_it(self, flash: Any, mistaken: Any) -> None:
+        result = flash("doctor", plugins=[("fish", mistaken())])
         out = " ".join(result.out.split())
         assert result.code == 1
         assert [mistake for mistake in MISTAKES if mistake not in out] == []
         assert "birds" not in out
 
-    def test_the_list_of_plugins_finds_the_same_names(self, flash: Any) -> None:
-        out = " ".join(flash("plugins", "--check", plugins=[("fish", Mistaken())]).out.split())
+    def test_the_list_of_plugins_finds_the_same_names(self, flash: Any, mistaken: Any) -> None:
+        out = " ".join(flash("plugins", "--check", plugins=[("fish", mistaken())]).out.split())
         for mistake in (MISTAKES[0], MISTAKES[4], MISTAKES[5], MISTAKES[6]):
             assert mistake in out
 

@@ -21,15 +21,6 @@ from flash.serialization import (
 )
 
 
-class Task(flash.Task):
-    def __init__(self, num_inputs: int, sizes: tuple[int, ...] = (4,), learning_rate: float = 0.1) -> None:
-        super().__init__(
-            loss_fn=nn.functional.binary_cross_entropy_with_logits, optimizer="Adam", learning_rate=learning_rate
-        )
-        layers = [nn.Linear(a, b) for a, b in zip((num_inputs, *sizes), (*sizes, 1), strict=True)]
-        self.model = nn.Sequential(*layers)
-
-
 class Zoo:
     @hookimpl
     def flash_backbones(self) -> Iterator[Backbone]:

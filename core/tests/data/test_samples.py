@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from flash import Task
 from flash.data.auto_dataset import AutoDataset
-from flash.data.files import FileData, FilePreprocess
 from flash.data.inputs import SampleInputs, with_article
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage
@@ -139,7 +138,7 @@ def test_a_trained_preprocess_serves_other_data() -> None:
 
 
 class Centered(SamplePreprocess):
-    """Numbers less the mean of the train data."""
+    """number_data.preprocess_cls less the mean of the train data."""
 
     noun = "number"
 
@@ -207,40 +206,21 @@ def test_a_noun_has_its_article() -> None:
     assert [with_article(noun) for noun in ("image", "word")] == ["an image", "a word"]
 
 
-class Numbers(FilePreprocess):
-    extensions, noun = (".txt",), "note"
-
-    def open_sample(self, source: Any) -> Tensor:
-        return torch.tensor([float(Path(source).read_text())])
-
-
-class NumberData(FileData):
-    preprocess_cls = Numbers
-
-
-@pytest.fixture
-def notes() -> list[str]:
-    for name, text in (("1.txt", "1"), ("2.txt", "2"), ("broken.txt", "x"), ("3.txt", "3")):
-        Path("notes").mkdir(exist_ok=True)
-        Path("notes", name).write_text(text)
-    return ["1.txt", "2.txt", "broken.txt", "3.txt", "gone.txt"]
-
-
-def test_each_stage_may_have_a_root_of_its_own(notes: list[str]) -> None:
+def test_each_stage_may_have_a_root_of_its_own(notes: list[str], number_data: Any) -> None:
     columns = {"file": ["1.txt", "2.txt"], "mood": ["a", "b"]}
-    data = NumberData.from_data_frame("file", "mood", columns, columns, train_root="notes", val_notes_root="notes")
+    data = number_data.from_data_frame("file", "mood", columns, columns, train_root="notes", val_notes_root="notes")
     assert [float(data.val_dataset[row][0]) for row in range(2)] == [1, 2]
 
 
-def test_results_are_known_by_their_files(notes: list[str]) -> None:
-    data = NumberData.from_files(["notes/1.txt", "notes/2.txt"], ["a", "b"], batch_size=2)
+def test_results_are_known_by_their_files(notes: list[str], number_data: Any) -> None:
+    data = number_data.from_files(["notes/1.txt", "notes/2.txt"], ["a", "b"], batch_size=2)
     task = Task.from_data(data, model=nn.Identity())
     assert task.predict(["notes/2.txt"], output=lambda predictions, ids: ids) == ["notes/2.txt"]
     assert data.train_dataset.id_of(1) == "notes/2.txt"
 
 
-def test_other_forms_of_inputs_are_told_apart(notes: list[str]) -> None:
-    dataset = AutoDataset("notes/1.txt", Stage.PREDICT, Numbers())
+def test_other_forms_of_inputs_are_told_apart(notes: list[str], number_data: Any) -> None:
+    dataset = AutoDataset("notes/1.txt", Stage.PREDICT, number_data.preprocess_cls())
     assert len(dataset) == 1
     with pytest.raises(DataError, match="Expected notes to predict: a path, a folder, a list or a table, but got int"):
-        AutoDataset(3, Stage.PREDICT, Numbers())
+        AutoDataset(3, Stage.PREDICT, number_data.preprocess_cls())

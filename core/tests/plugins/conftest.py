@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flash.plugins import PluginHost
+from flash.plugins import Backbone, BackboneCatalogue, Contribution, PluginHost, Provider
 from flash.plugins._discovery import installed
+from flash.plugins.registry import Registry
+from flash.plugins.types import Spec
 from flash.testing import PluginSite
 
 
@@ -35,6 +39,7 @@ HEADER = """\
 from flash.plugins import *
 from flash.plugins import hookimpl
 """
+
 
 GOOD = """
 @hookimpl
@@ -70,3 +75,55 @@ def failure(site: Site) -> Callable[[str], str]:
         return infos[1].error or ""
 
     return failure
+
+
+ACME = Provider("acme", "flash-acme", "1.2")
+
+BEST = Provider("best", "flash-best", "2.0")
+
+
+def zoo_names() -> list[str]:
+    return ["resnet18", "resnet9", "ViT_base", "wav_cnn"]
+
+
+def zoo_build(name: str, **kwargs: Any) -> tuple[str, dict[str, Any]]:
+    return name, kwargs
+
+
+def zoo_fails() -> list[str]:
+    raise OSError("the list is lost")
+
+
+def _backbone(name: str, factory: str = "collections:Counter", provider: Provider = ACME) -> Contribution[Backbone]:
+    spec = Backbone(name, "audio", factory, pretrained=True, summary="A backbone.", source="https://acme.org")
+    return Contribution(spec, provider)
+
+
+@pytest.fixture
+def backbone() -> Callable[..., Any]:
+    """Makes a backbone that a plugin contributes."""
+    return _backbone
+
+
+def _catalogue(provider: Provider = BEST, names: str = "zoo_names", open: bool = False) -> Contribution[Spec]:
+    spec = BackboneCatalogue(
+        "zoo", "audio", f"registry_test:{names}", "registry_test:zoo_build", open=open, summary="All."
+    )
+    return Contribution(spec, provider)
+
+
+@pytest.fixture
+def catalogue(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Makes a catalogue that a plugin contributes; its targets are here, however pytest imported this file."""
+    monkeypatch.setitem(sys.modules, "registry_test", sys.modules[__name__])
+    return _catalogue
+
+
+def _registry(*contributions: Contribution[Spec]) -> Registry:
+    return Registry("audio backbones", plugins=lambda: contributions)
+
+
+@pytest.fixture
+def registry() -> Callable[..., Any]:
+    """Makes a registry of what plugins contribute."""
+    return _registry

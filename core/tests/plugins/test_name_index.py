@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import sys
 from typing import Any
 
 import pytest
@@ -15,13 +14,9 @@ from flash.errors import (
     UnknownNameError,
 )
 from flash.plugins import (
-    Backbone,
-    BackboneCatalogue,
-    Contribution,
     Provider,
 )
 from flash.plugins.registry import Registry, strategy_registry
-from flash.plugins.types import Spec
 
 ACME = Provider("acme", "flash-acme", "1.2")
 
@@ -29,47 +24,18 @@ ACME = Provider("acme", "flash-acme", "1.2")
 BEST = Provider("best", "flash-best", "2.0")
 
 
-def zoo_names() -> list[str]:
-    return ["resnet18", "resnet9", "ViT_base", "wav_cnn"]
-
-
-def zoo_build(name: str, **kwargs: Any) -> tuple[str, dict[str, Any]]:
-    return name, kwargs
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This module can be named by targets however pytest imported it."""
-    monkeypatch.setitem(sys.modules, "registry_test", sys.modules[__name__])
-
-
-def backbone(name: str, factory: str = "collections:Counter", provider: Provider = ACME) -> Contribution[Backbone]:
-    spec = Backbone(name, "audio", factory, pretrained=True, summary="A backbone.", source="https://acme.org")
-    return Contribution(spec, provider)
-
-
-def catalogue(provider: Provider = BEST, names: str = "zoo_names", open: bool = False) -> Contribution[Spec]:
-    target = "registry_test"
-    spec = BackboneCatalogue("zoo", "audio", f"{target}:{names}", f"{target}:zoo_build", open=open, summary="All.")
-    return Contribution(spec, provider)
-
-
-def registry(*contributions: Contribution[Spec]) -> Registry:
-    return Registry("audio backbones", plugins=lambda: contributions)
-
-
 class TestLookUp:
-    def test_what_a_plugin_gives_is_imported_when_it_is_asked_for(self) -> None:
+    def test_what_a_plugin_gives_is_imported_when_it_is_asked_for(self, backbone: Any, registry: Any) -> None:
         assert registry(backbone("wav_cnn")).get("wav_cnn") is collections.Counter
 
-    def test_a_description_has_metadata_and_provider(self) -> None:
+    def test_a_description_has_metadata_and_provider(self, backbone: Any, registry: Any) -> None:
         entry = registry(backbone("wav_cnn")).describe("wav_cnn")
         assert entry.summary == "A backbone."
         assert entry.provider == ACME
         assert entry.metadata["pretrained"] is True
         assert entry.metadata["source"] == "https://acme.org"
 
-    def test_case_does_not_matter_where_one_name_matches(self) -> None:
+    def test_case_does_not_matter_where_one_name_matches(self, backbone: Any, registry: Any) -> None:
         assert registry(backbone("wav_cnn")).describe("Wav_CNN").name == "wav_cnn"
 
     def test_case_matters_where_two_names_match(self) -> None:
@@ -85,13 +51,13 @@ class TestLookUp:
         with pytest.raises(ConfigurationError, match="the things are selected by a string, but got .*"):
             Registry("things").get(name)
 
-    def test_a_miss_says_what_is_close(self) -> None:
+    def test_a_miss_says_what_is_close(self, backbone: Any, registry: Any) -> None:
         with pytest.raises(
             UnknownNameError, match=r"'wavcnn' is not among the audio backbones\. Did you mean 'wav_cnn'"
         ):
             registry(backbone("wav_cnn"), backbone("unlike")).get("wavcnn")
 
-    def test_a_miss_lists_what_exists_but_not_all_of_many(self) -> None:
+    def test_a_miss_lists_what_exists_but_not_all_of_many(self, backbone: Any, registry: Any) -> None:
         many = registry(*(backbone(f"net{number}") for number in range(200)))
         with pytest.raises(UnknownNameError, match=r"There are: net0, net1, .*, net9, \.\.\. \(200 in all\)\.$"):
             many.get("zzz")
@@ -110,7 +76,7 @@ class TestLookUp:
         with pytest.raises(parent):
             Registry("things").get("x")
 
-    def test_a_name_of_two_plugins_belongs_to_neither(self) -> None:
+    def test_a_name_of_two_plugins_belongs_to_neither(self, backbone: Any, registry: Any) -> None:
         disputed = registry(backbone("wav_cnn"), backbone("wav_cnn", "collections:deque", BEST))
         with pytest.raises(PluginConflictError, match=r"claimed by flash-acme 1\.2 and by flash-best 2\.0"):
             disputed.get("wav_cnn")
@@ -119,7 +85,9 @@ class TestLookUp:
         assert disputed.get("flash-best/wav_cnn") is collections.deque
 
     @pytest.mark.parametrize("pattern", ["wav_cnn", "WAV*", "*/wav_cnn"])
-    def test_a_pattern_finds_a_name_of_two_plugins_with_and_without_them(self, pattern: str) -> None:
+    def test_a_pattern_finds_a_name_of_two_plugins_with_and_without_them(
+        self, pattern: str, backbone: Any, registry: Any
+    ) -> None:
         disputed = registry(backbone("wav_cnn"), backbone("wav_cnn", provider=BEST), backbone("other"))
         assert disputed.list(pattern) == ["flash-acme/wav_cnn", "flash-best/wav_cnn"]
 
@@ -128,7 +96,7 @@ class TestQualifiedNames:
     """Two plugins give wav_cnn; whoever did not type the name gets the one that was meant."""
 
     @pytest.fixture
-    def disputed(self) -> Registry:
+    def disputed(self, backbone: Any, registry: Any) -> Registry:
         return registry(backbone("wav_cnn"), backbone("wav_cnn", "collections:deque", BEST), backbone("alone"))
 
     @pytest.mark.parametrize("prefer", ["flash-best", "Flash_Best", "best"])
@@ -158,13 +126,15 @@ class TestQualifiedNames:
     def test_a_built_in_name_stays_as_it_is(self) -> None:
         assert strategy_registry().qualified("freeze") == "freeze"
 
-    def test_a_member_of_a_catalogue_is_qualified_by_its_distribution(self) -> None:
+    def test_a_member_of_a_catalogue_is_qualified_by_its_distribution(
+        self, backbone: Any, catalogue: Any, registry: Any
+    ) -> None:
         backbones = registry(catalogue(), backbone("resnet18"))
         assert backbones.qualified("resnet18", prefer="flash-best") == "flash-best/resnet18"
         assert backbones.get("flash-best/resnet18")() == ("resnet18", {})
         with pytest.raises(PluginConflictError, match="Write 'flash-acme/resnet18' or 'flash-best/resnet18'"):
             backbones.get("resnet18")
 
-    def test_an_unlisted_name_of_an_open_catalogue_is_qualified_too(self) -> None:
+    def test_an_unlisted_name_of_an_open_catalogue_is_qualified_too(self, catalogue: Any, registry: Any) -> None:
         backbones = registry(catalogue(open=True))
         assert backbones.qualified("some/model") == "flash-best/some/model"

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
-import pytest
-
 from flash.core.classification import ClassificationTask
 from flash.plugins import (
     default_owner,
     dist_of,
     isolated_plugins,
 )
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This module can be named by targets however pytest imported it."""
-    monkeypatch.setitem(sys.modules, "registry_test", sys.modules[__name__])
 
 
 class TestDefaultOwner:

@@ -17,7 +17,6 @@ from flash.errors import (
 )
 from flash.plugins import (
     Backbone,
-    BackboneCatalogue,
     Contribution,
     PluginWarning,
     Provider,
@@ -32,39 +31,6 @@ ACME = Provider("acme", "flash-acme", "1.2")
 
 
 BEST = Provider("best", "flash-best", "2.0")
-
-
-def zoo_names() -> list[str]:
-    return ["resnet18", "resnet9", "ViT_base", "wav_cnn"]
-
-
-def zoo_build(name: str, **kwargs: Any) -> tuple[str, dict[str, Any]]:
-    return name, kwargs
-
-
-def zoo_fails() -> list[str]:
-    raise OSError("the list is lost")
-
-
-@pytest.fixture(autouse=True)
-def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This module can be named by targets however pytest imported it."""
-    monkeypatch.setitem(sys.modules, "registry_test", sys.modules[__name__])
-
-
-def backbone(name: str, factory: str = "collections:Counter", provider: Provider = ACME) -> Contribution[Backbone]:
-    spec = Backbone(name, "audio", factory, pretrained=True, summary="A backbone.", source="https://acme.org")
-    return Contribution(spec, provider)
-
-
-def catalogue(provider: Provider = BEST, names: str = "zoo_names", open: bool = False) -> Contribution[Spec]:
-    target = "registry_test"
-    spec = BackboneCatalogue("zoo", "audio", f"{target}:{names}", f"{target}:zoo_build", open=open, summary="All.")
-    return Contribution(spec, provider)
-
-
-def registry(*contributions: Contribution[Spec]) -> Registry:
-    return Registry("audio backbones", plugins=lambda: contributions)
 
 
 class TestRegistration:
@@ -125,24 +91,24 @@ class TestRegistration:
             things.register("thing", list)
         assert things.get("thing") is dict
 
-    def test_a_duplicate_of_what_a_plugin_gives_is_refused(self) -> None:
+    def test_a_duplicate_of_what_a_plugin_gives_is_refused(self, backbone: Any, registry: Any) -> None:
         with pytest.raises(DuplicateNameError, match=r"from flash-acme 1\.2; .* pass override=True"):
             registry(backbone("wav_cnn")).register("wav_cnn", dict)
 
-    def test_a_duplicate_can_override(self) -> None:
+    def test_a_duplicate_can_override(self, backbone: Any, registry: Any) -> None:
         backbones = registry(backbone("wav_cnn"))
         backbones.register("wav_cnn", dict, override=True)
         backbones.register("wav_cnn", list, override=True)
         assert backbones.get("wav_cnn") is list
         assert backbones.list() == ["wav_cnn"]
 
-    def test_what_was_overridden_is_there_again_after_removal(self) -> None:
+    def test_what_was_overridden_is_there_again_after_removal(self, backbone: Any, registry: Any) -> None:
         backbones = registry(backbone("wav_cnn"))
         backbones.register("wav_cnn", dict, override=True)
         backbones.remove("wav_cnn")
         assert backbones.get("wav_cnn") is collections.Counter
 
-    def test_what_a_plugin_gives_cannot_be_removed(self) -> None:
+    def test_what_a_plugin_gives_cannot_be_removed(self, backbone: Any, registry: Any) -> None:
         with pytest.raises(UnknownNameError, match=r"not registered in this process but comes from flash-acme 1\.2"):
             registry(backbone("wav_cnn")).remove("wav_cnn")
 
@@ -158,16 +124,16 @@ class TestRegistration:
 
 
 class TestListing:
-    def test_order_is_natural(self) -> None:
+    def test_order_is_natural(self, backbone: Any, registry: Any) -> None:
         backbones = registry(*(backbone(name) for name in ("resnet101", "resnet18", "alexnet", "resnet9")))
         assert backbones.list() == ["alexnet", "resnet9", "resnet18", "resnet101"]
 
     @pytest.mark.parametrize("pattern", ["res*", "RES*", "*et?", "[r]*"])
-    def test_a_pattern_filters_whatever_the_case(self, pattern: str) -> None:
+    def test_a_pattern_filters_whatever_the_case(self, pattern: str, backbone: Any, registry: Any) -> None:
         backbones = registry(backbone("resnet9"), backbone("alexnet2d"))
         assert backbones.list(pattern) == ["resnet9"]
 
-    def test_length_iteration_and_membership_agree(self) -> None:
+    def test_length_iteration_and_membership_agree(self, backbone: Any, catalogue: Any, registry: Any) -> None:
         backbones = registry(backbone("wav_cnn"), catalogue(ACME))
         assert len(backbones) == len(list(backbones)) == 4
         assert all(name in backbones for name in backbones)
@@ -182,51 +148,55 @@ class TestListing:
         backbones.register("mine", dict, override=True)
         assert backbones.get("mine") is dict
 
-    def test_entries_come_in_the_same_order(self) -> None:
+    def test_entries_come_in_the_same_order(self, backbone: Any, registry: Any) -> None:
         entries = registry(backbone("b"), backbone("a")).entries()
         assert [*entries] == ["a", "b"]
         assert entries["a"].provider == ACME
 
 
 class TestCatalogues:
-    def test_names_are_listed_among_the_others(self) -> None:
+    def test_names_are_listed_among_the_others(self, backbone: Any, catalogue: Any, registry: Any) -> None:
         names = registry(backbone("alone"), catalogue()).list()
         assert names == ["alone", "resnet9", "resnet18", "ViT_base", "wav_cnn"]
 
-    def test_a_name_is_handed_to_the_factory(self) -> None:
+    def test_a_name_is_handed_to_the_factory(self, catalogue: Any, registry: Any) -> None:
         assert registry(catalogue()).get("resnet18")(pretrained=True) == ("resnet18", {"pretrained": True})
 
-    def test_a_name_is_handed_over_as_it_is_listed(self) -> None:
+    def test_a_name_is_handed_over_as_it_is_listed(self, catalogue: Any, registry: Any) -> None:
         assert registry(catalogue()).get("vit_BASE")() == ("ViT_base", {})
 
-    def test_a_description_names_the_catalogue(self) -> None:
+    def test_a_description_names_the_catalogue(self, catalogue: Any, registry: Any) -> None:
         entry = registry(catalogue()).describe("resnet18")
         assert entry.metadata == {"domain": "audio", "catalogue": "zoo"}
         assert entry.summary == "All."
 
-    def test_a_closed_one_refuses_what_it_does_not_list(self) -> None:
+    def test_a_closed_one_refuses_what_it_does_not_list(self, catalogue: Any, registry: Any) -> None:
         with pytest.raises(UnknownNameError, match="Did you mean 'resnet18'"):
             registry(catalogue()).get("resnet81")
 
-    def test_an_open_one_accepts_what_it_does_not_list(self) -> None:
+    def test_an_open_one_accepts_what_it_does_not_list(self, catalogue: Any, registry: Any) -> None:
         backbones = registry(catalogue(open=True))
         assert backbones.get("some/Model-on-a-hub")() == ("some/Model-on-a-hub", {})
         assert "some/Model-on-a-hub" not in backbones.list()
 
-    def test_two_open_ones_leave_an_unlisted_name_to_neither(self) -> None:
+    def test_two_open_ones_leave_an_unlisted_name_to_neither(self, catalogue: Any, registry: Any) -> None:
         backbones = registry(catalogue(ACME, open=True), catalogue(BEST, open=True))
         with pytest.raises(PluginConflictError, match="Write 'flash-acme/some/model' or 'flash-best/some/model'"):
             backbones.get("some/model")
         assert backbones.get("flash-best/some/model")() == ("some/model", {})
 
-    def test_a_name_given_singly_by_the_same_plugin_comes_first(self) -> None:
+    def test_a_name_given_singly_by_the_same_plugin_comes_first(
+        self, backbone: Any, catalogue: Any, registry: Any
+    ) -> None:
         assert registry(catalogue(ACME), backbone("wav_cnn")).get("wav_cnn") is collections.Counter
 
-    def test_a_name_given_singly_by_another_plugin_is_disputed(self) -> None:
+    def test_a_name_given_singly_by_another_plugin_is_disputed(
+        self, backbone: Any, catalogue: Any, registry: Any
+    ) -> None:
         with pytest.raises(PluginConflictError):
             registry(catalogue(BEST), backbone("wav_cnn")).get("wav_cnn")
 
-    def test_one_that_cannot_list_leaves_the_others_alone(self) -> None:
+    def test_one_that_cannot_list_leaves_the_others_alone(self, backbone: Any, catalogue: Any, registry: Any) -> None:
         backbones = registry(backbone("wav_cnn"), catalogue(names="zoo_fails"))
         with pytest.warns(PluginWarning, match=r"flash-best 2\.0 cannot list its names: OSError: the list is lost"):
             assert backbones.list() == ["wav_cnn"]
@@ -251,7 +221,7 @@ def made_items(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ids=["get", "in", "describe"],
 )
 def test_a_look_up_makes_no_item_for_the_other_names_of_a_catalogue(
-    look_up: Any, monkeypatch: pytest.MonkeyPatch
+    look_up: Any, monkeypatch: pytest.MonkeyPatch, backbone: Any, catalogue: Any, registry: Any
 ) -> None:
     made = made_items(monkeypatch)
     look_up(registry(catalogue(), backbone("wav_cnn")))
