@@ -39,6 +39,9 @@ CORE_TOOLS = ["scikit-learn", "hatchling"]
 TEST_TOOLS = ["pytest", "pytest-cov", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
 CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorboard"]
+# The pages whose blocks of code are narrow, so that nobody has to scroll; the one on porting shows other programs.
+PAGES = ["README.md", "core/README.md", *(f"{plugin}/README.md" for plugin in PLUGINS)]
+PAGES += sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md") if page.name != "porting.md")
 SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 # Nothing that runs here may wait for a model hub, and each new interpreter finds the bytecode of torch.
 OFFLINE = {
@@ -199,6 +202,7 @@ def lint(session: nox.Session) -> None:
     session.install("ruff")
     session.run("ruff", "check", *SOURCES)
     session.run("ruff", "format", "--check", *SOURCES)
+    session.run("ruff", "format", "--check", "--line-length", "80", "--config", "format.exclude=[]", *PAGES)
 
 
 @nox.session
