@@ -22,6 +22,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import doctest
+import importlib.util
 import inspect
 import io
 import os
@@ -301,6 +302,36 @@ def test_code_of_a_page_is_read_without_scrolling(page: Path) -> None:
 def test_a_line_that_scrolls_is_found_in_code_alone() -> None:
     wide = "x" * (LONGEST_LINE_OF_CODE + 1)
     assert long_lines_of_code(f"{wide}\n```python\n{wide[1:]}\n{wide}\n```\n{wide}\n") == [wide]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_of_a_page_have_words(page: Path) -> None:
+    """Sphinx would take the title of the page, but GitHub shows nothing."""
+    assert not re.findall(r"\[\]\([^)]*\)", page.read_text())
+
+
+DRAWN = [file.name for file in (ROOT / "docs" / "pictures").iterdir()]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_picture_is_drawn_by_a_page_that_shows_it(name: str) -> None:
+    """``docs/pictures.py`` runs the code of the pages; what a run prints is drawn by it."""
+    pages = [page.read_text() for page in (ROOT / "docs").glob("*.md") if f"(pictures/{name})" in page.read_text()]
+    assert any(f'savefig("{name}"' in text or (name == "run.svg" and "keep_best" in text) for text in pages)
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_the_pictures_are_drawn_again(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    files = module.draw(tmp_path / "pictures")
+    assert sorted(file.name for file in files) == sorted(DRAWN)
+    assert all(0 < file.stat().st_size < LARGEST_PICTURE for file in files)
+    assert "Kept the weights of epoch" in (tmp_path / "pictures" / "run.svg").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
