@@ -285,7 +285,7 @@ def former_module(
 ) -> Callable[[str], Any]:
     """Return the ``__getattr__`` of a module that is there for old programs alone, and make the modules inside it.
 
-    The modules inside are empty ones in ``sys.modules``, as :mod:`os` makes ``os.path``; they are made when a program
+    The modules inside are empty ones in ``sys.modules``, as ``os`` makes ``os.path``; they are made when a program
     imports the module around them. Each name in them is looked up as by :func:`former_names`, and any other name is
     an error with the sentence of its module.
 
