@@ -58,8 +58,9 @@ def load_from_hub(make: Callable[..., Any], architecture: str, tag: str) -> Any:
     except OSError as error:  # The base class of the errors of the hub's client, urllib and torch.
         raise BackboneUnavailableError(
             f"Expected the pretrained weights of {name}, but they are not cached and cannot be downloaded "
-            f"({type(error).__name__}: {_first_line(error)}). Connect to the network once, or pass "
-            "pretrained='path/to/weights', or pretrained=False for random weights."
+            f"({type(error).__name__}: {_first_line(error)}). Connect to the network once; "
+            "pass pretrained='path/to/weights', or pretrained=False for random weights; or choose a backbone of the "
+            "package flash-offline, whose weights come with pip."
         ) from error
 
 

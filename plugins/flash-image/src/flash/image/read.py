@@ -110,8 +110,8 @@ def _from_file(file: str | Path | io.BytesIO, min_size: tuple[int, int] | None, 
     # For damaged files, Pillow's decoders raise errors of nearly any type.
     except Exception as error:
         raise BadImageError(
-            f"Expected an image, but {name} {_problem(file, error)}. Replace or remove it, or pass "
-            'on_bad_sample="skip" to leave such files out.'
+            f"Expected an image, but {name} {_problem(file, error)}. Replace or remove it; data "
+            'modules take on_bad_sample="skip" to leave such files out.'
         ) from error
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from flash.data import tables
+from flash.data.messages import show_some
 from flash.errors import DataError, MissingColumnError
 
 __all__ = [
@@ -180,7 +181,7 @@ def check_columns(frame: pd.DataFrame, wanted: Iterable[str], stage: str) -> Non
     """Raise a :class:`MissingColumnError` that names the columns missing in the table."""
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
-        known = ", ".join(repr(name) for name in list(frame.columns)[:20])
+        known = show_some(frame.columns, most=20)
         raise MissingColumnError(
             f"Expected the {stage} table to have the column{'s' * (len(missing) > 1)} "
             f"{', '.join(map(repr, missing))}, but it has only {known}. Add what is missing, or name other fields."

@@ -284,7 +284,8 @@ def _not_found(what: str, name: str, error: Exception) -> HubError:
     return HubError(
         f"Expected {what} for {name!r}, but there is no such folder, it is not in the cache of the Hugging Face hub, "
         f"and it cannot be downloaded: {_first_line(error)} Where the hub can be reached, download it with `hf "
-        f"download {name} --local-dir FOLDER`; then pass the folder in place of the name."
+        f"download {name} --local-dir FOLDER`; then pass the folder in place of the name. For English, the package "
+        "flash-offline has a backbone whose weights come with pip."
     )
 
 
