@@ -43,9 +43,9 @@ CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorbo
 # The Pythons that the packages promise to work on; what is missing here is skipped. The first is that of the lowest
 # versions of dependencies, which have wheels for no other.
 PYTHONS = ["3.10", "3.12", "3.13", "3.14"]
-# The pages whose blocks of code are narrow, so that nobody has to scroll; the one on porting shows other programs.
+# The pages, whose blocks of code are narrow, so that nobody has to scroll.
 PAGES = ["README.md", "core/README.md", *(f"{plugin}/README.md" for plugin in PLUGINS)]
-PAGES += sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md") if page.name != "porting.md")
+PAGES += sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md"))
 SOURCES = ["core", "plugins", "tests", "examples", "benchmarks", "docs", "noxfile.py"]
 # What tests need not say. Hooks may take fewer arguments than they are documented with, and an attribute of a network
 # is a tensor or a module for all that torch says, and maybe none.

@@ -26,8 +26,8 @@ BLOCK = re.compile(r"(?P<skip><!-- skip: [^\n]*-->\n)?^```python\n(?P<code>.*?)^
 PNG = re.compile(r"\(pictures/(\w+\.png)\)")
 COLORS = 128
 WIDTH = 600
-# What stays of a run in the terminal: a line per epoch, and which one was kept.
-STAYS = re.compile(r"(Epoch \d+/\d+  |Kept ).*")
+# What stays of a run in the terminal: a line per module and per epoch, and which one was kept.
+STAYS = re.compile(r"(backbone  |head  |Epoch \d+/\d+  |Kept ).*")
 
 
 def draw(target: Path) -> list[Path]:

@@ -282,10 +282,6 @@ def test_each_output_of_a_page_is_next_after_a_block_that_runs(page: Path) -> No
     assert len(compared) == text.count("<!-- output -->")
 
 
-# The page on porting is as wide as the programs that it is about.
-NARROW_PAGES = [page for page in PAGES if page.is_file() and page.name != "porting.md"]
-
-
 def long_lines_of_code(text: str) -> list[str]:
     """The lines of blocks of code that readers would have to scroll."""
     # The language of a directive of Sphinx begins with a brace; it is no code.
@@ -294,7 +290,9 @@ def long_lines_of_code(text: str) -> list[str]:
     return [line for line in lines if len(line) > LONGEST_LINE_OF_CODE]
 
 
-@pytest.mark.parametrize("page", NARROW_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.is_file()], ids=lambda page: str(page.relative_to(ROOT))
+)
 def test_code_of_a_page_is_read_without_scrolling(page: Path) -> None:
     assert not long_lines_of_code(page.read_text())
 
