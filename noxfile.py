@@ -201,7 +201,7 @@ def tests_versions(session: nox.Session) -> None:
 def tests_python(session: nox.Session) -> None:
     """The unit tests and doctests of all packages on another Python: ``nox -s "tests_python(3.13)"``."""
     if not session.python:
-        session.skip("This Python is not installed here.")
+        session.skip("this Python is not installed here")
     unit_tests(session)
 
 
@@ -210,7 +210,7 @@ def tests_python(session: nox.Session) -> None:
 def tests_lowest(session: nox.Session, package: str) -> None:
     """A package's tests with the lowest versions of all that it requires: ``nox -s "tests_lowest(flash-text)"``."""
     if not session.python:
-        session.skip(f"Python {PYTHONS[0]}, for which the lowest versions have wheels, is not installed here.")
+        session.skip(f"Python {PYTHONS[0]}, for which the lowest versions have wheels, is not installed here")
     needed = [CORE] if package == CORE else [CORE, *NEEDS.get(package, []), *with_extras([f"plugins/{package}"])]
     install(session, *needed, tools=["--resolution", "lowest-direct"])
     # What the tests need besides is of today, and leaves the versions as they are.

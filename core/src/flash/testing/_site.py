@@ -174,6 +174,6 @@ def _places(module: object) -> list[str]:
 
 @pytest.fixture
 def plugin_site(tmp_path: Path) -> Iterator[PluginSite]:
-    """Open a :class:`~flash.testing.PluginSite` for the duration of a test; load it with :mod:`flash.testing.fixtures`."""
+    """Open a :class:`flash.testing.PluginSite` during a test; load it with :mod:`flash.testing.fixtures`."""
     with PluginSite(tmp_path / "site") as site:
         yield site
