@@ -104,7 +104,7 @@ def test_an_expected_failure_needs_the_name_of_a_check() -> None:
 
 def test_an_expected_failure_needs_a_reason() -> None:
     with pytest.raises(ConfigurationError, match="Expected a reason for each of Mine.expected_failures"):
-        type("Mine", (Conformance,), {"expected_failures": {"test_the_whole_battery_runs": " "}})
+        type("Mine", (Conformance,), {"expected_failures": {"test_every_check_runs": " "}})
 
 
 @pytest.mark.process

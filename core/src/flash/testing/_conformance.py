@@ -44,7 +44,7 @@ class Conformance:
 
     Example:
         >>> class TestMine(Conformance):
-        ...     expected_failures = {"test_the_whole_battery_runs": "a check fails, and the reason is shown"}
+        ...     expected_failures = {"test_every_check_runs": "a check fails, and the reason is shown"}
     """
 
     #: Names of checks that fail, each with the reason.
@@ -107,7 +107,7 @@ class Conformance:
 
     # ------------------------------------------------------------------ the check of the checks
 
-    def test_the_whole_battery_runs(self, request: pytest.FixtureRequest) -> None:
+    def test_every_check_runs(self, request: pytest.FixtureRequest) -> None:
         """Check that no check is overridden, marked to be skipped, or missing from the run."""
         cls = type(self)
         checks = cls._checks()
