@@ -234,7 +234,7 @@ _DATASET = "Write from_datasets(..., {}_dataset=...)."
 #: Arguments of the ancestor and of Lightning 1, with what to write instead.
 FORMER_ARGUMENTS: Mapping[str, str] = {
     "auto_select_gpus": "Leave it out: a GPU that is there is used.",
-    "gpus": "Leave it out, since a GPU that is there is used; or write accelerator='gpu', devices=2.",
+    "gpus": "Leave it out, since a GPU that is there is used; or write accelerator='gpu', devices=1.",
     "parameters": "Leave it out: from_data takes from the data what the task must know.",
     "predict_resolver": _RESOLVER,
     "progress_bar_refresh_rate": "Write enable_progress_bar=False for no bar.",

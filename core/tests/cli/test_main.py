@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import flash as package
+from flash.cli import main
 from flash.plugins import Command, hookimpl
 
 
@@ -115,3 +116,11 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
 def test_the_package_can_be_run_as_a_module() -> None:
     finished = subprocess.run([sys.executable, "-m", "flash", "--version"], capture_output=True, text=True, check=True)
     assert finished.stdout == f"flash-core {package.__version__}\n"
+
+
+def test_the_program_without_arguments_shows_the_help(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["flash"])
+    assert main() == 0
+    assert "usage: flash" in capsys.readouterr().out.lower()

@@ -96,7 +96,7 @@ def test_keep_best_without_validation_says_so(
     x = torch.randn(8, 4)
     dm = flash.DataModule.from_tensors(x, (x[:, 0] > 0).long(), seed=0)
     flash.Trainer(max_epochs=1, callbacks="keep_best", **trainer_options).fit(task_class(), dm)
-    assert "KeepBest had nothing to compare: there was no validation" in caplog.text
+    assert "KeepBest has nothing to compare: there is no validation" in caplog.text
 
 
 @pytest.mark.parametrize("arguments", [{"mode": "largest"}, {"patience": 0}, {"patience": True}])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 import flash
@@ -151,3 +152,26 @@ def test_two_processes_agree_after_a_thaw_and_predict_all_in_order(
     monkeypatch.syspath_prepend(tmp_path)
     said = in_clean_process(tmp_path, "import two\nresult = two.main()")
     assert said == "complete, in order, equal"
+
+
+@pytest.mark.train
+def test_a_trainer_that_has_trained_all_its_epochs_says_so(
+    task_class: Any, datamodule: Any, trainer_options: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = flash.Trainer(max_epochs=2, **trainer_options)
+    task = task_class()
+    trainer.fit(task, datamodule)
+    assert "nothing left" not in caplog.text
+    trainer.finetune(task, datamodule, strategy="freeze")
+    assert "There is nothing left to train: this trainer has trained its 2 epochs. Train on with a new" in caplog.text
+
+
+def test_the_name_of_a_logger_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"Expected a logger of Lightning, such as CSVLogger.*but got 'csv'"):
+        flash.Trainer(logger="csv")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="Expected a GPU for accelerator='gpu', but PyTorch finds none here"):
+        flash.Trainer(accelerator="gpu", logger=False)

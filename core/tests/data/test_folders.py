@@ -7,10 +7,7 @@ from typing import Any
 
 import pytest
 
-from flash.data.files import (
-    list_class_files,
-    list_files,
-)
+from flash.data.folders import check_files_exist, list_class_files, list_files
 from flash.errors import DataError
 
 
@@ -53,3 +50,11 @@ def test_files_beside_class_folders_alone_are_an_error() -> None:
     touch("f/1.wav", "f/2.wav")
     with pytest.raises(DataError, match=r"with files \(\.wav\) for each class in f, but found 0 folders and 2 files"):
         list_class_files("f", [".wav"])
+
+
+def test_a_folder_among_files_and_a_single_missing_file_are_said() -> None:
+    touch("f/a.wav", "f/deep/b.wav")
+    with pytest.raises(DataError, match=r"Expected image files in the predict data, but f/deep is a folder\. Pass its"):
+        check_files_exist(["f/a.wav", "f/deep"], "predict", "image")
+    with pytest.raises(DataError, match=r"Expected the image file nowhere in the predict data, but it does not exist"):
+        check_files_exist(["nowhere"], "predict", "image")

@@ -132,3 +132,11 @@ def test_formats_have_names() -> None:
         ConfigurationError, match="Expected format to be one of csv, tsv, json, jsonl, parquet, but got"
     ):
         read_table("t.csv", format="xml")  # type: ignore[arg-type]  # as users do
+
+
+def test_a_single_row_of_a_data_frame_is_refused_with_what_to_pass() -> None:
+    class Series:
+        iloc = None
+
+    with pytest.raises(DataError, match=r"but got Series\. For a row of a data frame, pass frame\.iloc\[\[0\]\]\."):
+        read_table(Series())  # type: ignore[arg-type]  # on purpose

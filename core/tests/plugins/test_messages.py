@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from flash.errors import PluginWarning
+from flash.plugins._messages import warn_user
+
 Failure = Callable[[str], str]
 
 
@@ -21,3 +26,9 @@ def test_a_summary_is_shown_without_control_characters(site: Any) -> None:
     )
     site.install("flash-a", a=source)
     assert site.host().callbacks()["c"].spec.summary == "Red one."
+
+
+def test_a_warning_points_to_the_line_of_the_program() -> None:
+    with pytest.warns(PluginWarning, match="the plugin is broken") as caught:
+        warn_user("the plugin is broken")
+    assert caught[0].filename == __file__

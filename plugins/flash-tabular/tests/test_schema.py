@@ -391,7 +391,10 @@ def test_order_of_columns_other_columns_and_the_index_do_not_matter() -> None:
 
 def test_a_table_with_fewer_columns_is_an_error_that_names_them() -> None:
     schema = learn_schema(pd.DataFrame({"n": [1, 2], "c": ["a", "b"]}), None, None, [])
-    with pytest.raises(MissingColumnError, match=r"the predict table to have the column 'c', but it has only 'n'"):
+    with pytest.raises(
+        MissingColumnError,
+        match=r"predict table to have the column 'c', but it has only 'n'. Add what is missing, with None",
+    ):
         schema.encode(pd.DataFrame({"n": [1]}), "predict")
 
 

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    name, *arguments = sys.argv[1:] if argv is None else argv or ["--help"]
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name == "--version":
         print(f"flash-core {flash.__version__}")
         return 0

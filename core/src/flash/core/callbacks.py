@@ -147,6 +147,11 @@ class KeepBest(Callback):
         if stage == "fit":
             self._reset()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Warn at the start of a run without validation, which has nothing to compare."""
+        if not sum(trainer.num_val_batches) and trainer.is_global_zero:
+            log.warning("KeepBest has nothing to compare: there is no validation. Pass val data or val_split.")
+
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare this validation with the best one so far."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
@@ -176,14 +181,9 @@ class KeepBest(Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the best epoch, after the progress bar has reported the last one."""
-        if not trainer.is_global_zero:
-            return
-        if self.best_epoch is None:
-            log.warning("KeepBest had nothing to compare: there was no validation. Pass val data or val_split.")
-        else:
-            log.info(
-                "Kept the weights of %s: %s %.4g.", epoch_name(trainer, self.best_epoch), self.monitor, self.best_score
-            )
+        if self.best_epoch is not None and trainer.is_global_zero:
+            best = epoch_name(trainer, self.best_epoch)
+            log.info("Kept the weights of %s: %s %.4g.", best, self.monitor, self.best_score)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score and weights so far, for the checkpoint."""

@@ -120,7 +120,7 @@ class FlashProgressBar(TQDMProgressBar):
         numbers = {
             name: float(value)
             for name, value in sorted(trainer.callback_metrics.items(), key=_train_then_val)
-            if name.startswith(("train_", "val_")) and not name.endswith("_step")
+            if name.startswith(("train_", "val_")) and not name.endswith("_step") and "_loss_" not in name
         }
         if self._unreported and self.is_enabled and numbers:
             line = "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
 from lightning_fabric.plugins import ClusterEnvironment
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, ModelSummary, ProgressBar
 from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -101,13 +102,18 @@ class Trainer(pl.Trainer):
             wanted = kwargs.get(argument) is not False and not kwargs.get("barebones")
             if wanted and not any(isinstance(callback, kind) for callback in chosen):
                 chosen.append(ours())
+        if isinstance(kwargs.get("logger"), str):
+            raise ConfigurationError(
+                f"Expected a logger of Lightning, such as CSVLogger('logs'), or True or False, but got "
+                f"{kwargs['logger']!r}."
+            )
         given = _as_list(plugins)
         if not any(isinstance(plugin, CheckpointIO) for plugin in given):
             given.append(FlashCheckpointIO())
         if kwargs.get("profiler") is None and not kwargs.get("barebones"):
             kwargs["profiler"] = _NoProfiler()
         _configure_logging()
-        with clean_console():
+        with clean_console(), _saying_where_there_is_no_gpu():
             super().__init__(callbacks=chosen or None, plugins=given, **kwargs)
         self._strategy: list[Callback] = []
 
@@ -210,6 +216,11 @@ class Trainer(pl.Trainer):
         **kwargs: Any,
     ) -> None:
         _check_order(model)
+        if ckpt_path is None and self.max_epochs and 0 < self.max_epochs <= self.current_epoch:
+            log.warning(
+                "There is nothing left to train: this trainer has trained its %d epochs. Train on with a new Trainer.",
+                self.max_epochs,
+            )
         # They stay after the run, so that a checkpoint that is saved then can be resumed. They are first in the list,
         # so that they unfreeze before other callbacks run.
         others = [callback for callback in self.callbacks if callback not in self._strategy]
@@ -329,6 +340,19 @@ def _resuming_from(path: str | Path | None) -> Iterator[None]:
         raise CheckpointError(
             f"Expected a checkpoint that a Trainer saved, to resume from, but {path} holds something else, such as "
             "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True))."
+        ) from error
+
+
+@contextmanager
+def _saying_where_there_is_no_gpu() -> Iterator[None]:
+    try:
+        yield
+    except MisconfigurationException as error:
+        if "No supported gpu backend" not in str(error):
+            raise
+        raise ConfigurationError(
+            "Expected a GPU for accelerator='gpu', but PyTorch finds none here. Leave accelerator out, or check "
+            "torch.cuda.is_available()."
         ) from error
 
 

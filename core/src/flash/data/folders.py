@@ -102,6 +102,14 @@ def check_files_exist(sources: Any, stage: str, noun: str = "file", advice: str 
     # Elements of other types, such as a dataset of the user, may be slow to access.
     listed = sources if isinstance(sources, list | tuple) or hasattr(sources, "tolist") else ()
     missing = [source for source in listed if is_path(source) and not os.path.isfile(source)]  # noqa: PTH113  # four times as fast as Path.is_file
+    folder = next((source for source in missing if Path(source).is_dir()), None)
+    if folder is not None:
+        raise DataError(
+            f"Expected {noun} files in the {stage} data, but {folder} is a folder. Pass its files, or the folder "
+            "alone, which is searched for files."
+        )
+    if len(listed) == 1 and missing:
+        raise DataError(f"Expected the {noun} file {missing[0]} in the {stage} data, but it does not exist. {advice}")
     if missing:
         raise DataError(
             f"Expected {len(sources)} {noun} files in the {stage} data, but {len(missing)} of them do not exist, such "

@@ -272,10 +272,11 @@ class _Reader:
             return _joined([self.read(part) for part in source])
         columns = columns_of(source)
         if columns is None:
+            row = hasattr(source, "iloc")
             raise DataError(
                 "Expected a table: a path, a URL, an open file, a folder of Parquet files, a list of these, a data "
                 "frame of pandas, polars or Arrow, a dict of columns or a list of rows, but got "
-                f"{type(source).__name__}."
+                f"{type(source).__name__}." + (" For a row of a data frame, pass frame.iloc[[0]]." if row else "")
             )
         return Table(columns)
 

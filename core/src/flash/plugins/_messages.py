@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import traceback
 import unicodedata
+import warnings
 
-__all__ = ["clean", "clean_traceback", "one_line", "sentence", "show"]
+from flash.errors import PluginWarning
+
+__all__ = ["clean", "clean_traceback", "one_line", "sentence", "show", "warn_user"]
 
 _LIMIT = 300
 # CSI sequences such as colors and cursor moves, OSC sequences such as titles and links, and other escapes.
@@ -76,3 +80,14 @@ def _without_control(text: str) -> str:
 
 def _is_shown(character: str) -> bool:
     return (character.isascii() and character.isprintable()) or unicodedata.category(character) not in _UNSHOWN
+
+
+def warn_user(problem: str) -> None:
+    """Issue a :class:`~flash.errors.PluginWarning` at the line of the program that called Flash.
+
+    The place inside Flash where a problem is found, such as a look-up of a name, says nothing to a user.
+    """
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and f"{frame.f_globals.get('__name__')}.".startswith("flash."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(problem, PluginWarning, stacklevel=level)

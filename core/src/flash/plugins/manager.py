@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import flash
-from flash.errors import PluginConflictError, PluginError, PluginWarning
+from flash.errors import PluginConflictError, PluginError
 from flash.plugins import _loading
 from flash.plugins._conflicts import mark_clashes, refuse_foreign_renames, screen
 from flash.plugins._discovery import Candidate, installed
-from flash.plugins._messages import sentence
+from flash.plugins._messages import sentence, warn_user
 from flash.plugins._name_index import NameIndex
 from flash.plugins._settings import Switches
 from flash.plugins.components import Component, overlap
@@ -251,7 +250,7 @@ class PluginHost:
                     finally:
                         self._loading = False
                     for problem in problems:
-                        warnings.warn(problem, PluginWarning, stacklevel=4)
+                        warn_user(problem)
         return self._loaded
 
     def _load_all(self) -> tuple[_Loaded, list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar, overload
@@ -14,11 +13,11 @@ from flash.errors import (
     FlashError,
     PluginConflictError,
     PluginError,
-    PluginWarning,
     UnknownNameError,
 )
 from flash.former import FORMER_MEMBERS, with_former_members
 from flash.plugins._current import get_host
+from flash.plugins._messages import warn_user
 from flash.plugins._name_index import NameIndex, natural, one_per_provider, resolve
 from flash.plugins._ownership import default_owner
 from flash.plugins._registry_item import Factory, Item, RegistryEntry
@@ -314,7 +313,7 @@ def _listed(catalogue: Contribution[Spec]) -> Sequence[str]:
         return catalogue.listed()
     except PluginError as error:
         # A catalogue that cannot be read must not hide the other backbones of the domain.
-        warnings.warn(f"the {catalogue.label} is left out: {error}", PluginWarning, stacklevel=2)
+        warn_user(f"the {catalogue.label} is left out: {error}")
         return ()
 
 

@@ -182,9 +182,11 @@ def check_columns(frame: pd.DataFrame, wanted: Iterable[str], stage: str) -> Non
     missing = [name for name in wanted if name not in frame.columns]
     if missing:
         known = show_some(frame.columns, most=20)
+        unknown = "Add what is missing, with None where it is unknown."
+        advice = unknown if stage == "predict" else "Add what is missing, or name other fields."
         raise MissingColumnError(
             f"Expected the {stage} table to have the column{'s' * (len(missing) > 1)} "
-            f"{', '.join(map(repr, missing))}, but it has only {known}. Add what is missing, or name other fields."
+            f"{', '.join(map(repr, missing))}, but it has only {known}. {advice}"
         )
 
 
