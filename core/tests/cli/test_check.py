@@ -102,6 +102,8 @@ RENAMES = "@hookimpl\ndef flash_renames():\n    yield "
         ("src/acme_fish/task.py", "import torch", "import flash.image", "add 'flash-image' to 'dependencies'"),
         ("src/acme_fish/task.py", "import torch", "import torch torch", "line 2: invalid syntax"),
         (PLUGIN, "", "x = 1", "implements no hook; there are flash_tasks"),
+        (PLUGIN, "import Backbone", "import Backbon", "line 2: flash.plugins has no Backbon; did you mean Backbone?\n"),
+        (PLUGIN, '"shark"', '"eel"', "line 13: the backbone 'eel' is there twice; remove or rename one."),
     ],
 )
 def test_each_mistake_is_told_with_its_place(

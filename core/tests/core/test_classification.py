@@ -75,9 +75,19 @@ def test_class_weights_count_in_the_loss() -> None:
         ([1.0], r"Expected 2 class weights, one per class, but got shape \(1,\)"),
         ("balanced", "'balanced' together with class_counts"),
         ("heavy", "but got 'heavy'"),
-        ({0: 1.0, 1: 2.0}, "Expected class_weights to be a list of one number per class"),
+        ({0: 1.0, 1: 2.0}, "Expected class_weights with one number for each label"),
     ],
 )
 def test_wrong_class_weights_are_an_error(weights: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         ClassificationTask(num_classes=2, class_weights=weights)
+
+
+def test_class_weights_may_be_given_by_label() -> None:
+    task = ClassificationTask(labels=["ham", "spam"], class_weights={"spam": 3.0, "ham": 1.0}, model=nn.Linear(2, 2))
+    assert task.class_weights is not None
+    assert task.class_weights.tolist() == [1.0, 3.0]
+    with pytest.raises(ConfigurationError, match=r"number for each label \('ham', 'spam'\), but got those of 'spam'\."):
+        ClassificationTask(labels=["ham", "spam"], class_weights={"spam": 3.0}, model=nn.Linear(2, 2))
+    with pytest.raises(ConfigurationError, match="Expected class_weights with one number for each label"):
+        ClassificationTask(2, class_weights={0: 1.0, 1: 3.0}, model=nn.Linear(2, 2))

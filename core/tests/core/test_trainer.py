@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 import flash
-from flash.errors import ConfigurationError, UnknownNameError
+from flash.errors import ConfigurationError, FinetuningError, UnknownNameError
 from flash.plugins import CallbackSpec, hookimpl, isolated_plugins
 from flash.testing import in_clean_process
 
@@ -175,3 +175,38 @@ def test_the_name_of_a_logger_is_refused() -> None:
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="Expected a GPU for accelerator='gpu', but PyTorch finds none here"):
         flash.Trainer(accelerator="gpu", logger=False)
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW", torch.optim.SGD])
+def test_gradients_are_clipped_in_mixed_precision_too(
+    task_class: Any, datamodule: Any, trainer_options: Any, optimizer: Any
+) -> None:
+    task = task_class(optimizer=optimizer)
+    options = {**trainer_options, "precision": "bf16-mixed", "gradient_clip_val": 0.1}
+    flash.Trainer(max_epochs=1, **options).fit(task, datamodule)
+    assert not task.trainer.optimizers[0].defaults["fused"]
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("resume", ["fit", "finetune"])
+def test_a_run_is_not_resumed_as_another_one(
+    task_class: Any, datamodule: Any, trainer_options: Any, tmp_path: Path, resume: str
+) -> None:
+    trainer = flash.Trainer(max_epochs=2, **trainer_options)
+    trainer.finetune(task_class(), datamodule, strategy=("freeze_unfreeze", 1))
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    other = flash.Trainer(max_epochs=3, **trainer_options)
+    arguments: dict[str, Any] = {"ckpt_path": tmp_path / "two.ckpt"}
+    if resume == "finetune":
+        arguments["strategy"] = "freeze"
+    with pytest.raises(FinetuningError, match=r"Expected the run that .*two\.ckpt was saved in.* the same strategy\."):
+        getattr(other, resume)(task_class(), datamodule=datamodule, **arguments)
+
+
+def test_a_step_without_a_loss_is_refused(datamodule: Any, trainer_options: Any, task_class: Any) -> None:
+    class Typo(task_class):  # type: ignore[misc,valid-type]  # a fixture
+        def step(self, batch: Any, batch_idx: int) -> Any:
+            return {"los": self(batch[0]).sum()}
+
+    with pytest.raises(ConfigurationError, match=r"Expected step to return a dict with 'loss'.*but got 'los'\."):
+        flash.Trainer(max_epochs=1, **trainer_options).fit(Typo(), datamodule)

@@ -231,8 +231,8 @@ class TestTokenization:
                 list(data.train_dataloader())
                 list(data.val_dataloader())
         assert caplog.messages == [
-            "2 of 4 train texts were truncated to 2 tokens.",
-            "2 of 2 val texts were truncated to 2 tokens.",
+            "2 of 4 train texts were truncated to 2 tokens (max_length).",
+            "2 of 2 val texts were truncated to 2 tokens (max_length).",
         ]
 
     def test_nothing_is_said_where_nothing_was_cut(self, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, req
 from pathlib import Path
 from typing import Any
 
+from flash import plugins
 from flash.cli._output import counted, print_json
 from flash.cli._package import Package, read_package
 from flash.cli._specs_in_source import hooks_in, is_marked, specs_in
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         return int(bool(found))
     print(f"{package.name} {package.version}".rstrip() + f": {counted(len(package.entry_points), 'plugin')}")
     for number, problem in enumerate(found, 1):
-        print(f"\n{number}. {problem}.")
+        print(f"\n{number}. {problem}" + ("" if problem.endswith("?") else "."))
     if not found:
         print("No trouble found. Install it, and 'flash plugins --check' imports all of it.")
     return int(bool(found))
@@ -74,7 +75,7 @@ def check_package(package: Package) -> Iterator[str]:
     for name, target in package.entry_points.items():
         source = package.modules.get(target.partition(":")[0])
         if source is not None:
-            yield from _syntax(source) or _hooks(source, name)
+            yield from _syntax(source) or (*_imported(source), *_hooks(source, name))
             specs += [(spec, place) for spec, place in _specs(source) if not isinstance(spec, ConfigurationError)]
             yield from (f"{place}: {spec}" for spec, place in _specs(source) if isinstance(spec, ConfigurationError))
     yield from _described(package, specs)
@@ -114,6 +115,16 @@ def _syntax(source: Source) -> list[str]:
     except SyntaxError as error:
         return [f"{source.file}, line {error.lineno}: {error.msg}"]
     return []
+
+
+def _imported(source: Source) -> Iterator[str]:
+    """Find names that a module imports from ``flash.plugins``, and that are not there."""
+    for node in source.tree.body:
+        for each in node.names if isinstance(node, ast.ImportFrom) and node.module == "flash.plugins" else ():
+            if each.name != "*" and not hasattr(plugins, each.name):
+                close = get_close_matches(each.name, plugins.__all__, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(plugins.__all__)}"
+                yield f"{source.file}, line {node.lineno}: flash.plugins has no {clean(each.name)}; {hint}"
 
 
 def _hooks(source: Source, name: str) -> Iterator[str]:
@@ -166,7 +177,9 @@ def _described(package: Package, specs: list[tuple[Spec, str]]) -> Iterator[str]
     own = {module.partition(".")[0] for module in package.modules} - {"flash"}
     target = next(iter(package.entry_points.values()), "")
     itself = PluginInfo(package.name, package.name, package.version, target, "", PluginState.AVAILABLE)
-    for spec, place in specs:
+    for index, (spec, place) in enumerate(specs):
+        if spec.unique_name and any(_same_name(spec, other) for other, _ in specs[:index]):
+            yield f"{place}: the {spec.kind} {spec.name!r} is there twice; remove or rename one"
         yield from (f"{place}: {problem.text}" for problem in name_problems(spec, known))
         for field, target in spec.targets.items():
             if target.partition(".")[0].partition(":")[0] in own:

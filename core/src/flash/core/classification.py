@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -14,13 +14,15 @@ from flash.core.metrics import MetricSpec, named_metrics
 from flash.core.model import Task
 from flash.core.outputs import classification_outputs, components_of, to_probabilities
 from flash.core.registry import Registry, qualified_choice
+from flash.data.messages import show_some
 from flash.errors import ConfigurationError
 from flash.former import former_names
 
 __all__ = ["ClassWeights", "ClassificationTask"]
 
-#: The weight of each class in the loss: one number per class, or ``"balanced"`` for weights inverse to frequencies.
-ClassWeights: TypeAlias = Sequence[float] | Tensor | Literal["balanced"]
+#: The weight of each class in the loss: one number per class, a mapping from labels to numbers, or ``"balanced"`` for
+#: weights inverse to frequencies.
+ClassWeights: TypeAlias = Sequence[float] | Tensor | Mapping[Any, float] | Literal["balanced"]
 
 # Hidden from type checkers, which would otherwise accept any misspelled name.
 if not TYPE_CHECKING:
@@ -38,8 +40,9 @@ class ClassificationTask(Task):
         num_classes: Number of classes; by default the number of ``labels``.
         labels: The names of the classes, in the order of their indices: strings, or numbers as in the data.
         multi_label: Whether a sample can have several classes.
-        class_weights: The weight of each class in the loss: one number per class, or ``"balanced"`` with
-            ``class_counts`` for weights inverse to the class frequencies.
+        class_weights: The weight of each class in the loss: one number per class, in the order of ``labels``; a
+            mapping from labels to numbers; or ``"balanced"`` with ``class_counts`` for weights inverse to the class
+            frequencies.
         class_counts: Number of train samples per class.
         threshold: The probability above which a class is predicted, with ``multi_label``.
         kwargs: The arguments of :class:`~flash.core.model.Task`.
@@ -71,7 +74,7 @@ class ClassificationTask(Task):
         **kwargs: Any,
     ) -> None:
         count = _count_classes(num_classes, labels, multi_label)
-        weights = _weights(class_weights, class_counts, count)
+        weights = _weights(class_weights, class_counts, count, labels)
         if metrics is None:
             metrics = {"accuracy": _accuracy(count, multi_label, threshold)}
         known = {"num_classes": count, "task": "multilabel" if multi_label else "multiclass", "threshold": threshold}
@@ -128,9 +131,18 @@ def _accuracy(num_classes: int, multi_label: bool, threshold: float) -> Any:
     return MulticlassAccuracy(num_classes=num_classes, average="micro", validate_args=False)
 
 
-def _weights(weights: Any, counts: Sequence[int] | None, num_classes: int) -> Tensor | None:
+def _weights(
+    weights: Any, counts: Sequence[int] | None, num_classes: int, labels: Sequence[Any] | None
+) -> Tensor | None:
     if weights is None:
         return None
+    if isinstance(weights, Mapping):
+        if labels is None or set(weights) != set(labels):
+            raise ConfigurationError(
+                f"Expected class_weights with one number for each label ({show_some(labels or ())}), but got those of "
+                f"{show_some(weights)}."
+            )
+        weights = [weights[label] for label in labels]
     if isinstance(weights, str):
         if weights != "balanced" or counts is None:
             raise ConfigurationError(

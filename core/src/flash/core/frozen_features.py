@@ -23,6 +23,7 @@ from flash.data.data_module import DataModule
 from flash.data.stage import Stage
 from flash.download import progress_bar
 from flash.errors import FinetuningError
+from flash.plugins import dist_of
 
 __all__ = ["FrozenFeatures"]
 
@@ -76,7 +77,11 @@ class FrozenFeatures(Callback):
                 "Change that, or leave required=True out: then they are computed in each epoch."
             )
         if reason is not None and trainer.is_global_zero and _is_frozen(pl_module):
-            log.info("The features of the frozen backbone are computed in each epoch: %s.", reason)
+            # Only its author can make a task define its features.
+            is_own = dist_of(type(pl_module).__module__) is None
+            declares = isinstance(pl_module, Task) and _declares_features(pl_module)
+            level = logging.INFO if is_own or declares else logging.DEBUG
+            log.log(level, "The features of the frozen backbone are computed in each epoch: %s.", reason)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Use the samples again if the strategy, which ran just before, has unfrozen a module."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar
@@ -45,7 +46,7 @@ from flash.core.structure import apply_change, describe_change, repeat_changes, 
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
 from flash.data.loader import rows_of_batch, samples_of
-from flash.data.messages import show_values
+from flash.data.messages import show_some, show_values
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
@@ -359,6 +360,10 @@ class Task(Configurable, pl.LightningModule):
         if not isinstance(result, dict):
             metrics.update(result, rows=rows)
             return result  # type: ignore[no-any-return]  # step's contract: a dict, or the loss
+        if "loss" not in result:
+            raise ConfigurationError(
+                f"Expected step to return a dict with 'loss', or the loss alone, but got {show_some(result)}."
+            )
         loss: Tensor = result["loss"]
         predictions, targets = self.for_metrics(result.get("y_hat"), result.get("y"))
         metrics.update(loss, predictions, targets, rows=rows, weight=result.get("weight"))
@@ -427,7 +432,8 @@ class Task(Configurable, pl.LightningModule):
                 "a head with weights, or choose the strategy 'no_freeze'."
             )
         chosen = qualified_choice(optimizers, self, "optimizer", self.optimizer)
-        optimizer = make_optimizer(chosen, trained, self.learning_rate)
+        mixed = isinstance(getattr(self._trainer, "precision_plugin", None), MixedPrecision)
+        optimizer = make_optimizer(chosen, trained, self.learning_rate, fuse=not mixed)
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_factor", 1.0)
         if self.lr_scheduler is None:

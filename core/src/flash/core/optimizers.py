@@ -107,7 +107,10 @@ def is_default_optimizer(choice: object) -> bool:
 
 
 def make_optimizer(
-    choice: OptimizerSpec, parameters: Iterable[nn.Parameter] | list[dict[str, Any]], learning_rate: float | None
+    choice: OptimizerSpec,
+    parameters: Iterable[nn.Parameter] | list[dict[str, Any]],
+    learning_rate: float | None,
+    fuse: bool = True,
 ) -> Optimizer:
     """Create an optimizer.
 
@@ -116,6 +119,7 @@ def make_optimizer(
             ``(name or callable, kwargs)``.
         parameters: The parameters or parameter groups.
         learning_rate: Its learning rate; ``None`` uses the optimizer's own default.
+        fuse: Whether torch's fused kernel may be chosen; not in mixed precision, where it cannot clip gradients.
 
     Raises:
         ConfigurationError: If the choice is none of these, or its arguments do not fit.
@@ -129,7 +133,7 @@ def make_optimizer(
         raise ConfigurationError(f"Expected (optimizer, kwargs), but got {choice!r}.")
     trained = list(parameters)
     known: dict[str, Any] = {} if learning_rate is None else {"lr": learning_rate}
-    if _can_fuse(factory, trained, kwargs):
+    if fuse and _can_fuse(factory, trained, kwargs):
         known["fused"] = True
     name = f"the optimizer {_name_of(factory)}"
     made: Optimizer = call_with(name, factory, keywords=kwargs, first=[trained], known=known)

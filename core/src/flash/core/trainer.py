@@ -331,9 +331,16 @@ class Trainer(pl.Trainer):
 
 @contextmanager
 def _resuming_from(path: str | Path | None) -> Iterator[None]:
-    """Raise a CheckpointError, in place of Lightning's KeyError, if a Trainer did not save the file to resume from."""
+    """Raise an error in words, in place of Lightning's and torch's, if the file to resume from is of another run."""
     try:
         yield
+    except ValueError as error:
+        if path is None or "different number of parameter groups" not in str(error):
+            raise
+        raise FinetuningError(
+            f"Expected the run that {path} was saved in, but this one trains other parameters. Resume it with the same "
+            "call, fit or finetune, and the same strategy."
+        ) from error
     except KeyError as error:
         if path is None or error.args != ("pytorch-lightning_version",):
             raise

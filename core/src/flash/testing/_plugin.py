@@ -100,7 +100,8 @@ class PluginConformance(Conformance):
             summary = contribution.spec.summary
             words = summary.split()
             assert len(words) >= _MIN_WORDS, (
-                f"Expected a sentence as summary of the {contribution.label}, but got {summary!r}."
+                f"Expected a sentence of at least {_MIN_WORDS} words as summary of the {contribution.label}, but got "
+                f"{summary!r}."
             )
             assert "\n" not in summary, (
                 f"Expected a summary of one line for the {contribution.label}, but got {summary!r}."

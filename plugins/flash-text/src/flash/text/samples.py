@@ -88,4 +88,4 @@ class TokenizedTexts:
 def _report(truncated: int, total: int, stage: Stage, max_length: int) -> None:
     if truncated:
         counts = f"{truncated:,} of {total:,}"
-        log.warning("%s %s texts were truncated to %s tokens.", counts, stage.value, max_length)
+        log.warning("%s %s texts were truncated to %s tokens (max_length).", counts, stage.value, max_length)
