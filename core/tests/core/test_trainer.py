@@ -204,7 +204,7 @@ def test_a_run_is_not_resumed_as_another_one(
 
 
 def test_a_step_without_a_loss_is_refused(datamodule: Any, trainer_options: Any, task_class: Any) -> None:
-    class Typo(task_class):  # type: ignore[misc,valid-type]  # a fixture
+    class Typo(task_class):  # type: ignore[misc]  # a fixture
         def step(self, batch: Any, batch_idx: int) -> Any:
             return {"los": self(batch[0]).sum()}
 

@@ -149,7 +149,9 @@ def test_what_holds_no_images_is_refused() -> None:
     preprocess = ImagePreprocess(data_config=CONFIG)
     with pytest.raises(DataError, match="Expected images: a path, a folder, a list of paths"):
         predicted(preprocess, 3)
-    with pytest.raises(DataError, match="1 of them do not exist, such as nowhere"):
+    with pytest.raises(
+        DataError, match="Expected the image file nowhere in the predict data, but it does not exist. Check the path."
+    ):
         predicted(preprocess, "nowhere")
     with pytest.raises(DataError, match="at least one sample in the predict data"):
         predicted(preprocess, [])

@@ -148,7 +148,9 @@ class FilePreprocess(SamplePreprocess):
         if inputs.on_bad_sample == "skip":
             inputs, vars(dataset)["bad_samples"] = without_damaged(inputs, self.try_sample, self.noun, stage.value)
         else:
-            advice = f'Check the paths and {self.noun}s_root, or pass on_bad_sample="skip" to leave them out.'
+            advice = "Check the path."
+            if stage is not Stage.PREDICT:
+                advice = f'Check the paths and {self.noun}s_root, or pass on_bad_sample="skip" to leave them out.'
             check_files_exist(inputs.sources, stage.value, self.noun, advice)
         return inputs
 
