@@ -150,7 +150,7 @@ def test_what_holds_no_images_is_refused() -> None:
     with pytest.raises(DataError, match="Expected images: a path, a folder, a list of paths"):
         predicted(preprocess, 3)
     with pytest.raises(
-        DataError, match="Expected the image file nowhere in the predict data, but it does not exist. Check the path."
+        DataError, match="the image file nowhere in the predict data, but it does not exist. Check the path."
     ):
         predicted(preprocess, "nowhere")
     with pytest.raises(DataError, match="at least one sample in the predict data"):
