@@ -10,6 +10,8 @@ import torch
 import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another package
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
+from torchmetrics import MeanAbsoluteError
+from torchmetrics.classification import MulticlassAccuracy
 
 import flash
 from flash.core.callbacks import KeepBest
@@ -139,3 +141,58 @@ def test_facts_of_the_data_and_networks_are_no_hyperparameters(trainer_options: 
     trainer = flash.Trainer(max_epochs=1, **{**trainer_options, "logger": logger})
     trainer.fit(Sized.from_data(data, network=nn.Linear(2, 2)), data)
     assert set(yaml.unsafe_load(Path("hparams.yaml").read_text())) == {"batch_size", "rates", "seed"}
+
+
+class Measured(Scripted):
+    """Logs a metric beside the loss."""
+
+    def __init__(self, losses: list[float], metrics: Any = None) -> None:
+        flash.Task.__init__(self, optimizer="SGD", learning_rate=0.0, metrics=metrics)
+        self.losses = losses
+        self.weight = nn.Parameter(torch.zeros(()))
+
+
+def run_measured(values: list[float], metrics: Any, monitor: str, **options: Any) -> KeepBest:
+    class Task(Measured):
+        def validation_step(self, batch: Any, batch_idx: int) -> Any:
+            self.weight.data.fill_(self.current_epoch)
+            self.log(monitor, self.losses[self.current_epoch])
+
+    keeper = KeepBest(monitor, **options)
+    trainer = flash.Trainer(
+        max_epochs=len(values), callbacks=keeper, num_sanity_val_steps=0, enable_progress_bar=False, **QUIET
+    )
+    rows = torch.zeros(2, 1)
+    trainer.fit(Task(values, metrics), flash.DataModule.from_tensors(rows, rows, rows, rows, seed=0, batch_size=2))
+    return keeper
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(
+    ("metrics", "monitor", "best"),
+    [
+        ({"accuracy": MulticlassAccuracy(2)}, "val_accuracy", 1),
+        ({"mae": MeanAbsoluteError()}, "val_mae", 2),
+        (None, "val_other_loss", 2),
+    ],
+)
+def test_the_direction_of_a_metric_is_that_of_torchmetrics(metrics: Any, monitor: str, best: int) -> None:
+    assert run_measured([2.0, 3.0, 1.0], metrics, monitor).best_epoch == best
+
+
+def test_a_value_of_unknown_direction_is_asked_about() -> None:
+    with pytest.raises(
+        ConfigurationError, match="Expected mode='min' or mode='max' for 'val_gap', since it is"
+    ):
+        run_measured([2.0], {"gap": nn.functional.l1_loss}, "val_gap")
+    assert run_measured([2.0], {"gap": nn.functional.l1_loss}, "val_gap", mode="max").best_score == 2.0
+
+
+@pytest.mark.train
+def test_an_epoch_with_a_number_is_better_than_one_without(caplog: pytest.LogCaptureFixture) -> None:
+    nan = float("nan")
+    assert run_measured([nan, nan, nan, 2.0, 1.0], None, "val_loss", patience=1).best_epoch == 4
+    kept = run_measured([3.0, nan, 2.0], None, "val_loss", patience=2)
+    assert (kept.best_epoch, kept.best_score) == (2, 2.0)
+    run_measured([nan, nan], None, "val_loss")
+    assert "KeepBest kept nothing: val_loss was not a number in any epoch." in caplog.text

@@ -97,7 +97,8 @@ class KeepBest(Callback):
 
     Args:
         monitor: The logged value to monitor; by default ``val_loss``.
-        mode: ``"min"`` or ``"max"``; whether lower or higher is better.
+        mode: ``"min"`` or ``"max"``; whether lower or higher is better. By default ``"min"`` for a loss, and what
+            torchmetrics says of its metrics (``higher_is_better``).
         patience: Number of validations without improvement after which training stops; ``None`` never stops it.
         min_delta: The minimum change that counts as an improvement.
 
@@ -107,26 +108,27 @@ class KeepBest(Callback):
         best_score: Its monitored value.
 
     Raises:
-        ConfigurationError: If an argument is out of range, or the value is not logged.
+        ConfigurationError: If an argument is out of range, the value is not logged, or its direction is not known.
 
     Example:
-        >>> KeepBest("val_accuracy", mode="max", patience=5).patience
+        >>> KeepBest("val_accuracy", patience=5).patience
         5
     """
 
     def __init__(
         self,
         monitor: str = "val_loss",
-        mode: Literal["min", "max"] = "min",
+        mode: Literal["min", "max"] | None = None,
         patience: int | None = None,
         min_delta: float = 0.0,
     ) -> None:
-        if mode not in ("min", "max"):
+        if mode not in ("min", "max", None):
             raise ConfigurationError(f"Expected mode to be 'min' or 'max', but got {mode!r}.")
         if patience is not None and (isinstance(patience, bool) or patience < 1):
             raise ConfigurationError(f"Expected patience to be at least 1, or None, but got {patience!r}.")
         self.monitor = monitor
-        self.mode = mode
+        self._key = f"KeepBest({monitor}, {mode})"
+        self.mode: Literal["min", "max"] | None = "min" if mode is None and monitor.endswith("loss") else mode
         self.patience = patience
         self.min_delta = min_delta
         self._reset()
@@ -134,13 +136,14 @@ class KeepBest(Callback):
     @property
     def state_key(self) -> str:
         """Key of the state in a checkpoint, unique for several such callbacks."""
-        return f"KeepBest({self.monitor}, {self.mode})"
+        return self._key
 
     def _reset(self) -> None:
-        self.best_score = math.inf if self.mode == "min" else -math.inf
+        self.best_score = -math.inf if self.mode == "max" else math.inf
         self.best_epoch: int | None = None
         self._weights: dict[str, Tensor] = {}
         self._waited = 0
+        self._validated = False
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Clear the state of a previous run."""
@@ -163,16 +166,31 @@ class KeepBest(Callback):
                 f"Expected {self.monitor!r} to be logged, for KeepBest to watch it, but there is only {known}. "
                 "Choose one of these with KeepBest(monitor=...)."
             )
+        self.mode = self.mode or self._direction(pl_module)
+        self._validated = True
         gain = self.best_score - float(score) if self.mode == "min" else float(score) - self.best_score
-        if gain > self.min_delta or self.best_epoch is None:
+        is_number = not math.isnan(float(score))
+        if is_number and (gain > self.min_delta or self.best_epoch is None):
             self.best_score, self.best_epoch, self._waited = float(score), trainer.current_epoch, 0
             self._weights = {
                 name: value.detach().to("cpu", copy=True) for name, value in pl_module.state_dict().items()
             }
             return
-        self._waited += 1
+        # Before the first number there is nothing that could have improved.
+        self._waited += self.best_epoch is not None
         if self.patience is not None and self._waited >= self.patience:
             trainer.should_stop = True
+
+    def _direction(self, pl_module: pl.LightningModule) -> Literal["min", "max"]:
+        metrics: Any = getattr(pl_module, "stage_metrics", {})
+        name = self.monitor.removeprefix("val_")
+        higher = metrics["val_metrics"].higher_is_better(name) if metrics and name != self.monitor else None
+        if higher is None:
+            raise ConfigurationError(
+                f"Expected mode='min' or mode='max' for {self.monitor!r}, since it is not known whether lower or "
+                f"higher is better. Pass it: ('keep_best', {{'monitor': {self.monitor!r}, 'mode': 'max'}})."
+            )
+        return "max" if higher else "min"
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore the best weights."""
@@ -181,6 +199,8 @@ class KeepBest(Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Report the best epoch, after the progress bar has reported the last one."""
+        if self.best_epoch is None and self._validated and trainer.is_global_zero:
+            log.warning("KeepBest kept nothing: %s was not a number in any epoch.", self.monitor)
         if self.best_epoch is not None and trainer.is_global_zero:
             best = epoch_name(trainer, self.best_epoch)
             log.info("Kept the weights of %s: %s %.4g.", best, self.monitor, self.best_score)

@@ -176,6 +176,19 @@ class StageMetrics(nn.Module):
         if len(self._losses) >= _STEPS_AT_ONCE:
             self.flush()
 
+    def higher_is_better(self, name: str) -> bool | None:
+        """Return whether higher is better for a value of :meth:`compute`; ``None`` if it is not known.
+
+        Args:
+            name: The name of the value, such as ``"accuracy"``, or ``"map_50"`` of a metric ``"map"``.
+        """
+        if name == "loss":
+            return False
+        owner = max((each for each in self._order if f"{name}_".startswith(f"{each}_")), key=len, default="")
+        objects = dict(self.objects.items())
+        higher: bool | None = getattr(objects.get(f"metric_{owner}"), "higher_is_better", None)
+        return higher
+
     def log(self, name: str, value: Any, rows: int) -> None:
         """Accumulate an additional value of a step, whose mean over all samples :meth:`compute` returns.
 
