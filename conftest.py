@@ -35,8 +35,8 @@ _unit_test: str | None = None
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Find the folder of real data: that of the repository, or the one that FLASH_SHARED says."""
-    folder = Path(os.environ.get("FLASH_SHARED") or Path(__file__).resolve().parent / "shared")
+    """Find the folder of real data: the one beside the repository, or the one that FLASH_SHARED names."""
+    folder = Path(os.environ.get("FLASH_SHARED") or Path(__file__).resolve().parents[1] / "shared")
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder

@@ -108,7 +108,7 @@ DEFECTS = [
         "has no summary",
         *(PLUGIN, 'summary="Which of several classes a signal belongs to."', 'summary=""'),
         "test_everything_has_a_summary",
-        r"Expected a sentence as summary of the task 'audio/classification', but got ''",
+        r"Expected a sentence of at least 3 words as summary of the task 'audio/classification', but got ''",
     ),
     Defect(
         "sets an environment variable at import",
