@@ -165,3 +165,10 @@ def test_what_there_is_to_choose_from_is_listed() -> None:
     assert {"StepLR", "OneCycleLR"} <= set(flash.Task.available_lr_schedulers())
     assert {"f1", "mse"} <= set(flash.Task.available_metrics())
     assert {"cross_entropy", "huber"} <= set(flash.Task.available_losses())
+
+
+def test_a_batch_that_batch_norm_cannot_train_on_is_named(trainer: Any) -> None:
+    task = flash.Task(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), nn.functional.mse_loss, optimizer="SGD")
+    data = flash.DataModule.from_tensors(torch.randn(2, 2), torch.randn(2, 3), batch_size=1, seed=0)
+    with pytest.raises(ConfigurationError, match=r"for BatchNorm to train on, but got a batch of 1\. Raise batch_size"):
+        trainer(max_epochs=1).fit(task, data)

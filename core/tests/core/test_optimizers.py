@@ -15,7 +15,15 @@ from torch import nn
 import flash
 from flash.errors import ConfigurationError, UnknownNameError
 
-SCHEDULES = ["cosine", "CosineAnnealingLR", "LinearLR", "PolynomialLR", "OneCycleLR"]
+SCHEDULES = [
+    "cosine",
+    "CosineAnnealingLR",
+    "LinearLR",
+    "PolynomialLR",
+    "OneCycleLR",
+    "cosine_with_warmup",
+    "linear_with_warmup",
+]
 
 
 class Rates(Callback):
@@ -181,3 +189,22 @@ def test_a_schedule_over_an_endless_training_is_an_error(
 ) -> None:
     with pytest.raises(ConfigurationError, match="Expected a training of known length for OneCycleLR"):
         flash.Trainer(max_epochs=-1, **trainer_options).fit(linear(lr_scheduler="OneCycleLR"), regression_data())
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(
+    ("schedule", "middle"), [("cosine_with_warmup", 0.05), (("linear_with_warmup", {"warmup": 2}), 0.05)]
+)
+def test_a_warm_up_raises_the_rate_before_it_falls(rates_of: Any, schedule: Any, middle: float) -> None:
+    rates = [rate for (rate,) in rates_of(schedule, max_epochs=4)]
+    assert len(rates) == 20
+    assert rates[0] == 0.0
+    assert rates[1] == pytest.approx(0.05)
+    assert max(rates) == rates[2] == pytest.approx(0.1)
+    assert rates[11] == pytest.approx(middle)
+    assert rates == [*rates[:2], *sorted(rates[2:], reverse=True)]
+
+
+def test_a_warm_up_as_long_as_the_training_is_refused(rates_of: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Expected a warm-up shorter than the training of 5 steps.*but got 9"):
+        rates_of(("cosine_with_warmup", {"warmup": 9}), max_epochs=1)

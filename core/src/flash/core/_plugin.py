@@ -112,6 +112,9 @@ def flash_components() -> Iterable[Component]:
         yield LRScheduler(name, target, summary="Of torch.optim.lr_scheduler.")
     half = "Half a cosine from the learning rate to zero, over the whole training."
     yield LRScheduler("cosine", "flash.core.optimizers:cosine", summary=half)
+    for name, shape in (("cosine_with_warmup", "half a cosine"), ("linear_with_warmup", "a line")):
+        summary = f"A warm-up over a tenth of the training, then {shape} to zero."
+        yield LRScheduler(name, f"flash.core.optimizers:{name}", summary=summary)
     for name, scope, summary in _OUTPUTS:
         yield Output(name, f"flash.core.outputs:{name}", scope, summary)
     for name, scope, summary in _METRICS:

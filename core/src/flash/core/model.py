@@ -356,6 +356,13 @@ class Task(Configurable, pl.LightningModule):
         except TypeError as error:
             _check_step(self.step, error)
             raise
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ConfigurationError(
+                f"Expected more than one value per channel for BatchNorm to train on, but got a batch of "
+                f"{count_rows(batch)}. Raise batch_size of the data, or the size of the inputs."
+            ) from error
         rows = count_rows(batch)
         if not isinstance(result, dict):
             metrics.update(result, rows=rows)

@@ -71,6 +71,47 @@ def cosine(optimizer: Optimizer, total_epochs: int | None = None) -> lr_schedule
     return lr_scheduler.CosineAnnealingLR(optimizer, T_max=total_epochs)
 
 
+def cosine_with_warmup(optimizer: Optimizer, total_steps: int, warmup: float = 0.1) -> lr_scheduler.LRScheduler:
+    """Raise the learning rate from zero during a warm-up, and anneal it by half a cosine to zero at the end.
+
+    Args:
+        optimizer: The optimizer.
+        total_steps: The length of the training in steps; filled in automatically.
+        warmup: The share of the steps for the warm-up, from 0 to 1; or their number, if it is above 1.
+
+    Raises:
+        ConfigurationError: If the warm-up is negative, or as long as the training.
+    """
+    return _after_warmup(optimizer, total_steps, warmup, lambda done: 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def linear_with_warmup(optimizer: Optimizer, total_steps: int, warmup: float = 0.1) -> lr_scheduler.LRScheduler:
+    """Raise the learning rate from zero during a warm-up, and lower it linearly to zero at the end.
+
+    The arguments are those of :func:`cosine_with_warmup`.
+    """
+    return _after_warmup(optimizer, total_steps, warmup, lambda done: 1 - done)
+
+
+def _after_warmup(
+    optimizer: Optimizer, total_steps: int, warmup: float, factor: Callable[[float], float]
+) -> lr_scheduler.LRScheduler:
+    steps = math.ceil(warmup * total_steps) if warmup <= 1 else int(warmup)
+    if warmup < 0 or steps >= total_steps:
+        raise ConfigurationError(
+            f"Expected a warm-up shorter than the training of {total_steps} steps, as a share such as 0.1 or a number "
+            f"of steps, but got {warmup!r}."
+        )
+
+    def scale(step: int) -> float:
+        return step / steps if step < steps else factor(min((step - steps) / (total_steps - steps), 1.0))
+
+    scheduler = lr_scheduler.LambdaLR(optimizer, scale)
+    # Stored in checkpoints, so that a resumed run of another length is noticed.
+    scheduler.total_steps = total_steps  # type: ignore[attr-defined]
+    return scheduler
+
+
 def split_parameters(
     parameters: Iterable[nn.Parameter], modules: Iterable[nn.Module], inside: dict[str, Any]
 ) -> list[dict[str, Any]]:
@@ -191,11 +232,11 @@ def make_lr_scheduler(choice: LRSchedulerSpec, optimizer: Optimizer, trainer: pl
     return result | settings
 
 
-def _total_steps(trainer: pl.Trainer | None) -> int:
+def _total_steps(trainer: pl.Trainer | None, name: str) -> int:
     steps = math.inf if trainer is None else trainer.estimated_stepping_batches
     if not math.isfinite(steps) or steps < 1:
         raise ConfigurationError(
-            "Expected a training of known length for OneCycleLR, but it has no end. Pass Trainer(max_epochs=...) "
+            f"Expected a training of known length for {name}, but it has no end. Pass Trainer(max_epochs=...) "
             "or total_steps of the scheduler."
         )
     return int(steps)
@@ -209,7 +250,11 @@ def _with_length(
         kwargs = {"max_lr": [group["lr"] for group in optimizer.param_groups], **kwargs}
         if {"total_steps", "epochs"} & set(kwargs):
             return kwargs, "step", False
-        return {**kwargs, "total_steps": _total_steps(trainer)}, "step", True
+        return {**kwargs, "total_steps": _total_steps(trainer, "OneCycleLR")}, "step", True
+    if "total_steps" in inspect.signature(factory).parameters:
+        known = "total_steps" in kwargs
+        filled = {} if known else {"total_steps": _total_steps(trainer, _name_of(factory))}
+        return {**kwargs, **filled}, "step", not known
     asked = {"T_max", "total_iters", "total_epochs"} & set(inspect.signature(factory).parameters) - set(kwargs)
     length, interval = _length(trainer, settings.get("interval"))
     if not asked or length is None:
