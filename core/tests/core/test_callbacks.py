@@ -181,9 +181,7 @@ def test_the_direction_of_a_metric_is_that_of_torchmetrics(metrics: Any, monitor
 
 
 def test_a_value_of_unknown_direction_is_asked_about() -> None:
-    with pytest.raises(
-        ConfigurationError, match="Expected mode='min' or mode='max' for 'val_gap', since it is"
-    ):
+    with pytest.raises(ConfigurationError, match="Expected mode='min' or mode='max' for 'val_gap', since it is"):
         run_measured([2.0], {"gap": nn.functional.l1_loss}, "val_gap")
     assert run_measured([2.0], {"gap": nn.functional.l1_loss}, "val_gap", mode="max").best_score == 2.0
 
