@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from flash.errors import ConfigurationError, FormerMemberError, FormerNameError
@@ -38,3 +41,10 @@ def test_target_field_is_another_name_of_target_fields() -> None:
     assert data.labels == ["p", "q"]
     with pytest.raises(ConfigurationError, match="target_fields='y' and target_field='x'. Leave target_field out"):
         TabularClassificationData.from_dicts(target_fields="y", target_field="x", train_dict=columns)
+
+
+def test_target_field_of_files_is_another_name_of_target_fields() -> None:
+    Path("t.csv").write_text("x,y\n1,p\n2,q\n")
+    for arguments in ({"target_field": "y"}, {"target_fields": "y"}):
+        options: dict[str, Any] = {**arguments, "verbose": False}
+        assert TabularClassificationData.from_csv(train_file="t.csv", **options).labels == ["p", "q"]
