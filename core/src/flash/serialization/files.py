@@ -76,7 +76,7 @@ def read_checkpoint(
         ) from error
     if not found and "://" in str(path_or_url):
         raise CheckpointError(
-            f"Expected a file or an http(s) URL, but got {path_or_url}. Download it first, and pass the path of the file."
+            f"Expected a file or an http(s) URL, but got {path_or_url}. Download it first, and pass its path."
         )
     if is_folder:
         raise CheckpointError(f"Expected a checkpoint at {path}, but it is a folder. Pass the path of a file in it.")
@@ -97,7 +97,8 @@ def _read_file(path: Path, name: str, map_location: MapLocation, allowed: Iterab
         if any(word in str(error) for word in ("Unsupported", "GLOBAL", "weights_only")):
             raise UnsafeCheckpointError(
                 f"Expected a checkpoint of serializable values, but loading {name} would execute code, so it was "
-                f"refused ({_refusal(error)}). Ask its author for a checkpoint that holds tensors, numbers and strings only."
+                f"refused ({_refusal(error)}). Ask its author for a checkpoint that holds tensors, numbers and strings "
+                "only."
             ) from error
         raise CheckpointError(_damaged(name)) from error
     except _DAMAGED as error:
@@ -148,8 +149,10 @@ def write_checkpoint(
         with replacing(target) as file:
             torch.save(dict(checkpoint), file)
     except (OSError, RuntimeError) as error:
+        in_place = f"{target.parent} is not a folder, or below a file"
+        reason = in_place if isinstance(error, FileExistsError | NotADirectoryError) else error
         raise CheckpointError(
-            f"The checkpoint {target} could not be written: {error}. An older file of that name is untouched. "
+            f"The checkpoint {target} could not be written: {reason}. An older file of that name is untouched. "
             f"Free some space, or choose another folder with {folder_argument}."
         ) from error
 

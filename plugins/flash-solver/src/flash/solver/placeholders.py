@@ -1,7 +1,7 @@
 """Placeholders for classes in checkpoints of Flashy: OmegaConf's configurations, and NumPy's numbers and arrays.
 
-The unpickler calls these classes instead of the real ones. They store what the file says, and run nothing of it: an array
-is made after reading, of a type from a fixed list, and only from as many bytes as its shape needs.
+The unpickler calls these classes instead of the real ones. They store what the file says, and run nothing of it: an
+array is made after reading, of a type from a fixed list, and only from as many bytes as its shape needs.
 """
 
 from __future__ import annotations
