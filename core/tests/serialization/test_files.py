@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from flash.errors import CheckpointError
+from flash.errors import CheckpointError, UnsafeCheckpointError
 from flash.serialization import files as files_module
-from flash.serialization import read_checkpoint, replacing, write_checkpoint
+from flash.serialization import link_or_copy, read_checkpoint, replacing, write_checkpoint
 
 
 def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
@@ -33,8 +35,77 @@ def test_a_name_that_no_file_can_have_is_an_error(tmp_path: Path, name: str) -> 
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="there is no such file"):
+    with pytest.raises(CheckpointError, match="but it is a folder. Pass the path of a file in it"):
         read_checkpoint(tmp_path)
+
+
+def test_a_file_that_is_not_there_says_where_relative_paths_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=f"there is no such file. Check the path; .* start at {tmp_path}"):
+        read_checkpoint("task.ckpt")
+
+
+def test_the_address_of_another_service_is_to_be_downloaded_first() -> None:
+    with pytest.raises(CheckpointError, match=r"but got s3://bucket/task\.ckpt\. Download it first, and pass its path"):
+        read_checkpoint("s3://bucket/task.ckpt")
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (os.system, ("true",))
+
+
+@pytest.mark.parametrize(("value", "what"), [(Evil(), "GLOBAL posix.system"), (np.float64(1), "numpy.*scalar")])
+def test_what_was_refused_is_named_without_advice_to_load_it_unsafely(tmp_path: Path, value: Any, what: str) -> None:
+    torch.save({"value": value}, tmp_path / "task.ckpt")
+    with pytest.raises(UnsafeCheckpointError, match=rf"so it was refused \(.*{what}.*\)\. Ask its author") as caught:
+        read_checkpoint(tmp_path / "task.ckpt")
+    assert "weights_only" not in str(caught.value)
+
+
+def test_a_link_is_a_second_name_of_the_same_file_and_replaces_another(tmp_path: Path) -> None:
+    source, target = tmp_path / "newest", tmp_path / "best"
+    source.write_text("first")
+    target.write_text("old")
+    for _ in range(2):
+        link_or_copy(source, target)
+        assert target.samefile(source)
+    with replacing(source, "w") as file:
+        file.write("second")
+    assert target.read_text() == "first"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["best", "newest"]
+
+
+def test_without_links_a_file_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError("not supported")
+
+    source, target = tmp_path / "newest", tmp_path / "best"
+    source.write_bytes(b"first")
+    monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(source, target)
+    assert target.read_bytes() == b"first"
+    assert not target.samefile(source)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["best", "newest"]
+
+
+def test_a_link_removes_what_a_killed_process_left(tmp_path: Path) -> None:
+    left, source = tmp_path / ".best.0123.tmp", tmp_path / "newest"
+    left.write_text("half")
+    source.write_text("whole")
+    os.utime(left, (time.time() - 60,) * 2)
+    link_or_copy(source, tmp_path / "best")
+    assert not left.exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error_that_says_where_to_choose_another(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    for target in (tmp_path / "runs" / "task.ckpt", tmp_path / "runs" / "first" / "task.ckpt"):
+        with pytest.raises(CheckpointError, match=f"{target.parent} is not a folder, or below a file.*with Mine"):
+            write_checkpoint({}, target, folder_argument="Mine(folder=...)")
+    assert (tmp_path / "runs").read_text() == "a file"
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:

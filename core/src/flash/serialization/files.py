@@ -7,6 +7,7 @@ import glob
 import os
 import pickle
 import secrets
+import shutil
 import tempfile
 import time
 import zipfile
@@ -24,15 +25,15 @@ try:
 except ImportError:  # pragma: no cover  # Windows, which keeps open files from being removed by itself
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["MapLocation", "read_checkpoint", "replacing", "write_checkpoint"]
+__all__ = ["MapLocation", "link_or_copy", "read_checkpoint", "replacing", "write_checkpoint"]
 
 #: The device of loaded tensors, as ``torch.load`` takes it.
 MapLocation: TypeAlias = str | torch.device | dict[str, str] | Callable[..., Any] | None
 
 _SECONDS_TO_LOCK = 10
-# What torch, pickle and zipfile raise for files that are damaged or of another kind.
 # Types of serializable values that torch 2.5 does not allow by itself, as later versions do.
 _HARMLESS = (set, complex)
+# What torch, pickle and zipfile raise for files that are damaged or of another kind.
 _DAMAGED = (
     OSError,
     RuntimeError,
@@ -68,11 +69,22 @@ def read_checkpoint(
             return _read_file(file, str(path_or_url), map_location, allowed)
     path = Path(path_or_url)
     try:
-        found = path.is_file()
+        found, is_folder = path.is_file(), path.is_dir()
     except (OSError, ValueError) as error:  # Such as a name that is too long, or has a null byte.
-        raise CheckpointError(f"Expected a checkpoint at {path}, but it cannot be opened: {error}.") from error
+        raise CheckpointError(
+            f"Expected a checkpoint at {path}, but it cannot be opened: {error}. Pass the path of a file."
+        ) from error
+    if not found and "://" in str(path_or_url):
+        raise CheckpointError(
+            f"Expected a file or an http(s) URL, but got {path_or_url}. Download it first, and pass its path."
+        )
+    if is_folder:
+        raise CheckpointError(f"Expected a checkpoint at {path}, but it is a folder. Pass the path of a file in it.")
     if not found:
-        raise CheckpointError(f"Expected a checkpoint at {path}, but there is no such file.")
+        raise CheckpointError(
+            f"Expected a checkpoint at {path}, but there is no such file. Check the path; relative ones start at "
+            f"{Path.cwd()}."
+        )
     return _read_file(path, str(path), map_location, allowed)
 
 
@@ -83,10 +95,10 @@ def _read_file(path: Path, name: str, map_location: MapLocation, allowed: Iterab
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         if any(word in str(error) for word in ("Unsupported", "GLOBAL", "weights_only")):
-            reason = str(error).split("\n")[0]
             raise UnsafeCheckpointError(
                 f"Expected a checkpoint of serializable values, but loading {name} would execute code, so it was "
-                f"refused ({reason}). Ask its author for a checkpoint that holds tensors, numbers and strings only."
+                f"refused ({_refusal(error)}). Ask its author for a checkpoint that holds tensors, numbers and strings "
+                "only."
             ) from error
         raise CheckpointError(_damaged(name)) from error
     except _DAMAGED as error:
@@ -94,6 +106,13 @@ def _read_file(path: Path, name: str, map_location: MapLocation, allowed: Iterab
     if not isinstance(checkpoint, dict):
         raise CheckpointError(_damaged(name))
     return checkpoint
+
+
+def _refusal(error: Exception) -> str:
+    """Return what the unpickler refused, without torch's advice to load the file unsafely."""
+    said = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Check the documentation")]
+    reason = said[-1].rpartition("WeightsUnpickler error: ")[2]
+    return reason.partition(" was not an allowed global")[0].strip().rstrip(".")
 
 
 def _compare_checksums(path: Path) -> None:
@@ -111,8 +130,15 @@ def _damaged(name: str) -> str:
     )
 
 
-def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+def write_checkpoint(
+    checkpoint: Mapping[str, Any], path: str | Path, *, folder_argument: str = "Trainer(default_root_dir=...)"
+) -> None:
     """Write a checkpoint atomically: the file at ``path`` is always either the old one or the complete new one.
+
+    Args:
+        checkpoint: Serializable values.
+        path: The file; its folder is created.
+        folder_argument: Where the user chose the folder, for error messages.
 
     Raises:
         CheckpointError: If the file cannot be written, such as when the disk is full; the old file is untouched.
@@ -123,9 +149,11 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
         with replacing(target) as file:
             torch.save(dict(checkpoint), file)
     except (OSError, RuntimeError) as error:
+        in_place = f"{target.parent} is not a folder, or below a file"
+        reason = in_place if isinstance(error, FileExistsError | NotADirectoryError) else error
         raise CheckpointError(
-            f"The checkpoint {target} could not be written: {error}. An older file of that name is untouched. "
-            "Free some space, or choose another folder with Trainer(default_root_dir=...)."
+            f"The checkpoint {target} could not be written: {reason}. An older file of that name is untouched. "
+            f"Free some space, or choose another folder with {folder_argument}."
         ) from error
 
 
@@ -141,7 +169,7 @@ def replacing(target: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         mode: As in ``open``.
     """
     _remove_left_behind(target)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary = _temporary(target)
     try:
         with temporary.open(mode) as file:
             if fcntl is not None:
@@ -153,6 +181,30 @@ def replacing(target: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(target.parent)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file atomically, or copy it where links are not supported; replacing the source keeps the target.
+
+    Args:
+        source: The file.
+        target: Its second name; a file of that name is replaced.
+    """
+    _remove_left_behind(target)
+    temporary = _temporary(target)
+    try:
+        os.link(source, temporary)
+        temporary.replace(target)
+    except OSError:
+        with source.open("rb") as file, replacing(target) as copy:
+            shutil.copyfileobj(file, copy)
+    finally:
+        # Also after success: a rename onto another link of the same file keeps both names.
+        temporary.unlink(missing_ok=True)
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
 
 
 def _remove_left_behind(target: Path) -> None:

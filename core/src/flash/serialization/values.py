@@ -20,6 +20,8 @@ _ARRAY = "__numpy__"
 # Classes and functions of these modules are stored by name: importing them runs only torch's own code, and calling
 # them has no side effects.
 _REFERABLE = ("torch.nn.functional", "torch.nn", "torch.optim", "torch.optim.lr_scheduler", "torch")
+# The kinds of arrays' types that are stored; others have a size or a layout of their own.
+_NUMERIC = "biufc"
 # Of torch itself only elementwise functions that activations and losses consist of.
 _TORCH_FUNCTIONS = frozenset({"relu", "sigmoid", "tanh", "softmax", "selu", "celu", "abs", "exp"})
 
@@ -54,7 +56,7 @@ def to_serializable(
             return value.detach().to("cpu", copy=copy)
         if isinstance(value, np.generic):
             return value.item()
-        if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        if isinstance(value, np.ndarray) and value.dtype.kind in _NUMERIC:
             # torch supports the native byte order only.
             native = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
             return {_ARRAY: torch.from_numpy(native), "dtype": value.dtype.str}
@@ -100,7 +102,7 @@ def from_serializable(value: Any) -> Any:
     """Restore the values that :func:`to_serializable` converted; only names in torch's own modules are imported.
 
     Raises:
-        ValueError: If a name is not one of torch's functions or classes.
+        ValueError: If a name is not one of torch's functions or classes, or a type is not one of numbers.
 
     Example:
         >>> from_serializable({"__reference__": "torch.nn.functional:mse_loss"}).__name__
@@ -110,11 +112,23 @@ def from_serializable(value: Any) -> Any:
         if value.keys() == {_REFERENCE}:
             return _follow(value[_REFERENCE])
         if value.keys() == {_ARRAY, "dtype"}:
-            return value[_ARRAY].numpy().astype(np.dtype(value["dtype"]), copy=False)
+            return _to_array(value[_ARRAY], value["dtype"])
         return {key: from_serializable(item) for key, item in value.items()}
     if type(value) in (list, tuple):
         return type(value)(from_serializable(item) for item in value)
     return value
+
+
+def _to_array(value: Any, code: Any) -> np.ndarray[Any, Any]:
+    try:
+        dtype = np.dtype(code) if isinstance(code, str) else None
+    except (TypeError, ValueError):
+        dtype = None
+    # A type of text or of records has a size of its own: a file could ask for any amount of memory.
+    if dtype is None or dtype.kind not in _NUMERIC or not isinstance(value, Tensor):
+        raise ValueError(f"{code!r} of a {type(value).__name__} is not an array that a checkpoint may hold")
+    found: np.ndarray[Any, Any] = value.numpy().astype(dtype, copy=False)
+    return found
 
 
 def _follow(reference: Any) -> Any:

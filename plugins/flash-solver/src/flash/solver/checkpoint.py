@@ -1,77 +1,23 @@
 """Checkpoint files: read without executing code, written atomically, optionally in a background thread.
 
-Checkpoints of Flashy are read too. They hold configurations as OmegaConf objects, whose classes are replaced by inert
-placeholders here.
+Checkpoints of Flashy are read too: :mod:`flash.solver.placeholders`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from flash import serialization
-from flash.errors import CheckpointError
+from flash.errors import CheckpointError, UnsafeCheckpointError
+from flash.solver.placeholders import PLACEHOLDERS, replace_placeholders
 from flash.solver.utils import AnyPath
 
 __all__ = ["CheckpointWriter", "read_checkpoint"]
 
 log = logging.getLogger(__name__)
-
-
-class _Placeholder:
-    """Placeholder of an OmegaConf object in a file: stores its state, and does nothing."""
-
-    state: Any = None
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-
-def _placeholder_classes() -> list[type]:
-    names = {
-        "omegaconf.dictconfig": ("DictConfig",),
-        "omegaconf.listconfig": ("ListConfig",),
-        "omegaconf.base": ("Metadata", "ContainerMetadata", "Node", "SCMode"),
-        "omegaconf.nodes": (
-            *("AnyNode", "BooleanNode", "BytesNode", "EnumNode", "FloatNode", "IntegerNode", "PathNode", "StringNode"),
-        ),
-        "typing": ("Any", "Union", "Optional"),
-    }
-    made = [type(name, (_Placeholder,), {"__module__": module}) for module, group in names.items() for name in group]
-    return [*made, type("defaultdict", (_DictPlaceholder,), {"__module__": "collections"})]
-
-
-class _DictPlaceholder:
-    """Placeholder of a ``defaultdict`` in a file: creates a dict, the only mapping that torch's unpickler fills."""
-
-    def __new__(cls, *_: Any) -> Any:
-        return {}
-
-
-def _numpy_names() -> list[Any]:
-    array: Any = np.empty(0).__reduce__()
-    scalar: Any = np.float64(0).__reduce__()
-    return [array[0], scalar[0], np.ndarray, np.dtype, *{type(np.dtype(code)) for code in "?bhilqBHILQefdFD"}]
-
-
-_ALLOWED_GLOBALS: list[Any] = [*_placeholder_classes(), *_numpy_names(), dict, list, tuple, int, float, str, bool]
-
-
-def _replace_placeholders(value: Any) -> Any:
-    if isinstance(value, _Placeholder):
-        state = value.state if isinstance(value.state, Mapping) else {}
-        return _replace_placeholders(state.get("_content", state.get("_val")))
-    if isinstance(value, dict):
-        return {key: _replace_placeholders(item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_replace_placeholders(item) for item in value)
-    return value
 
 
 def read_checkpoint(path: AnyPath, map_location: Any = "cpu") -> dict[str, Any]:
@@ -85,8 +31,16 @@ def read_checkpoint(path: AnyPath, map_location: Any = "cpu") -> dict[str, Any]:
         UnsafeCheckpointError: If loading would execute code.
         CheckpointError: If the file does not exist, is truncated, or is not a checkpoint.
     """
-    checkpoint = serialization.read_checkpoint(path, map_location, allowed=_ALLOWED_GLOBALS)
-    found: dict[str, Any] = serialization.from_serializable(_replace_placeholders(checkpoint))
+    checkpoint = serialization.read_checkpoint(path, map_location, allowed=PLACEHOLDERS)
+    try:
+        found: dict[str, Any] = serialization.from_serializable(replace_placeholders(checkpoint))
+    except ValueError as error:
+        raise UnsafeCheckpointError(f"The checkpoint was refused: {error}.") from error
+    except RecursionError as error:
+        raise CheckpointError(
+            f"Expected a checkpoint, but the values in {path} contain each other too deeply. It is of another program: "
+            "use an earlier checkpoint."
+        ) from error
     return found
 
 
@@ -141,18 +95,3 @@ class CheckpointWriter:
             raise error
         if error is not None:
             raise CheckpointError(f"A checkpoint could not be written in the background: {error}") from error
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file, or copy it where links are not supported; replacing the source later keeps the target."""
-    import os
-    import shutil
-
-    temporary = target.with_name(target.name + ".tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(source, temporary)
-    except OSError:
-        shutil.copyfile(source, temporary)
-    with contextlib.suppress(FileNotFoundError):
-        temporary.replace(target)

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
-from flash.serialization import capture_rng_state, restore_rng_state, write_checkpoint
+from flash.errors import CheckpointError, FlashError
+from flash.serialization import write_checkpoint
 from flash.solver import distrib
 from flash.solver.checkpoint import CheckpointWriter, read_checkpoint
 from flash.solver.errors import SolverError, StateError
-from flash.solver.loop import StageRun
+from flash.solver.loop import RandomStates, StageRun
 from flash.solver.policy import CheckpointPolicy, best_path
 from flash.solver.serialization import metrics_to_json, state_to_serializable
 from flash.solver.state import AttributeWrapper, StateDict, StateManager
-from flash.solver.utils import AnyPath
+from flash.solver.utils import AnyPath, explaining_write_errors
 
 __all__ = ["Checkpointing"]
 
 # The key of the state of the run itself (RNG states, position), beside the registered state.
 _RUN_KEY = "_flash"
 _FORMAT = 1
+# What torch and Python raise for state of another model or program.
+_MISMATCHES = (RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError)
 
 
 class Checkpointing:
@@ -47,12 +52,20 @@ class Checkpointing:
         # Of an interrupted epoch: the stages to skip, and the position in the unfinished one.
         self._finished_stages: set[str] = set()
         self._resume: dict[str, Any] | None = None
+        self._random = RandomStates(self._generators)
+        # Random states at the beginning of the epoch and of the running stage, and at the end of each finished stage:
+        # what an interrupted program draws there, it draws again when it is resumed.
+        self._epoch_begin: dict[str, Any] = {}
+        self._stage_begin: dict[str, Any] = {}
+        self._stage_ends: dict[str, Any] = {}
         self._writer = CheckpointWriter()
         self.register_stateful("history")
 
     def _start_epoch(self) -> None:
         """Clear the metrics of the previous epoch. Subclasses that override ``commit`` must call it."""
         self._pending_metrics: dict[str, Any] = {}
+        self._stage_ends = {}
+        self._epoch_begin = self._random.capture()
 
     @property
     def folder(self) -> Path:
@@ -135,7 +148,7 @@ class Checkpointing:
             if save_checkpoint:
                 self._save({}, not self.asynchronous if wait is None else wait)
             elif distrib.is_rank_zero():
-                self.xp.link.update_history(list(self.history))
+                self._write_history(list(self.history))
         except BaseException:
             self.history.pop()
             raise
@@ -161,7 +174,8 @@ class Checkpointing:
         assert run is not None
         if position is not None:
             gradients = self._gradients()
-            position = {**position, "elapsed": time.perf_counter() - run.begin, "gradients": gradients}
+            elapsed = time.perf_counter() - run.begin
+            position = {**position, "elapsed": elapsed, "gradients": gradients, "begin": self._stage_begin}
         self._finish_writing()
         self._save({"stage": run.name, "position": position}, wait=stops or not self.asynchronous)
         if stops:
@@ -177,16 +191,29 @@ class Checkpointing:
         return found
 
     def _modules(self) -> list[tuple[str, nn.Module]]:
-        values = {
+        return [(name, value) for name, value in self._attributes().items() if isinstance(value, nn.Module)]
+
+    def _generators(self) -> dict[str, torch.Generator]:
+        return {name: value for name, value in self._attributes().items() if isinstance(value, torch.Generator)}
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return the registered attributes by name; ``None`` for one that is not set yet."""
+        return {
             name: getattr(source.owner, source.name, None)
             for name, source in self.stateful.sources.items()
             if isinstance(source, AttributeWrapper)
         }
-        return [(name, value) for name, value in values.items() if isinstance(value, nn.Module)]
+
+    def _enter_end_of(self, stage: str) -> None:
+        """Restore the random states of the end of a stage that is skipped; older files do not have them."""
+        if stage in self._stage_ends:
+            self._random.restore(self._stage_ends[stage])
 
     def _save(self, partial: dict[str, Any], wait: bool) -> None:
         """Write the checkpoint and, at the end of an epoch, the history; all processes succeed or raise together."""
-        of_rank = {"random": capture_rng_state(), "position": partial.get("position")}
+        of_rank = {"random": self._random.capture(), "position": partial.get("position")}
+        if partial:
+            of_rank |= {"epoch": self._epoch_begin, "ends": self._stage_ends}
         ranks = distrib.gather_objects(state_to_serializable(of_rank))
         error: BaseException | None = None
         if distrib.is_rank_zero():
@@ -212,12 +239,17 @@ class Checkpointing:
 
     def _write(self, state: dict[str, Any], history: list[dict[str, Any]], is_partial: bool) -> None:
         path = self._checkpoint_file()
-        write_checkpoint(state, path)
+        write_checkpoint(state, path, folder_argument="BaseSolver(folder=...)")
         if is_partial:
             return
         if self.checkpoint_policy is not None:
-            self.checkpoint_policy.apply(path, history)
-        self.xp.link.update_history(history)
+            with explaining_write_errors(path.with_name(f"{path.stem}_{len(history)}{path.suffix}")):
+                self.checkpoint_policy.apply(path, history)
+        self._write_history(history)
+
+    def _write_history(self, history: list[dict[str, Any]]) -> None:
+        with explaining_write_errors(self.folder / "history.json"):
+            self.xp.link.update_history(history)
 
     def restore(
         self,
@@ -230,33 +262,44 @@ class Checkpointing:
         """Load a checkpoint, if there is one. All processes must call it; rank 0 decides whether the file exists.
 
         Args:
-            path: The file; by default the newest checkpoint of this solver. Checkpoints of Flashy are accepted.
+            path: A file that exists, or an http(s) URL; by default the newest checkpoint of this solver, if there is
+                one. Checkpoints of Flashy are accepted.
             best: Whether to load the best checkpoint instead (see :meth:`keep_checkpoints`).
             strict: Whether missing or unexpected names of state are an error.
             ignore: Names of state not to load.
 
         Returns:
-            Whether a checkpoint was loaded.
+            Whether a checkpoint was loaded; false only without ``path``.
 
         Raises:
-            CheckpointError: If the file cannot be read, or its state does not match the registered state.
+            CheckpointError: If the file cannot be read, if there is none at ``path``, or if its state does not match
+                the registered state.
             DistributedError: If the processes do not see the same file.
         """
         self._finish_writing()
-        newest = self._checkpoint_file() if path is None else Path(path)
-        wanted = best_path(newest) if best else newest
-        found = distrib.broadcast_object(wanted.is_file() if distrib.is_rank_zero() else None)
-        if not found:
-            return False
+        newest = self._checkpoint_file() if path is None else path
+        wanted = best_path(Path(newest)) if best else newest
         error: BaseException | None = None
+        found = True
+        try:
+            if path is None and distrib.is_rank_zero():
+                found = _is_there(Path(wanted))
+        except CheckpointError as caught:
+            error = caught
+        distrib.raise_on_all_ranks(error, f"look for {wanted}")
+        if not distrib.broadcast_object(found if distrib.is_rank_zero() else None):
+            self._epoch_begin = self._random.capture()
+            return False
         checkpoint: dict[str, Any] = {}
+        runtime: dict[str, Any] = {}
         try:
             checkpoint = read_checkpoint(wanted)
+            runtime = checkpoint.pop(_RUN_KEY, {})
+            _check_run(runtime, wanted)
         except Exception as caught:
             error = caught
         distrib.raise_on_all_ranks(error, f"read {wanted}")
-        runtime = checkpoint.pop(_RUN_KEY, {})
-        ids = distrib.gather_objects((runtime.get("id"), len(checkpoint.get("history", []))))
+        ids = distrib.gather_objects((runtime.get("id"), len(checkpoint.get("history") or [])))
         if any(other != ids[0] for other in ids):
             error = SolverError(
                 f"Expected all processes to read the same checkpoint, but {wanted} is another one for some of them. "
@@ -290,11 +333,14 @@ class Checkpointing:
                 )
             return
         mine = ranks[distrib.rank()]
-        restore_rng_state(mine["random"])
+        # An epoch is gone through again from its beginning. Older files have the random states of its middle only.
+        self._random.restore(mine.get("epoch", mine["random"]))
+        self._epoch_begin = self._random.capture()
         if runtime["stage"] is None:
             return
         self._pending_metrics = runtime["pending"]
         self._finished_stages = set(runtime["pending"])
+        self._stage_ends = dict(mine.get("ends", {}))
         position = mine["position"]
         if position is not None:
             self._resume = {"stage": runtime["stage"], **position}
@@ -307,12 +353,50 @@ class Checkpointing:
                 parameter.grad = None if value is None else value.to(parameter.device)
 
 
-def _load_error(error: Exception, path: Path) -> Exception:
+def _is_there(path: Path) -> bool:
+    """Return whether anything is at a path, if only a folder or a link to nothing: reading it says what is wrong."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    except NotADirectoryError as error:
+        raise CheckpointError(
+            f"Expected a folder for checkpoints at {path.parent}, but it is not one, or below a file. Choose another "
+            "folder with BaseSolver(folder=...)."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"Expected a checkpoint at {path}, or none, but the folder cannot be read: {error}. Choose another folder "
+            "with BaseSolver(folder=...)."
+        ) from error
+    return True
+
+
+def _check_run(runtime: Any, path: AnyPath) -> None:
+    """Check the kinds of values in the state of the run."""
+    kinds: dict[str, Any] = {"format": int, "id": str, "ranks": list, "pending": dict, "stage": str | None}
+    if not isinstance(runtime, dict) or (
+        runtime and not all(name in runtime and isinstance(runtime[name], kind) for name, kind in kinds.items())
+    ):
+        raise CheckpointError(
+            f"Expected a checkpoint of a solver, but the state of the run in {path} is damaged. Use an earlier "
+            "checkpoint."
+        )
+    if runtime.get("format", _FORMAT) > _FORMAT:
+        raise CheckpointError(
+            f"Expected a checkpoint of this flash-solver or an older one, but {path} was written by a later one: pip "
+            "install --upgrade flash-solver."
+        )
+
+
+def _load_error(error: Exception, path: AnyPath) -> Exception:
     """Convert torch's errors of mismatched state into a StateError that names the file."""
-    if isinstance(error, RuntimeError | KeyError | ValueError) and not isinstance(error, StateError | SolverError):
+    if isinstance(error, _MISMATCHES) and not isinstance(error, FlashError):
         reason = str(error).rstrip(".")
-        return StateError(
+        found = StateError(
             f"Expected a checkpoint of the same model and optimizer, but the state in {path} does not fit: {reason}. "
             "Build them as in the program that wrote it, or ignore some with restore(ignore=[...])."
         )
+        found.__cause__ = error
+        return found
     return error

@@ -19,6 +19,7 @@ from typing import Any
 from flash.errors import ConfigurationError
 from flash.solver.processes import launch_rank
 from flash.solver.serialization import config_to_container
+from flash.solver.utils import explaining_write_errors, write_and_rename
 from flash.solver.xp import XP, Settings
 
 __all__ = ["HydraMain", "hydra_main"]
@@ -185,7 +186,9 @@ class HydraMain:
         """Create an experiment's folder, and write its arguments to ``.argv.json`` there."""
         xp.folder.mkdir(parents=True, exist_ok=True)
         if launch_rank() == 0:
-            (xp.folder / ".argv.json").write_text(json.dumps(xp.argv), encoding="utf-8")
+            path = xp.folder / ".argv.json"
+            with explaining_write_errors(path), write_and_rename(path, "w") as file:
+                json.dump(xp.argv, file)
         return xp
 
     def __call__(self) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,11 +20,39 @@ from flash.solver.errors import Interrupted
 from flash.solver.interrupt import StopRequest, catch_stop_signals
 from flash.solver.state import StateDictSource, load_into, state_of
 
-__all__ = ["ResumableLoop", "StageRun", "sync_stop_request"]
+__all__ = ["RandomStates", "ResumableLoop", "StageRun", "sync_stop_request"]
 
 # The number of steps between checks of several processes whether any of them received a stop signal.
 _STEPS_BETWEEN_CHECKS = 10
 _EXHAUSTED = object()
+
+
+class RandomStates:
+    """All random states that a program draws from: the global ones, and those of registered generators.
+
+    Args:
+        generators: Returns the registered generators, by name.
+    """
+
+    def __init__(self, generators: Callable[[], Mapping[str, torch.Generator]] = dict) -> None:
+        self._generators = generators
+
+    def capture(self) -> dict[str, Any]:
+        """Return the states as serializable values."""
+        generators = {name: each.get_state() for name, each in self._generators().items()}
+        return {**capture_rng_state(), "generators": generators}
+
+    def restore(self, states: Mapping[str, Any]) -> None:
+        """Restore the states that :meth:`capture` returned, also without those of generators, as in older files.
+
+        Raises:
+            CheckpointError: If they are not such states.
+        """
+        restore_rng_state(states)
+        stored = states.get("generators", {})
+        for name, generator in self._generators().items():
+            if name in stored:
+                load_into(generator, stored[name])
 
 
 @dataclass
@@ -35,14 +63,17 @@ class StageRun:
         name: The stage.
         begin: The start time, as of ``time.perf_counter``.
         resume: The position to resume from; ``None`` once it is reached.
+        random: The random states of the program.
     """
 
     name: str
     begin: float
     resume: dict[str, Any] | None = None
+    random: RandomStates = field(default_factory=RandomStates)
     loops: int = 0
-    #: The final carried state of each finished loop.
+    #: The final carried state of each finished loop, and the random states then.
     carried: list[Any] = field(default_factory=list)
+    ends: list[Any] = field(default_factory=list)
     request: StopRequest | None = None
     _signals: ExitStack = field(default_factory=ExitStack)
 
@@ -60,8 +91,9 @@ class StageRun:
 class ResumableLoop:
     """Iterable wrapper that resumes after the item at which it was interrupted.
 
-    A checkpoint between two steps holds the number of drawn items, the RNG states before the first item and now, and
-    the carried state. To resume, the same items are drawn again and skipped.
+    A checkpoint between two steps holds the number of drawn items, the random states before the first item and now,
+    and the carried state. To resume, the same items are drawn again and skipped. A loop that was finished before is
+    skipped, and what follows it sees the random states of its end.
 
     Args:
         iterable: The items; must yield the same ones in the same order, given the same RNG state.
@@ -102,14 +134,20 @@ class ResumableLoop:
         """Yield the remaining items."""
         if self._is_finished:
             assert self.stage.resume is not None
-            state = self.stage.resume["carried"][self.number]
+            resume = self.stage.resume
+            # Older files have no random states of the end.
+            state, end = resume["carried"][self.number], resume.get("ends", {})
             self._load_carry(state)
             self.stage.carried.append(state)
+            if end:
+                self.stage.random.restore(end[self.number])
+            self.stage.ends.append(self.stage.random.capture())
             return
-        self._start = capture_rng_state() if self._resume is None else self._resume["start"]
+        self._start = self.stage.random.capture() if self._resume is None else self._resume["start"]
         self._start_generator = self._generator_state()
         yield from self._steps(self.stage.listen())
         self.stage.carried.append(copy.deepcopy(self._carry_state()))
+        self.stage.ends.append(self.stage.random.capture())
 
     def _steps(self, request: StopRequest) -> Iterator[Any]:
         iterator, index = self._fast_forward()
@@ -158,16 +196,17 @@ class ResumableLoop:
             "index": index,
             "start": self._start,
             "generator": self._start_generator,
-            "random": capture_rng_state(),
+            "random": self.stage.random.capture(),
             "carry": self._carry_state(),
             "carried": list(self.stage.carried),
+            "ends": list(self.stage.ends),
         }
 
     def _fast_forward(self) -> tuple[Iterator[Any], int]:
         resume, self._resume = self._resume, None
         if resume is None:
             return iter(self.iterable), 0
-        restore_rng_state(resume["start"])
+        self.stage.random.restore(resume["start"])
         generator = getattr(self.iterable, "generator", None)
         if resume["generator"] is not None and isinstance(generator, torch.Generator):
             generator.set_state(resume["generator"])
@@ -175,7 +214,7 @@ class ResumableLoop:
         iterator = iter(self.iterable)
         for _ in range(resume["index"]):
             next(iterator, None)
-        restore_rng_state(resume["random"])
+        self.stage.random.restore(resume["random"])
         self._load_carry(resume["carry"])
         self.stage.resume = None
         return iterator, resume["index"]

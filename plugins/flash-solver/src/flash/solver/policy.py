@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flash.errors import ConfigurationError
-from flash.solver.checkpoint import link_or_copy
+from flash.serialization import link_or_copy
 
 __all__ = ["CheckpointPolicy"]
 

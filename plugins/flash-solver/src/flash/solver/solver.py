@@ -199,17 +199,19 @@ class BaseSolver(Checkpointing):
         """Load a checkpoint, if there is one. All processes must call it; rank 0 decides whether the file exists.
 
         Args:
-            path: The file; by default the newest checkpoint of this solver. Checkpoints of Flashy are accepted.
+            path: A file that exists, or an http(s) URL; by default the newest checkpoint of this solver, if there is
+                one. Checkpoints of Flashy are accepted.
             best: Whether to load the best checkpoint instead (see ``keep_checkpoints``).
             strict: Whether missing or unexpected names of state are an error.
             ignore: Names of state not to load.
             replay_metrics: Whether the metrics of the previous epochs are logged again.
 
         Returns:
-            Whether a checkpoint was loaded.
+            Whether a checkpoint was loaded; false only without ``path``.
 
         Raises:
-            CheckpointError: If the file cannot be read, or its state does not match the registered state.
+            CheckpointError: If the file cannot be read, if there is none at ``path``, or if its state does not match
+                the registered state.
             DistributedError: If the processes do not see the same file.
         """
         found = super().restore(path, best=best, strict=strict, ignore=ignore)
@@ -246,6 +248,7 @@ class BaseSolver(Checkpointing):
             )
         if stage_name in self._finished_stages:
             self._finished_stages.discard(stage_name)
+            self._enter_end_of(stage_name)
             self.logger.info("The stage %s of epoch %d was finished before.", stage_name, self.epoch)
             done: dict[str, Any] = self._pending_metrics[stage_name]
             return done
@@ -255,6 +258,7 @@ class BaseSolver(Checkpointing):
             metrics = {} if metrics is None else metrics
             metrics["duration"] = time.perf_counter() - run.begin
             self.log_metrics(stage_name, metrics)
+            self._stage_ends[stage_name] = self._random.capture()
             self._stop_if_asked(run)
         finally:
             run.close()
@@ -267,11 +271,15 @@ class BaseSolver(Checkpointing):
         if resume is not None and resume["stage"] == stage_name:
             begin -= resume["elapsed"]
             self._resume = None
+            # Older files have no random states of the stage's beginning.
+            if "begin" in resume:
+                self._random.restore(resume["begin"])
         elif resume is not None:
             self._resume = resume = None
             self.logger.warning("The stage %s runs before the one that was interrupted.", stage_name)
         self._current_stage, self._current_formatter = stage_name, formatter
-        self._stage_run = run = StageRun(stage_name, begin, resume)
+        self._stage_run = run = StageRun(stage_name, begin, resume, self._random)
+        self._stage_begin = self._random.capture()
         return run
 
     def _stop_if_asked(self, run: StageRun) -> None:

@@ -10,9 +10,10 @@ from typing import IO, Any
 
 from torch import Tensor, nn
 
+from flash.errors import CheckpointError
 from flash.serialization import replacing
 
-__all__ = ["AnyPath", "Averager", "averager", "readonly", "write_and_rename"]
+__all__ = ["AnyPath", "Averager", "averager", "explaining_write_errors", "readonly", "write_and_rename"]
 
 AnyPath = Path | str
 
@@ -122,3 +123,30 @@ def write_and_rename(
     """
     with replacing(Path(path), mode) as file:
         yield file
+
+
+@contextmanager
+def explaining_write_errors(path: AnyPath) -> Iterator[None]:
+    """Context manager: raise an error in words if a file of the run cannot be written.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CheckpointError: If the operating system refuses to write.
+
+    Example:
+        >>> with explaining_write_errors("runs/history.json"):
+        ...     raise OSError("No space left on device")
+        Traceback (most recent call last):
+        ...
+        flash.errors.CheckpointError: The file runs/history.json could not be written: No space left on device. An \
+older file of that name is untouched. Free some space, or choose another folder with BaseSolver(folder=...).
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"The file {path} could not be written: {error}. An older file of that name is untouched. Free some space, "
+            "or choose another folder with BaseSolver(folder=...)."
+        ) from error

@@ -16,10 +16,11 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, Protocol
 
+from flash.errors import CheckpointError
 from flash.solver.errors import SolverError
 from flash.solver.processes import is_rank_zero
 from flash.solver.serialization import metrics_to_json
-from flash.solver.utils import AnyPath, write_and_rename
+from flash.solver.utils import AnyPath, explaining_write_errors, write_and_rename
 
 __all__ = ["XP", "Experiment", "Link", "Settings", "get_xp", "is_xp"]
 
@@ -63,9 +64,20 @@ class Link:
         self.history_file = None if history_file is None else Path(history_file)
 
     def load(self) -> None:
-        """Read the file, if it exists."""
-        if self.history_file is not None and self.history_file.exists():
-            self.history = json.loads(self.history_file.read_text(encoding="utf-8"))
+        """Read the file, if it exists.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
+        if self.history_file is None or not self.history_file.exists():
+            return
+        try:
+            history = json.loads(self.history_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise _damaged(self.history_file, str(error)) from error
+        if not isinstance(history, list) or not all(isinstance(epoch, dict) for epoch in history):
+            raise _damaged(self.history_file, "it is no list of epochs")
+        self.history = history
 
     def update_history(self, history: list[dict[str, Any]]) -> None:
         """Replace the history, and write the file on rank 0."""
@@ -79,9 +91,17 @@ class Link:
 
     def _write(self) -> None:
         if self.history_file is not None and is_rank_zero():
-            self.history_file.parent.mkdir(parents=True, exist_ok=True)
-            with write_and_rename(self.history_file, "w") as file:
-                json.dump(self.history, file, indent=2)
+            with explaining_write_errors(self.history_file):
+                self.history_file.parent.mkdir(parents=True, exist_ok=True)
+                with write_and_rename(self.history_file, "w") as file:
+                    json.dump(self.history, file, indent=2)
+
+
+def _damaged(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"Expected the metrics of a run in {path}, but the file is damaged: {reason}. Remove it: the checkpoint beside "
+        "it has them too."
+    )
 
 
 @dataclass

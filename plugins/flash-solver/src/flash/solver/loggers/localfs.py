@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from flash.errors import ConfigurationError
 from flash.solver.loggers.base import FolderLogger
 from flash.solver.loggers.utils import flat_params, write_png, write_wav
+from flash.solver.utils import explaining_write_errors, write_and_rename
 
 __all__ = ["LocalFSLogger"]
 
@@ -40,9 +41,11 @@ class LocalFSLogger(FolderLogger):
 
     def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
         """Write hyperparameters to ``hyperparams.json``, with nested names joined by dots."""
-        self._save_dir.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(flat_params(params), indent=2)
-        (self._save_dir / "hyperparams.json").write_text(text, encoding="utf-8")
+        path = self._save_dir / "hyperparams.json"
+        with explaining_write_errors(path):
+            self._save_dir.mkdir(parents=True, exist_ok=True)
+            with write_and_rename(path, "w") as file:
+                json.dump(flat_params(params), file, indent=2)
 
     def log_metrics(self, prefix: str, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Do nothing: the history has the metrics."""
