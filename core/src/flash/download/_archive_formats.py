@@ -142,7 +142,10 @@ class _Zip:
 
     def _read_link(self, info: zipfile.ZipInfo) -> str:
         with open_member(self._zip, info) as stream:
-            return stream.read(_MAX_LINK_BYTES + 1).decode()
+            target = stream.read(_MAX_LINK_BYTES + 1)
+        if len(target) != info.file_size:
+            raise CorruptArchiveError(f"the link {info.filename!r} has {len(target)} bytes, not {info.file_size}")
+        return target.decode()
 
     def open(self, member: Member) -> IO[bytes]:
         return open_member(self._zip, member.handle)
