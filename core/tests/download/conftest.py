@@ -30,6 +30,7 @@ class Site(ThreadingHTTPServer):
         self.etag: str | None = '"one"'
         self.modified: str | None = None
         self.ranges = True
+        self.silent_parts = False  # whether a part comes without its version
         self.if_range = True
         self.announce = True
         self.statuses: list[int] = []  # to answer with, instead of the file
@@ -79,8 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._begin(416, {"Content-Range": f"bytes */{len(body)}"})
             return
         headers = {"Content-Length": str(len(body) - start)} if site.announce else {}
-        headers |= {"ETag": site.etag} if site.etag else {}
-        headers |= {"Last-Modified": site.modified} if site.modified else {}
+        if not (start and site.silent_parts):
+            headers |= {"ETag": site.etag} if site.etag else {}
+            headers |= {"Last-Modified": site.modified} if site.modified else {}
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
         self._begin(206 if start else 200, headers)
@@ -136,7 +138,7 @@ class Packer:
             for path, content in members:
                 info = zipfile.ZipInfo(path)
                 info.filename = info.orig_filename = path  # as it is, whatever the system thinks of it
-                info.external_attr = mode << 16
+                info.external_attr, info.compress_type = mode << 16, packing
                 archive.writestr(info, content)
         return self.folder / name
 

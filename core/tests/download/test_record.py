@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flash.download import download_data
+from flash.download._record import DownloadRecord
+from flash.errors import ChecksumError, DownloadError
 
 
 def test_a_file_put_there_by_hand_is_kept(site: Any, tmp_path: Path) -> None:
@@ -47,3 +52,45 @@ def test_a_record_that_cannot_be_read_does_no_harm(site: Any, tmp_path: Path) ->
     (tmp_path / ".data.bin.download").write_bytes(b'{"part": {"eta')
     assert site.download(tmp_path).read_bytes() == site.content
     assert "range" not in site.requests[0]
+
+
+@pytest.mark.parametrize("status", [404, 403])
+def test_a_download_that_fails_at_once_leaves_nothing(site: Any, tmp_path: Path, status: int) -> None:
+    site.statuses = [status]
+    with pytest.raises(DownloadError):
+        site.download(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_not_the_expected_one_leaves_nothing(site: Any, tmp_path: Path) -> None:
+    with pytest.raises(ChecksumError):
+        site.download(tmp_path, sha256="0" * 64)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_stays_beside_what_it_describes(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".data.bin.download", "data.bin.part"]
+
+
+def test_a_record_that_was_removed_while_its_lock_was_waited_for_is_made_anew(tmp_path: Path) -> None:
+    locked, seen = threading.Event(), []
+
+    def wait_for_record() -> None:
+        locked.wait()
+        with DownloadRecord(tmp_path / "x") as record:
+            record.update(size=3)
+            seen.append(record.path.read_bytes())
+
+    thread = threading.Thread(target=wait_for_record)
+    thread.start()
+    with pytest.raises(ValueError, match="in vain"), DownloadRecord(tmp_path / "x"):
+        locked.set()
+        raise ValueError("in vain")
+    thread.join()
+    assert seen == [b'{"size": 3}\n']
+
+
+def test_a_record_of_endless_brackets_does_no_harm(site: Any, tmp_path: Path) -> None:
+    (tmp_path / ".data.bin.download").write_bytes(b"[" * 100_000)
+    assert site.download(tmp_path).read_bytes() == site.content

@@ -62,6 +62,30 @@ def test_a_server_that_ignores_if_range_does_not_get_two_files_mixed(site: Any, 
     assert len(site.requests) == 2
 
 
+@pytest.mark.parametrize("version", [{"etag": '"one"'}, {"etag": None, "modified": "Wed, 21 Oct 2015 07:28:00 GMT"}])
+def test_a_part_that_does_not_say_which_version_it_is_of_is_not_believed(
+    site: Any, tmp_path: Path, version: dict[str, Any]
+) -> None:
+    vars(site).update(version)
+    site.interrupt(tmp_path)
+    site.if_range, site.silent_parts, site.content = False, True, site.content[::-1]
+    assert site.download(tmp_path).read_bytes() == site.content
+    assert ["range" in request for request in site.requests] == [True, False]
+
+
+def test_a_part_of_the_same_date_with_another_etag_is_not_believed(site: Any, tmp_path: Path) -> None:
+    site.etag, site.modified = 'W/"one"', "Wed, 21 Oct 2015 07:28:00 GMT"
+    site.interrupt(tmp_path)
+    site.etag, site.content = 'W/"two"', site.content[::-1]
+    assert site.download(tmp_path).read_bytes() == site.content
+
+
+def test_a_part_of_a_file_of_another_length_is_not_believed(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    site.content = site.content[::-1] + b"more"
+    assert site.download(tmp_path).read_bytes() == site.content
+
+
 def test_a_file_without_etag_and_date_is_read_from_the_start(site: Any, tmp_path: Path) -> None:
     site.etag = None
     site.interrupt(tmp_path)

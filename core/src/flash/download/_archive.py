@@ -18,8 +18,16 @@ import zlib
 from collections.abc import Collection, Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import TypeAlias
 
-from flash.download._archive_formats import CorruptArchiveError, Member, Reader, open_archive, safe_parts
+from flash.download._archive_formats import (
+    CorruptArchiveError,
+    Member,
+    Reader,
+    open_archive,
+    safe_parts,
+    shown,
+)
 from flash.download._disk import disk_errors
 from flash.download._progress import Bar, progress_bar
 from flash.errors import DownloadError, UnsafeArchiveError
@@ -29,12 +37,17 @@ _CORRUPT = (
     EOFError,
     OSError,  # how gzip and bz2 report damaged data
     NotImplementedError,  # a compression that zipfile does not know
+    RecursionError,  # headers of headers
     ValueError,  # a name that is no text, a negative offset
     lzma.LZMAError,
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
 )
+# The list of members needs memory: no more of it than a file of this size can honestly hold.
+_MIN_LIST_BYTES = 1 << 27
+_LIST_BYTES_PER_BYTE = 32
+_BYTES_PER_ENTRY = 512
 _KEPT = "The archive is kept; free some space and call again."
 
 
@@ -80,7 +93,7 @@ def unpack(
     staging = folder / f".{archive.name}{suffix}.unpacking"
     try:
         with closing(open_archive(archive)) as reader:
-            members = _checked(reader, folder, max_bytes, {*reserved, staging.name})
+            members = _checked(reader, folder, max_bytes, {*reserved, staging.name}, archive.stat().st_size)
             total = sum(member.size for member in members)
             bar = progress_bar(f"Unpacking {archive.name}", total, shown=progress)
             with disk_errors(folder, lambda: total, _KEPT), bar:
@@ -100,23 +113,48 @@ def unpack(
     return sorted({member.parts[0] for member in members})
 
 
-def _checked(reader: Reader, folder: Path, max_bytes: int | None, reserved: Collection[str]) -> list[Member]:
+def _checked(
+    reader: Reader, folder: Path, max_bytes: int | None, reserved: Collection[str], packed: int
+) -> list[Member]:
     """Return the members, after all of them passed the checks."""
     free = shutil.disk_usage(folder).free
+    most, cost = max(_MIN_LIST_BYTES, packed * _LIST_BYTES_PER_BYTE), 0
     members, total = [], 0
+    folders: _Folders = {}
     for member in reader.members():
         total += member.size
         if max_bytes is not None and total > max_bytes:
             raise UnsafeArchiveError(f"it unpacks to more than max_unpacked_bytes={max_bytes}")
         if max_bytes is None and total > free:
             raise DownloadError(f"The disk is full: unpacking needs {total} bytes or more, {free} are free. {_KEPT}")
+        cost += _BYTES_PER_ENTRY + len(member.name) + len(member.target) + _add_folders(folders, member)
+        if cost > most:
+            raise UnsafeArchiveError(f"the list of its members takes more than {most} bytes, too much for its size")
         if member.parts:
             members.append(member)
         elif member.kind != "folder":
             raise UnsafeArchiveError(f"a {member.kind} would replace the folder itself")
-    _check_links(members)
-    _check_folder(members, folder, {_key([name]) for name in reserved})
+    _check_links(members, folders)
+    _check_folder(members, folders, folder, {_key([name]) for name in reserved})
     return members
+
+
+# The folders that hold members: by their parts, the key, and a member in them.
+_Folders: TypeAlias = "dict[tuple[str, ...], tuple[tuple[str, ...], Member]]"
+
+
+def _add_folders(folders: _Folders, member: Member) -> int:
+    """Add those that hold a member, each once however many members it holds; return the bytes that they take."""
+    depth = len(member.parts) - 1
+    while depth > 0 and member.parts[:depth] not in folders:
+        depth -= 1
+    key = folders[member.parts[:depth]][0] if depth > 0 else ()
+    cost = 0
+    for place in range(max(depth, 0), len(member.parts) - 1):
+        key += _key(member.parts[place : place + 1])
+        folders[member.parts[: place + 1]] = (key, member)
+        cost += _BYTES_PER_ENTRY + 16 * len(key)
+    return cost
 
 
 def _key(parts: Iterable[str]) -> tuple[str, ...]:
@@ -124,18 +162,19 @@ def _key(parts: Iterable[str]) -> tuple[str, ...]:
     return tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
 
 
-def _check_links(members: list[Member]) -> None:
+def _check_links(members: list[Member], folders: _Folders) -> None:
     links = {_key(member.parts) for member in members if member.kind == "symlink"}
     others = {_key(member.parts) for member in members if member.kind != "symlink"}
+    for key, member in folders.values():
+        if key in links:
+            raise UnsafeArchiveError(f"{shown(member.name)} would be written through a link")
     for member in members:
-        if links and any(_key(member.parts[:depth]) in links for depth in range(1, len(member.parts))):
-            raise UnsafeArchiveError(f"{member.name!r} would be written through a link")
         if member.kind == "symlink" and _key(member.parts) in others:
-            raise UnsafeArchiveError(f"{member.name!r} is a link and something else")
+            raise UnsafeArchiveError(f"{shown(member.name)} is a link and something else")
         if member.kind == "symlink":
             _check_symlink(member)
         if member.kind == "hardlink" and _key(safe_parts(member.target)) not in others:
-            raise UnsafeArchiveError(f"the link {member.name!r} points outside, to {member.target!r}")
+            raise UnsafeArchiveError(f"the link {shown(member.name)} points outside, to {shown(member.target)}")
 
 
 def _check_symlink(member: Member) -> None:
@@ -147,22 +186,19 @@ def _check_symlink(member: Member) -> None:
     steps = [step for step in member.target.split("/") if step not in ("", ".")]
     down = list(itertools.dropwhile(lambda step: step == "..", steps))
     if member.target.startswith("/") or len(steps) - len(down) >= len(member.parts):
-        raise UnsafeArchiveError(f"the link {member.name!r} points outside, to {member.target!r}")
+        raise UnsafeArchiveError(f"the link {shown(member.name)} points outside, to {shown(member.target)}")
     safe_parts("/".join(down))
 
 
-def _check_folder(members: list[Member], folder: Path, reserved: set[tuple[str, ...]]) -> None:
+def _check_folder(members: list[Member], folders: _Folders, folder: Path, reserved: set[tuple[str, ...]]) -> None:
     """Reject existing symlinks and file/directory conflicts in the target directory."""
-    seen = set()
     for member in members:
         if _key(member.parts[:1]) in reserved:
-            raise UnsafeArchiveError(f"{member.name!r} would replace the archive or its record")
-        for depth in range(1, len(member.parts) + 1):
-            parts = member.parts[:depth]
-            is_folder = depth < len(member.parts) or member.kind == "folder"
-            if (parts, is_folder) not in seen:
-                seen.add((parts, is_folder))
-                _check_place(folder.joinpath(*parts), is_folder)
+            raise UnsafeArchiveError(f"{shown(member.name)} would replace the archive or its record")
+    places = dict.fromkeys(((parts, True) for parts in folders), None)
+    places |= dict.fromkeys((member.parts, member.kind == "folder") for member in members)
+    for parts, is_folder in places:
+        _check_place(folder.joinpath(*parts), is_folder)
 
 
 def _check_place(path: Path, is_folder: bool) -> None:

@@ -9,14 +9,21 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
+from flash.download._bounded import Header, TarStream, open_member
 from flash.errors import UnsafeArchiveError
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _MAX_LINK_BYTES = 4096
+# What Linux, macOS and Windows can hold; the depth is bounded since Python removes folders recursively.
+_MAX_PATH_BYTES = 4096
+_MAX_NAME_BYTES = 255
+_MAX_DEPTH = 128
+_SHOWN = 80
 
 
 class CorruptArchiveError(Exception):
@@ -73,12 +80,23 @@ def open_archive(file: Path) -> Reader:
         raise CorruptArchiveError(f"it begins with {stream.read(16)!r}, unlike any zip or tar")
 
 
+def shown(path: str) -> str:
+    """Return a path for messages: quoted, and truncated."""
+    return repr(path) if len(path) <= _SHOWN else f"{path[:_SHOWN]!r}..."
+
+
 def safe_parts(path: str) -> tuple[str, ...]:
-    """Split a member's path into parts, and reject paths that lead out of the folder on any system."""
+    """Split a member's path into parts, and reject paths that lead out of the folder or are too long on any system."""
+    if len(path.encode(errors="surrogatepass")) > _MAX_PATH_BYTES:
+        raise UnsafeArchiveError(f"a path has more than {_MAX_PATH_BYTES} bytes: {shown(path)}")
     parts = tuple(part for part in path.split("/") if part not in ("", "."))
     drive = any(re.match(r"[A-Za-z]:", part) for part in parts)
     if path.startswith("/") or ".." in parts or drive or "\\" in path or "\0" in path:
         raise UnsafeArchiveError(f"the path {path!r} leads out of the folder")
+    if len(parts) > _MAX_DEPTH:
+        raise UnsafeArchiveError(f"a path is more than {_MAX_DEPTH} folders deep: {shown(path)}")
+    if any(len(part.encode(errors="surrogatepass")) > _MAX_NAME_BYTES for part in parts):
+        raise UnsafeArchiveError(f"a name has more than {_MAX_NAME_BYTES} bytes: {shown(path)}")
     return parts
 
 
@@ -89,8 +107,12 @@ def _begins(file: Path, magic: bytes) -> bool:
 
 def _is_tar(file: Path) -> bool:
     try:
-        return tarfile.is_tarfile(file)
-    except (EOFError, OSError, lzma.LZMAError, zlib.error):  # compressed, and damaged at the beginning
+        with closing(_Tar(file)):
+            return True
+    except UnsafeArchiveError:  # which says what is wrong when it is unpacked
+        return True
+    # Compressed and damaged at the beginning, or the fields of a header are no numbers.
+    except (EOFError, OSError, ValueError, RecursionError, lzma.LZMAError, tarfile.TarError, zlib.error):
         return False
 
 
@@ -113,13 +135,20 @@ class _Zip:
         if kind == stat.S_IFLNK:
             if info.file_size > _MAX_LINK_BYTES:
                 raise CorruptArchiveError(f"the link {info.filename!r} has {info.file_size} bytes")
-            return Member(parts, "symlink", target=self._zip.read(info).decode())
+            return Member(parts, "symlink", target=self._read_link(info))
         if kind not in (0, stat.S_IFREG):
             raise UnsafeArchiveError(f"{info.filename!r} is a device or a pipe")
         return Member(parts, "file", info.file_size, bool(mode & stat.S_IXUSR), handle=info)
 
+    def _read_link(self, info: zipfile.ZipInfo) -> str:
+        with open_member(self._zip, info) as stream:
+            target = stream.read(_MAX_LINK_BYTES + 1)
+        if len(target) != info.file_size:
+            raise CorruptArchiveError(f"the link {info.filename!r} has {len(target)} bytes, not {info.file_size}")
+        return target.decode()
+
     def open(self, member: Member) -> IO[bytes]:
-        return self._zip.open(member.handle)
+        return open_member(self._zip, member.handle)
 
     def close(self) -> None:
         self._zip.close()
@@ -127,12 +156,24 @@ class _Zip:
 
 class _Tar:
     def __init__(self, file: Path) -> None:
-        self._tar = tarfile.open(file, "r:*")  # noqa: SIM115 (closed by close)
+        self._stream = TarStream(file)
+        try:
+            self._tar = tarfile.TarFile(fileobj=self._stream, mode="r", tarinfo=Header)
+        except BaseException:
+            self._stream.close()
+            raise
 
     def members(self) -> Iterator[Member]:
+        end = 0
         for info in self._tar:
             if info.size < 0:
-                raise CorruptArchiveError(f"{info.name!r} has a negative size")
+                raise CorruptArchiveError(f"{shown(info.name)} has a negative size")
+            stored = self._tar.offset - info.offset_data
+            if not 0 <= stored < info.size + tarfile.BLOCKSIZE:
+                raise CorruptArchiveError(f"{shown(info.name)} takes {stored} bytes, but has {info.size}")
+            self._stream.account(info.offset_data - end, self._tar.offset)
+            end = self._tar.offset
+            info.pax_headers = {}  # a copy of all that are global, in each member
             yield self._member(info, safe_parts(info.name))
         self._check_end()
 
@@ -149,7 +190,7 @@ class _Tar:
 
     def _check_end(self) -> None:
         # tarfile stops silently at a header that it cannot read, and never verifies the compressor's checksum.
-        stream: Any = self._tar.fileobj
+        stream = self._stream
         stream.seek(self._tar.offset)
         if stream.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
             raise CorruptArchiveError("it has no end mark")
@@ -164,3 +205,4 @@ class _Tar:
 
     def close(self) -> None:
         self._tar.close()
+        self._stream.close()

@@ -44,7 +44,7 @@ class DownloadRecord:
     facts are one line of JSON that is written by a single call, so that a reader sees either the old or the new
     ones. In a read-only folder the facts can be read but not changed. On a file system without
     locks (some clusters) ``suffix`` makes the temporary names of two processes unique, at the price that a
-    killed download starts over.
+    killed download starts over. A download that fails and leaves neither the file nor a part of it leaves no record.
 
     Example:
         >>> import tempfile
@@ -57,6 +57,7 @@ class DownloadRecord:
     """
 
     def __init__(self, file: Path) -> None:
+        self._described = (file, file.with_name(f"{file.name}.part"))
         self.path = file.with_name(f".{file.name}.download")
         self.facts: dict[str, Any] = {}
         self.suffix = ""
@@ -66,7 +67,7 @@ class DownloadRecord:
         with self._disk_errors():
             self._open()
         # A line that cannot be read is treated like a missing one.
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, RecursionError):
             facts = json.loads(self.path.read_bytes().partition(b"\n")[0])
             self.facts = facts if isinstance(facts, dict) else {}
         return self
@@ -74,8 +75,13 @@ class DownloadRecord:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
+            return
+        # Without locks, another process may be using it.
+        if error is not None and not self.suffix and not any(map(os.path.lexists, self._described)):
+            with suppress(OSError):  # Windows cannot remove an open file
+                self.path.unlink()
+        self._file.close()
 
     def update(self, **facts: Any) -> None:
         """Set facts, and remove those that are None."""
@@ -89,18 +95,28 @@ class DownloadRecord:
 
     def _open(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-        try:
-            self._file = FileIO(os.open(self.path, flags, 0o666), "r+")
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise
-            return
-        try:
-            _wait_for_lock(self._file.fileno())
-        except OSError as error:
-            if error.errno not in _NO_LOCKS_HERE:
-                raise
-            self.suffix = f".{secrets.token_hex(4)}"
+        while True:
+            try:
+                self._file = FileIO(os.open(self.path, flags, 0o666), "r+")
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                    raise
+                return
+            try:
+                _wait_for_lock(self._file.fileno())
+            except OSError as error:
+                if error.errno not in _NO_LOCKS_HERE:
+                    raise
+                self.suffix = f".{secrets.token_hex(4)}"
+            if self.suffix or self._is_in_place(self._file):
+                return
+            self._file.close()
+
+    def _is_in_place(self, file: FileIO) -> bool:
+        """Return whether the locked file is still the record: the process that held the lock may have removed it."""
+        with suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(file.fileno()), self.path.stat())
+        return False
 
     def _disk_errors(self) -> Any:
         return disk_errors(self.path, lambda: None, "Free some space and call again.")

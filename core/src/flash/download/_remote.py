@@ -52,6 +52,11 @@ class Version:
         """Value of ``If-Range``; not a weak ETag, which does not guarantee the same bytes."""
         return self.modified if self.etag.startswith("W/") else self.etag or self.modified
 
+    def is_proven_by(self, other: Version) -> bool:
+        """Return whether another answer says that its file has the same bytes; one that says nothing does not."""
+        same_etag = not (self.etag and other.etag) or self.etag == other.etag
+        return bool(self.token) and self.token == other.token and same_etag and self.size == other.size
+
 
 class _Stream(Protocol):
     def read1(self, size: int, /) -> bytes: ...
@@ -162,8 +167,7 @@ class Remote:
             raise _failure(error, self, timeout) from error
         try:
             start, version = _parse_response(response)
-            same = version.token in ("", known.token) and version.size == known.size
-            if start and not (start == offset and same):
+            if start and not (start == offset and known.is_proven_by(version)):
                 raise StalePartError("the server sent another part than the one asked for")
         except Exception:
             response.close()
