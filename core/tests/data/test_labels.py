@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from flash.data.labels import ClassLabels
+from flash.data.labels import ClassLabels, class_indices, indicated_classes
 from flash.errors import DataError
 
 
@@ -50,6 +50,87 @@ def test_rows_of_zeros_and_ones_stay_what_they_are(rows: Any) -> None:
     assert classes.encode(rows, "val").tolist() == np.eye(3).tolist()
 
 
+ROWS = [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
+CONTAINERS = {
+    "lists": lambda rows: [list(row) for row in rows],
+    "tuples": lambda rows: tuple(tuple(row) for row in rows),
+    "array": np.array,
+    "tensor": torch.tensor,
+    "arrays": lambda rows: [np.array(row) for row in rows],
+    "objects": lambda rows: np.array([*map(list, rows), None], dtype=object)[:-1],
+    "floats": lambda rows: [[float(value) for value in row] for row in rows],
+}
+ALIKE = pytest.mark.parametrize("hold", CONTAINERS.values(), ids=CONTAINERS)
+
+
+@ALIKE
+def test_rows_of_zeros_and_ones_are_read_alike_whatever_holds_them(hold: Any) -> None:
+    classes = ClassLabels.learn(hold(ROWS))
+    assert (classes.labels, classes.multi_label, classes.indicators) == ([0, 1, 2], True, True)
+    assert classes.encode(hold(ROWS), "test").tolist() == ROWS
+
+
+@ALIKE
+@pytest.mark.parametrize("stage", ["train", "val"])
+def test_rows_of_fractions_are_an_error_whatever_holds_them(hold: Any, stage: str) -> None:
+    soft = hold([[0.1, 0.9, 0], [0, 0.7, 0.6], [0.5, 0, 0.4]])
+    sentence = rf"zeros and ones, for every sample of the {stage} data, but got fractions: \[0.1.*Round such soft"
+    with pytest.raises(DataError, match=sentence):
+        ClassLabels.learn(soft if stage == "train" else hold(ROWS)).encode(soft, stage)
+
+
+@ALIKE
+def test_rows_of_one_number_can_be_read_in_two_ways(hold: Any) -> None:
+    sentence = r"either a row of zeros and ones for one class, or a list of one class.*in an array, targets\[:, 0\]"
+    with pytest.raises(DataError, match=sentence):
+        ClassLabels.learn(hold([[0], [1], [1]]))
+
+
+@ALIKE
+def test_rows_of_other_whole_numbers_are_lists_of_classes(hold: Any) -> None:
+    classes = ClassLabels.learn(hold([[0, 2], [2, 5]]))
+    assert (classes.labels, classes.indicators) == ([0, 2, 5], False)
+    with pytest.raises(DataError, match=r"list of different classes, or a row of zeros and ones.*but got \[0, 2, 0\]"):
+        ClassLabels.learn(hold([[0, 1, 0], [0, 2, 0]]))
+
+
+def test_rows_of_zeros_and_ones_may_be_written_in_words() -> None:
+    assert ClassLabels.learn([["1", "1", "0"], ["0", "0", "1"]]).labels == [0, 1, 2]
+    classes = ClassLabels.learn([[True, False], [False, True]])
+    assert classes.encode([["true", "FALSE"], ["0.0", 1]], "val").tolist() == [[1, 0], [0, 1]]
+
+
+def test_rows_of_unequal_length_are_lists_of_classes_or_an_error() -> None:
+    assert ClassLabels.learn([[0], [1], [0, 1]]).encode([[1, 0]], "val").tolist() == [[1, 1]]
+    sentence = r"sample of the train data, but got \[1, 1, 0\]. Give all rows the same number of zeros and ones"
+    with pytest.raises(DataError, match=sentence):
+        ClassLabels.learn([[1, 1, 0], [0, 1]])
+    with pytest.raises(DataError, match=r"sample of the val data, but got \[1, 1, 0\]. Give all rows"):
+        ClassLabels.learn([[0], [1], [0, 1]]).encode([[1, 1, 0]], "val")
+
+
+def test_fractions_written_as_text_can_be_read_in_two_ways() -> None:
+    sentence = r"but got \['0.1', '0.9'\], which is either a row of fractions or a list of classes that are called so"
+    with pytest.raises(DataError, match=sentence):
+        ClassLabels.learn([["0.1", "0.9"], ["1", "0"]])
+    assert ClassLabels.learn([["0.1"], ["0.1", "1.10"]]).labels == ["0.1", "1.10"]
+
+
+def test_lists_of_places_of_names_are_no_rows_of_zeros_and_ones() -> None:
+    names = ["a", "b", "c"]
+    assert ClassLabels.learn([[0, 1], [1, 0]], names).encode([[0, 2]], "val").tolist() == [[1, 0, 1]]
+    assert ClassLabels.learn([[0], [1]], names).encode([[2]], "val").tolist() == [[0, 0, 1]]
+    assert ClassLabels.learn([[0], [1]], ["a"]).encode([[1]], "val").tolist() == [[1]]
+    with pytest.raises(DataError, match=r"a row of 4 zeros and ones, one per class.*train data, but got \[1, 1, 0\]"):
+        ClassLabels.learn(ROWS, [*names, "d"])
+
+
+@ALIKE
+def test_the_classes_of_rows_of_zeros_and_ones_are_the_places_of_the_ones(hold: Any) -> None:
+    assert indicated_classes(hold(ROWS)) == [[0, 1], [1, 2], []]
+    assert indicated_classes(hold([[0, 2], [1, 0]])) is None
+
+
 def test_numbers_with_names_are_the_places_of_the_names() -> None:
     classes = ClassLabels.learn([2, 0], names=["ants", "bees", "wasps"])
     assert classes.labels == ["ants", "bees", "wasps"]
@@ -82,7 +163,9 @@ def test_plain_data_brings_it_back() -> None:
         ([[], []], "Expected at least two classes in the train data, but got none"),
         ([number / 30 for number in range(30)], "Expected classes as targets, but got 30 different numbers with"),
         ([["a"], "a"], r"one class per sample or a list of classes in every sample.*Write a single class as \['a'\]"),
-        (np.array([[0, 2]]), r"Expected a row of 2 zeros and ones, one per class, for every sample.*but got \[0, 2\]"),
+        (["[1, 0]", "[0, 1]"], r"but got text of lists, such as '\[0, 1\]'.*Read it with ast.literal_eval"),
+        ([{"a": 1}, {"b": 1}], "but got a dict: {'a': 1}. Pass one of its values"),
+        ([[["a"], ["b"]], [["a"]]], r"but got lists in a list: \[\['a'\], \['b'\]\]. Flatten it"),
     ],
 )
 def test_train_targets_that_cannot_be_classes_are_an_error(targets: Any, sentence: str) -> None:
@@ -113,6 +196,9 @@ def test_a_class_is_known_however_it_is_stored() -> None:
     assert ClassLabels.learn([0, 1]).encode(["1", "0"], "val").tolist() == [1, 0]
     assert ClassLabels.learn(["no", "1"]).encode([1, "no"], "val").tolist() == [0, 1]
     assert ClassLabels.learn([True, False]).encode(["true", "False", 1], "val").tolist() == [1, 0, 1]
+    assert "true" in class_indices(["1"])
+    assert "false" not in class_indices(["1"])
+    assert "true" not in class_indices(["1", "2"])
     with pytest.raises(DataError, match="but got '2' in 1 samples"):
         ClassLabels.learn([0, 1]).encode(["2"], "val")
 

@@ -111,8 +111,24 @@ def test_sixteen_bits_become_eight_by_their_range(tmp_path: Path) -> None:
     for kind in ("PNG", "TIFF"):
         opened = np.asarray(open_image(encoded(Image.fromarray(values), kind)))
         assert opened[..., 0].tolist() == expected.tolist(), kind
-    dark = np.full((2, 2), 200, dtype=np.uint16)
-    assert np.asarray(open_image(encoded(Image.fromarray(dark), "PNG"))).max() == 0
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM", None])
+@pytest.mark.parametrize(("highest", "bits", "levels"), [(200, 8, 1), (1023, 10, 4), (4095, 12, 16)])
+def test_a_picture_of_sixteen_bits_that_becomes_nearly_black_is_a_warning(
+    kind: str | None, highest: int, bits: int, levels: int
+) -> None:
+    picture = Image.fromarray(np.array([[0, highest]], dtype=np.uint16))
+    sentence = f"values have {bits} bits: it becomes nearly black, with at most {levels} of 256 levels of gray. If the"
+    with pytest.warns(UserWarning, match=sentence):
+        opened = open_image(encoded(picture, kind) if kind else picture)
+    assert np.asarray(opened).max() == highest >> 8
+
+
+def test_a_picture_of_sixteen_bits_that_is_dark_or_black_is_no_warning(recwarn: pytest.WarningsRecorder) -> None:
+    for highest in (0, 4096):
+        open_image(encoded(Image.fromarray(np.array([[0, highest]], dtype=np.uint16)), "PNG"))
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P", "RGB", "L"])
@@ -258,7 +274,9 @@ def test_arrays_and_tensors_are_the_same_picture() -> None:
         chw,
         Image.fromarray(pixels),
         pixels.astype(np.int64),
-        pixels.astype(np.uint16) * 256,
+        *(pixels.astype(kind) for kind in (np.int16, np.uint16, np.int32, np.uint32, np.uint64)),
+        torch.from_numpy(pixels.astype(np.uint16)).permute(2, 0, 1),
+        chw.int(),
         pixels / 255,
         chw / 255,
         (chw / 255).double().requires_grad_(),
@@ -289,6 +307,22 @@ def test_floats_out_of_range_are_refused_rather_than_clipped(value: float) -> No
         open_image(np.full((2, 2), value))
     with pytest.raises(DataError, match="or floats from 0 to 1, but got float32 from"):
         open_image(torch.full((3, 2, 2), value))
+
+
+@pytest.mark.parametrize(
+    ("array", "advice"),
+    [
+        (np.array([[0, 1000]], np.uint16), r"If its values have 10 bits, convert all images alike: \(array >> 2\)"),
+        (np.array([[0, 4095]], np.int16), r"If its values have 12 bits, convert all images alike: \(array >> 4\)"),
+        (np.array([[0, 65535]], np.int32), r"but got int32 from 0 to 65535. If its values have 16 bits.*array >> 8\)"),
+        (np.array([[0, 70000]]), r"Scale all images alike to this range, such as by \(array - lowest\)"),
+        (np.array([[-1, 1]]), "Scale all images alike to this range"),
+        (np.array([[0, 255.0]]), r"If its values are from 0 to 255, convert all images alike: array.astype\('uint8'\)"),
+    ],
+)
+def test_an_array_of_another_range_is_an_error_that_says_how_to_convert_it(array: np.ndarray, advice: str) -> None:
+    with pytest.raises(DataError, match=f"Expected an array to hold integers from 0 to 255.*{advice}"):
+        open_image(array)
 
 
 def test_what_is_no_image_at_all_is_refused() -> None:

@@ -303,6 +303,75 @@ def test_a_bool_is_one_category_whether_stored_as_bool_or_text(dtype: Any) -> No
     assert encode(learn([True, False]), pd.Series([False, True]).astype(dtype))[1] == [[1], [2]]
 
 
+TRUTHS = {
+    "bool": [True, False],
+    "int": [1, 0],
+    "float": [1.0, 0.0],
+    "float32": np.array([1, 0], np.float32),
+    "text": ["true", "false"],
+    "capitals": ["TRUE", "FALSE"],
+    "numpy objects": np.array([np.True_, np.False_], dtype=object),
+    "nullable ints": pd.array([1, 0], dtype="Int64"),
+    "nullable bools": pd.array([True, False], dtype="boolean"),
+    "category": pd.Categorical([True, False]),
+}
+
+
+@pytest.mark.parametrize("values", TRUTHS.values(), ids=TRUTHS)
+@pytest.mark.parametrize("train", TRUTHS.values(), ids=TRUTHS)
+def test_true_and_1_are_one_category_however_they_are_stored(train: Any, values: Any) -> None:
+    assert encode(learn(train, categorical=["a"]), values)[1] == [[2], [1]]
+
+
+@pytest.mark.parametrize("values", [*TRUTHS.values(), ["1.0", "0.0"], [True, "false"]])
+def test_true_and_1_are_one_number_where_the_train_rows_hold_zeros_and_ones(values: Any) -> None:
+    assert encode(learn([0, 1]), values)[0] == [[1], [-1]]
+    assert encode(learn([0, 1, None]), values) == ([[1], [-1]], [[0], [0]])
+
+
+def test_true_is_no_number_where_the_train_rows_hold_others() -> None:
+    with pytest.raises(DataError, match="numbers in column 'a' of the predict table, but got 'true' in 1 of 1"):
+        encode(learn([0, 1, 2]), ["true"])
+
+
+def test_a_truth_value_that_the_train_rows_lack_is_unknown() -> None:
+    assert encode(learn([True, None], categorical=["a"]), [1, 0])[1] == [[1], [0]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([0.1, 2], np.float32),
+        np.array([0.1, 2], np.float16),
+        [np.float32(0.1), np.float32(2)],
+        ["0.1", "2.0"],
+        [decimal.Decimal("0.1"), decimal.Decimal("2.00")],
+    ],
+)
+def test_a_number_is_one_category_whatever_its_precision(values: Any) -> None:
+    assert encode(learn([0.1, 2.0], categorical=["a"]), values)[1] == [[1], [2]]
+    assert encode(learn(values, categorical=["a"]), [0.1, 2])[1][0] == [1]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)],
+        [datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 2)],
+        pd.to_datetime(["2024-01-01", "2024-01-02"]),
+        ["2024-01-01", "2024-01-02"],
+        ["2024-01-01 00:00:00", "2024-01-02T00:00"],
+    ],
+)
+def test_a_day_is_one_category_whether_stored_as_date_time_or_text(values: Any) -> None:
+    days = [datetime.date(2024, 1, 1), datetime.date(2024, 1, 2)]
+    assert encode(learn(days, categorical=["a"]), values)[1] == [[1], [2]]
+
+
+def test_text_stays_as_it_is_written() -> None:
+    assert encode(learn(["1.0", "1"], categorical=["a"]), ["1", "1.0", "01"])[1] == [[1], [2], [0]]
+
+
 def test_categories_of_a_pandas_category_are_those_of_the_rows_in_no_special_order() -> None:
     values = pd.Series(["b", "a"], dtype=pd.CategoricalDtype(["z", "b", "a"], ordered=True))
     assert learn(values).categorical[0].categories == ["a", "b"]

@@ -205,3 +205,23 @@ def test_values_of_numpy_in_a_column_of_objects_are_pythons_own() -> None:
     values = _python_values(pd.Series([np.int64(1), np.float64(2.0), "x"], dtype=object))
     assert values == [1, 2, "x"]
     assert [type(value) for value in values] == [int, int, str]
+
+
+@pytest.mark.parametrize("fields", ["y", ["y"]])
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_rows_in_a_cell_are_an_error_that_asks_for_columns(kind: str, fields: Any) -> None:
+    frame = pd.DataFrame({"y": [[1, 1, 0], [0, 1, 1]]})
+    names = [fields] if isinstance(fields, str) else fields
+    with pytest.raises(DataError, match=r"target column 'y' of the train.*got \[1, 1, 0\]. Give each place of"):
+        learn_targets(frame, names, kind, not isinstance(fields, str))
+
+
+def test_rows_written_as_text_are_no_classes() -> None:
+    with pytest.raises(DataError, match=r"Expected classes as targets, but got text of lists, such as '\[0, 1\]'"):
+        learn_targets(pd.DataFrame({"y": ["[1, 0]", "[0, 1]"]}), ["y"], "classification", False)
+
+
+@pytest.mark.parametrize("values", [[True, False], [1.0, 0.0], ["true", "FALSE"], ["1", "0"]])
+def test_zeros_and_ones_of_several_classes_are_one_value_however_they_are_stored(values: list[Any]) -> None:
+    targets = learn_targets(pd.DataFrame({"y": values}), ["y"], "classification", True)
+    assert targets.encode(pd.DataFrame({"y": values}), "val").tolist() == [[1], [0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,15 @@ from flash.data._missing import is_missing
 from flash.data.messages import show, show_some
 from flash.errors import DataError
 
-__all__ = ["ClassLabels", "class_indices"]
+__all__ = ["ClassLabels", "check_written_lists", "class_indices", "indicated_classes"]
 
 # More distinct fractional values than this are measurements and not classes.
 _MAX_NUMERIC_CLASSES = 20
+# How zeros and ones are written in rows of them.
+_FRACTION = re.compile(r"0?\.\d+|[01](\.0*)?")
+_ZEROS = ("0", "0.0", "false", "False", "FALSE")
+_ONES = ("1", "1.0", "true", "True", "TRUE")
+_BITS: dict[Any, int] = {0: 0, 1: 1, **dict.fromkeys(_ZEROS, 0), **dict.fromkeys(_ONES, 1)}
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,8 @@ class ClassLabels:
     """The classes of train targets in order; a target is encoded as the index of its class.
 
     A target is one class (a string, an integer or a bool), or with ``multi_label`` any number of them: a list,
-    tuple or set of classes, or a row of zeros and ones.
+    tuple or set of classes, or a row of zeros and ones. Lists and arrays are read alike: if all targets have the same
+    number of zeros and ones, at least two, they are rows of zeros and ones.
 
     Args:
         labels: The classes: strings, or numbers as in the data.
@@ -39,6 +46,8 @@ class ClassLabels:
         (['ants', 'bees'], tensor([0, 1]))
         >>> ClassLabels.learn([["red", "round"], [], ["red"]]).encode([["round"]], "val")
         tensor([[0., 1.]])
+        >>> ClassLabels.learn([[1, 1, 0], [0, 1, 1]]).labels
+        [0, 1, 2]
     """
 
     labels: list[Any]
@@ -65,11 +74,12 @@ class ClassLabels:
                 f"Expected either one class per sample or a list of classes in every sample of the train data, but got "
                 f"both: {show(values[several.index(True)])} and {show(one)}. Write a single class as [{show(one)}]."
             )
-        if any(several) and _are_indicators(targets):
-            width = len(values[0])
-            made = cls(list(names) if names is not None else list(range(width)), True, indicators=True)
+        if any(several) and _are_indicators(values, names):
+            made = cls(list(names) if names is not None else list(range(len(values[0]))), True, indicators=True)
             made._check_indicators(values, "train")
             return made
+        if any(several):
+            _check_lists(values, "train")
         found = {label for value in values for label in (value if isinstance(value, list) else [value])}
         _check_classes(found, any(several))
         if names is not None and all(isinstance(label, int) for label in found):
@@ -93,7 +103,8 @@ class ClassLabels:
         values = _plain_targets(targets, stage)
         if self.indicators:
             self._check_indicators(values, stage)
-            return torch.tensor(values, dtype=torch.get_default_dtype())
+            rows = [[_BITS[value] for value in row] for row in values]
+            return torch.tensor(rows, dtype=torch.get_default_dtype())
         indices = class_indices(range(len(self.labels)) if self.by_number else self.labels)
         self._check_known(values, indices, stage)
         if not self.multi_label:
@@ -135,6 +146,8 @@ class ClassLabels:
             for label in (value if isinstance(value, list) else [value])
             if label not in indices
         ]
+        if self.multi_label:
+            _check_lists(values, stage)
         if unknown:
             raise DataError(
                 f"Expected targets in the {stage} data that are among those of the train data "
@@ -144,7 +157,9 @@ class ClassLabels:
 
     def _check_indicators(self, values: Sequence[Any], stage: str) -> None:
         for value in values:
-            if not isinstance(value, list) or len(value) != len(self.labels) or any(v not in (0, 1) for v in value):
+            row = value if isinstance(value, list) else [value]
+            _check_whole(row, stage)
+            if row is not value or len(row) != len(self.labels) or any(each not in _BITS for each in row):
                 raise DataError(
                     f"Expected a row of {len(self.labels)} zeros and ones, one per class, for every sample of the "
                     f"{stage} data, but got {show(value)}."
@@ -160,8 +175,10 @@ class _ClassIndices(dict[Any, int]):
         if len(self._by_text) < len(self):  # such as 1 and "1", which then are different classes
             self._by_text = {}
         for one, other in (("true", "false"), ("1", "0")), (("1", "0"), ("true", "false")):
-            if set(self._by_text) == set(other):
-                self._by_text |= {name: self._by_text[same] for name, same in zip(one, other, strict=True)}
+            if self._by_text and set(self._by_text) <= set(other):
+                self._by_text |= {
+                    name: self._by_text[same] for name, same in zip(one, other, strict=True) if same in self._by_text
+                }
                 break
 
     def __missing__(self, value: Any) -> int:
@@ -186,6 +203,23 @@ def class_indices(labels: Iterable[Any]) -> Mapping[Any, int]:
     return _ClassIndices(labels)
 
 
+def indicated_classes(targets: Any) -> list[list[int]] | None:
+    """Return the places of the ones in rows of zeros and ones; ``None`` if targets are anything else.
+
+    Example:
+        >>> indicated_classes([[1, 1, 0], [0, 0, 1]]), indicated_classes([["red"], ["round", "red"]])
+        ([[0, 1], [2]], None)
+    """
+    plain = targets.tolist() if isinstance(targets, Tensor | np.ndarray) else targets
+    rows = [_plain(row) for row in plain]
+    same_width = len({len(row) if isinstance(row, list) else 0 for row in rows}) == 1
+    if not same_width or not rows or not isinstance(rows[0], list) or len(rows[0]) < 2:
+        return None
+    if any(isinstance(label, list) or label not in _BITS for row in rows for label in row):
+        return None
+    return [[place for place, label in enumerate(row) if _BITS[label]] for row in rows]
+
+
 def _as_text(value: Any) -> str:
     """Return the text of a class, with booleans in lower case."""
     text = str(value)
@@ -195,7 +229,19 @@ def _as_text(value: Any) -> str:
 def _plain_targets(targets: Any, stage: str) -> list[Any]:
     if isinstance(targets, Tensor | np.ndarray):
         targets = targets.tolist()
+    targets = list(targets)
     values = [_plain(value) for value in targets]
+    for value, given in zip(values, targets, strict=True):
+        if isinstance(given, Mapping):
+            raise DataError(
+                f"Expected a class, a list of classes or a row of zeros and ones for every sample of the {stage} data, "
+                f"but got a dict: {show(given)}. Pass one of its values."
+            )
+        if isinstance(value, list) and any(isinstance(label, list) for label in value):
+            raise DataError(
+                f"Expected a class, a list of classes or a row of zeros and ones for every sample of the {stage} data, "
+                f"but got lists in a list: {show(value)}. Flatten it."
+            )
     missing = sum(_is_missing_target(value) for value in values)
     if missing:
         raise DataError(
@@ -225,14 +271,83 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _are_indicators(targets: Any) -> bool:
-    """Return whether multi-label targets are rows of zeros and ones (arrays), not lists of classes."""
-    if isinstance(targets, Tensor | np.ndarray):
+def _are_indicators(values: Sequence[list[Any]], names: Sequence[Any] | None) -> bool:
+    """Return whether multi-label targets are rows of zeros and ones, whatever holds them, and not lists of classes."""
+    widths = {len(value) for value in values}
+    if len(widths) > 1 or widths == {0}:
+        return False
+    (width,) = widths
+    if names is not None and width == len(names):
         return True
-    return isinstance(targets, Sequence) and all(isinstance(value, Tensor | np.ndarray) for value in targets)
+    if not all(label in _BITS for value in values for label in value):
+        _check_written_fractions(values)
+        return False
+    if width == 1 and names is None:
+        raise DataError(
+            "Expected one class per sample, or several, but every target of the train data is a list of one number, "
+            f"such as {show(values[0])}, which is either a row of zeros and ones for one class, or a list of one "
+            "class. Pass the numbers without the inner lists: in an array, targets[:, 0]."
+        )
+    # Two different classes of a longer list of names may be 0 and 1; the same class twice is no list of classes.
+    return names is None or any(len({_BITS[label] for label in value}) < width for value in values)
+
+
+def _check_lists(values: Sequence[list[Any]], stage: str) -> None:
+    """Reject lists of numbers that cannot be lists of classes: those with fractions, or with one number twice."""
+    for value in values:
+        _check_whole(value, stage)
+        numbers = [label for label in value if not isinstance(label, str) or label in _BITS]
+        if len(set(numbers)) < len(numbers):
+            # In rows of zeros and ones with another number, the row with that number is the one to look at.
+            value = next((each for each in values if any(label not in _BITS for label in each)), value)
+            raise DataError(
+                f"Expected a list of different classes, or a row of zeros and ones with a place for each class, for "
+                f"every sample of the {stage} data, but got {show(value)}. Give all rows the same number of zeros and "
+                "ones, or name each class once."
+            )
+
+
+def _check_whole(value: Sequence[Any], stage: str) -> None:
+    """Reject rows of fractions, such as probabilities, which are neither classes nor zeros and ones."""
+    if any(isinstance(label, float) for label in value):
+        raise DataError(
+            f"Expected a list of classes, or a row of zeros and ones, for every sample of the {stage} data, but got "
+            f"fractions: {show(value)}. Round such soft targets, as (targets > 0.5) does in an array."
+        )
+
+
+def _check_written_fractions(values: Sequence[list[Any]]) -> None:
+    """Reject rows of one length of fractions that are written as text, such as cells of a file."""
+    found = [label for value in values for label in value]
+    if len(values[0]) < 2 or not all(isinstance(label, str) and _FRACTION.fullmatch(label) for label in found):
+        return
+    raise DataError(
+        f"Expected a list of classes, or a row of zeros and ones, for every sample of the train data, but got "
+        f"{show(values[0])}, which is either a row of fractions or a list of classes that are called so. Round soft "
+        "targets to 0 and 1; write classes so that they are no numbers, such as 'v0.1'."
+    )
+
+
+def check_written_lists(found: Iterable[Any]) -> None:
+    """Reject classes that are all lists written as text, as data frames write them to CSV files.
+
+    Raises:
+        DataError: If each class is text in brackets.
+
+    Example:
+        >>> check_written_lists(["[1, 0]", "red"])
+    """
+    texts = [label for label in found if isinstance(label, str) and label[:1] == "[" and label[-1:] == "]"]
+    if texts and len(texts) == len(list(found)):
+        raise DataError(
+            f"Expected classes as targets, but got text of lists, such as {show(min(texts))}, as data frames write "
+            "lists to CSV files. Read it with ast.literal_eval, save the table as Parquet or JSON, or give each class "
+            "its own column; write classes that are called so without the brackets."
+        )
 
 
 def _check_classes(found: set[Any], multi_label: bool) -> None:
+    check_written_lists(found)
     fractions = [label for label in found if isinstance(label, float)]
     if fractions and len(found) > _MAX_NUMERIC_CLASSES:
         raise DataError(

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
 from flash.data.columns import Columns
+from flash.data.labels import indicated_classes
 from flash.data.tables import Table, is_missing
 from flash.errors import ConfigurationError, DataError
 
@@ -150,6 +151,10 @@ def classes_of(data: Any) -> Any:
 
 
 def _as_classes(targets: Any) -> Any:
+    if isinstance(targets, Tensor | np.ndarray | list | tuple) and len(targets) and _is_row(targets[0]):
+        indicated = indicated_classes(targets)
+        if indicated is not None:
+            return indicated
     if isinstance(targets, Tensor):
         return targets if targets.ndim == 1 and not targets.is_floating_point() else None
     if hasattr(targets, "shape"):  # an array or a series
@@ -159,6 +164,10 @@ def _as_classes(targets: Any) -> Any:
         if kinds <= {int, str, bool} or kinds <= {list, tuple, set, frozenset}:
             return targets
     return None
+
+
+def _is_row(target: Any) -> bool:
+    return isinstance(target, list | tuple) or getattr(target, "ndim", 0) == 1
 
 
 def _parts(data: Any) -> list[Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -26,6 +27,13 @@ _Array = npt.NDArray[Any]
 
 # Pillow would also read PostScript, which it passes to an interpreter: untrusted files must not execute code.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "MPO", "DIB", "ICO", "PCX", "TGA")
+# A 16-bit image without a value of this is nearly black: its values have 12 bits or fewer.
+_DARK = 1 << 12
+_EIGHT_OF = {
+    8: "np.asarray(image).astype(np.uint8)",
+    10: "(np.asarray(image) >> 2).astype(np.uint8)",
+    12: "(np.asarray(image) >> 4).astype(np.uint8)",
+}
 _ORIENTATION = 0x0112
 _EXIF_KEYS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _UPRIGHT = {
@@ -46,13 +54,13 @@ class BadImageError(DataError):
 def open_image(source: ImageSource, min_size: tuple[int, int] | None = None, name: str | None = None) -> Image.Image:
     """Open an image, rotate it upright and convert it to RGB.
 
-    The EXIF orientation is applied. Transparent images are blended on white, 16-bit images are scaled to 8 bits. An
-    animation yields its first frame.
+    The EXIF orientation is applied. Transparent images are blended on white, files of 16 bits are scaled to 8, with
+    a warning if that makes them nearly black. An animation yields its first frame.
 
     Args:
         source: A path, the bytes of a file, a PIL image, an array ``(height, width[, channels])`` or a tensor
-            ``([channels,] height, width)`` with 1, 2 (gray and alpha), 3 or 4 (with alpha) channels. Floats are between
-            0 and 1.
+            ``([channels,] height, width)`` with 1, 2 (gray and alpha), 3 or 4 (with alpha) channels. Integers of any
+            size are from 0 to 255, floats from 0 to 1.
         min_size: The minimum width and height that are needed, in pixels. A larger JPEG is decoded at a half, a
             quarter or an eighth of its size where that still has twice as many pixels per side, as in Pillow's
             ``thumbnail``; that is several times as fast.
@@ -171,10 +179,23 @@ def _sixteen_to_eight(image: Image.Image) -> _Array:
     values = np.asarray(image)
     if image.mode == "F":
         return values
-    # Older versions of Pillow open 16-bit PNG files in the 32-bit mode.
-    if image.mode.startswith("I;16") or image.format == "PNG" or 255 < values.max() <= 65535:
+    # Older versions of Pillow open 16-bit PNG files in the 32-bit mode, and all versions those of PPM.
+    if image.mode.startswith("I;16") or image.format in ("PNG", "PPM") or 255 < values.max() <= 65535:
+        _warn_of_darkness(int(values.max()))
         return (values >> 8).astype(np.uint8)
     return values
+
+
+def _warn_of_darkness(highest: int) -> None:
+    """Warn of 16-bit images that are nearly black; without their names, so that the warning is shown once."""
+    if 0 < highest < _DARK:
+        bits = next(bits for bits in (8, 10, 12) if highest < 1 << bits)
+        warnings.warn(
+            f"Expected 16-bit images to use their range, 0 to 65535, but got one whose values have {bits} bits: it "
+            f"becomes nearly black, with at most {1 << bits >> 8} of 256 levels of gray. If the camera or microscope "
+            f"gives {bits} bits, pass arrays: {_EIGHT_OF[bits]}.",
+            stacklevel=2,
+        )
 
 
 # ---------------------------------------------------------------------- arrays
@@ -207,17 +228,25 @@ def _eight_bits(array: _Array, name: str) -> Any:
         return array
     if kind == "b":
         return array.astype(np.uint8) * 255
-    if array.dtype == np.uint16:
-        return (array >> 8).astype(np.uint8)
     low, high = (array.min(), array.max()) if kind in "iuf" else (-1, -1)
-    if kind in "iu" and low >= 0 and high <= 255:
-        return array.astype(np.uint8)
     if kind == "f" and low >= 0 and high <= 1:
         return np.rint(array * 255).astype(np.uint8)
+    # Not by the values of one image: a dark one of 16 bits, or of floats up to 255, would be read unlike the others.
+    if kind in "iu" and low >= 0 and high <= 255:
+        return array.astype(np.uint8)
     raise DataError(
-        f"Expected {name} to hold whole numbers from 0 to 255, 16-bit numbers, or floats from 0 to 1, but got "
-        f"{array.dtype} from {low} to {high}. Scale it, such as by array / array.max()."
+        f"Expected {name} to hold integers from 0 to 255, or floats from 0 to 1, but got {array.dtype} from {low} to "
+        f"{high}. {_how_to_scale(kind, low, high)}"
     )
+
+
+def _how_to_scale(kind: str, low: Any, high: Any) -> str:
+    if kind in "iu" and low >= 0 and high <= 65535:
+        bits = next(bits for bits in (10, 12, 14, 16) if high < 1 << bits)
+        return f"If its values have {bits} bits, convert all images alike: (array >> {bits - 8}).astype('uint8')."
+    if kind == "f" and low >= 0 and high <= 255:
+        return "If its values are from 0 to 255, convert all images alike: array.astype('uint8')."
+    return "Scale all images alike to this range, such as by (array - lowest) / (highest - lowest)."
 
 
 def load_into_memory(sources: Sequence[Any]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,7 @@ __all__ = [
     "parts_of",
     "read_numbers",
     "read_table",
+    "text_of_value",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -33,6 +37,8 @@ _MISSING = frozenset(
     {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
 )
 _BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+# Numbers of this many characters are exact as floats.
+_EXACT_DIGITS = 15
 _DECIMAL_COMMA = r"[+-]?\d+(,\d+)?"
 _DATE_LIKE = r"\d{4}-\d{1,2}-\d{1,2}.*"
 _ISO_DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?"
@@ -235,9 +241,20 @@ def parts_of(series: pd.Series[Any]) -> tuple[str, ...]:
 
 
 def read_numbers(
-    series: pd.Series[Any], part: str, stage: str, hint: str = "Clean it, or name it in categorical_fields."
+    series: pd.Series[Any],
+    part: str,
+    stage: str,
+    hint: str = "Clean it, or name it in categorical_fields.",
+    is_truth: bool = False,
 ) -> Floats:
     """Convert a column to floats, with NaN for missing and infinite values; of dates and durations, one part.
+
+    Args:
+        series: The column.
+        part: The part of dates or durations; empty for numbers.
+        stage: The stage, for messages.
+        hint: What to do, the end of the message.
+        is_truth: Whether the train rows hold only zeros and ones, which may also be written ``true`` and ``false``.
 
     Raises:
         DataError: If a value is neither a number nor missing; the message shows the value, and ends with ``hint``.
@@ -249,7 +266,8 @@ def read_numbers(
     if pd.api.types.is_bool_dtype(series) or pd.api.types.is_numeric_dtype(series):
         return _finite(series.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan))
     values = series.astype(object)
-    numbers = pd.to_numeric(values, errors="coerce")
+    known = values.map(_truth_as_number) if is_truth else values
+    numbers = pd.to_numeric(known, errors="coerce")
     wrong = (numbers.isna() | (series.dtype.kind == "m")) & series.notna()
     if wrong.any():
         raise DataError(
@@ -257,6 +275,10 @@ def read_numbers(
             f" in {int(wrong.sum())} of {len(series)} rows. {hint}"
         )
     return _finite(numbers.to_numpy(dtype=np.float64))
+
+
+def _truth_as_number(value: Any) -> Any:
+    return int(_BOOLEANS[value]) if isinstance(value, str) and value in _BOOLEANS else value
 
 
 def _finite(values: Floats) -> Floats:
@@ -301,20 +323,39 @@ def _date_part(series: pd.Series[Any], part: str, stage: str) -> Floats:
 
 
 def as_text(series: pd.Series[Any]) -> pd.Series[Any]:
-    """Convert values to text; an integer is the same category whether it is stored as 1, 1.0 or "1"."""
+    """Convert values to text, the same for the same value: 1 and 1.0, floats of any precision, a date and its day."""
     if pd.api.types.is_bool_dtype(series):
         return series.astype(object).map(str, na_action="ignore")
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f" and series.dtype.itemsize < 8:
+        # As Python floats, 0.1 of 32 bits would be 0.10000000149011612.
+        series = pd.Series(list(series.to_numpy()), index=series.index, name=series.name, dtype=object)
     return series.astype(object).map(_text, na_action="ignore")
 
 
 def _text(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, float | np.floating | Decimal) and value == value // 1:
+        return str(int(value))
+    if isinstance(value, dt.datetime) and value.tzinfo is None and value.time() == dt.time():
+        return value.date().isoformat()
+    return str(value)
+
+
+def text_of_value(text: str) -> str:
+    """Return the text that :func:`as_text` gives for the value that a text writes, such as ``1.0`` or a date.
+
+    Example:
+        >>> text_of_value("1.0"), text_of_value("2024-01-31T00:00:00"), text_of_value("red")
+        ('1', '2024-01-31', 'red')
+    """
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
+        return _text(float(text)) if len(text) <= _EXACT_DIGITS else text
+    return re.sub(r"^(\d{4}-\d{2}-\d{2})[ T]00:00(:00(\.0+)?)?$", r"\1", text)
 
 
 def factorize_as_text(series: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], list[str]]:
     """Return the index of each row's text, -1 if missing, and the distinct texts: one Python call per distinct text."""
-    if pd.api.types.infer_dtype(series, skipna=True).startswith("mixed"):
-        # True and 1 are equal, but different categories.
+    if series.dtype == np.float16 or pd.api.types.infer_dtype(series, skipna=True).startswith("mixed"):
+        # True and 1 are equal, but different categories; numbers of 16 bits would become ones of 32.
         series = as_text(series)
     rows, distinct = pd.factorize(series)
     return rows.astype(np.int64), as_text(pd.Series(distinct)).tolist()

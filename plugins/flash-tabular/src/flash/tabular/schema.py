@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from flash.data.labels import class_indices
 from flash.errors import ConfigurationError, DataError
 
 from .read import (
@@ -25,6 +26,7 @@ from .read import (
     is_numeric,
     parts_of,
     read_numbers,
+    text_of_value,
 )
 
 __all__ = ["CategoricalColumn", "NumericalColumn", "Schema", "learn_schema"]
@@ -59,6 +61,12 @@ class NumericalColumn:
     mean: float
     std: float
     bins: list[float]
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether the training rows hold only zeros and ones."""
+        edges = [edge * self.std + self.mean for edge in self.bins]
+        return not self.part and len(edges) == 2 and bool(np.allclose(edges, (0, 1), atol=1e-4))
 
 
 @dataclass(frozen=True)
@@ -125,8 +133,9 @@ class Schema:
         numbers = np.empty((len(frame), len(self.numerical)), dtype=np.float32)
         codes = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
         parts: dict[str, str] = {}
+        truths = {column.name for column in self.numerical if column.is_truth}
         for place, column in enumerate(self.numerical):
-            raw = read_numbers(get_column(frame, column.name), column.part, stage)
+            raw = read_numbers(get_column(frame, column.name), column.part, stage, is_truth=column.is_truth)
             numbers[:, place] = _standardize(raw, column.mean, column.std)
             parts[column.name] = column.part
         for place, category in enumerate(self.categorical):
@@ -135,7 +144,8 @@ class Schema:
                 codes[:, place] = series.isna()
             elif category.is_missing_flag:
                 part = parts.get(category.name, parts_of(series)[0])
-                codes[:, place] = np.isnan(read_numbers(series, part, stage))
+                raw = read_numbers(series, part, stage, is_truth=category.name in truths)
+                codes[:, place] = np.isnan(raw)
             else:
                 codes[:, place] = _codes(series, category, stage)
         return numbers, codes
@@ -309,9 +319,11 @@ def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str) -> npt
             f"Expected categories in column {column.name!r} of the {stage} table, but got "
             f"{series.dropna().iloc[0]!r}. Convert it to text, as in the train table."
         )
-    code_of = {category: code for code, category in enumerate(column.categories, start=1)}
+    places = class_indices(column.categories)
     rows, texts = factorize_as_text(series)
-    codes = np.array([*(code_of.get(text, 0) for text in texts), 0], dtype=np.int32)[rows]
+    if not column.is_text:
+        texts = [text if text in places else text_of_value(text) for text in texts]
+    codes = np.array([*(places.get(text, -1) + 1 for text in texts), 0], dtype=np.int32)[rows]
     if len(series) >= MIN_ROWS_FOR_UNKNOWN_WARNING and not codes.any() and series.notna().any():
         known = series.dropna().astype(object)
         warnings.warn(

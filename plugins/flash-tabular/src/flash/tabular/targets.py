@@ -12,11 +12,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from flash.data.labels import class_indices
+from flash.data.labels import check_written_lists, class_indices
 from flash.data.messages import show, show_some
 from flash.errors import DataError
 
-from .read import check_columns, read_numbers
+from .read import check_columns, is_hashable, read_numbers
 from .schema import mean_and_std
 
 __all__ = ["Targets", "learn_targets", "targets_from_serializable"]
@@ -96,7 +96,8 @@ class MultiLabelTargets(Targets):
     """Several classes per row: one binary column per class."""
 
     def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
-        columns = [read_numbers(frame[name], "", stage) for name in self.fields]
+        hint = "For one class per row, name one column in target_fields, not a list."
+        columns = [read_numbers(frame[name], "", stage, hint, is_truth=True) for name in self.fields]
         for name, column in zip(self.fields, columns, strict=True):
             wrong = ~np.isin(column, (0, 1))
             if wrong.any():
@@ -153,6 +154,12 @@ def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> Non
                 f"Expected a target in every row of the {stage} table, but column {name!r} is missing in "
                 f"{missing} of {len(frame)}. Drop these rows: frame.dropna(subset=[{name!r}])."
             )
+        if not is_hashable(frame[name]):
+            raise DataError(
+                f"Expected one class or number per row in the target column {name!r} of the {stage} table, but got "
+                f"{show(frame[name].iloc[0])}. Give each place of such rows its own column, and name them all in "
+                "target_fields."
+            )
 
 
 def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several: bool) -> Targets:
@@ -184,6 +191,7 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
             "with fractions. For numbers use TabularRegressionData and TabularRegressor."
         )
     labels = sorted(set(_python_values(values)), key=lambda label: (isinstance(label, str), label))
+    check_written_lists(labels)
     if len(labels) < 2:
         raise DataError(
             f"Expected at least two classes in the target column {names[0]!r} of the train table, but got "
