@@ -20,6 +20,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 import flash
+from flash.core.checkpoint import FlashCheckpointIO
 from flash.core.classification import ClassificationTask
 from flash.errors import CheckpointError, DataError, UnsafeCheckpointError
 from flash.serialization import (
@@ -281,6 +282,14 @@ def test_plain_data_and_torchs_functions_survive(value: Any) -> None:
 def test_a_missing_file_is_an_error() -> None:
     with pytest.raises(CheckpointError, match=r"Expected a checkpoint at gone.ckpt, but there is no such file"):
         flash.Task.load_from_checkpoint("gone.ckpt")
+
+
+@pytest.mark.parametrize("address", ["nowhere://bucket/task.ckpt", "memory://gone/task.ckpt"])
+def test_the_address_of_a_service_that_cannot_be_read_is_an_error(address: str) -> None:
+    with pytest.raises(
+        CheckpointError, match=f"at {address}, but it cannot be read: .*Download it first, and pass its"
+    ):
+        FlashCheckpointIO().load_checkpoint(address)
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.9, 0.999])

@@ -39,6 +39,17 @@ def test_a_value_comes_back(tmp_path: Path, value: Any, again: Any) -> None:
     assert type(found) is type(again)
 
 
+@pytest.mark.parametrize("code", ["<U999999999", "O", "V8", "i4,i4", "M8[s]", "no type", 5, None])
+def test_only_arrays_of_numbers_are_made(code: Any) -> None:
+    with pytest.raises(ValueError, match="is not an array that a checkpoint may hold"):
+        from_serializable({"__numpy__": torch.zeros(2), "dtype": code})
+
+
+def test_an_array_is_made_of_a_tensor_only() -> None:
+    with pytest.raises(ValueError, match="'<f4' of a list is not an array that a checkpoint may hold"):
+        from_serializable({"__numpy__": [1.0], "dtype": "<f4"})
+
+
 def test_arrays_come_back_as_arrays_of_their_type() -> None:
     array = np.arange(6, dtype=">i2").reshape(2, 3)
     found = from_serializable(to_serializable([array]))[0]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import pathlib
 import pickletools
 import threading
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from flash.errors import CheckpointError, UnsafeCheckpointError
-from flash.serialization import write_checkpoint
+from flash.serialization import link_or_copy, write_checkpoint
 from flash.solver import EMA, AdversarialLoss, BaseSolver, StateError, averager
 from flash.solver.checkpoint import read_checkpoint
 from flash.solver.serialization import state_to_serializable
@@ -209,3 +210,111 @@ def test_copies_share_nothing_with_what_they_were_made_of() -> None:
     copied = state_to_serializable({"a": [weight]}, copy=True)
     weight += 1
     assert copied["a"][0].tolist() == [0, 0]
+
+
+def test_without_a_path_there_may_be_no_checkpoint_yet(tmp_path: Path) -> None:
+    assert not Solver(tmp_path / "new").restore()
+    assert not Solver(tmp_path).restore(best=True)
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_a_path_that_is_not_there_is_an_error_and_no_start_from_scratch(tmp_path: Path, best: bool) -> None:
+    with pytest.raises(CheckpointError, match="there is no such file. Check the path"):
+        Solver(tmp_path).restore(tmp_path / "typo.th", best=best)
+    with pytest.raises(CheckpointError, match=r"but got s3://bucket/checkpoint\.th\. Download it first"):
+        Solver(tmp_path).restore("s3://bucket/checkpoint.th")
+
+
+def test_a_newest_checkpoint_that_is_no_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.th").symlink_to(tmp_path / "gone")
+    with pytest.raises(CheckpointError, match="there is no such file"):
+        Solver(tmp_path).restore()
+    (tmp_path / "checkpoint.th").unlink()
+    (tmp_path / "checkpoint.th").mkdir()
+    with pytest.raises(CheckpointError, match="but it is a folder"):
+        Solver(tmp_path).restore()
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error_before_training_and_when_writing(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(
+        CheckpointError, match=f"Expected a folder for checkpoints at {tmp_path / 'run'}, but it is not"
+    ):
+        Solver(tmp_path / "run").restore()
+    solver = Solver(tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"is not a folder, or below a file\..*BaseSolver\(folder=\.\.\.\)"):
+        solver.commit()
+    with pytest.raises(CheckpointError, match=r"history\.json could not be written: .*BaseSolver\(folder=\.\.\.\)"):
+        solver.commit(save_checkpoint=False)
+    assert solver.epoch == 1
+    assert (tmp_path / "run").read_text() == "a file"
+
+
+def test_a_name_that_no_folder_can_have_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="or none, but the folder cannot be read: .*Choose another folder"):
+        Solver(tmp_path / ("x" * 5000)).restore()
+
+
+@pytest.mark.parametrize("name", ["best.th", "checkpoint_1.th", "history.json"])
+def test_what_cannot_be_written_beside_the_checkpoint_is_one_error(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    solver = Solver(tmp_path)
+    solver.keep_checkpoints(last=1, best="train/loss")
+    solver.run_stage("train", lambda: {"loss": 1.0})
+    with pytest.raises(CheckpointError, match=r"could not be written: .* Free some space, or choose another folder"):
+        solver.commit()
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+RUN = {"format": 1, "id": "one", "ranks": [], "pending": {}, "stage": None}
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [
+        ({"_flash": 3}, "the state of the run in .* is damaged. Use an earlier checkpoint"),
+        ({"_flash": {"format": 1}}, "the state of the run in .* is damaged"),
+        ({"_flash": {**RUN, "ranks": 5}}, "the state of the run in .* is damaged"),
+        ({"_flash": {**RUN, "format": 99}}, "was written by a later one: pip install --upgrade flash-solver"),
+        ({"_flash": {**RUN, "ranks": [{}]}}, "does not fit"),
+        ({"_flash": {**RUN, "ranks": [{"random": {}}]}}, "Expected the states of random generators"),
+        ({"history": 5}, "the history in a checkpoint to be a list of epochs, but got a int"),
+        ({"history": [1]}, "the history in a checkpoint to be a list of epochs, but got a list of something else"),
+        ({"it": {"__numpy__": 1, "dtype": "f8"}}, "The checkpoint was refused: 'f8' of a int is not an array"),
+        ({"it": {"__reference__": "os:system"}}, "The checkpoint was refused: 'os:system' is not a name"),
+    ],
+)
+def test_a_file_with_other_values_than_a_solver_writes_is_an_error(
+    tmp_path: Path, stored: dict[str, Any], said: str
+) -> None:
+    write_checkpoint({"history": [], "it": {}, **stored}, tmp_path / "checkpoint.th")
+    with pytest.raises(CheckpointError, match=said):
+        Solver(tmp_path).restore()
+
+
+def test_values_that_contain_themselves_are_an_error(tmp_path: Path) -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    torch.save({"history": [], "it": endless}, tmp_path / "checkpoint.th")
+    with pytest.raises(CheckpointError, match="contain each other too deeply. It is of another program"):
+        Solver(tmp_path).restore()
+
+
+@pytest.mark.process
+def test_two_writers_at_once_leave_a_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.th"
+    write_checkpoint({"w": torch.zeros(50_000)}, path)
+
+    def write(value: float) -> None:
+        for _ in range(15):
+            write_checkpoint({"w": torch.full((50_000,), value)}, path)
+            link_or_copy(path, tmp_path / "best.th")
+
+    writers = [multiprocessing.get_context("fork").Process(target=write, args=(value,)) for value in (1.0, 2.0)]
+    for each in writers:
+        each.start()
+    while any(each.is_alive() for each in writers):
+        found = read_checkpoint(path)["w"]
+        assert bool((found == found[0]).all())
+    assert [each.exitcode for each in writers] == [0, 0]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["best.th", "checkpoint.th"]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from flash.errors import ConfigurationError
+from flash.serialization import write_checkpoint
 from flash.solver import EMA, BaseSolver, StateError, averager
 from flash.solver.checkpoint import read_checkpoint
 
@@ -337,3 +338,77 @@ def test_the_middle_of_a_stage_needs_as_many_processes_as_before(
     assert codes == [128 + signal.SIGTERM] * 2
     with pytest.raises(StateError, match="Expected 2 processes to resume in the middle of the stage 'train'"):
         BaseSolver(tmp_path).restore()
+
+
+class Drawing(BaseSolver):
+    """Draws everywhere: before and between stages, in a stage before and between its loops, from all generators."""
+
+    def __init__(self, folder: Path, stop: int | None = None) -> None:
+        super().__init__(folder)
+        torch.manual_seed(0)
+        np.random.seed(0)
+        random.seed(0)
+        self.generator = torch.Generator().manual_seed(1)
+        self.log: list[float] = []
+        self.register_stateful("generator", "log")
+        self.stop, self.steps = stop, 0
+
+    def draw(self) -> float:
+        numbers = torch.rand(1) + torch.rand(1, generator=self.generator)
+        return float(numbers) + float(np.random.rand()) + random.random()
+
+    def run(self) -> None:
+        self.restore()
+        for _ in range(self.epoch, 3):
+            first = self.draw()
+            self.run_stage("train", self.stage, "train", first)
+            between = self.draw()
+            self.run_stage("valid", self.stage, "valid", between)
+            self.commit()
+
+    def stage(self, name: str, given: float) -> dict[str, Any]:
+        average = averager()
+        results = [given]
+        for _ in range(2):
+            data = [self.draw() for _ in range(3)]
+            for item in self.log_progress(name, data, carry=average):
+                value = item + self.draw()
+                self.log.append(value)
+                metrics = average({"loss": value})
+                self.steps += 1
+                if self.steps == self.stop:
+                    os.kill(os.getpid(), signal.SIGTERM)
+            results.append(self.draw())
+        return {**metrics, "results": results}
+
+
+def drawn(folder: Path, stops: list[int | None]) -> Any:
+    for stop in stops:
+        solver = Drawing(folder, stop)
+        try:
+            solver.run()
+        except SystemExit:
+            assert stop is not None
+    history = [{name: stage["results"] for name, stage in epoch.items()} for epoch in solver.history]
+    return history, solver.log, solver.draw()
+
+
+@pytest.mark.parametrize("stop", [*range(1, 25)])
+def test_what_is_drawn_anywhere_is_drawn_again_after_a_stop_at_any_step(tmp_path: Path, stop: int) -> None:
+    whole = drawn(tmp_path / "whole", [None])
+    assert drawn(tmp_path / "stopped", [stop, None]) == whole
+    assert drawn(tmp_path / "twice", [stop, 1, None]) == whole
+
+
+def test_the_checkpoint_of_an_older_version_in_the_middle_of_a_stage_is_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        Drawing(tmp_path, stop=5).run()
+    stored = read_checkpoint(tmp_path / "checkpoint.th")
+    mine = stored["_flash"]["ranks"][0]
+    for each in (mine, mine["position"], mine["position"]["start"], mine["position"]["random"]):
+        for name in ("epoch", "ends", "begin", "generators"):
+            each.pop(name, None)
+    write_checkpoint(stored, tmp_path / "checkpoint.th")
+    solver = Drawing(tmp_path)
+    solver.run()
+    assert len(solver.log) == 24

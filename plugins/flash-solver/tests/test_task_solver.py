@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -241,3 +242,54 @@ def test_several_processes_train_one_task(tmp_path: Path, in_processes: Callable
     assert in_processes(2, work, tmp_path / "half", 3) == [first, second]
     loaded = Classifier.load_from_checkpoint(tmp_path / "half" / "checkpoint.th")
     assert weights(loaded)["head.weight"] == first[0]
+
+
+BAD = ["of_numpy", "text", "empty", "list", "folder", "dangling", "missing"]
+
+
+def bad_file(folder: Path, kind: str) -> Path:
+    path = folder / kind
+    if kind == "of_numpy":
+        torch.save({"it": Reduced()}, path)
+    elif kind == "list":
+        torch.save([1], path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "dangling":
+        path.symlink_to(folder / "no")
+    elif kind != "missing":
+        path.write_text(kind if kind == "text" else "")
+    return path
+
+
+class Reduced:
+    """Pickled as a call that would make an array over bytes of the file."""
+
+    def __reduce__(self) -> Any:
+        return np.ndarray, ((1,), "O", b"AAAAAAAA")
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_the_same_bad_file_says_the_same_at_every_door(tmp_path: Path, kind: str) -> None:
+    path = bad_file(tmp_path, kind)
+    doors: list[Callable[[], Any]] = [
+        lambda: BaseSolver(tmp_path / "first").restore(path),
+        lambda: TaskSolver(task(), data(), folder=tmp_path / "second", fabric=CPU).restore(path),
+        lambda: Classifier.load_from_checkpoint(path),
+        lambda: trainer(1).fit(task(), data(), ckpt_path=path),
+    ]
+    said = []
+    for door in doors:
+        with pytest.raises(CheckpointError, match="Expected a checkpoint") as caught:
+            door()
+        said.append((type(caught.value), str(caught.value)))
+    assert len(set(said)) == 1
+    assert str(path) in said[0][1]
+
+
+@pytest.mark.parametrize("stored", [{"state_dict": {}, "epoch": 1, "loops": 7}, {"state_dict": 5, "loops": {}}])
+def test_a_checkpoint_of_another_shape_is_an_error_of_the_file(tmp_path: Path, stored: dict[str, Any]) -> None:
+    torch.save(stored, tmp_path / "odd.ckpt")
+    solver = TaskSolver(task(), data(), folder=tmp_path, fabric=CPU)
+    with pytest.raises(CheckpointError, match=r"odd\.ckpt does not fit: .*Build them as in the program that wrote it"):
+        solver.restore(tmp_path / "odd.ckpt")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flash.errors import ConfigurationError
+from flash.errors import CheckpointError, ConfigurationError
 from flash.solver import BaseSolver, SolverError, get_xp, is_xp
 from flash.solver.hydra import HydraMain
 from flash.solver.xp import XP, Link, Settings
@@ -164,3 +164,17 @@ def test_doras_experiments_are_taken_as_they_are(tmp_path: Path) -> None:
         assert again.restore()
         assert again.epoch == 2
     assert json.loads((xp.folder / "history.json").read_text())[0]["train"]["loss"] == 1.0
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{}", b"\xff", b"[" * 100_000])
+def test_a_damaged_history_is_an_error_that_says_where_the_metrics_are(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "history.json"
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"history\.json, but the file is damaged: .*Remove it: the checkpoint"):
+        Link(file).load()
+
+
+def test_a_history_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "history.json").mkdir()
+    with pytest.raises(CheckpointError, match=r"history\.json could not be written: .*An older file .* is untouched"):
+        Link(tmp_path / "history.json").push_metrics({})

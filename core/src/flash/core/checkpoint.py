@@ -44,7 +44,13 @@ class FlashCheckpointIO(TorchCheckpointIO):
         if weights_only is False:
             return super().load_checkpoint(path, device, weights_only=False)
         if "://" in str(path) and not str(path).startswith("http"):
-            return super().load_checkpoint(path, device, weights_only=True)
+            try:
+                return super().load_checkpoint(path, device, weights_only=True)
+            except (ImportError, OSError, RuntimeError, ValueError) as error:
+                raise CheckpointError(
+                    f"Expected a checkpoint at {path}, but it cannot be read: {error}. Download it first, and pass its "
+                    "path."
+                ) from error
         return read_checkpoint(path, map_location)
 
 

@@ -119,6 +119,12 @@ class Checkpointing:
 
     def load_state_dict(self, state: StateDict, strict: bool = True, ignore: Collection[str] = ()) -> None:
         """Load all registered state; arguments as of ``StateManager.load_state_dict``."""
+        history = state.get("history", [])
+        if not isinstance(history, list) or not all(isinstance(epoch, dict) for epoch in history):
+            raise StateError(
+                f"Expected the history in a checkpoint to be a list of epochs, but got a {type(history).__name__} of "
+                "something else. The checkpoint is damaged: use an earlier one."
+            )
         self.stateful.load_state_dict(state, strict=strict, ignore=ignore)
 
     def keep_checkpoints(
@@ -299,7 +305,9 @@ class Checkpointing:
         except Exception as caught:
             error = caught
         distrib.raise_on_all_ranks(error, f"read {wanted}")
-        ids = distrib.gather_objects((runtime.get("id"), len(checkpoint.get("history") or [])))
+        history = checkpoint.get("history")
+        epochs = len(history) if isinstance(history, list) else 0
+        ids = distrib.gather_objects((runtime.get("id"), epochs))
         if any(other != ids[0] for other in ids):
             error = SolverError(
                 f"Expected all processes to read the same checkpoint, but {wanted} is another one for some of them. "

@@ -15,6 +15,7 @@ import numpy as np
 
 __all__ = ["PLACEHOLDERS", "replace_placeholders"]
 
+_MAX_SIZE = 2**40
 _NUMBERS = frozenset({"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"})
 # Classes of builtins that configurations refer to.
 _BUILTINS = (dict, list, tuple, int, float, str, bool)
@@ -52,7 +53,7 @@ class _NDArray:
     """Placeholder of ``numpy.ndarray``, which files name, and must not call: it would take memory of their choice."""
 
     def __new__(cls, *_: Any) -> Any:
-        raise _refused("a call of numpy.ndarray")
+        raise pickle.UnpicklingError("Unsupported global: GLOBAL numpy.ndarray")  # As core's reader says.
 
 
 class _DType:
@@ -101,11 +102,13 @@ def _to_array(dtype: Any, shape: Any, content: Any, order: Any) -> np.ndarray[An
         raise _refused("a NumPy array that is not one of numbers")
     is_shape = isinstance(shape, tuple) and len(shape) <= 32 and all(type(size) is int and size >= 0 for size in shape)
     found = dtype.to_numpy()
-    if not is_shape or math.prod(shape) * found.itemsize != len(content):
+    # The sizes beside a 0 are not bounded by the content.
+    if not is_shape or math.prod(shape) * found.itemsize != len(content) or max(shape, default=0) > _MAX_SIZE:
         raise _refused(f"a NumPy array of {len(content)} bytes with the shape {shape}")
     if not content:
         return np.zeros(shape, found)
-    return np.frombuffer(content, found).reshape(shape, order=order).copy()
+    array: np.ndarray[Any, Any] = np.frombuffer(content, found).reshape(shape, order=order).copy()
+    return array
 
 
 def _refused(what: str) -> pickle.UnpicklingError:
