@@ -130,9 +130,9 @@ def _checked_arguments(sha256: str | None, timeout: float, retries: int) -> str 
 
 
 def _open_record(file: Path) -> DownloadRecord:
-    if file.is_dir():
-        raise ConfigurationError(f"Cannot write the file {file}: it is a folder. Choose another path.")
     with disk_errors(file.parent, lambda: None, "Free some space and call again."):
+        if file.is_dir():
+            raise ConfigurationError(f"Cannot write the file {file}: it is a folder. Choose another path.")
         file.parent.mkdir(parents=True, exist_ok=True)
     return DownloadRecord(file)
 

@@ -126,11 +126,11 @@ class Schema:
         codes = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
         parts: dict[str, str] = {}
         for place, column in enumerate(self.numerical):
-            raw = read_numbers(get_column(frame, column.name), column.part, stage)
+            raw = read_numbers(get_column(frame, column.name, stage), column.part, stage)
             numbers[:, place] = _standardize(raw, column.mean, column.std)
             parts[column.name] = column.part
         for place, category in enumerate(self.categorical):
-            series = get_column(frame, category.name)
+            series = get_column(frame, category.name, stage)
             if category.is_missing_flag and category.is_text:
                 codes[:, place] = series.isna()
             elif category.is_missing_flag:
@@ -198,7 +198,7 @@ def learn_schema(
     infer = categorical is None and numerical is None
     columns = [name for name in frame.columns if name not in targets] if infer else named[: -len(targets) or None]
     for name in columns:
-        series = get_column(frame, name)
+        series = get_column(frame, name, "train")
         if series.isna().all():
             raise DataError(
                 f"Expected values in column {name!r} of the train table, but all {len(frame)} are missing. "
