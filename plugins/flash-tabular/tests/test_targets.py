@@ -205,3 +205,13 @@ def test_values_of_numpy_in_a_column_of_objects_are_pythons_own() -> None:
     values = _python_values(pd.Series([np.int64(1), np.float64(2.0), "x"], dtype=object))
     assert values == [1, 2, "x"]
     assert [type(value) for value in values] == [int, int, str]
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_half_a_character_in_a_target_is_an_error_in_any_stage(kind: str) -> None:
+    frame = pd.DataFrame({"y": pd.Series(["a", "\ud800", "b"], dtype=object)})
+    with pytest.raises(DataError, match=r"in the target column 'y' of the train table, but '\\ud800' \(number 1"):
+        learn_targets(frame, ["y"], kind, several=False)
+    learned = learn_targets(pd.DataFrame({"y": [1, 2, 3]}), ["y"], kind, several=False)
+    with pytest.raises(DataError, match="in the target column 'y' of the val table"):
+        learned.encode(frame, "val")

@@ -240,7 +240,8 @@ def _without_scalar_tensors(series: pd.Series[Any]) -> pd.Series[Any]:
     if not any(not issubclass(kind, np.generic) for kind in kinds):
         return series
     values = [value.item() if getattr(value, "shape", None) == () else value for value in series]
-    return pd.Series(values, index=series.index, name=series.name)
+    numbers: pd.Series[Any] = pd.Series(values, index=series.index, name=series.name)
+    return numbers
 
 
 def is_numeric(series: pd.Series[Any]) -> bool:

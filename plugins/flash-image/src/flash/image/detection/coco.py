@@ -178,7 +178,7 @@ def _is_crowd(annotation: dict[str, Any], ann_file: Path) -> bool:
 
 
 def _size_of(image: dict[str, Any], ann_file: Path) -> tuple[int, int] | None:
-    sides = (image.get("width"), image.get("height"))
+    sides: tuple[Any, Any] = (image.get("width"), image.get("height"))
     if not all(sides):
         return None
     try:
