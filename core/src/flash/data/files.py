@@ -11,8 +11,16 @@ from typing_extensions import Self
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.damaged import without_damaged
-from flash.data.folders import check_files_exist, is_path, list_class_files, list_files, local_path, table_folder
+from flash.data.folders import (
+    check_files_exist,
+    is_path,
+    list_class_files,
+    list_files,
+    local_path,
+    table_folder,
+)
 from flash.data.inputs import SampleInputs, Samples, Targets, source_name, with_article
+from flash.data.paths import is_folder
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
 from flash.data.tables import is_table_file
@@ -166,8 +174,9 @@ class FilePreprocess(SamplePreprocess):
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
         """Return one source per sample for a path, a URL, a folder, or a list of these."""
         if isinstance(data, str | Path):
-            is_folder = is_path(data) and Path(data).expanduser().is_dir()
-            return list_files(data, self.extensions, self.noun) if is_folder else [data]
+            if is_path(data) and is_folder(Path(data).expanduser()):
+                return list_files(data, self.extensions, self.noun)
+            return [data]
         if isinstance(data, bytes) or not hasattr(data, "__iter__"):
             raise DataError(
                 f"Expected {self.noun}s to predict: a path, a folder, a list or a table, but got {type(data).__name__}."

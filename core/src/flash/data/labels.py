@@ -13,6 +13,7 @@ from torch import Tensor
 
 from flash.data._missing import is_missing
 from flash.data.messages import show, show_some
+from flash.data.unicode import check_encodable
 from flash.errors import DataError
 
 __all__ = ["ClassLabels", "check_written_lists", "class_indices", "indicated_classes"]
@@ -248,7 +249,13 @@ def _plain_targets(targets: Any, stage: str) -> list[Any]:
             f"Expected a target for every sample of the {stage} data, but {missing} of {len(values)} have none. "
             "Drop these samples."
         )
+    texts = ("".join(filter(_is_text, value)) if isinstance(value, list) else value for value in values)
+    check_encodable(texts, f"the targets of the {stage} data")
     return values
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_missing_target(value: Any) -> bool:

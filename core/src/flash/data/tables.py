@@ -9,6 +9,7 @@ import lzma
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -21,6 +22,7 @@ from flash.data._frames import FrameColumns, columns_of, read_parquet
 from flash.data._json_table import parse_json
 from flash.data._missing import is_missing
 from flash.data.messages import show_some
+from flash.data.paths import is_file, is_folder
 from flash.download import fetch
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 
@@ -289,14 +291,14 @@ class _Reader:
         return self._read_path(Path(name).expanduser(), name)
 
     def _read_path(self, path: Path, name: str) -> Table:
-        if path.is_dir():
+        if is_folder(path):
             if not any(path.rglob("*.parquet")) and not any(path.rglob("*.pq")):
                 raise DataError(
                     f"Expected a file, or a folder of Parquet files, at {name}, but the folder holds none. Pass the "
                     "path of a file, or a list of paths."
                 )
             return _of_arrow(read_parquet(path, name), name)
-        if not path.is_file():
+        if not is_file(path):
             raise DataError(f"Expected a table at {name}, but there is no such file. Check the path.")
         if (self.format or _format_of(name)) == "parquet":
             return _of_arrow(read_parquet(path, name), name)
@@ -326,7 +328,7 @@ class _Reader:
             encoding = "utf-8-sig"
         try:
             return content.decode(encoding)
-        except UnicodeDecodeError as error:
+        except ValueError as error:  # also other UnicodeErrors than those of decoding
             raise DataError(
                 f"Expected a table of {encoding.upper().removesuffix('-SIG')} text in {name}, but: {error}. Name its "
                 "encoding, such as encoding='cp1252' (Excel in Western Europe), 'latin-1' or 'utf-16'."
@@ -357,6 +359,10 @@ def _format_of(name: str) -> TableFormat | None:
     return _FORMATS.get(suffixes[-1]) if suffixes else None
 
 
+# NotImplementedError and RuntimeError: a member of a zip file that is compressed by another method, or encrypted.
+_DAMAGED = (OSError, EOFError, NotImplementedError, RuntimeError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
+
+
 def _unpacked(content: bytes, name: str) -> bytes:
     """Decompress content, with the format detected from its first bytes."""
     try:
@@ -368,7 +374,7 @@ def _unpacked(content: bytes, name: str) -> bytes:
             return lzma.decompress(content)
         if content.startswith(b"PK\x03\x04"):
             return _only_member(content, name)
-    except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise DataError(f"Expected a whole compressed file at {name}, but it is damaged ({error}).") from error
     return content
 

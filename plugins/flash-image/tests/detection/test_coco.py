@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,80 @@ def test_a_broken_file_is_an_error_that_says_what_is_wrong(
     changed(file, change)
     with pytest.raises(DataError, match=sentence):
         read_coco(folder, file)
+
+
+def _first(part: str, **values: Any) -> Callable[[Any], Any]:
+    return lambda content: content[part][0].update(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (_first("images", id=[7]), r"the id of the images in .* to be numbers or texts, but got \[7\]. Number them"),
+        (_first("images", id=True), "the id of the images in .* but got True"),
+        (_first("images", id=math.nan), "the id of the images in .* but got nan"),
+        (_first("images", id="a"), "the id of the images in .* all numbers or all texts, but got both"),
+        (_first("images", id=8), "the images in .* to have different ids, but 8 is there twice"),
+        (_first("annotations", image_id={}), "the image_id of the annotations in .* but got {}"),
+        (_first("annotations", category_id=[]), r"the category_id of the annotations in .* but got \[\]"),
+        (_first("annotations", category_id=math.inf), "the category_id inf of image_id 7 is not"),
+        (_first("categories", id="b"), "the id of the categories in .* all numbers or all texts, but got both"),
+        (_first("categories", id=None), "the id of the categories in .* but got None"),
+        (_first("categories", name=["red"]), r"the names of the categories in .* to be texts, but got \['red'\]"),
+        (_first("categories", name="\ud800"), r"UTF-8 can encode in the names of the categories in .*'\\ud800'"),
+        (_first("images", width="x"), "the width and height of the images in .* pixels, but got 'x' and 64. Correct"),
+        (_first("images", width=math.inf), "the width and height of the images in .* but got inf and 64"),
+        (_first("images", height=math.nan), "the width and height of the images in .* but got 64 and nan"),
+        (_first("images", height=[1]), r"the width and height of the images in .* but got 64 and \[1\]"),
+        (_first("annotations", iscrowd="0"), "iscrowd in .* to be 0 or 1, but got '0'"),
+        (_first("annotations", bbox=[1, 1, math.inf, 5]), "the edges of boxes to be finite numbers"),
+        (_first("annotations", bbox=[1, 1, 1e300, 5]), "the edges of boxes to be finite numbers"),
+        (_first("annotations", bbox=[1, 1, 10**400, 5]), "each box to be four numbers in pixels"),
+        (_first("annotations", bbox="abcd"), "each box to be four numbers in pixels"),
+        (_first("images", file_name="x" * 5000), "1 of 4 are missing"),
+        (_first("images", file_name="a\0b"), "1 of 4 are missing"),
+        (_first("images", file_name="\ud800.png"), "1 of 4 are missing"),
+    ],
+)
+def test_an_odd_value_is_an_error_of_one_sentence(written: Any, change: Callable[[Any], Any], sentence: str) -> None:
+    folder, file, _ = written
+    changed(file, change)
+    with pytest.raises(DataError, match=sentence) as raised:
+        read_coco(folder, file)
+    assert len(str(raised.value).replace(str(folder), "").replace(str(file), "")) < 500
+    str(raised.value).encode()
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"images":' * 100_000, "{}".encode("utf-16"), b"\xff", b""])
+def test_endless_brackets_and_other_encodings_are_errors(written: Any, content: bytes) -> None:
+    folder, file, _ = written
+    file.write_bytes(content)
+    with pytest.raises(DataError, match="COCO annotation file in JSON, but it is not: .* Export it again"):
+        read_coco(folder, file)
+
+
+def test_a_byte_order_mark_is_read_over(written: Any) -> None:
+    folder, file, drawn = written
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert [image.boxes.tolist() for image in read_coco(folder, file)[0]] == drawn.boxes
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_not_waited_for(written: Any) -> None:
+    folder, file, _ = written
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(DataError, match="but it cannot be read: there is no such file. Check the path"):
+        read_coco(folder, file)
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_a_path_that_no_file_can_have_is_an_error(written: Any, tmp_path: Path, name: str) -> None:
+    folder, file, _ = written
+    with pytest.raises(DataError, match="to be the folder with the images, but there is no such folder"):
+        read_coco(tmp_path / name, file)
+    with pytest.raises(DataError, match="but it cannot be read: there is no such file"):
+        read_coco(folder, tmp_path / name)
 
 
 def test_what_is_no_json_is_an_error(written: Any) -> None:

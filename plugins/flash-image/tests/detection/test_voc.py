@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,16 @@ def test_document_types_and_entities_are_refused_in_any_encoding(written: Any, s
         (xml("000.jpg", [("red", [1, 2, 3, 4])]).replace("<xmax>3</xmax>", ""), "a bndbox with xmax, but one has none"),
         (xml("000.jpg", [("red", [1, 2, 3, 4])]).replace("<xmax>3<", "<xmax>x<"), "bndbox to be numbers, but"),
         (xml("000.jpg", [("red", [30, 2, 3, 4])]), "ends before it starts"),
+        (xml("000.jpg", [("red", [1, 2, 3, 4])]).replace("<xmax>3<", "<xmax>1e999<"), "to be finite numbers"),
+        (xml("000.jpg", [("red", [1, 2, 3, 4])]).replace("<xmax>3<", f"<xmax>{'9' * 5000}<"), "to be finite numbers"),
+        (
+            xml("000.jpg", []).replace(">64<", ">1e999<"),
+            "width and height in .* of pixels, but got '1e999' and '1e999'",
+        ),
+        ('<?xml version="1.0" encoding="xyz"?>' + xml("000.jpg", []), "in XML, but it is not: unknown encoding: xyz"),
+        ('<?xml version="1.0" encoding="rot13"?>' + xml("000.jpg", []), "in XML, but it is not: .* Export it again"),
+        ('<?xml version="1.0" encoding="utf-7"?>' + xml("000.jpg", []), "in XML, but it is not: "),
+        ("<annotation>" + "<a>" * 500_000 + "</a>" * 500_000 + "</annotation>", "nested more than 100 deep. Export it"),
     ],
 )
 def test_a_broken_file_is_an_error_that_names_it(written: Any, text: str, sentence: str) -> None:
@@ -142,6 +153,31 @@ def test_a_broken_file_is_an_error_that_names_it(written: Any, text: str, senten
     with pytest.raises(DataError, match=sentence) as raised:
         read_voc(root)
     assert "000.xml" in str(raised.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_not_waited_for(written: Any) -> None:
+    root, _ = written
+    first(root).unlink()
+    os.mkfifo(first(root))
+    with pytest.raises(DataError, match="000.xml to be a Pascal VOC annotation, but it is no file. Move it away"):
+        read_voc(root)
+
+
+def test_a_folder_with_the_name_of_an_image_is_no_image(written: Any) -> None:
+    root, _ = written
+    (root / "JPEGImages" / "000.jpg").unlink()
+    (root / "JPEGImages" / "000.jpg").mkdir()
+    with pytest.raises(DataError, match="but there is neither '000.jpg' nor an image named"):
+        read_voc(root)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe0", b"00\xe4\n"])
+def test_an_image_set_in_another_encoding_is_an_error(written: Any, content: bytes) -> None:
+    root, _ = written
+    (root / "ImageSets" / "Main" / "train.txt").write_bytes(content)
+    with pytest.raises(DataError, match=r"train.txt to list images in UTF-8, but it cannot be read.* Save it again"):
+        read_voc(root, "train")
 
 
 def test_a_missing_image_is_an_error(written: Any) -> None:

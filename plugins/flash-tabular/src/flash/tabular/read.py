@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import datetime as dt
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+=======
+import math
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import zip_longest
+>>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0
 from typing import Any
 
 import numpy as np
@@ -14,6 +21,7 @@ import pandas as pd
 
 from flash.data import tables
 from flash.data.messages import show_some
+from flash.data.unicode import check_encodable
 from flash.errors import DataError, MissingColumnError
 
 __all__ = [
@@ -88,7 +96,7 @@ def read_table(
         elif table.frame is not None:
             frame = table.frame.to_pandas()
         else:
-            frame = pd.DataFrame(dict(table))
+            frame = _made(pd.DataFrame, dict(table))
     return _check_frame(frame, "the table")
 
 
@@ -108,7 +116,9 @@ def _infer_types(
 ) -> pd.DataFrame:
     """Infer the column types of a text file. This is the only place that decides which text is a number."""
     columns: dict[str, pd.Series[Any]] = {}
+    check_encodable(table, f"the names of the columns of {table.name}")
     for name, cells in table.columns.items():
+        check_encodable(cells, f"column {name!r} of {table.name}")
         if name in class_fields:
             columns[name] = pd.Series(tables.whole_numbers(cells), dtype=object)
         elif name in text_fields:
@@ -156,13 +166,14 @@ def _from_rows(data: Sequence[Any]) -> pd.DataFrame:
             )
     if len({issubclass(kind, Mapping | pd.Series) for kind in kinds}) > 1:
         raise DataError("Expected rows of one kind, but some name their values and some do not. Pass dicts only.")
-    frame: pd.DataFrame = pd.DataFrame.from_records(list(data)) if len(data) else pd.DataFrame()
-    return frame
+    return _made(pd.DataFrame.from_records, list(data)) if len(data) else pd.DataFrame()
 
 
 def _from_columns(data: Mapping[Any, Any]) -> pd.DataFrame:
     try:
-        frame: pd.DataFrame = pd.DataFrame(data)
+        frame = _made(pd.DataFrame, data)
+    except DataError:
+        raise
     except ValueError as error:
         scalars = all(not isinstance(value, Sequence) or isinstance(value, str) for value in data.values())
         hint = "For a single row, pass [row]." if scalars else "Give every column the same number of values."
@@ -170,10 +181,30 @@ def _from_columns(data: Mapping[Any, Any]) -> pd.DataFrame:
     return frame
 
 
+def _made(make: Callable[[Any], pd.DataFrame], data: Any) -> pd.DataFrame:
+    """Make a data frame; newer versions of pandas cannot hold every text that Python can."""
+    try:
+        return make(data)
+    except UnicodeEncodeError:
+        columns = data if isinstance(data, Mapping) else _columns_of_rows(data)
+        check_encodable(columns, "the names of the columns of the table")
+        for name, values in columns.items():
+            check_encodable(values, f"column {name!r} of the table")
+        raise
+
+
+def _columns_of_rows(rows: Sequence[Any]) -> dict[Any, list[Any]]:
+    if isinstance(rows[0], Mapping | pd.Series):
+        names = dict.fromkeys(name for row in rows for name in row.keys())  # noqa: SIM118  # a series iterates its values
+        return {name: [row.get(name) for row in rows] for name in names}
+    return dict(enumerate(map(list, zip_longest(*rows))))
+
+
 def _check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     if len(frame) == 0 or len(frame.columns) == 0:
         raise DataError(f"Expected {name} to have rows and columns, but it has shape {frame.shape}.")
     columns = [str(column) for column in frame.columns]
+    check_encodable(columns, f"the names of the columns of {name}")
     tables.check_unique(columns, name)
     if columns != list(frame.columns):
         frame = frame.set_axis(columns, axis=1)
@@ -196,13 +227,31 @@ def check_columns(frame: pd.DataFrame, wanted: Iterable[str], stage: str) -> Non
         )
 
 
-def get_column(frame: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """Return a column of a table; dates and durations of Arrow types are converted to NumPy's."""
+def get_column(frame: pd.DataFrame, name: str, stage: str) -> pd.Series[Any]:
+    """Return a column of a table; dates and durations of Arrow types are converted to NumPy's, tensors to numbers.
+
+    Raises:
+        DataError: If a text in it has half of a character.
+    """
     series: pd.Series[Any] = frame[name]
+    if series.dtype == object or isinstance(series.dtype, pd.StringDtype | pd.CategoricalDtype):
+        check_encodable(series.tolist(), f"column {name!r} of the {stage} table")
+    if series.dtype == object:
+        series = _without_scalar_tensors(series)
     if isinstance(series.dtype, pd.ArrowDtype) and series.dtype.kind in "mMO":
         # Some pandas versions do not recognize dates and durations of Arrow types, or cannot compute with them.
         series = series.astype(object).where(series.notna(), None).infer_objects()
     return series
+
+
+def _without_scalar_tensors(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column with numbers in place of tensors and arrays of no dimension."""
+    kinds = {type(value) for value in series if getattr(value, "shape", None) == () and hasattr(value, "item")}
+    if not any(not issubclass(kind, np.generic) for kind in kinds):
+        return series
+    values = [value.item() if getattr(value, "shape", None) == () else value for value in series]
+    numbers: pd.Series[Any] = pd.Series(values, index=series.index, name=series.name)
+    return numbers
 
 
 def is_numeric(series: pd.Series[Any]) -> bool:
@@ -266,8 +315,15 @@ def read_numbers(
     if pd.api.types.is_bool_dtype(series) or pd.api.types.is_numeric_dtype(series):
         return _finite(series.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan))
     values = series.astype(object)
+<<<<<<< HEAD
     known = values.map(_truth_as_number) if is_truth else values
     numbers = pd.to_numeric(known, errors="coerce")
+=======
+    try:
+        numbers = pd.to_numeric(values, errors="coerce")
+    except OverflowError:  # an integer of hundreds of digits
+        numbers = pd.to_numeric(values.map(_within_float), errors="coerce")
+>>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0
     wrong = (numbers.isna() | (series.dtype.kind == "m")) & series.notna()
     if wrong.any():
         raise DataError(
@@ -277,8 +333,16 @@ def read_numbers(
     return _finite(numbers.to_numpy(dtype=np.float64))
 
 
+<<<<<<< HEAD
 def _truth_as_number(value: Any) -> Any:
     return int(_BOOLEANS[value]) if isinstance(value, str) and value in _BOOLEANS else value
+=======
+def _within_float(value: Any) -> Any:
+    """Return infinity in place of an integer that no float can hold."""
+    if not isinstance(value, int) or abs(value) <= sys.float_info.max:
+        return value
+    return math.inf if value > 0 else -math.inf
+>>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0
 
 
 def _finite(values: Floats) -> Floats:

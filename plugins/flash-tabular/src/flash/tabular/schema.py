@@ -135,11 +135,15 @@ class Schema:
         parts: dict[str, str] = {}
         truths = {column.name for column in self.numerical if column.is_truth}
         for place, column in enumerate(self.numerical):
+<<<<<<< HEAD
             raw = read_numbers(get_column(frame, column.name), column.part, stage, is_truth=column.is_truth)
+=======
+            raw = read_numbers(get_column(frame, column.name, stage), column.part, stage)
+>>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0
             numbers[:, place] = _standardize(raw, column.mean, column.std)
             parts[column.name] = column.part
         for place, category in enumerate(self.categorical):
-            series = get_column(frame, category.name)
+            series = get_column(frame, category.name, stage)
             if category.is_missing_flag and category.is_text:
                 codes[:, place] = series.isna()
             elif category.is_missing_flag:
@@ -208,7 +212,7 @@ def learn_schema(
     infer = categorical is None and numerical is None
     columns = [name for name in frame.columns if name not in targets] if infer else named[: -len(targets) or None]
     for name in columns:
-        series = get_column(frame, name)
+        series = get_column(frame, name, "train")
         if series.isna().all():
             raise DataError(
                 f"Expected values in column {name!r} of the train table, but all {len(frame)} are missing. "

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from flash.data.labels import check_written_lists, class_indices
 from flash.data.messages import show, show_some
+from flash.data.unicode import check_encodable
 from flash.errors import DataError
 
 from .read import check_columns, is_hashable, read_numbers
@@ -148,6 +149,7 @@ def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> Non
     """
     check_columns(frame, fields, stage)
     for name in fields:
+        check_encodable(frame[name].tolist(), f"the target column {name!r} of the {stage} table")
         missing = int(frame[name].isna().sum())
         if missing:
             raise DataError(

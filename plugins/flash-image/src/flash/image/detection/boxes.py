@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,15 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flash.data.messages import show
 from flash.errors import ConfigurationError, DataError
 
-__all__ = ["AnnotatedImage", "BoxFormat", "fit_boxes", "read_boxes", "upright_boxes"]
+__all__ = [
+    "AnnotatedImage",
+    "BoxFormat",
+    "fit_boxes",
+    "read_boxes",
+    "show_path",
+    "upright_boxes",
+]
 
 BoxFormat = Literal["xyxy", "xywh"]
 Size = tuple[int, int]
 
 # In pixels. Annotation tools round differently: boxes that exceed the image by less are clipped without being counted.
 _TOLERANCE = 1.0
+# The largest edge, as of a tensor.
+_MAX_EDGE = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,7 @@ def read_boxes(boxes: Any, bbox_format: BoxFormat = "xyxy", name: str = "an imag
         raise ConfigurationError(f"Expected bbox_format to be 'xyxy' or 'xywh', but got {bbox_format!r}.")
     rows = boxes.tolist() if isinstance(boxes, Tensor | np.ndarray) else boxes
     if not isinstance(rows, Sequence) or isinstance(rows, str):
-        raise DataError(f"Expected a list of boxes of four numbers each for {name}, but got {boxes!r}.")
+        raise DataError(f"Expected a list of boxes of four numbers each for {name}, but got {show(boxes)}.")
     corners = [_corners(row, bbox_format, name) for row in rows]
     return torch.tensor(corners, dtype=torch.float32).reshape(-1, 4)
 
@@ -110,18 +119,19 @@ def _corners(box: Any, bbox_format: BoxFormat, name: str) -> list[float]:
         box = [box.get(key) for key in ("xmin", "ymin", *last)]
     try:
         left, top, right, bottom = (float(number) for number in box)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:  # an integer of hundreds of digits overflows
         raise DataError(
-            f"Expected each box to be four numbers in pixels, {_MEANING[bbox_format]}, but {name} has the box {box!r}."
+            f"Expected each box to be four numbers in pixels, {_MEANING[bbox_format]}, but {name} has the box "
+            f"{show(box)}."
         ) from error
     if bbox_format == "xywh":
         right, bottom = left + right, top + bottom
-    if not all(map(math.isfinite, (left, top, right, bottom))):
-        raise DataError(f"Expected the edges of boxes to be finite numbers, but {name} has the box {box!r}.")
+    if not all(abs(edge) <= _MAX_EDGE for edge in (left, top, right, bottom)):
+        raise DataError(f"Expected the edges of boxes to be finite numbers, but {name} has the box {show(box)}.")
     if right < left or bottom < top:
         hint = " Pass bbox_format='xywh' if these are left, top, width, height." if bbox_format == "xyxy" else ""
         raise DataError(
-            f"Expected each box to be {_MEANING[bbox_format]}, but the box {box!r} of {name} ends before it starts."
+            f"Expected each box to be {_MEANING[bbox_format]}, but the box {show(box)} of {name} ends before it starts."
             f"{hint}"
         )
     return [left, top, right, bottom]
@@ -190,3 +200,13 @@ def upright_boxes(boxes: Tensor, annotated_size: Size | None, size: Size, orient
         8: (top, height - right, bottom, height - left),
     }
     return torch.stack(rotated[orientation], dim=1)
+
+
+def show_path(path: object) -> str:
+    """Return a path that an annotation names for messages: without control characters, and truncated.
+
+    Example:
+        >>> show_path("folder/photo.jpg")
+        'folder/photo.jpg'
+    """
+    return show(str(path))[1:-1]

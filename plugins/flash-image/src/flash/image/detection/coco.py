@@ -10,9 +10,12 @@ from typing import Any
 
 import torch
 
+from flash.data.messages import show
+from flash.data.paths import is_file, is_folder
+from flash.data.unicode import check_encodable
 from flash.errors import DataError
 
-from .boxes import AnnotatedImage, read_boxes
+from .boxes import AnnotatedImage, read_boxes, show_path
 
 __all__ = ["read_coco"]
 
@@ -44,29 +47,37 @@ def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedI
                 path,
                 read_boxes([each["bbox"] for each in found], "xywh", str(path)),
                 tuple(names[each["category_id"]] for each in found),
-                crowd=torch.tensor([bool(each.get("iscrowd", 0)) for each in found], dtype=torch.bool),
-                size=_size_of(image),
+                crowd=torch.tensor([_is_crowd(each, ann_file) for each in found], dtype=torch.bool),
+                size=_size_of(image, ann_file),
                 name=str(path),
             )
         )
     if boxes_of:
         raise DataError(
             f"Expected each annotation in {ann_file} to belong to one of its images, but the image_id "
-            f"{next(iter(boxes_of))!r} is not among them ({len(boxes_of)} such ids)."
+            f"{show(next(iter(boxes_of)))} is not among them ({len(boxes_of)} such ids)."
         )
     _check_files(images, folder, ann_file)
     return images, [names[key] for key in sorted(names)]
 
 
 def _read_json(folder: Path, ann_file: Path) -> dict[str, Any]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(f"Expected {folder} to be the folder with the images, but there is no such folder.")
+    if not is_file(ann_file):  # reading a pipe would wait for ever
+        raise DataError(
+            f"Expected {ann_file} to be a COCO annotation file, but it cannot be read: there is no such file. "
+            "Check the path."
+        )
     try:
-        content = json.loads(ann_file.read_text(encoding="utf-8"))
+        content = json.loads(ann_file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"Expected {ann_file} to be a COCO annotation file, but it cannot be read: {error}.") from error
-    except ValueError as error:
-        raise DataError(f"Expected {ann_file} to be a COCO annotation file in JSON, but it is not: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"Expected {ann_file} to be a COCO annotation file in JSON, but it is not: {error}. Export it again "
+            "as COCO, in UTF-8."
+        ) from error
     parts = ("images", "annotations", "categories")
     missing = [part for part in parts if not isinstance(content, Mapping) or not isinstance(content.get(part), list)]
     if missing:
@@ -77,6 +88,9 @@ def _read_json(folder: Path, ann_file: Path) -> dict[str, Any]:
     _check_keys(content["images"], "image", ("id", "file_name"), ann_file)
     _check_keys(content["annotations"], "annotation", ("image_id", "category_id", "bbox"), ann_file)
     _check_keys(content["categories"], "category", ("id", "name"), ann_file)
+    for part, key in (("images", "id"), ("categories", "id"), ("annotations", "image_id")):
+        _check_ids(content[part], part, key, ann_file)
+    _check_ids(content["annotations"], "annotations", "category_id", ann_file)
     return dict(content)
 
 
@@ -85,12 +99,43 @@ def _check_keys(records: list[Any], what: str, keys: tuple[str, ...], ann_file: 
         missing = [key for key in keys if not isinstance(record, Mapping) or key not in record]
         if missing:
             raise DataError(
-                f"Expected each {what} in {ann_file} to have {missing[0]!r}, but this has none: {record!r}."
+                f"Expected each {what} in {ann_file} to have {missing[0]!r}, but this has none: {show(record)}. Add "
+                "it, or remove the record."
             )
 
 
+def _check_ids(records: list[Any], part: str, key: str, ann_file: Path) -> None:
+    kinds: set[bool] = set()
+    for record in records:
+        value = record[key]
+        if isinstance(value, bool) or not isinstance(value, int | float | str) or value != value:
+            raise DataError(
+                f"Expected the {key} of the {part} in {ann_file} to be numbers or texts, but got {show(value)}. Number "
+                "them, as COCO does."
+            )
+        kinds.add(isinstance(value, str))
+    if len(kinds) > 1:
+        raise DataError(
+            f"Expected the {key} of the {part} in {ann_file} to be all numbers or all texts, but got both. Number "
+            "them, as COCO does."
+        )
+    if key == "id" and part == "images" and len({record[key] for record in records}) < len(records):
+        twice = Counter(record[key] for record in records).most_common(1)[0][0]
+        raise DataError(
+            f"Expected the images in {ann_file} to have different ids, but {show(twice)} is there twice. Number "
+            "them, as COCO does."
+        )
+
+
 def _category_names(content: dict[str, Any], ann_file: Path) -> dict[int, str]:
+    for each in content["categories"]:
+        if isinstance(each["name"], bool) or not isinstance(each["name"], str | int | float):
+            raise DataError(
+                f"Expected the names of the categories in {ann_file} to be texts, but got "
+                f"{show(each['name'])}. Name it."
+            )
     names = {each["id"]: str(each["name"]) for each in content["categories"]}
+    check_encodable(names.values(), f"the names of the categories in {ann_file}")
     name, count = max(Counter(names.values()).items(), key=lambda item: item[1], default=("", 0))
     if not names or count > 1 or len(names) < len(content["categories"]):
         problem = f"{name!r} is there {count} times" if count > 1 else "an id is there twice" if names else "has none"
@@ -106,7 +151,7 @@ def _annotations_by_image(
         if annotation["category_id"] not in names:
             raise DataError(
                 f"Expected the category of each annotation to be among the categories of {ann_file}, but the "
-                f"category_id {annotation['category_id']!r} of image_id {annotation['image_id']!r} is not."
+                f"category_id {show(annotation['category_id'])} of image_id {show(annotation['image_id'])} is not."
             )
         boxes_of[annotation["image_id"]].append(annotation)
     return boxes_of
@@ -117,23 +162,41 @@ def _path_of(image: dict[str, Any], folder: Path, ann_file: Path) -> Path:
     relative = PurePosixPath(str(image["file_name"]).replace("\\", "/"))
     if relative.is_absolute() or ".." in relative.parts or PureWindowsPath(relative).drive:
         raise DataError(
-            f"Expected the file names in {ann_file} to lie inside {folder}, but got {image['file_name']!r}. "
+            f"Expected the file names in {ann_file} to lie inside {folder}, but got {show(image['file_name'])}. "
             "Write them relative to the folder of the images."
         )
     return folder / relative
 
 
-def _size_of(image: dict[str, Any]) -> tuple[int, int] | None:
-    width, height = image.get("width"), image.get("height")
-    return (int(width), int(height)) if width and height else None
+def _is_crowd(annotation: dict[str, Any], ann_file: Path) -> bool:
+    value = annotation.get("iscrowd") or 0
+    if value not in (0, 1):
+        raise DataError(
+            f"Expected iscrowd in {ann_file} to be 0 or 1, but got {show(value)}. Correct it, or leave it out."
+        )
+    return bool(value)
+
+
+def _size_of(image: dict[str, Any], ann_file: Path) -> tuple[int, int] | None:
+    sides: tuple[Any, Any] = (image.get("width"), image.get("height"))
+    if not all(sides):
+        return None
+    try:
+        width, height = (int(side) for side in sides)
+    except (TypeError, ValueError, OverflowError) as error:  # infinity overflows
+        raise DataError(
+            f"Expected the width and height of the images in {ann_file} to be numbers of pixels, but got "
+            f"{' and '.join(map(show, sides))}. Correct them, or leave them out."
+        ) from error
+    return (width, height)
 
 
 def _check_files(images: list[AnnotatedImage], folder: Path, ann_file: Path) -> None:
     if not images:
         raise DataError(f"Expected at least one image in {ann_file}, but it lists none.")
-    missing = [image.name for image in images if not image.source.is_file()]
+    missing = [image.name for image in images if not is_file(image.source)]
     if missing:
         raise DataError(
             f"Expected the images of {ann_file} in {folder}, but {len(missing)} of {len(images)} are missing, such as "
-            f"{missing[0]}. Check the folder."
+            f"{show_path(missing[0])}. Check the folder."
         )

@@ -10,12 +10,16 @@ from xml.parsers import expat
 
 import torch
 
+from flash.data.messages import show
+from flash.data.paths import is_file, is_folder
 from flash.errors import DataError
 
 from .boxes import AnnotatedImage, read_boxes
 
 __all__ = ["read_voc"]
 
+# Elements are nested 4 deep; deeper ones, such as parts of parts, are not read.
+_MAX_DEPTH = 100
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm")
 
 
@@ -36,7 +40,7 @@ def read_voc(folder: str | Path, image_set: str | None = None) -> list[Annotated
             or there is no such image set.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(
             f"Expected {folder} to be a folder with Annotations and JPEGImages, but there is no such folder."
         )
@@ -59,7 +63,13 @@ def _in_set(files: Sequence[Path], folder: Path, image_set: str) -> list[Path]:
             f"Expected the image set {image_set!r} in {folder}, but there is {', '.join(map(repr, sets)) or 'none'}."
         )
     # The sets of a single class have a second column: whether the class is in the image.
-    lines = (folder / f"{image_set}.txt").read_text(encoding="utf-8").splitlines()
+    try:
+        lines = (folder / f"{image_set}.txt").read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"Expected {folder / image_set}.txt to list images in UTF-8, but it cannot be read: {error}. "
+            "Save it again as text."
+        ) from error
     names = [line.split()[0] for line in lines if line.strip()]
     by_name = {file.stem: file for file in files}
     missing = [name for name in names if name not in by_name]
@@ -77,9 +87,9 @@ def _read_image(file: Path, images: dict[str, Path], folder: Path) -> AnnotatedI
     written = PureWindowsPath(root.findtext("filename") or "").name
     candidates = [written, *(stem + suffix for stem in (file.stem, written) for suffix in (*_SUFFIXES, *_UPPER))]
     path = next((images[name] for name in candidates if name in images), None)
-    if path is None:
+    if path is None or not is_file(path):
         raise DataError(
-            f"Expected the image of {file} in {folder}, but there is neither {written!r} nor an image named "
+            f"Expected the image of {file} in {folder}, but there is neither {show(written)} nor an image named "
             f"{file.stem!r}."
         )
     objects = root.findall("object")
@@ -90,7 +100,7 @@ def _read_image(file: Path, images: dict[str, Path], folder: Path) -> AnnotatedI
         difficult=torch.tensor(
             [(each.findtext("difficult") or "").strip() == "1" for each in objects], dtype=torch.bool
         ),
-        size=_size(root),
+        size=_size(root, file),
         name=str(path),
     )
 
@@ -103,7 +113,7 @@ def _box(element: Element, file: Path) -> list[float]:
     try:
         left, top, right, bottom = map(float, edges)
     except ValueError as error:
-        raise DataError(f"Expected the edges in bndbox to be numbers, but {file} has {edges}.") from error
+        raise DataError(f"Expected the edges in bndbox to be numbers, but {file} has {show(edges)}.") from error
     return [left - 1, top - 1, right, bottom]
 
 
@@ -114,11 +124,18 @@ def _text(element: Element, path: str, file: Path) -> str:
     return text
 
 
-def _size(root: Element) -> tuple[int, int] | None:
+def _size(root: Element, file: Path) -> tuple[int, int] | None:
+    written = [root.findtext(f"size/{side}") or "0" for side in ("width", "height")]
     try:
-        width, height = (int(float(root.findtext(f"size/{side}") or 0)) for side in ("width", "height"))
+        width, height = (int(float(side)) for side in written)
     except ValueError:
         return None
+    except OverflowError as error:
+        sides = " and ".join(map(show, written))
+        raise DataError(
+            f"Expected the width and height in {file} to be numbers of pixels, but got {sides}. Correct them, or "
+            "leave out the size."
+        ) from error
     return (width, height) if width > 0 and height > 0 else None
 
 
@@ -132,17 +149,39 @@ def _parse(file: Path) -> Element:
         )
 
     builder, parser = TreeBuilder(), expat.ParserCreate()
+    depth = 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise DataError(
+                f"Expected {file} to be a Pascal VOC annotation, but its elements are nested more than {_MAX_DEPTH} "
+                "deep. Export it again."
+            )
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    if not is_file(file):  # reading a pipe would wait for ever
+        raise DataError(f"Expected {file} to be a Pascal VOC annotation, but it is no file. Move it away.")
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(file.read_bytes(), True)
-    except (expat.ExpatError, OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"Expected {file} to be a Pascal VOC annotation in XML, but it is not: {error}.") from error
+    except DataError:
+        raise
+    # LookupError and TypeError: a declared encoding that Python does not know, or that is not one of text.
+    except (expat.ExpatError, OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(
+            f"Expected {file} to be a Pascal VOC annotation in XML, but it is not: {error}. Export it again, in UTF-8."
+        ) from error
     root = builder.close()
     if root.tag != "annotation":
         raise DataError(f"Expected {file} to be a Pascal VOC annotation, but it starts with <{root.tag}>.")
