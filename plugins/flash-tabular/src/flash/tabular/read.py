@@ -24,6 +24,8 @@ from flash.data.messages import show_some
 from flash.data.unicode import check_encodable
 from flash.errors import DataError, MissingColumnError
 
+from ._disguises import disguise_of
+
 __all__ = [
     "as_text",
     "check_columns",
@@ -241,6 +243,8 @@ def get_column(frame: pd.DataFrame, name: str, stage: str) -> pd.Series[Any]:
     if isinstance(series.dtype, pd.ArrowDtype) and series.dtype.kind in "mMO":
         # Some pandas versions do not recognize dates and durations of Arrow types, or cannot compute with them.
         series = series.astype(object).where(series.notna(), None).infer_objects()
+    if series.dtype == object and pd.api.types.infer_dtype(series, skipna=True) == "timedelta":
+        series = pd.to_timedelta(series)
     return series
 
 
@@ -326,6 +330,9 @@ def read_numbers(
 >>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0
     wrong = (numbers.isna() | (series.dtype.kind == "m")) & series.notna()
     if wrong.any():
+        looks = disguise_of(values[wrong])
+        if looks:
+            hint = f"They look like {looks}."
         raise DataError(
             f"Expected numbers in column {series.name!r} of the {stage} table, but got {values[wrong].iloc[0]!r}"
             f" in {int(wrong.sum())} of {len(series)} rows. {hint}"

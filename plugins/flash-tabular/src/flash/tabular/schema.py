@@ -14,6 +14,7 @@ import pandas as pd
 from flash.data.labels import class_indices
 from flash.errors import ConfigurationError, DataError
 
+from ._disguises import disguise_of
 from .read import (
     DATE_PARTS,
     Floats,
@@ -36,6 +37,8 @@ MAX_CATEGORIES = 1000
 # Text with a larger share of distinct values is an identifier and not a category.
 MAX_UNIQUE_RATIO = 0.5
 MIN_ROWS_FOR_UNIQUE_RATIO = 50
+# From this number of different texts on, those that look like numbers or dates are a warning.
+MIN_CATEGORIES_FOR_HINT = 20
 # Standardized values are clipped to this: no value of up to 10**12 training rows can exceed it, and much larger
 # inputs make networks return NaN.
 MAX_ABS_ZSCORE = 1e6
@@ -243,19 +246,35 @@ def _learn_inferred(schema: Schema, series: pd.Series[Any]) -> None:
     else:
         distinct = series.nunique()
         if len(series) >= MIN_ROWS_FOR_UNIQUE_RATIO and distinct > MAX_UNIQUE_RATIO * series.notna().sum():
-            reason = f"text with {distinct} different values in {len(series)} rows"
-            schema.left_out[str(series.name)] = reason + _numeric_text_hint(series)
+            reason = f"{_kind_of(series)} with {distinct} different values in {len(series)} rows"
+            schema.left_out[str(series.name)] = reason + _hint(series)
             if series.isna().any():
                 schema.categorical.append(CategoricalColumn(str(series.name), True, ["missing"], True))
         else:
+            looks = disguise_of(series) if distinct > MIN_CATEGORIES_FOR_HINT else ""
+            if looks:
+                warnings.warn(
+                    f"Expected numbers, dates or categories, but got {distinct} different texts in column "
+                    f"{series.name!r} of the train table, which look like {looks}. They are taken for categories; name "
+                    "the column in categorical_fields if they are.",
+                    stacklevel=2,
+                )
             _learn_categories(schema, series)
 
 
-def _numeric_text_hint(series: pd.Series[Any]) -> str:
+def _kind_of(series: pd.Series[Any]) -> str:
+    kind = pd.api.types.infer_dtype(series.dropna().astype(object))
+    return "times" if kind == "time" else "text"
+
+
+def _hint(series: pd.Series[Any]) -> str:
+    """Return what text looks like and how to convert it."""
     known = series.dropna()
-    wrong = known[pd.to_numeric(known.astype(object), errors="coerce").isna()]
+    numbers = pd.to_numeric(known.astype(object), errors="coerce")
+    wrong = known[numbers.isna()]
     if len(wrong) > len(known) / 10:
-        return ""
+        looks = disguise_of(series)
+        return f" that look like {looks}" if looks else ""
     unlike = f", but for {len(wrong)} such as {wrong.iloc[0]!r}" if len(wrong) else ""
     return f" that are numbers{unlike}: convert it with pandas.to_numeric"
 
