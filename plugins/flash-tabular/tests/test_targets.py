@@ -207,7 +207,6 @@ def test_values_of_numpy_in_a_column_of_objects_are_pythons_own() -> None:
     assert [type(value) for value in values] == [int, int, str]
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("fields", ["y", ["y"]])
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_rows_in_a_cell_are_an_error_that_asks_for_columns(kind: str, fields: Any) -> None:
@@ -226,7 +225,8 @@ def test_rows_written_as_text_are_no_classes() -> None:
 def test_zeros_and_ones_of_several_classes_are_one_value_however_they_are_stored(values: list[Any]) -> None:
     targets = learn_targets(pd.DataFrame({"y": values}), ["y"], "classification", True)
     assert targets.encode(pd.DataFrame({"y": values}), "val").tolist() == [[1], [0]]
-=======
+
+
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_half_a_character_in_a_target_is_an_error_in_any_stage(kind: str) -> None:
     frame = pd.DataFrame({"y": pd.Series(["a", "\ud800", "b"], dtype=object)})
@@ -235,4 +235,3 @@ def test_half_a_character_in_a_target_is_an_error_in_any_stage(kind: str) -> Non
     learned = learn_targets(pd.DataFrame({"y": [1, 2, 3]}), ["y"], kind, several=False)
     with pytest.raises(DataError, match="in the target column 'y' of the val table"):
         learned.encode(frame, "val")
->>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
 import datetime as dt
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from decimal import Decimal
-=======
 import math
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
 from itertools import zip_longest
->>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0
 from typing import Any
 
 import numpy as np
@@ -319,15 +315,11 @@ def read_numbers(
     if pd.api.types.is_bool_dtype(series) or pd.api.types.is_numeric_dtype(series):
         return _finite(series.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan))
     values = series.astype(object)
-<<<<<<< HEAD
     known = values.map(_truth_as_number) if is_truth else values
-    numbers = pd.to_numeric(known, errors="coerce")
-=======
     try:
-        numbers = pd.to_numeric(values, errors="coerce")
+        numbers = pd.to_numeric(known, errors="coerce")
     except OverflowError:  # an integer of hundreds of digits
-        numbers = pd.to_numeric(values.map(_within_float), errors="coerce")
->>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0
+        numbers = pd.to_numeric(known.map(_within_float), errors="coerce")
     wrong = (numbers.isna() | (series.dtype.kind == "m")) & series.notna()
     if wrong.any():
         looks = disguise_of(values[wrong])
@@ -340,16 +332,15 @@ def read_numbers(
     return _finite(numbers.to_numpy(dtype=np.float64))
 
 
-<<<<<<< HEAD
 def _truth_as_number(value: Any) -> Any:
     return int(_BOOLEANS[value]) if isinstance(value, str) and value in _BOOLEANS else value
-=======
+
+
 def _within_float(value: Any) -> Any:
     """Return infinity in place of an integer that no float can hold."""
     if not isinstance(value, int) or abs(value) <= sys.float_info.max:
         return value
     return math.inf if value > 0 else -math.inf
->>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0
 
 
 def _finite(values: Floats) -> Floats:

@@ -138,11 +138,7 @@ class Schema:
         parts: dict[str, str] = {}
         truths = {column.name for column in self.numerical if column.is_truth}
         for place, column in enumerate(self.numerical):
-<<<<<<< HEAD
-            raw = read_numbers(get_column(frame, column.name), column.part, stage, is_truth=column.is_truth)
-=======
-            raw = read_numbers(get_column(frame, column.name, stage), column.part, stage)
->>>>>>> 3e0c29232657905b215d53e45f63b6cfb0cef8e0
+            raw = read_numbers(get_column(frame, column.name, stage), column.part, stage, is_truth=column.is_truth)
             numbers[:, place] = _standardize(raw, column.mean, column.std)
             parts[column.name] = column.part
         for place, category in enumerate(self.categorical):
