@@ -155,7 +155,9 @@ def test_a_wrong_encoding_is_an_error(encoding: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [gzip.compress(b"a,b\n1,2\n" * 99)[:-20] + b"#" * 20, b"\x1f\x8b\x08\0\0\0\0\0\0\3xxxxxx"]
+    "content",
+    [gzip.compress(b"a,b\n1,2\n" * 99)[:-20] + b"#" * 20, b"\x1f\x8b\x08\0\0\0\0\0\0\3xxxxxx"],
+    ids=["end", "whole"],
 )
 def test_damage_in_a_compressed_file_is_an_error(content: bytes) -> None:
     with pytest.raises(DataError, match="a whole compressed file at the open file, but it is damaged"):

@@ -42,8 +42,8 @@ def download_data(
         path: The folder, created if it is missing. The file in it is named after the URL.
         sha256: The expected checksum of the file, in hexadecimal.
         extract: Unpack zip archives, and tar archives, uncompressed or compressed by gzip, bz2 or xz. A file with
-            any other suffix is not unpacked, even if it is a zip inside (``.npz``, ``.docx``). Listing the members takes
-            no more memory and time than an honest archive of its size needs, whatever they claim.
+            any other suffix is not unpacked, even if it is a zip inside (``.npz``, ``.docx``). Listing the
+            members takes no more memory and time than an honest archive of its size needs, whatever they claim.
         max_unpacked_bytes: Reject an archive that unpacks to more. The default is the free space on the disk.
         progress: Whether to show progress bars.
         timeout: Timeout in seconds without a response of the server.
@@ -55,8 +55,8 @@ def download_data(
     Raises:
         DownloadError: The file cannot be downloaded, or is a damaged archive, or the disk is full.
         ChecksumError: The file is not the expected one.
-        UnsafeArchiveError: The archive would write outside the folder, or unpack to more than is allowed; or its headers,
-            paths or members are larger or more than those of honest archives.
+        UnsafeArchiveError: The archive would write outside the folder, or unpack to more than is allowed; or its
+            headers, paths or members are larger or more than those of honest archives.
 
     Example:
         >>> import tempfile
