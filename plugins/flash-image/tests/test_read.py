@@ -269,7 +269,7 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
 def test_arrays_and_tensors_are_the_same_picture() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3)).astype(np.uint8)
     chw = torch.from_numpy(pixels).permute(2, 0, 1)
-    for source in (
+    sources: list[Any] = [
         pixels,
         chw,
         Image.fromarray(pixels),
@@ -283,7 +283,8 @@ def test_arrays_and_tensors_are_the_same_picture() -> None:
         pixels[:, ::-1][:, ::-1],
         {"bytes": encoded(Image.fromarray(pixels), "PNG"), "path": None},
         encoded(Image.fromarray(pixels), "BMP"),
-    ):
+    ]
+    for source in sources:
         assert np.array_equal(np.asarray(open_image(source)), pixels)
 
 

@@ -35,8 +35,8 @@ def disguise_of(series: pd.Series[Any]) -> str:
     """Return what the text of a column looks like and how to convert it, to end a sentence; empty if like nothing.
 
     Example:
-        >>> disguise_of(pd.Series(["0,5", "12,25"], name="x"))
-        "numbers with a decimal comma, such as '0,5': convert it with pandas.to_numeric(frame['x'].str.replace(',', '.'))"
+        >>> disguise_of(pd.Series(["31.12.2024"], name="x"))
+        "dates with the day first, such as '31.12.2024': convert it with pandas.to_datetime(frame['x'], dayfirst=True)"
     """
     known = series.dropna().head(_MOST).astype(object)
     if pd.api.types.infer_dtype(known) == "time":
