@@ -213,12 +213,3 @@ def test_data_that_is_loaded_already_is_not_split() -> None:
     dataset = AutoDataset(list(range(10)), Stage.TRAIN, Preprocess())
     with pytest.raises(ConfigurationError, match="Expected train data that is not loaded yet.*from_load_data_inputs"):
         DataModule(dataset, val_split=0.2)
-
-
-def test_a_split_of_classes_with_one_row_each_is_refused() -> None:
-    with pytest.raises(DataError, match="Expected a class with at least 2 rows .* each of the 3 rows has a class of"):
-        split_rows(3, 0.34, seed=0, classes=["a", "b", "c"])
-    with pytest.raises(DataError, match="each of the 2 rows has a class of its own"):
-        split_inputs((["x", "y"], ["a", "b"]), 0.5, seed=0)
-    # Numbers may be values to predict, of which each row has its own.
-    assert len(split_rows(3, 0.34, seed=0, classes=[10, 20, 30])[1]) == 1

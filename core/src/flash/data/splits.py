@@ -199,7 +199,7 @@ def split_rows(length: int, val_split: float, seed: int, classes: Any = None) ->
 
     Raises:
         ConfigurationError: If ``val_split`` is not between 0 and 1.
-        DataError: If there are fewer than two rows, or classes are strings and each has only one row.
+        DataError: If there are fewer than two rows.
 
     Example:
         >>> train, val = split_rows(10, 0.2, seed=0, classes=[0] * 5 + [1] * 5)
@@ -219,11 +219,6 @@ def split_rows(length: int, val_split: float, seed: int, classes: Any = None) ->
     chosen = None
     if classes is not None:
         chosen = _stratified(classes, wanted, random)
-        if chosen is None and any(isinstance(each, str) for each in classes):
-            raise DataError(
-                f"Expected a class with at least 2 rows to split validation data off, but each of the {length} rows "
-                "has a class of its own. Pass val data instead of val_split, or add rows."
-            )
     if chosen is None:
         chosen = random.permutation(length)[:wanted]
     is_val = np.zeros(length, dtype=bool)

@@ -123,6 +123,8 @@ class TabularData(DataModule):
         training rows; class labels stay as written.
         """
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
+        if "target_field" in kwargs:
+            target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
         read = _read("csv", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
@@ -144,6 +146,8 @@ class TabularData(DataModule):
         key of the rows, if they are nested in an object.
         """
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
+        if "target_field" in kwargs:
+            target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
         read = _read("json", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
@@ -164,6 +168,8 @@ class TabularData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
+        if "target_field" in kwargs:
+            target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
         read = _read("parquet", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
