@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
+import pandas as pd
 import pytest
 
 from flash.errors import ConfigurationError, FormerMemberError, FormerNameError
@@ -44,7 +42,10 @@ def test_target_field_is_another_name_of_target_fields() -> None:
 
 
 def test_target_field_of_files_is_another_name_of_target_fields() -> None:
-    Path("t.csv").write_text("x,y\n1,p\n2,q\n")
-    for arguments in ({"target_field": "y"}, {"target_fields": "y"}):
-        options: dict[str, Any] = {**arguments, "verbose": False}
-        assert TabularClassificationData.from_csv(train_file="t.csv", **options).labels == ["p", "q"]
+    frame = pd.DataFrame({"x": [1, 2], "y": ["p", "q"]})
+    frame.to_csv("t.csv", index=False)
+    frame.to_json("t.json", orient="records")
+    frame.to_parquet("t.parquet")
+    for kind in ("csv", "json", "parquet"):
+        read = getattr(TabularClassificationData, f"from_{kind}")
+        assert read(train_file=f"t.{kind}", target_field="y", verbose=False).labels == ["p", "q"]

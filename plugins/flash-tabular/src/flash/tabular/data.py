@@ -122,9 +122,9 @@ class TabularData(DataModule):
         :class:`~flash.data.tables.ReadOptions`. Column types (numbers, dates, categories) are inferred from the
         training rows; class labels stay as written.
         """
-        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         if "target_field" in kwargs:
             target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
+        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("csv", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
@@ -145,9 +145,9 @@ class TabularData(DataModule):
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``field``: the
         key of the rows, if they are nested in an object.
         """
-        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         if "target_field" in kwargs:
             target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
+        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("json", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
@@ -167,9 +167,9 @@ class TabularData(DataModule):
 
         The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
         """
-        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         if "target_field" in kwargs:
             target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
+        cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
         read = _read("parquet", Stages(train_file, val_file, test_file, predict_file), kwargs)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
