@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flash.data.tables import Table, is_table, is_table_file, read_table, whole_numbers
+from flash.data.tables import Table, check_encodable, is_table, is_table_file, read_table, whole_numbers
 from flash.errors import ConfigurationError, DataError, DownloadError, MissingColumnError
 
 ROWS: dict[str, list[Any]] = {"file": ["a.jpg", "b.jpg"], "kind": ["001", None]}
@@ -173,3 +173,16 @@ def test_an_encrypted_zip_file_is_an_error() -> None:
         data[data.index(mark) + place] |= 1
     with pytest.raises(DataError, match="it is damaged .*encrypted"):
         read_table(io.BytesIO(bytes(data)))
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udcff", "\udc00\ud800", "é\udfffz" * 100])
+def test_half_a_character_is_an_error_that_shows_it_and_its_row(text: str) -> None:
+    with pytest.raises(DataError, match=r"in column 'a', but '.*\\ud.*\(number 2, counted from 0\) has half") as raised:
+        check_encodable(["good", None, text, "\ud800"], "column 'a'")
+    str(raised.value).encode()
+    assert len(str(raised.value)) < 400
+
+
+def test_what_is_written_whole_passes() -> None:
+    check_encodable(["", "é", "\U0001f600", "\0", "\uffff", 7, None, b"\xff", ["\ud800"]], "column 'a'")
+    check_encodable([], "column 'a'")

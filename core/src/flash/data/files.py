@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from flash.data.folders import (
     table_folder,
 )
 from flash.data.inputs import SampleInputs, Samples, Targets, source_name, with_article
-from flash.data.paths import is_folder
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
 from flash.data.tables import is_table_file
@@ -174,7 +174,7 @@ class FilePreprocess(SamplePreprocess):
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
         """Return one source per sample for a path, a URL, a folder, or a list of these."""
         if isinstance(data, str | Path):
-            if is_path(data) and is_folder(Path(data).expanduser()):
+            if is_path(data) and os.path.isdir(Path(data).expanduser()):
                 return list_files(data, self.extensions, self.noun)
             return [data]
         if isinstance(data, bytes) or not hasattr(data, "__iter__"):

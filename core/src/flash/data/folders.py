@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from flash.data.inputs import with_article
 from flash.data.messages import list_some
-from flash.data.paths import is_file, is_folder
 from flash.download import fetch
 from flash.errors import DataError
 
@@ -102,8 +101,8 @@ def check_files_exist(sources: Any, stage: str, noun: str = "file", advice: str 
     """
     # Elements of other types, such as a dataset of the user, may be slow to access.
     listed = sources if isinstance(sources, list | tuple) or hasattr(sources, "tolist") else ()
-    missing = [source for source in listed if is_path(source) and not is_file(source)]
-    folder = next((source for source in missing if is_folder(source)), None)
+    missing = [source for source in listed if is_path(source) and not os.path.isfile(source)]
+    folder = next((source for source in missing if os.path.isdir(source)), None)
     if folder is not None:
         raise DataError(
             f"Expected {noun} files in the {stage} data, but {folder} is a folder. Pass its files, or the folder "
@@ -172,8 +171,8 @@ def table_folder(file: Any) -> Path | None:
 
 def _existing(folder: str | Path, noun: str) -> Path:
     root = Path(folder).expanduser()
-    if not is_folder(root):
-        what = "a file" if is_file(root) else "no such folder"
+    if not os.path.isdir(root):
+        what = "a file" if os.path.isfile(root) else "no such folder"
         raise DataError(f"Expected a folder of {noun}s at {root}, but there is {what}. Check the path.")
     return root
 

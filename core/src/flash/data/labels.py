@@ -13,7 +13,7 @@ from torch import Tensor
 
 from flash.data._missing import is_missing
 from flash.data.messages import show, show_some
-from flash.data.unicode import check_encodable
+from flash.data.tables import check_encodable
 from flash.errors import DataError
 
 __all__ = ["ClassLabels", "check_written_lists", "class_indices", "indicated_classes"]

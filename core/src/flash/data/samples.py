@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,6 @@ from flash.data.data_module import DataModule
 from flash.data.folders import table_folder
 from flash.data.inputs import SampleInputs, Samples, Targets, as_sequence, is_single, pair_inputs, with_article
 from flash.data.labels import ClassLabels
-from flash.data.paths import is_file
 from flash.data.process import Preprocess
 from flash.data.stage import Stage, Stages
 from flash.data.tables import (
@@ -181,7 +181,7 @@ class SamplePreprocess(Preprocess):
 
     def is_table_to_predict(self, data: Any) -> bool:
         """Return whether the argument of ``predict`` is the path of a table."""
-        return isinstance(data, Path) or (is_table_file(data) and is_file(data))
+        return isinstance(data, Path) or (is_table_file(data) and os.path.isfile(data))
 
     def _of_table(self, table: Table, root: Path | None) -> SampleInputs:
         if self.input_field is None:

@@ -7,10 +7,11 @@ import gzip
 import io
 import lzma
 import os
+import re
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,8 +22,7 @@ from flash.data._delimited import check_unique, parse_delimited
 from flash.data._frames import FrameColumns, columns_of, read_parquet
 from flash.data._json_table import parse_json
 from flash.data._missing import is_missing
-from flash.data.messages import show_some
-from flash.data.paths import is_file, is_folder
+from flash.data.messages import show, show_some
 from flash.download import fetch
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 
@@ -34,6 +34,7 @@ __all__ = [
     "Table",
     "TableFormat",
     "TableSource",
+    "check_encodable",
     "check_unique",
     "is_missing",
     "is_table",
@@ -82,6 +83,8 @@ _BYTE_ORDER_MARKS = {
     b"\xfe\xff": "utf-16",
 }
 _SHOWN_NAMES = 20
+# Half of a character: a lone surrogate.
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 class ReadOptions(TypedDict, total=False):
@@ -228,6 +231,48 @@ def is_table(data: object) -> bool:
     return isinstance(data, Table) or columns_of(data) is not None
 
 
+def check_encodable(values: Iterable[Any], what: str) -> None:
+    r"""Raise an error if a text among some values has half of a character.
+
+    ``json.loads`` and ``os.listdir`` return such texts, of damaged files and of names in an unknown encoding.
+
+    Args:
+        values: One value per row, of any type.
+        what: What has these rows, for the message, such as ``"column 'city' of the train table"``.
+
+    Raises:
+        DataError: If there is such a text; the message shows the first, and its row.
+
+    Example:
+        >>> check_encodable(["très bien", 7, None], "column 'note'")
+        >>> check_encodable(["good", "b\ud800d"], "column 'note'")
+        Traceback (most recent call last):
+            ...
+        flash.errors.DataError: Expected text that UTF-8 can encode in column 'note', but 'b\\ud800d' (number 1, ...
+    """
+    rows = list(values)
+    try:
+        # One call for all of them, since this is done for each column of each table.
+        "".join([text for text in rows if isinstance(text, str)]).encode()
+    except UnicodeEncodeError as error:
+        row, text = next((row, text) for row, text in enumerate(rows) if isinstance(text, str) and _HALF.search(text))
+        raise DataError(
+            f"Expected text that UTF-8 can encode in {what}, but {show(_Shown(text))} (number {row}, counted "
+            "from 0) has half of a character. Read the data again in its encoding, or replace it: "
+            "text.encode(errors='replace').decode()."
+        ) from error
+
+
+class _Shown:
+    """A text whose representation shows what cannot be encoded as its number."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return ascii(self.text)
+
+
 def whole_numbers(values: Sequence[Any]) -> list[Any]:
     """Convert the cells of a text column to integers, if all of them are integers in canonical form.
 
@@ -291,14 +336,14 @@ class _Reader:
         return self._read_path(Path(name).expanduser(), name)
 
     def _read_path(self, path: Path, name: str) -> Table:
-        if is_folder(path):
+        if os.path.isdir(path):
             if not any(path.rglob("*.parquet")) and not any(path.rglob("*.pq")):
                 raise DataError(
                     f"Expected a file, or a folder of Parquet files, at {name}, but the folder holds none. Pass the "
                     "path of a file, or a list of paths."
                 )
             return _of_arrow(read_parquet(path, name), name)
-        if not is_file(path):
+        if not os.path.isfile(path):
             raise DataError(f"Expected a table at {name}, but there is no such file. Check the path.")
         if (self.format or _format_of(name)) == "parquet":
             return _of_arrow(read_parquet(path, name), name)

@@ -17,7 +17,7 @@ import pandas as pd
 
 from flash.data import tables
 from flash.data.messages import show_some
-from flash.data.unicode import check_encodable
+from flash.data.tables import check_encodable
 from flash.errors import DataError, MissingColumnError
 
 from ._disguises import disguise_of

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flash.data.labels import check_written_lists, class_indices
 from flash.data.messages import show, show_some
-from flash.data.unicode import check_encodable
+from flash.data.tables import check_encodable
 from flash.errors import DataError
 
 from .read import check_columns, is_hashable, read_numbers

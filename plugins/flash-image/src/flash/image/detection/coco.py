@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -11,8 +12,7 @@ from typing import Any
 import torch
 
 from flash.data.messages import show
-from flash.data.paths import is_file, is_folder
-from flash.data.unicode import check_encodable
+from flash.data.tables import check_encodable
 from flash.errors import DataError
 
 from .boxes import AnnotatedImage, read_boxes, show_path
@@ -62,9 +62,9 @@ def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedI
 
 
 def _read_json(folder: Path, ann_file: Path) -> dict[str, Any]:
-    if not is_folder(folder):
+    if not os.path.isdir(folder):
         raise DataError(f"Expected {folder} to be the folder with the images, but there is no such folder.")
-    if not is_file(ann_file):  # reading a pipe would wait for ever
+    if not os.path.isfile(ann_file):  # reading a pipe would wait for ever
         raise DataError(
             f"Expected {ann_file} to be a COCO annotation file, but it cannot be read: there is no such file. "
             "Check the path."
@@ -194,7 +194,7 @@ def _size_of(image: dict[str, Any], ann_file: Path) -> tuple[int, int] | None:
 def _check_files(images: list[AnnotatedImage], folder: Path, ann_file: Path) -> None:
     if not images:
         raise DataError(f"Expected at least one image in {ann_file}, but it lists none.")
-    missing = [image.name for image in images if not is_file(image.source)]
+    missing = [image.name for image in images if not os.path.isfile(image.source)]
     if missing:
         raise DataError(
             f"Expected the images of {ann_file} in {folder}, but {len(missing)} of {len(images)} are missing, such as "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import NoReturn
@@ -11,7 +12,6 @@ from xml.parsers import expat
 import torch
 
 from flash.data.messages import show
-from flash.data.paths import is_file, is_folder
 from flash.errors import DataError
 
 from .boxes import AnnotatedImage, read_boxes
@@ -40,7 +40,7 @@ def read_voc(folder: str | Path, image_set: str | None = None) -> list[Annotated
             or there is no such image set.
     """
     folder = Path(folder)
-    if not is_folder(folder):
+    if not os.path.isdir(folder):
         raise DataError(
             f"Expected {folder} to be a folder with Annotations and JPEGImages, but there is no such folder."
         )
@@ -87,7 +87,7 @@ def _read_image(file: Path, images: dict[str, Path], folder: Path) -> AnnotatedI
     written = PureWindowsPath(root.findtext("filename") or "").name
     candidates = [written, *(stem + suffix for stem in (file.stem, written) for suffix in (*_SUFFIXES, *_UPPER))]
     path = next((images[name] for name in candidates if name in images), None)
-    if path is None or not is_file(path):
+    if path is None or not os.path.isfile(path):
         raise DataError(
             f"Expected the image of {file} in {folder}, but there is neither {show(written)} nor an image named "
             f"{file.stem!r}."
@@ -166,7 +166,7 @@ def _parse(file: Path) -> Element:
         depth -= 1
         builder.end(tag)
 
-    if not is_file(file):  # reading a pipe would wait for ever
+    if not os.path.isfile(file):  # reading a pipe would wait for ever
         raise DataError(f"Expected {file} to be a Pascal VOC annotation, but it is no file. Move it away.")
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
