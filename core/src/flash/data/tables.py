@@ -245,10 +245,6 @@ def check_encodable(values: Iterable[Any], what: str) -> None:
 
     Example:
         >>> check_encodable(["très bien", 7, None], "column 'note'")
-        >>> check_encodable(["good", "b\ud800d"], "column 'note'")
-        Traceback (most recent call last):
-            ...
-        flash.errors.DataError: Expected text that UTF-8 can encode in column 'note', but 'b\\ud800d' (number 1, ...
     """
     rows = list(values)
     try:
