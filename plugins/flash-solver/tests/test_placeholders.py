@@ -21,7 +21,7 @@ class Call:
     """Pickled as a call of a function."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
-        self.reduced = function, arguments
+        self.reduced: tuple[Any, ...] = (function, arguments)
 
     def __reduce__(self) -> Any:
         return self.reduced
