@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
-from lightning_fabric.plugins import ClusterEnvironment
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, ModelSummary, ProgressBar
 from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
+from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]  # re-exported
 from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]  # likewise
 
 from flash.core._finetuning_state import release
 from flash.core.callbacks import GatherPredictions
