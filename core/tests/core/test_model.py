@@ -13,6 +13,7 @@ from torch import nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError
 
 import flash
+from flash.core.callbacks import MetricLogger
 from flash.errors import ConfigurationError
 from flash.plugins import isolated_plugins
 
@@ -172,3 +173,14 @@ def test_a_batch_that_batch_norm_cannot_train_on_is_named(trainer: Any) -> None:
     data = flash.DataModule.from_tensors(torch.randn(2, 2), torch.randn(2, 3), batch_size=1, seed=0)
     with pytest.raises(ConfigurationError, match=r"for BatchNorm to train on, but got a batch of 1\. Raise batch_size"):
         trainer(max_epochs=1).fit(task, data)
+
+
+def test_a_metric_logger_of_the_user_takes_the_place_of_the_usual_one(
+    linear: Any, regression_data: Any, trainer: Any
+) -> None:
+    class Own(MetricLogger):
+        """Does the same."""
+
+    run = trainer(max_epochs=1, callbacks=[Own()])
+    run.fit(linear(), regression_data())
+    assert [type(each) for each in run.callbacks if isinstance(each, MetricLogger)] == [Own]

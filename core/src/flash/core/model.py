@@ -451,8 +451,9 @@ class Task(Configurable, pl.LightningModule):
     def configure_callbacks(self) -> list[Callback]:
         """Return the callbacks that log losses and metrics once per epoch, and hyperparameters once."""
         trainer: Any = self._trainer
-        attached = {type(callback) for callback in (() if trainer is None else trainer.callbacks)}
-        return [kind() for kind in (MetricLogger, HyperparameterLogger) if kind not in attached]
+        attached = () if trainer is None else trainer.callbacks
+        kinds = (MetricLogger, HyperparameterLogger)
+        return [kind() for kind in kinds if not any(isinstance(callback, kind) for callback in attached)]
 
     def modules_to_freeze(self) -> nn.Module | list[nn.Module] | None:
         """Return the modules that finetuning strategies freeze: by default ``backbone``, also inside ``model``."""
