@@ -248,14 +248,12 @@ def _with_length(
     """Fill in the length of the training; return the arguments, the interval, and whether a length was filled in."""
     if factory is lr_scheduler.OneCycleLR:
         kwargs = {"max_lr": [group["lr"] for group in optimizer.param_groups], **kwargs}
+    parameters = set(inspect.signature(factory).parameters)
+    if "total_steps" in parameters:
         if {"total_steps", "epochs"} & set(kwargs):
             return kwargs, "step", False
-        return {**kwargs, "total_steps": _total_steps(trainer, "OneCycleLR")}, "step", True
-    if "total_steps" in inspect.signature(factory).parameters:
-        known = "total_steps" in kwargs
-        filled = {} if known else {"total_steps": _total_steps(trainer, _name_of(factory))}
-        return {**kwargs, **filled}, "step", not known
-    asked = {"T_max", "total_iters", "total_epochs"} & set(inspect.signature(factory).parameters) - set(kwargs)
+        return {**kwargs, "total_steps": _total_steps(trainer, _name_of(factory))}, "step", True
+    asked = {"T_max", "total_iters", "total_epochs"} & parameters - set(kwargs)
     length, interval = _length(trainer, settings.get("interval"))
     if not asked or length is None:
         return kwargs, "epoch", False
