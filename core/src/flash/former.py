@@ -1,4 +1,4 @@
-"""What programs for the ancestor, Lightning Flash 0.x, name: where it is now, or what to write instead.
+"""Names in programs for the ancestor, Lightning Flash 0.x: where they are now, or what to write instead.
 
 There is one table for each way of naming something: modules, names in modules, members of classes, and arguments. A
 domain has tables of its own for what the ancestor had in it, and hands them to the functions below. Nothing here is
@@ -24,6 +24,7 @@ __all__ = [
     "Moved",
     "former_module",
     "former_names",
+    "moved",
     "take_alias",
     "with_former_members",
 ]
@@ -39,6 +40,16 @@ class Moved(NamedTuple):
     """The object that a former name means now, as ``"module:attribute"``; for names whose meaning is the same."""
 
     target: str
+
+
+def moved(module: str, *names: str) -> dict[str, Moved | str]:
+    """Return the table of names that are in one module now.
+
+    Example:
+        >>> moved("flash.data.process", "Preprocess")
+        {'Preprocess': Moved(target='flash.data.process:Preprocess')}
+    """
+    return {name: Moved(f"{module}:{name}") for name in names}
 
 
 _STAGES = ("train", "val", "test", "predict")
@@ -63,11 +74,10 @@ _CLI = "Lightning's own works: from lightning.pytorch.cli import LightningCLI; L
 #: Names that the modules of the ancestor had, whichever module they are looked up in.
 FORMER_NAMES: Mapping[str, Moved | str] = {
     "ASSETS_ROOT": "Write the path of your own files: pathlib.Path('assets').",
-    "AutoDataset": Moved("flash.data.auto_dataset:AutoDataset"),
-    "DataModule": Moved("flash.data.data_module:DataModule"),
     "FlashRegistry": Moved("flash.core.registry:Registry"),
-    "Postprocess": Moved("flash.data.process:Postprocess"),
-    "Preprocess": Moved("flash.data.process:Preprocess"),
+    **moved("flash.data.auto_dataset", "AutoDataset"),
+    **moved("flash.data.data_module", "DataModule"),
+    **moved("flash.data.process", "Postprocess", "Preprocess"),
     # Batches and their hooks.
     "ApplyToKeys": f"{_PAIRS} A hook of a preprocess gets the sample: def to_tensor_transform(self, sample): ...",
     "AlbumentationsAdapter": (

@@ -1,10 +1,10 @@
-"""What programs for Lightning Flash 0.x name of images: see :mod:`flash.former`, whose functions take these tables."""
+"""Names for images in programs for Lightning Flash 0.x: see :mod:`flash.former`, whose functions take these tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flash.former import FORMER_NAMES, Moved
+from flash.former import FORMER_NAMES, Moved, moved
 
 __all__ = [
     "CLASSIFIER_ARGUMENTS",
@@ -30,11 +30,8 @@ _ACTIVE = "Choose rows to label by task.predict(inputs, output='probabilities'),
 
 NAMES: Mapping[str, Moved | str] = {
     **FORMER_NAMES,
-    "ImageClassificationData": Moved("flash.image:ImageClassificationData"),
-    "ImageClassifier": Moved("flash.image:ImageClassifier"),
-    "ImageEmbedder": Moved("flash.image:ImageEmbedder"),
-    "ObjectDetectionData": Moved("flash.image:ObjectDetectionData"),
-    "ObjectDetector": Moved("flash.image:ObjectDetector"),
+    **moved("flash.image", "ImageClassificationData", "ImageClassifier", "ImageEmbedder"),
+    **moved("flash.image", "ObjectDetectionData", "ObjectDetector"),
     "ActiveLearningDataModule": _ACTIVE,
     "ActiveLearningLoop": _ACTIVE,
     "ImageClassificationInputTransform": _PREPROCESS,

@@ -1,10 +1,10 @@
-"""What programs for Lightning Flash 0.x name of tables: see :mod:`flash.former`, whose functions take these tables."""
+"""Names for tables in programs for Lightning Flash 0.x: see :mod:`flash.former`, whose functions take these tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flash.former import FORMER_NAMES, Moved
+from flash.former import FORMER_NAMES, Moved, moved
 
 __all__ = ["DATA_ARGUMENTS", "DATA_MEMBERS", "MODULES", "NAMES", "TASK_ARGUMENTS"]
 
@@ -18,10 +18,8 @@ _FROM_DATA = "Leave it out: TabularClassifier.from_data(datamodule), or TabularR
 
 NAMES: Mapping[str, Moved | str] = {
     **FORMER_NAMES,
-    "TabularClassificationData": Moved("flash.tabular:TabularClassificationData"),
-    "TabularClassifier": Moved("flash.tabular:TabularClassifier"),
-    "TabularRegressionData": Moved("flash.tabular:TabularRegressionData"),
-    "TabularRegressor": Moved("flash.tabular:TabularRegressor"),
+    **moved("flash.tabular", "TabularClassificationData", "TabularClassifier"),
+    **moved("flash.tabular", "TabularRegressionData", "TabularRegressor"),
     "TabularForecaster": _NO_FORECASTS,
     "TabularForecastingData": _NO_FORECASTS,
 }

@@ -67,7 +67,7 @@ class NumericalColumn:
 
     @property
     def is_truth(self) -> bool:
-        """Whether the training rows hold only zeros and ones."""
+        """True if the training rows hold only zeros and ones."""
         edges = [edge * self.std + self.mean for edge in self.bins]
         return not self.part and len(edges) == 2 and bool(np.allclose(edges, (0, 1), atol=1e-4))
 

@@ -1,10 +1,10 @@
-"""What programs for Lightning Flash 0.x name of texts: see :mod:`flash.former`, whose functions take these tables."""
+"""Names for texts in programs for Lightning Flash 0.x: see :mod:`flash.former`, whose functions take these tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flash.former import FORMER_NAMES, Moved
+from flash.former import FORMER_NAMES, Moved, moved
 
 __all__ = ["ARGUMENTS", "DATA_MEMBERS", "MODULES", "NAMES", "SUMMARIZATION_ARGUMENTS", "TRANSLATION_ARGUMENTS"]
 
@@ -19,9 +19,7 @@ _ORT = "Leave it out: it was for a runtime of training that is no longer made."
 
 NAMES: Mapping[str, Moved | str] = {
     **FORMER_NAMES,
-    "TextClassificationData": Moved("flash.text:TextClassificationData"),
-    "TextClassifier": Moved("flash.text:TextClassifier"),
-    "TextEmbedder": Moved("flash.text:TextEmbedder"),
+    **moved("flash.text", "TextClassificationData", "TextClassifier", "TextEmbedder"),
     "QuestionAnsweringData": _NO_ANSWERS,
     "QuestionAnsweringTask": _NO_ANSWERS,
     "Seq2SeqData": "Write from flash.text import SummarizationData, or TranslationData.",
