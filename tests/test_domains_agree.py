@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,4 +170,5 @@ def test_listings_with_all_plugins_fit_into_100_columns(
     assert main(listing.split()) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 5
-    assert [line for line in lines if len(line) > 100] == []
+    long = [line.strip() for line in lines if len(line) > 100]
+    assert [line for line in long if line not in sys.path] == []  # A path is not divided: it stays to be copied.
