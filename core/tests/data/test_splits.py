@@ -213,3 +213,11 @@ def test_data_that_is_loaded_already_is_not_split() -> None:
     dataset = AutoDataset(list(range(10)), Stage.TRAIN, Preprocess())
     with pytest.raises(ConfigurationError, match="Expected train data that is not loaded yet.*from_load_data_inputs"):
         DataModule(dataset, val_split=0.2)
+
+
+def test_an_empty_list_of_classes_is_no_classes() -> None:
+    data = (torch.arange(10), torch.tensor([0] * 9 + [1]))
+    chosen = {split_inputs(data, 0.1, seed, ())[1][1].item() for seed in range(40)}
+    assert chosen == {0, 1}
+    # With classes, the only row of one stays in train.
+    assert {split_inputs(data, 0.1, seed)[1][1].item() for seed in range(40)} == {0}

@@ -35,7 +35,7 @@ def split_inputs(data: Any, fraction: float, seed: int, classes: Any = None) -> 
         fraction: The fraction of rows for validation, between 0 and 1.
         seed: Seed of the split.
         classes: One class per row, or a list of classes, by which the split is stratified; by default the result of
-            :func:`classes_of`.
+            :func:`classes_of`. An empty list is no classes.
 
     Returns:
         The train and the validation inputs, of the type of ``data``; neither is empty.
@@ -50,7 +50,7 @@ def split_inputs(data: Any, fraction: float, seed: int, classes: Any = None) -> 
         (8, tensor([0, 1]))
     """
     found = classes_of(data) if classes is None else classes
-    train, val = split_rows(count_inputs(data), fraction, seed, found)
+    train, val = split_rows(count_inputs(data), fraction, seed, found if found is not None and len(found) else None)
     return take_rows(data, train), take_rows(data, val)
 
 
