@@ -36,13 +36,11 @@ class _R2Score(R2Score):
 class RegressionTask(Task):
     """Regression of one number or several numbers per sample.
 
-    The network returns standardized numbers, shape ``(batch, num_targets)``, which :meth:`forward` converts to the
-    units of the targets. Targets are numbers, shape ``(batch,)`` or ``(batch, num_targets)``. The loss is computed on
-    standardized numbers, so that one learning rate suits targets of any unit; predictions and metrics (RMSE, MAE and
-    R²) are in the units of the targets.
-
-    A subclass that overrides ``forward`` converts what its network returns with :meth:`to_target_units`; one that
-    overrides ``forward_head`` returns standardized numbers.
+    The ``model`` returns standardized numbers, shape ``(batch, num_targets)``, which :meth:`forward` converts to the
+    units of the targets. A subclass that overrides ``forward`` or ``forward_head`` returns
+    ``self.to_target_units(standardized)``. Targets are numbers, shape ``(batch,)`` or ``(batch, num_targets)``. The
+    loss is computed on standardized numbers, so that one learning rate suits targets of any unit; predictions and
+    metrics (RMSE, MAE and R²) are in the units of the targets.
 
     Args:
         num_targets: The number of targets per sample.
@@ -108,7 +106,10 @@ class RegressionTask(Task):
         Args:
             x: The inputs of a batch, or their cached features.
         """
-        return self.to_target_units(super().forward(x))
+        predictions = super().forward(x)
+        if type(self).forward_features is not Task.forward_features:
+            return predictions  # forward_head has converted them
+        return self.to_target_units(predictions)
 
     def to_target_units(self, standardized: Tensor) -> Tensor:
         """Convert standardized numbers, shape ``(..., num_targets)``, to the units of the targets."""
