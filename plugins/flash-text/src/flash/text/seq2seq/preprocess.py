@@ -7,6 +7,7 @@ from typing import Any
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.inputs import SampleInputs
+from flash.data.messages import show
 from flash.data.stage import Stage
 from flash.errors import DataError
 
@@ -35,6 +36,23 @@ class Seq2SeqPreprocess(TextPreprocess):
         >>> preprocess.input_field, preprocess.state_dict()
         ('document', {})
     """
+
+    max_input_fields = 1
+
+    @classmethod
+    def sources_of(cls, values: Sequence[Any], name: str, root: Any = None) -> PackedTexts:
+        """Return values as texts; numbers are converted to strings.
+
+        Raises:
+            DataError: If they are pairs of texts.
+        """
+        texts = super().sources_of(values, name, root)
+        if isinstance(texts, PackedTexts):
+            return texts
+        raise DataError(
+            f"Expected one source text in each row of {name}, but got a pair of texts: {show(texts[0])}. Join the two "
+            "texts to one."
+        )
 
     def load_data(self, data: SampleInputs, dataset: AutoDataset) -> TextPairs:
         """Return the samples before tokenization.
