@@ -112,7 +112,8 @@ def _config(kind: str, vocab_size: int) -> PretrainedConfig:
     if kind == "convbert":
         return ConvBertConfig(max_position_embeddings=PLACES, embedding_size=32, **sizes)
     # Two more places than texts may have tokens: it counts them from behind the padding token's number.
-    return RobertaConfig(max_position_embeddings=PLACES + 2, pad_token_id=1, bos_token_id=0, eos_token_id=2, **sizes)
+    ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    return RobertaConfig(max_position_embeddings=PLACES + 2, type_vocab_size=1, **ids, **sizes)
 
 
 @pytest.fixture(scope="session")

@@ -317,7 +317,7 @@ def _check_lists(values: Sequence[list[Any]], stage: str, advice: str = "") -> N
             raise DataError(
                 f"Expected a list of different classes, or a row of zeros and ones with a place for each class, for "
                 f"every sample of the {stage} data, but got {show(value)}. Give all rows the same number of zeros and "
-                "ones, or name each class once."
+                f"ones, or name each class once. {advice}".rstrip()
             )
 
 

@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 # The number of tokens, with padding, on which it is measured whether padding changes the vectors of a text.
-_PROBE = 24
+_PROBE = 96
 
 #: The pooling of the token vectors of a text: their mean, or the first one.
 Pooling = Literal["mean", "cls"]
@@ -128,17 +128,19 @@ def text_features(encoder: nn.Module) -> int:
 
 
 def takes_segments(encoder: nn.Module, tokenizer: Tokenizer) -> bool:
-    """Return whether an encoder and its tokenizer mark the texts of a pair by ``token_type_ids``.
+    """Return whether an encoder takes the segment of each token of a pair of texts, as ``token_type_ids``.
 
     Args:
-        encoder: The encoder.
-        tokenizer: Its tokenizer.
+        encoder: The encoder; one of transformers says in its configuration how many segments it has embeddings of.
+        tokenizer: Its tokenizer, whose ``model_input_names`` decide where the configuration says nothing.
     """
-    kinds = getattr(getattr(encoder, "config", None), "type_vocab_size", None)
-    if isinstance(kinds, int) and kinds < 2:
+    if "token_type_ids" not in inspect.signature(encoder.forward).parameters:
         return False
-    marks = "token_type_ids" in getattr(tokenizer, "model_input_names", ())
-    return marks and "token_type_ids" in inspect.signature(encoder.forward).parameters
+    kinds = getattr(getattr(encoder, "config", None), "type_vocab_size", None)
+    if isinstance(kinds, int):
+        return kinds > 1
+    # GPT-2 and its kin have such a parameter, but no segments.
+    return not isinstance(encoder, PreTrainedModel) or "token_type_ids" in getattr(tokenizer, "model_input_names", ())
 
 
 def depends_on_padding(encoder: nn.Module, pad_id: int = 0) -> bool:

@@ -93,8 +93,8 @@ class TextPreprocess(SamplePreprocess):
         if self.pairs not in (None, are_pairs):
             wanted, got = ("pairs of texts", "single texts") if self.pairs else ("single texts", "pairs of texts")
             raise DataError(
-                f"Expected {wanted} in the {stage.value} data, as in the train data, but got {got}. Pass a list of "
-                f"{'tuples of two texts' if self.pairs else 'texts'}, or a table with the columns of the train data."
+                f"Expected {wanted} in the {stage.value} data, which the preprocess has learned, but got {got}. Pass a "
+                f"list of {'tuples of two texts' if self.pairs else 'texts'}, or a table with the same columns."
             )
         return Texts(texts, targets)
 
