@@ -202,7 +202,9 @@ def test_what_cannot_be_drawn_is_an_error() -> None:
     for count in (0, -1, True, 2.5):
         with pytest.raises(ConfigurationError, match="Expected count to be a whole number of at least 1"):
             dm.show_batch(count=count)  # type: ignore[arg-type]  # on purpose
-    with pytest.raises(ConfigurationError, match="Expected a classifier, with one score per class, or a regressor, but got Task"):
+    with pytest.raises(
+        ConfigurationError, match="Expected a classifier, with one score per class, or a regressor, but got Task"
+    ):
         dm.plot_predictions(flash.Task(nn.Flatten()))
     plain = flash.DataModule(train_dataset=torch.utils.data.TensorDataset(torch.zeros(2, 3)))
     from flash.data.stage import Stage

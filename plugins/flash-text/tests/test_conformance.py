@@ -12,6 +12,7 @@ import pytest
 from flash.core.finetuning import backbone_layers
 from flash.testing import DataModuleConformance, PluginConformance, StrategyConformance, TaskConformance
 from flash.text import TextClassificationData, TextClassifier, TextRegressionData, TextRegressor
+from flash.text.data import TextData
 from flash.text.hub import load_tokenizer
 from flash.text.samples import TokenizerConfig
 
@@ -26,6 +27,8 @@ class TestPlugin(PluginConformance):
 
 
 class Texts:
+    data_class: type[TextData] = TextClassificationData
+
     @pytest.fixture
     def constructor(self) -> Callable[..., Any]:
         return TextClassificationData.from_lists
@@ -51,8 +54,8 @@ class Texts:
             with (tmp_path / f"{stage}.csv").open("w", newline="") as file:
                 csv.writer(file).writerows([list(table), *zip(*table.values(), strict=True)])
         return {
-            "from_data_frame": (self.with_tokenizer(TextClassificationData.from_data_frame), frames),
-            "from_csv": (self.with_tokenizer(TextClassificationData.from_csv), files),
+            "from_data_frame": (self.with_tokenizer(self.data_class.from_data_frame), frames),
+            "from_csv": (self.with_tokenizer(self.data_class.from_csv), files),
         }
 
     def with_tokenizer(self, constructor: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,6 +116,8 @@ class TestClassifier(Texts, TaskConformance):
 
 class Numbers(Texts):
     """Texts with the number of their words."""
+
+    data_class = TextRegressionData
 
     @pytest.fixture
     def constructor(self) -> Callable[..., Any]:
