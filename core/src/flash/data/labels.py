@@ -90,6 +90,16 @@ class ClassLabels:
         labels = list(names) if names is not None else sorted(found, key=_order)
         return cls(labels, any(several))
 
+    @classmethod
+    def strata(cls, targets: Any, names: Sequence[Any] | None = None) -> list[Any]:
+        """Return the index of the class of each train target, or a list of them, by which a split is stratified.
+
+        The arguments and errors are those of :meth:`learn`.
+        """
+        learned = cls.learn(targets, names)
+        encoded = learned.encode(targets, "train")
+        return [row.nonzero().flatten().tolist() for row in encoded] if learned.multi_label else encoded.tolist()
+
     @property
     def num_classes(self) -> int:
         """Number of classes."""

@@ -49,6 +49,10 @@ class Targets(ABC):
     def facts(self, y: Tensor) -> dict[str, Any]:
         """Return the arguments of the task, given the encoded training targets."""
 
+    def strata(self, y: Tensor) -> list[Any] | None:  # for classes
+        """Return the classes of each row, by which a split is stratified, given the encoded targets."""
+        return None
+
     @abstractmethod
     def summary(self) -> str:
         """Return a human-readable summary."""
@@ -88,6 +92,9 @@ class ClassTargets(Targets):
             "class_counts": counts,
         }
 
+    def strata(self, y: Tensor) -> list[int]:
+        return y.tolist()
+
     def summary(self) -> str:
         return f"{len(self.labels)} classes: {show_some(self.labels)}"
 
@@ -116,6 +123,9 @@ class MultiLabelTargets(Targets):
             "multi_label": True,
             "class_counts": counts,
         }
+
+    def strata(self, y: Tensor) -> list[list[int]]:
+        return [row.nonzero().flatten().tolist() for row in y]
 
     def summary(self) -> str:
         return f"{len(self.fields)} labels, any number per row"
