@@ -55,8 +55,10 @@ class MetricLogger(Callback):
 
     def _log(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         metrics = pl_module.stage_metrics[f"{stage}_metrics"]
-        values = {f"{stage}_{name}": value for name, value in metrics.compute().items()}
-        pl_module.log_dict(values, prog_bar=True, sync_dist=trainer.world_size > 1, batch_size=1)
+        for name, value in metrics.compute(pl_module.output_names).items():
+            # The scores of all classes would not fit into the bar; loggers and callbacks get them.
+            in_bar = name not in metrics.elements
+            pl_module.log(f"{stage}_{name}", value, prog_bar=in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
         metrics.reset()
 
 

@@ -378,6 +378,29 @@ class Task(Configurable, pl.LightningModule):
             metrics.log(name, value, rows)
         return loss
 
+    @property
+    def output_names(self) -> list[str] | None:
+        """The names of the network's outputs, by which metrics with a value for each are logged.
+
+        They are the labels of a classification; ``None`` if the outputs have no names.
+        """
+        labels: Any = getattr(self, "labels", None)
+        return None if labels is None else [str(label) for label in labels]
+
+    @property
+    def metric_values(self) -> dict[str, Any]:
+        """Values of all metrics in the last epoch of each stage, by the names in the logs, such as ``"val_accuracy"``.
+
+        Unlike ``trainer.callback_metrics``, they include those that are not numbers: a confusion matrix is a tensor of
+        shape ``(classes, classes)``, and curves are as their torchmetrics object returned them.
+        """
+        stages: Any = self.stage_metrics.items()
+        return {
+            f"{stage.removesuffix('_metrics')}_{name}": value
+            for stage, metrics in stages
+            for name, value in metrics.values.items()
+        }
+
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
         """Convert predictions and targets for the metrics; by default unchanged."""
         return y_hat, y
@@ -644,7 +667,7 @@ class Task(Configurable, pl.LightningModule):
         Example:
             >>> from flash.core.classification import ClassificationTask
             >>> ClassificationTask.available_metrics()
-            ['accuracy', 'auroc', 'average_precision', 'f1', 'kappa', 'precision', 'recall']
+            ['accuracy', 'auroc', 'average_precision', 'confusion_matrix', 'f1', 'kappa', 'precision', 'recall']
         """
         return components_of(cls, cls.metric_registry).list()
 
