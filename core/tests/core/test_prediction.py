@@ -69,9 +69,7 @@ def warned(predict: Callable[[], Any]) -> bool:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         predict()
-    return any(
-        "but its head has random weights, and so its predictions are random" in str(each.message) for each in caught
-    )
+    return any("its head has random weights, and so its predictions are random" in str(each.message) for each in caught)
 
 
 def test_predictions_of_a_head_that_was_never_trained_come_with_a_warning(
