@@ -651,8 +651,8 @@ class Task(Configurable, pl.LightningModule):
         if parameters and not self._has_trained and all(each.grad is None for each in parameters):
             warnings.warn(
                 f"Expected this {type(self).__name__} to be trained or loaded before it predicts, but its head has "
-                "random weights, and so its predictions are random. Train it with trainer.fit(task, datamodule), or load "
-                f"a checkpoint with {type(self).__name__}.load_from_checkpoint(path).",
+                "random weights, and so its predictions are random. Train it with trainer.fit(task, datamodule), or "
+                f"load a checkpoint with {type(self).__name__}.load_from_checkpoint(path).",
                 stacklevel=3,
             )
 
