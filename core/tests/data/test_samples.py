@@ -257,7 +257,7 @@ def test_a_split_of_numbers_is_not_by_their_values() -> None:
     words, lengths = [f"{'a' * n}" for n in range(1, 21)], [1] * 10 + list(range(11, 21))
     found = {number for seed in range(8) for number in _val_lengths(words, lengths, seed)}
     # By classes, no number that is there once would ever validate.
-    assert len(found & set(range(11, 21))) > 5
+    assert len(found & {*range(11, 21)}) > 5
 
 
 def _val_lengths(words: list[str], lengths: list[int], seed: int) -> list[int]:

@@ -26,7 +26,7 @@ from flash.data.inputs import (
 )
 from flash.data.labels import ClassLabels
 from flash.data.process import Preprocess
-from flash.data.splits import split_inputs
+from flash.data.splits import groups_of, split_inputs
 from flash.data.stage import Stage, Stages
 from flash.data.tables import (
     READ_OPTIONS,
@@ -140,6 +140,28 @@ class SamplePreprocess(Preprocess):
         """
         return _Pairs(sources, targets)
 
+    def split(self, data: Any, fraction: float, seed: int, groups: Sequence[Any] | None = None) -> tuple[Any, Any]:
+        """Split the train inputs, stratified by the classes of their targets.
+
+        Raises:
+            DataError: If a target is missing, or no class has two samples.
+        """
+        return split_inputs(data, fraction, seed, self.classes_to_split_by(data), groups)
+
+    def classes_to_split_by(self, inputs: Any) -> Any:
+        """Return one class per sample, or a list of classes, for ``val_split``; an empty list if there are none.
+
+        Args:
+            inputs: Those of the train data, before :meth:`check_inputs`.
+
+        Raises:
+            DataError: If a target is missing or cannot be read: before the split, so that no row is called validation
+                data that the caller passed as train data.
+        """
+        if inputs.targets is None:
+            return []
+        return self.targets_cls.strata(inputs.targets, inputs.names, self.advice)
+
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
         """Return one source per sample for an argument of ``predict`` that is not a table.
 
@@ -155,10 +177,6 @@ class SamplePreprocess(Preprocess):
         return sources
 
     # ------------------------------------------------------------------ hooks
-
-    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
-        """Split the train inputs, stratified if the targets are classes."""
-        return split_inputs(data, fraction, seed, None if self.targets_cls is ClassLabels else ())
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Encode the targets; for train data, learn classes or statistics first."""
@@ -485,10 +503,13 @@ class SampleData(DataModule):
         input_field = cls.checked_input_field(input_field)
         reading = {name: options.pop(name) for name in _READ_OPTIONS if name in options}
         of_table = {name: options.pop(name) for name in cls.table_options() if name in options}
+        groups = options.get("groups")
 
         def read(stage: Stage, source: Any) -> Any:
             name = None if format else f"the {stage.value} data frame"
             table = read_table(source, format=format, name=name, **reading)
+            if stage is Stage.TRAIN and isinstance(groups, str):
+                options["groups"] = groups_of(table, groups)
             inputs = SampleInputs.of_table(table, input_field, target_fields, stage, of_table.get("delimiter"))
             folder = cls.root_of(stage, of_table)
             return cls.with_sources(inputs, stage, table_folder(source) if folder is None and format else folder)

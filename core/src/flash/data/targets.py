@@ -67,6 +67,12 @@ class NumberTargets:
                 )
         return cls(numbers.mean(0).tolist(), numbers.std(0).tolist())
 
+    @classmethod
+    def strata(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> list[Any]:
+        """Return an empty list, as a split is not stratified by numbers; arguments and errors are those of ``learn``."""
+        cls.learn(targets, names, advice)
+        return []
+
     def encode(self, targets: Any, stage: str, advice: str = "") -> Tensor:
         """Return the numbers, shape ``(samples,)`` or ``(samples, numbers)``.
 
