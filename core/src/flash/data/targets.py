@@ -69,7 +69,7 @@ class NumberTargets:
 
     @classmethod
     def strata(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> list[Any]:
-        """Return an empty list, as a split is not stratified by numbers; arguments and errors are those of ``learn``."""
+        """Return an empty list, since numbers do not stratify a split; arguments and errors are those of ``learn``."""
         cls.learn(targets, names, advice)
         return []
 

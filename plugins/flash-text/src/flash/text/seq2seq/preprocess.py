@@ -63,13 +63,14 @@ class Seq2SeqPreprocess(TextPreprocess):
         stage = dataset.hooks.stage
         return self.make_samples(data.sources, PackedTexts(_targets(data, f"the {stage.value} data")), stage)
 
-    def classes_to_split_by(self, inputs: SampleInputs) -> None:
-        """Return ``None``, as target texts are no classes.
+    def classes_to_split_by(self, inputs: SampleInputs) -> list[Any]:
+        """Return an empty list, as target texts are no classes.
 
         Raises:
             DataError: If a target text is missing or empty.
         """
         _targets(inputs, "the train data")
+        return []
 
     def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> TextPairs:
         """Return the samples before tokenization."""
