@@ -91,11 +91,12 @@ def test_metrics_by_name_know_the_number_of_targets() -> None:
 
 
 def test_r2_of_one_sample_is_no_number_rather_than_an_error() -> None:
-    metrics: Any = RegressionTask(model=nn.Linear(3, 1)).stage_metrics["val_metrics"]
-    metrics.update(None, torch.tensor([1.0]), torch.tensor([2.0]))
-    values = {name: float(value) for name, value in metrics.compute().items()}
-    assert values["rmse"] == values["mae"] == 1.0
-    assert values["r2"] != values["r2"]
+    for metrics in (None, ["rmse", "mae", "r2"]):
+        found: Any = RegressionTask(model=nn.Linear(3, 1), metrics=metrics).stage_metrics["val_metrics"]
+        found.update(None, torch.tensor([1.0]), torch.tensor([2.0]))
+        values = {name: float(value) for name, value in found.compute().items()}
+        assert values["rmse"] == values["mae"] == 1.0
+        assert values["r2"] != values["r2"]
 
 
 @pytest.mark.parametrize("number", [0, True, 1.5, "two"])

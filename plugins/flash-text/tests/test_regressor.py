@@ -164,6 +164,14 @@ def test_words_for_a_regressor_name_the_classes_for_classification() -> None:
         _ = TextRegressionData.from_lists(["a", "b"], [1, 2], ["a", "b"], ["good", "bad"]).val_dataset
 
 
+def test_a_dataset_with_classes_leads_to_classification() -> None:
+    datasets = pytest.importorskip("datasets", reason="the extra 'datasets' is not installed")
+    names = datasets.Features({"text": datasets.Value("string"), "mood": datasets.ClassLabel(names=["bad", "good"])})
+    dataset = datasets.Dataset.from_dict({"text": ["a", "b"], "mood": [0, 1]}, features=names)
+    with pytest.raises(DataError, match="but got indices of 2 classes, such as 'bad'. For classes use TextClass"):
+        TextRegressionData.from_datasets("text", "mood", train_dataset=dataset)
+
+
 def test_a_delimiter_is_for_classes() -> None:
     with pytest.raises(flash.errors.UnknownArgumentError, match="'delimiter'"):
         TextRegressionData.from_data_frame("text", "score", {"text": ["a"], "score": [1]}, delimiter=",")

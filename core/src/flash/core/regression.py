@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, R2Score
 
+from flash.core._metric_factories import mae, r2, rmse
 from flash.core.losses import LossSpec
 from flash.core.metrics import MetricSpec, named_metrics
 from flash.core.model import Task
@@ -23,14 +22,6 @@ __all__ = ["RegressionTask"]
 # Hidden from type checkers, which would otherwise accept any misspelled name.
 if not TYPE_CHECKING:
     __getattr__ = former_names(__name__)
-
-
-class _R2Score(R2Score):
-    """R2 score that is NaN for a single sample, where torchmetrics raises: one validation sample must not stop fit."""
-
-    def compute(self) -> Tensor:
-        """Return the score over all accumulated samples."""
-        return super().compute() if int(self.total) > 1 else torch.tensor(math.nan)
 
 
 class RegressionTask(Task):
@@ -87,11 +78,7 @@ class RegressionTask(Task):
                 f"{target_mean!r} and {target_std!r}. Make the task with from_data(datamodule), which knows them."
             )
         if metrics is None:
-            metrics = {
-                "rmse": MeanSquaredError(squared=False, num_outputs=num_targets),
-                "mae": MeanAbsoluteError(num_outputs=num_targets),
-                "r2": _R2Score(),
-            }
+            metrics = {"rmse": rmse(num_targets), "mae": mae(num_targets), "r2": r2()}
         registry = components_of(type(self), self.metric_registry)
         metrics = qualified_choice(registry, self, "metrics", metrics)
         metrics = named_metrics(metrics, {"num_outputs": num_targets}, registry)

@@ -136,7 +136,7 @@ def tokenize(
 
     store = TokenStore.collect(rows())
     if are_pairs and segments:
-        store.segments = np.frombuffer(found, dtype=np.uint8)
+        store.segments = np.array(found, dtype=np.uint8)
     return store, truncated
 
 
