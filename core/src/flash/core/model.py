@@ -41,7 +41,7 @@ from flash.core.optimizers import (
 from flash.core.outputs import OutputSpec, components_of, outputs_of, resolve_output, takes_ids, task_outputs
 from flash.core.prediction import predict_batches
 from flash.core.registry import Registry, qualified_choice
-from flash.core.restoring import FORMAT, load_task
+from flash.core.restoring import FORMAT, checked_metadata, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
@@ -697,7 +697,7 @@ class Task(Configurable, pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Apply the structure changes of the interrupted run, and keep its RNG state for the start of training."""
-        stored = checkpoint.get("flash", {})
+        stored = checked_metadata(checkpoint, "the file to resume from")
         repeat_changes(self, stored.get("structure") or [])
         self._random_state = stored.get("random_state")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flash.data._missing import is_missing
 from flash.errors import DataError
+from flash.serialization import made_from
 
 __all__ = ["NumberTargets"]
 
@@ -65,7 +66,7 @@ class NumberTargets:
     @classmethod
     def from_serializable(cls, plain: Mapping[str, Any]) -> NumberTargets:
         """Restore an object from the result of :meth:`to_serializable`."""
-        return cls(**plain)
+        return made_from(cls, plain)
 
 
 def _numbers(targets: Any, stage: str) -> Tensor:

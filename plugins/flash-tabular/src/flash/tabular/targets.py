@@ -16,6 +16,7 @@ from flash.data.labels import check_written_lists, class_indices
 from flash.data.messages import show, show_some
 from flash.data.tables import check_encodable
 from flash.errors import DataError
+from flash.serialization import made_from
 
 from .read import check_columns, is_hashable, read_numbers
 from .schema import mean_and_std
@@ -213,7 +214,7 @@ def targets_from_serializable(state: Mapping[str, Any]) -> Targets:
     """Create targets from the result of :meth:`Targets.to_serializable`."""
     kinds = {cls.__name__: cls for cls in (ClassTargets, MultiLabelTargets, NumberTargets)}
     arguments = {name: value for name, value in state.items() if name != "type"}
-    targets: Targets = kinds[state["type"]](**arguments)
+    targets: Targets = made_from(kinds[state["type"]], arguments)
     return targets
 
 
