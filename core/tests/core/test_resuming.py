@@ -100,7 +100,7 @@ def test_an_option_of_another_kind_is_an_error(name: str, value: Any) -> None:
 
 
 def test_an_option_that_was_turned_on_is_right() -> None:
-    optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters(), foreach=True, lr=torch.tensor(0.1))
+    optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters(), capturable=True, lr=torch.tensor(0.1))
     check_optimizer(optimizer, "a.ckpt")
 
 

@@ -83,6 +83,7 @@ _BYTE_ORDER_MARKS = {
     b"\xfe\xff": "utf-16",
 }
 _SHOWN_NAMES = 20
+_GIT_LFS = "version https://git-lfs.github.com/spec/"
 # Half of a character: a lone surrogate.
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -381,6 +382,11 @@ class _Reader:
 
     def _parse_text(self, text: str, name: str, format: TableFormat | None) -> Table:
         text = text.removeprefix("\ufeff")
+        if text.startswith(_GIT_LFS):
+            raise DataError(
+                f"Expected a table in {name}, but it is a pointer of Git LFS to the table. Fetch the file itself: git "
+                "lfs pull."
+            )
         if format in ("json", "jsonl") or (format is None and text.lstrip()[:1] in ("[", "{")):
             lines = True if "jsonl" in (format, _format_of(name)) else None
             columns = parse_json(text, name, field=self.field, lines=lines)
@@ -401,7 +407,8 @@ def _format_of(name: str) -> TableFormat | None:
 
 
 # NotImplementedError and RuntimeError: a member of a zip file that is compressed by another method, or encrypted.
-_DAMAGED = (OSError, EOFError, NotImplementedError, RuntimeError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
+# ValueError: bzip2 that ends too early, and a zip file whose parts are not where it says.
+_DAMAGED = (OSError, EOFError, RuntimeError, ValueError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
 
 
 def _unpacked(content: bytes, name: str) -> bytes:
@@ -415,8 +422,13 @@ def _unpacked(content: bytes, name: str) -> bytes:
             return lzma.decompress(content)
         if content.startswith(b"PK\x03\x04"):
             return _only_member(content, name)
+    except DataError:
+        raise
     except _DAMAGED as error:
-        raise DataError(f"Expected a whole compressed file at {name}, but it is damaged ({error}).") from error
+        raise DataError(
+            f"Expected a whole compressed file at {name}, but it is damaged ({error}). Copy or download "
+            "it again."
+        ) from error
     return content
 
 
