@@ -31,8 +31,20 @@ __all__ = ["MapLocation", "link_or_copy", "read_checkpoint", "replacing", "write
 MapLocation: TypeAlias = str | torch.device | dict[str, str] | Callable[..., Any] | None
 
 _SECONDS_TO_LOCK = 10
-# Types of serializable values that torch 2.5 does not allow by itself, as later versions do.
-_HARMLESS = (set, complex)
+
+
+class _Bytes:
+    """Placeholder of ``bytes``, which pickles call for empty content: any other call would take memory."""
+
+    def __new__(cls, *arguments: Any) -> Any:
+        if arguments:
+            raise pickle.UnpicklingError("Unsupported: a call of bytes")
+        return b""
+
+
+# Types of serializable values that torch 2.5 does not allow by itself, as later versions do; and empty bytes. The
+# unpickler finds a class by its module and name.
+_HARMLESS = (set, complex, type("bytes", (_Bytes,), {"__module__": "builtins"}))
 
 
 def read_checkpoint(
