@@ -108,6 +108,7 @@ class Table(Mapping[str, list[Any]]):
         columns: The values of each column, in the order of the rows.
         name: The table, for error messages.
         is_text: Whether all cells are unparsed text, such as those of CSV.
+        folder: The folder that paths in its cells are relative to, if it is one of files.
 
     Example:
         >>> table = Table({"a": [1, 2], "b": ["x", None]})
@@ -118,6 +119,7 @@ class Table(Mapping[str, list[Any]]):
     columns: Mapping[str, list[Any]]
     name: str = "the table"
     is_text: bool = False
+    folder: Path | None = None
 
     @property
     def num_rows(self) -> int:
@@ -132,7 +134,7 @@ class Table(Mapping[str, list[Any]]):
     def take(self, rows: Sequence[int]) -> Table:
         """Return the given rows."""
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
-        return Table(columns, self.name, self.is_text)
+        return Table(columns, self.name, self.is_text, self.folder)
 
     def __getitem__(self, name: str) -> list[Any]:
         if name not in self.columns:
@@ -203,6 +205,11 @@ def read_table(
             raise ConfigurationError(f"Expected {argument} to be a single character, but got {mark!r}.")
     reader = _Reader(format, sep, encoding, quotechar, field)
     table = reader.read(source)
+    if sep is not None and not table.is_text:
+        raise ConfigurationError(
+            f"Expected text whose cells are separated by {sep!r}, but {table.name} is of another format, which has "
+            "cells of its own. Leave sep or delimiter out."
+        )
     if name is not None:
         table = Table(table.columns, name, table.is_text)
     if table.num_rows == 0:
