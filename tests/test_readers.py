@@ -39,13 +39,17 @@ def tables(kind: str, file: Any, **options: Any) -> list[str]:
 def texts(kind: str, file: Any, **options: Any) -> list[str]:
     data = getattr(TextClassificationData, f"from_{kind}")("text", "y", train_file=file, **options)
     assert data.labels == ["p", "q"]
-    return sorted(set(data.train_dataset.data.texts))
+    return sorted({data.train_dataset[row][0] for row in range(len(data.train_dataset))})
 
 
 def images(kind: str, file: Any, **options: Any) -> list[int]:
     data = getattr(ImageClassificationData, f"from_{kind}")("image", "y", train_file=file, data_config=CONFIG, **options)
-    (batch, _), *_ = data.val_dataloader() if data.val_dataset else data.train_dataloader()
-    return sorted({round(float(image.mean()) * 255) for image in batch})
+    (batch, _), *_ = data.train_dataloader()
+    return grays(batch)
+
+
+def grays(batch: Any) -> list[int]:
+    return sorted({round(float(image.float().mean())) for image in batch})
 
 
 READERS: dict[str, Callable[..., list[Any]]] = {"tables": tables, "texts": texts, "images": images}
@@ -190,10 +194,10 @@ def test_images_are_fetched_from_their_urls_by_each_constructor(folder: Path, ad
     ]
     for data in makers:
         (batch, _), *_ = data.train_dataloader()
-        assert sorted(round(float(image.mean()) * 255) for image in batch) == [ord("a"), ord("b")]
+        assert grays(batch) == [ord("a"), ord("b")]
     boxes = ObjectDetectionData.from_files(urls, [["p"], ["q"]], [[[1, 1, 9, 9]]] * 2)
     (inputs, _), *_ = boxes.train_dataloader()
-    assert sorted(int(image.float().mean()) for image in inputs["images"]) == [ord("a"), ord("b")]
+    assert grays(inputs["images"]) == [ord("a"), ord("b")]
 
 
 def test_images_to_predict_may_be_urls_and_one_that_is_not_there_is_named(folder: Path, address: str) -> None:
@@ -207,9 +211,9 @@ def test_images_to_predict_may_be_urls_and_one_that_is_not_there_is_named(folder
 # ---------------------------------------------------------------------- several classes in one text
 
 
-def classes_of(data: Any) -> tuple[list[str], bool, list[float]]:
-    (_, targets), *_ = data.train_dataloader()
-    return data.labels, data.multi_label, targets.sum(0).tolist()
+def classes_of(data: Any) -> tuple[list[str], bool, list[list[float]]]:
+    samples = [data.train_dataset[row] for row in range(len(data.train_dataset))]
+    return data.labels, data.multi_label, [target.tolist() for _, target in samples]
 
 
 def test_a_delimiter_separates_classes_in_each_constructor(folder: Path) -> None:
@@ -220,6 +224,7 @@ def test_a_delimiter_separates_classes_in_each_constructor(folder: Path) -> None
     frame.to_json(folder / "t.json", orient="records")
     frame.to_parquet(folder / "t.parquet")
     files = [str(folder / name) for name in frame["image"]]
+    options: dict[str, Any] = {"delimiter": "|", "data_config": CONFIG}
     made = [
         *(
             getattr(TextClassificationData, f"from_{kind}")("text", "y", folder / f"t.{kind}", delimiter="|")
@@ -229,17 +234,18 @@ def test_a_delimiter_separates_classes_in_each_constructor(folder: Path) -> None
         TextClassificationData.from_lists(list(frame["text"]), written, delimiter="|"),
         TextClassificationData.from_datasets("text", "y", frame.to_dict("records"), delimiter="|"),
         *(
-            getattr(ImageClassificationData, f"from_{kind}")("image", "y", folder / f"t.{kind}", delimiter="|")
+            getattr(ImageClassificationData, f"from_{kind}")("image", "y", folder / f"t.{kind}", **options)
             for kind in ("csv", "json", "parquet")
         ),
-        ImageClassificationData.from_data_frame("image", "y", frame, root=folder, delimiter="|"),
-        ImageClassificationData.from_files(files, written, delimiter="|"),
-        ImageClassificationData.from_lists(files, written, delimiter="|"),
-        ImageClassificationData.from_images([Image.open(file) for file in files], written, delimiter="|"),
-        ImageClassificationData.from_numpy(np.zeros((4, 8, 8, 3), np.uint8), written, delimiter="|"),
-        ImageClassificationData.from_datasets(list(zip(files, written, strict=True)), delimiter="|"),
+        ImageClassificationData.from_data_frame("image", "y", frame, root=folder, **options),
+        ImageClassificationData.from_files(files, written, **options),
+        ImageClassificationData.from_lists(files, written, **options),
+        ImageClassificationData.from_images([Image.open(file) for file in files], written, **options),
+        ImageClassificationData.from_numpy(np.zeros((4, 8, 8, 3), np.uint8), written, **options),
+        ImageClassificationData.from_datasets(list(zip(files, written, strict=True)), **options),
     ]
-    assert [classes_of(data) for data in made] == [(["p", "q"], True, [2.0, 2.0])] * len(made)
+    rows = [[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
+    assert [classes_of(data) for data in made] == [(["p", "q"], True, rows)] * len(made)
 
 
 def test_a_delimiter_that_no_target_has_is_an_error() -> None:

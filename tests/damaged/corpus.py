@@ -18,7 +18,19 @@ import torch
 
 from flash.errors import FlashError
 
-__all__ = ["Damaged", "damaged_bytes", "damaged_json", "damaged_members", "damaged_values", "other_formats", "outcome"]
+__all__ = [
+    "OTHERS",
+    "Damaged",
+    "damaged_bytes",
+    "damaged_json",
+    "damaged_members",
+    "damaged_values",
+    "other_formats",
+    "outcome",
+]
+
+#: How many files :func:`other_formats` makes.
+OTHERS = 35
 
 # What stands in the place of a value; each differs from it in its type or in its shape.
 _WRONG: tuple[Any, ...] = (

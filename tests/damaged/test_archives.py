@@ -14,13 +14,15 @@ import pytest
 
 from flash import download_data
 
-from .corpus import Damaged, damaged_bytes, damaged_members, other_formats, outcome
+from .corpus import OTHERS, Damaged, damaged_bytes, damaged_members, other_formats, outcome
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 #: How many damaged files there are of each kind; docs/promises.md has the sums.
 BYTES, MEMBERS, NAMES = 48, 16, 12
 FORMATS = (".zip", ".tar", ".tar.gz")
+COUNTS = {suffix: BYTES + NAMES + OTHERS + (MEMBERS if suffix == ".zip" else 0) for suffix in FORMATS}
+COUNT = sum(COUNTS.values())
 CONTENTS = {f"pets/{name}/{number}.txt": f"{name} {number}\n".encode() * 40 for name in ("ant", "bee") for number in "12"}
 # Names of members that no archive may write: outside the folder, devices, links.
 BAD_NAMES = ("../out.txt", "/tmp/flash-out.txt", "pets/../../out.txt", "..\\out.txt", "C:\\out.txt", "a\0b", "a" * 5000)
@@ -52,8 +54,7 @@ def damaged(suffix: str, marker: Path) -> Iterator[Damaged]:
         where = rng.randrange(len(CONTENTS) + 1)
         items = list(CONTENTS.items())
         yield Damaged(f"{name!r:.40} inside", archive(suffix, dict([*items[:where], (name, b"out"), *items[where:]])))
-    for each in other_formats(marker):
-        yield each
+    yield from other_formats(marker)
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
@@ -61,7 +62,9 @@ def test_a_damaged_archive_is_unpacked_whole_or_an_error(suffix: str, tmp_path: 
     marker, source = tmp_path / "code ran", tmp_path / "source"
     source.mkdir()
     wrong = []
-    for number, damage in enumerate(damaged(suffix, marker)):
+    damages = list(damaged(suffix, marker))
+    assert len(damages) == COUNTS[suffix]
+    for number, damage in enumerate(damages):
         file, folder = source / f"pets{suffix}", tmp_path / f"folder{number}" / "data"
         file.write_bytes(damage.content)
         result = outcome(

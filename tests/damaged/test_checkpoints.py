@@ -20,13 +20,14 @@ from flash.solver import BaseSolver, TaskSolver
 from flash.tabular import TabularClassificationData, TabularClassifier
 from flash.testing import silent_trainer
 
-from .corpus import Damaged, damaged_bytes, damaged_members, damaged_values, other_formats, outcome
+from .corpus import OTHERS, Damaged, damaged_bytes, damaged_members, damaged_values, other_formats, outcome
 
 pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 #: How many damaged checkpoints there are of each kind; docs/promises.md has the sums.
 BYTES, MEMBERS, VALUES = 48, 24, 120
 KINDS = ("trainer", "task solver", "solver")
+COUNT = len(KINDS) * (BYTES + MEMBERS + VALUES + OTHERS)
 
 FRAME = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0] * 4, "city": list("xyxz") * 4, "y": list("pq") * 8})
 ROWS = FRAME[["size", "city"]].head(4)
@@ -166,7 +167,9 @@ def test_a_damaged_checkpoint_is_one_error_at_every_door(kind: str, sound: dict[
     doors = [door for door in DOORS if kind in door.kinds]
     right = {door.name: door.call(sound[kind], next(folders)) for door in doors}
     wrong = []
-    for number, damage in enumerate(damaged(sound[kind], marker)):
+    damages = list(damaged(sound[kind], marker))
+    assert len(damages) == COUNT // len(KINDS)
+    for number, damage in enumerate(damages):
         file.write_bytes(damage.content)
         sentences = set()
         for door in doors:

@@ -15,13 +15,16 @@ from PIL import Image
 
 from flash.image import ImageClassificationData, ImageClassifier, ObjectDetectionData, open_image
 
-from .corpus import Damaged, damaged_bytes, damaged_json, other_formats, outcome
+from .corpus import OTHERS, Damaged, damaged_bytes, damaged_json, other_formats, outcome
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 #: How many damaged files there are of each format; docs/promises.md has the sums.
 BYTES, VALUES = 42, 80
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+SIDES = (1 << 16, 1 << 20, (1 << 31) - 1)
+COUNT = len(FORMATS) * BYTES + OTHERS + 2 * len(SIDES)
+COUNT_OF_ANNOTATIONS = 2 * (BYTES + OTHERS) + VALUES + 1
 CONFIG: dict[str, Any] = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.5,) * 3}
 VOC = """<annotation><folder>VOC</folder><filename>a.png</filename><size><width>24</width><height>20</height>
 <depth>3</depth></size><segmented>0</segmented><object><name>cat</name><pose>Left</pose><truncated>0</truncated>
@@ -87,7 +90,7 @@ def damaged(format: str, marker: Path) -> Iterator[Damaged]:
     yield from damaged_bytes(picture(format), 14, BYTES)
     if format == "PNG":
         yield from other_formats(marker)
-        for side in (1 << 16, 1 << 20, (1 << 31) - 1):
+        for side in SIDES:
             yield Damaged(f"a header of {side} pixels a side", huge_header(side, side))
             yield Damaged(f"a header of one row of {side} pixels", huge_header(side, 1))
 
@@ -96,7 +99,9 @@ def damaged(format: str, marker: Path) -> Iterator[Damaged]:
 def test_a_damaged_image_is_shown_as_it_is_or_an_error(format: str, tmp_path: Path, task: ImageClassifier) -> None:
     marker, file = tmp_path / "code ran", tmp_path / f"image.{format.lower()}"
     wrong = []
-    for damage in damaged(format, marker):
+    damages = list(damaged(format, marker))
+    assert len(damages) == BYTES + (OTHERS + 2 * len(SIDES) if format == "PNG" else 0)
+    for damage in damages:
         file.write_bytes(damage.content)
         for name, door in doors(task).items():
             result = outcome(
@@ -113,11 +118,9 @@ def test_damaged_annotations_of_coco_are_read_or_an_error(tmp_path: Path) -> Non
     file, marker = tmp_path / "instances.json", tmp_path / "code ran"
     content = json.dumps(COCO).encode()
     wrong = []
-    for damage in (
-        *damaged_bytes(content, 15, BYTES),
-        *damaged_json(content, 16, VALUES),
-        *other_formats(marker),
-    ):
+    damages = [*damaged_bytes(content, 15, BYTES), *damaged_json(content, 16, VALUES), *other_formats(marker)]
+    assert len(damages) == BYTES + VALUES + 1 + OTHERS
+    for damage in damages:
         file.write_bytes(damage.content)
         result = outcome(lambda: _boxes(ObjectDetectionData.from_coco(tmp_path, file)), lambda count: count in (1, 2))
         wrong += [f"{damage.name}: {result.wrong}"] if result.wrong else []

@@ -19,7 +19,7 @@ from flash.data.tables import read_table
 from flash.tabular import TabularClassificationData
 from flash.text import TextClassificationData
 
-from .corpus import Damaged, damaged_bytes, damaged_json, other_formats, outcome
+from .corpus import OTHERS, Damaged, damaged_bytes, damaged_json, other_formats, outcome
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
@@ -54,6 +54,7 @@ FORMATS: dict[str, tuple[str, bytes]] = {
     ".csv.xz": ("csv", lzma.compress(CSV)),
     ".csv.zip": ("csv", _zip(CSV)),
 }
+COUNT = len(FORMATS) * (BYTES + OTHERS) + VALUES + 1
 
 
 def tabular(kind: str, file: Path) -> Any:
@@ -88,7 +89,9 @@ def test_a_damaged_table_is_read_or_an_error_and_never_another_exception(suffix:
     marker, file = tmp_path / "code ran", tmp_path / f"table{suffix}"
     is_text = suffix in (".csv", ".tsv", ".json", ".jsonl")
     wrong = []
-    for number, damage in enumerate(damaged(suffix, content, marker)):
+    damages = list(damaged(suffix, content, marker))
+    assert len(damages) == BYTES + OTHERS + (VALUES + 1 if suffix == ".json" else 0)
+    for number, damage in enumerate(damages):
         file.write_bytes(damage.content)
         for name, door in DOORS.items():
             result = outcome(

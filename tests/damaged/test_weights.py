@@ -17,7 +17,7 @@ from flash.image import ImageClassifier
 from flash.serialization import equal
 from flash.text import TextClassifier
 
-from .corpus import Damaged, damaged_bytes, damaged_json, damaged_members, damaged_values, other_formats, outcome
+from .corpus import OTHERS, Damaged, damaged_bytes, damaged_json, damaged_members, damaged_values, other_formats, outcome
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
@@ -26,6 +26,9 @@ BYTES, MEMBERS, VALUES = 36, 16, 24
 FORMATS = (".pth", ".safetensors")
 FILES = ("model.safetensors", "pytorch_model.bin", "config.json", "tokenizer.json", "tokenizer_config.json")
 TEXT_BYTES, TEXT_VALUES = 12, 16
+COUNTS = {".pth": BYTES + MEMBERS + VALUES + OTHERS, ".safetensors": BYTES + VALUES + 1 + OTHERS}
+COUNTS |= {name: TEXT_BYTES + OTHERS + (TEXT_VALUES + 1 if name.endswith(".json") else 0) for name in FILES}
+COUNT = sum(COUNTS.values())
 
 
 def network(weights: Any) -> ImageClassifier:
@@ -44,7 +47,9 @@ def test_damaged_weights_of_images_are_an_error(suffix: str, tmp_path: Path) -> 
     right = dict(network(file).backbone.network.state_dict())
     assert equal(right, weights)
     wrong = []
-    for damage in _damaged(content, weights, suffix, marker):
+    damages = list(_damaged(content, weights, suffix, marker))
+    assert len(damages) == COUNTS[suffix]
+    for damage in damages:
         file.write_bytes(damage.content)
         result = outcome(
             lambda: dict(network(file).backbone.network.state_dict()),
@@ -118,7 +123,9 @@ def test_a_folder_of_a_text_backbone_with_a_damaged_file_is_an_error(name: str, 
     right = _shapes(weights())
     content = (place / name).read_bytes()
     wrong = []
-    for damage in _damaged_in_folder(name, content, marker):
+    damages = list(_damaged_in_folder(name, content, marker))
+    assert len(damages) == COUNTS[name]
+    for damage in damages:
         (place / name).write_bytes(damage.content)
         # A setting that another file repeats, or that has a default, is not missed; the shapes of the network are.
         result = outcome(weights, lambda found: _shapes(found) == right)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import pickle
 from typing import Any
 
@@ -186,7 +187,7 @@ def test_a_metric_logger_of_the_user_takes_the_place_of_the_usual_one(
     assert [type(each) for each in run.callbacks if isinstance(each, MetricLogger)] == [Own]
 
 
-class _Rated(Task):
+class _Rated(flash.Task):
     """A task with a default learning rate, and another one of its pretrained part."""
 
     def __init__(self, learning_rate: float | None = None, optimizer: Any = "AdamW") -> None:

@@ -138,11 +138,14 @@ def _category_names(content: dict[str, Any], ann_file: Path) -> dict[int, str]:
                 f"Expected the names of the categories in {ann_file} to be texts, but got "
                 f"{show(each['name'])}. Name it."
             )
+    # Roboflow lists the project as a category, which no box has, and of which the classes are subcategories.
     used = {each["category_id"] for each in content["annotations"]}
-    twice = Counter(str(each["name"]) for each in content["categories"])
-    # Roboflow also lists the project as a category, which may have the name of one of its classes.
-    kept = [each for each in content["categories"] if each["id"] in used or twice[str(each["name"])] == 1]
-    content["categories"] = kept or content["categories"]
+    above = {str(each.get("supercategory")) for each in content["categories"]}
+    content["categories"] = [
+        each
+        for each in content["categories"]
+        if each["id"] in used or each.get("supercategory") != "none" or str(each["name"]) not in above
+    ]
     names = {each["id"]: str(each["name"]) for each in content["categories"]}
     check_encodable(names.values(), f"the names of the categories in {ann_file}")
     name, count = max(Counter(names.values()).items(), key=lambda item: item[1], default=("", 0))
