@@ -43,7 +43,9 @@ def texts(kind: str, file: Any, **options: Any) -> list[str]:
 
 
 def images(kind: str, file: Any, **options: Any) -> list[int]:
-    data = getattr(ImageClassificationData, f"from_{kind}")("image", "y", train_file=file, data_config=CONFIG, **options)
+    data = getattr(ImageClassificationData, f"from_{kind}")(
+        "image", "y", train_file=file, data_config=CONFIG, **options
+    )
     (batch, _), *_ = data.train_dataloader()
     return grays(batch)
 

@@ -149,8 +149,7 @@ def damaged_values(value: dict[str, Any], seed: int, count: int, write: Callable
 def damaged_json(content: bytes, seed: int, count: int) -> Iterator[Damaged]:
     """Change values of a JSON text, as :func:`damaged_values` does."""
     wrong = tuple(each for each in _WRONG if not isinstance(each, torch.Tensor | bytes))
-    for damage in damaged_values(json.loads(content), seed, count, lambda each: json.dumps(each, default=str).encode()):
-        yield damage
+    yield from damaged_values(json.loads(content), seed, count, lambda each: json.dumps(each, default=str).encode())
     yield Damaged("another value", json.dumps(wrong).encode())
 
 
@@ -159,7 +158,9 @@ def other_formats(marker: Path) -> Iterator[Damaged]:
     payload = _Payload(marker)
     for protocol in (0, 2, 4):
         yield Damaged(f"a pickle with code, protocol {protocol}", pickle.dumps(payload, protocol))
-        yield Damaged(f"a pickle with code inside, protocol {protocol}", pickle.dumps({"state_dict": payload}, protocol))
+        yield Damaged(
+            f"a pickle with code inside, protocol {protocol}", pickle.dumps({"state_dict": payload}, protocol)
+        )
     for name, value in {"code": payload, "code inside": {"state_dict": {"weight": payload}}}.items():
         for new in (True, False):
             yield Damaged(f"a file of torch with {name}, {new}", _of_torch(value, new))

@@ -23,7 +23,9 @@ BYTES, MEMBERS, NAMES = 48, 16, 12
 FORMATS = (".zip", ".tar", ".tar.gz")
 COUNTS = {suffix: BYTES + NAMES + OTHERS + (MEMBERS if suffix == ".zip" else 0) for suffix in FORMATS}
 COUNT = sum(COUNTS.values())
-CONTENTS = {f"pets/{name}/{number}.txt": f"{name} {number}\n".encode() * 40 for name in ("ant", "bee") for number in "12"}
+CONTENTS = {
+    f"pets/{name}/{number}.txt": f"{name} {number}\n".encode() * 40 for name in ("ant", "bee") for number in "12"
+}
 # Names of members that no archive may write: outside the folder, devices, links.
 BAD_NAMES = ("../out.txt", "/tmp/flash-out.txt", "pets/../../out.txt", "..\\out.txt", "C:\\out.txt", "a\0b", "a" * 5000)
 

@@ -21,7 +21,9 @@ def rows() -> dict[str, tuple[str, int]]:
 
 def fuzz_examples() -> int:
     (many,) = re.findall(r"^FEW, MANY = \d+, (\d+)$", (FUZZ / "conftest.py").read_text(), re.MULTILINE)
-    tests = [line for file in FUZZ.glob("test_*.py") for line in re.findall(r"^def test_", file.read_text(), re.MULTILINE)]
+    tests = [
+        line for file in FUZZ.glob("test_*.py") for line in re.findall(r"^def test_", file.read_text(), re.MULTILINE)
+    ]
     return int(many) * len(tests)
 
 

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.unit, pytest.mark.slow]
 
 #: How many damaged files there are of each format; docs/promises.md has the sums.
 BYTES, VALUES = 48, 24
-FRAME = pd.DataFrame({"text": [f"a {word} film" for word in "good bad dull great".split()] * 6, "n": range(24)})
+FRAME = pd.DataFrame({"text": [f"a {word} film" for word in ("good", "bad", "dull", "great")] * 6, "n": range(24)})
 FRAME["y"] = ["yes", "no"] * 12
 
 

@@ -17,7 +17,16 @@ from flash.image import ImageClassifier
 from flash.serialization import equal
 from flash.text import TextClassifier
 
-from .corpus import OTHERS, Damaged, damaged_bytes, damaged_json, damaged_members, damaged_values, other_formats, outcome
+from .corpus import (
+    OTHERS,
+    Damaged,
+    damaged_bytes,
+    damaged_json,
+    damaged_members,
+    damaged_values,
+    other_formats,
+    outcome,
+)
 
 pytestmark = [pytest.mark.unit, pytest.mark.slow]
 

@@ -78,7 +78,7 @@ def test_coco_with_anything_inside_is_read_or_an_error(
 def voc(draw: st.DrawFn) -> str:
     def tag(name: str, text: str) -> str:
         space = draw(st.sampled_from(["", " ", "\n\t"]))
-        attribute = draw(st.sampled_from(["", " verified=\"yes\"", f" note={quoteattr(text[:3])}"]))
+        attribute = draw(st.sampled_from(["", ' verified="yes"', f" note={quoteattr(text[:3])}"]))
         return f"<{name}{attribute}>{space}{escape(text)}{space}</{name}>"
 
     objects = []
@@ -86,7 +86,11 @@ def voc(draw: st.DrawFn) -> str:
     for name, (left, top, width, height) in draw(st.lists(st.tuples(NAMES, boxes), max_size=3)):
         edges = {"xmin": left + 1, "ymin": top + 1, "xmax": left + width, "ymax": top + height}
         inner = [tag("name", name), f"<bndbox>{''.join(tag(key, str(edge)) for key, edge in edges.items())}</bndbox>"]
-        others = ["<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>", tag("occluded", "0"), tag("pose", "x")]
+        others = [
+            "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>",
+            tag("occluded", "0"),
+            tag("pose", "x"),
+        ]
         inner += draw(st.lists(st.sampled_from(others), max_size=2))
         objects.append(f"<object>{''.join(draw(st.permutations(inner)))}</object>")
     parts = [tag("folder", "x"), tag("filename", "a.png"), *objects]
@@ -112,7 +116,9 @@ def test_voc_keeps_boxes_and_names(text: str, encoding: str, folder: Path) -> No
     assert image.boxes.tolist() == [pytest.approx([x - 1, y - 1, r, b], abs=1e-4) for x, y, r, b in wanted]
 
 
-@given(text=voc(), where=st.integers(0, 400), put=st.sampled_from(["", "<", "&", "]]>", "<!--", "<!DOCTYPE a>", "\0", "9"]))
+@given(
+    text=voc(), where=st.integers(0, 400), put=st.sampled_from(["", "<", "&", "]]>", "<!--", "<!DOCTYPE a>", "\0", "9"])
+)
 def test_voc_with_anything_inside_is_read_or_an_error(text: str, where: int, put: str, folder: Path) -> None:
     (folder / "a.xml").write_text(text[:where] + put + text[where + 1 :], encoding="utf-8")
     try:

@@ -17,7 +17,9 @@ from flash.errors import FlashError
 PARTS = st.sampled_from(["a", "b", "..", ".", "", "A", "é", "e\u0301", "con", "C:", "a\\b", "~", " "])
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map("/".join)
 MEMBERS = st.lists(st.tuples(NAMES, st.binary(max_size=6)), min_size=1, max_size=5)
-LINKS = st.lists(st.tuples(NAMES, NAMES, st.sampled_from([tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])), max_size=2)
+LINKS = st.lists(
+    st.tuples(NAMES, NAMES, st.sampled_from([tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])), max_size=2
+)
 
 
 def unpacked(content: bytes, suffix: str) -> dict[str, bytes] | None:

@@ -21,15 +21,25 @@ LEAVES = (
 TENSORS = st.lists(st.integers(-100, 100), max_size=4).map(torch.tensor)
 VALUES = st.recursive(
     LEAVES | TENSORS,
-    lambda inner: st.lists(inner, max_size=3)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.text(max_size=3) | st.integers(0, 9), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=3) | st.integers(0, 9), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 # Instructions of pickle, and parts of names.
 OPCODES = st.sampled_from(
     [getattr(pickle, name) for name in dir(pickle) if isinstance(getattr(pickle, name), bytes) and name.isupper()]
-    + [b"cposix\nsystem\n", b"cbuiltins\neval\n", b"\x8c\x05posix", b"\x8c\x06system", b"touch ran\n", b"U\x01a", b"K\x01"]
+    + [
+        b"cposix\nsystem\n",
+        b"cbuiltins\neval\n",
+        b"\x8c\x05posix",
+        b"\x8c\x06system",
+        b"touch ran\n",
+        b"U\x01a",
+        b"K\x01",
+    ]
 )
 
 

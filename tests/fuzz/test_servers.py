@@ -109,7 +109,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 ANSWERS = st.builds(
     Answer,
-    status=st.sampled_from([200, 200, 206, 206, 204, 301, 302, 307, 308, 304, 400, 403, 404, 408, 416, 429, 500, 503, 999]),
+    status=st.sampled_from(
+        [200, 200, 206, 206, 204, 301, 302, 307, 308, 304, 400, 403, 404, 408, 416, 429, 500, 503, 999]
+    ),
     version=st.sampled_from(sorted(FILES)),
     length=st.sampled_from([0, 0, 0, None, 7, -7, 10**15]),
     cut=st.sampled_from([None, None, None, 0, 1, 100, 300]),
@@ -117,7 +119,9 @@ ANSWERS = st.builds(
     shift=st.sampled_from([0, 0, 3, -3]),
     etag=st.booleans(),
     packed=st.sampled_from([False, False, False, True]),
-    location=st.sampled_from(["", "/other.bin", "file:///etc/passwd", "http://127.0.0.1:1/x", "ftp://a/b", "///", "http://["]),
+    location=st.sampled_from(
+        ["", "/other.bin", "file:///etc/passwd", "http://127.0.0.1:1/x", "ftp://a/b", "///", "http://["]
+    ),
     headers=st.sampled_from([{}, {"Retry-After": "1e999"}, {"Retry-After": "soon"}, {"Content-Range": "bytes */*"}]),
 )
 
@@ -128,9 +132,7 @@ ANSWERS = st.builds(
 @example(answers=[Answer(packed=True)], with_sum=False)
 @example(answers=[Answer(length=-7)], with_sum=False)
 @example(answers=[Answer(301, location="file:///etc/passwd")], with_sum=False)
-def test_any_server_gives_the_whole_file_or_an_error(
-    answers: list[Answer], with_sum: bool, server: Server
-) -> None:
+def test_any_server_gives_the_whole_file_or_an_error(answers: list[Answer], with_sum: bool, server: Server) -> None:
     server.answers = list(answers)
     address = f"http://127.0.0.1:{server.server_port}/data.bin"
     sha256 = hashlib.sha256(FILES[b"one"]).hexdigest() if with_sum else None

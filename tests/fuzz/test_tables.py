@@ -18,12 +18,18 @@ from flash.tabular import TabularClassificationData
 
 SEPARATORS = [",", ";", "\t", "|"]
 # Texts that UTF-8 can encode, with what separates and quotes more often than by chance.
-TEXTS = st.text(st.sampled_from("ab1., ;|\t\"'\n\r\u2028é\x00#\\") | st.characters(exclude_categories=["Cs"]), max_size=8)
+TEXTS = st.text(
+    st.sampled_from("ab1., ;|\t\"'\n\r\u2028é\x00#\\") | st.characters(exclude_categories=["Cs"]), max_size=8
+)
 # Without spaces around them, and not empty: that would be a missing value.
 LABELS = TEXTS.map(str.strip).filter(bool)
-NAMES = st.lists(st.text(st.sampled_from("abc, \"\n;é"), min_size=1).filter(str.strip), min_size=2, max_size=4, unique=True)
+NAMES = st.lists(
+    st.text(st.sampled_from('abc, "\n;é'), min_size=1).filter(str.strip), min_size=2, max_size=4, unique=True
+)
 # Integers that JSON and pandas hold exactly.
-VALUES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
+VALUES = (
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
+)
 
 
 @st.composite
@@ -33,7 +39,9 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
     return names, rows
 
 
-@given(table=tables(), sep=st.sampled_from(SEPARATORS), end=st.sampled_from(["\n", "\r\n", "\r"]), quoting=st.booleans())
+@given(
+    table=tables(), sep=st.sampled_from(SEPARATORS), end=st.sampled_from(["\n", "\r\n", "\r"]), quoting=st.booleans()
+)
 def test_what_the_csv_module_writes_is_read_cell_by_cell(
     table: tuple[list[str], list[list[str]]], sep: str, end: str, quoting: bool
 ) -> None:
@@ -59,7 +67,7 @@ def test_what_the_csv_module_writes_is_read_cell_by_cell(
 
 @given(text=st.text(st.sampled_from('ab12,;\t|"\n\r .') | st.characters(exclude_categories=["Cs"]), max_size=60))
 @example(text='a,b\n"1,2\n3,4\n')
-@example(text="a\tb\n\"1\t2\n3\"\t4\n")
+@example(text='a\tb\n"1\t2\n3"\t4\n')
 def test_any_text_is_a_table_of_what_is_there_or_an_error(text: str) -> None:
     try:
         found = read_table(io.StringIO(text), format="csv")
@@ -76,7 +84,10 @@ def test_any_text_is_a_table_of_what_is_there_or_an_error(text: str) -> None:
     assert columns in readings
 
 
-@given(content=st.binary(max_size=80), encoding=st.sampled_from([None, "utf-8", "utf-16", "cp1252", "latin-1", "idna", "x"]))
+@given(
+    content=st.binary(max_size=80),
+    encoding=st.sampled_from([None, "utf-8", "utf-16", "cp1252", "latin-1", "idna", "x"]),
+)
 @example(content=b"\xff\xfea\x00", encoding=None)
 @example(content=b"\xef\xbb\xbfa;b\n1;2\n", encoding=None)
 def test_any_bytes_are_a_table_or_an_error(content: bytes, encoding: str | None) -> None:

@@ -80,7 +80,9 @@ def test_versions_before_2_may_lack_loops() -> None:
 
 
 def test_weights_alone_are_told_from_a_run() -> None:
-    with pytest.raises(CheckpointError, match="Expected a checkpoint that a Trainer saved, .* but a.pth holds something"):
+    with pytest.raises(
+        CheckpointError, match="Expected a checkpoint that a Trainer saved, .* but a.pth holds something"
+    ):
         check_run({"weight": torch.zeros(1)}, "a.pth")
 
 

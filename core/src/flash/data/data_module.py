@@ -555,8 +555,8 @@ class DataModule(pl.LightningDataModule):
         seed = state_dict.get("seed") if isinstance(state_dict, dict) else None
         if not isinstance(seed, int) or not 0 <= seed < 1 << 63:
             raise CheckpointError(
-                f"Expected the seed of the run in the checkpoint, a whole number from 0, but got {seed!r:.50}. The file "
-                "is damaged, or of another program: use an earlier one."
+                f"Expected the seed of the run in the checkpoint, a whole number from 0, but got {seed!r:.50}. The "
+                "file is damaged, or of another program: use an earlier one."
             )
         self.seed = seed
 

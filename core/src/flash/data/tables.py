@@ -433,8 +433,7 @@ def _unpacked(content: bytes, name: str) -> bytes:
         raise
     except _DAMAGED as error:
         raise DataError(
-            f"Expected a whole compressed file at {name}, but it is damaged ({error}). Copy or download "
-            "it again."
+            f"Expected a whole compressed file at {name}, but it is damaged ({error}). Copy or download it again."
         ) from error
     return content
 

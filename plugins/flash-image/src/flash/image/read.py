@@ -59,9 +59,9 @@ def open_image(source: ImageSource, min_size: tuple[int, int] | None = None, nam
     a warning if that makes them nearly black. An animation yields its first frame.
 
     Args:
-        source: A path, a URL (downloaded once per process), the bytes of a file, a PIL image, an array ``(height, width[, channels])`` or a tensor
-            ``([channels,] height, width)`` with 1, 2 (gray and alpha), 3 or 4 (with alpha) channels. Integers of any
-            size are from 0 to 255, floats from 0 to 1.
+        source: A path, a URL (downloaded once per process), the bytes of a file, a PIL image, an array
+            ``(height, width[, channels])`` or a tensor ``([channels,] height, width)`` with 1, 2 (gray and alpha), 3
+            or 4 (with alpha) channels. Integers of any size are from 0 to 255, floats from 0 to 1.
         min_size: The minimum width and height that are needed, in pixels. A larger JPEG is decoded at a half, a
             quarter or an eighth of its size where that still has twice as many pixels per side, as in Pillow's
             ``thumbnail``; that is several times as fast.
