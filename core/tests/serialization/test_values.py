@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from flash.serialization import NotSerializableError, equal, from_serializable, to_serializable
+from flash.serialization import NotSerializableError, equal, from_serializable, made_from, to_serializable
 
 
 class Color(Enum):
