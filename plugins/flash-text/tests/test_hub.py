@@ -212,5 +212,7 @@ def test_a_tokenizer_without_a_number_of_tokens_is_an_error(folder: Path, length
     if length is None:  # transformers takes its own default
         assert load_tokenizer(folder).model_max_length > 0
         return
-    with pytest.raises(HubError, match="the number of tokens that a text may have as model_max_length in the .*but got"):
+    with pytest.raises(
+        HubError, match="the number of tokens that a text may have as model_max_length in the .*but got"
+    ):
         load_tokenizer(folder)

@@ -36,7 +36,8 @@ def check_run(checkpoint: Mapping[str, Any], source: object) -> None:
         Traceback (most recent call last):
         ...
         flash.errors.CheckpointError: Expected a checkpoint that a Trainer saved, to resume from, but weights.pth \
-holds something else, such as weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True)).
+holds something else, such as weights alone. Load weights with task.load_state_dict(torch.load(path, \
+weights_only=True)).
     """
     if _VERSION not in checkpoint:
         raise CheckpointError(_no_run(source))

@@ -220,9 +220,7 @@ class ObjectDetector(Task):
 
     # ------------------------------------------------------------------ prediction
 
-    def predict(
-        self, raw: Any, output: Any = None, batch_size: int = 4, **reading: Unpack[ReadOptions]
-    ) -> list[Any]:
+    def predict(self, raw: Any, output: Any = None, batch_size: int = 4, **reading: Unpack[ReadOptions]) -> list[Any]:
         """Detect the objects in images; see :meth:`flash.Task.predict`.
 
         Args:
