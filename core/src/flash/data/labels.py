@@ -15,6 +15,7 @@ from flash.data._missing import is_missing
 from flash.data.messages import show, show_some
 from flash.data.tables import check_encodable
 from flash.errors import DataError
+from flash.serialization import made_from
 
 __all__ = ["ClassLabels", "as_label", "check_labels", "class_indices", "indicated_classes"]
 
@@ -149,7 +150,7 @@ class ClassLabels:
     @classmethod
     def from_serializable(cls, plain: Mapping[str, Any]) -> ClassLabels:
         """Restore an object from the result of :meth:`to_serializable`."""
-        return cls(**plain)
+        return made_from(cls, plain)
 
     def _check_known(self, values: Sequence[Any], indices: Mapping[Any, int], stage: str, advice: str) -> None:
         if any(isinstance(value, list) != self.multi_label for value in values):

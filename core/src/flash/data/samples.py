@@ -212,7 +212,8 @@ class SamplePreprocess(Preprocess):
         if self.is_table_to_predict(data):
             return self._of_table(read_table(data), table_folder(data))
         if is_table(data):
-            return self._of_table(read_table(data, name="the predict data"), None)
+            table = read_table(data, name="the predict data")
+            return self._of_table(table, data.folder if isinstance(data, Table) else None)
         return SampleInputs(self.sources_of(self.sources_to_predict(data), "the predict data"))
 
     def is_table_to_predict(self, data: Any) -> bool:
@@ -307,16 +308,18 @@ class SampleData(DataModule):
             test_data: Samples for testing.
             test_targets: Their targets.
             predict_data: Samples for prediction.
-            options: The arguments of the class and of its preprocess.
+            options: The arguments of the class and of its preprocess; ``delimiter``, which separates the classes of
+                a target that is one text.
 
         Raises:
             DataError: If a target is missing, or a class does not occur in the train data.
         """
-        cls.check_options(options)
+        cls.check_options(options, ["delimiter"])
+        delimiter = options.pop("delimiter", None)
         given = Stages(
             (train_data, train_targets), (val_data, val_targets), (test_data, test_targets), (predict_data, None)
         )
-        return cls.from_inputs(given.map(lambda stage, pair: cls.pair(stage, *pair)), options)
+        return cls.from_inputs(given.map(lambda stage, pair: cls.pair(stage, *pair, delimiter)), options)
 
     @classmethod
     def from_tensors(
@@ -448,10 +451,10 @@ class SampleData(DataModule):
         cls.check_arguments(options, ["preprocess", "postprocess", *_own_arguments(cls.preprocess_cls), *also])
 
     @classmethod
-    def pair(cls, stage: Stage, sources: Any, targets: Any) -> Any:
+    def pair(cls, stage: Stage, sources: Any, targets: Any, delimiter: str | None = None) -> Any:
         """Return sources with their targets, or ``None`` if there are neither."""
         inputs = pair_inputs(stage, sources, targets, cls.preprocess_cls.noun)
-        return None if inputs is None else cls.with_sources(inputs, stage)
+        return None if inputs is None else cls.with_sources(inputs.separated(delimiter, stage), stage)
 
     @classmethod
     def with_sources(cls, inputs: SampleInputs, stage: Stage, root: Path | None = None) -> Any:

@@ -15,6 +15,7 @@ from torch import Tensor
 from flash.data._missing import is_missing
 from flash.data.messages import show
 from flash.errors import DataError
+from flash.serialization import made_from
 
 __all__ = ["NumberTargets"]
 
@@ -104,7 +105,7 @@ class NumberTargets:
     @classmethod
     def from_serializable(cls, plain: Mapping[str, Any]) -> NumberTargets:
         """Restore an object from the result of :meth:`to_serializable`."""
-        return cls(**plain)
+        return made_from(cls, plain)
 
 
 def _numbers(targets: Any, stage: str, advice: str) -> _Floats:

@@ -7,7 +7,13 @@ from flash.serialization.arguments import Configurable, accepted_parameters, cal
 from flash.serialization.files import MapLocation, link_or_copy, read_checkpoint, replacing, write_checkpoint
 from flash.serialization.objects import describe, instantiate, resolve_class, resolve_function
 from flash.serialization.rng import capture_rng_state, restore_rng_state
-from flash.serialization.values import NotSerializableError, equal, from_serializable, to_serializable
+from flash.serialization.values import (
+    NotSerializableError,
+    equal,
+    from_serializable,
+    made_from,
+    to_serializable,
+)
 
 __all__ = [
     "Configurable",
@@ -21,6 +27,7 @@ __all__ = [
     "from_serializable",
     "instantiate",
     "link_or_copy",
+    "made_from",
     "read_checkpoint",
     "refuse_unknown_arguments",
     "replacing",

@@ -84,9 +84,14 @@ class ImageData(FileData):
         """
         if "target_field" in options:
             target_fields = take_alias(options, "target_field", "target_fields", target_fields)
-        cls.check_options(options)
+        cls.check_options(options, ["delimiter"])
+        delimiter = options.pop("delimiter", None)
         datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
-        inputs = datasets.map(lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value))
+        inputs = datasets.map(
+            lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value).separated(
+                delimiter, stage
+            )
+        )
         return cls.from_inputs(inputs, options)
 
     # ------------------------------------------------------------------ figures

@@ -17,6 +17,7 @@ from flash.data.labels import as_label, check_labels, class_indices
 from flash.data.messages import show, show_some
 from flash.data.tables import check_encodable
 from flash.errors import DataError
+from flash.serialization import made_from
 
 from .read import check_columns, is_hashable, read_numbers
 
@@ -224,7 +225,7 @@ def targets_from_serializable(state: Mapping[str, Any]) -> Targets:
     """Create targets from the result of :meth:`Targets.to_serializable`."""
     kinds = {cls.__name__: cls for cls in (ClassTargets, MultiLabelTargets, NumberTargets)}
     arguments = {name: value for name, value in state.items() if name != "type"}
-    restored: Targets = kinds[state["type"]](**arguments)
+    restored: Targets = made_from(kinds[state["type"]], arguments)
     return restored
 
 

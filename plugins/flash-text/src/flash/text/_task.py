@@ -95,10 +95,11 @@ class TextVectorTask(AdaptableTask):
         self, features: int, outputs: int, dropout: float, backbone_lr_factor: float | None, has_weights: bool
     ) -> None:
         """Build the head of a classifier or a regressor, and set the default learning rates."""
+        usual = _HEAD_RATE * _BACKBONE_LR_FACTOR if has_weights and backbone_lr_factor is None else None
         if backbone_lr_factor is None:
             is_default = self.learning_rate is None and is_default_optimizer(self.optimizer)
             backbone_lr_factor = _BACKBONE_LR_FACTOR if has_weights and is_default else 1.0
-        self.use_default_rates(_HEAD_RATE, backbone_lr_factor=backbone_lr_factor)
+        self.use_default_rates(_HEAD_RATE, backbone_lr_factor=backbone_lr_factor, pretrained_learning_rate=usual)
         # The layer norm makes one learning rate suit all backbones, whose features differ a lot in scale.
         self.head = nn.Sequential(nn.LayerNorm(features), nn.Dropout(dropout), nn.Linear(features, outputs))
 
