@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from jsonargparse import ArgumentParser
 
 import flash
-from flash.cli._fit import data_values, pairs, value_of
-from flash.cli._options import add_options, data_options
+from flash.cli._arguments import as_choices, value_of, values_of, wants_help
+from flash.cli._options import add_options, data_options, new_parser, parse_options
 from flash.cli._sources import choose_source
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
@@ -31,32 +28,27 @@ def test(arguments: Sequence[str]) -> int:
 
 
 def _evaluate(command: str, stage: str, arguments: Sequence[str]) -> int:
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+    if not arguments or (arguments[0].startswith("-") and not wants_help(arguments)):
         raise ConfigurationError(f"Expected a checkpoint first, as in flash {command} run/task.ckpt --data...")
     checkpoint = arguments[0]
-    parser = ArgumentParser(
-        prog=f"flash {command}",
-        usage=f"flash {command} CHECKPOINT --data.{stage}_... [-o FILE]",
-        description=f"Compute the loss and the metrics of a checkpoint on {stage} data. The options of data are those "
-        "of flash fit TASK --help; classes and statistics are those of the task.",
-        allow_abbrev=False,
-        default_env=False,
+    parser = new_parser(
+        f"flash {command}",
+        f"flash {command} CHECKPOINT --data.{stage}_... [-o FILE]",
+        f"Compute the loss and the metrics of a checkpoint on {stage} data. The options of data are those of flash fit "
+        "TASK --help; classes and statistics are those of the task.",
     )
     parser.add_argument("checkpoint", help="a checkpoint, such as task.ckpt of a run")
     parser.add_argument("-o", "--output", type=str, help="a JSON file for the scores")
     parser.add_argument("--source", type=str, help="the source of the data, if the options do not tell it")
-    if checkpoint in ("-h", "--help"):
+    if checkpoint.startswith("-"):
         parser.parse_args(["--help"])
     task = flash.Task.load_from_checkpoint(checkpoint)
     data_class = _data_class(task)
-    given = data_values(arguments)
+    given = values_of(arguments, "data")
     source = choose_source(data_class, given, value_of(arguments, "--source"))
-    options = data_options(data_class, source)
-    add_options(parser, "data", "data", options, with_defaults=False)
-    for name in set(given) - {option.name for option in options}:
-        parser.add_argument(f"--data.{name}", type=Any)
-    chosen = parser.parse_args(list(arguments)).as_dict()
-    data = getattr(data_class, source)(**pairs(chosen["data"]), preprocess=task.preprocess)
+    add_options(parser, "data", "data", data_options(data_class, source), given=given)
+    chosen = parse_options(parser, arguments)
+    data = getattr(data_class, source)(**as_choices(chosen["data"]), preprocess=task.preprocess)
     trainer = flash.Trainer(logger=False, enable_checkpointing=False)
     (scores,) = getattr(trainer, command)(task, datamodule=data)
     if chosen.get("output") is not None:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import os
 import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another package
 from docstring_parser import DocstringStyle, parse
-from jsonargparse import SUPPRESS, ArgumentParser
+from jsonargparse import SUPPRESS, ArgumentError, ArgumentParser
 
 from flash.data.data_module import DataModule
 from flash.data.samples import SampleData
 from flash.data.stage import Stage
 from flash.data.tables import READ_OPTIONS, read_table
+from flash.errors import ConfigurationError
 from flash.serialization import accepted_parameters
 
-__all__ = ["Option", "add_options", "data_options", "evaluate", "members_of", "task_options", "trainer_options"]
+__all__ = [
+    "Option",
+    "add_options",
+    "data_options",
+    "evaluate",
+    "members_of",
+    "new_parser",
+    "parse_options",
+    "task_options",
+    "trainer_options",
+]
 
 # A role of Sphinx around a name, such as :class:`~flash.Task`.
 _ROLE = re.compile(r":\w+:`~?([^`]+)`")
@@ -97,7 +109,48 @@ def trainer_options(trainer: type) -> list[Option]:
     return list(_options(accepted_parameters(trainer), docs, skip, _names(trainer)))
 
 
-def add_options(parser: ArgumentParser, group: str, title: str, options: Iterable[Option], with_defaults: bool) -> None:
+def new_parser(prog: str, usage: str, description: str) -> ArgumentParser:
+    """Return a parser whose help is as wide as that of the other commands."""
+    return ArgumentParser(
+        prog=prog,
+        usage=usage,
+        description=description,
+        allow_abbrev=False,
+        default_env=False,
+        exit_on_error=False,
+        formatter_class=_Formatter,
+    )
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Help without the types of options, which are in their descriptions."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=100)
+
+
+def parse_options(parser: ArgumentParser, arguments: Sequence[str]) -> dict[str, Any]:
+    """Return the options that arguments pass, by group.
+
+    Raises:
+        ConfigurationError: If an option is unknown or has a wrong value.
+    """
+    try:
+        chosen: dict[str, Any] = parser.parse_args(list(arguments)).as_dict()
+    except ArgumentError as error:
+        message = " ".join(str(error).split()).rstrip(".")
+        raise ConfigurationError(f"Expected other arguments: {message}. See {parser.prog} --help.") from error
+    return chosen
+
+
+def add_options(
+    parser: ArgumentParser,
+    group: str,
+    title: str,
+    options: Iterable[Option],
+    with_defaults: bool = False,
+    given: Iterable[str] = (),
+) -> None:
     """Add options to a parser as ``--<group>.<name>``.
 
     Args:
@@ -107,9 +160,13 @@ def add_options(parser: ArgumentParser, group: str, title: str, options: Iterabl
         options: The options.
         with_defaults: Whether options that are not passed are in the result, with their defaults; by default they are
             not, so that the defaults are those of Python.
+        given: Names that are passed. Those that are not among the options are accepted: what is called with them says
+            what it takes instead.
     """
     arguments = parser.add_argument_group(title)
+    known = set()
     for option in options:
+        known.add(option.name)
         is_set = option.default not in (inspect.Parameter.empty, None)
         text = f"{option.help}{f' (default: {_shown(option.default)})' if is_set else ''}".strip().replace("%", "%%")
         default = option.default if with_defaults and _is_value(option.default) else SUPPRESS
@@ -120,6 +177,9 @@ def add_options(parser: ArgumentParser, group: str, title: str, options: Iterabl
             help=text or None,
             metavar=None if option.type is bool else option.name.upper(),
         )
+    for name in given:
+        if name not in known and name.isidentifier():
+            parser.add_argument(f"--{group}.{name}", type=Any, default=SUPPRESS, help=SUPPRESS)
 
 
 def text_or_list(value: Any) -> Any:

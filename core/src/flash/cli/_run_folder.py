@@ -36,15 +36,15 @@ class RunFolder:
                 f"Expected an empty or a new folder for the run, but {self.path} is there already. Choose another with "
                 "-o, or remove it."
             )
-        self.path.mkdir(parents=True, exist_ok=True)
 
     @property
     def task_file(self) -> Path:
         """The checkpoint of the task."""
         return self.path / "task.ckpt"
 
-    def write_config(self, config: Mapping[str, Any]) -> None:
-        """Write the configuration, which ``flash fit --config`` repeats."""
+    def create(self, config: Mapping[str, Any]) -> None:
+        """Create the folder with the configuration, which ``flash fit --config`` repeats."""
+        self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
     def write_scores(self, scores: Mapping[str, float]) -> None:
