@@ -223,11 +223,16 @@ def mistaken() -> Callable[[], object]:
 
 
 @pytest.fixture
-def words(monkeypatch: pytest.MonkeyPatch) -> tuple[tuple[str, Any], ...]:
-    """The plugins of a command line with one domain."""
+def domain(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of the domain."""
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    module = importlib.import_module("acme_words")
-    return (("words", module.Words()),)
+    return importlib.import_module("acme_words")
+
+
+@pytest.fixture
+def words(domain: Any) -> tuple[tuple[str, Any], ...]:
+    """The plugins of a command line with one domain."""
+    return (("words", domain.Words()),)
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def test_lists_of_a_name_and_arguments_are_choices_wherever_they_are() -> None:
         ("a: [", "Expected options in YAML in .*, but: "),
         (
             "!!python/object/apply:os.getcwd []",
-            "Expected options in YAML in .*, but: could not determine a constructor",
+            "Expected options in YAML in .*, but: could not determine a",
         ),
     ],
 )

@@ -12,7 +12,7 @@ import pytest
 @pytest.mark.train
 @pytest.mark.parametrize(("command", "stage"), [("validate", "val"), ("test", "test")])
 def test_the_scores_are_those_of_the_trainer(
-    fit: Any, flash: Any, words: Any, word_file: str, command: str, stage: str
+    fit: Any, flash: Any, domain: Any, words: Any, word_file: str, command: str, stage: str
 ) -> None:
     assert fit("--trainer.max_epochs", "2", "-o", "run").code == 0
     fields = ["--data.input_field", "word", "--data.target_fields", "kind"]
@@ -21,13 +21,11 @@ def test_the_scores_are_those_of_the_trainer(
     assert result.code == 0, result.err
     scores = json.loads(Path("scores.json").read_text())
 
-    import acme_words
-
     import flash as package
 
-    task = acme_words.WordClassifier.load_from_checkpoint("run/task.ckpt")
+    task = domain.WordClassifier.load_from_checkpoint("run/task.ckpt")
     options: dict[str, Any] = {f"{stage}_file": word_file, "preprocess": task.preprocess}
-    dm = acme_words.WordData.from_csv("word", "kind", **options)
+    dm = domain.WordData.from_csv("word", "kind", **options)
     trainer = package.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
     (expected,) = getattr(trainer, command)(task, datamodule=dm, verbose=False)
     assert scores == pytest.approx(dict(expected))

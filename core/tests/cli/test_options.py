@@ -25,10 +25,8 @@ def by_name(options: list[Option]) -> dict[str, Option]:
     return {option.name: option for option in options}
 
 
-def test_options_of_data_are_those_of_the_constructor_its_class_and_its_preprocess(words: Any) -> None:
-    import acme_words
-
-    options = by_name(data_options(acme_words.WordData, "from_csv"))
+def test_options_of_data_are_those_of_the_constructor_its_class_and_its_preprocess(domain: Any) -> None:
+    options = by_name(data_options(domain.WordData, "from_csv"))
     assert list(options)[:3] == ["input_field", "target_fields", "train_file"]
     assert {"val_split", "batch_size", "groups", "vowels", "sep", "encoding"} <= set(options)
     objects = {"preprocess", "postprocess", "sampler", "train_data_frame", "train_dataset", "predict_file", "options"}
@@ -40,10 +38,8 @@ def test_options_of_data_are_those_of_the_constructor_its_class_and_its_preproce
     assert options["target_fields"].type is text_or_list
 
 
-def test_options_of_a_task_leave_out_facts_and_objects(words: Any) -> None:
-    import acme_words
-
-    options = by_name(task_options(acme_words.WordClassifier, acme_words.WordClassifier.data_facts))
+def test_options_of_a_task_leave_out_facts_and_objects(domain: Any) -> None:
+    options = by_name(task_options(domain.WordClassifier, domain.WordClassifier.data_facts))
     assert options["width"] == Option("width", int, 4, "The number of hidden units.")
     assert {"learning_rate", "optimizer", "metrics", "class_weights"} <= set(options)
     assert not {"num_classes", "labels", "model", "preprocess", "kwargs"} & set(options)
@@ -102,11 +98,9 @@ def test_a_wrong_value_says_so(text: str) -> None:
         parsed(f"--x.{text}")
 
 
-def test_names_of_columns_and_files_are_taken_literally(words: Any) -> None:
-    import acme_words
-
+def test_names_of_columns_and_files_are_taken_literally(domain: Any) -> None:
     parser = new_parser("prog", "prog", "")
-    add_options(parser, "data", "data", data_options(acme_words.WordData, "from_csv"))
+    add_options(parser, "data", "data", data_options(domain.WordData, "from_csv"))
     texts = ["--data.target_fields", "[yes, 007, on]", "--data.input_field", "no", "--data.train_file", "1.0"]
     assert parse_options(parser, [*texts, "--data.sep", ";"])["data"] == {
         "target_fields": ["yes", "007", "on"],

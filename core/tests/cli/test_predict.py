@@ -14,14 +14,12 @@ WORDS = ["aea", "t", "eaeae", "ttttt", "a"]
 
 
 @pytest.fixture
-def checkpoint(words: Any, word_file: str, trainer_options: dict[str, Any]) -> str:
+def checkpoint(domain: Any, word_file: str, trainer_options: dict[str, Any]) -> str:
     """A classifier of words that was trained for an epoch."""
-    import acme_words
-
     import flash
 
-    dm = acme_words.WordData.from_csv("word", "kind", word_file)
-    task = acme_words.WordClassifier.from_data(dm)
+    dm = domain.WordData.from_csv("word", "kind", word_file)
+    task = domain.WordClassifier.from_data(dm)
     trainer = flash.Trainer(max_epochs=1, **trainer_options)
     trainer.fit(task, dm)
     trainer.save_checkpoint("task.ckpt")
@@ -88,7 +86,7 @@ def test_json_lines_and_parquet_hold_the_same(predict: Any, checkpoint: str) -> 
         (["-o", "out.xlsx"], "Expected -o to end in .csv, .jsonl, .parquet, but got out.xlsx."),
         (
             ["-o", "out.csv", "--columns", "id"],
-            "Expected --columns with two names, such as PassengerId,Survived, but got",
+            "Expected --columns with two names, such as PassengerId,Survived, but",
         ),
         (["-o", "out.csv", "--output", "boxes"], "boxes"),
     ],

@@ -30,9 +30,7 @@ def test_a_folder_that_is_there_is_taken_only_if_it_is_empty() -> None:
     RunFolder("empty").create({})
     Path("file").touch()
     for name in ("empty", "file"):
-        with pytest.raises(
-            ConfigurationError, match=f"an empty or a new folder for the run, but {name} is there alrea"
-        ):
+        with pytest.raises(ConfigurationError, match=f"an empty or a new folder for the run, but {name} is there"):
             RunFolder(name)
 
 
@@ -55,14 +53,8 @@ def test_curves_of_train_and_validation_are_drawn_per_metric() -> None:
     folder.create({})
     folder.draw_curves()
     assert not (folder.path / "curves.png").exists()
-    rows = [
-        "epoch,step,train_loss,train_loss_step,val_loss",
-        "0,1,,0.5,",
-        "0,2,,,0.4",
-        "0,2,0.5,,",
-        "1,4,,,0.3",
-        "1,4,0.2,,",
-    ]
+    head = "epoch,step,train_loss,train_loss_step,val_loss"
+    rows = [head, "0,1,,0.5,", "0,2,,,0.4", "0,2,0.5,,", "1,4,,,0.3", "1,4,0.2,,"]
     (folder.path / "metrics.csv").write_text("\n".join(rows))
     assert folder._curves() == {"train_loss": [(1, 0.5), (2, 0.2)], "val_loss": [(1, 0.4), (2, 0.3)]}
     folder.draw_curves()
