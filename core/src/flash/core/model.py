@@ -6,7 +6,7 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,10 +42,11 @@ from flash.core.optimizers import (
     split_parameters,
 )
 from flash.core.outputs import OutputSpec, components_of, outputs_of, resolve_output, takes_ids, task_outputs
-from flash.core.prediction import predict_batches
+from flash.core.prediction import PredictedBatch, predict_batches
 from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, checked_metadata, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
+from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
 from flash.data.folders import table_folder
@@ -54,7 +55,7 @@ from flash.data.messages import show_some, show_values
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
-from flash.data.streams import load_dataset
+from flash.data.streams import AutoStream, load_dataset
 from flash.data.tables import READ_OPTIONS, ReadOptions, read_table
 from flash.errors import CheckpointError, ConfigurationError, FormerMemberError
 from flash.former import FORMER_MEMBERS, with_former_members
@@ -118,6 +119,8 @@ class Task(Configurable, pl.LightningModule):
     backbones: ClassVar[Registry] = Registry("backbones")
     #: Outputs of predictions by name.
     outputs: ClassVar[Registry] = task_outputs
+    #: Arguments that :meth:`from_data` fills in from the data, which command lines do not ask for.
+    data_facts: ClassVar[tuple[str, ...]] = ("num_inputs", "num_classes", "labels", "multi_label", "class_counts")
     #: Losses and metrics by name; a class has those of its kind, such as classification, which its outputs define.
     loss_registry: ClassVar[Registry] = losses
     metric_registry: ClassVar[Registry] = metric_registry
@@ -661,27 +664,57 @@ class Task(Configurable, pl.LightningModule):
             >>> task.predict(torch.zeros(2, 2), output=lambda predictions, ids: [f"row {each}" for each in ids])
             ['row 0', 'row 1']
         """
+        dataset = self._dataset_to_predict(raw, reading)
+        by_length = not (self.postprocess or Postprocess()).saves
+        results: list[Any] = []
+        rows: list[int] = []
+        for batch, presented in self._predicted(dataset, output, batch_size, by_length):
+            results += presented
+            rows += batch.rows
+        return restore_order(rows, results)
+
+    def predict_each(
+        self, raw: Any, output: OutputSpec | None = None, batch_size: int = 64, **reading: Unpack[ReadOptions]
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield the id and the result of each raw input, in their order, while batches are predicted.
+
+        The results are not held in memory. The arguments are those of :meth:`predict`.
+
+        Yields:
+            The file of the sample, or its row, counted from 0; and its result.
+
+        Example:
+            >>> task = Task(nn.Linear(2, 1))
+            >>> [row for row, result in task.predict_each(torch.zeros(3, 2), batch_size=2)]
+            [0, 1, 2]
+        """
+        dataset = self._dataset_to_predict(raw, reading)
+        for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
+            yield from ((dataset.id_of(row), each) for row, each in zip(batch.rows, presented, strict=True))
+
+    def _dataset_to_predict(self, raw: Any, reading: ReadOptions) -> AutoDataset | AutoStream:
         if self.preprocess_error is not None and self.preprocess is None:
             raise self.preprocess_error
         self._warn_if_untrained()
-        output = self._output if output is None else output
-        wants_ids = takes_ids(self, output)
         preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
         preprocess.check_input_spec(input_spec)
-        postprocess = self.postprocess or Postprocess()
         if reading:
             taken = ["raw", "output", "batch_size", *READ_OPTIONS]
             refuse_unknown_arguments(f"{type(self).__name__}.predict", reading, taken)
             raw = replace(read_table(raw, **reading), folder=table_folder(raw))
-        dataset = load_dataset(raw, Stage.PREDICT, preprocess, input_spec)
-        results: list[Any] = []
-        rows: list[int] = []
-        for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=not postprocess.saves):
+        return load_dataset(raw, Stage.PREDICT, preprocess, input_spec)
+
+    def _predicted(
+        self, dataset: AutoDataset | AutoStream, output: OutputSpec | None, batch_size: int, by_length: bool
+    ) -> Iterator[tuple[PredictedBatch, list[Any]]]:
+        """Yield each batch with one result per sample."""
+        output = self._output if output is None else output
+        wants_ids = takes_ids(self, output)
+        for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=by_length):
             with torch.inference_mode():
                 ids = [dataset.id_of(row) for row in batch.rows] if wants_ids else None
-                results += self.present(batch.output, output, batch.inputs, ids)
-            rows += batch.rows
-        return restore_order(rows, results)
+                presented = self.present(batch.output, output, batch.inputs, ids)
+            yield batch, presented
 
     def on_predict_start(self) -> None:
         """Warn if the head was never trained."""

@@ -52,6 +52,7 @@ class RegressionTask(Task):
 
     outputs: ClassVar[Registry] = regression_outputs
     default_output: str = "values"
+    data_facts: ClassVar[tuple[str, ...]] = (*Task.data_facts, "num_targets", "target_mean", "target_std")
     target_mean: Tensor
     target_std: Tensor
 

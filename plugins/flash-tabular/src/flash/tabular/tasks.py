@@ -31,6 +31,7 @@ class _TabularTask(Task):
 
     former_arguments = TASK_ARGUMENTS
     backbones: ClassVar[Registry] = _BACKBONES
+    data_facts = (*RegressionTask.data_facts, "num_numerical", "cardinalities", "bins")
     preprocess_cls: ClassVar[type[Preprocess]] = TabularPreprocess
     backbone: nn.Module
     head: nn.Module
