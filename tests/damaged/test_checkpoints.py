@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.train, pytest.mark.slow]
 
 #: How many damaged checkpoints there are of each kind; docs/promises.md has the sums.
 BYTES, MEMBERS, VALUES = 48, 24, 120
-KINDS = ("trainer", "task solver", "solver")
+KINDS = ("trainer", "finetuning", "task solver", "solver")
 COUNT = len(KINDS) * (BYTES + MEMBERS + VALUES + OTHERS)
 
 FRAME = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0] * 4, "city": list("xyxz") * 4, "y": list("pq") * 8})
@@ -88,6 +88,17 @@ def fit(file: Path, _: Path) -> Any:
     return dict(task.state_dict())
 
 
+def finetune(file: Path | None, folder: Path, epochs: int = 2) -> Any:
+    """Finetune with a strategy and a callback that have a state of their own."""
+    data = make_data()
+    task = make_task(data)
+    trainer = silent_trainer(max_epochs=epochs, callbacks=["keep_best"], default_root_dir=folder)
+    trainer.finetune(task, data, strategy=("freeze_unfreeze", 1), ckpt_path=file)
+    if file is None:
+        trainer.save_checkpoint(folder / "finetuning.ckpt")
+    return dict(task.state_dict())
+
+
 def validate(file: Path, _: Path) -> Any:
     data = make_data()
     return silent_trainer().validate(make_task(data), data, ckpt_path=file, verbose=False)
@@ -120,7 +131,8 @@ def solver(file: Path, folder: Path) -> Any:
 
 
 DOORS = [
-    Door("load_from_checkpoint", load, ("trainer", "task solver")),
+    Door("load_from_checkpoint", load, ("trainer", "finetuning", "task solver")),
+    Door("finetune", finetune, ("finetuning",)),
     Door("fit", fit, ("trainer", "task solver")),
     Door("validate", validate, ("trainer",)),
     Door("test", run_test, ("trainer",)),
@@ -138,11 +150,17 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     trainer = silent_trainer()
     trainer.fit(make_task(data), data)
     trainer.save_checkpoint(folder / "trainer.ckpt")
+    finetune(None, folder, epochs=1)
     by_solver = TaskSolver(make_task(data), data, folder=folder / "task", fabric={"accelerator": "cpu"})
     by_solver.run()
     loop = Loop(folder / "loop")
     loop.run()
-    files = (folder / "trainer.ckpt", folder / "task/checkpoint.th", folder / "loop/checkpoint.th")
+    files = (
+        folder / "trainer.ckpt",
+        folder / "finetuning.ckpt",
+        folder / "task/checkpoint.th",
+        folder / "loop/checkpoint.th",
+    )
     return dict(zip(KINDS, files, strict=True))
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import flash
-from flash.core.resuming import check_counts, check_optimizer, check_run, explaining_damage
+from flash.core.resuming import check_counts, check_optimizer, check_run, check_schedule, explaining_damage
 from flash.errors import CheckpointError
 from flash.testing import silent_trainer
 
@@ -171,3 +171,28 @@ def test_an_error_inside_a_closure_is_one_of_training() -> None:
 
     with pytest.raises(ZeroDivisionError), explaining_damage("a.ckpt"):
         optimizer.step(closure)
+
+
+def test_a_part_of_a_schedule_that_is_missing_is_an_error() -> None:
+    schedule = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1), 2)
+    state = schedule.state_dict()
+    check_schedule(schedule, {name: value for name, value in state.items() if not name.startswith("_")}, "a.ckpt")
+    del state["last_epoch"]
+    with pytest.raises(CheckpointError, match="'last_epoch' of the learning-rate schedule is missing"):
+        check_schedule(schedule, state, "a.ckpt")
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", ["trainable", "eval_modules", "param_groups"])
+@pytest.mark.parametrize("value", [{}, None, ["nothing"], [[["nothing"]]]])
+def test_the_state_of_a_strategy_has_names_of_the_model(name: str, value: Any, tmp_path: Path) -> None:
+    task, data, _ = make(tmp_path)
+    trainer = silent_trainer()
+    trainer.finetune(task, data, strategy="no_freeze")
+    trainer.save_checkpoint(tmp_path / "own.ckpt")
+    checkpoint = torch.load(tmp_path / "own.ckpt", weights_only=True)
+    (state,) = checkpoint["callbacks"].values()
+    state[name] = value
+    torch.save(checkpoint, tmp_path / "own.ckpt")
+    with pytest.raises(CheckpointError, match=f"names of this model's parameters and modules .* but '{name}' of the"):
+        silent_trainer(max_epochs=2).finetune(task, data, strategy="no_freeze", ckpt_path=tmp_path / "own.ckpt")

@@ -19,7 +19,7 @@ from torch import distributed as dist
 
 from flash.core.console import epoch_name
 from flash.core.finetuning import FlashBaseFinetuning
-from flash.core.resuming import check_counts, check_optimizer
+from flash.core.resuming import check_counts, check_optimizer, check_schedule
 from flash.errors import ConfigurationError
 
 __all__ = ["CheckResumed", "GatherPredictions", "HyperparameterLogger", "KeepBest", "MetricLogger"]
@@ -244,6 +244,7 @@ class CheckResumed(Callback):
     def __init__(self, source: object) -> None:
         self.source = source
         self._found: dict[str, int] = {}
+        self._schedules: list[dict[str, Any]] = []
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -251,6 +252,7 @@ class CheckResumed(Callback):
         """Keep how many states there are."""
         names = ("optimizer_states", "lr_schedulers")
         self._found = {name: len(checkpoint[name]) for name in names if name in checkpoint}
+        self._schedules = list(checkpoint.get("lr_schedulers", ()))
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compare the numbers, and check the options.
@@ -262,6 +264,8 @@ class CheckResumed(Callback):
         check_counts(self._found, made, self.source)
         for optimizer in trainer.optimizers:
             check_optimizer(optimizer, self.source)
+        for config, stored in zip(trainer.lr_scheduler_configs, self._schedules, strict=False):
+            check_schedule(config.scheduler, stored, self.source)
 
 
 def _checkpoint_folder(trainer: pl.Trainer) -> Path | None:

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from flash.errors import CheckpointError, FlashError
 
-__all__ = ["check_counts", "check_optimizer", "check_run", "explaining_damage"]
+__all__ = ["check_counts", "check_optimizer", "check_run", "check_schedule", "explaining_damage"]
 
 # The module of Lightning that restores a run, and the prefix of those that step an optimizer.
 _RESTORES, _STEPS, _TORCH = "pytorch_lightning.trainer.connectors.checkpoint_connector", "torch.optim", "torch"
@@ -127,6 +127,22 @@ def _is_like(value: Any, default: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+
+
+def check_schedule(scheduler: Any, stored: Mapping[str, Any], source: object) -> None:
+    """Check that a learning-rate schedule got each part of its state: what is missing keeps its first value.
+
+    Args:
+        scheduler: The schedule.
+        stored: What the file holds of it.
+        source: The path or URL of the file.
+
+    Raises:
+        CheckpointError: If a part is missing. Those whose names begin with an underscore differ between versions.
+    """
+    missing = [name for name in scheduler.state_dict() if not name.startswith("_") and name not in stored]
+    if missing:
+        raise CheckpointError(_damage(source, f"{missing[0]!r} of the learning-rate schedule is missing"))
 
 
 def check_counts(found: Mapping[str, int], made: Mapping[str, int], source: object) -> None:

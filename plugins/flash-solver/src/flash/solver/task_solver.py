@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from flash import DataModule, Task
 from flash.core.finetuning import release, resolve_strategy
 from flash.core.restoring import checked_metadata
-from flash.core.resuming import check_optimizer, check_run
+from flash.core.resuming import check_optimizer, check_run, check_schedule
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serialization import restore_rng_state
 from flash.solver import distrib
@@ -196,6 +196,7 @@ class TaskSolver(BaseSolver):
             check_optimizer(optimizer, self._restored_from or "the checkpoint")
         for each, stored in zip(shim.lr_scheduler_configs, state["lr_schedulers"], strict=True):
             each.scheduler.load_state_dict(stored)
+            check_schedule(each.scheduler, stored, self._restored_from or "the checkpoint")
 
     def restore(self, path: AnyPath | None = None, **kwargs: Any) -> bool:
         """Load a checkpoint, also one of Lightning's Trainer; arguments as of ``BaseSolver.restore``."""
