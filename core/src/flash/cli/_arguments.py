@@ -10,7 +10,9 @@ import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another p
 
 from flash.errors import ConfigurationError
 
-__all__ = ["as_choices", "read_config", "value_of", "values_of", "wants_help"]
+__all__ = ["FIT_USAGE", "as_choices", "read_config", "value_of", "values_of", "wants_help"]
+
+FIT_USAGE = "flash fit TASK --data... [--task...] [--trainer...] [--strategy NAME] [-o FOLDER]"
 
 
 def value_of(arguments: Sequence[str], option: str) -> str | None:

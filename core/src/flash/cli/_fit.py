@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flash.cli._arguments import read_config, wants_help
+from flash.cli._arguments import FIT_USAGE, read_config, wants_help
 from flash.cli._output import wrap
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
 
 __all__ = ["main"]
-
-USAGE = "flash fit TASK --data... [--task...] [--trainer...] [--strategy NAME] [-o FOLDER]"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     known = ", ".join(tasks) or "none, since no plugin with a task is installed"
     if not wants_help(arguments):
         raise ConfigurationError(f"Expected a task first, as in flash fit {(tasks or ['TASK'])[0]}, among: {known}.")
-    print(f"usage: {USAGE}\n\nTrain a task on data, and keep configuration, metrics and the task in a folder.\n")
+    print(f"usage: {FIT_USAGE}\n\nTrain a task on data, and keep configuration, metrics and the task in a folder.\n")
     print("\n".join(wrap(f"tasks: {known}")))
     print("\nflash fit TASK --help shows the options of a task.")
     return 0

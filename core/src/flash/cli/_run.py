@@ -14,8 +14,7 @@ from pytorch_lightning import seed_everything
 from pytorch_lightning.loggers import CSVLogger
 
 import flash
-from flash.cli._arguments import as_choices, value_of, values_of, wants_help
-from flash.cli._fit import USAGE
+from flash.cli._arguments import FIT_USAGE, as_choices, value_of, values_of, wants_help
 from flash.cli._options import add_options, data_options, new_parser, parse_options, task_options, trainer_options
 from flash.cli._run_folder import RunFolder
 from flash.cli._sources import choose_source, file_sources
@@ -70,7 +69,7 @@ def _parser(
     """Return the parser of a task and, if it is known, of a constructor of its data."""
     ways = [f"{way[5:]}: {', '.join(f'--data.{path}' for path in paths)}" for way, paths in file_sources(data).items()]
     parser = new_parser(
-        "flash fit", USAGE, f"Train {name}. The options tell the source of the data: {'; '.join(ways)}."
+        "flash fit", FIT_USAGE, f"Train {name}. The options tell the source of the data: {'; '.join(ways)}."
     )
     parser.add_argument("name", nargs="?", default=name, help="the name of the task, such as tabular/classification")
     parser.add_argument("--config", action=ActionConfigFile, help="a file of options, such as config.yaml of a run")

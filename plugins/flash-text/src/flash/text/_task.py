@@ -84,12 +84,13 @@ class TextVectorTask(AdaptableTask):
         self.tokenizer = made.tokenizer
         self.pooling: Pooling = (made.pooling or DEFAULT_POOLING) if pooling == "auto" else pooling
         self.max_length = _checked_length(max_length, made)
+        features = text_features(self.backbone)  # Before the others run it, since it says what a module does not take.
         order_by_execution(self.backbone)
         self.padded_length = self.max_length if depends_on_padding(self.backbone, self._pad_id) else None
         if self.padded_length is not None:
             _log_padding(type(self.backbone).__name__, self.padded_length)
         self._record_for_checkpoints()
-        return text_features(self.backbone)
+        return features
 
     def _build_head(
         self, features: int, outputs: int, dropout: float, backbone_lr_factor: float | None, has_weights: bool
