@@ -254,6 +254,12 @@ class StageMetrics(nn.Module):
                 values |= _flatten(name, metric.compute())
         return values
 
+    @property
+    def is_updated(self) -> bool:
+        """True if there were steps since the last :meth:`reset`."""
+        updated = any(metric.update_called for metric in (*self.objects.values(), *self.means.values()))
+        return updated or bool(self._losses or self._steps)
+
     def accumulated(self) -> dict[str, Any]:
         """Return the accumulated state, sums and buffered steps, as serializable values."""
         return {

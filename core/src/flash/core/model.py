@@ -20,6 +20,7 @@ from flash import __version__
 from flash.core.backbones import build_backbone, stated_layers
 from flash.core.binding import bind, check_pair
 from flash.core.callbacks import HyperparameterLogger, MetricLogger
+from flash.core._resuming import end_the_epoch, resume_loops
 from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.console import describe_modules
 from flash.core.finetuning import as_modules, finetuning_strategies
@@ -150,6 +151,8 @@ class Task(Configurable, pl.LightningModule):
         self._structure: list[dict[str, Any]] = []
         self._output: OutputSpec | None = None
         self._random_state: Any = None
+        self._train_metrics: Any = None
+        self._is_resumed = self._ends_epoch = False
         # Set if the preprocess of a checkpoint could not be rebuilt.
         self.preprocess_error: CheckpointError | None = None
 
@@ -684,6 +687,9 @@ class Task(Configurable, pl.LightningModule):
             "random_state": capture_rng_state(),
             "structure": self.structure_changes,
         }
+        train_metrics = self.stage_metrics["train_metrics"]
+        if train_metrics.is_updated:
+            checkpoint["flash"]["train_metrics"] = train_metrics.accumulated()
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
             checkpoint[key] = {name: value for name, value in checkpoint[key].items() if _is_plain(value)}
@@ -696,24 +702,31 @@ class Task(Configurable, pl.LightningModule):
         return {**describe(process), "state": state}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Apply the structure changes of the interrupted run, and keep its RNG state for the start of training."""
+        """Apply the structure changes of the interrupted run, and keep its other states for the start of training."""
         stored = checkpoint.get("flash", {})
         repeat_changes(self, stored.get("structure") or [])
         self._random_state = stored.get("random_state")
+        self._train_metrics = stored.get("train_metrics")
+        self._is_resumed = True
+        self._ends_epoch = end_the_epoch(checkpoint.get("loops", {}).get("fit_loop", {}))
 
     def on_train_start(self) -> None:
-        """Restore the RNG state in a resumed run, and adapt the learning-rate schedule to the new length.
+        """Go on where an interrupted run was: its batch, its RNG state, the metrics of its epoch, and its schedule.
 
-        With several processes the RNG state is not restored, since a checkpoint has that of one process only.
+        With several processes RNG state and metrics are not restored, since a checkpoint has those of one process only.
         """
         ours = self.lr_scheduler is not None and type(self).configure_optimizers is Task.configure_optimizers
         if self._random_state is not None and ours:
             for config in self.trainer.lr_scheduler_configs:
                 choice = qualified_choice(lr_schedulers, self, "lr_scheduler", self.lr_scheduler)
                 follow_new_length(choice, config.scheduler, self.trainer)
+        if self._is_resumed:
+            resume_loops(self.trainer, ends_epoch=self._ends_epoch)
+        if self._train_metrics is not None and self.trainer.world_size == 1:
+            self.stage_metrics["train_metrics"].restore(self._train_metrics, self.device)
         if self._random_state is not None and self.trainer.world_size == 1:
             restore_rng_state(self._random_state)
-        self._random_state = None
+        self._is_resumed, self._random_state, self._train_metrics = False, None, None
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's has loading options that are unsafe
