@@ -2,50 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import Tensor
 
-__all__ = ["end_the_epoch", "resume_loops"]
+__all__ = ["Position", "monitored_values", "position_of", "resume_loops"]
 
 
-def end_the_epoch(loops: dict[str, Any]) -> bool:
-    """Let the run validate and end the epoch if its checkpoint was written right after the last batch of an epoch.
+class Position(Enum):
+    """Where a run was when its checkpoint was written."""
+
+    #: Before the last batch of an epoch was done, or where nothing of an epoch is left to do.
+    ANYWHERE = "anywhere"
+    #: After the last batch of an epoch, before its validation.
+    LAST_BATCH = "last batch"
+    #: After the validation at the end of an epoch.
+    VALIDATION = "validation"
+    #: At the end of an epoch, before the schedulers that monitor a value.
+    EPOCH_END = "epoch end"
+
+
+def position_of(loops: dict[str, Any]) -> Position:
+    """Return where a run was; after the last batch of an epoch, let it validate and end the epoch.
 
     ``ModelCheckpoint(every_n_train_steps=...)`` writes such checkpoints, from which Lightning goes on with the next
     epoch: without a validation, the metrics of the epoch and the hooks of its end.
 
     Args:
         loops: The state of the fit loop in the checkpoint, which is changed.
-
-    Returns:
-        Whether it is such a checkpoint.
     """
     progress = loops.get("epoch_loop.batch_progress")
     validation = loops.get("epoch_loop.val_loop.batch_progress")
     if progress is None or validation is None or not progress["is_last_batch"]:
-        return False
+        return Position.ANYWHERE
     total, epochs = progress["total"], loops["epoch_progress"]["total"]
-    in_the_epoch = epochs["started"] == epochs["ready"] and epochs["processed"] == epochs["started"] - 1
-    if not in_the_epoch or total["completed"] != total["processed"] - 1:
-        return False
+    if epochs["started"] != epochs["ready"] or epochs["completed"] != epochs["started"] - 1:
+        return Position.ANYWHERE
+    if epochs["processed"] == epochs["started"]:
+        return Position.EPOCH_END
+    if total["completed"] == total["processed"]:
+        return Position.VALIDATION
     for part in ("total", "current"):
         progress[part]["completed"] += 1
     # As in the first batch of a validation.
     validation["total"].update(ready=1, started=1, processed=0, completed=0)
     validation["current"].update(ready=0, started=0, processed=0, completed=0)
-    return True
+    return Position.LAST_BATCH
 
 
-def resume_loops(trainer: pl.Trainer, *, ends_epoch: bool) -> None:
-    """Restore what Lightning's loops leave out: the states of loaders that were made before, and a step of the loggers.
+def monitored_values(trainer: pl.Trainer) -> dict[str, Tensor]:
+    """Return the values that schedulers monitor, as far as they are logged."""
+    names = [config.monitor for config in trainer.lr_scheduler_configs if config.reduce_on_plateau]
+    return {name: trainer.callback_metrics[name] for name in names if name in trainer.callback_metrics}
 
-    A schedule that asks for the number of steps has the loaders made before the loops are restored, and Lightning does
-    not load their states later: the epoch would start again with its first batch.
+
+def resume_loops(trainer: pl.Trainer, position: Position, monitored: Mapping[str, Tensor]) -> None:
+    """Restore what Lightning's loops leave out.
+
+    - The states of train loaders that were made before the loops were restored, since a schedule asked for the number
+      of steps: the epoch would start again with its first batch.
+    - The step of a scheduler that monitors a value, at the end of the epoch that is resumed.
+    - The count of the last batch for the loggers.
 
     Args:
         trainer: The trainer, in its hook ``on_train_start``.
-        ends_epoch: The result of :func:`end_the_epoch`.
+        position: The result of :func:`position_of`.
+        monitored: The result of :func:`monitored_values` when the checkpoint was written.
     """
     loop = trainer.fit_loop
     loaders, fetcher = loop._combined_loader, loop._data_fetcher
@@ -53,6 +78,15 @@ def resume_loops(trainer: pl.Trainer, *, ends_epoch: bool) -> None:
     if loop._combined_loader_states_to_load and loaders is not None:
         loop._load_combined_loader_states()
         iter(fetcher)
-    if ends_epoch and not loop.epoch_loop._should_check_val_fx(fetcher):
+    if position in (Position.VALIDATION, Position.EPOCH_END):
+        epochs = trainer.current_epoch + (position is Position.VALIDATION)
+        for config in trainer.lr_scheduler_configs:
+            is_due = config.interval == "epoch" and epochs % config.frequency == 0
+            if config.reduce_on_plateau and is_due and config.monitor in monitored:
+                config.scheduler.step(monitored[config.monitor])  # type: ignore[arg-type]  # ReduceLROnPlateau takes tensors
+        return
+    # In the first epoch of a resumed run, Lightning leaves these schedulers out; here their value is logged in it.
+    loop._restarting = False
+    if position is Position.LAST_BATCH and not loop.epoch_loop._should_check_val_fx(fetcher):
         # Counted after the validation of the batch, if there is one.
         loop.epoch_loop._batches_that_stepped += 1

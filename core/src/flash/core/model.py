@@ -17,10 +17,10 @@ from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar
 
 from flash import __version__
+from flash.core._resuming import Position, monitored_values, position_of, resume_loops
 from flash.core.backbones import build_backbone, stated_layers
 from flash.core.binding import bind, check_pair
 from flash.core.callbacks import HyperparameterLogger, MetricLogger
-from flash.core._resuming import end_the_epoch, resume_loops
 from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.console import describe_modules
 from flash.core.finetuning import as_modules, finetuning_strategies
@@ -152,7 +152,8 @@ class Task(Configurable, pl.LightningModule):
         self._output: OutputSpec | None = None
         self._random_state: Any = None
         self._train_metrics: Any = None
-        self._is_resumed = self._ends_epoch = False
+        self._is_resumed = False
+        self._position, self._monitored = Position.ANYWHERE, dict[str, Any]()
         # Set if the preprocess of a checkpoint could not be rebuilt.
         self.preprocess_error: CheckpointError | None = None
 
@@ -690,6 +691,8 @@ class Task(Configurable, pl.LightningModule):
         train_metrics = self.stage_metrics["train_metrics"]
         if train_metrics.is_updated:
             checkpoint["flash"]["train_metrics"] = train_metrics.accumulated()
+        if self._trainer is not None and (monitored := monitored_values(self._trainer)):
+            checkpoint["flash"]["monitored"] = monitored
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
             checkpoint[key] = {name: value for name, value in checkpoint[key].items() if _is_plain(value)}
@@ -708,7 +711,8 @@ class Task(Configurable, pl.LightningModule):
         self._random_state = stored.get("random_state")
         self._train_metrics = stored.get("train_metrics")
         self._is_resumed = True
-        self._ends_epoch = end_the_epoch(checkpoint.get("loops", {}).get("fit_loop", {}))
+        self._monitored = stored.get("monitored", {})
+        self._position = position_of(checkpoint.get("loops", {}).get("fit_loop", {}))
 
     def on_train_start(self) -> None:
         """Go on where an interrupted run was: its batch, its RNG state, the metrics of its epoch, and its schedule.
@@ -721,7 +725,7 @@ class Task(Configurable, pl.LightningModule):
                 choice = qualified_choice(lr_schedulers, self, "lr_scheduler", self.lr_scheduler)
                 follow_new_length(choice, config.scheduler, self.trainer)
         if self._is_resumed:
-            resume_loops(self.trainer, ends_epoch=self._ends_epoch)
+            resume_loops(self.trainer, self._position, self._monitored)
         if self._train_metrics is not None and self.trainer.world_size == 1:
             self.stage_metrics["train_metrics"].restore(self._train_metrics, self.device)
         if self._random_state is not None and self.trainer.world_size == 1:
