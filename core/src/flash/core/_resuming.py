@@ -9,6 +9,8 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 
+from flash.data.loader import Loader
+
 __all__ = ["Position", "monitored_values", "position_of", "resume_loops"]
 
 
@@ -36,6 +38,8 @@ def position_of(loops: dict[str, Any]) -> Position:
     """
     progress = loops.get("epoch_loop.batch_progress")
     validation = loops.get("epoch_loop.val_loop.batch_progress")
+    if progress is not None:
+        _forget_what_was_read_ahead(loops.get("state_dict", {}).get("combined_loader", []), progress["current"]["ready"])
     if progress is None or validation is None or not progress["is_last_batch"]:
         return Position.ANYWHERE
     total, epochs = progress["total"], loops["epoch_progress"]["total"]
@@ -51,6 +55,17 @@ def position_of(loops: dict[str, Any]) -> Position:
     validation["total"].update(ready=1, started=1, processed=0, completed=0)
     validation["current"].update(ready=0, started=0, processed=0, completed=0)
     return Position.LAST_BATCH
+
+
+def _forget_what_was_read_ahead(loaders: list[Any], used: int) -> None:
+    """Let loaders yield again what Lightning had read before it was used, with the random numbers of then."""
+    for state in loaders:
+        if isinstance(state, dict) and isinstance(state.get("batches"), int):
+            random = state.pop("random", None)
+            if state["batches"] > used:
+                state["batches"] = used
+                if random is not None:
+                    state["random"] = random
 
 
 def monitored_values(trainer: pl.Trainer) -> dict[str, Tensor]:
@@ -75,8 +90,14 @@ def resume_loops(trainer: pl.Trainer, position: Position, monitored: Mapping[str
     loop = trainer.fit_loop
     loaders, fetcher = loop._combined_loader, loop._data_fetcher
     assert fetcher is not None  # The training starts.
-    if loop._combined_loader_states_to_load and loaders is not None:
-        loop._load_combined_loader_states()
+    states = loop._combined_loader_states_to_load
+    if states and loaders is not None:
+        if loop.restarting:
+            loop._load_combined_loader_states()
+        else:  # A new epoch starts, and their states are those of the last one.
+            for loader, state in zip(loaders.flattened, states, strict=False):
+                if isinstance(loader, Loader):
+                    loader.follow(state)
         iter(fetcher)
     if position in (Position.VALIDATION, Position.EPOCH_END):
         epochs = trainer.current_epoch + (position is Position.VALIDATION)

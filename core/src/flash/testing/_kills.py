@@ -39,9 +39,9 @@ class EpochLog(DummyLogger):
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:  # type: ignore[override]  # Lightning's takes anything
         """Append the metrics of an epoch."""
-        values = {name: float(value).hex() for name, value in {**metrics, "step": step}.items() if name != "epoch"}
+        values = {name: float(value).hex() for name, value in metrics.items() if name != "epoch"}
         with self._path.open("a") as file:
-            file.write(json.dumps([int(metrics["epoch"]), values]) + "\n")
+            file.write(json.dumps([int(metrics["epoch"]), step, values]) + "\n")
 
 
 class Dying(Callback):
@@ -137,14 +137,14 @@ class Killed:
 
     Args:
         result: What the last life returned.
-        epochs: What was logged, by epoch and name.
+        epochs: What was logged, by epoch, step and name.
         moments: The moments in which it was killed.
         resumes: The number of lives that started from a checkpoint in the middle of the training.
         in_an_epoch: How many of these checkpoints were in the middle of an epoch.
     """
 
     result: Any
-    epochs: dict[tuple[int, str], str]
+    epochs: dict[tuple[int, int, str], str]
     moments: tuple[str, ...] = ()
     resumes: int = 0
     in_an_epoch: int = 0
@@ -225,12 +225,12 @@ def _run(train: Train, folder: Path, callback: Dying, seed: int, outcome: Path) 
     outcome.write_bytes(pickle.dumps((error, result)))
 
 
-def _logged(folder: Path) -> dict[tuple[int, str], str]:
-    """Return the logged values by epoch and name; an epoch that was logged in two lives has one value."""
-    logged: dict[tuple[int, str], str] = {}
+def _logged(folder: Path) -> dict[tuple[int, int, str], str]:
+    """Return the logged values by epoch, step and name; an epoch that was logged in two lives has one value."""
+    logged: dict[tuple[int, int, str], str] = {}
     for line in (folder / "epochs.jsonl").read_text().splitlines():
-        epoch, values = json.loads(line)
+        epoch, step, values = json.loads(line)
         for name, value in values.items():
-            known = logged.setdefault((epoch, name), value)
+            known = logged.setdefault((epoch, step, name), value)
             assert known == value, f"Expected {name} of epoch {epoch} to be {known} in each life, but got {value}."
     return logged
