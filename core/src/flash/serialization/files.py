@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import pickle
+import re
 import secrets
 import shutil
 import tempfile
@@ -31,6 +31,7 @@ __all__ = ["MapLocation", "link_or_copy", "read_checkpoint", "replacing", "write
 MapLocation: TypeAlias = str | torch.device | dict[str, str] | Callable[..., Any] | None
 
 _SECONDS_TO_LOCK = 10
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 # Types of serializable values that torch 2.5 does not allow by itself, as later versions do.
 _HARMLESS = (set, complex)
 # What torch, pickle and zipfile raise for files that are damaged or of another kind.
@@ -168,7 +169,7 @@ def replacing(target: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         target: The file to write.
         mode: As in ``open``.
     """
-    _remove_left_behind(target)
+    _remove_left_behind(target.parent)
     temporary = _temporary(target)
     try:
         with temporary.open(mode) as file:
@@ -190,7 +191,7 @@ def link_or_copy(source: Path, target: Path) -> None:
         source: The file.
         target: Its second name; a file of that name is replaced.
     """
-    _remove_left_behind(target)
+    _remove_left_behind(target.parent)
     temporary = _temporary(target)
     try:
         os.link(source, temporary)
@@ -207,9 +208,14 @@ def _temporary(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
 
 
-def _remove_left_behind(target: Path) -> None:
-    """Remove temporary files for ``target`` whose writing process is no longer alive."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+def _remove_left_behind(folder: Path) -> None:
+    """Remove temporary files of this module whose writing process is no longer alive, whatever their target was.
+
+    A training writes each checkpoint under a name of its own.
+    """
+    for left in folder.glob(".*.tmp"):
+        if not _TEMPORARY.fullmatch(left.name):
+            continue
         with contextlib.suppress(OSError), left.open("rb") as file:
             # A live writer holds the lock, except in the moment between opening and locking the file.
             if fcntl is not None:

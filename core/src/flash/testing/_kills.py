@@ -16,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers.logger import DummyLogger
+from torch.utils._pytree import tree_flatten
 
-__all__ = ["Killed", "Life", "Train", "run_whole", "run_with_kills"]
+import flash
+from flash.testing._trainer import SILENT
+
+__all__ = ["MOMENTS", "Killed", "Life", "Train", "is_same", "run_whole", "run_with_kills"]
 
 #: The moments of a training, in which it may die.
 MOMENTS = ("batch", "backward", "step", "validation", "half a file", "sync", "before replace", "after replace")
@@ -126,6 +130,36 @@ class Life:
         """Whether there is a checkpoint to resume from."""
         return any(self.folder.glob("*.ckpt"))
 
+    def fit(self, task: flash.Task, data: Any, *, strategy: Any = None, every: int = 2, **options: Any) -> Any:
+        """Fit or finetune, from the last checkpoint if there is one, and return all that the run has become.
+
+        Args:
+            task: The task.
+            data: The data module.
+            strategy: To finetune with; by default everything is trained.
+            every: The number of steps between two checkpoints.
+            options: Additional arguments of the trainer.
+
+        Returns:
+            Weights, states of the optimizer and the schedulers, steps and epochs.
+        """
+        keep = ModelCheckpoint(self.folder, every_n_train_steps=every, save_last=True)
+        callbacks = [self.callback, keep, *options.pop("callbacks", [])]
+        silent = {**SILENT, "logger": self.logger, "enable_checkpointing": True, "callbacks": callbacks}
+        trainer = flash.Trainer(**{**silent, **options})
+        resumed: dict[str, Any] = {"ckpt_path": "last"} if self.is_resumed else {}
+        if strategy is None:
+            trainer.fit(task, data, **resumed)
+        else:
+            trainer.finetune(task, data, strategy=strategy, **resumed)
+        return {
+            "weights": {name: value.clone() for name, value in task.state_dict().items()},
+            "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+            "rates": [config.scheduler.get_last_lr() for config in trainer.lr_scheduler_configs],
+            "steps": trainer.global_step,
+            "epochs": trainer.current_epoch,
+        }
+
 
 #: Trains in a folder and returns tensors and numbers: weights, states and predictions.
 Train = Callable[[Life], Any]
@@ -148,6 +182,18 @@ class Killed:
     moments: tuple[str, ...] = ()
     resumes: int = 0
     in_an_epoch: int = 0
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two results are equal, tensors bit for bit."""
+    (leaves, tree), (others, other_tree) = tree_flatten(one), tree_flatten(other)
+    return tree == other_tree and all(map(_is_same_leaf, leaves, others))
+
+
+def _is_same_leaf(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    return bool(one == other)
 
 
 def run_whole(train: Train, folder: Path) -> Killed:
@@ -181,7 +227,8 @@ def run_with_kills(train: Train, folder: Path, steps: int, steps_per_epoch: int,
     for life in range(_MOST_LIVES):
         start = _last_step(folder)
         moment = chance.choice(MOMENTS)
-        code, result = _live(train, folder, Dying(chance.randint(1, 4), moment), seed=life)
+        # What is not resumed starts as the whole run does; a resumed life draws other numbers before.
+        code, result = _live(train, folder, Dying(chance.randint(1, 4), moment), seed=life if start else 0)
         resumes += 0 < start < steps
         in_an_epoch += 0 < start < steps and start % steps_per_epoch != 0
         if code == 0:
@@ -213,7 +260,6 @@ def _live(train: Train, folder: Path, callback: Dying, seed: int) -> tuple[int, 
 
 def _run(train: Train, folder: Path, callback: Dying, seed: int, outcome: Path) -> None:
     torch.set_num_threads(1)
-    # Each life draws other numbers until it is resumed.
     torch.manual_seed(seed)
     random.seed(seed)
     error = result = None
