@@ -92,7 +92,7 @@ def test_without_links_a_file_is_copied(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_link_removes_what_a_killed_process_left(tmp_path: Path) -> None:
-    left, source = tmp_path / ".best.0123.tmp", tmp_path / "newest"
+    left, source = tmp_path / ".best.0123456789abcdef.tmp", tmp_path / "newest"
     left.write_text("half")
     source.write_text("whole")
     os.utime(left, (time.time() - 60,) * 2)
@@ -108,8 +108,9 @@ def test_a_file_in_the_place_of_the_folder_is_an_error_that_says_where_to_choose
     assert (tmp_path / "runs").read_text() == "a file"
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
-    left = tmp_path / ".task.ckpt.0123.tmp"
+@pytest.mark.parametrize("name", ["task.ckpt", "epoch=0-step=8.ckpt"])
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path, name: str) -> None:
+    left = tmp_path / f".{name}.0123456789abcdef.tmp"
     left.write_text("half")
     os.utime(left, (time.time() - 60,) * 2)
     write_checkpoint({}, tmp_path / "task.ckpt")
@@ -129,15 +130,22 @@ def test_the_file_of_a_writer_that_is_alive_stays(tmp_path: Path, monkeypatch: p
 
 
 def test_a_file_that_another_process_opened_just_now_stays(tmp_path: Path) -> None:
-    young = tmp_path / ".task.ckpt.0123.tmp"
+    young = tmp_path / ".task.ckpt.0123456789abcdef.tmp"
     young.write_text("half")
     write_checkpoint({}, tmp_path / "task.ckpt")
     assert young.exists()
 
 
-def test_a_name_with_wildcards_removes_no_other_file(tmp_path: Path) -> None:
-    other = tmp_path / ".task1.ckpt.0123.tmp"
-    other.write_text("of another checkpoint")
+@pytest.mark.parametrize("name", [".task.ckpt.0123.tmp", "task.ckpt.0123456789abcdef.tmp", ".notes.tmp"])
+def test_the_temporary_files_of_other_programs_stay(tmp_path: Path, name: str) -> None:
+    other = tmp_path / name
+    other.write_text("of another program")
     os.utime(other, (time.time() - 60,) * 2)
-    write_checkpoint({}, tmp_path / "task?.ckpt")
+    write_checkpoint({}, tmp_path / "task.ckpt")
     assert other.exists()
+
+
+@pytest.mark.parametrize("name", ["n" * 250, "é" * 120])
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path, name: str) -> None:
+    write_checkpoint({"version": 1}, tmp_path / name)
+    assert read_checkpoint(tmp_path / name) == {"version": 1}

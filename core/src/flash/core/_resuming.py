@@ -7,11 +7,11 @@ from enum import Enum
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import Tensor
+from torch import Tensor, nn
 
 from flash.data.loader import Loader
 
-__all__ = ["Position", "monitored_values", "position_of", "resume_loops"]
+__all__ = ["Position", "monitored_values", "position_of", "resume_loops", "unused_gradients"]
 
 
 class Position(Enum):
@@ -72,6 +72,18 @@ def monitored_values(trainer: pl.Trainer) -> dict[str, Tensor]:
     """Return the values that schedulers monitor, as far as they are logged."""
     names = [config.monitor for config in trainer.lr_scheduler_configs if config.reduce_on_plateau]
     return {name: trainer.callback_metrics[name] for name in names if name in trainer.callback_metrics}
+
+
+def unused_gradients(trainer: pl.Trainer, module: nn.Module) -> dict[str, Tensor]:
+    """Return the gradients that no step of the optimizer has used yet, by parameter; usually none.
+
+    ``Trainer(accumulate_grad_batches=...)`` sums those of several batches, and a checkpoint may be written in between.
+    """
+    progress = trainer.fit_loop.epoch_loop.batch_progress
+    accumulates = progress.current.ready % trainer.accumulate_grad_batches and not progress.is_last_batch
+    if not accumulates:
+        return {}
+    return {name: each.grad for name, each in module.named_parameters() if each.grad is not None}
 
 
 def resume_loops(trainer: pl.Trainer, position: Position, monitored: Mapping[str, Tensor]) -> None:

@@ -17,7 +17,7 @@ from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar
 
 from flash import __version__
-from flash.core._resuming import Position, monitored_values, position_of, resume_loops
+from flash.core._resuming import Position, monitored_values, position_of, resume_loops, unused_gradients
 from flash.core.backbones import build_backbone, stated_layers
 from flash.core.binding import bind, check_pair
 from flash.core.callbacks import HyperparameterLogger, MetricLogger
@@ -153,7 +153,9 @@ class Task(Configurable, pl.LightningModule):
         self._random_state: Any = None
         self._train_metrics: Any = None
         self._is_resumed = False
-        self._position, self._monitored = Position.ANYWHERE, dict[str, Any]()
+        self._position = Position.ANYWHERE
+        self._monitored: dict[str, Tensor] = {}
+        self._gradients: dict[str, Tensor] = {}
         # Set if the preprocess of a checkpoint could not be rebuilt.
         self.preprocess_error: CheckpointError | None = None
 
@@ -691,8 +693,9 @@ class Task(Configurable, pl.LightningModule):
         train_metrics = self.stage_metrics["train_metrics"]
         if train_metrics.is_updated:
             checkpoint["flash"]["train_metrics"] = train_metrics.accumulated()
-        if self._trainer is not None and (monitored := monitored_values(self._trainer)):
-            checkpoint["flash"]["monitored"] = monitored
+        if self._trainer is not None:
+            known = {"monitored": monitored_values(self._trainer), "gradients": unused_gradients(self._trainer, self)}
+            checkpoint["flash"] |= {name: values for name, values in known.items() if values}
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
             checkpoint[key] = {name: value for name, value in checkpoint[key].items() if _is_plain(value)}
@@ -711,13 +714,14 @@ class Task(Configurable, pl.LightningModule):
         self._random_state = stored.get("random_state")
         self._train_metrics = stored.get("train_metrics")
         self._is_resumed = True
-        self._monitored = stored.get("monitored", {})
+        self._monitored, self._gradients = stored.get("monitored", {}), stored.get("gradients", {})
         self._position = position_of(checkpoint.get("loops", {}).get("fit_loop", {}))
 
     def on_train_start(self) -> None:
-        """Go on where an interrupted run was: its batch, its RNG state, the metrics of its epoch, and its schedule.
+        """Go on where an interrupted run was: its batch, RNG state, metrics, accumulated gradients, and schedule.
 
-        With several processes RNG state and metrics are not restored, since a checkpoint has those of one process only.
+        With several processes RNG state, metrics and gradients are not restored, since a checkpoint has those of one
+        process only.
         """
         ours = self.lr_scheduler is not None and type(self).configure_optimizers is Task.configure_optimizers
         if self._random_state is not None and ours:
@@ -728,9 +732,14 @@ class Task(Configurable, pl.LightningModule):
             resume_loops(self.trainer, self._position, self._monitored)
         if self._train_metrics is not None and self.trainer.world_size == 1:
             self.stage_metrics["train_metrics"].restore(self._train_metrics, self.device)
+        if self._gradients and self.trainer.world_size == 1:
+            for name, parameter in self.named_parameters():
+                gradient = self._gradients.get(name)
+                parameter.grad = None if gradient is None else gradient.to(parameter.device)
         if self._random_state is not None and self.trainer.world_size == 1:
             restore_rng_state(self._random_state)
         self._is_resumed, self._random_state, self._train_metrics = False, None, None
+        self._gradients = {}
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's has loading options that are unsafe

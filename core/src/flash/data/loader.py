@@ -107,8 +107,8 @@ class Loader(DataLoader[Any]):
         return isinstance(stream, AutoStream) and not self.num_workers and stream.num_batches is None
 
     def _batches_of(self, columns: Columns) -> Iterator[Any]:
-        for rows in self.batch_sampler or ():
-            features, targets = columns.take(rows)
+        for batch in self.batch_sampler or ():
+            features, targets = columns.take(batch.rows if isinstance(batch, SeededRows) else batch)
             yield Features(features), targets
 
     def state_dict(self) -> dict[str, Any]:

@@ -205,7 +205,8 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    # A name that the system just allows has no room for more; 50 characters have at most 200 bytes.
+    return target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp")
 
 
 def _remove_left_behind(folder: Path) -> None:
