@@ -16,6 +16,7 @@ from torch.utils.data import IterableDataset, WeightedRandomSampler
 
 import flash
 from flash.core._resuming import Position, position_of
+from flash.errors import CheckpointError
 
 EPOCHS, BATCHES = 3, 12
 DROPS_AT_ONCE = ("ReduceLROnPlateau", {"patience": 0, "threshold": 0.5})
@@ -188,3 +189,33 @@ def test_accumulated_gradients_are_in_a_checkpoint_of_that_moment_alone(
 
 def test_a_checkpoint_without_loops_is_anywhere() -> None:
     assert position_of({}) is Position.ANYWHERE
+
+
+@pytest.mark.parametrize(
+    "loops",
+    [
+        {"epoch_loop.batch_progress": 3},
+        {"epoch_loop.batch_progress": {}, "epoch_loop.val_loop.batch_progress": {}},
+        {"epoch_loop.batch_progress": {"current": {"ready": 1}}, "state_dict": []},
+    ],
+)
+def test_the_progress_of_a_damaged_file_is_an_error(loops: Any) -> None:
+    with pytest.raises(CheckpointError, match="the progress of its run is damaged .*Use an earlier checkpoint"):
+        position_of(loops)
+
+
+@pytest.mark.train
+def test_a_run_with_other_metrics_says_that_those_of_the_epoch_are_of_its_rest(
+    trainer_options: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = flash.DataModule.from_tensors(torch.randn(12, 3), torch.randn(12, 1), batch_size=4, seed=0)
+
+    def fit(metrics: Any, **options: Any) -> None:
+        keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=2)
+        task = flash.Task(nn.Linear(3, 1), nn.functional.mse_loss, metrics=metrics)
+        given = {**trainer_options, "callbacks": [keep], "enable_checkpointing": True}
+        flash.Trainer(max_epochs=1, **given).fit(task, data, **options)
+
+    fit(None)
+    fit({"mae": nn.functional.l1_loss}, ckpt_path=tmp_path / "step=2.ckpt")
+    assert "those of this epoch are of the batches that are left" in caplog.text

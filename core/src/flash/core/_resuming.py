@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from torch import Tensor, nn
 
 from flash.data.loader import Loader
+from flash.errors import CheckpointError
 
 __all__ = ["Position", "monitored_values", "position_of", "resume_loops", "unused_gradients"]
 
@@ -28,14 +29,27 @@ class Position(Enum):
 
 
 def position_of(loops: dict[str, Any]) -> Position:
-    """Return where a run was; after the last batch of an epoch, let it validate and end the epoch.
+    """Return where a run was; if that is after the last batch of an epoch, let it validate and end the epoch.
 
     ``ModelCheckpoint(every_n_train_steps=...)`` writes such checkpoints, from which Lightning goes on with the next
     epoch: without a validation, the metrics of the epoch and the hooks of its end.
 
     Args:
         loops: The state of the fit loop in the checkpoint, which is changed.
+
+    Raises:
+        CheckpointError: If it is not such a state.
     """
+    try:
+        return _position_of(loops)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            "Expected a checkpoint to resume from, but the progress of its run is damaged "
+            f"({type(error).__name__}: {error}). Use an earlier checkpoint."
+        ) from error
+
+
+def _position_of(loops: dict[str, Any]) -> Position:
     progress = loops.get("epoch_loop.batch_progress")
     validation = loops.get("epoch_loop.val_loop.batch_progress")
     if progress is not None:
@@ -79,6 +93,8 @@ def unused_gradients(trainer: pl.Trainer, module: nn.Module) -> dict[str, Tensor
 
     ``Trainer(accumulate_grad_batches=...)`` sums those of several batches, and a checkpoint may be written in between.
     """
+    if not isinstance(trainer, pl.Trainer):
+        return {}
     progress = trainer.fit_loop.epoch_loop.batch_progress
     accumulates = progress.current.ready % trainer.accumulate_grad_batches and not progress.is_last_batch
     if not accumulates:
@@ -99,27 +115,34 @@ def resume_loops(trainer: pl.Trainer, position: Position, monitored: Mapping[str
         position: The result of :func:`position_of`.
         monitored: The result of :func:`monitored_values` when the checkpoint was written.
     """
-    loop = trainer.fit_loop
-    loaders, fetcher = loop._combined_loader, loop._data_fetcher
-    assert fetcher is not None  # The training starts.
-    states = loop._combined_loader_states_to_load
-    if states and loaders is not None:
-        if loop.restarting:
-            loop._load_combined_loader_states()
-        else:  # A new epoch starts, and their states are those of the last one.
-            for loader, state in zip(loaders.flattened, states, strict=False):
-                if isinstance(loader, Loader):
-                    loader.follow(state)
-        iter(fetcher)
+    # Another owner of the loop, such as a solver, resumes it itself.
+    if isinstance(trainer, pl.Trainer):
+        _load_loader_states(trainer)
     if position in (Position.VALIDATION, Position.EPOCH_END):
         epochs = trainer.current_epoch + (position is Position.VALIDATION)
         for config in trainer.lr_scheduler_configs:
             is_due = config.interval == "epoch" and epochs % config.frequency == 0
             if config.reduce_on_plateau and is_due and config.monitor in monitored:
                 config.scheduler.step(monitored[config.monitor])  # type: ignore[arg-type]  # ReduceLROnPlateau takes tensors
+    elif isinstance(trainer, pl.Trainer):
+        loop = trainer.fit_loop
+        # In the first epoch of a resumed run, Lightning leaves these schedulers out; here their value is logged in it.
+        loop._restarting = False
+        assert loop._data_fetcher is not None  # The training starts.
+        if position is Position.LAST_BATCH and not loop.epoch_loop._should_check_val_fx(loop._data_fetcher):
+            # Counted after the validation of the batch, if there is one.
+            loop.epoch_loop._batches_that_stepped += 1
+
+
+def _load_loader_states(trainer: pl.Trainer) -> None:
+    loop = trainer.fit_loop
+    states, loaders, fetcher = loop._combined_loader_states_to_load, loop._combined_loader, loop._data_fetcher
+    if not states or loaders is None or fetcher is None:
         return
-    # In the first epoch of a resumed run, Lightning leaves these schedulers out; here their value is logged in it.
-    loop._restarting = False
-    if position is Position.LAST_BATCH and not loop.epoch_loop._should_check_val_fx(fetcher):
-        # Counted after the validation of the batch, if there is one.
-        loop.epoch_loop._batches_that_stepped += 1
+    if loop.restarting:
+        loop._load_combined_loader_states()
+    else:  # A new epoch starts, and their states are those of the last one.
+        for loader, state in zip(loaders.flattened, states, strict=False):
+            if isinstance(loader, Loader):
+                loader.follow(state)
+    iter(fetcher)

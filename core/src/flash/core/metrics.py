@@ -273,13 +273,19 @@ class StageMetrics(nn.Module):
             },
         }
 
-    def restore(self, accumulated: Mapping[str, Any], device: torch.device) -> None:
+    def restore(self, accumulated: Mapping[str, Any], device: torch.device) -> bool:
         """Restore the accumulated state of another object.
 
         Args:
             accumulated: The result of its :meth:`accumulated`.
             device: The device of the metrics.
+
+        Returns:
+            Whether it has the same metrics; otherwise nothing is restored.
         """
+        own = {*self.objects, *(f"mean_{name}" for name in ("loss", *self.functions))}
+        if set(accumulated["metrics"]) - {f"mean_{name}" for name in accumulated["logged"]} != own:
+            return False
         self._losses = [
             (_to_device(loss, device), _to_device(weight, device)) for loss, weight in accumulated["losses"]
         ]
@@ -293,6 +299,7 @@ class StageMetrics(nn.Module):
             metric._update_count, metric._computed = stored["count"], None
             for key in metric._defaults:
                 setattr(metric, key, _to_device(stored[key], device))
+        return True
 
     def reset(self) -> None:
         """Clear the accumulated state."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     from flash.data.data_module import DataModule
 
 __all__ = ["Task"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 B = TypeVar("B", default=nn.Module)
@@ -690,15 +693,21 @@ class Task(Configurable, pl.LightningModule):
             "random_state": capture_rng_state(),
             "structure": self.structure_changes,
         }
-        train_metrics = self.stage_metrics["train_metrics"]
-        if train_metrics.is_updated:
-            checkpoint["flash"]["train_metrics"] = train_metrics.accumulated()
-        if self._trainer is not None:
-            known = {"monitored": monitored_values(self._trainer), "gradients": unused_gradients(self._trainer, self)}
-            checkpoint["flash"] |= {name: values for name, values in known.items() if values}
+        if isinstance(self._trainer, pl.Trainer):
+            checkpoint["flash"] |= self._states_of_epoch(self._trainer)
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
             checkpoint[key] = {name: value for name, value in checkpoint[key].items() if _is_plain(value)}
+
+    def _states_of_epoch(self, trainer: pl.Trainer) -> dict[str, Any]:
+        """Return what a run in the middle of an epoch has accumulated, as far as there is any."""
+        metrics = self.stage_metrics["train_metrics"]
+        states = {
+            "train_metrics": metrics.accumulated() if metrics.is_updated else {},
+            "monitored": monitored_values(trainer),
+            "gradients": unused_gradients(trainer, self),
+        }
+        return {name: state for name, state in states.items() if state}
 
     @staticmethod
     def _describe_process(process: Preprocess | Postprocess | None) -> dict[str, Any] | None:
@@ -731,7 +740,8 @@ class Task(Configurable, pl.LightningModule):
         if self._is_resumed:
             resume_loops(self.trainer, self._position, self._monitored)
         if self._train_metrics is not None and self.trainer.world_size == 1:
-            self.stage_metrics["train_metrics"].restore(self._train_metrics, self.device)
+            if not self.stage_metrics["train_metrics"].restore(self._train_metrics, self.device):
+                log.warning("The checkpoint has other metrics: those of this epoch are of the batches that are left.")
         if self._gradients and self.trainer.world_size == 1:
             for name, parameter in self.named_parameters():
                 gradient = self._gradients.get(name)
