@@ -27,6 +27,7 @@ from flash.data.samplers import (
 )
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, shard_stream
+from flash.errors import DataError
 from flash.serialization import capture_rng_state, restore_rng_state
 
 __all__ = ["Loader", "SamplerSpec", "make_loader", "rows_of_batch", "samples_of"]
@@ -194,12 +195,20 @@ def rows_of_batch(loader: Any, batch_idx: int, count: int) -> list[int]:
         loader: A prediction loader that Lightning is iterating over.
         batch_idx: The index of the batch, in this process.
         count: The number of samples in the batch.
+
+    Raises:
+        DataError: If it is a loader of an iterable-style dataset that is not a stream of Flash.
     """
     samples = samples_of(loader)
     if isinstance(samples, AutoStream):
         rank, processes = samples.shard
         start = (batch_idx * processes + rank) * samples.batch_size
         return list(range(start, start + count))
+    if isinstance(getattr(loader, "dataset", None), IterableDataset):
+        raise DataError(
+            "Expected data whose samples have a place, to put the results of several processes in order, but got a "
+            f"loader of a {type(loader.dataset).__name__}. Predict it with a DataModule, or in one process."
+        )
     # Lightning's wrapper of the batch sampler records the rows that it yielded.
     return [int(row) for row in loader.batch_sampler.seen_batch_indices[batch_idx]]
 
@@ -254,8 +263,11 @@ def make_loader(
         rows = _train_rows(dataset, lengths, batch_size, seed, epoch, shard, sampler)
         length = len(rows) if hasattr(rows, "__len__") else length
     batches: type[BatchRows] = BatchRows
-    if stage in (Stage.VAL, Stage.TEST) and 1 < shard[1] <= length:
-        rows, batches = EvaluationShard(rows, *shard), EvenBatches
+    if stage is not Stage.TRAIN and shard[1] > 1:
+        # Where there are fewer rows than processes, each evaluates all of them, which changes no mean.
+        is_shared = stage is Stage.PREDICT or length >= shard[1]
+        rows = EvaluationShard(rows, *(shard if is_shared else (0, 1)))
+        batches = BatchRows if stage is Stage.PREDICT else EvenBatches
     drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
     batch_sampler = batches(rows, batch_size, drop_last)
     if stage is Stage.TRAIN and num_workers > 0:
