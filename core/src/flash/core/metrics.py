@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torchmetrics import MeanMetric, Metric
 
 from flash.core.registry import ComponentRegistry, Registry
@@ -247,12 +248,38 @@ class StageMetrics(nn.Module):
         """
         self.flush()
         values: dict[str, Tensor] = {}
-        for name in ("loss", *self._order, *self._logged):
-            objects = self.objects
-            metric: Any = objects[f"metric_{name}"] if f"metric_{name}" in objects else self.means[f"mean_{name}"]
-            if metric.update_called:
-                values |= _flatten(name, metric.compute())
+        for name in self._updated():
+            values |= _flatten(name, self._metric(name).compute())
         return values
+
+    def _metric(self, name: str) -> Any:
+        objects = self.objects
+        return objects[f"metric_{name}"] if f"metric_{name}" in objects else self.means[f"mean_{name}"]
+
+    def _updated(self) -> list[str]:
+        """Return the names of what any process has updated: all of them compute it, also one that had no batch."""
+        own = {name: _rows_of_states(self._metric(name)) for name in self._known if self._metric(name).update_called}
+        if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+            return [*own]
+        gathered: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(gathered, own)
+        updated = {name: rows for states in reversed(gathered) for name, rows in states.items()}
+        for name in updated.keys() - own.keys():
+            if name not in self._known:
+                self._logged.append(name)
+                self.means[f"mean_{name}"] = MeanMetric().to(self.means["mean_loss"].device)
+            metric = self._metric(name)
+            metric._update_count = 1
+            # Processes exchange rows of one type and shape; a process without rows has none of that kind.
+            for state, row in updated[name].items():
+                setattr(metric, state, [row.to(metric.device)])
+        # In the same order in each process, since they compute together.
+        first = ("loss", *self._order)
+        return [*(name for name in first if name in updated), *sorted(updated.keys() - set(first))]
+
+    @property
+    def _known(self) -> list[str]:
+        return ["loss", *self._order, *self._logged]
 
     @property
     def is_updated(self) -> bool:
@@ -313,6 +340,12 @@ def _to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, list):
         return [_to_device(each, device) for each in value]
     return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _rows_of_states(metric: Metric) -> dict[str, Tensor]:
+    """Return no rows, in the type and shape of the rows that a metric keeps in lists, by the name of the list."""
+    lists = {name: getattr(metric, name) for name in metric._defaults}
+    return {name: rows[0][:0].cpu() for name, rows in lists.items() if isinstance(rows, list) and rows and rows[0].ndim}
 
 
 def weight_of_loss(loss_fn: Callable[..., Any] | None, targets: Any) -> Tensor | None:

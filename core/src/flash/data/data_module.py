@@ -95,8 +95,6 @@ class DataModule(pl.LightningDataModule):
         persistent_workers: bool = True,
     ) -> None:
         super().__init__()
-        # With more processes than samples to predict, some have none.
-        self.allow_zero_length_dataloader_with_multiple_devices = True
         _check_count("batch_size", batch_size, minimum=1)
         _check_count("num_workers", num_workers, minimum=0)
         self.preprocess = preprocess

@@ -264,9 +264,11 @@ def make_loader(
         length = len(rows) if hasattr(rows, "__len__") else length
     batches: type[BatchRows] = BatchRows
     if stage is not Stage.TRAIN and shard[1] > 1:
-        # Where there are fewer rows than processes, each evaluates all of them, which changes no mean.
-        is_shared = stage is Stage.PREDICT or length >= shard[1]
-        rows = EvaluationShard(rows, *(shard if is_shared else (0, 1)))
+        if length < shard[1]:
+            # Each process needs a batch. In prediction, some predict the same row, whose result is used once; otherwise
+            # all evaluate all rows, which changes no mean.
+            shard = (shard[0] % length, length) if stage is Stage.PREDICT else (0, 1)
+        rows = EvaluationShard(rows, *shard)
         batches = BatchRows if stage is Stage.PREDICT else EvenBatches
     drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
     batch_sampler = batches(rows, batch_size, drop_last)

@@ -103,7 +103,7 @@ class AutoStream(IterableDataset[Any]):
 
     @property
     def num_batches(self) -> int | None:
-        """The number of batches of this process; ``None`` if the source has no length."""
+        """The number of batches of this process; ``None`` if the source has no length, or some processes no batch."""
         try:
             batches = -(-len(self._source) // self.batch_size)
         except TypeError:
@@ -111,7 +111,10 @@ class AutoStream(IterableDataset[Any]):
         if getattr(self._source, "is_sharded", False):
             return batches
         rank, processes = self.shard
-        return -(-batches // processes) if self._pads else len(range(rank, batches, processes))
+        if self._pads:
+            return -(-batches // processes)
+        # Lightning leaves a process out whose loader has a length of 0.
+        return len(range(rank, batches, processes)) if batches >= processes else None
 
     @property
     def _pads(self) -> bool:
