@@ -20,6 +20,7 @@ from flash.core.console import epoch_name
 from flash.core.finetuning import FlashBaseFinetuning
 from flash.data.loader import rows_of_batch
 from flash.errors import ConfigurationError
+from flash.serialization import writing
 
 __all__ = ["GatherPredictions", "HyperparameterLogger", "KeepBest", "MetricLogger"]
 
@@ -266,7 +267,8 @@ class GatherPredictions(Callback):
         if trainer.predict_loop.return_predictions:
             trainer.predict_loop.predictions[:] = result
         elif trainer.is_global_zero:
-            torch.save(result, self._path)
+            with writing(self._path, what="list of predictions", folder_argument="the variable TMPDIR") as file:
+                torch.save(result, file)
 
     def load_saved(self) -> Any:
         """Return the list that another process saved, or ``None``."""
