@@ -65,7 +65,9 @@ def result(solver: flashy.BaseSolver) -> Any:
     losses = [{name: value for name, value in epoch["train"].items() if name != "duration"} for epoch in solver.history]
     state = solver.state_dict()
     weights = {name: value.tolist() for name, value in state["model"].items()}
-    moments = {key: {name: value.tolist() for name, value in each.items()} for key, each in state["optim"]["state"].items()}
+    moments = {
+        key: {name: value.tolist() for name, value in each.items()} for key, each in state["optim"]["state"].items()
+    }
     return losses, weights, moments
 
 

@@ -53,7 +53,9 @@ def _position_of(loops: dict[str, Any]) -> Position:
     progress = loops.get("epoch_loop.batch_progress")
     validation = loops.get("epoch_loop.val_loop.batch_progress")
     if progress is not None:
-        _forget_what_was_read_ahead(loops.get("state_dict", {}).get("combined_loader", []), progress["current"]["ready"])
+        _forget_what_was_read_ahead(
+            loops.get("state_dict", {}).get("combined_loader", []), progress["current"]["ready"]
+        )
     if progress is None or validation is None or not progress["is_last_batch"]:
         return Position.ANYWHERE
     total, epochs = progress["total"], loops["epoch_progress"]["total"]
@@ -122,8 +124,9 @@ def resume_loops(trainer: pl.Trainer, position: Position, monitored: Mapping[str
         epochs = trainer.current_epoch + (position is Position.VALIDATION)
         for config in trainer.lr_scheduler_configs:
             is_due = config.interval == "epoch" and epochs % config.frequency == 0
-            if config.reduce_on_plateau and is_due and config.monitor in monitored:
-                config.scheduler.step(monitored[config.monitor])  # type: ignore[arg-type]  # ReduceLROnPlateau takes tensors
+            value = monitored.get(config.monitor or "")
+            if config.reduce_on_plateau and is_due and value is not None:
+                config.scheduler.step(value)  # type: ignore[arg-type]  # ReduceLROnPlateau takes tensors
     elif isinstance(trainer, pl.Trainer):
         loop = trainer.fit_loop
         # In the first epoch of a resumed run, Lightning leaves these schedulers out; here their value is logged in it.

@@ -701,7 +701,7 @@ class Task(Configurable, pl.LightningModule):
 
     def _states_of_epoch(self, trainer: pl.Trainer) -> dict[str, Any]:
         """Return what a run in the middle of an epoch has accumulated, as far as there is any."""
-        metrics = self.stage_metrics["train_metrics"]
+        metrics: Any = self.stage_metrics["train_metrics"]
         states = {
             "train_metrics": metrics.accumulated() if metrics.is_updated else {},
             "monitored": monitored_values(trainer),
@@ -740,7 +740,9 @@ class Task(Configurable, pl.LightningModule):
         if self._is_resumed:
             resume_loops(self.trainer, self._position, self._monitored)
         if self._train_metrics is not None and self.trainer.world_size == 1:
-            if not self.stage_metrics["train_metrics"].restore(self._train_metrics, self.device):
+            metrics: Any = self.stage_metrics["train_metrics"]
+            is_restored = metrics.restore(self._train_metrics, self.device)
+            if not is_restored:
                 log.warning("The checkpoint has other metrics: those of this epoch are of the batches that are left.")
         if self._gradients and self.trainer.world_size == 1:
             for name, parameter in self.named_parameters():

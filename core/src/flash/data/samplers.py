@@ -288,8 +288,10 @@ class BatchRows(BatchSampler):
         for start in range(skip * self.batch_size, len(rows), self.batch_size):
             batch = rows[start : start + self.batch_size]
             if len(batch) == self.batch_size or not self.drop_last:
-                yield batch if self.seeds is None else SeededRows(
-                    " ".join(map(str, (*self.seeds, self._pass, start))), batch
+                yield (
+                    batch
+                    if self.seeds is None
+                    else SeededRows(" ".join(map(str, (*self.seeds, self._pass, start))), batch)
                 )
 
     def _next_order(self) -> Any:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
@@ -41,7 +42,7 @@ class EpochLog(DummyLogger):
         super().__init__()
         self._path = path
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:  # type: ignore[override]  # Lightning's takes anything
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append the metrics of an epoch."""
         values = {name: float(value).hex() for name, value in metrics.items() if name != "epoch"}
         with self._path.open("a") as file:
@@ -104,11 +105,12 @@ class Dying(Callback):
             self._die_in("after replace")
             return result
 
-        torch.save, os.fsync, Path.replace = dying_save, dying_sync, dying_replace  # type: ignore[method-assign]  # undone below
-        try:
+        with (
+            mock.patch.object(torch, "save", dying_save),
+            mock.patch.object(os, "fsync", dying_sync),
+            mock.patch.object(Path, "replace", dying_replace),
+        ):
             yield
-        finally:
-            torch.save, os.fsync, Path.replace = save, sync, replace  # type: ignore[method-assign]  # as it was
 
 
 @dataclass(frozen=True)

@@ -128,12 +128,12 @@ def audio_array(audio: Any) -> Any:
 def write_wav(file: str | Path | IO[bytes], audio: Any, sample_rate: int) -> None:
     """Write audio to a 16-bit WAV file."""
     samples = audio_array(audio)
-    with writing_in_folder(file) if isinstance(file, str | Path) else nullcontext(file) as opened:
-        with wave.open(opened, "wb") as output:
-            output.setnchannels(samples.shape[1])
-            output.setsampwidth(2)
-            output.setframerate(int(sample_rate))
-            output.writeframes(samples.tobytes())
+    whole = writing_in_folder(file) if isinstance(file, str | Path) else nullcontext(file)
+    with whole as opened, wave.open(opened, "wb") as output:
+        output.setnchannels(samples.shape[1])
+        output.setsampwidth(2)
+        output.setframerate(int(sample_rate))
+        output.writeframes(samples.tobytes())
 
 
 def write_png(file: Path, image: Any) -> None:
