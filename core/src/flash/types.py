@@ -21,6 +21,7 @@ from flash.core.trainer import CallbackSpec, LightningPlugin, Loaders
 from flash.data.columns import ArrayTree
 from flash.data.inputs import SampleDataset, Samples, Targets
 from flash.data.loader import SamplerSpec
+from flash.data.splits import GroupSpec
 from flash.data.tables import DataFrame, FileSource, TableSource
 from flash.serialization import MapLocation
 
@@ -30,6 +31,7 @@ __all__ = [
     "ClassWeights",
     "DataFrame",
     "FileSource",
+    "GroupSpec",
     "LRSchedulerSpec",
     "LightningPlugin",
     "Loaders",

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another package
+from pytorch_lightning import seed_everything
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch import nn
 from torchmetrics import MeanAbsoluteError
@@ -114,6 +116,51 @@ def test_keep_best_remembers_the_best_weights_across_a_resume(tmp_path: Path) ->
     trainer.save_checkpoint(tmp_path / "two.ckpt")
     task, _ = run_scripted(losses, ckpt_path=tmp_path / "two.ckpt")
     assert task.weight.item() == 0.0
+
+
+@pytest.mark.train
+def test_the_kept_weights_are_saved_beside_the_last_checkpoint_which_resumes_as_before(
+    task_class: Any, datamodule: flash.DataModule, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def train(epochs: int, folder: str, ckpt_path: Any = None) -> tuple[flash.Task, Any, Any]:
+        seed_everything(0)
+        task = task_class()
+        keeper = KeepBest("val_loss", mode="max")  # the loss falls, so that the first epoch is kept
+        checkpoints = ModelCheckpoint(tmp_path / folder, save_last=True)
+        options = {**QUIET, "enable_checkpointing": True, "enable_progress_bar": False}
+        trainer = flash.Trainer(max_epochs=epochs, callbacks=[keeper, checkpoints], **options)
+        trainer.fit(task, datamodule, ckpt_path=ckpt_path)
+        return task, keeper, checkpoints
+
+    caplog.set_level("INFO")
+    task, keeper, checkpoints = train(3, "short")
+    assert keeper.best_epoch == 0
+    assert keeper.best_path == tmp_path / "short" / "best.ckpt"
+    assert f"Kept the weights of epoch 1/3: val_loss {keeper.best_score:.4g}, saved as" in caplog.text
+    best = task_class.load_from_checkpoint(keeper.best_path)
+    last = task_class.load_from_checkpoint(checkpoints.best_model_path)
+    assert torch.equal(best.head.weight, task.head.weight)
+    assert not torch.equal(last.head.weight, task.head.weight)
+
+    # The last checkpoint resumes the run as if it had not ended.
+    resumed, _, after = train(5, "short", checkpoints.last_model_path)
+    whole, _, others = train(5, "whole")
+    assert torch.equal(resumed.head.weight, whole.head.weight)
+    ends = [torch.load(each.last_model_path, weights_only=True)["state_dict"] for each in (after, others)]
+    assert all(map(torch.equal, *(end.values() for end in ends)))
+    assert sorted(path.name for path in (tmp_path / "short").glob("best*")) == ["best-v1.ckpt", "best.ckpt"]
+
+
+@pytest.mark.train
+def test_nothing_is_saved_twice_where_the_last_epoch_is_the_best(tmp_path: Path) -> None:
+    keeper = KeepBest()
+    trainer = flash.Trainer(
+        max_epochs=2, callbacks=keeper, default_root_dir=tmp_path, logger=False, enable_progress_bar=False
+    )
+    rows = torch.zeros(2, 1)
+    trainer.fit(Scripted([2.0, 1.0]), flash.DataModule.from_tensors(rows, rows, rows, rows, batch_size=2))
+    assert keeper.best_path is None
+    assert [path.name for path in tmp_path.rglob("*.ckpt")] == ["epoch=1-step=2.ckpt"]
 
 
 def test_loggers_get_the_hyperparameters_that_the_user_chose(

@@ -19,6 +19,11 @@ def test_each_metric_of_classifiers_works(name: str, multi_label: bool) -> None:
     assert metric(torch.rand(2, 3).softmax(1), targets).ndim == 0
 
 
+def test_the_confusion_matrix_has_a_row_for_each_true_class() -> None:
+    metric = named_metrics("confusion_matrix", {"num_classes": 3, "task": "multiclass"})["confusion_matrix"]
+    assert metric(torch.eye(3)[[0, 1, 1]], torch.tensor([0, 2, 1])).tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
+
+
 @pytest.mark.parametrize("name", ["mse", "rmse", "mae", "mape", "r2"])
 def test_each_metric_of_regressors_works(name: str) -> None:
     assert named_metrics(name)[name](torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 5.0])).ndim == 0

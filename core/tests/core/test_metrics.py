@@ -8,10 +8,18 @@ import pytest
 import torch
 from torch import nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError
-from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassAUROC,
+    MulticlassConfusionMatrix,
+    MulticlassRecall,
+    MulticlassROC,
+)
 
 import flash
+from flash.core.classification import ClassificationTask
 from flash.core.metrics import StageMetrics, named_metrics
+from flash.data.data_module import TensorPreprocess
 from flash.errors import ConfigurationError
 from flash.serialization import from_serializable, to_serializable
 
@@ -108,4 +116,98 @@ def test_numbers_of_a_metric_that_has_several_bear_its_name_once() -> None:
 
     metrics = StageMetrics({"map": Several()})
     metrics.update(None, torch.zeros(2), torch.ones(2))
-    assert set(metrics.compute()) == {"map", "map_50", "map_recall"}
+    assert set(metrics.compute()) == {"map", "map_50", "map_recall", *(f"map_by_class_{index}" for index in range(3))}
+
+
+# ---------------------------------------------------------------------- values that are not numbers
+
+LABELS = ["ants", "bees", "wasps"]
+PREDICTED = torch.tensor([0, 0, 1, 1, 1, 2, 2])
+TRUE = torch.tensor([0, 1, 1, 1, 2, 2, 2])
+
+
+def accumulated(metrics: Any) -> StageMetrics:
+    stage = StageMetrics(metrics)
+    for rows in (slice(0, 4), slice(4, 7)):
+        scores = nn.functional.one_hot(PREDICTED[rows], 3).float()
+        stage.update(torch.tensor(0.5), scores, TRUE[rows], rows=len(TRUE[rows]))
+    return stage
+
+
+def test_the_values_of_classes_are_named_by_label() -> None:
+    stage = accumulated({"recall": MulticlassRecall(3, average=None)})
+    values = stage.compute(LABELS)
+    # Recalls counted by hand: 1 of 1 ants, 2 of 3 bees, 2 of 3 wasps.
+    assert {name: round(float(value), 3) for name, value in values.items()} == {
+        "loss": 0.5,
+        "recall_ants": 1.0,
+        "recall_bees": 0.667,
+        "recall_wasps": 0.667,
+    }
+    assert stage.elements == {"recall_ants", "recall_bees", "recall_wasps"}
+    assert set(stage.compute(["a", "b"])) == set(stage.compute()) == {"loss", "recall_0", "recall_1", "recall_2"}
+    assert stage.higher_is_better("recall_bees") is True
+
+
+def test_a_matrix_is_kept_and_is_no_number() -> None:
+    stage = accumulated({"confusion": MulticlassConfusionMatrix(3)})
+    assert set(stage.compute(LABELS)) == {"loss"}
+    assert stage.values["confusion"].tolist() == [[1, 0, 0], [1, 2, 0], [0, 1, 2]]
+
+
+def test_curves_are_kept_as_their_metric_returns_them() -> None:
+    stage = accumulated({"roc": MulticlassROC(3, thresholds=5)})
+    assert set(stage.compute(LABELS)) == {"loss"}
+    assert [part.shape for part in stage.values["roc"]] == [(3, 5), (3, 5), (5,)]
+
+
+def test_a_function_that_returns_a_number_per_sample_is_averaged_over_all_samples() -> None:
+    stage = accumulated({"sums": lambda scores, targets: targets.float()})
+    assert float(stage.compute()["sums"]) == pytest.approx(9 / 7)
+
+
+def test_a_function_that_returns_a_vector_of_another_length_says_so() -> None:
+    stage = accumulated({"counts": lambda scores, targets: scores.sum(0)})
+    with pytest.raises(ConfigurationError, match=r"'counts' to return a number, or one per sample, .* \(3,\) for 7"):
+        stage.compute()
+
+
+@pytest.mark.parametrize("stage", ["val", "test"])
+def test_matrices_are_shown_with_labels_and_kept_by_the_task(
+    stage: str, trainer_options: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = ClassificationTask(
+        labels=LABELS,
+        model=nn.Identity(),
+        metrics={"confusion": MulticlassConfusionMatrix(3), "recall": MulticlassRecall(3, average=None)},
+    )
+    scores = nn.functional.one_hot(PREDICTED, 3).float()
+    dm = flash.DataModule.from_tensors(
+        **{f"{stage}_data": scores, f"{stage}_targets": TRUE}, batch_size=2, preprocess=TensorPreprocess()
+    )
+    trainer = flash.Trainer(**trainer_options)
+    evaluate = trainer.validate if stage == "val" else trainer.test
+    (logged,) = evaluate(task, datamodule=dm)
+    assert logged[f"{stage}_recall_bees"] == pytest.approx(2 / 3)
+    assert task.metric_values[f"{stage}_confusion"].tolist() == [[1, 0, 0], [1, 2, 0], [0, 1, 2]]
+    shown = capsys.readouterr().out
+    assert (
+        f"{stage}_confusion:\n       ants  bees  wasps\nants      1     0      0\nbees      1     2      0\nwasps     "
+        "0     1      2\n"
+    ) in shown
+    evaluate(task, datamodule=dm, verbose=False)
+    assert "confusion" not in capsys.readouterr().out
+
+
+def test_scores_of_classes_are_logged_and_not_in_the_progress_bar(trainer_options: dict[str, Any]) -> None:
+    task = ClassificationTask(
+        labels=["a", "b"],
+        model=nn.Linear(2, 2),
+        metrics={"recall": MulticlassRecall(2, average=None), "accuracy": MulticlassAccuracy(2)},
+    )
+    x, y = torch.randn(8, 2), torch.tensor([0, 1] * 4)
+    trainer = flash.Trainer(max_epochs=1, **trainer_options)
+    trainer.fit(task, flash.DataModule.from_tensors(x, y, x, y, batch_size=4))
+    assert {"val_recall_a", "val_recall_b", "val_accuracy"} <= set(trainer.callback_metrics)
+    in_bar = {name for name in trainer.progress_bar_metrics if name.startswith("val_")}
+    assert in_bar == {"val_loss", "val_accuracy"}

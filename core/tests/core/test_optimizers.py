@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 import flash
+from flash.core.optimizers import make_optimizer
 from flash.errors import ConfigurationError, UnknownNameError
 
 SCHEDULES = [
@@ -208,3 +210,27 @@ def test_a_warm_up_raises_the_rate_before_it_falls(rates_of: Any, schedule: Any,
 def test_a_warm_up_as_long_as_the_training_is_refused(rates_of: Any) -> None:
     with pytest.raises(ConfigurationError, match="Expected a warm-up shorter than the training of 5 steps.*but got 9"):
         rates_of(("cosine_with_warmup", {"warmup": 9}), max_epochs=1)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        ("SGD", {"lr": 0.3}),
+        (torch.optim.SGD, {"lr": 0.3}),
+        functools.partial(torch.optim.SGD, lr=0.3),
+        (functools.partial(torch.optim.SGD, momentum=0.9), {"lr": 0.3}),
+    ],
+)
+def test_the_learning_rate_of_an_optimizer_is_kept_and_a_second_one_is_an_error(optimizer: Any) -> None:
+    parameters = list(nn.Linear(2, 1).parameters())
+    for learning_rate in (None, 0.3):
+        assert make_optimizer(optimizer, parameters, learning_rate).defaults["lr"] == 0.3
+    with pytest.raises(ConfigurationError, match=r"learning_rate=0\.1 and an optimizer with lr=0\.3\. Leave one of"):
+        make_optimizer(optimizer, parameters, 0.1)
+
+
+def test_a_callable_with_its_own_rate_is_not_changed() -> None:
+    parameters = list(nn.Linear(2, 1).parameters())
+    assert make_optimizer(lambda each: torch.optim.SGD(each, lr=0.3), parameters, None).defaults["lr"] == 0.3
+    with pytest.raises(ConfigurationError, match="Expected arguments that the optimizer .* but got {'lr': 0.1}"):
+        make_optimizer(lambda each: torch.optim.SGD(each, lr=0.3), parameters, 0.1)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -56,3 +60,44 @@ def test_raw_rows_are_predicted_in_the_precision_that_a_run_left(precision: str,
     flash.Trainer(max_epochs=1, precision=precision, **trainer_options).fit(task, dm)
     assert task.model.weight.dtype is not torch.float32
     assert [result.dtype for result in task.predict(torch.zeros(2, 3))] == [task.model.weight.dtype] * 2
+
+
+# ---------------------------------------------------------------------- heads that were never trained
+
+
+def warned(predict: Callable[[], Any]) -> bool:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        predict()
+    return any("its head has random weights, and so its predictions are random" in str(each.message) for each in caught)
+
+
+def test_predictions_of_a_head_that_was_never_trained_come_with_a_warning(
+    task_class: Any, datamodule: flash.DataModule, trainer_options: dict[str, Any], tmp_path: Path
+) -> None:
+    x = torch.randn(3, 4)
+    to_predict = flash.DataModule.from_tensors(predict_data=x, batch_size=2)
+    trainers = (lambda: flash.Trainer(**trainer_options), lambda: pl.Trainer(**trainer_options))
+    task = task_class()
+    assert warned(lambda: task.predict(x))
+    for make in trainers:
+        assert warned(lambda make=make: make().predict(task, datamodule=to_predict))
+        fitted = task_class()
+        trainer = make()
+        trainer.fit_loop.max_epochs = 1
+        trainer.fit(fitted, datamodule=datamodule)
+        assert not warned(lambda fitted=fitted: fitted.predict(x))
+    trainer.save_checkpoint(tmp_path / "a.ckpt")
+    assert not warned(lambda: task_class.load_from_checkpoint(tmp_path / "a.ckpt").predict(x))
+    other = task_class()
+    other.load_state_dict(fitted.state_dict())
+    assert not warned(lambda: other.predict(x))
+
+
+def test_a_loop_of_ones_own_counts_as_training_and_a_network_that_was_passed_is_not_asked(task_class: Any) -> None:
+    x, y = torch.randn(8, 4), torch.tensor([0, 1] * 4)
+    own, by_step = task_class(), task_class()
+    nn.functional.cross_entropy(own(x), y).backward()
+    by_step.step((x, y), 0)
+    for task in (own, by_step, flash.Task(nn.Linear(4, 2))):
+        assert not warned(lambda task=task: task.predict(x))

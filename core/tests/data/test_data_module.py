@@ -64,9 +64,9 @@ def test_a_class_with_one_row_stays_in_train() -> None:
     assert len(val) >= 1
 
 
-def test_classes_that_are_all_different_are_split_at_random() -> None:
-    train, val = split_rows(10, 0.3, seed=0, classes=list(range(10)))
-    assert (len(train), len(val)) == (7, 3)
+def test_classes_that_are_all_different_cannot_be_split() -> None:
+    with pytest.raises(DataError, match="Expected classes with rows for both .* each row has all rows of a class. Add"):
+        split_rows(10, 0.3, seed=0, classes=list(range(10)))
 
 
 def test_the_seed_decides_the_split() -> None:

@@ -22,7 +22,12 @@ from flash.errors import DataError
         (torch.tensor([5, 7, 5]), [5, 7], [0, 1, 0]),
         (np.array(["x", "y"]), ["x", "y"], [0, 1]),
         (["10", "9"], ["10", "9"], [0, 1]),
-        ([1, "1"], [1, "1"], [0, 1]),
+        ([b"y", b"x"], ["x", "y"], [1, 0]),
+        (np.array([b"y", b"x"]), ["x", "y"], [1, 0]),
+        (np.array([0.1, 0.25], np.float32), [0.1, 0.25], [0, 1]),
+        (torch.tensor([0.1, 0.25]), [0.1, 0.25], [0, 1]),
+        ([np.float32(0.1), 0.25], [0.1, 0.25], [0, 1]),
+        (list(torch.tensor([2, 1])), [1, 2], [1, 0]),
     ],
 )
 def test_one_class_a_sample_becomes_its_place(targets: Any, labels: list[Any], codes: list[int]) -> None:
@@ -203,12 +208,24 @@ def test_a_class_is_known_however_it_is_stored() -> None:
         ClassLabels.learn([0, 1]).encode(["2"], "val")
 
 
-def test_classes_that_look_alike_stay_apart_where_the_train_data_has_both() -> None:
-    classes = ClassLabels.learn([1, "1"])
-    assert classes.encode([1, "1"], "val").tolist() == [0, 1]
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize(("one", "other"), [(1, "1"), ("a", " a"), ("a ", "a"), (True, "true"), ("True", "TRUE")])
+def test_classes_that_are_written_alike_are_asked_about(one: Any, other: Any, several: bool) -> None:
+    targets = [[one], [other, "b"]] if several else [one, other]
+    with pytest.raises(DataError, match="Expected each class written in one way, .* both of .*: .str.target..strip"):
+        ClassLabels.learn(targets)
 
 
-@pytest.mark.parametrize("target", [None, float("nan"), ["x", None]])
+def test_classes_of_older_checkpoints_that_are_written_alike_stay_apart() -> None:
+    assert ClassLabels([1, "1"]).encode([1, "1"], "val").tolist() == [0, 1]
+
+
+def test_bytes_that_are_no_text_say_so() -> None:
+    with pytest.raises(DataError, match=r"Expected classes that are text, but got the bytes b'\\xff'. Decode them"):
+        ClassLabels.learn([b"\xff", b"a"])
+
+
+@pytest.mark.parametrize("target", [None, float("nan"), ["x", None], "", "  ", ["x", ""]])
 def test_a_class_that_is_missing_is_counted_also_in_a_list(target: object) -> None:
     other = ["y"] if isinstance(target, list) else "y"
     with pytest.raises(DataError, match="Expected a target for every sample of the train data, but 1 of 2 have none"):

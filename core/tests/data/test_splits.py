@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from torch.utils.data import Dataset, TensorDataset, WeightedRandomSampler
 from flash import DataModule, Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
+from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.splits import classes_of, count_inputs, split_inputs, split_rows, take_rows
 from flash.data.stage import Stage
 from flash.data.tables import Table
-from flash.errors import ConfigurationError, DataError
+from flash.data.targets import NumberTargets
+from flash.errors import ConfigurationError, DataError, MissingColumnError
 
 
 class Squares(Dataset[int]):
@@ -213,3 +216,169 @@ def test_data_that_is_loaded_already_is_not_split() -> None:
     dataset = AutoDataset(list(range(10)), Stage.TRAIN, Preprocess())
     with pytest.raises(ConfigurationError, match="Expected train data that is not loaded yet.*from_load_data_inputs"):
         DataModule(dataset, val_split=0.2)
+
+
+# ---------------------------------------------------------------------- classes with one row
+
+
+def test_targets_that_are_all_different_are_taken_for_classes_only_by_who_knows_that_they_are() -> None:
+    data = (list(range(6)), list("abcdef"))
+    train, val = split_inputs(data, 0.34, 0)
+    assert (len(train[0]), len(val[0])) == (4, 2)
+    with pytest.raises(DataError, match="each row has all rows of a class. Add rows of these classes, or pass valid"):
+        split_inputs(data, 0.34, 0, classes=data[1])
+
+
+def test_a_class_with_one_row_stays_in_train() -> None:
+    for seed in range(20):
+        train, val = split_rows(6, 0.34, seed, list("aabcde"))
+        assert sorted([*train, *val]) == list(range(6))
+        assert [*val] in ([0], [1])
+
+
+class Letters(SamplePreprocess):
+    """Samples that are texts, with classes."""
+
+
+class LetterData(SampleData):
+    preprocess_cls = Letters
+
+
+class Numbers(SamplePreprocess):
+    targets_cls = NumberTargets
+
+
+class NumberData(SampleData):
+    preprocess_cls = Numbers
+
+
+def test_samples_with_one_row_a_class_are_not_split_while_numbers_are() -> None:
+    with pytest.raises(DataError, match="Expected classes with rows for both training and validation"):
+        LetterData.from_lists(list("uvwxyz"), list("abcdef"), val_split=0.34)
+    dm = NumberData.from_lists(list("uvwxyz"), [1, 2, 3, 4, 5, 6], val_split=0.34)
+    assert (len(dm.train_dataset), len(dm.val_dataset)) == (4, 2)
+
+
+@pytest.mark.parametrize("data_class", [LetterData, NumberData])
+def test_a_missing_target_is_found_before_the_split(data_class: type[SampleData]) -> None:
+    targets = [1, 2, 1, 2, 1, 2, 1, None]
+    for seed in range(4):
+        with pytest.raises(DataError, match="Expected a target for every sample of the train data, but 1 of 8"):
+            data_class.from_lists(list("stuvwxyz"), targets, val_split=0.5, seed=seed)
+
+
+def test_classes_of_one_name_in_several_types_are_stratified_as_one() -> None:
+    targets = np.array([1, 1, 1, 1, 2, 2, 2, 2], dtype=object)
+    targets[1::2] = targets[1::2].astype(float)
+    dm = LetterData.from_lists(list("abcdefgh"), targets, val_split=0.25, seed=0)
+    assert sorted(int(target) for _, target in dm.val_dataset) == [0, 1]
+
+
+# ---------------------------------------------------------------------- groups
+
+
+GROUPS = [f"patient {row // 5}" for row in range(60)]
+CLASSES = [int(row % 3 == 0) for row in range(60)]
+
+
+def sides(train: Any, val: Any, groups: Any) -> tuple[set[Any], set[Any]]:
+    return {groups[row] for row in train}, {groups[row] for row in val}
+
+
+@pytest.mark.parametrize("classes", [None, CLASSES])
+def test_rows_of_a_group_are_never_divided(classes: Any) -> None:
+    for seed in range(10):
+        train, val = split_rows(60, 0.25, seed, classes, GROUPS)
+        assert sorted([*train, *val]) == list(range(60))
+        assert len(val) == 15
+        in_train, in_val = sides(train, val, GROUPS)
+        assert not in_train & in_val
+
+
+def test_the_seed_decides_the_split_of_groups() -> None:
+    first, again, other = (split_rows(60, 0.2, seed, CLASSES, GROUPS)[1].tolist() for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_classes_are_about_as_frequent_on_both_sides_where_groups_allow_it() -> None:
+    # Each patient has rows of one class: 6 of 30 have the rare one.
+    groups = [row // 4 for row in range(120)]
+    classes = [int(group % 5 == 0) for group in groups]
+    for seed in range(10):
+        _, val = split_rows(120, 1 / 3, seed, classes, groups)
+        assert len(val) == 40
+        assert sum(classes[row] for row in val) == 8
+
+
+def test_every_class_keeps_a_train_row_with_groups() -> None:
+    groups = ["a"] * 4 + ["b"] * 2 + ["c"] * 2
+    classes = ["x", "x", "y", "z", "x", "y", "x", "y"]  # only group a has z
+    for seed in range(10):
+        train, val = split_rows(8, 0.5, seed, classes, groups)
+        assert {classes[row] for row in train} == {"x", "y", "z"}
+        assert "a" not in {groups[row] for row in val}
+
+
+def test_a_group_that_is_larger_than_the_split_is_taken_whole() -> None:
+    train, val = split_rows(10, 0.1, 0, groups=["a"] * 5 + ["b"] * 5)
+    assert (len(train), len(val)) == (5, 5)
+
+
+def test_groups_that_cannot_be_split_say_so() -> None:
+    with pytest.raises(DataError, match="Expected at least 2 groups to .* all 4 rows have the group 'a'. Leave"):
+        split_rows(4, 0.5, 0, groups=["a"] * 4)
+    with pytest.raises(DataError, match="but each group has all rows of a class. Add rows of these classes"):
+        split_rows(4, 0.5, 0, ["x", "x", "y", "y"], groups=["a", "a", "b", "b"])
+
+
+@pytest.mark.parametrize(
+    ("groups", "sentence"),
+    [
+        (["a"] * 3, "Expected one group per train row, but got 3 groups and 8 rows"),
+        ([*"abcdefg", None], "Expected a group for every train row, but 1 of 8 have none. Drop these rows, or give"),
+        ("patient", "Expected one group per train row, since the train data is no table with a column 'patient'"),
+    ],
+)
+def test_wrong_groups_say_so(groups: Any, sentence: str) -> None:
+    with pytest.raises((DataError, ConfigurationError), match=sentence):
+        LetterData.from_lists(list("abcdefgh"), [0, 1] * 4, val_split=0.5, groups=groups)
+
+
+def test_groups_without_a_split_say_so() -> None:
+    for constructor in (DataModule, DataModule.from_load_data_inputs):
+        with pytest.raises(ConfigurationError, match="Expected groups together with val_split, but got groups alone"):
+            constructor(Squares(), groups=["a"] * 10)
+
+
+def test_a_function_tells_the_group_of_a_source() -> None:
+    names = [f"{patient}_{scan}" for patient in "abcd" for scan in range(3)]
+    dm = LetterData.from_lists(names, [0, 1, 0] * 4, val_split=0.25, groups=lambda name: name.split("_")[0], seed=0)
+    assert len({name[0] for name, _ in dm.val_dataset}) == 1
+    assert len(dm.val_dataset) == 3
+    with pytest.raises(ConfigurationError, match=r"the train data \(range\) has no sources, such as paths, that a"):
+        DataModule.from_load_data_inputs(range(4), val_split=0.5, groups=str)
+
+
+@pytest.mark.parametrize("constructor", ["from_data_frame", "from_csv"])
+def test_a_column_of_the_table_has_the_groups(constructor: str, tmp_path: Path) -> None:
+    columns = {"text": [f"{group} {row}" for row, group in enumerate(GROUPS)], "y": CLASSES, "patient": GROUPS}
+    source: Any = columns
+    if constructor == "from_csv":
+        source = tmp_path / "train.csv"
+        rows = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+        source.write_text("\n".join(rows))
+    dm = getattr(LetterData, constructor)("text", "y", source, val_split=0.25, groups="patient", seed=0)
+    in_train, in_val = ({text.rsplit(" ", 1)[0] for text, _ in data} for data in (dm.train_dataset, dm.val_dataset))
+    assert not in_train & in_val
+    assert len(dm.val_dataset) == 15
+    with pytest.raises(MissingColumnError, match="Expected a column 'patent' in .* Did you mean 'patient'?"):
+        getattr(LetterData, constructor)("text", "y", source, val_split=0.25, groups="patent")
+
+
+def test_a_split_of_ones_own_without_groups_says_so() -> None:
+    class Own(Preprocess):
+        def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+            return data[:2], data[2:]
+
+    with pytest.raises(ConfigurationError, match="a preprocess whose split takes groups, but Own.split does not"):
+        DataModule.from_load_data_inputs([1, 2, 3, 4], preprocess=Own(), val_split=0.5, groups=[0, 0, 1, 1])

@@ -184,7 +184,17 @@ def test_a_checkpoint_keeps_a_metric_by_its_name(tmp_path: Any) -> None:
 class TestWhatATaskHas:
     def test_a_kind_of_tasks_has_its_metrics_and_losses(self) -> None:
         assert {*ClassificationTask.available_metrics()} == {
-            *("accuracy", "auroc", "average_precision", "f1", "kappa", "off_by", "precision", "recall")
+            *(
+                "accuracy",
+                "auroc",
+                "average_precision",
+                "confusion_matrix",
+                "f1",
+                "kappa",
+                "off_by",
+                "precision",
+                "recall",
+            )
         }
         assert {*ClassificationTask.available_losses()} == {"bce", "cross_entropy", "zero"}
 

@@ -429,3 +429,48 @@ def test_the_decimal_mark_is_kept_by_the_preprocess() -> None:
         TabularClassificationData.from_csv(test_file="t.csv", preprocess=dm.preprocess, decimal=",")
     tests = TabularClassificationData.from_csv(test_file="t.csv", preprocess=dm.preprocess)
     assert torch.equal(tests.test_dataset[1][0]["numerical"], dm.train_dataset[1][0]["numerical"])
+
+
+def test_a_column_of_groups_is_no_feature_and_is_never_divided(tmp_path: Path) -> None:
+    rows = [{"age": 20 + row % 7, "site": f"s{row // 6}", "bought": row % 2} for row in range(48)]
+    file = tmp_path / "train.csv"
+    file.write_text("age,site,bought\n" + "\n".join(",".join(map(str, row.values())) for row in rows))
+    for made in (
+        TabularClassificationData.from_lists(
+            target_fields="bought", train_list=rows, val_split=0.25, groups="site", seed=0, verbose=False
+        ),
+        TabularClassificationData.from_csv(
+            target_fields="bought", train_file=file, val_split=0.25, groups="site", seed=0, verbose=False
+        ),
+    ):
+        assert made.facts["num_numerical"] == 1
+        assert made.facts["cardinalities"] == []
+        assert (len(made.train_dataset), len(made.val_dataset)) == (36, 12)
+    with pytest.raises(ConfigurationError, match="Expected each column in one role, but 'site' is named in several"):
+        TabularClassificationData.from_lists(
+            categorical_fields="site", target_fields="bought", train_list=rows, val_split=0.25, groups="site"
+        )
+
+
+def test_a_split_with_one_row_a_class_says_so() -> None:
+    with pytest.raises(DataError, match="each row has all rows of a class. Add rows of these classes, or pass valid"):
+        TabularClassificationData.from_dicts(
+            target_fields="y", train_dict={"x": list(range(6)), "y": list("abcdef")}, val_split=0.34, verbose=False
+        )
+
+
+def test_each_label_of_several_columns_keeps_a_train_row() -> None:
+    columns = {"x": list(range(10)), "red": [0] * 8 + [1, 1], "round": [1, 0] * 5}
+    for seed in range(10):
+        dm = TabularClassificationData.from_dicts(
+            target_fields=["red", "round"], train_dict=columns, val_split=0.5, seed=seed, verbose=False
+        )
+        assert dm.facts["class_counts"][0] >= 1
+
+
+@pytest.mark.parametrize("data_class", [TabularClassificationData, TabularRegressionData])
+def test_a_missing_target_is_found_before_the_split(data_class: Any) -> None:
+    columns = {"x": list(range(8)), "y": [1, 2, 1, 2, 1, 2, 1, None]}
+    for seed in range(4):
+        with pytest.raises(DataError, match="in every row of the train table, but column 'y' is missing in 1 of 8"):
+            data_class.from_dicts(target_fields="y", train_dict=columns, val_split=0.5, seed=seed, verbose=False)

@@ -22,7 +22,7 @@ THREE = ["a", "b", "c"]
 
 def learn(values: Any, **fields: Any) -> Schema:
     """Learn the column ``a``."""
-    options = {"categorical": None, "numerical": None, "targets": [], **fields}
+    options = {"categorical": None, "numerical": None, "excluded": [], **fields}
     return learn_schema(pd.DataFrame({"a": values}), **options)
 
 

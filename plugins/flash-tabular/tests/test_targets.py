@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from flash.errors import DataError, MissingColumnError
-from flash.tabular.targets import Targets, _python_values, learn_targets, targets_from_serializable
+from flash.tabular.targets import Targets, _labels_of, learn_targets, targets_from_serializable
 
 
 def learn(values: Any, kind: str = "classification") -> Targets:
@@ -202,7 +202,7 @@ def test_targets_are_the_same_after_a_way_through_serializable_values(kind: str,
 
 
 def test_values_of_numpy_in_a_column_of_objects_are_pythons_own() -> None:
-    values = _python_values(pd.Series([np.int64(1), np.float64(2.0), "x"], dtype=object))
+    values = _labels_of(pd.Series([np.int64(1), np.float64(2.0), "x"], dtype=object))
     assert values == [1, 2, "x"]
     assert [type(value) for value in values] == [int, int, str]
 
@@ -235,3 +235,22 @@ def test_half_a_character_in_a_target_is_an_error_in_any_stage(kind: str) -> Non
     learned = learn_targets(pd.DataFrame({"y": [1, 2, 3]}), ["y"], kind, several=False)
     with pytest.raises(DataError, match="in the target column 'y' of the val table"):
         learned.encode(frame, "val")
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, "1"), ("a", " a"), ("True", "TRUE")])
+def test_classes_that_are_written_alike_are_asked_about(one: Any, other: Any) -> None:
+    with pytest.raises(DataError, match="Expected each class written in one way, but got both of .* as targets. If"):
+        learn_targets(pd.DataFrame({"y": pd.Series([one, other], dtype=object)}), ["y"], "classification", False)
+
+
+@pytest.mark.parametrize("blank", ["", " \t"])
+def test_a_blank_target_is_missing(blank: str) -> None:
+    with pytest.raises(DataError, match="column 'y' is missing in 1 of 3. Drop these rows"):
+        learn_targets(pd.DataFrame({"y": ["a", blank, "b"]}), ["y"], "classification", False)
+
+
+def test_classes_of_few_bits_are_named_as_they_are_written() -> None:
+    frame = pd.DataFrame({"y": np.array([0.1, 2.5, 0.1], np.float32)})
+    targets = learn_targets(frame, ["y"], "classification", False)
+    assert targets.facts(targets.encode(frame, "train"))["labels"] == [0.1, 2.5]
+    assert targets.encode(pd.DataFrame({"y": [2.5, 0.1]}), "val").tolist() == [1, 0]

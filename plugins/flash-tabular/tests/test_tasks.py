@@ -543,3 +543,35 @@ def test_a_frozen_backbone_thaws_later(table: Table, kinds: dict[str, Any], tiny
     before = {name: value.clone() for name, value in task.backbone.named_parameters()}
     trainer(max_epochs=2).finetune(task, dm, strategy=("freeze_unfreeze", 1))
     assert any(not torch.equal(before[name], value) for name, value in task.backbone.named_parameters())
+
+
+class Joined(nn.Module):
+    """Columns side by side, without an attribute for their number."""
+
+    def forward(self, x: dict[str, Tensor]) -> Tensor:
+        return torch.cat([x["numerical"], x["categorical"].float()], dim=1)
+
+
+def test_the_features_of_a_module_of_ones_own_are_measured(
+    table: Table, kinds: dict[str, Any], trainer: MakeTrainer
+) -> None:
+    dm = kinds["binary"].load(table())
+    task = TabularClassifier.from_data(dm, backbone=Joined())
+    inputs, _ = batch_of(dm)
+    head: Any = task.head
+    assert head.in_features == inputs["numerical"].shape[1] + inputs["categorical"].shape[1]
+    trainer().fit(task, dm)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "sentence"),
+    [
+        (nn.Identity(), "to return one vector per sample, shape .batch, features., but it returned a dict"),
+        (nn.Sequential(nn.Linear(3, 2)), "Expected the backbone Sequential to take a dict, but it says"),
+    ],
+)
+def test_a_module_that_takes_or_returns_something_else_says_so(
+    backbone: nn.Module, sentence: str, table: Table, kinds: dict[str, Any]
+) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        TabularClassifier.from_data(kinds["binary"].load(table()), backbone=backbone)

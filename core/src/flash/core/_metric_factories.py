@@ -48,6 +48,11 @@ def kappa(num_classes: int, weights: Any = None) -> Any:
     return torchmetrics.CohenKappa(task="multiclass", num_classes=num_classes, weights=weights)
 
 
+def confusion_matrix(num_classes: int, task: Any = "multiclass", threshold: float = 0.5, normalize: Any = None) -> Any:
+    """Return the confusion matrix: the number of samples of each true class (row) by predicted class (column)."""
+    return _classification(torchmetrics.ConfusionMatrix, task, num_classes, threshold, normalize=normalize)
+
+
 def mse(num_outputs: int = 1) -> Any:
     """Return the metric mean squared error."""
     return torchmetrics.MeanSquaredError(num_outputs=num_outputs)

@@ -50,6 +50,7 @@ _METRICS = (
     ("auroc", "*/classification", "Area under the receiver operating characteristic."),
     ("average_precision", "*/classification", "Area under the precision-recall curve."),
     ("kappa", "*/classification", "Cohen's kappa, the agreement beyond chance."),
+    ("confusion_matrix", "*/classification", "Samples of each true class (row) by predicted class (column)."),
     ("mse", "*/regression", "Mean squared error."),
     ("rmse", "*/regression", "Root of the mean squared error."),
     ("mae", "*/regression", "Mean absolute error."),

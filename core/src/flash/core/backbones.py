@@ -133,7 +133,7 @@ def num_features(
     try:
         with evaluating(backbone), torch.no_grad():
             features = (forward or backbone)(inputs)
-    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+    except (RuntimeError, TypeError, ValueError, AssertionError, AttributeError, LookupError) as error:
         raise ConfigurationError(
             f"Expected the backbone {name} to take {_described(inputs)}, but it says: {error}. {hint}"
         ) from error

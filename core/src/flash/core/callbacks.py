@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import math
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import BaseFinetuning, Callback
+from pytorch_lightning.callbacks import BaseFinetuning, Callback, ModelCheckpoint
 from torch import Tensor
 from torch import distributed as dist
 
@@ -57,8 +58,10 @@ class MetricLogger(Callback):
 
     def _log(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
         metrics = pl_module.stage_metrics[f"{stage}_metrics"]
-        values = {f"{stage}_{name}": value for name, value in metrics.compute().items()}
-        pl_module.log_dict(values, prog_bar=True, sync_dist=trainer.world_size > 1, batch_size=1)
+        for name, value in metrics.compute(pl_module.output_names).items():
+            # The scores of all classes would not fit into the bar; loggers and callbacks get them.
+            in_bar = name not in metrics.elements
+            pl_module.log(f"{stage}_{name}", value, prog_bar=in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
         metrics.reset()
 
 
@@ -97,6 +100,10 @@ def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:
 class KeepBest(Callback):
     """Restore the weights of the best epoch when training ends, optionally with early stopping.
 
+    The checkpoints that Lightning writes hold the weights of the epoch that they were written in, so that the run can
+    be resumed. If the best epoch is an earlier one, the task is also saved with its weights, as ``best.ckpt`` beside
+    them, without the state of the optimizer.
+
     Args:
         monitor: The logged value to monitor; by default ``val_loss``.
         mode: ``"min"`` or ``"max"``; whether lower or higher is better. By default ``"min"`` for a loss, and what
@@ -108,6 +115,8 @@ class KeepBest(Callback):
         best_epoch: The index of the best epoch, from 0 as in ``trainer.current_epoch``; ``None`` before the first
             validation.
         best_score: Its monitored value.
+        best_path: The checkpoint with the weights of the best epoch; ``None`` if Lightning writes no checkpoints, or
+            the last one has them.
 
     Raises:
         ConfigurationError: If an argument is out of range, the value is not logged, or its direction is not known.
@@ -146,6 +155,7 @@ class KeepBest(Callback):
         self._weights: dict[str, Tensor] = {}
         self._waited = 0
         self._validated = False
+        self.best_path: Path | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Clear the state of a previous run."""
@@ -194,18 +204,21 @@ class KeepBest(Callback):
             )
         return "max" if higher else "min"
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the best weights."""
-        if self._weights:
-            pl_module.load_state_dict(self._weights)
-
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Report the best epoch, after the progress bar has reported the last one."""
+        """Restore the best weights, after Lightning has written its last checkpoint; save and report them."""
         if self.best_epoch is None and self._validated and trainer.is_global_zero:
             log.warning("KeepBest kept nothing: %s was not a number in any epoch.", self.monitor)
-        if self.best_epoch is not None and trainer.is_global_zero:
+        if self.best_epoch is None:
+            return
+        pl_module.load_state_dict(self._weights)
+        folder = _checkpoint_folder(trainer)
+        if folder is not None and self.best_epoch < trainer.current_epoch - 1:
+            self.best_path = trainer.strategy.broadcast(_unused(folder / "best.ckpt"))
+            trainer.save_checkpoint(self.best_path, weights_only=True)
+        if trainer.is_global_zero:
             best = epoch_name(trainer, self.best_epoch)
-            log.info("Kept the weights of %s: %s %.4g.", best, self.monitor, self.best_score)
+            saved = "" if self.best_path is None else f", saved as {self.best_path}"
+            log.info("Kept the weights of %s: %s %.4g%s.", best, self.monitor, self.best_score, saved)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score and weights so far, for the checkpoint."""
@@ -220,6 +233,22 @@ class KeepBest(Callback):
         """Load the state of the run that is resumed."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
         self._weights, self._waited = state_dict["weights"], state_dict["waited"]
+
+
+def _checkpoint_folder(trainer: pl.Trainer) -> Path | None:
+    """Return the folder that Lightning writes checkpoints to; ``None`` if it has written none."""
+    written = [
+        callback.dirpath
+        for callback in trainer.checkpoint_callbacks
+        if isinstance(callback, ModelCheckpoint) and (callback.best_model_path or callback.last_model_path)
+    ]
+    return Path(written[0]) if written and written[0] is not None else None
+
+
+def _unused(path: Path) -> Path:
+    """Return a path, or with a version as Lightning names its checkpoints if there is such a file."""
+    versions = (path.with_stem(f"{path.stem}-v{version}") for version in itertools.count(1))
+    return next(each for each in itertools.chain([path], versions) if not each.exists())
 
 
 class GatherPredictions(Callback):

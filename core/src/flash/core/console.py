@@ -7,16 +7,16 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from typing import Any, TextIO
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelSummary, TQDMProgressBar
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
-__all__ = ["FlashProgressBar", "NetworkSummary", "clean_console", "describe_modules", "epoch_name"]
+__all__ = ["FlashProgressBar", "NetworkSummary", "clean_console", "describe_modules", "epoch_name", "format_matrix"]
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +168,35 @@ def describe_modules(module: nn.Module) -> list[str]:
             rows.append((name, type(child).__name__.lstrip("_"), f"{total:,}", how))
     names, kinds, totals = (max((len(row[part]) for row in rows), default=0) for part in range(3))
     return [f"{name:{names}}  {kind:{kinds}}  {total:>{totals}} parameters{how}" for name, kind, total, how in rows]
+
+
+def format_matrix(name: str, matrix: Tensor, names: Sequence[str] | None) -> str:
+    """Return a matrix as a table, with the names of classes at the rows and columns that they belong to.
+
+    Args:
+        name: The name of the matrix, for the line above it.
+        matrix: Numbers, shape ``(rows, columns)``.
+        names: Names of the classes; sides of another length show indices.
+
+    Example:
+        >>> import torch
+        >>> print(format_matrix("test_confusion_matrix", torch.tensor([[9, 1], [0, 12]]), ["ants", "bees"]))
+        test_confusion_matrix:
+              ants  bees
+        ants     9     1
+        bees     0    12
+    """
+    rows, columns = ([*names] if names and len(names) == size else list(map(str, range(size))) for size in matrix.shape)
+    cells = [["", *columns]] + [
+        [row, *(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)]
+        for row, values in zip(rows, matrix.tolist(), strict=True)
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = (
+        [f"{first:{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(rest, widths[1:], strict=True))]
+        for first, *rest in cells
+    )
+    return "\n".join([f"{name}:", *map("  ".join, lines)])
 
 
 @contextmanager

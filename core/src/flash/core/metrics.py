@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -146,6 +146,10 @@ class StageMetrics(nn.Module):
         )
         self.functions = {name: metric for name, metric in named.items() if not isinstance(metric, Metric)}
         self.means: Any = nn.ModuleDict({f"mean_{name}": MeanMetric() for name in ("loss", *self.functions)})
+        #: Values of the last :meth:`compute` by name, with those that are not numbers, such as a confusion matrix.
+        self.values: dict[str, Any] = {}
+        #: Names in the result of :meth:`compute` that are single elements of a vector, such as the score of one class.
+        self.elements: set[str] = set()
         self._order = list(named)
         self._logged: list[str] = []
         self._losses: list[tuple[Tensor, Tensor | float]] = []
@@ -239,18 +243,33 @@ class StageMetrics(nn.Module):
             for metric in self.objects.values():
                 metric.update(predictions, targets)
             for name, function in self.functions.items():
-                self.means[f"mean_{name}"].update(torch.as_tensor(function(predictions, targets)).float(), rows)
+                value = torch.as_tensor(function(predictions, targets)).float()
+                if value.numel() > 1 and value.shape != (rows,):
+                    raise ConfigurationError(
+                        f"Expected the metric {name!r} to return a number, or one per sample, as it is a function and "
+                        f"its values are averaged, but got shape {tuple(value.shape)} for {rows} samples. Return its "
+                        "mean, or pass a torchmetrics object, which may have several values."
+                    )
+                self.means[f"mean_{name}"].update(value, rows if value.numel() == 1 else 1)
 
-    def compute(self) -> dict[str, Tensor]:
-        """Return the loss and each metric over all steps since the last :meth:`reset`.
+    def compute(self, names: Sequence[Any] | None = None) -> dict[str, Tensor]:
+        """Return the loss and the numbers of each metric over all steps since the last :meth:`reset`.
 
-        Metrics with several values are flattened: a dict by its keys, a vector by its indices.
+        Metrics with several values are flattened: a dict by its keys, a vector by ``names`` if it has one element for
+        each, else by its indices. Matrices and curves are in :attr:`values` alone.
+
+        Args:
+            names: The names of the network's outputs, such as the labels of classes.
         """
         self.flush()
-        values: dict[str, Tensor] = {}
+        self.values, self.elements = {}, set()
         for name in self._updated():
-            values |= _flatten(name, self._metric(name).compute())
-        return values
+            for part, value in _by_name(name, self._metric(name).compute()):
+                self.values[part] = value
+                elements = dict(_elements(part, value, names))
+                self.elements |= elements.keys()
+                self.values |= {key: each for key, each in elements.items() if key not in self.values}
+        return {name: value for name, value in self.values.items() if isinstance(value, Tensor) and not value.ndim}
 
     def _metric(self, name: str) -> Any:
         objects = self.objects
@@ -369,18 +388,21 @@ def weight_of_loss(loss_fn: Callable[..., Any] | None, targets: Any) -> Tensor |
     return torch.tensor(float(counted.numel())) if weight is None else weight.to(targets.device)[counted].sum()
 
 
-def _flatten(name: str, value: Any) -> dict[str, Tensor]:
+def _by_name(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the parts of a metric's value by name: of a dict each of its values, otherwise the value itself."""
     if isinstance(value, Mapping):
-        # The keys of some metrics have its name already: "map" returns "map" and "map_50".
-        return {
-            key if key == name or str(key).startswith(f"{name}_") else f"{name}_{key}": part
-            for key, item in value.items()
-            for part in [torch.as_tensor(item)]
-            if part.numel() == 1
-        }
-    tensor = torch.as_tensor(value)
-    if tensor.numel() == 1:
-        return {name: tensor.reshape(())}
-    if tensor.ndim == 1:
-        return {f"{name}_{index}": part for index, part in enumerate(tensor)}
-    return {}
+        for key, part in value.items():
+            # The keys of some metrics have its name already: "map" returns "map" and "map_50".
+            yield from _by_name(key if key == name or str(key).startswith(f"{name}_") else f"{name}_{key}", part)
+    elif isinstance(value, list | tuple):  # such as the curves of each class
+        yield name, value
+    else:
+        tensor = torch.as_tensor(value)
+        yield name, tensor.reshape(()) if tensor.numel() == 1 else tensor
+
+
+def _elements(name: str, value: Any, names: Sequence[Any] | None) -> Iterator[tuple[str, Tensor]]:
+    """Yield the elements of a vector by name; of anything else none."""
+    if isinstance(value, Tensor) and value.ndim == 1:
+        shown = names if names is not None and len(names) == len(value) else range(len(value))
+        yield from ((f"{name}_{each}", part) for each, part in zip(shown, value, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -147,6 +148,8 @@ class Task(Configurable, pl.LightningModule):
         self.learning_rate = learning_rate
         self.lr_scheduler = lr_scheduler
         stages = ("train_metrics", "val_metrics", "test_metrics")
+        # Whether weights were trained or loaded since the task was made.
+        self._has_trained = False
         self.stage_metrics = nn.ModuleDict({stage: StageMetrics(metrics) for stage in stages})
         self.preprocess = preprocess
         self.postprocess = postprocess
@@ -310,6 +313,7 @@ class Task(Configurable, pl.LightningModule):
             is the weight of the loss in the mean of the epoch, by default the number of samples. A dict ``logs``
             has additional values to log, means over the samples of the batch.
         """
+        self._has_trained |= self.training
         x, y = split_batch(batch, self._stage())
         y_hat = self(x)
         y = _like_predictions(y, y_hat)
@@ -344,6 +348,7 @@ class Task(Configurable, pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Run :meth:`step`, and accumulate loss and metrics."""
+        self._has_trained = True
         loss = self._shared_step(batch, batch_idx, "train")
         trainer: Any = self.trainer
         if trainer.logger is not None and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
@@ -386,6 +391,29 @@ class Task(Configurable, pl.LightningModule):
         for name, value in result.get("logs", {}).items():
             metrics.log(name, value, rows)
         return loss
+
+    @property
+    def output_names(self) -> list[str] | None:
+        """The names of the network's outputs, by which metrics with a value for each are logged.
+
+        They are the labels of a classification; ``None`` if the outputs have no names.
+        """
+        labels: Any = getattr(self, "labels", None)
+        return None if labels is None else [str(label) for label in labels]
+
+    @property
+    def metric_values(self) -> dict[str, Any]:
+        """Values of all metrics in the last epoch of each stage, by the names in the logs, such as ``"val_accuracy"``.
+
+        Unlike ``trainer.callback_metrics``, they include those that are not numbers: a confusion matrix is a tensor of
+        shape ``(classes, classes)``, and curves are as their torchmetrics object returned them.
+        """
+        stages: Any = self.stage_metrics.items()
+        return {
+            f"{stage.removesuffix('_metrics')}_{name}": value
+            for stage, metrics in stages
+            for name, value in metrics.values.items()
+        }
 
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
         """Convert predictions and targets for the metrics; by default unchanged."""
@@ -604,6 +632,7 @@ class Task(Configurable, pl.LightningModule):
         """
         if self.preprocess_error is not None and self.preprocess is None:
             raise self.preprocess_error
+        self._warn_if_untrained()
         output = self._output if output is None else output
         wants_ids = takes_ids(self, output)
         preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
@@ -618,6 +647,23 @@ class Task(Configurable, pl.LightningModule):
                 results += self.present(batch.output, output, batch.inputs, ids)
             rows += batch.rows
         return restore_order(rows, results)
+
+    def on_predict_start(self) -> None:
+        """Warn if the head was never trained."""
+        self._warn_if_untrained()
+
+    def _warn_if_untrained(self) -> None:
+        """Warn before predictions of a head whose weights are still random."""
+        head = getattr(self, "head", None)
+        parameters = list(head.parameters()) if isinstance(head, nn.Module) else []
+        # A loop of the user's own, which calls no hook, leaves gradients.
+        if parameters and not self._has_trained and all(each.grad is None for each in parameters):
+            warnings.warn(
+                f"Expected this {type(self).__name__} to be trained or loaded before it predicts, but its head has "
+                "random weights, and so its predictions are random. Train it with trainer.fit(task, datamodule), or "
+                f"load a checkpoint with {type(self).__name__}.load_from_checkpoint(path).",
+                stacklevel=3,
+            )
 
     @property
     def output(self) -> OutputSpec | None:
@@ -653,7 +699,7 @@ class Task(Configurable, pl.LightningModule):
         Example:
             >>> from flash.core.classification import ClassificationTask
             >>> ClassificationTask.available_metrics()
-            ['accuracy', 'auroc', 'average_precision', 'f1', 'kappa', 'precision', 'recall']
+            ['accuracy', 'auroc', 'average_precision', 'confusion_matrix', 'f1', 'kappa', 'precision', 'recall']
         """
         return components_of(cls, cls.metric_registry).list()
 
@@ -789,7 +835,7 @@ class Task(Configurable, pl.LightningModule):
             CheckpointError: If names or shapes do not fit.
         """
         try:
-            return super().load_state_dict(state_dict, strict=strict, assign=assign)  # type: ignore[no-any-return]  # torch leaves it untyped
+            keys: _IncompatibleKeys = super().load_state_dict(state_dict, strict=strict, assign=assign)
         except CheckpointError:
             raise
         except RuntimeError as error:
@@ -798,6 +844,8 @@ class Task(Configurable, pl.LightningModule):
                 f"but these do not fit: {error} If the network was changed after it was made, change it with "
                 "task.change_structure(...), which checkpoints repeat."
             ) from error
+        self._has_trained = True
+        return keys
 
 
 def _make_with_facts(cls: type[T], facts: dict[str, Any], kwargs: dict[str, Any]) -> T:

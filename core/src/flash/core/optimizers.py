@@ -163,7 +163,7 @@ def make_optimizer(
         fuse: Whether torch's fused kernel may be chosen; not in mixed precision, where it cannot clip gradients.
 
     Raises:
-        ConfigurationError: If the choice is none of these, or its arguments do not fit.
+        ConfigurationError: If the choice is none of these, its arguments do not fit, or it has another learning rate.
 
     Example:
         >>> make_optimizer(("sgd", {"momentum": 0.9}), nn.Linear(2, 1).parameters(), 0.1).defaults["lr"]
@@ -173,7 +173,13 @@ def make_optimizer(
     if extra:
         raise ConfigurationError(f"Expected (optimizer, kwargs), but got {choice!r}.")
     trained = list(parameters)
-    known: dict[str, Any] = {} if learning_rate is None else {"lr": learning_rate}
+    own = {**getattr(factory, "keywords", {}), **kwargs}.get("lr")
+    if None not in (own, learning_rate) and own != learning_rate:
+        raise ConfigurationError(
+            f"Expected one learning rate, but got learning_rate={learning_rate!r} and an optimizer with lr={own!r}. "
+            "Leave one of them out; learning_rate=None if it is the task's default."
+        )
+    known: dict[str, Any] = {} if learning_rate is None or own is not None else {"lr": learning_rate}
     if fuse and _can_fuse(factory, trained, kwargs):
         known["fused"] = True
     name = f"the optimizer {_name_of(factory)}"

@@ -16,11 +16,12 @@ from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]  # re-exported
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]  # likewise
+from torch import Tensor
 
 from flash.core._finetuning_state import release
 from flash.core.callbacks import GatherPredictions
 from flash.core.checkpoint import FlashCheckpointIO
-from flash.core.console import FlashProgressBar, NetworkSummary, clean_console
+from flash.core.console import FlashProgressBar, NetworkSummary, clean_console, format_matrix
 from flash.core.finetuning import StrategySpec, is_strategy, resolve_strategy
 from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
@@ -244,7 +245,9 @@ class Trainer(pl.Trainer):
         """Run one validation; the arguments are those of Lightning's ``validate``."""
         self._connect(model, dataloaders, datamodule)
         with clean_console(self.progress_bar_callback), _resuming_from(ckpt_path):
-            return super().validate(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
+            scores = super().validate(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
+        self._show_matrices("val", verbose)
+        return scores
 
     def test(  # type: ignore[override]  # as above
         self,
@@ -258,7 +261,17 @@ class Trainer(pl.Trainer):
         """Run the test; the arguments are those of Lightning's ``test``."""
         self._connect(model, dataloaders, datamodule)
         with clean_console(self.progress_bar_callback), _resuming_from(ckpt_path):
-            return super().test(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
+            scores = super().test(model, dataloaders, ckpt_path, verbose, datamodule, **kwargs)
+        self._show_matrices("test", verbose)
+        return scores
+
+    def _show_matrices(self, stage: str, verbose: bool) -> None:
+        """Print the metrics of a stage that are matrices, which are not in Lightning's table of numbers."""
+        task: Any = self.lightning_module
+        shows = verbose and self.is_global_zero and isinstance(task, Task)
+        for name, value in task.metric_values.items() if shows else ():
+            if name.startswith(f"{stage}_") and isinstance(value, Tensor) and value.ndim == 2:
+                print(format_matrix(name, value, task.output_names))
 
     def predict(  # type: ignore[override]
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from flash.data.features import Features
 from flash.data.loader import Loader, SamplerSpec, make_loader
 from flash.data.messages import show_values
 from flash.data.process import Postprocess, Preprocess, StageHooks
-from flash.data.splits import split_inputs
+from flash.data.splits import GroupSpec, groups_of, split_inputs
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
 from flash.errors import ConfigurationError, DataError
@@ -53,6 +53,9 @@ class DataModule(pl.LightningDataModule):
         num_workers: Number of worker processes; 0 loads in this process.
         val_split: A fraction of the train samples, between 0 and 1, to use for validation instead; stratified if
             there are classes.
+        groups: Train samples that ``val_split`` must not divide, such as the images of one patient: one group per
+            sample, in the order of the train data; a function of the path or text of a sample; or the name of a column
+            of the train table.
         seed: Seed of the validation split and the order of train samples. ``None`` draws one from torch's global
             generator, so that it depends on ``seed_everything``.
         sampler: A sampler of the train rows, instead of shuffling: a torch sampler, or a class or function that
@@ -89,6 +92,7 @@ class DataModule(pl.LightningDataModule):
         batch_size: int = 64,
         num_workers: int = 0,
         val_split: float | None = None,
+        groups: GroupSpec | None = None,
         seed: int | None = None,
         sampler: SamplerSpec | None = None,
         pin_memory: bool | None = None,
@@ -114,8 +118,8 @@ class DataModule(pl.LightningDataModule):
             Stage.PREDICT: predict_dataset,
         }
         given = {stage: dataset for stage, dataset in given.items() if dataset is not None}
-        if val_split is not None:
-            given |= self._split(given, val_split)
+        if val_split is not None or groups is not None:
+            given |= self._split(given, val_split, groups)
         # Without train data, inputs are loaded by the preprocess of the task that is bound later.
         self._pending_inputs: dict[Stage, Any] = {}
         if preprocess is not None:
@@ -131,8 +135,12 @@ class DataModule(pl.LightningDataModule):
         if preprocess is not None and (Stage.TRAIN in self._pending_inputs or preprocess.state_dict()):
             self._load_pending()
 
-    def _split(self, given: dict[Stage, Any], val_split: float) -> dict[Stage, Any]:
+    def _split(
+        self, given: dict[Stage, Any], val_split: float | None, groups: GroupSpec | None = None
+    ) -> dict[Stage, Any]:
         """Split the train data before it is loaded."""
+        if val_split is None:
+            raise ConfigurationError("Expected groups together with val_split, but got groups alone.")
         _check_val_split(given, self.sampler)
         data = given[Stage.TRAIN]
         if _is_loaded(data):
@@ -140,8 +148,16 @@ class DataModule(pl.LightningDataModule):
                 "Expected train data that is not loaded yet, since val_split takes rows away before anything is "
                 "learned from them, but got an AutoDataset. Use from_load_data_inputs(..., val_split=...)."
             )
-        split = split_inputs if self.preprocess is None else self.preprocess.split
-        train, val = split(data, val_split, self.seed)
+        split: Callable[..., Any] = split_inputs if self.preprocess is None else self.preprocess.split
+        if groups is None:
+            train, val = split(data, val_split, self.seed)
+        elif "groups" in inspect.signature(split).parameters:
+            train, val = split(data, val_split, self.seed, groups=groups_of(data, groups))
+        else:
+            raise ConfigurationError(
+                f"Expected a preprocess whose split takes groups, but {type(self.preprocess).__name__}.split does not. "
+                "Add the argument groups=None to it, or pass validation data instead of val_split."
+            )
         return {Stage.TRAIN: train, Stage.VAL: val}
 
     # ------------------------------------------------------------------ constructors
@@ -218,10 +234,10 @@ class DataModule(pl.LightningDataModule):
         fitted = preprocess is not None and bool(preprocess.state_dict())
         preprocess = cls.preprocess_cls() if preprocess is None else preprocess
         postprocess = cls.postprocess_cls() if postprocess is None else postprocess
-        val_split = kwargs.pop("val_split", None)
+        val_split, groups = kwargs.pop("val_split", None), kwargs.pop("groups", None)
         module = cls(preprocess=preprocess, postprocess=postprocess, **kwargs)
-        if val_split is not None:
-            inputs |= module._split(inputs, val_split)
+        if val_split is not None or groups is not None:
+            inputs |= module._split(inputs, val_split, groups)
         module._pending_inputs = inputs
         if fitted or Stage.TRAIN in inputs:
             module._load_pending()

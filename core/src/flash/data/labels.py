@@ -16,7 +16,7 @@ from flash.data.messages import show, show_some
 from flash.data.tables import check_encodable
 from flash.errors import DataError
 
-__all__ = ["ClassLabels", "check_written_lists", "class_indices", "indicated_classes"]
+__all__ = ["ClassLabels", "as_label", "check_labels", "class_indices", "indicated_classes"]
 
 # More distinct fractional values than this are measurements and not classes.
 _MAX_NUMERIC_CLASSES = 20
@@ -89,6 +89,16 @@ class ClassLabels:
             return made
         labels = list(names) if names is not None else sorted(found, key=_order)
         return cls(labels, any(several))
+
+    @classmethod
+    def strata(cls, targets: Any, names: Sequence[Any] | None = None) -> list[Any]:
+        """Return the index of the class of each train target, or a list of them, by which a split is stratified.
+
+        The arguments and errors are those of :meth:`learn`.
+        """
+        learned = cls.learn(targets, names)
+        encoded = learned.encode(targets, "train")
+        return [row.nonzero().flatten().tolist() for row in encoded] if learned.multi_label else encoded.tolist()
 
     @property
     def num_classes(self) -> int:
@@ -228,9 +238,7 @@ def _as_text(value: Any) -> str:
 
 
 def _plain_targets(targets: Any, stage: str) -> list[Any]:
-    if isinstance(targets, Tensor | np.ndarray):
-        targets = targets.tolist()
-    targets = list(targets)
+    targets = _exact(targets) if isinstance(targets, Tensor | np.ndarray) else list(targets)
     values = [_plain(value) for value in targets]
     for value, given in zip(values, targets, strict=True):
         if isinstance(given, Mapping):
@@ -259,23 +267,56 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_missing_target(value: Any) -> bool:
-    return any(map(is_missing, value)) if isinstance(value, list) else is_missing(value)
+    return any(each is None for each in value) if isinstance(value, list) else value is None
 
 
 def _plain(value: Any) -> Any:
-    if is_missing(value):
-        return None
-    if isinstance(value, Tensor | np.ndarray):
-        value = value.tolist()
+    if isinstance(value, Tensor | np.ndarray) and value.ndim:
+        value = _exact(value)
     if isinstance(value, set | frozenset):
         return sorted((_plain(label) for label in value), key=_order)
-    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Tensor | np.ndarray):
         return [_plain(label) for label in value]
-    if isinstance(value, np.generic):
+    return as_label(value)
+
+
+def as_label(value: Any) -> Any:
+    """Return a class as a bool, an integer, a float or a string; ``None`` if it is missing, or a blank text.
+
+    Integral floats become integers, as pandas converts integers to floats if any is missing. Floats of 32 bits become
+    the number that they are written as, bytes become text.
+
+    Raises:
+        DataError: If it is bytes that are not UTF-8.
+
+    Example:
+        >>> as_label(2.0), as_label(np.float32(0.1)), as_label(b"red"), as_label(" ")
+        (2, 0.1, 'red', None)
+    """
+    if is_missing(value) or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, Tensor):
+        value = value.numpy()
+    if isinstance(value, np.floating | np.ndarray) and value.dtype.kind == "f":
+        value = float(str(value))
+    elif isinstance(value, np.generic | np.ndarray):
         value = value.item()
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError as error:
+            raise DataError(f"Expected classes that are text, but got the bytes {show(value)}. Decode them.") from error
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _exact(values: Tensor | np.ndarray[Any, Any]) -> list[Any]:
+    """Return the rows of an array as Python values; floats of fewer bits as the numbers that they are written as."""
+    array = values.numpy(force=True) if isinstance(values, Tensor) else values
+    if array.dtype.kind == "f" and array.dtype.itemsize < 8:
+        array = array.astype(str).astype(float)
+    return array.tolist()  # type: ignore[no-any-return]  # of an array with at least one dimension
 
 
 def _are_indicators(values: Sequence[list[Any]], names: Sequence[Any] | None) -> bool:
@@ -335,26 +376,36 @@ def _check_written_fractions(values: Sequence[list[Any]]) -> None:
     )
 
 
-def check_written_lists(found: Iterable[Any]) -> None:
-    """Reject classes that are all lists written as text, as data frames write them to CSV files.
+def check_labels(found: Iterable[Any]) -> None:
+    """Reject classes that are lists written as text, and two that differ only in their type or in spaces around them.
 
     Raises:
-        DataError: If each class is text in brackets.
+        DataError: If each class is text in brackets, as data frames write lists to CSV files, or two are written alike.
 
     Example:
-        >>> check_written_lists(["[1, 0]", "red"])
+        >>> check_labels(["[1, 0]", "red"])
     """
-    texts = [label for label in found if isinstance(label, str) and label[:1] == "[" and label[-1:] == "]"]
-    if texts and len(texts) == len(list(found)):
+    labels = list(found)
+    texts = [label for label in labels if isinstance(label, str) and label[:1] == "[" and label[-1:] == "]"]
+    if texts and len(texts) == len(labels):
         raise DataError(
             f"Expected classes as targets, but got text of lists, such as {show(min(texts))}, as data frames write "
             "lists to CSV files. Read it with ast.literal_eval, save the table as Parquet or JSON, or give each class "
             "its own column; write classes that are called so without the brackets."
         )
+    seen: dict[str, Any] = {}
+    for label in labels:
+        other = seen.setdefault(_as_text(label).strip(), label)
+        if other is not label:
+            pair = ", ".join(map(show, sorted((other, label), key=_order)))
+            raise DataError(
+                f"Expected each class written in one way, but got both of {pair} as targets. If they are one class, "
+                "convert the targets: [str(target).strip() for target in targets]; otherwise give them other names."
+            )
 
 
 def _check_classes(found: set[Any], multi_label: bool) -> None:
-    check_written_lists(found)
+    check_labels(found)
     fractions = [label for label in found if isinstance(label, float)]
     if fractions and len(found) > _MAX_NUMERIC_CLASSES:
         raise DataError(

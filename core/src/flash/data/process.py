@@ -41,7 +41,7 @@ class Preprocess(Configurable):
     ========================================  ==========================  =====================================
     hook                                      runs                        input
     ========================================  ==========================  =====================================
-    ``split(data, fraction, seed)``           once, for ``val_split``     the input of the DataModule
+    ``split(data, fraction, seed, groups)``   once, for ``val_split``     the input of the DataModule
     ``load_data(data, dataset)``              once                        the input of the DataModule
     ``prepare_samples(samples, dataset)``     once per network            the result of ``load_data``
     ``load_sample(sample, dataset)``          per sample, in the worker   one element of ``load_data``'s result
@@ -119,7 +119,7 @@ class Preprocess(Configurable):
         finally:
             self._stage, self._input_spec = before
 
-    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+    def split(self, data: Any, fraction: float, seed: int, groups: Sequence[Any] | None = None) -> tuple[Any, Any]:
         """Split the train inputs into train and validation inputs, for ``val_split``.
 
         This runs before ``load_data``, so that statistics are not computed from validation rows. The
@@ -130,8 +130,10 @@ class Preprocess(Configurable):
             data: The argument of ``load_data``.
             fraction: The fraction of rows for validation.
             seed: Seed of the split.
+            groups: One group per row, if the data module was made with ``groups``; an override without this argument
+                cannot be used with them.
         """
-        return split_inputs(data, fraction, seed)
+        return split_inputs(data, fraction, seed, groups=groups)
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Return the samples: an object with a length and ``[index]``, or a stream; called once per dataset.

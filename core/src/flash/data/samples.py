@@ -17,6 +17,7 @@ from flash.data.folders import table_folder
 from flash.data.inputs import SampleInputs, Samples, Targets, as_sequence, is_single, pair_inputs, with_article
 from flash.data.labels import ClassLabels
 from flash.data.process import Preprocess
+from flash.data.splits import groups_of, split_inputs
 from flash.data.stage import Stage, Stages
 from flash.data.tables import (
     READ_OPTIONS,
@@ -125,6 +126,26 @@ class SamplePreprocess(Preprocess):
             stage: The stage.
         """
         return _Pairs(sources, targets)
+
+    def split(self, data: Any, fraction: float, seed: int, groups: Sequence[Any] | None = None) -> tuple[Any, Any]:
+        """Split the train inputs, stratified by the classes of their targets.
+
+        Raises:
+            DataError: If a target is missing, or no class has two samples.
+        """
+        return split_inputs(data, fraction, seed, self.classes_to_split_by(data), groups)
+
+    def classes_to_split_by(self, inputs: Any) -> Any:
+        """Return one class per sample, or a list of classes, for ``val_split``; ``None`` if targets are no classes.
+
+        Args:
+            inputs: Those of the train data, before :meth:`check_inputs`.
+
+        Raises:
+            DataError: If a target is missing or cannot be read: before the split, so that no row is called validation
+                data that the caller passed as train data.
+        """
+        return None if inputs.targets is None else self.targets_cls.strata(inputs.targets, inputs.names)
 
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
         """Return one source per sample for an argument of ``predict`` that is not a table.
@@ -464,10 +485,13 @@ class SampleData(DataModule):
         cls.check_options(options, [*cls.table_options(), *(_READ_OPTIONS if format else ())])
         reading = {name: options.pop(name) for name in _READ_OPTIONS if name in options}
         of_table = {name: options.pop(name) for name in cls.table_options() if name in options}
+        groups = options.get("groups")
 
         def read(stage: Stage, source: Any) -> Any:
             name = None if format else f"the {stage.value} data frame"
             table = read_table(source, format=format, name=name, **reading)
+            if stage is Stage.TRAIN and isinstance(groups, str):
+                options["groups"] = groups_of(table, groups)
             inputs = SampleInputs.of_table(table, input_field, target_fields, stage, of_table.get("delimiter"))
             folder = cls.root_of(stage, of_table)
             return cls.with_sources(inputs, stage, table_folder(source) if folder is None and format else folder)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,23 @@ from torch.utils.data import Dataset, Subset
 
 from flash.data.columns import Columns
 from flash.data.labels import indicated_classes
-from flash.data.tables import Table, is_missing
+from flash.data.messages import show
+from flash.data.tables import Table, is_missing, is_table, read_table
 from flash.errors import ConfigurationError, DataError
 
-__all__ = ["classes_of", "count_inputs", "split_inputs", "split_rows", "take_rows"]
+__all__ = ["GroupSpec", "classes_of", "count_inputs", "groups_of", "split_inputs", "split_rows", "take_rows"]
 
+#: The group of each train row: the values, a function of the source of a sample, or the name of a column of the table.
+GroupSpec: TypeAlias = str | Iterable[Any] | Callable[[Any], Any]
 Rows = npt.NDArray[np.int64]
+# Random orders of the groups of which the split that fits best is used; fewer where there are many groups.
+_ORDERS = 50
+_MAX_DRAWS = 100_000
 
 
-def split_inputs(data: Any, fraction: float, seed: int, classes: Any = None) -> tuple[Any, Any]:
+def split_inputs(
+    data: Any, fraction: float, seed: int, classes: Any = None, groups: Sequence[Any] | None = None
+) -> tuple[Any, Any]:
     """Split the inputs of ``load_data`` at random into those for training and those for validation.
 
     Data has rows if it is a tensor, an array, a data frame, a :class:`~flash.data.columns.Columns`, a
@@ -35,22 +43,26 @@ def split_inputs(data: Any, fraction: float, seed: int, classes: Any = None) -> 
         fraction: The fraction of rows for validation, between 0 and 1.
         seed: Seed of the split.
         classes: One class per row, or a list of classes, by which the split is stratified; by default the result of
-            :func:`classes_of`.
+            :func:`classes_of`, unless no class has two rows.
+        groups: One group per row: rows of one group are not divided.
 
     Returns:
         The train and the validation inputs, of the type of ``data``; neither is empty.
 
     Raises:
         ConfigurationError: If ``fraction`` is not between 0 and 1, or the data has no rows.
-        DataError: If there are fewer than two rows, or parts of different lengths.
+        DataError: If there are fewer than two rows or groups, parts of different lengths, or no class with two rows.
 
     Example:
         >>> train, val = split_inputs((torch.arange(10), torch.arange(10) % 2), 0.2, seed=0)
         >>> len(train[0]), val[1]
         (8, tensor([0, 1]))
     """
-    found = classes_of(data) if classes is None else classes
-    train, val = split_rows(count_inputs(data), fraction, seed, found)
+    if classes is None:
+        classes = classes_of(data)
+        # Targets that are all different are not taken for classes, unless the caller knows that they are.
+        classes = classes if classes is not None and _repeats(classes) else None
+    train, val = split_rows(count_inputs(data), fraction, seed, classes, groups)
     return take_rows(data, train), take_rows(data, val)
 
 
@@ -185,26 +197,79 @@ def _is_column(part: Any) -> bool:
     return hasattr(part, "__len__") and not isinstance(part, str | bytes) and getattr(part, "ndim", 1) > 0
 
 
-def split_rows(length: int, val_split: float, seed: int, classes: Any = None) -> tuple[Rows, Rows]:
+def groups_of(data: Any, groups: GroupSpec) -> list[Any]:
+    """Return one group per row of train inputs.
+
+    Args:
+        data: The inputs.
+        groups: One group per row; a function of the source of a sample, such as its path; or the name of a column, if
+            the data is a table.
+
+    Raises:
+        ConfigurationError: If the data has no sources or no columns, as the groups need them.
+        MissingColumnError: If the table has no such column.
+        DataError: If a row has no group, or there is not one group per row.
+
+    Example:
+        >>> groups_of(Table({"age": [50, 51, 30], "patient": ["a", "a", "b"]}), "patient")
+        ['a', 'a', 'b']
+    """
+    if isinstance(groups, str):
+        if not is_table(data):
+            raise ConfigurationError(
+                f"Expected one group per train row, since the train data is no table with a column {groups!r}. Pass "
+                "groups=[...], with a value for each row."
+            )
+        found: Any = read_table(data, name="the train data")[groups]
+    elif callable(groups):
+        sources = getattr(data, "sources", None)
+        if sources is None:
+            raise ConfigurationError(
+                f"Expected one group per train row, since the train data ({type(data).__name__}) has no sources, such "
+                "as paths, that a function could tell the groups of. Pass groups=[...], with a value for each row."
+            )
+        found = [groups(source) for source in sources]
+    else:
+        found = groups
+    values = found.tolist() if hasattr(found, "tolist") else list(found)
+    rows = count_inputs(data)
+    if len(values) != rows:
+        raise DataError(f"Expected one group per train row, but got {len(values)} groups and {rows} rows.")
+    missing = sum(map(is_missing, values))
+    if missing:
+        raise DataError(
+            f"Expected a group for every train row, but {missing} of {rows} have none. Drop these rows, or give each "
+            "a group of its own."
+        )
+    return values
+
+
+def split_rows(
+    length: int, val_split: float, seed: int, classes: Any = None, groups: Sequence[Any] | None = None
+) -> tuple[Rows, Rows]:
     """Split ``range(length)`` at random into train and validation rows, both sorted and neither empty.
 
     With ``classes``, the split is stratified, and each class keeps at least one train row; a class with one row stays
-    in train.
+    in train. With ``groups``, all rows of a group are on one side: of several random orders of the groups, the split
+    with the class counts nearest to ``val_split`` is returned.
 
     Args:
         length: The number of rows.
         val_split: The fraction of rows for validation, between 0 and 1.
         seed: Seed of the split.
         classes: One class per row, or a list of classes per row; each class then keeps a train row.
+        groups: One group per row.
 
     Raises:
         ConfigurationError: If ``val_split`` is not between 0 and 1.
-        DataError: If there are fewer than two rows.
+        DataError: If there are fewer than two rows or groups, or no row can be taken such that its classes keep one.
 
     Example:
         >>> train, val = split_rows(10, 0.2, seed=0, classes=[0] * 5 + [1] * 5)
         >>> len(train), len(val)
         (8, 2)
+        >>> split_rows(6, 0.3, seed=0, groups=["a", "a", "b", "b", "c", "c"])[1].tolist()
+        [4, 5]
     """
     if isinstance(val_split, bool) or not isinstance(val_split, float) or not 0 < val_split < 1:
         raise ConfigurationError(
@@ -216,17 +281,24 @@ def split_rows(length: int, val_split: float, seed: int, classes: Any = None) ->
         )
     wanted = min(max(round(length * val_split), 1), length - 1)
     random = np.random.default_rng(seed)
-    chosen = None
-    if classes is not None:
+    if groups is not None:
+        chosen = _grouped(groups, classes, wanted, random)
+    elif classes is not None:
         chosen = _stratified(classes, wanted, random)
-    if chosen is None:
+    else:
         chosen = random.permutation(length)[:wanted]
+    if not len(chosen):
+        whole = "row" if groups is None else "group"
+        raise DataError(
+            f"Expected classes with rows for both training and validation, but each {whole} has all rows of a class. "
+            "Add rows of these classes, or pass validation data instead of val_split."
+        )
     is_val = np.zeros(length, dtype=bool)
     is_val[chosen] = True
     return np.flatnonzero(~is_val), np.flatnonzero(is_val)
 
 
-def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows | None:
+def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows:
     if isinstance(given, Sequence) and any(isinstance(each, list | tuple | set | frozenset) for each in given):
         return _stratified_multi_label(given, wanted, random)
     # As text: a missing class, or a mix of numbers and strings, cannot be sorted.
@@ -241,18 +313,15 @@ def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows | 
             break
         if quota[index] < counts[index] - 1:
             quota[index] += 1
-    if quota.sum() == 0:
-        return None
     order = random.permutation(len(classes))
     order = order[np.argsort(codes[order], kind="stable")]
     starts = np.cumsum(counts) - counts
     return np.concatenate([order[start : start + n] for start, n in zip(starts, quota, strict=True)])
 
 
-def _stratified_multi_label(given: Sequence[Any], wanted: int, random: np.random.Generator) -> Rows | None:
+def _stratified_multi_label(given: Sequence[Any], wanted: int, random: np.random.Generator) -> Rows:
     """Draw validation rows at random such that each of their classes keeps a train row."""
-    several = (list, tuple, set, frozenset)
-    rows = [{str(label) for label in (each if isinstance(each, several) else ())} for each in given]
+    rows = _class_sets(given)
     left = Counter(label for labels in rows for label in labels)
     chosen: list[int] = []
     for row in random.permutation(len(rows)).tolist():
@@ -261,4 +330,58 @@ def _stratified_multi_label(given: Sequence[Any], wanted: int, random: np.random
             chosen.append(row)
             if len(chosen) == wanted:
                 break
-    return np.array(chosen, dtype=np.int64) if chosen else None
+    return np.array(chosen, dtype=np.int64)
+
+
+def _grouped(groups: Sequence[Any], classes: Any, wanted: int, random: np.random.Generator) -> Rows:
+    """Draw whole groups at random such that each of their classes keeps a train row."""
+    rows_of: dict[str, list[int]] = {}
+    for row, group in enumerate(groups):
+        rows_of.setdefault(str(group), []).append(row)
+    members = list(rows_of.values())
+    if len(members) < 2:
+        raise DataError(
+            f"Expected at least 2 groups to split off validation data, but all {len(groups)} rows have the group "
+            f"{show(groups[0])}. Leave groups or val_split out."
+        )
+    # Without classes, all rows count as one class.
+    sets = [{""}] * len(groups) if classes is None else _class_sets(classes)
+    counts = [Counter(label for row in rows for label in sets[row]) for rows in members]
+    total: Counter[str] = sum(counts, Counter())
+    share = wanted / len(groups)
+    best, best_distance = [], float("inf")
+    for _ in range(max(1, min(_ORDERS, _MAX_DRAWS // len(members)))):
+        chosen, taken = _draw_groups(random.permutation(len(members)).tolist(), members, counts, total, wanted)
+        distance = sum(abs(taken[label] - count * share) for label, count in total.items())
+        if chosen and distance < best_distance:
+            best, best_distance = chosen, distance
+    return np.array([row for group in best for row in members[group]], dtype=np.int64)
+
+
+def _draw_groups(
+    order: Sequence[int], members: list[list[int]], counts: list[Counter[str]], total: Counter[str], wanted: int
+) -> tuple[list[int], Counter[str]]:
+    """Return groups with up to ``wanted`` rows, or the first that can be taken, and their class counts."""
+    chosen: list[int] = []
+    taken: Counter[str] = Counter()
+    rows = 0
+    for group in order:
+        fits = not chosen or rows + len(members[group]) <= wanted
+        if fits and all(taken[label] + count < total[label] for label, count in counts[group].items()):
+            chosen.append(group)
+            taken.update(counts[group])
+            rows += len(members[group])
+    return chosen, taken
+
+
+def _class_sets(classes: Any) -> list[set[str]]:
+    """Return the classes of each row."""
+    several = (list, tuple, set, frozenset)
+    plain = classes.tolist() if hasattr(classes, "tolist") else classes
+    return [{str(label) for label in (each if isinstance(each, several) else (each,))} for each in plain]
+
+
+def _repeats(classes: Any) -> bool:
+    """Return whether a class has at least two rows."""
+    sets = _class_sets(classes)
+    return len(set().union(*sets)) < sum(map(len, sets))

@@ -39,6 +39,11 @@ class NumberTargets:
         std = numbers.std(0, unbiased=False)
         return cls(numbers.mean(0).tolist(), torch.where(std > 0, std, 1.0).tolist())
 
+    @classmethod
+    def strata(cls, targets: Any, names: Sequence[Any] | None = None) -> None:
+        """Return ``None``, as a split is not stratified by numbers; the arguments and errors are those of ``learn``."""
+        cls.learn(targets, names)
+
     def encode(self, targets: Any, stage: str) -> Tensor:
         """Return the numbers, shape ``(samples,)`` or ``(samples, numbers)``.
 

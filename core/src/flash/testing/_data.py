@@ -175,9 +175,9 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
         seen: dict[str, Any] = {}
         split = flash.DataModule._split
 
-        def noted(module: Any, given: Any, fraction: float) -> Any:
+        def noted(module: Any, given: Any, *arguments: Any) -> Any:
             seen["preprocess"] = copy.deepcopy(module.preprocess)
-            parts = split(module, given, fraction)
+            parts = split(module, given, *arguments)
             seen["train"] = copy.deepcopy(parts[Stage.TRAIN])
             return parts
 

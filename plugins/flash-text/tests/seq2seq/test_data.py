@@ -214,3 +214,9 @@ def test_data_that_has_met_no_task_says_so() -> None:
     assert dm.train_dataset[0] == ("red", "sun")
     with pytest.raises(DataError, match="Make the task first, with from_data"):
         next(iter(dm.train_dataloader()))
+
+
+def test_a_missing_target_text_is_found_before_the_split() -> None:
+    for seed in range(4):
+        with pytest.raises(DataError, match="in each row of the targets of the train data, but 1 of 4 have none"):
+            SummarizationData.from_lists(list("abcd"), ["a", "b", None, "d"], val_split=0.5, seed=seed)

@@ -332,7 +332,7 @@ class TaskSolver(BaseSolver):
     def _metrics(self, stage: str) -> dict[str, Any]:
         """Return the mean loss, the metrics and the values that the task logged in a stage, over all processes."""
         metrics = self._stage_metrics(stage)
-        values = {name: float(value) for name, value in metrics.compute().items()}
+        values = {name: float(value) for name, value in metrics.compute(self.task.output_names).items()}
         metrics.reset()
         self.trainer_shim.callback_metrics |= {f"{stage}_{name}": value for name, value in values.items()}
         return {**values, **distrib.average_metrics(self.trainer_shim.pop_logged(stage))}

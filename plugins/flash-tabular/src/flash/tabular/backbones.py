@@ -3,7 +3,8 @@
 A factory takes the column statistics of the training rows, and returns a module that maps
 ``{"numerical": (batch, num_numerical), "categorical": (batch, num_categorical)}`` to features of shape
 ``(batch, out_features)``; or ``(batch, members, out_features)`` for an ensemble of ``members`` networks; or a tuple
-of features and an auxiliary loss. ``learning_rate`` and ``weight_decay`` of the module are its default
+of features and an auxiliary loss. ``out_features`` is measured on a row of zeros if a module does not have it.
+``learning_rate`` and ``weight_decay`` of the module are its default
 hyperparameters.
 """
 

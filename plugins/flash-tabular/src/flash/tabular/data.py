@@ -95,6 +95,9 @@ class TabularData(DataModule):
             raise ConfigurationError(
                 "Expected decimal or the preprocess of a trained task, which knows it, but got both. Remove decimal."
             )
+        groups = kwargs.get("groups")
+        if isinstance(groups, str) and isinstance(preprocess, TabularPreprocess):
+            preprocess.group_field = groups
         if batch_size is None:
             batch_size = 512 if train_data_frame is None else _batch_size(_count_rows(train_data_frame))
         return cls.from_load_data_inputs(

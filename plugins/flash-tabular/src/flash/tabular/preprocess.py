@@ -71,17 +71,26 @@ class TabularPreprocess(Preprocess):
         self.verbose = verbose
         self.decimal = decimal
         self.several_targets = target_fields is not None and not isinstance(target_fields, _NAME)
+        #: A column of groups for ``val_split``, which is not a feature.
+        self.group_field: str | None = None
         self.schema: Schema | None = None
         self.targets: Targets | None = None
 
-    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
-        """Split the rows of a table, stratified by class if it is a single-label classification."""
+    def split(self, data: Any, fraction: float, seed: int, groups: Sequence[Any] | None = None) -> tuple[Any, Any]:
+        """Split the rows of a table, stratified by class if it is a classification.
+
+        Raises:
+            MissingColumnError: If a target column is not in the table.
+            DataError: If a target is missing, or no class has two rows.
+        """
         table = data if isinstance(data, Table) else read_table(data)
-        names = self.target_fields
-        classes = None
-        if self.kind == "classification" and not self.several_targets and names and names[0] in table:
-            classes = [str(label) for label in table[names[0]]]
-        return split_inputs(table, fraction, seed, classes)
+        columns: Any = table
+        if isinstance(table, Table):
+            names = [name for name in self.target_fields if name in table]
+            columns = Table({name: table[name] for name in names}, table.name, table.is_text)
+        frame = self._read(columns)
+        targets = self._learn_targets(frame)
+        return split_inputs(table, fraction, seed, targets.strata(targets.encode(frame, "train")), groups)
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
         """Encode a table with targets; on training rows, learn the statistics first, once."""
@@ -116,11 +125,14 @@ class TabularPreprocess(Preprocess):
         return Columns(_inputs(self.schema, self._read(data), "predict"))
 
     def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
+        targets = self._learn_targets(frame)
+        no_features = [*self.target_fields, *([] if self.group_field is None else [self.group_field])]
+        return learn_schema(frame, self.categorical_fields, self.numerical_fields, no_features), targets
+
+    def _learn_targets(self, frame: pd.DataFrame) -> Targets:
         if not self.target_fields:
             raise ConfigurationError("Expected target_fields to name the column to predict, but got none.")
-        targets = learn_targets(frame, self.target_fields, self.kind, self.several_targets)
-        schema = learn_schema(frame, self.categorical_fields, self.numerical_fields, self.target_fields)
-        return schema, targets
+        return learn_targets(frame, self.target_fields, self.kind, self.several_targets)
 
     def _report(self, schema: Schema, targets: Targets) -> None:
         if self.verbose and self.categorical_fields is None and self.numerical_fields is None:

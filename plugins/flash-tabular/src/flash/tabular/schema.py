@@ -186,30 +186,30 @@ def learn_schema(
     frame: pd.DataFrame,
     categorical: Sequence[str] | None,
     numerical: Sequence[str] | None,
-    targets: Sequence[str],
+    excluded: Sequence[str],
 ) -> Schema:
     """Learn the kinds and statistics of the columns from the training rows.
 
-    If neither ``categorical`` nor ``numerical`` is passed, the kinds of all columns except the targets are inferred:
-    bool and text are categorical, numbers and dates are numerical. Constant columns, and text columns in which most
-    values are distinct, are left out.
+    If neither ``categorical`` nor ``numerical`` is passed, the kinds of all columns but ``excluded`` (targets and
+    groups) are inferred: bool and text are categorical, numbers and dates are numerical. Constant columns, and text
+    columns in which most values are distinct, are left out.
 
     Raises:
         MissingColumnError: If a named column is not in the table.
         ConfigurationError: If a column is named twice.
         DataError: If all values of a column are missing, or no column is left.
     """
-    named = [*(categorical or []), *(numerical or []), *targets]
+    named = [*(categorical or []), *(numerical or []), *excluded]
     check_columns(frame, named, "train")
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
         raise ConfigurationError(
             f"Expected each column in one role, but {', '.join(map(repr, twice))} is named in several of "
-            "categorical_fields, numerical_fields and target_fields."
+            "categorical_fields, numerical_fields, target_fields and groups."
         )
     schema = Schema([], [])
     infer = categorical is None and numerical is None
-    columns = [name for name in frame.columns if name not in targets] if infer else named[: -len(targets) or None]
+    columns = [name for name in frame.columns if name not in excluded] if infer else named[: -len(excluded) or None]
     for name in columns:
         series = get_column(frame, name, "train")
         if series.isna().all():

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from flash.data.labels import check_written_lists, class_indices
+from flash.data.labels import as_label, check_labels, class_indices
 from flash.data.messages import show, show_some
 from flash.data.tables import check_encodable
 from flash.errors import DataError
@@ -48,6 +48,10 @@ class Targets(ABC):
     @abstractmethod
     def facts(self, y: Tensor) -> dict[str, Any]:
         """Return the arguments of the task, given the encoded training targets."""
+
+    def strata(self, y: Tensor) -> list[Any] | None:  # for classes
+        """Return the classes of each row, by which a split is stratified, given the encoded targets."""
+        return None
 
     @abstractmethod
     def summary(self) -> str:
@@ -88,6 +92,9 @@ class ClassTargets(Targets):
             "class_counts": counts,
         }
 
+    def strata(self, y: Tensor) -> list[int]:
+        return y.tolist()
+
     def summary(self) -> str:
         return f"{len(self.labels)} classes: {show_some(self.labels)}"
 
@@ -116,6 +123,9 @@ class MultiLabelTargets(Targets):
             "multi_label": True,
             "class_counts": counts,
         }
+
+    def strata(self, y: Tensor) -> list[list[int]]:
+        return [row.nonzero().flatten().tolist() for row in y]
 
     def summary(self) -> str:
         return f"{len(self.fields)} labels, any number per row"
@@ -150,7 +160,7 @@ def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> Non
     check_columns(frame, fields, stage)
     for name in fields:
         check_encodable(frame[name].tolist(), f"the target column {name!r} of the {stage} table")
-        missing = int(frame[name].isna().sum())
+        missing = int((frame[name].isna() | _is_blank(frame[name])).sum())
         if missing:
             raise DataError(
                 f"Expected a target in every row of the {stage} table, but column {name!r} is missing in "
@@ -162,6 +172,12 @@ def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> Non
                 f"{show(frame[name].iloc[0])}. Give each place of such rows its own column, and name them all in "
                 "target_fields."
             )
+
+
+def _is_blank(series: pd.Series[Any]) -> Any:
+    if series.dtype.kind != "O":
+        return False
+    return series.map(lambda value: isinstance(value, str) and not value.strip()).astype(bool)
 
 
 def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several: bool) -> Targets:
@@ -192,8 +208,8 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
             f"Expected classes in the target column {names[0]!r}, but it has {values.nunique()} different numbers "
             "with fractions. For numbers use TabularRegressionData and TabularRegressor."
         )
-    labels = sorted(set(_python_values(values)), key=lambda label: (isinstance(label, str), label))
-    check_written_lists(labels)
+    labels = sorted(set(_labels_of(values)), key=lambda label: (isinstance(label, str), label))
+    check_labels(labels)
     if len(labels) < 2:
         raise DataError(
             f"Expected at least two classes in the target column {names[0]!r} of the train table, but got "
@@ -233,19 +249,11 @@ def _target_numbers(series: pd.Series[Any], stage: str) -> Any:
 def _factorize(values: pd.Series[Any]) -> tuple[list[Any], Any]:
     """Return the distinct values, and the index of each row's value among them."""
     numbers: dict[Any, int] = {}
-    rows = [numbers.setdefault(value, len(numbers)) for value in _python_values(values)]
+    rows = [numbers.setdefault(value, len(numbers)) for value in _labels_of(values)]
     return list(numbers), rows
 
 
-def _python_values(series: pd.Series[Any]) -> list[Any]:
-    """Convert values to Python types; integral floats to ints, as pandas casts ints to floats if any is missing."""
-    values = series.astype(object).tolist()
-    return [_python_value(value) for value in values]
-
-
-def _python_value(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, bool | int | float | str) else str(value)
+def _labels_of(series: pd.Series[Any]) -> list[Any]:
+    # As objects, floats of 32 bits would become those of 64 bits that are written in another way.
+    is_short = series.dtype.kind == "f" and not pd.api.types.is_extension_array_dtype(series.dtype)
+    return [as_label(value) for value in (series.to_numpy() if is_short else series.astype(object).tolist())]

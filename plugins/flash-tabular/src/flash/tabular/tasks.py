@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanSquaredError, R2Score
 
 from flash import Preprocess, Registry, Task
+from flash.core.backbones import num_features
 from flash.core.classification import ClassificationTask, ClassWeights
 from flash.core.losses import LossSpec
 from flash.core.metrics import MetricSpec, metric_registry, named_metrics
@@ -52,7 +53,15 @@ class _TabularTask(Task):
             )
         self.backbone = self.build_backbone(backbone, *columns, kwargs=backbone_kwargs)
         members = getattr(self.backbone, "members", 1)
-        features: Any = self.backbone.out_features
+        features = num_features(
+            self.backbone,
+            lambda: {
+                "numerical": torch.zeros(1, num_numerical),
+                "categorical": torch.zeros(1, len(cardinalities), dtype=torch.int32),
+            },
+            lambda x: self._features_of(x)[0],
+            ndim=(2, 3),
+        )
         self.head = tabm.LinearEnsemble(features, outputs, k=members) if members > 1 else nn.Linear(features, outputs)
         rate, decay = (getattr(self.backbone, name, None) for name in ("learning_rate", "weight_decay"))
         self.use_default_rates(rate, weight_decay=decay)
@@ -81,9 +90,12 @@ class _TabularTask(Task):
 
     def _forward_members(self, x: Any) -> tuple[Tensor, Tensor | None]:
         """Return the logits, shape ``(batch, outputs)`` or ``(batch, members, outputs)``, and an auxiliary loss."""
-        features = self.backbone(x)
-        features, auxiliary = features if isinstance(features, tuple) else (features, None)
+        features, auxiliary = self._features_of(x)
         return self.head(features), auxiliary
+
+    def _features_of(self, x: Any) -> tuple[Any, Tensor | None]:
+        features = self.backbone(x)
+        return features if isinstance(features, tuple) else (features, None)
 
     def _average_members(self, members: Tensor) -> Tensor:
         return members.mean(1) if members.ndim == 3 else members

@@ -15,6 +15,7 @@ from flash.data.files import OnBadSample
 from flash.data.folders import check_files_exist
 from flash.data.inputs import SampleDataset, Samples
 from flash.data.loader import SamplerSpec
+from flash.data.splits import GroupSpec
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 
@@ -55,6 +56,8 @@ class DetectionOptions(TypedDict, total=False):
     batch_size: int
     num_workers: int
     val_split: float | None
+    #: Images that ``val_split`` must not divide, such as those of one video: one group per image.
+    groups: GroupSpec | None
     seed: int | None
     sampler: SamplerSpec
     pin_memory: bool | None

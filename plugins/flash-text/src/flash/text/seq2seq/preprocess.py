@@ -45,6 +45,14 @@ class Seq2SeqPreprocess(TextPreprocess):
         stage = dataset.hooks.stage
         return self.make_samples(data.sources, PackedTexts(_targets(data, f"the {stage.value} data")), stage)
 
+    def classes_to_split_by(self, inputs: SampleInputs) -> None:
+        """Return ``None``, as target texts are no classes.
+
+        Raises:
+            DataError: If a target text is missing or empty.
+        """
+        _targets(inputs, "the train data")
+
     def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> TextPairs:
         """Return the samples before tokenization."""
         return TextPairs(self.sources_of(sources, f"the {stage.value} data"), targets)
