@@ -78,15 +78,18 @@ class Loader(DataLoader[Any]):
     def __iter__(self) -> Any:
         state, self._interrupted = self._interrupted or {}, None
         self._yielded = state.get("batches", 0)
-        self._passes = state.get("pass", self._passes + 1)
+        self._passes = state.get("pass", self._passes)
         self._random = state.get("random")
+        # A pass counts once its first batch is asked for: some versions of Lightning make two iterators for one.
+        number = self._passes if state else self._passes + 1
         if isinstance(self.batch_sampler, BatchRows):
-            self.batch_sampler.begin(self._yielded, self._passes, state.get("rows"))
+            self.batch_sampler.begin(self._yielded, number, state.get("rows"))
         elif isinstance(self.dataset, AutoStream):
-            self.dataset.begin(self._yielded, self._passes)
-        return self._count()
+            self.dataset.begin(self._yielded, number)
+        return self._count(number)
 
-    def _count(self) -> Iterator[Any]:
+    def _count(self, number: int) -> Iterator[Any]:
+        self._passes = number
         # Lightning creates the iterator of a resumed run's first epoch before a strategy can unfreeze layers in it:
         # whether to use cached features is decided at the first batch.
         columns = None if self.features is None else self.features()
