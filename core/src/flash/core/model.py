@@ -20,6 +20,7 @@ from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar, Unpack
 
 from flash import __version__
+from flash.core._resuming import Position, monitored_values, position_of, resume_loops, unused_gradients
 from flash.core.backbones import build_backbone, stated_layers
 from flash.core.binding import bind, check_pair
 from flash.core.callbacks import HyperparameterLogger, MetricLogger
@@ -165,6 +166,11 @@ class Task(Configurable, pl.LightningModule):
         self._structure: list[dict[str, Any]] = []
         self._output: OutputSpec | None = None
         self._random_state: Any = None
+        self._train_metrics: Any = None
+        self._is_resumed = False
+        self._position = Position.ANYWHERE
+        self._monitored: dict[str, Tensor] = {}
+        self._gradients: dict[str, Tensor] = {}
         # Set if the preprocess of a checkpoint could not be rebuilt.
         self.preprocess_error: CheckpointError | None = None
         # The default learning rates with the default optimizer: of new modules, and of pretrained ones.
@@ -807,9 +813,21 @@ class Task(Configurable, pl.LightningModule):
             "random_state": capture_rng_state(),
             "structure": self.structure_changes,
         }
+        if isinstance(self._trainer, pl.Trainer):
+            checkpoint["flash"] |= self._states_of_epoch(self._trainer)
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
             checkpoint[key] = {name: value for name, value in checkpoint[key].items() if _is_plain(value)}
+
+    def _states_of_epoch(self, trainer: pl.Trainer) -> dict[str, Any]:
+        """Return what a run in the middle of an epoch has accumulated, as far as there is any."""
+        metrics: Any = self.stage_metrics["train_metrics"]
+        states = {
+            "train_metrics": metrics.accumulated() if metrics.is_updated else {},
+            "monitored": monitored_values(trainer),
+            "gradients": unused_gradients(trainer, self),
+        }
+        return {name: state for name, state in states.items() if state}
 
     @staticmethod
     def _describe_process(process: Preprocess | Postprocess | None) -> dict[str, Any] | None:
@@ -819,24 +837,41 @@ class Task(Configurable, pl.LightningModule):
         return {**describe(process), "state": state}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Apply the structure changes of the interrupted run, and keep its RNG state for the start of training."""
+        """Apply the structure changes of the interrupted run, and keep its other states for the start of training."""
         stored = checked_metadata(checkpoint, "the file to resume from")
         repeat_changes(self, stored.get("structure") or [])
         self._random_state = stored.get("random_state")
+        self._train_metrics = stored.get("train_metrics")
+        self._is_resumed = True
+        self._monitored, self._gradients = stored.get("monitored", {}), stored.get("gradients", {})
+        self._position = position_of(checkpoint.get("loops", {}).get("fit_loop", {}))
 
     def on_train_start(self) -> None:
-        """Restore the RNG state in a resumed run, and adapt the learning-rate schedule to the new length.
+        """Go on where an interrupted run was: its batch, RNG state, metrics, accumulated gradients, and schedule.
 
-        With several processes the RNG state is not restored, since a checkpoint has that of one process only.
+        With several processes RNG state, metrics and gradients are not restored, since a checkpoint has those of one
+        process only.
         """
         ours = self.lr_scheduler is not None and type(self).configure_optimizers is Task.configure_optimizers
         if self._random_state is not None and ours:
             for config in self.trainer.lr_scheduler_configs:
                 choice = qualified_choice(lr_schedulers, self, "lr_scheduler", self.lr_scheduler)
                 follow_new_length(choice, config.scheduler, self.trainer)
+        if self._is_resumed:
+            resume_loops(self.trainer, self._position, self._monitored)
+        if self._train_metrics is not None and self.trainer.world_size == 1:
+            metrics: Any = self.stage_metrics["train_metrics"]
+            is_restored = metrics.restore(self._train_metrics, self.device)
+            if not is_restored:
+                log.warning("The checkpoint has other metrics: those of this epoch are of the batches that are left.")
+        if self._gradients and self.trainer.world_size == 1:
+            for name, parameter in self.named_parameters():
+                gradient = self._gradients.get(name)
+                parameter.grad = None if gradient is None else gradient.to(parameter.device)
         if self._random_state is not None and self.trainer.world_size == 1:
             restore_rng_state(self._random_state)
-        self._random_state = None
+        self._is_resumed, self._random_state, self._train_metrics = False, None, None
+        self._gradients = {}
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's has loading options that are unsafe
