@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import json
 import sys
@@ -18,7 +17,7 @@ import flash
 from flash.cli._command import command_parser
 from flash.data.tables import ReadOptions, is_table_file, read_table
 from flash.errors import ConfigurationError, DataError
-from flash.serialization.files import replacing
+from flash.serialization import writing
 
 __all__ = ["main"]
 
@@ -101,14 +100,13 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def _csv(target: Path) -> Iterator[Callable[[Row], None]]:
-    with replacing(target) as file:
-        text: Any = codecs.getwriter("utf-8")(file)
+    with writing(target, "w", folder_argument="-o", encoding="utf-8") as file:
         writer: Any = None
 
         def write(row: Row) -> None:
             nonlocal writer
             if writer is None:
-                writer = csv.DictWriter(text, list(row), lineterminator="\n")
+                writer = csv.DictWriter(file, list(row), lineterminator="\n")
                 writer.writeheader()
             cells = {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in row.items()}
             writer.writerow(cells)
@@ -118,8 +116,8 @@ def _csv(target: Path) -> Iterator[Callable[[Row], None]]:
 
 @contextmanager
 def _jsonl(target: Path) -> Iterator[Callable[[Row], None]]:
-    with replacing(target) as file:
-        yield lambda row: _discard(file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n"))
+    with writing(target, "w", folder_argument="-o", encoding="utf-8") as file:
+        yield lambda row: _discard(file.write(json.dumps(row, ensure_ascii=False) + "\n"))
 
 
 @contextmanager
@@ -142,7 +140,7 @@ def _parquet(target: Path) -> Iterator[Callable[[Row], None]]:
         writer.write_table(table)
         block.clear()
 
-    with replacing(target) as file:
+    with writing(target, folder_argument="-o") as file:
 
         def write(row: Row) -> None:
             block.append(row)
