@@ -49,7 +49,8 @@ def checkpoint(name: str) -> str:
     network: Any = BertModel(BertConfig(vocab_size=len(WORDS), intermediate_size=16, **sizes))
     if name == "t5":
         small: dict[str, Any] = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2}
-        network = T5ForConditionalGeneration(T5Config(vocab_size=len(WORDS), decoder_start_token_id=0, **small))
+        small["decoder_start_token_id"] = 0
+        network = T5ForConditionalGeneration(T5Config(vocab_size=len(WORDS), **small))
     network.save_pretrained(name)
     tokenizer.save_pretrained(name)
     return name
