@@ -1,198 +1,221 @@
-"""What a checkpoint of a run has to hold, and which errors are those of a damaged state."""
+"""A run that is resumed from any of its checkpoints equals the uninterrupted one, bit for bit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.loggers.logger import DummyLogger
 from torch import nn
+from torch.utils.data import IterableDataset, WeightedRandomSampler
 
 import flash
-from flash.core.resuming import check_counts, check_optimizer, check_run, check_schedule, explaining_damage
+from flash.core._resuming import Position, position_of
 from flash.errors import CheckpointError
-from flash.testing import silent_trainer
 
-RUN: dict[str, Any] = {
-    "pytorch-lightning_version": "2.6.0",
-    "epoch": 1,
-    "global_step": 4,
-    "state_dict": {"weight": torch.zeros(1)},
-    "loops": {"fit_loop": {"epoch_progress": {"total": {"ready": 1}}, "state_dict": {"own": None}}},
-    "callbacks": {},
-    "optimizer_states": [{}],
-    "lr_schedulers": [],
+EPOCHS, BATCHES = 3, 12
+DROPS_AT_ONCE = ("ReduceLROnPlateau", {"patience": 0, "threshold": 0.5})
+
+
+class Rows(IterableDataset[Any]):
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __iter__(self) -> Any:
+        return iter(self.data)
+
+
+class SizedRows(Rows):
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class Noisy(flash.Preprocess):
+    """Adds noise to each train row, and to each train batch on the device."""
+
+    def __init__(self, kind: Callable[[Any], Any] = list) -> None:
+        self.kind = kind
+
+    def train_load_data(self, data: Any) -> Any:
+        return self.kind(data)
+
+    def train_post_tensor_transform(self, sample: Any) -> Any:
+        return sample[0] + torch.randn(4), sample[1]
+
+    def collate(self, samples: Any) -> Any:
+        rows, targets = zip(*samples, strict=True)
+        return torch.stack(rows), torch.stack(targets)
+
+    def train_per_batch_transform_on_device(self, batch: Any) -> Any:
+        return batch[0] + torch.randn(1), batch[1]
+
+
+class Network(flash.Task):
+    def __init__(self, lr_scheduler: Any) -> None:
+        super().__init__(loss_fn=nn.functional.cross_entropy, learning_rate=0.05, lr_scheduler=lr_scheduler)
+        self.backbone = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2))
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.backbone(x))
+
+
+class Log(DummyLogger):
+    """Keeps what is logged, by epoch, step and name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: dict[tuple[Any, ...], float] = {}
+
+    def log_metrics(self, metrics: Any, step: Any = None) -> None:  # type: ignore[override]  # Lightning's takes anything
+        self.values |= {(metrics["epoch"], step, name): float(value) for name, value in metrics.items()}
+
+
+@dataclass
+class Run:
+    schedule: Any = "cosine_with_warmup"
+    kind: Callable[[Any], Any] = list
+    data: dict[str, Any] = field(default_factory=dict)
+    trainer: dict[str, Any] = field(default_factory=dict)
+    keep: dict[str, Any] = field(default_factory=lambda: {"every_n_train_steps": 1})
+    #: The checkpoints to resume from: each of that many.
+    every: int = 5
+
+    def fit(self, seed: int, folder: Path | None = None, ckpt_path: Path | None = None) -> tuple[Any, Any, Any]:
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(60, 4, generator=generator)
+        rows = list(zip(x, (x[:, 0] > 0).long(), strict=True))
+        torch.manual_seed(seed)
+        data = flash.DataModule.from_load_data_inputs(
+            train_load_data_input=rows,
+            val_load_data_input=rows[:12],
+            preprocess=Noisy(self.kind),
+            batch_size=5,
+            seed=3,
+            **self.data,
+        )
+        task, log = Network(self.schedule), Log()
+        keep = [] if folder is None else [ModelCheckpoint(folder, filename="{step}", save_top_k=-1, **self.keep)]
+        silent = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+        trainer = flash.Trainer(
+            max_epochs=EPOCHS, callbacks=keep, logger=log, enable_checkpointing=bool(keep), **silent, **self.trainer
+        )
+        trainer.fit(task, data, ckpt_path=ckpt_path)
+        return (trainer.global_step, trainer.current_epoch), dict(task.state_dict()), log.values
+
+
+def weighted(generator: Any = None) -> Any:
+    return lambda rows: WeightedRandomSampler([1.0] * len(rows), len(rows), generator=generator)
+
+
+RUNS = {
+    "a schedule that counts steps": lambda: Run(every=1),
+    "no schedule": lambda: Run(schedule=None),
+    "a schedule that monitors a value": lambda: Run(schedule=DROPS_AT_ONCE),
+    "such a schedule and a checkpoint per epoch": lambda: Run(schedule=DROPS_AT_ONCE, keep={}, every=1),
+    "such a schedule and a checkpoint per validation": lambda: Run(
+        schedule=DROPS_AT_ONCE, keep={"monitor": "val_loss", "save_on_train_epoch_end": False}, every=1
+    ),
+    "no validation": lambda: Run(trainer={"limit_val_batches": 0}, every=3),
+    "a validation in two epochs": lambda: Run(trainer={"check_val_every_n_epoch": 2}, every=3),
+    "two validations in an epoch": lambda: Run(trainer={"val_check_interval": 0.5}, every=3),
+    "accumulated gradients": lambda: Run(trainer={"accumulate_grad_batches": 5}, every=1),
+    "less than all batches": lambda: Run(trainer={"limit_train_batches": 7}, every=3),
+    "a sampler": lambda: Run(data={"sampler": weighted()}),
+    "a sampler with a generator": lambda: Run(data={"sampler": weighted(torch.Generator().manual_seed(1))}, every=4),
+    "a stream": lambda: Run(schedule=None, kind=Rows),
+    "a stream with a length": lambda: Run(kind=SizedRows),
 }
 
 
-def make(folder: Path) -> tuple[flash.Task, flash.DataModule, Path]:
-    """A task with data, and a checkpoint of it."""
-    data = flash.DataModule.from_tensors(torch.randn(8, 2), torch.randn(8, 1), batch_size=4, seed=0)
-    task = flash.Task(nn.Linear(2, 1), nn.functional.mse_loss, learning_rate=0.1)
-    trainer = silent_trainer()
-    trainer.fit(task, data)
-    trainer.save_checkpoint(folder / "whole.ckpt")
-    return task, data, folder / "whole.ckpt"
+@pytest.mark.train
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_that_is_resumed_from_any_checkpoint_equals_the_whole_one(name: str, tmp_path: Path) -> None:
+    compare(RUNS[name], tmp_path)
 
 
-def test_a_whole_checkpoint_passes() -> None:
-    check_run(RUN, "a.ckpt")
+WORKERS = {
+    "rows": lambda: Run(data={"num_workers": 2}, every=11),
+    "a stream": lambda: Run(schedule=None, kind=Rows, data={"num_workers": 2}, every=11),
+    "a checkpoint per epoch": lambda: Run(data={"num_workers": 1}, keep={}, every=2),
+}
 
 
-@pytest.mark.parametrize("name", ["optimizer_states", "lr_schedulers", "callbacks"])
-def test_weights_alone_lack_the_state_of_the_training(name: str) -> None:
-    check_run({key: value for key, value in RUN.items() if key != name}, "a.ckpt")
+@pytest.mark.process
+@pytest.mark.parametrize("name", WORKERS)
+def test_it_does_when_workers_draw_random_numbers(name: str, tmp_path: Path) -> None:
+    compare(WORKERS[name], tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("epoch", None),
-        ("global_step", -1),
-        ("global_step", True),
-        ("state_dict", [1]),
-        ("loops", {"fit_loop": None}),
-        ("loops", {"fit_loop": {"epoch_progress": {"total": {"ready": "one"}}}}),
-        ("loops", {"fit_loop": {"epoch_loop.batch_progress": {"is_last_batch": 3}}}),
-        ("callbacks", 0.5),
-        ("optimizer_states", {}),
-        ("lr_schedulers", ["x"]),
-        ("pytorch-lightning_version", {}),
-    ],
-)
-def test_another_value_is_an_error_that_names_it(name: str, value: Any) -> None:
-    sentence = f"the state in a.ckpt is damaged, or of another run: '{name}' is not what a Trainer writes. Copy or"
-    with pytest.raises(CheckpointError, match=sentence):
-        check_run({**RUN, name: value}, "a.ckpt")
+def compare(make: Callable[[], Run], folder: Path) -> None:
+    progress, weights, logged = make().fit(0, folder)
+    files = sorted(folder.glob("*.ckpt"), key=lambda file: int(file.stem.partition("=")[2]))
+    run = make()
+    assert files
+    for file in files[run.every - 1 :: run.every]:
+        found, resumed, values = make().fit(99, ckpt_path=file)
+        assert found == progress
+        assert [name for name in weights if not torch.equal(weights[name], resumed[name])] == [], file.stem
+        assert {key: value for key, value in values.items() if logged[key] != value} == {}, file.stem
+        first = torch.load(file, weights_only=True)["epoch"]
+        assert [key for key in logged if key[0] > first and key not in values] == [], file.stem
 
 
-@pytest.mark.parametrize("name", ["epoch", "state_dict", "loops"])
-def test_a_part_that_is_missing_is_an_error(name: str) -> None:
-    with pytest.raises(CheckpointError, match=f"'{name}' is missing"):
-        check_run({key: value for key, value in RUN.items() if key != name}, "a.ckpt")
-
-
-def test_versions_before_2_may_lack_loops() -> None:
-    old = {key: value for key, value in RUN.items() if key != "loops"}
-    check_run({**old, "pytorch-lightning_version": "1.4.0"}, "a.ckpt")
-
-
-def test_weights_alone_are_told_from_a_run() -> None:
-    with pytest.raises(
-        CheckpointError, match="Expected a checkpoint that a Trainer saved, .* but a.pth holds something"
-    ):
-        check_run({"weight": torch.zeros(1)}, "a.pth")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("lr", "0.1"), ("lr", float("nan")), ("betas", (0.9,)), ("amsgrad", 1), ("foreach", [1]), ("eps", None)],
-)
-def test_an_option_of_another_kind_is_an_error(name: str, value: Any) -> None:
-    optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters())
-    check_optimizer(optimizer, "a.ckpt")
-    optimizer.param_groups[0][name] = value
-    with pytest.raises(CheckpointError, match=f"in a.ckpt .*among the options of the optimizer '{name}' is "):
-        check_optimizer(optimizer, "a.ckpt")
-    del optimizer.param_groups[0][name]
-    with pytest.raises(CheckpointError, match=f"'{name}' is missing"):
-        check_optimizer(optimizer, "a.ckpt")
-
-
-def test_an_option_that_was_turned_on_is_right() -> None:
-    optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters(), capturable=True, lr=torch.tensor(0.1))
-    check_optimizer(optimizer, "a.ckpt")
-
-
-def test_a_state_of_no_parameter_is_an_error() -> None:
-    optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters())
-    optimizer.state[0] = {"step": 1}
-    with pytest.raises(CheckpointError, match="the optimizer has a state of 0, which is no parameter"):
-        check_optimizer(optimizer, "a.ckpt")
-
-
-def test_as_many_states_as_optimizers_are_expected() -> None:
-    check_counts({"optimizer_states": 1}, {"optimizer_states": 1}, "a.ckpt")
-    with pytest.raises(CheckpointError, match="'optimizer_states' has 0 states, and the task makes 1 of these"):
-        check_counts({"optimizer_states": 0}, {"optimizer_states": 1}, "a.ckpt")
-
-
-def _without_moments(checkpoint: dict[str, Any]) -> None:
-    del checkpoint["optimizer_states"][0]["state"][0]["exp_avg"]
-
-
-def _without_schedule(checkpoint: dict[str, Any]) -> None:
-    checkpoint["optimizer_states"] = []
-
-
-def _without_loop(checkpoint: dict[str, Any]) -> None:
-    del checkpoint["loops"]["fit_loop"]
+@pytest.mark.process
+def test_what_workers_draw_does_not_depend_on_their_number(tmp_path: Path) -> None:
+    one, two = (Run(schedule=None, data={"num_workers": number}).fit(0)[1] for number in (1, 2))
+    assert [name for name in one if not torch.equal(one[name], two[name])] == []
 
 
 @pytest.mark.train
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (_without_moments, "KeyError: 'exp_avg'"),
-        (_without_schedule, "'optimizer_states' has 0 states"),
-        (_without_loop, "KeyError: 'fit_loop'"),
-    ],
-)
-def test_a_run_that_cannot_go_on_says_which_file_is_damaged(
-    damage: Callable[[dict[str, Any]], None], reason: str, tmp_path: Path
+def test_accumulated_gradients_are_in_a_checkpoint_of_that_moment_alone(
+    trainer_options: dict[str, Any], tmp_path: Path
 ) -> None:
-    task, data, file = make(tmp_path)
-    checkpoint = torch.load(file, weights_only=True)
-    damage(checkpoint)
-    torch.save(checkpoint, file)
-    with pytest.raises(CheckpointError, match=f"state in .*whole.ckpt is damaged, or of another run: {reason}"):
-        silent_trainer(max_epochs=2).fit(task, data, ckpt_path=file)
+    class Save(Callback):
+        def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            trainer.save_checkpoint(tmp_path / f"{batch_idx}.ckpt")
+
+    data = flash.DataModule.from_tensors(torch.randn(12, 3), torch.randn(12, 1), batch_size=4, seed=0)
+    options = {**trainer_options, "callbacks": [Save()], "accumulate_grad_batches": 2}
+    flash.Trainer(max_epochs=1, **options).fit(flash.Task(nn.Linear(3, 1), nn.functional.mse_loss), data)
+    saved = [torch.load(tmp_path / f"{number}.ckpt", weights_only=True)["flash"] for number in range(3)]
+    assert [sorted(each.get("gradients", {})) for each in saved] == [["model.bias", "model.weight"], [], []]
 
 
-class _Fails(flash.Task):
-    def training_step(self, batch: Any, batch_idx: int) -> Any:
-        raise KeyError("a mistake of the program")
+def test_a_checkpoint_without_loops_is_anywhere() -> None:
+    assert position_of({}) is Position.ANYWHERE
 
 
-def test_an_error_of_training_itself_stays_what_it_is(tmp_path: Path) -> None:
-    _, data, file = make(tmp_path)
-    fails = _Fails(nn.Linear(2, 1), nn.functional.mse_loss, learning_rate=0.1)
-    with pytest.raises(KeyError, match="a mistake of the program"):
-        silent_trainer(max_epochs=2).fit(fails, data, ckpt_path=file)
-
-
-def test_an_error_inside_a_closure_is_one_of_training() -> None:
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-
-    def closure() -> float:
-        raise ZeroDivisionError("of the program")
-
-    with pytest.raises(ZeroDivisionError), explaining_damage("a.ckpt"):
-        optimizer.step(closure)
-
-
-def test_a_part_of_a_schedule_that_is_missing_is_an_error() -> None:
-    schedule = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1), 2)
-    state = schedule.state_dict()
-    check_schedule(schedule, {name: value for name, value in state.items() if not name.startswith("_")}, "a.ckpt")
-    del state["last_epoch"]
-    with pytest.raises(CheckpointError, match="'last_epoch' of the learning-rate schedule is missing"):
-        check_schedule(schedule, state, "a.ckpt")
+@pytest.mark.parametrize(
+    "loops",
+    [
+        {"epoch_loop.batch_progress": 3},
+        {"epoch_loop.batch_progress": {}, "epoch_loop.val_loop.batch_progress": {}},
+        {"epoch_loop.batch_progress": {"current": {"ready": 1}}, "state_dict": []},
+    ],
+)
+def test_the_progress_of_a_damaged_file_is_an_error(loops: Any) -> None:
+    with pytest.raises(CheckpointError, match="the progress of its run is damaged .*Use an earlier checkpoint"):
+        position_of(loops)
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("name", ["trainable", "eval_modules", "param_groups"])
-@pytest.mark.parametrize("value", [{}, None, ["nothing"], [[["nothing"]]]])
-def test_the_state_of_a_strategy_has_names_of_the_model(name: str, value: Any, tmp_path: Path) -> None:
-    task, data, _ = make(tmp_path)
-    trainer = silent_trainer()
-    trainer.finetune(task, data, strategy="no_freeze")
-    trainer.save_checkpoint(tmp_path / "own.ckpt")
-    checkpoint = torch.load(tmp_path / "own.ckpt", weights_only=True)
-    (state,) = checkpoint["callbacks"].values()
-    state[name] = value
-    torch.save(checkpoint, tmp_path / "own.ckpt")
-    with pytest.raises(CheckpointError, match=f"names of this model's parameters and modules .* but '{name}' of the"):
-        silent_trainer(max_epochs=2).finetune(task, data, strategy="no_freeze", ckpt_path=tmp_path / "own.ckpt")
+def test_a_run_with_other_metrics_says_that_those_of_the_epoch_are_of_its_rest(
+    trainer_options: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = flash.DataModule.from_tensors(torch.randn(12, 3), torch.randn(12, 1), batch_size=4, seed=0)
+
+    def fit(metrics: Any, **options: Any) -> None:
+        keep = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=2)
+        task = flash.Task(nn.Linear(3, 1), nn.functional.mse_loss, metrics=metrics)
+        given = {**trainer_options, "callbacks": [keep], "enable_checkpointing": True}
+        flash.Trainer(max_epochs=1, **given).fit(task, data, **options)
+
+    fit(None)
+    fit({"mae": nn.functional.l1_loss}, ckpt_path=tmp_path / "step=2.ckpt")
+    assert "those of this epoch are of the batches that are left" in caplog.text

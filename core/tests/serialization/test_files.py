@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
+import flash
 from flash.errors import CheckpointError, UnsafeCheckpointError
 from flash.serialization import files as files_module
-from flash.serialization import link_or_copy, read_checkpoint, replacing, write_checkpoint
+from flash.serialization import link_or_copy, read_checkpoint, replacing, write_checkpoint, writing
 
 
 def test_empty_bytes_come_back(tmp_path: Path) -> None:
@@ -109,7 +114,7 @@ def test_without_links_a_file_is_copied(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_link_removes_what_a_killed_process_left(tmp_path: Path) -> None:
-    left, source = tmp_path / ".best.0123.tmp", tmp_path / "newest"
+    left, source = tmp_path / ".best.0123456789abcdef.tmp", tmp_path / "newest"
     left.write_text("half")
     source.write_text("whole")
     os.utime(left, (time.time() - 60,) * 2)
@@ -125,8 +130,9 @@ def test_a_file_in_the_place_of_the_folder_is_an_error_that_says_where_to_choose
     assert (tmp_path / "runs").read_text() == "a file"
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path) -> None:
-    left = tmp_path / ".task.ckpt.0123.tmp"
+@pytest.mark.parametrize("name", ["task.ckpt", "epoch=0-step=8.ckpt"])
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path: Path, name: str) -> None:
+    left = tmp_path / f".{name}.0123456789abcdef.tmp"
     left.write_text("half")
     os.utime(left, (time.time() - 60,) * 2)
     write_checkpoint({}, tmp_path / "task.ckpt")
@@ -146,15 +152,121 @@ def test_the_file_of_a_writer_that_is_alive_stays(tmp_path: Path, monkeypatch: p
 
 
 def test_a_file_that_another_process_opened_just_now_stays(tmp_path: Path) -> None:
-    young = tmp_path / ".task.ckpt.0123.tmp"
+    young = tmp_path / ".task.ckpt.0123456789abcdef.tmp"
     young.write_text("half")
     write_checkpoint({}, tmp_path / "task.ckpt")
     assert young.exists()
 
 
-def test_a_name_with_wildcards_removes_no_other_file(tmp_path: Path) -> None:
-    other = tmp_path / ".task1.ckpt.0123.tmp"
-    other.write_text("of another checkpoint")
+@pytest.mark.parametrize("name", [".task.ckpt.0123.tmp", "task.ckpt.0123456789abcdef.tmp", ".notes.tmp"])
+def test_the_temporary_files_of_other_programs_stay(tmp_path: Path, name: str) -> None:
+    other = tmp_path / name
+    other.write_text("of another program")
     os.utime(other, (time.time() - 60,) * 2)
-    write_checkpoint({}, tmp_path / "task?.ckpt")
+    write_checkpoint({}, tmp_path / "task.ckpt")
     assert other.exists()
+
+
+@pytest.mark.parametrize("name", ["n" * 250, "é" * 120])
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path, name: str) -> None:
+    write_checkpoint({"version": 1}, tmp_path / name)
+    assert read_checkpoint(tmp_path / name) == {"version": 1}
+
+
+def write_text(path: Path, content: str) -> None:
+    with writing(path, "w", folder_argument="Mine(folder=...)") as file:
+        file.write(content * 10_000)
+
+
+WRITERS = {
+    "a checkpoint": lambda path, content: write_checkpoint({"content": content * 10_000}, path),
+    "a text": write_text,
+    "a prediction": lambda path, content: flash.Postprocess("unused").save_sample(content * 10_000, str(path)),
+}
+
+
+def full(monkeypatch: pytest.MonkeyPatch, path: Path) -> Path:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    return path
+
+
+def refusing(name: str, code: int) -> Any:
+    def refuse(monkeypatch: pytest.MonkeyPatch, path: Path) -> Path:
+        def error(*args: Any, **kwargs: Any) -> Any:
+            raise OSError(code, os.strerror(code))
+
+        monkeypatch.setattr(os if name == "fsync" else Path, name, error)
+        return path
+
+    return refuse
+
+
+def below_a_file(monkeypatch: pytest.MonkeyPatch, path: Path) -> Path:
+    return path / "below"
+
+
+def too_long(monkeypatch: pytest.MonkeyPatch, path: Path) -> Path:
+    return path.with_name("n" * 300)
+
+
+def a_folder(monkeypatch: pytest.MonkeyPatch, path: Path) -> Path:
+    folder = path.with_name("folder")
+    folder.mkdir()
+    return folder
+
+
+FAILURES = {
+    "the disk is full": full,
+    "the disk is full when it is synced": refusing("fsync", errno.ENOSPC),
+    "the folder is read-only": refusing("open", errno.EROFS),
+    "there is no permission": refusing("open", errno.EACCES),
+    "there is no permission to replace": refusing("replace", errno.EPERM),
+    "a file is in the folder's place": below_a_file,
+    "a folder is in the file's place": a_folder,
+    "the name is too long": too_long,
+}
+
+
+@pytest.fixture
+def _limits() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.usefixtures("_limits")
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("writer", WRITERS)
+def test_whatever_prevents_writing_is_one_error_that_leaves_the_old_file(
+    writer: str, failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, old = WRITERS[writer], tmp_path / "old"
+    write(old, "old")
+    before = old.read_bytes()
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with monkeypatch.context() as patch:
+        target = FAILURES[failure](patch, old)
+        kept = {file.name for file in os.scandir(tmp_path)}
+        with pytest.raises(CheckpointError, match=r"could not be written: .*untouched\. Free some space, or choose an"):
+            write(target, "new")
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert old.read_bytes() == before
+    assert {file.name for file in os.scandir(tmp_path)} == kept
+
+
+@pytest.mark.parametrize("content", ["text", "é" * 3])
+def test_a_text_is_written_in_its_encoding_and_its_folder_is_made(tmp_path: Path, content: str) -> None:
+    with writing(tmp_path / "a" / "b.txt", "w", folder_argument="folder=", encoding="utf-8") as file:
+        file.write(content)
+    assert (tmp_path / "a" / "b.txt").read_text(encoding="utf-8") == content
+
+
+def test_an_error_of_flash_in_between_stays_what_it_is(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UnsafeCheckpointError, match="^no$"),
+        writing(tmp_path / "a", folder_argument="folder="),
+    ):
+        raise UnsafeCheckpointError("no")
+    assert list(tmp_path.iterdir()) == []

@@ -19,8 +19,10 @@ from torch import distributed as dist
 
 from flash.core.console import epoch_name
 from flash.core.finetuning import FlashBaseFinetuning
-from flash.core.resuming import check_counts, check_optimizer, check_schedule
+from flash.core.run_state import check_counts, check_optimizer, check_schedule
+from flash.data.loader import rows_of_batch
 from flash.errors import ConfigurationError
+from flash.serialization import writing
 
 __all__ = ["CheckResumed", "GatherPredictions", "HyperparameterLogger", "KeepBest", "MetricLogger"]
 
@@ -296,29 +298,41 @@ class GatherPredictions(Callback):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._batches: list[list[Any]] = []
+        # By the number of the loader and the index of the sample in its dataset.
+        self._samples: dict[tuple[int, int], Any] = {}
+        self._size = 1
 
-    def on_predict_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
-        """Collect the results of a batch, if there are several processes."""
-        if trainer.world_size > 1:
-            self._batches.append(outputs)
+    def on_predict_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Collect the results of a batch by the indices of their samples, if there are several processes."""
+        if trainer.world_size == 1:
+            return
+        loaders = trainer.predict_dataloaders
+        loader = loaders[dataloader_idx] if isinstance(loaders, list | tuple) else loaders
+        rows = rows_of_batch(loader, batch_idx, len(outputs))
+        self._samples |= {(dataloader_idx, row): sample for row, sample in zip(rows, outputs, strict=True)}
+        self._size = max(self._size, len(outputs))
 
     def on_predict_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Gather the results of all processes."""
         if trainer.world_size == 1 or not dist.is_initialized():
             return
-        gathered: list[list[Any]] = [[] for _ in range(trainer.world_size)]
-        dist.all_gather_object(gathered, [sample for batch in self._batches for sample in batch])
-        # Lightning assigns the samples r, r + n, r + 2n, ... to process r of n.
-        total = sum(map(len, gathered))
-        samples = [gathered[i % len(gathered)][i // len(gathered)] for i in range(total)]
-        size = max((len(batch) for batch in self._batches), default=1)
-        merged = [samples[start : start + size] for start in range(0, total, size)]
-        self._batches = []
+        gathered: list[Any] = [None] * trainer.world_size
+        dist.all_gather_object(gathered, (self._size, self._samples))
+        size = max(size for size, _ in gathered)
+        found = {place: sample for _, samples in gathered for place, sample in samples.items()}
+        merged = []
+        for loader in range(trainer.predict_loop.num_dataloaders):
+            samples = [found[place] for place in sorted(found) if place[0] == loader]
+            merged.append([samples[start : start + size] for start in range(0, len(samples), size)])
+        self._samples = {}
+        result: Any = merged[0] if len(merged) == 1 else merged
         if trainer.predict_loop.return_predictions:
-            trainer.predict_loop.predictions[:] = merged
+            trainer.predict_loop.predictions[:] = result
         elif trainer.is_global_zero:
-            torch.save(merged, self._path)
+            with writing(self._path, what="list of predictions", folder_argument="the variable TMPDIR") as file:
+                torch.save(result, file)
 
     def load_saved(self) -> Any:
         """Return the list that another process saved, or ``None``."""

@@ -13,7 +13,7 @@ from flash.core.optimizers import lr_schedulers, optimizers
 from flash.core.outputs import components_of
 from flash.core.protocols import TaskLike
 from flash.core.registry import Registry, qualified_choice
-from flash.core.resuming import check_run
+from flash.core.run_state import check_run
 from flash.errors import CheckpointError, FlashError
 from flash.plugins import PluginState, get_host
 from flash.plugins.info import canonical

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torchmetrics import MeanMetric, Metric
 
 from flash.core.registry import ComponentRegistry, Registry
@@ -262,16 +263,48 @@ class StageMetrics(nn.Module):
         """
         self.flush()
         self.values, self.elements = {}, set()
-        for name in ("loss", *self._order, *self._logged):
-            objects = self.objects
-            metric: Any = objects[f"metric_{name}"] if f"metric_{name}" in objects else self.means[f"mean_{name}"]
-            if metric.update_called:
-                for part, value in _by_name(name, metric.compute()):
-                    self.values[part] = value
-                    elements = dict(_elements(part, value, names))
-                    self.elements |= elements.keys()
-                    self.values |= {key: each for key, each in elements.items() if key not in self.values}
+        for name in self._updated():
+            for part, value in _by_name(name, self._metric(name).compute()):
+                self.values[part] = value
+                elements = dict(_elements(part, value, names))
+                self.elements |= elements.keys()
+                self.values |= {key: each for key, each in elements.items() if key not in self.values}
         return {name: value for name, value in self.values.items() if isinstance(value, Tensor) and not value.ndim}
+
+    def _metric(self, name: str) -> Any:
+        objects = self.objects
+        return objects[f"metric_{name}"] if f"metric_{name}" in objects else self.means[f"mean_{name}"]
+
+    def _updated(self) -> list[str]:
+        """Return the names of what any process has updated: all of them compute it, also one that had no batch."""
+        own = {name: _rows_of_states(self._metric(name)) for name in self._known if self._metric(name).update_called}
+        if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+            return [*own]
+        gathered: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(gathered, own)
+        updated = {name: rows for states in reversed(gathered) for name, rows in states.items()}
+        for name in updated.keys() - own.keys():
+            if name not in self._known:
+                self._logged.append(name)
+                self.means[f"mean_{name}"] = MeanMetric().to(self.means["mean_loss"].device)
+            metric = self._metric(name)
+            metric._update_count = 1
+            # Processes exchange rows of one type and shape; a process without rows has none of that kind.
+            for state, row in updated[name].items():
+                setattr(metric, state, [row.to(metric.device)])
+        # In the same order in each process, since they compute together.
+        first = ("loss", *self._order)
+        return [*(name for name in first if name in updated), *sorted(updated.keys() - set(first))]
+
+    @property
+    def _known(self) -> list[str]:
+        return ["loss", *self._order, *self._logged]
+
+    @property
+    def is_updated(self) -> bool:
+        """True if there were steps since the last :meth:`reset`."""
+        updated = any(metric.update_called for metric in (*self.objects.values(), *self.means.values()))
+        return updated or bool(self._losses or self._steps)
 
     def accumulated(self) -> dict[str, Any]:
         """Return the accumulated state, sums and buffered steps, as serializable values."""
@@ -286,13 +319,19 @@ class StageMetrics(nn.Module):
             },
         }
 
-    def restore(self, accumulated: Mapping[str, Any], device: torch.device) -> None:
+    def restore(self, accumulated: Mapping[str, Any], device: torch.device) -> bool:
         """Restore the accumulated state of another object.
 
         Args:
             accumulated: The result of its :meth:`accumulated`.
             device: The device of the metrics.
+
+        Returns:
+            Whether it has the same metrics; otherwise nothing is restored.
         """
+        own = {*self.objects, *(f"mean_{name}" for name in ("loss", *self.functions))}
+        if set(accumulated["metrics"]) - {f"mean_{name}" for name in accumulated["logged"]} != own:
+            return False
         self._losses = [
             (_to_device(loss, device), _to_device(weight, device)) for loss, weight in accumulated["losses"]
         ]
@@ -306,6 +345,7 @@ class StageMetrics(nn.Module):
             metric._update_count, metric._computed = stored["count"], None
             for key in metric._defaults:
                 setattr(metric, key, _to_device(stored[key], device))
+        return True
 
     def reset(self) -> None:
         """Clear the accumulated state."""
@@ -319,6 +359,12 @@ def _to_device(value: Any, device: torch.device) -> Any:
     if isinstance(value, list):
         return [_to_device(each, device) for each in value]
     return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _rows_of_states(metric: Metric) -> dict[str, Tensor]:
+    """Return no rows, in the type and shape of the rows that a metric keeps in lists, by the name of the list."""
+    lists = {name: getattr(metric, name) for name in metric._defaults}
+    return {name: rows[0][:0].cpu() for name, rows in lists.items() if isinstance(rows, list) and rows and rows[0].ndim}
 
 
 def weight_of_loss(loss_fn: Callable[..., Any] | None, targets: Any) -> Tensor | None:

@@ -6,7 +6,7 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +20,7 @@ from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar, Unpack
 
 from flash import __version__
+from flash.core._resuming import Position, monitored_values, position_of, resume_loops, unused_gradients
 from flash.core.backbones import build_backbone, stated_layers
 from flash.core.binding import bind, check_pair
 from flash.core.callbacks import HyperparameterLogger, MetricLogger
@@ -42,10 +43,11 @@ from flash.core.optimizers import (
     split_parameters,
 )
 from flash.core.outputs import OutputSpec, components_of, outputs_of, resolve_output, takes_ids, task_outputs
-from flash.core.prediction import predict_batches
+from flash.core.prediction import PredictedBatch, predict_batches
 from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, checked_metadata, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
+from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
 from flash.data.folders import table_folder
@@ -54,7 +56,7 @@ from flash.data.messages import show_some, show_values
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
-from flash.data.streams import load_dataset
+from flash.data.streams import AutoStream, load_dataset
 from flash.data.tables import READ_OPTIONS, ReadOptions, read_table
 from flash.errors import CheckpointError, ConfigurationError, FormerMemberError
 from flash.former import FORMER_MEMBERS, with_former_members
@@ -118,6 +120,8 @@ class Task(Configurable, pl.LightningModule):
     backbones: ClassVar[Registry] = Registry("backbones")
     #: Outputs of predictions by name.
     outputs: ClassVar[Registry] = task_outputs
+    #: Arguments that :meth:`from_data` fills in from the data, which command lines do not ask for.
+    data_facts: ClassVar[tuple[str, ...]] = ("num_inputs", "num_classes", "labels", "multi_label", "class_counts")
     #: Losses and metrics by name; a class has those of its kind, such as classification, which its outputs define.
     loss_registry: ClassVar[Registry] = losses
     metric_registry: ClassVar[Registry] = metric_registry
@@ -162,6 +166,11 @@ class Task(Configurable, pl.LightningModule):
         self._structure: list[dict[str, Any]] = []
         self._output: OutputSpec | None = None
         self._random_state: Any = None
+        self._train_metrics: Any = None
+        self._is_resumed = False
+        self._position = Position.ANYWHERE
+        self._monitored: dict[str, Tensor] = {}
+        self._gradients: dict[str, Tensor] = {}
         # Set if the preprocess of a checkpoint could not be rebuilt.
         self.preprocess_error: CheckpointError | None = None
         # The default learning rates with the default optimizer: of new modules, and of pretrained ones.
@@ -661,27 +670,57 @@ class Task(Configurable, pl.LightningModule):
             >>> task.predict(torch.zeros(2, 2), output=lambda predictions, ids: [f"row {each}" for each in ids])
             ['row 0', 'row 1']
         """
+        dataset = self._dataset_to_predict(raw, reading)
+        by_length = not (self.postprocess or Postprocess()).saves
+        results: list[Any] = []
+        rows: list[int] = []
+        for batch, presented in self._predicted(dataset, output, batch_size, by_length):
+            results += presented
+            rows += batch.rows
+        return restore_order(rows, results)
+
+    def predict_each(
+        self, raw: Any, output: OutputSpec | None = None, batch_size: int = 64, **reading: Unpack[ReadOptions]
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield the id and the result of each raw input, in their order, while batches are predicted.
+
+        The results are not held in memory. The arguments are those of :meth:`predict`.
+
+        Yields:
+            The file of the sample, or its row, counted from 0; and its result.
+
+        Example:
+            >>> task = Task(nn.Linear(2, 1))
+            >>> [row for row, result in task.predict_each(torch.zeros(3, 2), batch_size=2)]
+            [0, 1, 2]
+        """
+        dataset = self._dataset_to_predict(raw, reading)
+        for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
+            yield from ((dataset.id_of(row), each) for row, each in zip(batch.rows, presented, strict=True))
+
+    def _dataset_to_predict(self, raw: Any, reading: ReadOptions) -> AutoDataset | AutoStream:
         if self.preprocess_error is not None and self.preprocess is None:
             raise self.preprocess_error
         self._warn_if_untrained()
-        output = self._output if output is None else output
-        wants_ids = takes_ids(self, output)
         preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
         preprocess.check_input_spec(input_spec)
-        postprocess = self.postprocess or Postprocess()
         if reading:
             taken = ["raw", "output", "batch_size", *READ_OPTIONS]
             refuse_unknown_arguments(f"{type(self).__name__}.predict", reading, taken)
             raw = replace(read_table(raw, **reading), folder=table_folder(raw))
-        dataset = load_dataset(raw, Stage.PREDICT, preprocess, input_spec)
-        results: list[Any] = []
-        rows: list[int] = []
-        for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=not postprocess.saves):
+        return load_dataset(raw, Stage.PREDICT, preprocess, input_spec)
+
+    def _predicted(
+        self, dataset: AutoDataset | AutoStream, output: OutputSpec | None, batch_size: int, by_length: bool
+    ) -> Iterator[tuple[PredictedBatch, list[Any]]]:
+        """Yield each batch with one result per sample."""
+        output = self._output if output is None else output
+        wants_ids = takes_ids(self, output)
+        for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=by_length):
             with torch.inference_mode():
                 ids = [dataset.id_of(row) for row in batch.rows] if wants_ids else None
-                results += self.present(batch.output, output, batch.inputs, ids)
-            rows += batch.rows
-        return restore_order(rows, results)
+                presented = self.present(batch.output, output, batch.inputs, ids)
+            yield batch, presented
 
     def on_predict_start(self) -> None:
         """Warn if the head was never trained."""
@@ -774,9 +813,21 @@ class Task(Configurable, pl.LightningModule):
             "random_state": capture_rng_state(),
             "structure": self.structure_changes,
         }
+        if isinstance(self._trainer, pl.Trainer):
+            checkpoint["flash"] |= self._states_of_epoch(self._trainer)
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
             checkpoint[key] = {name: value for name, value in checkpoint[key].items() if _is_plain(value)}
+
+    def _states_of_epoch(self, trainer: pl.Trainer) -> dict[str, Any]:
+        """Return what a run in the middle of an epoch has accumulated, as far as there is any."""
+        metrics: Any = self.stage_metrics["train_metrics"]
+        states = {
+            "train_metrics": metrics.accumulated() if metrics.is_updated else {},
+            "monitored": monitored_values(trainer),
+            "gradients": unused_gradients(trainer, self),
+        }
+        return {name: state for name, state in states.items() if state}
 
     @staticmethod
     def _describe_process(process: Preprocess | Postprocess | None) -> dict[str, Any] | None:
@@ -786,24 +837,41 @@ class Task(Configurable, pl.LightningModule):
         return {**describe(process), "state": state}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Apply the structure changes of the interrupted run, and keep its RNG state for the start of training."""
+        """Apply the structure changes of the interrupted run, and keep its other states for the start of training."""
         stored = checked_metadata(checkpoint, "the file to resume from")
         repeat_changes(self, stored.get("structure") or [])
         self._random_state = stored.get("random_state")
+        self._train_metrics = stored.get("train_metrics")
+        self._is_resumed = True
+        self._monitored, self._gradients = stored.get("monitored", {}), stored.get("gradients", {})
+        self._position = position_of(checkpoint.get("loops", {}).get("fit_loop", {}))
 
     def on_train_start(self) -> None:
-        """Restore the RNG state in a resumed run, and adapt the learning-rate schedule to the new length.
+        """Go on where an interrupted run was: its batch, RNG state, metrics, accumulated gradients, and schedule.
 
-        With several processes the RNG state is not restored, since a checkpoint has that of one process only.
+        With several processes RNG state, metrics and gradients are not restored, since a checkpoint has those of one
+        process only.
         """
         ours = self.lr_scheduler is not None and type(self).configure_optimizers is Task.configure_optimizers
         if self._random_state is not None and ours:
             for config in self.trainer.lr_scheduler_configs:
                 choice = qualified_choice(lr_schedulers, self, "lr_scheduler", self.lr_scheduler)
                 follow_new_length(choice, config.scheduler, self.trainer)
+        if self._is_resumed:
+            resume_loops(self.trainer, self._position, self._monitored)
+        if self._train_metrics is not None and self.trainer.world_size == 1:
+            metrics: Any = self.stage_metrics["train_metrics"]
+            is_restored = metrics.restore(self._train_metrics, self.device)
+            if not is_restored:
+                log.warning("The checkpoint has other metrics: those of this epoch are of the batches that are left.")
+        if self._gradients and self.trainer.world_size == 1:
+            for name, parameter in self.named_parameters():
+                gradient = self._gradients.get(name)
+                parameter.grad = None if gradient is None else gradient.to(parameter.device)
         if self._random_state is not None and self.trainer.world_size == 1:
             restore_rng_state(self._random_state)
-        self._random_state = None
+        self._is_resumed, self._random_state, self._train_metrics = False, None, None
+        self._gradients = {}
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]  # Lightning's has loading options that are unsafe

@@ -27,7 +27,7 @@ from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
 from flash.core.outputs import OutputSpec
 from flash.core.registry import Registry
-from flash.core.resuming import explaining_damage
+from flash.core.run_state import explaining_damage
 from flash.data.data_module import DataModule
 from flash.data.messages import show_values
 from flash.data.samplers import restore_order, sorted_rows

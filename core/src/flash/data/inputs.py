@@ -25,6 +25,7 @@ __all__ = [
     "is_single",
     "pair_inputs",
     "source_name",
+    "sources_in",
     "with_article",
 ]
 
@@ -93,7 +94,7 @@ class SampleInputs:
     def of_table(
         cls,
         table: Table,
-        input_field: str,
+        input_field: str | Sequence[str],
         target_fields: str | Sequence[str] | None,
         stage: Stage,
         delimiter: str | None = None,
@@ -102,8 +103,8 @@ class SampleInputs:
 
         Args:
             table: The columns.
-            input_field: The column of sources.
-            target_fields: The column of targets, or a list of columns of zeros and ones.
+            input_field: The column of sources, or a list of the columns of their parts.
+            target_fields: The column of targets, or a list of columns of numbers, such as zeros and ones.
             stage: The stage; prediction needs no targets.
             delimiter: The separator between the classes of a sample, if they are written as one text.
 
@@ -117,7 +118,7 @@ class SampleInputs:
             >>> SampleInputs.of_table(table, "file", "words", Stage.TRAIN, delimiter=" ").targets
             [['yes', 'no'], ['no']]
         """
-        sources = table[input_field]
+        sources = sources_in(table, input_field)
         if stage is Stage.PREDICT:
             return SampleInputs(sources)
         if target_fields is None:
@@ -133,6 +134,18 @@ class SampleInputs:
                 f"{len(names)}. Leave one of them out."
             )
         return SampleInputs(sources, [np.asarray(row) for row in zip(*columns, strict=True)], names)
+
+
+def sources_in(table: Table, input_field: str | Sequence[str]) -> Sequence[Any]:
+    """Return the sources of a table: the values of a column, or a tuple of the values of several for each row.
+
+    Example:
+        >>> sources_in(Table({"question": ["Who?"], "answer": ["Ada."]}), ["question", "answer"])
+        [('Who?', 'Ada.')]
+    """
+    if isinstance(input_field, str) or not isinstance(input_field, Sequence):
+        return table[input_field]
+    return list(zip(*(table[name] for name in input_field), strict=True))
 
 
 def _separated(values: Sequence[Any], what: str, delimiter: str | None, is_text: bool, stage: Stage) -> Sequence[Any]:

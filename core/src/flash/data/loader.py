@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import torch
@@ -19,12 +19,16 @@ from flash.data.samplers import (
     BucketedRows,
     EvaluationShard,
     EvenBatches,
+    SeededRows,
     ShuffledRows,
     SortedRows,
     TrainShard,
+    seed_batch,
 )
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, shard_stream
+from flash.errors import DataError
+from flash.serialization import capture_rng_state, restore_rng_state
 
 __all__ = ["Loader", "SamplerSpec", "make_loader", "rows_of_batch", "samples_of"]
 
@@ -46,8 +50,12 @@ class Loader(DataLoader[Any]):
     features: Callable[[], Columns | None] | None = None
 
     _yielded = 0
-    _resume_at = 0
+    _passes = 0
     _sampler: Any = None
+    # The state of an interrupted pass, for the next iteration.
+    _interrupted: Mapping[str, Any] | None = None
+    # The RNG state before the batch that was yielded last.
+    _random: Mapping[str, Any] | None = None
 
     # With a batch sampler, torch would return a sequential sampler, regardless of the real order. Lightning
     # checks here whether the rows are sharded between processes already.
@@ -68,33 +76,91 @@ class Loader(DataLoader[Any]):
         return self.dataset.num_batches
 
     def __iter__(self) -> Any:
+        state, self._interrupted = self._interrupted or {}, None
+        self._yielded = state.get("batches", 0)
+        self._passes = state.get("pass", self._passes)
+        self._random = state.get("random")
+        # A pass counts once its first batch is asked for: some versions of Lightning make two iterators for one.
+        number = self._passes if state else self._passes + 1
         if isinstance(self.batch_sampler, BatchRows):
-            self.batch_sampler.skip = self._resume_at
+            self.batch_sampler.begin(self._yielded, number, state.get("rows"))
         elif isinstance(self.dataset, AutoStream):
-            self.dataset.skip(self._resume_at)
-        self._yielded, self._resume_at = self._resume_at, 0
-        return self._count()
+            self.dataset.begin(self._yielded, number)
+        return self._count(number)
 
-    def _count(self) -> Iterator[Any]:
+    def _count(self, number: int) -> Iterator[Any]:
+        self._passes = number
         # Lightning creates the iterator of a resumed run's first epoch before a strategy can unfreeze layers in it:
         # whether to use cached features is decided at the first batch.
         columns = None if self.features is None else self.features()
-        for batch in super().__iter__() if columns is None else self._batches_of(columns):
+        batches = super().__iter__() if columns is None else self._batches_of(columns)
+        if self._random is not None:
+            restore_rng_state(self._random)
+        while True:
+            self._random = capture_rng_state() if self._is_read_ahead else None
+            batch = next(batches, _NO_BATCH)
+            if batch is _NO_BATCH:
+                return
             self._yielded += 1
             yield batch
 
+    @property
+    def _is_read_ahead(self) -> bool:
+        """Whether Lightning asks for a batch before it uses the previous one, to know which is the last."""
+        stream = self.dataset
+        return isinstance(stream, AutoStream) and not self.num_workers and stream.num_batches is None
+
     def _batches_of(self, columns: Columns) -> Iterator[Any]:
-        for rows in self.batch_sampler or ():
-            features, targets = columns.take(rows)
+        for batch in self.batch_sampler or ():
+            features, targets = columns.take(batch.rows if isinstance(batch, SeededRows) else batch)
             yield Features(features), targets
 
-    def state_dict(self) -> dict[str, int]:
-        """Return the number of batches of this epoch that have been yielded."""
-        return {"batches": self._yielded}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the number of batches of this epoch that have been yielded, and what their order depends on."""
+        state: dict[str, Any] = {"batches": self._yielded, "pass": self._passes}
+        if isinstance(self.batch_sampler, BatchRows) and (rows := self.batch_sampler.state_of_rows()):
+            state["rows"] = rows
+        if self._random is not None:
+            state["random"] = self._random
+        return state
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Skip the batches that were yielded already in the next iteration."""
-        self._resume_at = state["batches"]
+        self._interrupted = state
+
+    def follow(self, state: Mapping[str, Any]) -> None:
+        """Start the epoch after a finished one.
+
+        Args:
+            state: The result of :meth:`state_dict` at the end of that epoch.
+        """
+        self._passes = state.get("pass", self._passes)
+        if isinstance(self.batch_sampler, BatchRows):
+            self.batch_sampler.load_generator(state.get("rows", {}))
+
+
+_NO_BATCH = object()
+
+
+class _SeededDataset(Dataset[Any]):
+    """A dataset that seeds the random numbers of a worker for each batch, so that they do not depend on its history.
+
+    Its indices are the batches of :class:`flash.data.samplers.BatchRows` with ``seeds``.
+    """
+
+    def __init__(self, source: Dataset[Any]) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return len(self.source)  # type: ignore[arg-type]  # it has indices
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.source[row]
+
+    def __getitems__(self, batch: SeededRows) -> Any:
+        seed_batch(batch.seed)
+        together = getattr(self.source, "__getitems__", None)
+        return [self.source[row] for row in batch.rows] if together is None else together(batch.rows)
 
 
 class _MemoryDataset(Dataset[Any]):
@@ -117,8 +183,9 @@ class _MemoryDataset(Dataset[Any]):
 
 def samples_of(loader: Any) -> AutoDataset | AutoStream | None:
     """Return the dataset of a loader, if its hooks and its stage are known."""
-    dataset = getattr(loader, "dataset", None)
-    source = dataset.source if isinstance(dataset, _MemoryDataset) else dataset
+    source = getattr(loader, "dataset", None)
+    while isinstance(source, _MemoryDataset | _SeededDataset):
+        source = source.source
     if isinstance(source, AutoDataset) or (isinstance(source, AutoStream) and source.has_hooks):
         return source
     return None
@@ -131,12 +198,20 @@ def rows_of_batch(loader: Any, batch_idx: int, count: int) -> list[int]:
         loader: A prediction loader that Lightning is iterating over.
         batch_idx: The index of the batch, in this process.
         count: The number of samples in the batch.
+
+    Raises:
+        DataError: If it is a loader of an iterable-style dataset that is not a stream of Flash.
     """
     samples = samples_of(loader)
     if isinstance(samples, AutoStream):
         rank, processes = samples.shard
         start = (batch_idx * processes + rank) * samples.batch_size
         return list(range(start, start + count))
+    if isinstance(getattr(loader, "dataset", None), IterableDataset):
+        raise DataError(
+            "Expected data whose samples have a place, to put the results of several processes in order, but got a "
+            f"loader of a {type(loader.dataset).__name__}. Predict it with a DataModule, or in one process."
+        )
     # Lightning's wrapper of the batch sampler records the rows that it yielded.
     return [int(row) for row in loader.batch_sampler.seen_batch_indices[batch_idx]]
 
@@ -176,10 +251,14 @@ def make_loader(
     source, collate = _with_collate(dataset, stage, preprocess)
     options["persistent_workers"] = bool(options.get("persistent_workers", True)) and num_workers > 0
     sized: Any = dataset
+    # A separate generator, so that loading data does not advance the global RNG state.
+    generator = torch.Generator().manual_seed(seed)
     if isinstance(dataset, IterableDataset):
         stream = shard_stream(dataset, num_workers, shard[1])
-        stream.batch_size, stream.shard = batch_size, shard
-        return Loader(stream, batch_size=batch_size, num_workers=num_workers, collate_fn=collate, **options)
+        stream.batch_size, stream.shard, stream.seed = batch_size, shard, seed
+        return Loader(
+            stream, batch_size=batch_size, num_workers=num_workers, collate_fn=collate, generator=generator, **options
+        )
     length = len(sized)
     lengths = dataset.lengths if by_length and isinstance(dataset, AutoDataset) else None
     rows: Any = SequentialSampler(sized) if lengths is None else SortedRows(lengths)
@@ -187,16 +266,24 @@ def make_loader(
         rows = _train_rows(dataset, lengths, batch_size, seed, epoch, shard, sampler)
         length = len(rows) if hasattr(rows, "__len__") else length
     batches: type[BatchRows] = BatchRows
-    if stage in (Stage.VAL, Stage.TEST) and 1 < shard[1] <= length:
-        rows, batches = EvaluationShard(rows, *shard), EvenBatches
+    if stage is not Stage.TRAIN and shard[1] > 1:
+        if length < shard[1]:
+            # Each process needs a batch. In prediction, some predict the same row, whose result is used once; otherwise
+            # all evaluate all rows, which changes no mean.
+            shard = (shard[0] % length, length) if stage is Stage.PREDICT else (0, 1)
+        rows = EvaluationShard(rows, *shard)
+        batches = BatchRows if stage is Stage.PREDICT else EvenBatches
     drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
+    batch_sampler = batches(rows, batch_size, drop_last)
+    if stage is Stage.TRAIN and num_workers > 0:
+        batch_sampler.seeds = (seed, shard[0])
+        source = _SeededDataset(source)
     return Loader(
         source,
-        batch_sampler=batches(rows, batch_size, drop_last),
+        batch_sampler=batch_sampler,
         num_workers=num_workers,
         collate_fn=collate,
-        # A separate generator, so that loading data does not advance the global RNG state.
-        generator=torch.Generator().manual_seed(seed),
+        generator=generator,
         **options,
     )
 

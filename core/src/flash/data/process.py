@@ -16,7 +16,7 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
-from flash.serialization import Configurable, equal
+from flash.serialization import Configurable, equal, writing
 
 __all__ = ["Postprocess", "Preprocess", "StageHooks"]
 
@@ -371,7 +371,8 @@ class Postprocess(Configurable):
 
     def save_sample(self, sample: Any, path: str) -> None:
         """Save one result."""
-        torch.save(sample, path)
+        with writing(path, what="prediction", folder_argument="Postprocess(save_path=...)") as file:
+            torch.save(sample, file)
 
     def __call__(self, batch: Any, output: Callable[[Any], Any]) -> list[Any]:
         """Run all hooks on the network's output for one batch; ``output`` converts it to the task's output."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DistributedSampler, Sampler
@@ -14,10 +16,12 @@ __all__ = [
     "BucketedRows",
     "EvaluationShard",
     "EvenBatches",
+    "SeededRows",
     "ShuffledRows",
     "SortedRows",
     "TrainShard",
     "restore_order",
+    "seed_batch",
     "sorted_rows",
 ]
 
@@ -210,6 +214,28 @@ class EvaluationShard(DistributedSampler[Any]):
         return iter(list(self.order)[self.rank :: self.num_replicas])
 
 
+class SeededRows(NamedTuple):
+    """The rows of a batch, and the seed of what is random in it."""
+
+    seed: str
+    rows: Any
+
+
+def seed_batch(seed: str) -> None:
+    """Seed the random numbers of this process, a worker, for a batch.
+
+    What a worker draws then depends neither on the number of workers nor on the batches before.
+
+    Args:
+        seed: The seed, which differs from batch to batch.
+    """
+    number = random.Random(seed).getrandbits(32)  # noqa: S311  # no secret
+    random.seed(number)
+    np.random.seed(number)
+    # Not torch.manual_seed, which also seeds devices that a worker does not have.
+    torch.default_generator.manual_seed(number)
+
+
 class BatchRows(BatchSampler):
     """Batches of row indices; shuffled ones are tensors, without a Python step per row.
 
@@ -219,20 +245,67 @@ class BatchRows(BatchSampler):
         sampler: The sampler of the row order.
         batch_size: Number of rows per batch.
         drop_last: Whether to drop an incomplete last batch.
-        skip: Number of batches to skip at the start of the next iteration.
+
+    Attributes:
+        seeds: Numbers that the seed of each batch is made of, together with the pass and the batch; if there are any,
+            batches are :class:`SeededRows`.
     """
 
     def __init__(self, sampler: Sampler[int], batch_size: int, drop_last: bool) -> None:
         super().__init__(sampler, batch_size, drop_last)
-        self.skip = 0
+        self.seeds: tuple[int, ...] | None = None
+        self._skip = self._pass = 0
+        self._resumed: list[Any] | None = None
+        self._order: Any = None
+
+    def begin(self, skip: int, number: int, state: Mapping[str, Any] | None = None) -> None:
+        """Prepare the next iteration.
+
+        Args:
+            skip: Number of batches to skip.
+            number: The number of the pass.
+            state: The result of :meth:`state_of_rows` in the pass that is resumed.
+        """
+        self._skip, self._pass, self._order = skip, number, None
+        self._resumed = None if state is None else state["order"].tolist()
+        self.load_generator(state or {})
+
+    def state_of_rows(self) -> dict[str, Any] | None:
+        """Return the order of the current pass, and the state of the sampler's generator, as serializable values.
+
+        They are those of a user's sampler, which draws the order in its own way. ``None`` for samplers that depend on
+        the epoch alone, and in several processes.
+        """
+        if self._order is None or isinstance(self.sampler, ShuffledRows | DistributedSampler):
+            return None
+        generator = getattr(self.sampler, "generator", None)
+        states = {"generator": generator.get_state()} if isinstance(generator, torch.Generator) else {}
+        return {"order": torch.tensor(self._order), **states}
 
     def __iter__(self) -> Iterator[Any]:
-        skip, self.skip = self.skip, 0
-        rows: Any = self.sampler.next_pass() if isinstance(self.sampler, ShuffledRows) else list(self.sampler)
+        skip, self._skip = self._skip, 0
+        rows = self._next_order()
         for start in range(skip * self.batch_size, len(rows), self.batch_size):
             batch = rows[start : start + self.batch_size]
             if len(batch) == self.batch_size or not self.drop_last:
-                yield batch
+                yield (
+                    batch
+                    if self.seeds is None
+                    else SeededRows(" ".join(map(str, (*self.seeds, self._pass, start))), batch)
+                )
+
+    def _next_order(self) -> Any:
+        if isinstance(self.sampler, ShuffledRows):
+            return self.sampler.next_pass()
+        resumed, self._resumed = self._resumed, None
+        self._order = list(self.sampler) if resumed is None else resumed
+        return self._order
+
+    def load_generator(self, state: Mapping[str, Any]) -> None:
+        """Load the state of the sampler's generator from the result of :meth:`state_of_rows`, if it is there."""
+        generator = getattr(self.sampler, "generator", None)
+        if isinstance(generator, torch.Generator) and "generator" in state:
+            generator.set_state(state["generator"])
 
 
 class EvenBatches(BatchRows):

@@ -11,6 +11,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from flash.data.auto_dataset import AutoDataset, is_indexed
 from flash.data.hooks import HooksByStage, SampleHooks
+from flash.data.samplers import seed_batch
 from flash.data.stage import Stage
 from flash.errors import DataError
 
@@ -35,6 +36,7 @@ class AutoStream(IterableDataset[Any]):
     Attributes:
         batch_size: The number of rows that are assigned to one worker at a time.
         shard: The rank of this process, and the number of processes.
+        seed: Seed of what is random in the batches of workers.
 
     Example:
         >>> from flash import Preprocess
@@ -49,8 +51,9 @@ class AutoStream(IterableDataset[Any]):
         self._facts = facts or {}
         self.batch_size = 1
         self.shard = (0, 1)
-        # In shared memory: persistent workers have copies of everything else.
-        self._skip = torch.zeros(1, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]  # torch
+        self.seed = 0
+        # Batches to skip, and the pass; in shared memory: persistent workers have copies of everything else.
+        self._begin = torch.zeros(2, dtype=torch.long).share_memory_()  # type: ignore[no-untyped-call]  # torch
 
     def id_of(self, index: int) -> int:
         """Return the id of a sample: its position in the stream."""
@@ -89,13 +92,18 @@ class AutoStream(IterableDataset[Any]):
             return facts[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def skip(self, batches: int) -> None:
-        """Skip the first batches of this process in the next iteration."""
-        self._skip[0] = batches
+    def begin(self, skip: int, number: int) -> None:
+        """Prepare the next iteration.
+
+        Args:
+            skip: Number of batches of this process to skip.
+            number: The number of the pass.
+        """
+        self._begin[0], self._begin[1] = skip, number
 
     @property
     def num_batches(self) -> int | None:
-        """The number of batches of this process; ``None`` if the source has no length."""
+        """The number of batches of this process; ``None`` if the source has no length, or some processes no batch."""
         try:
             batches = -(-len(self._source) // self.batch_size)
         except TypeError:
@@ -103,7 +111,10 @@ class AutoStream(IterableDataset[Any]):
         if getattr(self._source, "is_sharded", False):
             return batches
         rank, processes = self.shard
-        return -(-batches // processes) if self._pads else len(range(rank, batches, processes))
+        if self._pads:
+            return -(-batches // processes)
+        # Lightning leaves a process out whose loader has a length of 0.
+        return len(range(rank, batches, processes)) if batches >= processes else None
 
     @property
     def _pads(self) -> bool:
@@ -112,16 +123,21 @@ class AutoStream(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        skip = int(self._skip)
-        batches: Iterator[list[Any]]
+        skip, current_pass = self._begin.tolist()
+        batches: Iterator[tuple[Any, list[Any]]]
         if getattr(self._source, "is_sharded", False):
             skipped = -(-(skip - number) // workers) if skip > number else 0
-            batches = islice(self._batches(), skipped, None)
+            places = ((f"{number} {place}", batch) for place, batch in enumerate(self._batches()))
+            batches = islice(places, skipped, None)
         else:
             batches = (
-                batch for place, batch in self._own_batches() if place >= skip and (place - skip) % workers == number
+                (place, batch)
+                for place, batch in self._own_batches()
+                if place >= skip and (place - skip) % workers == number
             )
-        for batch in batches:
+        for place, batch in batches:
+            if worker is not None:
+                seed_batch(f"{self.seed} {self.shard[0]} {current_pass} {place}")
             for sample in batch:
                 yield sample if self._hooks is None else self._hooks.load_sample(sample, self)
 

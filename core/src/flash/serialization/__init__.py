@@ -4,7 +4,15 @@ Everything in a checkpoint can be read with ``torch.load(weights_only=True)``; n
 """
 
 from flash.serialization.arguments import Configurable, accepted_parameters, call_with, refuse_unknown_arguments
-from flash.serialization.files import MapLocation, link_or_copy, read_checkpoint, replacing, write_checkpoint
+from flash.serialization.files import (
+    MapLocation,
+    explaining_write_errors,
+    link_or_copy,
+    read_checkpoint,
+    replacing,
+    write_checkpoint,
+    writing,
+)
 from flash.serialization.objects import describe, instantiate, resolve_class, resolve_function
 from flash.serialization.rng import capture_rng_state, restore_rng_state
 from flash.serialization.values import (
@@ -24,6 +32,7 @@ __all__ = [
     "capture_rng_state",
     "describe",
     "equal",
+    "explaining_write_errors",
     "from_serializable",
     "instantiate",
     "link_or_copy",
@@ -36,4 +45,5 @@ __all__ = [
     "restore_rng_state",
     "to_serializable",
     "write_checkpoint",
+    "writing",
 ]

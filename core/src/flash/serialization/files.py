@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import pickle
+import re
 import secrets
 import shutil
 import tempfile
@@ -18,19 +18,28 @@ from typing import IO, Any, TypeAlias
 import torch
 
 from flash.download import fetch
-from flash.errors import CheckpointError, UnsafeCheckpointError
+from flash.errors import CheckpointError, FlashError, UnsafeCheckpointError
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover  # Windows, which keeps open files from being removed by itself
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["MapLocation", "link_or_copy", "read_checkpoint", "replacing", "write_checkpoint"]
+__all__ = [
+    "MapLocation",
+    "explaining_write_errors",
+    "link_or_copy",
+    "read_checkpoint",
+    "replacing",
+    "write_checkpoint",
+    "writing",
+]
 
 #: The device of loaded tensors, as ``torch.load`` takes it.
 MapLocation: TypeAlias = str | torch.device | dict[str, str] | Callable[..., Any] | None
 
 _SECONDS_TO_LOCK = 10
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 
 
 class _Bytes:
@@ -144,22 +153,75 @@ def write_checkpoint(
     Raises:
         CheckpointError: If the file cannot be written, such as when the disk is full; the old file is untouched.
     """
+    with writing(path, what="checkpoint", folder_argument=folder_argument) as file:
+        torch.save(dict(checkpoint), file)
+
+
+@contextlib.contextmanager
+def writing(
+    path: str | Path, mode: str = "wb", *, what: str = "file", folder_argument: str, encoding: str | None = None
+) -> Iterator[IO[Any]]:
+    """Open a file to write it atomically, with one error for whatever may prevent that.
+
+    Args:
+        path: The file; its folder is created.
+        mode: As in ``open``.
+        what: What the file is, for the error message.
+        folder_argument: Where the user chose the folder, for the error message.
+        encoding: As in ``open``.
+
+    Raises:
+        CheckpointError: If the file cannot be written, such as when the disk is full; the old file is untouched.
+
+    Example:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> with writing(folder / "runs" / "first.txt", "w", folder_argument="folder=") as file:
+        ...     _ = file.write("done")
+        >>> (folder / "runs" / "first.txt").read_text()
+        'done'
+    """
     target = Path(path)
-    try:
+    with explaining_write_errors(target, what=what, folder_argument=folder_argument):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as file:
-            torch.save(dict(checkpoint), file)
+        with replacing(target, mode, encoding) as file:
+            yield file
+
+
+@contextlib.contextmanager
+def explaining_write_errors(path: str | Path, *, what: str = "file", folder_argument: str) -> Iterator[None]:
+    """Context manager: raise an error in words if a file cannot be written.
+
+    Args:
+        path: The file.
+        what: What the file is.
+        folder_argument: Where the user chose the folder.
+
+    Raises:
+        CheckpointError: If the operating system refuses to write, or torch cannot.
+
+    Example:
+        >>> with explaining_write_errors("runs/history.json", folder_argument="BaseSolver(folder=...)"):
+        ...     raise OSError("No space left on device")
+        Traceback (most recent call last):
+        ...
+        flash.errors.CheckpointError: The file runs/history.json could not be written: No space left on device. An \
+older file of that name is untouched. Free some space, or choose another folder with BaseSolver(folder=...).
+    """
+    try:
+        yield
+    except FlashError:
+        raise
     except (OSError, RuntimeError) as error:
-        in_place = f"{target.parent} is not a folder, or below a file"
+        in_place = f"{Path(path).parent} is not a folder, or below a file"
         reason = in_place if isinstance(error, FileExistsError | NotADirectoryError) else error
         raise CheckpointError(
-            f"The checkpoint {target} could not be written: {reason}. An older file of that name is untouched. "
+            f"The {what} {path} could not be written: {reason}. An older file of that name is untouched. "
             f"Free some space, or choose another folder with {folder_argument}."
         ) from error
 
 
 @contextlib.contextmanager
-def replacing(target: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+def replacing(target: Path, mode: str = "wb", encoding: str | None = None) -> Iterator[IO[Any]]:
     """Open a temporary file that atomically replaces ``target`` once it is complete and synced to disk.
 
     At any time ``target`` is either the old file or the complete new one. The temporary file is in the same folder and
@@ -168,11 +230,12 @@ def replacing(target: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     Args:
         target: The file to write.
         mode: As in ``open``.
+        encoding: As in ``open``.
     """
-    _remove_left_behind(target)
+    _remove_left_behind(target.parent)
     temporary = _temporary(target)
     try:
-        with temporary.open(mode) as file:
+        with temporary.open(mode, encoding=encoding) as file:
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield file
@@ -191,7 +254,7 @@ def link_or_copy(source: Path, target: Path) -> None:
         source: The file.
         target: Its second name; a file of that name is replaced.
     """
-    _remove_left_behind(target)
+    _remove_left_behind(target.parent)
     temporary = _temporary(target)
     try:
         os.link(source, temporary)
@@ -205,12 +268,18 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    # A name that the system just allows has no room for more; 50 characters have at most 200 bytes.
+    return target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp")
 
 
-def _remove_left_behind(target: Path) -> None:
-    """Remove temporary files for ``target`` whose writing process is no longer alive."""
-    for left in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
+def _remove_left_behind(folder: Path) -> None:
+    """Remove temporary files of this module whose writing process is no longer alive, whatever their target was.
+
+    A training writes each checkpoint under a name of its own.
+    """
+    for left in folder.glob(".*.tmp"):
+        if not _TEMPORARY.fullmatch(left.name):
+            continue
         with contextlib.suppress(OSError), left.open("rb") as file:
             # A live writer holds the lock, except in the moment between opening and locking the file.
             if fcntl is not None:

@@ -7,6 +7,7 @@ brings:
   announcements.
 - ``trainer``, which makes trainers for one epoch without logger, checkpoints and output:
   :func:`flash.testing.silent_trainer`.
+- ``killed``, which kills a training again and again, resumes it, and compares it with a run that was never killed.
 - ``plugin_site``, a :class:`flash.testing.PluginSite` that is open for the test.
 """
 
@@ -18,10 +19,11 @@ from pathlib import Path
 import pytest
 
 import flash
+from flash.testing._kills import Killed, Train, is_same, run_whole, run_with_kills
 from flash.testing._site import plugin_site
 from flash.testing._trainer import settle, silent_trainer
 
-__all__ = ["plugin_site", "settled", "trainer"]
+__all__ = ["killed", "plugin_site", "settled", "trainer"]
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +37,24 @@ def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def trainer() -> Callable[..., flash.Trainer]:
     """Return a function that makes trainers without output: :func:`flash.testing.silent_trainer`."""
     return silent_trainer
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Callable[..., Killed]:
+    """Return a function that kills a training at random moments, and resumes it until it is done.
+
+    It takes the training, a function of a :class:`flash.testing._kills.Life` that returns what
+    ``life.fit(task, data)`` does and more; its steps; its steps per epoch; and a seed. What the training returns, and
+    what it logs, is compared with that of a run that was never killed.
+    """
+
+    def kill(train: Train, steps: int, steps_per_epoch: int, seed: int = 0) -> Killed:
+        whole = run_whole(train, tmp_path / "whole")
+        resumed = run_with_kills(train, tmp_path / "killed", steps, steps_per_epoch, seed)
+        assert (whole.result["steps"], resumed.result["steps"]) == (steps, steps)
+        for name, value in whole.result.items():
+            assert is_same(resumed.result[name], value), f"Expected the same {name} as without kills, but they differ."
+        assert resumed.epochs == whole.epochs
+        return resumed
+
+    return kill

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from flash.core.resuming import check_optimizer
+from flash.core.run_state import check_optimizer
 from flash.errors import CheckpointError, FlashError
 from flash.serialization import write_checkpoint
 from flash.solver import distrib

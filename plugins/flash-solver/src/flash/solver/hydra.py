@@ -19,7 +19,7 @@ from typing import Any
 from flash.errors import ConfigurationError
 from flash.solver.processes import launch_rank
 from flash.solver.serialization import config_to_container
-from flash.solver.utils import explaining_write_errors, write_and_rename
+from flash.solver.utils import explaining_write_errors, writing_in_folder
 from flash.solver.xp import XP, Settings
 
 __all__ = ["HydraMain", "hydra_main"]
@@ -184,10 +184,11 @@ class HydraMain:
 
     def init_xp(self, xp: XP) -> XP:
         """Create an experiment's folder, and write its arguments to ``.argv.json`` there."""
-        xp.folder.mkdir(parents=True, exist_ok=True)
+        path = xp.folder / ".argv.json"
+        with explaining_write_errors(path):
+            xp.folder.mkdir(parents=True, exist_ok=True)
         if launch_rank() == 0:
-            path = xp.folder / ".argv.json"
-            with explaining_write_errors(path), write_and_rename(path, "w") as file:
+            with writing_in_folder(path, "w") as file:
                 json.dump(xp.argv, file)
         return xp
 

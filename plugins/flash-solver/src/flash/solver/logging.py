@@ -16,6 +16,7 @@ from flash.solver.formatter import Formatter
 from flash.solver.loggers.base import ExperimentLogger
 from flash.solver.loggers.localfs import LocalFSLogger
 from flash.solver.processes import is_rank_zero, launch_rank
+from flash.solver.utils import explaining_write_errors
 
 if TYPE_CHECKING:
     from flash.solver.xp import Experiment
@@ -91,9 +92,10 @@ def setup_logging(
             from flash.solver.xp import get_xp
 
             folder = get_xp().folder
-        target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(target / log_name.format(rank=launch_rank()))
+        path = Path(folder) / log_name.format(rank=launch_rank())
+        with explaining_write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = logging.FileHandler(path)
         file.setFormatter(_LineFormatter(colors=False))
         handlers.append(file)
     for handler in handlers:

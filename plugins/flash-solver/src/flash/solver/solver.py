@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
-from flash.core.resuming import explaining_damage
+from flash.core.run_state import explaining_damage
 from flash.solver.checkpointing import Checkpointing
 from flash.solver.errors import Interrupted, SolverError
 from flash.solver.formatter import Formatter

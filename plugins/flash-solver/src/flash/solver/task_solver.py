@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from flash import DataModule, Task
 from flash.core.finetuning import release, resolve_strategy
 from flash.core.restoring import checked_metadata
-from flash.core.resuming import check_optimizer, check_run, check_schedule
+from flash.core.run_state import check_optimizer, check_run, check_schedule
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serialization import restore_rng_state
 from flash.solver import distrib

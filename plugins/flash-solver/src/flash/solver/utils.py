@@ -10,12 +10,21 @@ from typing import IO, Any
 
 from torch import Tensor, nn
 
-from flash.errors import CheckpointError
-from flash.serialization import replacing
+from flash.serialization import explaining_write_errors as explain
+from flash.serialization import replacing, writing
 
-__all__ = ["AnyPath", "Averager", "averager", "explaining_write_errors", "readonly", "write_and_rename"]
+__all__ = [
+    "AnyPath",
+    "Averager",
+    "averager",
+    "explaining_write_errors",
+    "readonly",
+    "write_and_rename",
+    "writing_in_folder",
+]
 
 AnyPath = Path | str
+_FOLDER_ARGUMENT = "BaseSolver(folder=...)"
 
 
 class Averager:
@@ -126,6 +135,22 @@ def write_and_rename(
 
 
 @contextmanager
+def writing_in_folder(path: AnyPath, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Context manager: write a file of the run atomically, in a folder that is created, text as UTF-8.
+
+    Args:
+        path: The file.
+        mode: As in ``open``.
+
+    Raises:
+        CheckpointError: If it cannot be written; an older file of that name is untouched.
+    """
+    encoding = None if "b" in mode else "utf-8"
+    with writing(path, mode, folder_argument=_FOLDER_ARGUMENT, encoding=encoding) as file:
+        yield file
+
+
+@contextmanager
 def explaining_write_errors(path: AnyPath) -> Iterator[None]:
     """Context manager: raise an error in words if a file of the run cannot be written.
 
@@ -143,10 +168,5 @@ def explaining_write_errors(path: AnyPath) -> Iterator[None]:
         flash.errors.CheckpointError: The file runs/history.json could not be written: No space left on device. An \
 older file of that name is untouched. Free some space, or choose another folder with BaseSolver(folder=...).
     """
-    try:
+    with explain(path, folder_argument=_FOLDER_ARGUMENT):
         yield
-    except OSError as error:
-        raise CheckpointError(
-            f"The file {path} could not be written: {error}. An older file of that name is untouched. Free some space, "
-            "or choose another folder with BaseSolver(folder=...)."
-        ) from error

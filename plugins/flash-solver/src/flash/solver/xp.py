@@ -20,7 +20,7 @@ from flash.errors import CheckpointError
 from flash.solver.errors import SolverError
 from flash.solver.processes import is_rank_zero
 from flash.solver.serialization import metrics_to_json
-from flash.solver.utils import AnyPath, explaining_write_errors, write_and_rename
+from flash.solver.utils import AnyPath, writing_in_folder
 
 __all__ = ["XP", "Experiment", "Link", "Settings", "get_xp", "is_xp"]
 
@@ -91,10 +91,8 @@ class Link:
 
     def _write(self) -> None:
         if self.history_file is not None and is_rank_zero():
-            with explaining_write_errors(self.history_file):
-                self.history_file.parent.mkdir(parents=True, exist_ok=True)
-                with write_and_rename(self.history_file, "w") as file:
-                    json.dump(self.history, file, indent=2)
+            with writing_in_folder(self.history_file, "w") as file:
+                json.dump(self.history, file, indent=2)
 
 
 def _damaged(path: Path, reason: str) -> CheckpointError:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from flash.errors import ConfigurationError
 from flash.solver.loggers.base import FolderLogger
 from flash.solver.loggers.utils import flat_params, write_png, write_wav
-from flash.solver.utils import explaining_write_errors, write_and_rename
+from flash.solver.utils import writing_in_folder
 
 __all__ = ["LocalFSLogger"]
 
@@ -42,10 +42,8 @@ class LocalFSLogger(FolderLogger):
     def log_hyperparams(self, params: Any, metrics: Mapping[str, Any] | None = None) -> None:
         """Write hyperparameters to ``hyperparams.json``, with nested names joined by dots."""
         path = self._save_dir / "hyperparams.json"
-        with explaining_write_errors(path):
-            self._save_dir.mkdir(parents=True, exist_ok=True)
-            with write_and_rename(path, "w") as file:
-                json.dump(flat_params(params), file, indent=2)
+        with writing_in_folder(path, "w") as file:
+            json.dump(flat_params(params), file, indent=2)
 
     def log_metrics(self, prefix: str, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Do nothing: the history has the metrics."""
@@ -65,7 +63,8 @@ class LocalFSLogger(FolderLogger):
     def log_text(self, prefix: str, key: str, text: str, step: int | None = None, **kwargs: Any) -> None:
         """Write a text file."""
         if self.with_media_logging:
-            self._path(prefix, key, step, ".txt").write_text(str(text), encoding="utf-8")
+            with writing_in_folder(self._path(prefix, key, step, ".txt"), "w") as file:
+                file.write(str(text))
 
     def _path(self, prefix: str, key: str, step: int | None, suffix: str) -> Path:
         parts = [part for part in (prefix, None if step is None else str(step)) if part]
@@ -75,7 +74,6 @@ class LocalFSLogger(FolderLogger):
             raise ConfigurationError(
                 f"Expected a name inside {self._save_dir}, but {key!r} is outside of it. Use one without '..'."
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     @property

@@ -8,6 +8,7 @@ import wave
 import zlib
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from flash.errors import DataError
 from flash.solver.formatter import single_value
 from flash.solver.serialization import config_to_container
+from flash.solver.utils import writing_in_folder
 
 __all__ = ["add_prefix", "audio_array", "flat_params", "image_array", "numeric_metrics", "write_png", "write_wav"]
 
@@ -126,7 +128,8 @@ def audio_array(audio: Any) -> Any:
 def write_wav(file: str | Path | IO[bytes], audio: Any, sample_rate: int) -> None:
     """Write audio to a 16-bit WAV file."""
     samples = audio_array(audio)
-    with wave.open(str(file) if isinstance(file, Path) else file, "wb") as output:
+    whole = writing_in_folder(file) if isinstance(file, str | Path) else nullcontext(file)
+    with whole as opened, wave.open(opened, "wb") as output:
         output.setnchannels(samples.shape[1])
         output.setsampwidth(2)
         output.setframerate(int(sample_rate))
@@ -143,7 +146,8 @@ def write_png(file: Path, image: Any) -> None:
     color_type = {1: 0, 3: 2, 4: 6}[channels]
     header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes())), (b"IEND", b""))
-    file.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_png_part(*part) for part in parts))
+    with writing_in_folder(file) as opened:
+        opened.write(b"\x89PNG\r\n\x1a\n" + b"".join(_png_part(*part) for part in parts))
 
 
 def _png_part(kind: bytes, data: bytes) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from flash.errors import ConfigurationError
 from flash.solver.loggers.base import FolderLogger
 from flash.solver.loggers.utils import add_prefix, flat_params, image_array, numeric_metrics, write_wav
+from flash.solver.utils import explaining_write_errors
 
 if TYPE_CHECKING:
     from flash.solver.xp import Experiment
@@ -74,8 +75,9 @@ class WandbLogger(FolderLogger):
         xp = xp or get_xp()
         flag = xp.folder / "wandb_flag"
         resume = "allow" if flag.exists() else False
-        xp.folder.mkdir(parents=True, exist_ok=True)
-        flag.touch()
+        with explaining_write_errors(flag):
+            xp.folder.mkdir(parents=True, exist_ok=True)
+            flag.touch()
         options = {"id": xp.sig, "resume": resume, **kwargs}
         return cls(xp.folder, with_media_logging, project=project, group=group, name=name, **options)
 
@@ -83,7 +85,8 @@ class WandbLogger(FolderLogger):
     def writer(self) -> Any:
         """The run of ``wandb.init``, for direct use."""
         if self._run is None:
-            self._save_dir.mkdir(parents=True, exist_ok=True)
+            with explaining_write_errors(self._save_dir):
+                self._save_dir.mkdir(parents=True, exist_ok=True)
             self._run = self._wandb.init(dir=str(self._save_dir), **self._options)
         return self._run
 
@@ -106,7 +109,6 @@ class WandbLogger(FolderLogger):
         """Log audio."""
         if self.with_media_logging:
             path = self._save_dir / "wandb_media" / f"{prefix}_{key}_{step}.wav".replace("/", "_")
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_wav(path, audio, sample_rate)
             self._log({self._tag(prefix, key): self._wandb.Audio(str(path), sample_rate=sample_rate, **kwargs)}, step)
 
