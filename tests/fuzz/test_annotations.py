@@ -19,7 +19,9 @@ from flash.image.detection.voc import read_voc
 
 NUMBERS = st.floats(0, 60, width=32) | st.integers(0, 60)
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn"]), min_size=1, max_size=6).filter(str.strip)
-ANY = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just([]) | st.just({})
+ANY: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.just([]) | st.just({})
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,8 @@ def test_coco_with_anything_inside_is_read_or_an_error(
     content: dict[str, Any], part: str, value: Any, data: st.DataObject, folder: Path, tmp_path: Path
 ) -> None:
     records: list[dict[str, Any]] = content[part]
-    if records and data.draw(st.booleans()):
+    inside: bool = data.draw(st.booleans())
+    if records and inside:
         record = data.draw(st.sampled_from(records))
         record[data.draw(st.sampled_from([*record, "iscrowd"]))] = value
     else:

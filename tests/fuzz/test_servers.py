@@ -132,6 +132,7 @@ ANSWERS = st.builds(
 @example(answers=[Answer(packed=True)], with_sum=False)
 @example(answers=[Answer(length=-7)], with_sum=False)
 @example(answers=[Answer(301, location="file:///etc/passwd")], with_sum=False)
+@example(answers=[Answer(301, location="/other.bin", length=10**15), Answer()], with_sum=True)
 def test_any_server_gives_the_whole_file_or_an_error(answers: list[Answer], with_sum: bool, server: Server) -> None:
     server.answers = list(answers)
     address = f"http://127.0.0.1:{server.server_port}/data.bin"

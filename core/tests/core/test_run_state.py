@@ -108,7 +108,7 @@ def test_an_option_that_was_turned_on_is_right() -> None:
 
 def test_a_state_of_no_parameter_is_an_error() -> None:
     optimizer = torch.optim.AdamW(nn.Linear(1, 1).parameters())
-    optimizer.state[0] = {"step": 1}  # type: ignore[index]  # as torch leaves it
+    optimizer.state[0] = {"step": 1}
     with pytest.raises(CheckpointError, match="the optimizer has a state of 0, which is no parameter"):
         check_optimizer(optimizer, "a.ckpt")
 

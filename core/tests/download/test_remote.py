@@ -98,6 +98,11 @@ def test_a_redirect_to_no_address_is_an_error(site: Any, tmp_path: Path, address
         site.download(tmp_path, retries=0)
 
 
+def test_what_comes_with_a_redirect_is_not_read(site: Any, tmp_path: Path) -> None:
+    site.statuses, site.headers = [302], {"Location": "/other.bin", "Content-Length": str(10**15)}
+    assert site.download(tmp_path, retries=0).read_bytes() == site.original
+
+
 def test_a_file_that_was_compressed_for_the_way_is_refused(site: Any, tmp_path: Path) -> None:
     site.headers = {"Content-Encoding": "gzip"}
     site.file_headers = True

@@ -209,6 +209,9 @@ class _Redirects(HTTPRedirectHandler):
         follow = Request(Remote.parse(newurl).url, headers=dict(req.headers))  # noqa: S310 (parsed)
         if (old.scheme, old.netloc) == (new.scheme, new.netloc) and "Authorization" in req.unredirected_hdrs:
             follow.add_unredirected_header("Authorization", req.unredirected_hdrs["Authorization"])
+        # urllib reads what comes with a redirect into memory, as long as the server says it is: here, nothing.
+        answer: Any = fp
+        answer.chunked, answer.length = False, 0
         return follow
 
     http_error_308 = HTTPRedirectHandler.http_error_302  # Python 3.10 does not know it
