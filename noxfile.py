@@ -39,7 +39,7 @@ NEEDS = {"flash-offline": ["plugins/flash-image", "plugins/flash-text"]}
 CORE_TOOLS = ["scikit-learn", "hatchling"]
 TEST_TOOLS = ["pytest", "pytest-cov", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
-CROSS_TOOLS = ["hatchling", "editables", "uv", "mypy", "pandas-stubs", "tensorboard"]
+CROSS_TOOLS = ["hatchling", "editables", "hypothesis", "uv", "mypy", "pandas-stubs", "tensorboard"]
 # The Pythons that the packages promise to work on; what is missing here is skipped. The first is that of the lowest
 # versions of dependencies, which have wheels for no other.
 PYTHONS = ["3.10", "3.12", "3.13", "3.14"]
@@ -83,12 +83,12 @@ def with_extras(packages: list[str]) -> list[str]:
     return [package + EXTRAS.get(Path(package).name, "") for package in packages]
 
 
-def pytest(session: nox.Session, *arguments: str) -> None:
+def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
     """Run pytest in parallel, with one thread of torch a process."""
     workers = os.environ.get("FLASH_TEST_WORKERS", "auto")
     coverage = Path(session.virtualenv.location, "coverage").absolute()
-    env = {**OFFLINE, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COVERAGE_FILE": str(coverage)}
-    session.run("pytest", "-n", workers, "--dist", "worksteal", *arguments, env=env)
+    common = {**OFFLINE, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COVERAGE_FILE": str(coverage)}
+    session.run("pytest", "-n", workers, "--dist", "worksteal", *arguments, env={**common, **(env or {})})
 
 
 def exists(test: str) -> bool:
@@ -243,6 +243,15 @@ def tests_full(session: nox.Session) -> None:
     """The slow tests of all packages: real data and weights learn as they should."""
     install_all(session)
     pytest(session, "-m", "slow", *(session.posargs or ALL_TESTS))
+    if not session.posargs:
+        session.notify("fuzz")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Many made tables, annotations, archives, checkpoints and answers of servers: two minutes, the same each time."""
+    install_all(session)
+    pytest(session, *(session.posargs or ["tests/fuzz"]), env={"FLASH_FUZZ": "1"})
 
 
 @nox.session

@@ -48,6 +48,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 import flash
+from flash.cli import main
 from flash.plugins import hookspecs
 
 ROOT = Path(__file__).parent.parent
@@ -113,11 +114,11 @@ def pages_with_code() -> list[Path]:
     return [page for page in PAGES if page.is_file() and any(blocks_of(page.read_text()))]
 
 
-def commands() -> list[str]:
-    """The commands of ``flash`` on all pages, without comments."""
-    blocks = [block for page in PAGES for block in blocks_of(page.read_text(), "bash") if not block.skip]
-    lines = [line.partition("#")[0].strip() for block in blocks for line in block.code.splitlines()]
-    return sorted({line for line in lines if line.startswith("flash ")})
+def commands_of(page: Path) -> list[str]:
+    """The commands of ``flash`` on a page, in their order, without comments."""
+    blocks = [block.code.replace("\\\n", " ") for block in blocks_of(page.read_text(), "bash") if not block.skip]
+    lines = [line.partition(" #")[0].strip() for code in blocks for line in code.splitlines()]
+    return [line for line in lines if line.startswith("flash ")]
 
 
 def run_page(page: Path) -> None:
@@ -338,10 +339,14 @@ def test_the_pictures_of_a_page_are_there_and_small(page: Path) -> None:
         assert 0 < (page.parent / picture).stat().st_size < LARGEST_PICTURE
 
 
-@pytest.mark.process
-@pytest.mark.parametrize("command", commands())
-def test_a_command_of_a_page_runs(command: str, run: Any, tmp_path: Path) -> None:
-    run(sys.executable, "-m", *shlex.split(command), cwd=tmp_path)
+@pytest.mark.train
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if commands_of(page)], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_the_commands_of_a_page_run_in_their_order(page: Path, tables: Path) -> None:
+    for command in commands_of(page):
+        assert main(shlex.split(command)[1:]) == 0, command
+    assert Path.cwd() == Path(os.path.realpath(tables))
 
 
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("flash_")}

@@ -114,8 +114,7 @@ FORMER_NAMES: Mapping[str, Moved | str] = {
     "AdapterTask": _STEPS,
     "ClassificationAdapterTask": "Write from flash.core.classification import ClassificationTask.",
     "ClassificationMixin": "Write from flash.core.classification import ClassificationTask.",
-    "RegressionTask": "Write flash.Task(model, loss_fn=torch.nn.functional.mse_loss, metrics='mse').",
-    "RegressionAdapterTask": "Write flash.Task(model, loss_fn=torch.nn.functional.mse_loss, metrics='mse').",
+    "RegressionAdapterTask": "Write from flash.core.regression import RegressionTask.",
     # Registries and what they held.
     "ConcatRegistry": "Write registry.register('name', factory) for each name of the other one.",
     "ExternalRegistry": "A plugin lists names of another library: flash.plugins.BackboneCatalogue.",
@@ -177,7 +176,6 @@ FORMER_MODULES: Mapping[str, str] = {
         ),
         _LINKS,
     ),
-    "flash.core.regression": "Write flash.Task(model, loss_fn=torch.nn.functional.mse_loss, metrics='mse').",
     **dict.fromkeys(
         (
             f"flash.core.serve{each}"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -216,3 +217,42 @@ class Mistaken:
 def mistaken() -> Callable[[], object]:
     """Makes plugins in which everything is wrong in a way that shows only in use."""
     return Mistaken
+
+
+# ---------------------------------------------------------------------- a domain of words
+
+
+@pytest.fixture
+def domain(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module of the domain."""
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    return importlib.import_module("acme_words")
+
+
+@pytest.fixture
+def words(domain: Any) -> tuple[tuple[str, Any], ...]:
+    """The plugins of a command line with one domain."""
+    return (("words", domain.Words()),)
+
+
+@pytest.fixture
+def word_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A table of forty words in the working folder: those with more vowels than consonants are of one class."""
+    monkeypatch.chdir(tmp_path)
+    rows = [(f"{'ae' * (1 + row % 4)}{'t' * (row % 3)}", "many") for row in range(20)]
+    rows += [(f"{'t' * (3 + row % 5)}{'a' * (row % 2)}", "few") for row in range(20)]
+    text = "\n".join(["word,kind,id", *(f"{word},{kind},w{row}" for row, (word, kind) in enumerate(rows))])
+    (tmp_path / "words.csv").write_text(text + "\n")
+    return "words.csv"
+
+
+@pytest.fixture
+def fit(flash: Any, words: Any, word_file: str) -> Callable[..., Result]:
+    """Runs ``flash fit words/language`` on the table, without a progress bar."""
+    data_options = ["--data.train_file", word_file, "--data.input_field", "word", "--data.target_fields", "kind"]
+    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+
+    def fit(*arguments: str, data: Sequence[str] = data_options) -> Result:
+        return flash("fit", "words/language", *data, *quiet, *arguments, plugins=words)
+
+    return fit

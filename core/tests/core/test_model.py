@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import pickle
 from typing import Any
 
@@ -184,3 +185,40 @@ def test_a_metric_logger_of_the_user_takes_the_place_of_the_usual_one(
     run = trainer(max_epochs=1, callbacks=[Own()])
     run.fit(linear(), regression_data())
     assert [type(each) for each in run.callbacks if isinstance(each, MetricLogger)] == [Own]
+
+
+class _Rated(flash.Task):
+    """A task with a default learning rate, and another one of its pretrained part."""
+
+    def __init__(self, learning_rate: float | None = None, optimizer: Any = "AdamW") -> None:
+        super().__init__(loss_fn=nn.functional.mse_loss, learning_rate=learning_rate, optimizer=optimizer)
+        self.backbone, self.head = nn.Linear(2, 2), nn.Linear(2, 1)
+        self.use_default_rates(1e-2, pretrained_learning_rate=1e-3)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.backbone(x))
+
+
+@pytest.mark.parametrize(
+    ("rate", "optimizer", "frozen", "warning"),
+    [
+        (0.5, "AdamW", False, "near the default of this _Rated, 0.001, but got learning_rate=0.5, which is 500 times"),
+        (0.5, "AdamW", True, "near the default of this _Rated, 0.01, but got learning_rate=0.5, which is 50 times as"),
+        (0.05, "AdamW", False, "which is 50 times as much: it may learn nothing. Leave learning_rate out, or pass at"),
+        (0.3, "AdamW", True, None),
+        (0.03, "AdamW", False, None),
+        (None, "AdamW", False, None),
+        (0.5, "SGD", False, None),
+    ],
+)
+def test_a_rate_that_is_many_times_the_default_of_what_is_trained_is_warned_of_once(
+    rate: float | None, optimizer: str, frozen: bool, warning: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = _Rated(rate, optimizer)
+    task.backbone.requires_grad_(not frozen)
+    with caplog.at_level(logging.WARNING, "flash.core.model"):
+        task.configure_optimizers()
+        task.configure_optimizers()
+    messages = [message for message in caplog.messages if "learning rate" in message]
+    assert len(messages) == (warning is not None)
+    assert warning is None or warning in messages[0]

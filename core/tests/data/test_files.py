@@ -295,3 +295,13 @@ def test_rows_of_inputs_can_be_taken(sources: Any) -> None:
     assert len(inputs) == 1
     assert inputs.targets.tolist() == [[0, 1]]
     assert FileInputs(sources).take([0]).targets is None
+
+
+def test_folders_name_classes_and_not_numbers(recordings: Path) -> None:
+    for stage in ("train_folder", "val_folder", "valid_folder", "test_folder"):
+        with pytest.raises(
+            ConfigurationError, match="Expected numbers as targets, but the names of folders are classes"
+        ):
+            LoudnessData.from_folders(**{stage: "all"})
+    data: Any = LoudnessData.from_folders(predict_folder="all").predict_dataset
+    assert len(data) == 4

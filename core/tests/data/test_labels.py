@@ -242,3 +242,21 @@ def test_a_label_with_half_of_a_character_is_an_error_in_any_stage(targets: list
     classes = ClassLabels(["a", "b"], multi_label=not isinstance(targets[0], str))
     with pytest.raises(DataError, match="in the targets of the val data"):
         classes.encode(targets, "val")
+
+
+@pytest.mark.parametrize("write", [float, str, lambda number: f" {number} "])
+def test_measurements_are_no_classes_however_they_are_written(write: Any) -> None:
+    values = [write(number / 7) for number in range(1, 31)]
+    with pytest.raises(DataError, match="got 30 different numbers with fractions, such as .* For numbers use Pitch"):
+        ClassLabels.learn(values, advice="For numbers use Pitch.")
+    assert ClassLabels.learn([write(number / 7) for number in (1, 2, 3)]).num_classes == 3
+    assert ClassLabels.learn([*values, "v1"]).num_classes == 31
+
+
+def test_rows_of_fractions_lead_to_regression() -> None:
+    rows = [[0.5, 2.5], [1.5, 0.25]]
+    for names in (None, ["low", "high"]):
+        with pytest.raises(DataError, match=r"but got fractions: .* For numbers use Pitch\.$"):
+            ClassLabels.learn(rows, names, advice="For numbers use Pitch.")
+    with pytest.raises(DataError, match=r"a row of 2 zeros and ones, .* but got \[7, 9\]. For numbers use Pitch\.$"):
+        ClassLabels.learn([[7, 9], [1, 2]], ["low", "high"], advice="For numbers use Pitch.")

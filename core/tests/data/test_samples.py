@@ -17,6 +17,7 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.inputs import SampleInputs, with_article
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage
+from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError, DataError, MissingColumnError, UnknownArgumentError
 
 WORDS, MOODS = ["sun", "rain", "sunny", "rainy"], ["good", "bad", "good", "bad"]
@@ -224,3 +225,70 @@ def test_other_forms_of_inputs_are_told_apart(notes: list[str], number_data: Any
     assert len(dataset) == 1
     with pytest.raises(DataError, match="Expected notes to predict: a path, a folder, a list or a table, but got int"):
         AutoDataset(3, Stage.PREDICT, number_data.preprocess_cls())
+
+
+class LengthPreprocess(WordPreprocess):
+    targets_cls = NumberTargets
+    advice = "For classes use WordData."
+
+
+class LengthData(SampleData):
+    preprocess_cls = LengthPreprocess
+
+
+def test_numbers_are_targets_with_their_statistics_and_lead_to_classes_where_they_are_words() -> None:
+    dm = LengthData.from_data_frame("word", ["yes", "n"], {**table(), "n": ["1", "2.5", "3", "5.5"]}, batch_size=4)
+    assert dm.facts == {
+        "num_targets": 2,
+        "target_mean": [0.5, 3.0],
+        "target_std": [0.5, pytest.approx((10.5 / 4) ** 0.5)],
+    }
+    _, y = next(iter(dm.train_dataloader()))
+    assert sorted(y.tolist()) == [[0, 2.5], [0, 5.5], [1, 1], [1, 3]]
+    with pytest.raises(
+        DataError, match=r"Expected numbers .* of the train data, .* 'good'. For classes use WordData\."
+    ):
+        LengthData.from_lists(WORDS, MOODS)
+    with pytest.raises(DataError, match=r"Expected numbers .* of the val data, .* 'good'. For classes use WordData\."):
+        LengthData.from_lists(WORDS, [3, 4, 5, 5], WORDS, MOODS)
+
+
+def test_a_split_of_numbers_is_not_by_their_values() -> None:
+    words, lengths = [f"{'a' * n}" for n in range(1, 21)], [1] * 10 + list(range(11, 21))
+    found = {number for seed in range(8) for number in _val_lengths(words, lengths, seed)}
+    # By classes, no number that is there once would ever validate.
+    assert len(found & {*range(11, 21)}) > 5
+
+
+def _val_lengths(words: list[str], lengths: list[int], seed: int) -> list[int]:
+    data = LengthData.from_lists(words, lengths, val_split=0.3, seed=seed)
+    dataset: Any = data.val_dataset
+    return [int(target) for _, target in (dataset[row] for row in range(len(dataset)))]
+
+
+def test_parts_of_a_sample_may_be_in_as_many_columns_as_the_domain_says() -> None:
+    class Both(WordPreprocess):
+        max_input_fields = 2
+
+        def load_sample(self, sample: Any, dataset: AutoDataset) -> Any:
+            (first, second), target = sample
+            length = torch.tensor([float(len(first) + len(second))])
+            return length if target is None else (length, target)
+
+    class BothData(SampleData):
+        preprocess_cls = Both
+
+    columns = {**table(), "other": ["a", "bb", "c", "dd"]}
+    dm = BothData.from_data_frame(["word", "other"], "mood", columns, predict_data_frame=columns)
+    train, new = dm.train_dataset, dm.predict_dataset
+    assert [float(train[row][0]) for row in range(4)] == [4, 6, 6, 7]  # type: ignore[index]
+    assert [float(new[row]) for row in range(4)] == [4, 6, 6, 7]  # type: ignore[index]
+    assert dm.preprocess is not None
+    assert dm.preprocess.state_dict()["input_field"] == ["word", "other"]
+    assert WordData.from_data_frame(["word"], "mood", columns).labels == ["bad", "good"]
+    with pytest.raises(ConfigurationError, match=r"one column, that of the words, but got \['word', 'other'\]. Join"):
+        WordData.from_data_frame(["word", "other"], "mood", columns)
+    with pytest.raises(
+        ConfigurationError, match=r"one column, that of the words, or a list of at most 2, but got \[\]"
+    ):
+        BothData.from_data_frame([], "mood", columns)

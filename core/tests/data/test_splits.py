@@ -382,3 +382,11 @@ def test_a_split_of_ones_own_without_groups_says_so() -> None:
 
     with pytest.raises(ConfigurationError, match="a preprocess whose split takes groups, but Own.split does not"):
         DataModule.from_load_data_inputs([1, 2, 3, 4], preprocess=Own(), val_split=0.5, groups=[0, 0, 1, 1])
+
+
+def test_an_empty_list_of_classes_is_no_classes() -> None:
+    data = (torch.arange(10), torch.tensor([0] * 9 + [1]))
+    chosen = {split_inputs(data, 0.1, seed, ())[1][1].item() for seed in range(40)}
+    assert chosen == {0, 1}
+    # With classes, the only row of one stays in train.
+    assert {split_inputs(data, 0.1, seed)[1][1].item() for seed in range(40)} == {0}

@@ -164,6 +164,27 @@ def test_damage_in_a_compressed_file_is_an_error(content: bytes) -> None:
         read_table(io.BytesIO(content))
 
 
+def test_a_truncated_bzip2_file_is_an_error() -> None:
+    content = bz2.compress(b"a,b\n" + b"1,2\n" * 100)
+    with pytest.raises(DataError, match="Expected a whole compressed file at the open file, but it is damaged .*again"):
+        read_table(io.BytesIO(content[:-20]))
+
+
+def test_a_zip_file_whose_parts_are_not_where_it_says_is_an_error() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("t.csv", "a,b\n1,2\n" * 20)
+    content = file.getvalue()
+    with pytest.raises(DataError, match="Expected a whole compressed file at the open file, but it is damaged"):
+        read_table(io.BytesIO(content[:40] + content[60:]))
+
+
+def test_a_pointer_of_git_lfs_is_no_table() -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 867179\n"
+    with pytest.raises(DataError, match="it is a pointer of Git LFS to the table. Fetch the file itself: git lfs pull"):
+        read_table(io.StringIO(pointer))
+
+
 def test_an_encrypted_zip_file_is_an_error() -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:

@@ -38,6 +38,7 @@ class Site(ThreadingHTTPServer):
         self.stall = threading.Event()  # what an answer waits for after `stall_after` bytes
         self.stall_after: int | None = None
         self.headers: dict[str, str] = {}
+        self.file_headers = False  # whether they come with the file too
 
     def url(self, path: str = "/data.bin", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.server_port}{path}"
@@ -80,6 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._begin(416, {"Content-Range": f"bytes */{len(body)}"})
             return
         headers = {"Content-Length": str(len(body) - start)} if site.announce else {}
+        headers |= site.headers if site.file_headers else {}
         if not (start and site.silent_parts):
             headers |= {"ETag": site.etag} if site.etag else {}
             headers |= {"Last-Modified": site.modified} if site.modified else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from flash.download import _archive
 from flash.download._archive import unpack
 from flash.download._archive_formats import is_archive
-from flash.errors import DownloadError
+from flash.errors import DownloadError, UnsafeArchiveError
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -134,3 +135,13 @@ def test_an_archive_without_suffix_is_known_by_its_content(tmp_path: Path, pack:
 def test_a_file_of_another_format_stays_whole_even_if_it_is_a_zip_inside(pack: Any) -> None:
     assert not is_archive(pack.zip("arrays.npz", ("a.npy", "1")))
     assert not is_archive(pack.zip("model.pt", ("data.pkl", "1")))
+
+
+def test_a_member_without_a_name_is_refused(target: Path, tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("x")
+    info.filename = ""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed, packed.open(info, "w") as member:
+        member.write(b"1")
+    with pytest.raises(UnsafeArchiveError, match="a file would replace the folder itself"):
+        unpack(tmp_path / "a.zip", target, progress=False)
+    assert list(target.iterdir()) == []

@@ -91,6 +91,27 @@ def test_a_redirect_takes_the_password_to_no_other_host(site: Any, tmp_path: Pat
     assert ("authorization" in site.requests[1]) is sent
 
 
+@pytest.mark.parametrize("address", ["http://[", "http://host:port/", "//[::1/x"])
+def test_a_redirect_to_no_address_is_an_error(site: Any, tmp_path: Path, address: str) -> None:
+    site.statuses, site.headers = [302], {"Location": address}
+    with pytest.raises(DownloadError, match="Check the address"):
+        site.download(tmp_path, retries=0)
+
+
+def test_a_file_that_was_compressed_for_the_way_is_refused(site: Any, tmp_path: Path) -> None:
+    site.headers = {"Content-Encoding": "gzip"}
+    site.file_headers = True
+    with pytest.raises(DownloadError, match="the server compressed it with 'gzip', although it was asked for the file"):
+        site.download(tmp_path, retries=0)
+
+
+def test_a_file_that_is_compressed_itself_is_taken_whatever_the_server_says(site: Any, tmp_path: Path) -> None:
+    site.headers = {"Content-Encoding": "x-gzip"}
+    site.file_headers = True
+    file = download_data(site.url("/data.csv.gz"), tmp_path, progress=False, extract=False)
+    assert Path(file).read_bytes() == site.original
+
+
 def test_a_redirect_to_a_local_file_is_refused(site: Any, tmp_path: Path) -> None:
     site.statuses, site.headers = [302], {"Location": "file:///etc/hostname"}
     with pytest.raises(DownloadError, match="the server answered 302"):

@@ -21,6 +21,23 @@ from flash.serialization import files as files_module
 from flash.serialization import link_or_copy, read_checkpoint, replacing, write_checkpoint, writing
 
 
+def test_empty_bytes_come_back(tmp_path: Path) -> None:
+    # Pickle writes them as a call of bytes.
+    write_checkpoint({"nothing": b"", "something": b"ab"}, tmp_path / "a.ckpt")
+    assert read_checkpoint(tmp_path / "a.ckpt") == {"nothing": b"", "something": b"ab"}
+
+
+class _ManyBytes:
+    def __reduce__(self) -> Any:
+        return bytes, (10**12,)
+
+
+def test_a_file_takes_no_memory_of_its_choice(tmp_path: Path) -> None:
+    torch.save({"value": _ManyBytes()}, tmp_path / "a.ckpt")
+    with pytest.raises(UnsafeCheckpointError, match="a call of bytes"):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
 def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "task.ckpt"
     write_checkpoint({"weights": torch.arange(1000.0)}, file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from flash.serialization import NotSerializableError, equal, from_serializable, to_serializable
+from flash.serialization import NotSerializableError, equal, from_serializable, made_from, to_serializable
 
 
 class Color(Enum):
@@ -71,3 +72,32 @@ def test_an_error_says_where_the_value_is() -> None:
         to_serializable({"layers": [1, object()]}, where="state")
     with pytest.raises(NotSerializableError, match="value has a frozenset as a key"):
         to_serializable({frozenset(): 1})
+
+
+@dataclasses.dataclass
+class _Column:
+    name: str
+    edges: list[float]
+    part: str | None = None
+    is_flag: bool = False
+    others: list[Any] = dataclasses.field(default_factory=list)
+
+
+def test_a_dataclass_is_made_of_values_of_the_types_that_it_states() -> None:
+    stored = {"name": "age", "edges": [0, 1.5], "part": None, "is_flag": True, "others": [1, "a"]}
+    assert made_from(_Column, stored) == _Column("age", [0, 1.5], None, True, [1, "a"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("name", 1), ("edges", ["a"]), ("edges", 1.0), ("edges", [True]), ("part", 1), ("is_flag", 1), ("others", ())],
+)
+def test_a_stored_value_of_another_type_is_named(name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"'{name}' is "):
+        made_from(_Column, {"name": "age", "edges": [], name: value})
+
+
+@pytest.mark.parametrize("stored", [{"name": "age"}, {"name": "age", "edges": [], "more": 1}, [1], None])
+def test_stored_fields_are_those_of_the_dataclass(stored: Any) -> None:
+    with pytest.raises(TypeError):
+        made_from(_Column, stored)

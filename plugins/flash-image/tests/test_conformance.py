@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from flash.core.finetuning import backbone_layers
-from flash.image import ImageClassificationData, ImageClassifier
+from flash.image import ImageClassificationData, ImageClassifier, ImageRegressionData, ImageRegressor
 from flash.testing import DataModuleConformance, PluginConformance, StrategyConformance, TaskConformance
 
 SIZES = {"train": 32, "val": 12, "test": 7, "predict": 7}
@@ -91,6 +91,69 @@ class TestClassifier(Images, TaskConformance):
     @pytest.fixture
     def make_task(self) -> Callable[..., Any]:
         return lambda data: ImageClassifier.from_data(
+            data, backbone="test_resnet", pretrained=False, data_config=CONFIG, learning_rate=0.01
+        )
+
+    @pytest.fixture
+    def raw_inputs(self, parts: Any) -> Any:
+        return parts["predict"]["predict_data"]
+
+    @pytest.fixture
+    def bad_inputs(self) -> Mapping[str, Any]:
+        return {"there is no such file": ["no_such_photo.jpg"], "it is a number": 3, "there is none": []}
+
+
+class Numbers:
+    """Images with a number each: how much brighter the right half is."""
+
+    @pytest.fixture
+    def constructor(self) -> Callable[..., Any]:
+        return ImageRegressionData.from_numpy
+
+    @pytest.fixture
+    def parts(self) -> Mapping[str, Mapping[str, Any]]:
+        parts: dict[str, dict[str, Any]] = {"options": OPTIONS}
+        for seed, (stage, count) in enumerate(SIZES.items()):
+            images, _ = make_images(count, seed)
+            halves = images.astype(float).mean((1, 3))
+            targets = halves[:, 16:].mean(1) - halves[:, :16].mean(1)
+            parts[stage] = {f"{stage}_data": images, f"{stage}_targets": targets.tolist()}
+        del parts["predict"]["predict_targets"]
+        return parts
+
+    @pytest.fixture
+    def constructors(self, parts: Any) -> Mapping[str, Any]:
+        names = {f"{stage}_data": f"{stage}_images" for stage in SIZES}
+        images = {
+            key: part if key == "options" else {names.get(name, name): value for name, value in part.items()}
+            for key, part in parts.items()
+        }
+        return {"from_images": (ImageRegressionData.from_images, images)}
+
+    @pytest.fixture
+    def augmented(self) -> Mapping[str, Any]:
+        return {"augmentation": "crop"}
+
+    @pytest.fixture
+    def bad_parts(self) -> Mapping[str, Mapping[str, Any]]:
+        images, sides = make_images(8, 0)
+        return {
+            "targets are words": {"train_data": images, "train_targets": sides},
+            "a target is missing": {"train_data": images, "train_targets": [*range(7), None]},
+            "targets never change": {"train_data": images, "train_targets": [7] * 8},
+        }
+
+
+class TestNumberData(Numbers, DataModuleConformance):
+    pass
+
+
+class TestRegressor(Numbers, TaskConformance):
+    epochs = 6
+
+    @pytest.fixture
+    def make_task(self) -> Callable[..., Any]:
+        return lambda data: ImageRegressor.from_data(
             data, backbone="test_resnet", pretrained=False, data_config=CONFIG, learning_rate=0.01
         )
 

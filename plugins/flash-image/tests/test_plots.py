@@ -17,8 +17,9 @@ from torchvision.transforms import v2
 
 import flash
 from flash.core.classification import ClassificationTask
+from flash.core.regression import RegressionTask
 from flash.errors import ConfigurationError, DataError
-from flash.image import ImageClassificationData
+from flash.image import ImageClassificationData, ImageRegressionData
 from flash.image.plots import image_grid
 
 CONFIG: dict[str, Any] = {"input_size": (3, 16, 16), "mean": (0.4, 0.5, 0.6), "std": (0.2,) * 3, "crop_pct": 1.0}
@@ -201,7 +202,9 @@ def test_what_cannot_be_drawn_is_an_error() -> None:
     for count in (0, -1, True, 2.5):
         with pytest.raises(ConfigurationError, match="Expected count to be a whole number of at least 1"):
             dm.show_batch(count=count)  # type: ignore[arg-type]  # on purpose
-    with pytest.raises(ConfigurationError, match="Expected a classifier, with one score per class, but got Task"):
+    with pytest.raises(
+        ConfigurationError, match="Expected a classifier, with one score per class, or a regressor, but got Task"
+    ):
         dm.plot_predictions(flash.Task(nn.Flatten()))
     plain = flash.DataModule(train_dataset=torch.utils.data.TensorDataset(torch.zeros(2, 3)))
     from flash.data.stage import Stage
@@ -211,3 +214,54 @@ def test_what_cannot_be_drawn_is_an_error() -> None:
         ConfigurationError, match="Expected data with an ImagePreprocess, but its preprocess is a NoneType"
     ):
         show_batch(plain, Stage.TRAIN)
+
+
+# ---------------------------------------------------------------------- numbers
+
+
+class Level(RegressionTask):
+    """Predicts the level of gray, of 255, and with two targets also a hundred."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        level = (x * 0.2 + torch.tensor([0.4, 0.5, 0.6]).view(1, 3, 1, 1)).mean((1, 2, 3)) * 255
+        return torch.stack([level, torch.full_like(level, 100.0)][: self.num_targets], 1)
+
+
+def numbers(targets: list[Any]) -> ImageRegressionData:
+    images = grays()
+    return ImageRegressionData.from_images(
+        images, targets, images, targets, predict_images=images, data_config=CONFIG, seed=0
+    )
+
+
+def test_a_batch_of_numbers_is_shown_with_them() -> None:
+    assert sorted(titles(numbers([0.5, 1, 2, 3, 12345.678]).show_batch("val", 5))) == [
+        "0.5",
+        "1",
+        "1.235e+04",
+        "2",
+        "3",
+    ]
+    pairs = [[gray, 2 * gray] for gray in GRAYS]
+    assert "60, 120" in titles(numbers(pairs).show_batch("val", 5))
+
+
+def test_predicted_numbers_are_beside_the_true_ones_and_the_worst_is_first() -> None:
+    dm = numbers([0, 60, 90, 180, 250])
+    std = dm.facts["target_std"][0]
+    figure = dm.plot_predictions(Level.from_data(dm), count=3)
+    assert titles(figure)[:2] == ["120, truth 90", "240, truth 250"]
+    notes = [axes.get_xlabel() for axes in figure.axes]
+    assert notes[0] == f"loss {(30 / std) ** 2:.2f}   image 2 of the val data"
+    assert notes[1] == f"loss {(10 / std) ** 2:.2f}   image 4 of the val data"
+    assert figure.texts[0].get_text() == "val: predictions, highest loss first"
+    both = numbers([[gray, 100 + gray] for gray in GRAYS])
+    assert titles(both.plot_predictions(Level.from_data(both), count=1)) == ["240, 100, truth 240, 340"]
+
+
+def test_numbers_of_new_images_are_drawn_in_their_order() -> None:
+    dm = numbers([0, 60, 90, 180, 250])
+    figure = dm.plot_predictions(Level.from_data(dm), "predict", 5)
+    assert [abs(float(title)) for title in titles(figure)] == pytest.approx(GRAYS, abs=0.01)
+    assert figure.axes[0].get_xlabel() == "image 0 of the predict data"
+    assert figure.texts[0].get_text() == "predict: predictions"

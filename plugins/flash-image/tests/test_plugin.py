@@ -62,7 +62,7 @@ def test_importing_the_package_and_its_old_name_imports_nothing_heavy() -> None:
     assert set(done.stdout.split()) & HEAVY == set()
 
 
-@pytest.mark.parametrize("name", ["image/classification", "image/embedding"])
+@pytest.mark.parametrize("name", ["image/classification", "image/regression", "image/embedding"])
 def test_the_plugin_names_classes_that_are_there(name: str) -> None:
     contribution = get_host().tasks()[name]
     assert issubclass(contribution.load("task"), flash.Task)

@@ -287,9 +287,10 @@ def test_the_same_bad_file_says_the_same_at_every_door(tmp_path: Path, kind: str
     assert str(path) in said[0][1]
 
 
-@pytest.mark.parametrize("stored", [{"state_dict": {}, "epoch": 1, "loops": 7}, {"state_dict": 5, "loops": {}}])
-def test_a_checkpoint_of_another_shape_is_an_error_of_the_file(tmp_path: Path, stored: dict[str, Any]) -> None:
-    torch.save(stored, tmp_path / "odd.ckpt")
+@pytest.mark.parametrize("odd", [{"loops": 7}, {"state_dict": 5}, {"global_step": "two"}, {"optimizer_states": [1]}])
+def test_a_checkpoint_of_another_shape_is_an_error_of_the_file(tmp_path: Path, odd: dict[str, Any]) -> None:
     solver = TaskSolver(task(), data(), folder=tmp_path, fabric=CPU)
-    with pytest.raises(CheckpointError, match=r"odd\.ckpt does not fit: .*Build them as in the program that wrote it"):
+    torch.save({**solver.state_dict(), **odd}, tmp_path / "odd.ckpt")
+    (name,) = odd
+    with pytest.raises(CheckpointError, match=rf"in .*odd\.ckpt is damaged.*: '{name}' is not what a Trainer writes"):
         solver.restore(tmp_path / "odd.ckpt")

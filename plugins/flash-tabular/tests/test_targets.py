@@ -165,7 +165,7 @@ def test_numbers_of_any_type_are_targets_with_their_mean_and_spread(values: Any)
 
 
 def test_a_target_that_never_changes_is_an_error_that_shows_it() -> None:
-    with pytest.raises(DataError, match=r"different numbers in the target column 'y', but all rows.*have 7"):
+    with pytest.raises(DataError, match=r"different numbers as targets in column 'y', but all samples.*have 7"):
         learn([7, 7], "regression")
 
 

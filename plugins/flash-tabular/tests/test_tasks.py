@@ -314,6 +314,11 @@ def test_the_training_loss_of_an_ensemble_is_the_mean_of_its_members(table: Tabl
     x, y = batch_of(dm)
     members = task.head(task.backbone(x))
     assert members.shape[:2] == (20, 3)
+    if isinstance(task, TabularRegressor):
+        # Written out, since it is the loss of standardized numbers whatever the units of predictions are.
+        losses = [((members[:, place] - (y - task.target_mean) / task.target_std) ** 2).mean() for place in range(3)]
+        assert torch.isclose(task.step((x, y), 0)["loss"], torch.stack(losses).mean())
+        return
     losses = [task.compute_loss(members[:, member], y) for member in range(3)]
     assert torch.isclose(task.step((x, y), 0)["loss"], torch.stack(losses).mean())
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from transformers import (
     BartConfig,
     BertConfig,
+    ConvBertConfig,
+    FNetConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
     RobertaConfig,
@@ -54,7 +56,7 @@ def _word_pieces() -> PreTrainedTokenizerFast:
     trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
     backend.train_from_iterator(make_reviews(200)[0], trainer)
     backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
@@ -76,7 +78,10 @@ def _bytes(template: str = "<s> $A </s>") -> PreTrainedTokenizerFast:
         vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
     )
     backend.train_from_iterator(make_reviews(200)[0], trainer)
-    backend.post_processor = processors.TemplateProcessing(single=template, special_tokens=[("<s>", 0), ("</s>", 2)])
+    pair = "$A </s> $B </s>" if template == "$A </s>" else "<s> $A </s> </s> $B </s>"  # as of T5 and of RoBERTa
+    backend.post_processor = processors.TemplateProcessing(
+        single=template, pair=pair, special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
     )
@@ -102,19 +107,25 @@ def _config(kind: str, vocab_size: int) -> PretrainedConfig:
     }
     if kind == "bert":
         return BertConfig(max_position_embeddings=PLACES, **sizes)
+    if kind == "fnet":
+        return FNetConfig(max_position_embeddings=PLACES, pad_token_id=0, **sizes)
+    if kind == "convbert":
+        return ConvBertConfig(max_position_embeddings=PLACES, embedding_size=32, **sizes)
     # Two more places than texts may have tokens: it counts them from behind the padding token's number.
-    return RobertaConfig(max_position_embeddings=PLACES + 2, pad_token_id=1, bos_token_id=0, eos_token_id=2, **sizes)
+    ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+    return RobertaConfig(max_position_embeddings=PLACES + 2, type_vocab_size=1, **ids, **sizes)
 
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders with a tiny BERT, RoBERTa, T5 and BART, as ``save_pretrained`` leaves them."""
+    """Folders with a tiny BERT, RoBERTa, T5, BART, FNet and ConvBERT, as ``save_pretrained`` leaves them."""
     made = {}
-    for kind in ("bert", "roberta", "t5", "bart"):
-        tokenizer = _word_pieces() if kind == "bert" else _bytes("$A </s>" if kind == "t5" else "<s> $A </s>")
+    for kind in ("bert", "roberta", "t5", "bart", "fnet", "convbert"):
+        has_pieces = kind in ("bert", "fnet", "convbert")
+        tokenizer = _word_pieces() if has_pieces else _bytes("$A </s>" if kind == "t5" else "<s> $A </s>")
         torch.manual_seed(0)
         folder = tmp_path_factory.mktemp("checkpoints") / kind
-        model = make_model(_config(kind, len(tokenizer)), "encoder" if kind in ("bert", "roberta") else "seq2seq")
+        model = make_model(_config(kind, len(tokenizer)), "seq2seq" if kind in ("t5", "bart") else "encoder")
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         made[kind] = folder

@@ -14,8 +14,16 @@ from torch import Tensor, nn
 
 from flash.core.finetuning import backbone_layers
 from flash.core.layers import block_layers
-from flash.text import TextClassifier
-from flash.text.backbones import huggingface, max_positions, order_by_execution, pool, text_features
+from flash.text import TextClassificationData, TextClassifier
+from flash.text.backbones import (
+    depends_on_padding,
+    encode,
+    huggingface,
+    max_positions,
+    order_by_execution,
+    pool,
+    text_features,
+)
 from flash.text.hub import load_model
 
 VECTORS = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]], [[5.0, 6.0], [8.0, 8.0], [9.0, 9.0]]])
@@ -164,3 +172,64 @@ class TestLayers:
         encoder = nn.Sequential(nn.Embedding(257, 4))
         encoder.out_features = 4  # type: ignore[assignment]  # a plain number
         assert block_layers([encoder]) == [encoder[0]]
+
+
+class Mixing(nn.Module):
+    """An encoder that adds the mean of all places to each, padding included."""
+
+    def __init__(self, strength: float = 1.0) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(9, 4)
+        self.strength = strength
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        vectors: Tensor = self.embed(input_ids)
+        return vectors + self.strength * vectors.mean(1, keepdim=True)
+
+
+class TestPadding:
+    @pytest.mark.parametrize("kind", ["bert", "roberta", "bart", "t5"])
+    def test_networks_with_an_attention_mask_do_not_depend_on_it(self, checkpoints: dict[str, Path], kind: str) -> None:
+        assert not depends_on_padding(load_model(checkpoints[kind], "encoder"), 0 if kind == "bert" else 1)
+
+    @pytest.mark.parametrize("kind", ["fnet", "convbert"])
+    def test_networks_that_mix_places_depend_on_it(self, checkpoints: dict[str, Path], kind: str) -> None:
+        assert depends_on_padding(load_model(checkpoints[kind], "encoder"))
+
+    def test_it_is_measured_of_a_network_of_ones_own(self) -> None:
+        assert depends_on_padding(Mixing())
+        assert not depends_on_padding(Mixing(0.0))
+        assert not depends_on_padding(Mixing(0.0), pad_id=3)
+
+    def test_a_network_without_a_mask_is_called_without_one(self) -> None:
+        ids = torch.tensor([[1, 2]])
+        network = Mixing()
+        assert torch.equal(encode(network, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}), network(ids))
+
+    def test_measuring_leaves_no_trace(self, bert: str) -> None:
+        network = load_model(bert, "encoder").train()
+        before = {name: value.clone() for name, value in network.state_dict().items()}
+        depends_on_padding(network)
+        assert network.training
+        assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+        assert all(parameter.grad is None for parameter in network.parameters())
+
+    @pytest.mark.train
+    def test_a_step_does_not_depend_on_how_texts_are_batched(self, checkpoints: dict[str, Path]) -> None:
+        texts, labels = ["a great film", "the plot was weak and the music boring"], ["good", "bad"]
+        gradients = []
+        for batch_size in (1, 2):
+            torch.manual_seed(0)
+            data = TextClassificationData.from_lists(texts, labels, batch_size=batch_size, seed=0)
+            task = TextClassifier.from_data(data, backbone=checkpoints["fnet"], dropout=0.0)
+            task.train()
+            for module in task.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = 0.0
+            for batch in data.train_dataloader():
+                loss = task.step(batch, 0)["loss"] * len(batch[1]) / 2
+                loss.backward()
+            gradients.append({name: p.grad.clone() for name, p in task.named_parameters() if p.grad is not None})
+        assert gradients[0].keys() == gradients[1].keys()
+        for name, gradient in gradients[0].items():
+            torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-3, atol=1e-5)

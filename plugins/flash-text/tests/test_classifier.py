@@ -369,3 +369,10 @@ class TestArguments:
 def save(task: flash.Task, trainer: flash.Trainer, path: Path) -> None:
     trainer.strategy.connect(task)
     trainer.save_checkpoint(path)
+
+
+def test_a_module_that_takes_no_tokens_says_so() -> None:
+    with pytest.raises(
+        ConfigurationError, match="Expected the backbone Identity to take a dict, but it says: .*input_ids"
+    ):
+        TextClassifier(labels=["a", "b"], backbone=nn.Identity(), tokenizer=lambda texts: [[1] for _ in texts])

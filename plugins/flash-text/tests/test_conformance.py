@@ -11,7 +11,8 @@ import pytest
 
 from flash.core.finetuning import backbone_layers
 from flash.testing import DataModuleConformance, PluginConformance, StrategyConformance, TaskConformance
-from flash.text import TextClassificationData, TextClassifier
+from flash.text import TextClassificationData, TextClassifier, TextRegressionData, TextRegressor
+from flash.text.data import TextData
 from flash.text.hub import load_tokenizer
 from flash.text.samples import TokenizerConfig
 
@@ -26,6 +27,8 @@ class TestPlugin(PluginConformance):
 
 
 class Texts:
+    data_class: type[TextData] = TextClassificationData
+
     @pytest.fixture
     def constructor(self) -> Callable[..., Any]:
         return TextClassificationData.from_lists
@@ -51,8 +54,8 @@ class Texts:
             with (tmp_path / f"{stage}.csv").open("w", newline="") as file:
                 csv.writer(file).writerows([list(table), *zip(*table.values(), strict=True)])
         return {
-            "from_data_frame": (self.with_tokenizer(TextClassificationData.from_data_frame), frames),
-            "from_csv": (self.with_tokenizer(TextClassificationData.from_csv), files),
+            "from_data_frame": (self.with_tokenizer(self.data_class.from_data_frame), frames),
+            "from_csv": (self.with_tokenizer(self.data_class.from_csv), files),
         }
 
     def with_tokenizer(self, constructor: Callable[..., Any]) -> Callable[..., Any]:
@@ -109,6 +112,81 @@ class TestClassifier(Texts, TaskConformance):
     @pytest.fixture
     def bad_inputs(self) -> Mapping[str, Any]:
         return {"a text is missing": ["a film", None], "there is none": [], "it is one text": "a film"}
+
+
+class Numbers(Texts):
+    """Texts with the number of their words."""
+
+    data_class = TextRegressionData
+
+    @pytest.fixture
+    def constructor(self) -> Callable[..., Any]:
+        return TextRegressionData.from_lists
+
+    @pytest.fixture
+    def parts(self, reviews: Reviews) -> Mapping[str, Mapping[str, Any]]:
+        parts: dict[str, dict[str, Any]] = {}
+        for seed, (stage, count) in enumerate(SIZES.items()):
+            texts, _ = reviews(count, seed)
+            numbers = [float(len(text.split())) for text in texts]
+            parts[stage] = {f"{stage}_data": texts, f"{stage}_targets": numbers}
+        del parts["predict"]["predict_targets"]
+        return parts
+
+    @pytest.fixture
+    def bad_parts(self, reviews: Reviews) -> Mapping[str, Mapping[str, Any]]:
+        texts, targets = reviews(8)
+        return {
+            "targets are words": {"train_data": texts, "train_targets": targets},
+            "a target is missing": {"train_data": texts, "train_targets": [*range(7), None]},
+            "targets never change": {"train_data": texts, "train_targets": [7] * 8},
+        }
+
+
+class TestRegressor(Numbers, TaskConformance):
+    @pytest.fixture
+    def make_task(self, checkpoints: dict[str, Path]) -> Callable[..., Any]:
+        return lambda data: TextRegressor.from_data(data, backbone=checkpoints["bert"], learning_rate=0.01, dropout=0.0)
+
+    @pytest.fixture
+    def raw_inputs(self, parts: Any) -> Any:
+        return parts["predict"]["predict_data"]
+
+    @pytest.fixture
+    def bad_inputs(self) -> Mapping[str, Any]:
+        return {"a text is missing": ["a film", None], "there is none": [], "it is one text": "a film"}
+
+
+class Pairs(Texts):
+    """Pairs of texts, with the class of the second one."""
+
+    @pytest.fixture
+    def parts(self, reviews: Reviews) -> Mapping[str, Mapping[str, Any]]:
+        parts: dict[str, dict[str, Any]] = {}
+        for seed, (stage, count) in enumerate(SIZES.items()):
+            first, _ = reviews(count, seed + 10)
+            second, targets = reviews(count, seed)
+            parts[stage] = {f"{stage}_data": list(zip(first, second, strict=True)), f"{stage}_targets": targets}
+        del parts["predict"]["predict_targets"]
+        return parts
+
+
+class TestClassifierOfPairs(Pairs, TaskConformance):
+    epochs = 6
+
+    @pytest.fixture
+    def make_task(self, checkpoints: dict[str, Path]) -> Callable[..., Any]:
+        return lambda data: TextClassifier.from_data(
+            data, backbone=checkpoints["bert"], learning_rate=0.01, dropout=0.0
+        )
+
+    @pytest.fixture
+    def raw_inputs(self, parts: Any) -> Any:
+        return parts["predict"]["predict_data"]
+
+    @pytest.fixture
+    def bad_inputs(self) -> Mapping[str, Any]:
+        return {"a text is missing": [("a film", None)], "there is none": [], "they are single texts": ["a film"]}
 
 
 class RealNetwork(StrategyConformance):

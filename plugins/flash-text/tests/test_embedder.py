@@ -54,6 +54,28 @@ def test_padding_and_order_change_nothing(bert: str) -> None:
     torch.testing.assert_close(torch.stack(task.predict(TEXTS, batch_size=2)), alone, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["fnet", "convbert", "bert"])
+def test_a_vector_does_not_depend_on_the_other_texts(
+    kind: str, checkpoints: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also of networks that have no attention mask, or that mix neighbors with padding."""
+    task = TextEmbedder(checkpoints[kind])
+    assert task.padded_length == (None if kind == "bert" else 64)
+    assert ("so all are padded to 64 tokens. A smaller max_length is faster" in caplog.text) == (kind != "bert")
+    texts = [*TEXTS, "great " * 40]
+    alone = torch.cat([vectors(task, [text]) for text in texts])
+    torch.testing.assert_close(vectors(task, texts), alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.stack(task.predict(texts, batch_size=2)), alone, rtol=1e-4, atol=1e-5)
+    assert TextEmbedder(checkpoints[kind], max_length=20).padded_length == (None if kind == "bert" else 20)
+
+
+def test_pairs_of_texts_have_no_vector_each(bert: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match="Expected single texts in the predict data, .* compute the vectors of"
+    ):
+        TextEmbedder(bert).predict([("a film", "a book")])
+
+
 def test_a_trainer_predicts_too(bert: str, trainer: Callable[..., flash.Trainer]) -> None:
     task = TextEmbedder(bert)
     data = TextClassificationData.from_lists(predict_data=TEXTS, batch_size=3)

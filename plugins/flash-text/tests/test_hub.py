@@ -203,3 +203,16 @@ class TestOtherFiles:
         (folder / "sentence_bert_config.json").write_text("{")
         with pytest.raises(HubError, match="Expected JSON in"):
             read_json(folder, "sentence_bert_config.json")
+
+
+@pytest.mark.parametrize("length", [{}, "many", 0, None])
+def test_a_tokenizer_without_a_number_of_tokens_is_an_error(folder: Path, length: Any) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": length}))
+    if length is None:  # transformers takes its own default
+        assert load_tokenizer(folder).model_max_length > 0
+        return
+    with pytest.raises(
+        HubError, match="the number of tokens that a text may have as model_max_length in the .*but got"
+    ):
+        load_tokenizer(folder)

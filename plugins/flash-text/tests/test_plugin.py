@@ -14,7 +14,7 @@ from flash.plugins import get_host
 
 def test_tasks_with_their_data_are_contributed() -> None:
     names = {each.name for each in get_host().contributions("task")}
-    assert {"text/classification", "text/embedding"} <= names
+    assert {"text/classification", "text/regression", "text/embedding"} <= names
 
 
 def test_any_name_of_the_hub_is_a_backbone() -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from flash.errors import DataError
-from flash.text.texts import PackedTexts, texts_of
+from flash.text.texts import PackedPairs, PackedTexts, packed, texts_of
 
 MANY = [f"text number {number} 😀" for number in range(2500)]
 
@@ -65,3 +65,53 @@ def test_missing_texts_are_counted_and_the_first_is_named(nothing: Any) -> None:
 def test_what_is_no_text_says_so() -> None:
     with pytest.raises(DataError, match=r"row 1 \(counted from 0\) is a list. Convert it to a text first."):
         texts_of(["a", ["b"]], "the train data")
+
+
+# ---------------------------------------------------------------------- pairs
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("Who?", "Ada."), ("Where?", "7")],
+        [["Who?", "Ada."], ["Where?", 7]],
+        np.array([["Who?", "Ada."], ["Where?", "7"]]),
+        (pair for pair in (("Who?", "Ada."), ("Where?", "7"))),
+    ],
+    ids=["tuples", "lists", "array", "generator"],
+)
+def test_rows_of_two_texts_are_pairs_in_any_container(rows: Any) -> None:
+    pairs = packed(rows, "the train data")
+    assert isinstance(pairs, PackedPairs)
+    assert list(pairs) == [("Who?", "Ada."), ("Where?", "7")]
+
+
+def test_pairs_come_back_in_order_across_blocks() -> None:
+    rows = [(f"question {number}", f"answer {number}") for number in range(2500)]
+    pairs = packed(rows, "the train data")
+    assert list(pairs) == rows
+    assert pairs[2400] == rows[2400]
+    assert pairs[-1] == rows[-1]
+    assert list(pairs[10:12]) == rows[10:12]
+    assert list(pairs.take([2400, 3])) == [rows[2400], rows[3]]  # type: ignore[arg-type]
+    assert len(pairs) == 2500
+    assert pairs.nbytes < sum(len(first) + len(second) for first, second in rows)
+
+
+def test_single_texts_are_no_pairs() -> None:
+    assert isinstance(packed(["a b", "c"], "the train data"), PackedTexts)
+    assert isinstance(packed([], "the train data"), PackedTexts)
+
+
+@pytest.mark.parametrize("rows", [[("a", "b"), "c"], ["c", ("a", "b")], [("a", "b", "c")], [("a", "b"), ("c",)]])
+def test_rows_that_are_not_all_pairs_are_named(rows: Any) -> None:
+    with pytest.raises(
+        DataError, match=r"or a pair of two texts in each, but row \d \(counted from 0\) is .* Make all"
+    ):
+        packed(rows, "the train data")
+
+
+@pytest.mark.parametrize(("pair", "which"), [((None, "a"), "first"), (("a", None), "second")])
+def test_a_missing_text_of_a_pair_is_named(pair: Any, which: str) -> None:
+    with pytest.raises(DataError, match=rf"in each row of the {which} texts of the train data, but 1 of 2 have none"):
+        packed([("a", "b"), pair], "the train data")

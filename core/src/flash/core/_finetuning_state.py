@@ -15,6 +15,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 from torch.optim import Optimizer
 
+from flash.errors import CheckpointError
+
 __all__ = ["LightningResume", "add_param_group", "apply_state", "capture_state", "record_frozen", "release", "rewrap"]
 
 _FROZEN = "_flash_frozen"
@@ -36,9 +38,14 @@ def capture_state(module: pl.LightningModule, optimizers: Sequence[Optimizer]) -
 
 
 def apply_state(state: Mapping[str, Any], trainer: pl.Trainer, module: pl.LightningModule) -> None:
-    """Restore a captured state in a model and its new optimizers."""
-    trainable, in_eval = set(state["trainable"]), set(state["eval_modules"])
+    """Restore a captured state in a model and its new optimizers.
+
+    Raises:
+        CheckpointError: If it is not such a state, or one of another model.
+    """
     parameters = dict(module.named_parameters())
+    _check_state(state, len(trainer.optimizers), parameters, dict(module.named_modules()))
+    trainable, in_eval = set(state["trainable"]), set(state["eval_modules"])
     for name, parameter in parameters.items():
         parameter.requires_grad = name in trainable
     for name, child in module.named_modules():
@@ -49,6 +56,31 @@ def apply_state(state: Mapping[str, Any], trainer: pl.Trainer, module: pl.Lightn
         for members in groups[len(optimizer.param_groups) :]:
             add_param_group(trainer, optimizer, [parameters[name] for name in members], scale=1.0)
     rewrap(trainer)
+
+
+def _check_state(
+    state: Mapping[str, Any], optimizers: int, parameters: Mapping[str, Any], modules: Mapping[str, Any]
+) -> None:
+    groups = state.get("param_groups")
+    are_lists = isinstance(groups, list) and all(isinstance(each, list) for each in groups)
+    checks = {
+        "trainable": _are_names(state.get("trainable"), parameters),
+        "eval_modules": _are_names(state.get("eval_modules"), modules),
+        "param_groups": are_lists
+        and len(groups or ()) == optimizers
+        and all(_are_names(group, parameters) for each in groups or () for group in each),
+    }
+    wrong = [name for name, is_right in checks.items() if not is_right]
+    if wrong:
+        raise CheckpointError(
+            f"Expected the names of this model's parameters and modules in the state of the finetuning strategy, but "
+            f"{wrong[0]!r} of the checkpoint has others. It is damaged, or of another model: use an earlier one, or "
+            "make the task with the same arguments."
+        )
+
+
+def _are_names(value: Any, known: Mapping[str, Any]) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) and name in known for name in value)
 
 
 def add_param_group(

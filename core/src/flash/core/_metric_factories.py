@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import torch
 import torchmetrics
+from torch import Tensor
 
 
 def _classification(metric: Any, task: str, num_classes: int, threshold: float, **settings: Any) -> Any:
@@ -75,4 +78,12 @@ def mape() -> Any:
 
 def r2(multioutput: str = "uniform_average") -> Any:
     """Return the metric R², the coefficient of determination."""
-    return torchmetrics.R2Score(multioutput=multioutput)
+    return _R2Score(multioutput=multioutput)
+
+
+class _R2Score(torchmetrics.R2Score):
+    """R2 score that is NaN for a single sample, where torchmetrics raises: one validation sample must not stop fit."""
+
+    def compute(self) -> Tensor:
+        """Return the score over all accumulated samples."""
+        return super().compute() if int(self.total) > 1 else torch.tensor(math.nan)

@@ -73,6 +73,10 @@ _COMMANDS = (
     ("components", "list outputs, optimizers, schedulers, metrics, losses, heads, augmentations, sources, callbacks"),
     ("plugins", "list the plugins with their states and contributions"),
     ("plugin", "start a plugin of your own: flash plugin new acme-audio; check one: flash plugin check acme-audio"),
+    ("fit", "train a task on data, and keep the run in a folder"),
+    ("validate", "compute the scores of a checkpoint on validation data"),
+    ("test", "compute the scores of a checkpoint on test data"),
+    ("predict", "write one row per input with the prediction of a checkpoint"),
     ("doctor", "find problems of the installation and how to repair them"),
 )
 
@@ -134,4 +138,5 @@ def flash_renames() -> Iterable[Renamed]:
 def flash_commands() -> Iterable[Command]:
     """Yield the built-in commands of ``flash``."""
     for name, summary in _COMMANDS:
-        yield Command(name, f"flash.cli._{name}:main", summary)
+        module, function = ("evaluate", name) if name in ("validate", "test") else (name, "main")
+        yield Command(name, f"flash.cli._{module}:{function}", summary)

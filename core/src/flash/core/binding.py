@@ -23,11 +23,12 @@ def bind(task: TaskLike, datamodule: DataModule) -> None:
         datamodule: The data. If it is not loaded yet, it uses the preprocess of the task.
 
     Raises:
-        ConfigurationError: If the data is for another kind of task, or has other classes.
+        ConfigurationError: If the data is for another kind of task, or has other classes or targets.
         DataError: If the task was trained with a preprocess of another state.
     """
     check_pair(type(task), datamodule)
     _check_classes(task, datamodule)
+    _check_targets(task, datamodule)
     own, theirs = task.preprocess, datamodule.preprocess
     if own is None or (theirs is not None and theirs.state_dict() and not own.state_dict()):
         task.preprocess = theirs
@@ -107,4 +108,14 @@ def _check_classes(task: TaskLike, datamodule: DataModule) -> None:
             f"{show_some(labels, most=5)}. "
             "Make the data with the task's preprocess, preprocess=task.preprocess, or the task with "
             f"{type(task).__name__}.from_data(datamodule)."
+        )
+
+
+def _check_targets(task: TaskLike, datamodule: DataModule) -> None:
+    """Compare the number of targets of a regressor with that of its train data."""
+    expected, found = getattr(task, "num_targets", None), datamodule.facts.get("num_targets")
+    if expected is not None and found is not None and expected != found:
+        raise ConfigurationError(
+            f"Expected data that fits the task, which has num_targets={expected}, but it has {found} targets per "
+            f"sample. Make the task with {type(task).__name__}.from_data(datamodule)."
         )

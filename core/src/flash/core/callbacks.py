@@ -19,11 +19,12 @@ from torch import distributed as dist
 
 from flash.core.console import epoch_name
 from flash.core.finetuning import FlashBaseFinetuning
+from flash.core.run_state import check_counts, check_optimizer, check_schedule
 from flash.data.loader import rows_of_batch
 from flash.errors import ConfigurationError
 from flash.serialization import writing
 
-__all__ = ["GatherPredictions", "HyperparameterLogger", "KeepBest", "MetricLogger"]
+__all__ = ["CheckResumed", "GatherPredictions", "HyperparameterLogger", "KeepBest", "MetricLogger"]
 
 log = logging.getLogger(__name__)
 
@@ -233,6 +234,40 @@ class KeepBest(Callback):
         """Load the state of the run that is resumed."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
         self._weights, self._waited = state_dict["weights"], state_dict["waited"]
+
+
+class CheckResumed(Callback):
+    """Check, before the first step of a resumed run, that each optimizer and schedule was restored.
+
+    Args:
+        source: The path or URL of the checkpoint.
+    """
+
+    def __init__(self, source: object) -> None:
+        self.source = source
+        self._found: dict[str, int] = {}
+        self._schedules: list[dict[str, Any]] = []
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Keep how many states there are."""
+        names = ("optimizer_states", "lr_schedulers")
+        self._found = {name: len(checkpoint[name]) for name in names if name in checkpoint}
+        self._schedules = list(checkpoint.get("lr_schedulers", ()))
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare the numbers, and check the options.
+
+        Raises:
+            CheckpointError: If a state is missing, or an option is of another kind than the default.
+        """
+        made = {"optimizer_states": len(trainer.optimizers), "lr_schedulers": len(trainer.lr_scheduler_configs)}
+        check_counts(self._found, made, self.source)
+        for optimizer in trainer.optimizers:
+            check_optimizer(optimizer, self.source)
+        for config, stored in zip(trainer.lr_scheduler_configs, self._schedules, strict=False):
+            check_schedule(config.scheduler, stored, self.source)
 
 
 def _checkpoint_folder(trainer: pl.Trainer) -> Path | None:

@@ -13,6 +13,7 @@ from flash.core.optimizers import lr_schedulers, optimizers
 from flash.core.outputs import components_of
 from flash.core.protocols import TaskLike
 from flash.core.registry import Registry, qualified_choice
+from flash.core.run_state import check_run
 from flash.errors import CheckpointError, FlashError
 from flash.plugins import PluginState, get_host
 from flash.plugins.info import canonical
@@ -51,7 +52,11 @@ class FlashCheckpointIO(TorchCheckpointIO):
                     f"Expected a checkpoint at {path}, but it cannot be read: {error}. Download it first, and pass its "
                     "path."
                 ) from error
-        return read_checkpoint(path, map_location)
+        checkpoint = read_checkpoint(path, map_location)
+        # Lightning also hands weights alone from process to process.
+        if "pytorch-lightning_version" in checkpoint:
+            check_run(checkpoint, path)
+        return checkpoint
 
 
 def qualified_arguments(task: TaskLike) -> dict[str, Any]:

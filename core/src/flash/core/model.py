@@ -6,7 +6,8 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,7 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.nn.modules.module import _IncompatibleKeys
-from typing_extensions import Self, TypeVar
+from typing_extensions import Self, TypeVar, Unpack
 
 from flash import __version__
 from flash.core._resuming import Position, monitored_values, position_of, resume_loops, unused_gradients
@@ -42,18 +43,21 @@ from flash.core.optimizers import (
     split_parameters,
 )
 from flash.core.outputs import OutputSpec, components_of, outputs_of, resolve_output, takes_ids, task_outputs
-from flash.core.prediction import predict_batches
+from flash.core.prediction import PredictedBatch, predict_batches
 from flash.core.registry import Registry, qualified_choice
-from flash.core.restoring import FORMAT, load_task
+from flash.core.restoring import FORMAT, checked_metadata, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
+from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
+from flash.data.folders import table_folder
 from flash.data.loader import rows_of_batch, samples_of
 from flash.data.messages import show_some, show_values
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
-from flash.data.streams import load_dataset
+from flash.data.streams import AutoStream, load_dataset
+from flash.data.tables import READ_OPTIONS, ReadOptions, read_table
 from flash.errors import CheckpointError, ConfigurationError, FormerMemberError
 from flash.former import FORMER_MEMBERS, with_former_members
 from flash.plugins import default_owner
@@ -64,6 +68,7 @@ from flash.serialization import (
     accepted_parameters,
     capture_rng_state,
     describe,
+    refuse_unknown_arguments,
     restore_rng_state,
     to_serializable,
 )
@@ -75,6 +80,8 @@ __all__ = ["Task"]
 
 log = logging.getLogger(__name__)
 
+# How many times its default a learning rate may be before fitting warns of it.
+_MOST_TIMES = 30
 T = TypeVar("T")
 B = TypeVar("B", default=nn.Module)
 _PLAIN_TYPES = (str, int, float, bool, type(None))
@@ -113,6 +120,8 @@ class Task(Configurable, pl.LightningModule):
     backbones: ClassVar[Registry] = Registry("backbones")
     #: Outputs of predictions by name.
     outputs: ClassVar[Registry] = task_outputs
+    #: Arguments that :meth:`from_data` fills in from the data, which command lines do not ask for.
+    data_facts: ClassVar[tuple[str, ...]] = ("num_inputs", "num_classes", "labels", "multi_label", "class_counts")
     #: Losses and metrics by name; a class has those of its kind, such as classification, which its outputs define.
     loss_registry: ClassVar[Registry] = losses
     metric_registry: ClassVar[Registry] = metric_registry
@@ -164,6 +173,8 @@ class Task(Configurable, pl.LightningModule):
         self._gradients: dict[str, Tensor] = {}
         # Set if the preprocess of a checkpoint could not be rebuilt.
         self.preprocess_error: CheckpointError | None = None
+        # The default learning rates with the default optimizer: of new modules, and of pretrained ones.
+        self._usual_rates: tuple[float | None, float | None] = (None, None)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Lightning sets some attributes of a module many times per step, and torch checks each time whether they
@@ -420,7 +431,12 @@ class Task(Configurable, pl.LightningModule):
         return y_hat, y
 
     def use_default_rates(
-        self, learning_rate: float | None, *, weight_decay: float | None = None, backbone_lr_factor: float = 1.0
+        self,
+        learning_rate: float | None,
+        *,
+        weight_decay: float | None = None,
+        backbone_lr_factor: float = 1.0,
+        pretrained_learning_rate: float | None = None,
     ) -> None:
         """Set default rates for the network, unless the user passed others; for use in ``__init__``.
 
@@ -431,6 +447,8 @@ class Task(Configurable, pl.LightningModule):
             weight_decay: The weight decay with the default optimizer.
             backbone_lr_factor: Learning rate of the modules of :meth:`modules_to_freeze`, as a multiple of that of
                 the other modules: below 1 for pretrained weights, so that a new head does not distort them.
+            pretrained_learning_rate: The default of these modules, if an explicit rate is used for them without the
+                factor. Fitting warns of a rate that is more than 30 times the default of what it trains.
 
         Example:
             >>> task = Task(nn.Linear(2, 1))
@@ -439,6 +457,7 @@ class Task(Configurable, pl.LightningModule):
             (0.001, 0.0001)
         """
         if is_default_optimizer(self.optimizer):
+            self._usual_rates = (learning_rate, pretrained_learning_rate or learning_rate)
             self.learning_rate = learning_rate if self.learning_rate is None else self.learning_rate
             if weight_decay is not None:
                 self.optimizer = (DEFAULT_OPTIMIZER, {"weight_decay": weight_decay})
@@ -478,12 +497,30 @@ class Task(Configurable, pl.LightningModule):
         chosen = qualified_choice(optimizers, self, "optimizer", self.optimizer)
         mixed = isinstance(getattr(self._trainer, "precision_plugin", None), MixedPrecision)
         optimizer = make_optimizer(chosen, trained, self.learning_rate, fuse=not mixed)
+        self._check_rate()
         for group in optimizer.param_groups:
             group["lr"] *= group.get("lr_factor", 1.0)
         if self.lr_scheduler is None:
             return optimizer
         scheduler = qualified_choice(lr_schedulers, self, "lr_scheduler", self.lr_scheduler)
         return {"optimizer": optimizer, "lr_scheduler": make_lr_scheduler(scheduler, optimizer, self._trainer)}
+
+    def _check_rate(self) -> None:
+        """Warn, once, of a learning rate that is many times the default of what is trained."""
+        frozen = [*as_modules(self.modules_to_freeze())]
+        trains_pretrained = any(parameter.requires_grad for each in frozen for parameter in each.parameters())
+        usual = self._usual_rates[trains_pretrained]
+        if usual and self.learning_rate is not None and self.learning_rate > _MOST_TIMES * usual:
+            log.warning(
+                "Expected a learning rate near the default of this %s, %g, but got learning_rate=%g, which is %d times "
+                "as much: it may learn nothing. Leave learning_rate out, or pass at most %g.",
+                type(self).__name__,
+                usual,
+                self.learning_rate,
+                round(self.learning_rate / usual),
+                10 * usual,
+            )
+            self._usual_rates = (None, None)
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callbacks that log losses and metrics once per epoch, and hyperparameters once."""
@@ -610,7 +647,9 @@ class Task(Configurable, pl.LightningModule):
         postprocess = self.postprocess or Postprocess()
         return postprocess(predictions, resolve_output(self, output, inputs, ids))
 
-    def predict(self, raw: Any, output: OutputSpec | None = None, batch_size: int = 64) -> list[Any]:
+    def predict(
+        self, raw: Any, output: OutputSpec | None = None, batch_size: int = 64, **reading: Unpack[ReadOptions]
+    ) -> list[Any]:
         """Predict raw inputs, prepared by the preprocess that the task was trained with.
 
         Args:
@@ -619,6 +658,7 @@ class Task(Configurable, pl.LightningModule):
                 parameters ``inputs`` and ``ids``, the inputs of the batch and the ids of its samples; or ``None`` for
                 :attr:`output`, else the task's default.
             batch_size: Number of samples per batch.
+            reading: How to read a table of text, if ``raw`` is its path or URL: ``sep``, ``encoding``, ``quotechar``.
 
         Returns:
             One result per input, in their order.
@@ -630,23 +670,57 @@ class Task(Configurable, pl.LightningModule):
             >>> task.predict(torch.zeros(2, 2), output=lambda predictions, ids: [f"row {each}" for each in ids])
             ['row 0', 'row 1']
         """
+        dataset = self._dataset_to_predict(raw, reading)
+        by_length = not (self.postprocess or Postprocess()).saves
+        results: list[Any] = []
+        rows: list[int] = []
+        for batch, presented in self._predicted(dataset, output, batch_size, by_length):
+            results += presented
+            rows += batch.rows
+        return restore_order(rows, results)
+
+    def predict_each(
+        self, raw: Any, output: OutputSpec | None = None, batch_size: int = 64, **reading: Unpack[ReadOptions]
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield the id and the result of each raw input, in their order, while batches are predicted.
+
+        The results are not held in memory. The arguments are those of :meth:`predict`.
+
+        Yields:
+            The file of the sample, or its row, counted from 0; and its result.
+
+        Example:
+            >>> task = Task(nn.Linear(2, 1))
+            >>> [row for row, result in task.predict_each(torch.zeros(3, 2), batch_size=2)]
+            [0, 1, 2]
+        """
+        dataset = self._dataset_to_predict(raw, reading)
+        for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
+            yield from ((dataset.id_of(row), each) for row, each in zip(batch.rows, presented, strict=True))
+
+    def _dataset_to_predict(self, raw: Any, reading: ReadOptions) -> AutoDataset | AutoStream:
         if self.preprocess_error is not None and self.preprocess is None:
             raise self.preprocess_error
         self._warn_if_untrained()
-        output = self._output if output is None else output
-        wants_ids = takes_ids(self, output)
         preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
         preprocess.check_input_spec(input_spec)
-        postprocess = self.postprocess or Postprocess()
-        dataset = load_dataset(raw, Stage.PREDICT, preprocess, input_spec)
-        results: list[Any] = []
-        rows: list[int] = []
-        for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=not postprocess.saves):
+        if reading:
+            taken = ["raw", "output", "batch_size", *READ_OPTIONS]
+            refuse_unknown_arguments(f"{type(self).__name__}.predict", reading, taken)
+            raw = replace(read_table(raw, **reading), folder=table_folder(raw))
+        return load_dataset(raw, Stage.PREDICT, preprocess, input_spec)
+
+    def _predicted(
+        self, dataset: AutoDataset | AutoStream, output: OutputSpec | None, batch_size: int, by_length: bool
+    ) -> Iterator[tuple[PredictedBatch, list[Any]]]:
+        """Yield each batch with one result per sample."""
+        output = self._output if output is None else output
+        wants_ids = takes_ids(self, output)
+        for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=by_length):
             with torch.inference_mode():
                 ids = [dataset.id_of(row) for row in batch.rows] if wants_ids else None
-                results += self.present(batch.output, output, batch.inputs, ids)
-            rows += batch.rows
-        return restore_order(rows, results)
+                presented = self.present(batch.output, output, batch.inputs, ids)
+            yield batch, presented
 
     def on_predict_start(self) -> None:
         """Warn if the head was never trained."""
@@ -764,7 +838,7 @@ class Task(Configurable, pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Apply the structure changes of the interrupted run, and keep its other states for the start of training."""
-        stored = checkpoint.get("flash", {})
+        stored = checked_metadata(checkpoint, "the file to resume from")
         repeat_changes(self, stored.get("structure") or [])
         self._random_state = stored.get("random_state")
         self._train_metrics = stored.get("train_metrics")

@@ -17,7 +17,7 @@ from flash.data.process import Postprocess, Preprocess
 from flash.errors import CheckpointError, FlashError
 from flash.serialization import MapLocation, from_serializable, instantiate, read_checkpoint, resolve_class
 
-__all__ = ["FORMAT", "load_task"]
+__all__ = ["FORMAT", "checked_metadata", "load_task"]
 
 #: Version of the metadata that :meth:`flash.Task.on_save_checkpoint` stores.
 FORMAT = 2
@@ -39,7 +39,7 @@ def load_task(
         replaced: Arguments that replace the recorded ones.
     """
     checkpoint = read_checkpoint(source, map_location)
-    stored = _checked_metadata(checkpoint, source)
+    stored = checked_metadata(checkpoint, source)
     task_class = _choose_class(asked, base, stored["task"])
     given: dict[str, Any] = {name: replaced.pop(name) for name in ("preprocess", "postprocess") if name in replaced}
     # The weights are in the file: pretrained weights are not downloaded.
@@ -64,8 +64,16 @@ def load_task(
     return task
 
 
-def _checked_metadata(checkpoint: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Return the validated metadata of Flash in a checkpoint."""
+def checked_metadata(checkpoint: Mapping[str, Any], source: object) -> dict[str, Any]:
+    """Return the validated metadata of Flash in a checkpoint.
+
+    Args:
+        checkpoint: What the file holds.
+        source: Its path or URL.
+
+    Raises:
+        CheckpointError: If it is of another program, of a later version, or damaged.
+    """
     stored = checkpoint.get("flash")
     if not isinstance(stored, dict) or "task" not in stored:
         raise CheckpointError(
@@ -84,6 +92,7 @@ def _checked_metadata(checkpoint: Mapping[str, Any], source: str) -> dict[str, A
         ("backbone", lambda: stored.get("backbone") is None or _is_description_of_backbone(stored["backbone"])),
         ("preprocess", lambda: stored.get("preprocess") is None or _is_description(stored["preprocess"])),
         ("postprocess", lambda: stored.get("postprocess") is None or _is_description(stored["postprocess"])),
+        ("random_state", lambda: isinstance(stored.get("random_state"), dict)),
         ("structure", lambda: _is_list_of_changes(stored.get("structure"))),
         ("state_dict", lambda: isinstance(weights, dict) and all(map(_is_weight, weights.items()))),
     ]
@@ -118,7 +127,7 @@ def _is_weight(item: tuple[Any, Any]) -> bool:
     return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
-def _damage(source: str, reason: object) -> str:
+def _damage(source: object, reason: object) -> str:
     return (
         f"Expected a checkpoint of a Flash task, but the metadata of {source} is damaged: {reason}. Copy or download "
         "it again, or use an earlier checkpoint."
@@ -132,7 +141,7 @@ def _damaged_metadata(source: str) -> Iterator[None]:
         yield
     except FlashError:
         raise
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AssertionError, LookupError, AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(_damage(source, f"{type(error).__name__}: {error}")) from error
 
 

@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException  # 
 from torch import Tensor
 
 from flash.core._finetuning_state import release
-from flash.core.callbacks import GatherPredictions
+from flash.core.callbacks import CheckResumed, GatherPredictions
 from flash.core.checkpoint import FlashCheckpointIO
 from flash.core.console import FlashProgressBar, NetworkSummary, clean_console, format_matrix
 from flash.core.finetuning import StrategySpec, is_strategy, resolve_strategy
@@ -27,10 +27,11 @@ from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
 from flash.core.outputs import OutputSpec
 from flash.core.registry import Registry
+from flash.core.run_state import explaining_damage
 from flash.data.data_module import DataModule
 from flash.data.messages import show_values
 from flash.data.samplers import restore_order, sorted_rows
-from flash.errors import CheckpointError, ConfigurationError, FinetuningError
+from flash.errors import ConfigurationError, FinetuningError
 from flash.former import FORMER_MEMBERS, with_former_members
 from flash.plugins import get_host
 from flash.serialization import call_with, refuse_unknown_arguments
@@ -230,7 +231,7 @@ class Trainer(pl.Trainer):
         release(model)
         self._connect(model, train_dataloaders, datamodule)
         console = clean_console(self.progress_bar_callback, freezes=bool(strategy))
-        with console, _resuming_from(ckpt_path):
+        with console, _resuming_from(ckpt_path, self.callbacks):
             super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
 
     def validate(  # type: ignore[override]  # as above
@@ -300,7 +301,7 @@ class Trainer(pl.Trainer):
         if not isinstance(task, Task):
             if output is not None:
                 raise ConfigurationError("Expected a Flash task, for output= to be presented, but got another module.")
-            with clean_console(self.progress_bar_callback):
+            with clean_console(self.progress_bar_callback), _resuming_from(kwargs.get("ckpt_path")):
                 return super().predict(model, dataloaders, datamodule, **kwargs)
         before, task.output = task.output, task.output if output is None else output
         with tempfile.TemporaryDirectory() as folder:
@@ -308,7 +309,8 @@ class Trainer(pl.Trainer):
             self.callbacks.append(gather)
             try:
                 by_length = self._by_length(task, dataloaders if datamodule is None else datamodule)
-                with clean_console(self.progress_bar_callback), by_length:
+                resuming = _resuming_from(kwargs.get("ckpt_path"))
+                with clean_console(self.progress_bar_callback), by_length, resuming:
                     batches = super().predict(model, dataloaders, datamodule, **kwargs)
                 wanted = kwargs.get("return_predictions") is not False
                 if batches is None:
@@ -343,23 +345,37 @@ class Trainer(pl.Trainer):
 
 
 @contextmanager
-def _resuming_from(path: str | Path | None) -> Iterator[None]:
-    """Raise an error in words, in place of Lightning's and torch's, if the file to resume from is of another run."""
+def _resuming_from(path: str | Path | None, callbacks: list[Callback] | None = None) -> Iterator[None]:
+    """Raise an error in words, in place of Lightning's and torch's, if the file to resume from is of another run.
+
+    Args:
+        path: The file; ``None`` for a run from the beginning.
+        callbacks: Those of the trainer, if it trains.
+    """
+    if path is None:
+        yield
+        return
+    check = CheckResumed(path)
+    if callbacks is not None:
+        callbacks.append(check)
+    try:
+        with explaining_damage(path), _saying_that_other_parameters_are_trained(path):
+            yield
+    finally:
+        if callbacks is not None:
+            callbacks.remove(check)
+
+
+@contextmanager
+def _saying_that_other_parameters_are_trained(path: str | Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if path is None or "different number of parameter groups" not in str(error):
+        if "different number of parameter groups" not in str(error):
             raise
         raise FinetuningError(
             f"Expected the run that {path} was saved in, but this one trains other parameters. Resume it with the same "
             "call, fit or finetune, and the same strategy."
-        ) from error
-    except KeyError as error:
-        if path is None or error.args != ("pytorch-lightning_version",):
-            raise
-        raise CheckpointError(
-            f"Expected a checkpoint that a Trainer saved, to resume from, but {path} holds something else, such as "
-            "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True))."
         ) from error
 
 

@@ -79,7 +79,10 @@ def read_parquet(path: Path, name: str) -> Any:
         return parquet.read_table(path)
     # Arrow's errors inherit from OSError or ValueError.
     except (OSError, ValueError) as error:
-        raise DataError(f"Expected a Parquet file at {name}, but: {error}") from error
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise DataError(
+            f"Expected a Parquet file at {name}, but: {reason}. Copy, download or write it again."
+        ) from error
 
 
 def _of_mapping(data: Mapping[Any, Any]) -> dict[str, list[Any]]:

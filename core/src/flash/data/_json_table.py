@@ -37,8 +37,10 @@ def parse_json(text: str, name: str, *, field: str | None = None, lines: bool | 
     try:
         found = _parse_lines(text) if lines else _parse(text, lines)
     except (ValueError, RecursionError) as error:  # thousands of brackets in each other
+        reason = str(error).rstrip(".")
         raise DataError(
-            f"Expected JSON in {name}, a list of objects or an object in each line, but: {error}"
+            f"Expected JSON in {name}, a list of objects or an object in each line, but: {reason}. Correct it, or "
+            "download or write the file again."
         ) from error
     if field is not None:
         found = _inside(found, field, name)

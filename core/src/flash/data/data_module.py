@@ -25,7 +25,7 @@ from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.splits import GroupSpec, groups_of, split_inputs
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
-from flash.errors import ConfigurationError, DataError
+from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.former import FORMER_ARGUMENTS, FORMER_MEMBERS, with_former_members
 from flash.plugins import get_host
 from flash.plugins.registry import Registry
@@ -563,8 +563,18 @@ class DataModule(pl.LightningDataModule):
         return {"seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load the seed of the run that is resumed."""
-        self.seed = state_dict["seed"]
+        """Load the seed of the run that is resumed.
+
+        Raises:
+            CheckpointError: If there is none, or it is not a whole number from 0.
+        """
+        seed = state_dict.get("seed") if isinstance(state_dict, dict) else None
+        if not isinstance(seed, int) or not 0 <= seed < 1 << 63:
+            raise CheckpointError(
+                f"Expected the seed of the run in the checkpoint, a whole number from 0, but got {seed!r:.50}. The "
+                "file is damaged, or of another program: use an earlier one."
+            )
+        self.seed = seed
 
 
 class TensorPreprocess(Preprocess):

@@ -24,6 +24,7 @@ from flash.data.inputs import SampleInputs, Samples, Targets, source_name, with_
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
 from flash.data.tables import is_table_file
+from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError, DataError
 
 __all__ = [
@@ -260,8 +261,15 @@ class FileData(SampleData):
 
         Raises:
             DataError: If a folder is missing or has no files, or a class does not occur in the train data.
+            ConfigurationError: If the targets are numbers, which folders do not name.
         """
         cls.check_options(options)
+        given = [train_folder, val_folder, valid_folder, test_folder]
+        if cls.preprocess_cls.targets_cls is NumberTargets and any(folder is not None for folder in given):
+            raise ConfigurationError(
+                "Expected numbers as targets, but the names of folders are classes. Write a table of files and numbers "
+                f"and use from_csv, or use from_files. {cls.preprocess_cls.advice}".rstrip()
+            )
         if valid_folder is not None and val_folder is not None:
             raise ConfigurationError("Expected val_folder or valid_folder, its other name, but got both.")
         folders: Stages[str | Path] = Stages(train_folder, val_folder or valid_folder, test_folder, predict_folder)
@@ -320,7 +328,9 @@ class FileData(SampleData):
         return as_file_inputs(super().with_sources(inputs, stage, root))
 
     @classmethod
-    def from_inputs(cls, inputs: Stages[Any], options: dict[str, Any], input_field: str | None = None) -> Self:
+    def from_inputs(
+        cls, inputs: Stages[Any], options: dict[str, Any], input_field: str | Sequence[str] | None = None
+    ) -> Self:
         """Create a data module from inputs, and from options whose names were checked; see the base class."""
         on_bad_sample = options.pop("on_bad_sample", "error")
         files = inputs.map(lambda _, data: replace(as_file_inputs(data), on_bad_sample=on_bad_sample))

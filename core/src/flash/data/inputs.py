@@ -25,6 +25,7 @@ __all__ = [
     "is_single",
     "pair_inputs",
     "source_name",
+    "sources_in",
     "with_article",
 ]
 
@@ -71,11 +72,29 @@ class SampleInputs:
         targets = None if self.targets is None else _take(self.targets, rows)
         return replace(self, sources=_take(self.sources, rows), targets=targets)
 
+    def separated(self, delimiter: str | None, stage: Stage) -> Self:
+        """Return the same with a list of classes for each target that is a text.
+
+        Args:
+            delimiter: The separator between the classes of a sample; ``None`` changes nothing.
+            stage: The stage.
+
+        Raises:
+            ConfigurationError: If no target of the train data contains the delimiter.
+
+        Example:
+            >>> SampleInputs(["a.wav", "b.wav"], ["yes no", "no"]).separated(" ", Stage.TRAIN).targets
+            [['yes', 'no'], ['no']]
+        """
+        if delimiter is None or self.targets is None:
+            return self
+        return replace(self, targets=_separated(list(self.targets), "the targets", delimiter, True, stage))
+
     @classmethod
     def of_table(
         cls,
         table: Table,
-        input_field: str,
+        input_field: str | Sequence[str],
         target_fields: str | Sequence[str] | None,
         stage: Stage,
         delimiter: str | None = None,
@@ -84,8 +103,8 @@ class SampleInputs:
 
         Args:
             table: The columns.
-            input_field: The column of sources.
-            target_fields: The column of targets, or a list of columns of zeros and ones.
+            input_field: The column of sources, or a list of the columns of their parts.
+            target_fields: The column of targets, or a list of columns of numbers, such as zeros and ones.
             stage: The stage; prediction needs no targets.
             delimiter: The separator between the classes of a sample, if they are written as one text.
 
@@ -99,7 +118,7 @@ class SampleInputs:
             >>> SampleInputs.of_table(table, "file", "words", Stage.TRAIN, delimiter=" ").targets
             [['yes', 'no'], ['no']]
         """
-        sources = table[input_field]
+        sources = sources_in(table, input_field)
         if stage is Stage.PREDICT:
             return SampleInputs(sources)
         if target_fields is None:
@@ -107,7 +126,8 @@ class SampleInputs:
         names = [target_fields] if isinstance(target_fields, str) else list(target_fields)
         columns = [whole_numbers(table[name]) if table.is_text else table[name] for name in names]
         if isinstance(target_fields, str):
-            return SampleInputs(sources, _separated(columns[0], target_fields, delimiter, table.is_text, stage))
+            column = f"column {target_fields!r}"
+            return SampleInputs(sources, _separated(columns[0], column, delimiter, table.is_text, stage))
         if delimiter is not None:
             raise ConfigurationError(
                 f"Expected one column of targets with the delimiter {delimiter!r}, but target_fields names "
@@ -116,14 +136,26 @@ class SampleInputs:
         return SampleInputs(sources, [np.asarray(row) for row in zip(*columns, strict=True)], names)
 
 
-def _separated(values: Sequence[Any], field: str, delimiter: str | None, is_text: bool, stage: Stage) -> Sequence[Any]:
+def sources_in(table: Table, input_field: str | Sequence[str]) -> Sequence[Any]:
+    """Return the sources of a table: the values of a column, or a tuple of the values of several for each row.
+
+    Example:
+        >>> sources_in(Table({"question": ["Who?"], "answer": ["Ada."]}), ["question", "answer"])
+        [('Who?', 'Ada.')]
+    """
+    if isinstance(input_field, str) or not isinstance(input_field, Sequence):
+        return table[input_field]
+    return list(zip(*(table[name] for name in input_field), strict=True))
+
+
+def _separated(values: Sequence[Any], what: str, delimiter: str | None, is_text: bool, stage: Stage) -> Sequence[Any]:
     """Split targets into lists of classes if there is a delimiter."""
     if delimiter is None:
         return values
     if stage is Stage.TRAIN and is_text and not any(delimiter in str(value) for value in values):
         # In other libraries it separates columns.
         raise ConfigurationError(
-            f"Expected classes that are separated by delimiter={delimiter!r} in column {field!r} of the train data, "
+            f"Expected classes that are separated by delimiter={delimiter!r} in {what} of the train data, "
             f"but no sample has several. Leave delimiter out if each sample has one class; if {delimiter!r} separates "
             f"the columns, pass sep={delimiter!r}."
         )

@@ -15,12 +15,14 @@ from flash.data._missing import is_missing
 from flash.data.messages import show, show_some
 from flash.data.tables import check_encodable
 from flash.errors import DataError
+from flash.serialization import made_from
 
 __all__ = ["ClassLabels", "as_label", "check_labels", "class_indices", "indicated_classes"]
 
 # More distinct fractional values than this are measurements and not classes.
 _MAX_NUMERIC_CLASSES = 20
 # How zeros and ones are written in rows of them.
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _FRACTION = re.compile(r"0?\.\d+|[01](\.0*)?")
 _ZEROS = ("0", "0.0", "false", "False", "FALSE")
 _ONES = ("1", "1.0", "true", "True", "TRUE")
@@ -57,12 +59,13 @@ class ClassLabels:
     indicators: bool = False
 
     @classmethod
-    def learn(cls, targets: Any, names: Sequence[Any] | None = None) -> ClassLabels:
+    def learn(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> ClassLabels:
         """Learn the classes of train targets.
 
         Args:
             targets: One target per sample: a sequence, a numpy array or a tensor.
             names: The names of the classes, if the targets are class indices, or rows of zeros and ones.
+            advice: A sentence for the errors about targets that are measurements.
 
         Raises:
             DataError: If a target is missing, all samples have the same class, or the targets are measurements.
@@ -77,12 +80,12 @@ class ClassLabels:
             )
         if any(several) and _are_indicators(values, names):
             made = cls(list(names) if names is not None else list(range(len(values[0]))), True, indicators=True)
-            made._check_indicators(values, "train")
+            made._check_indicators(values, "train", advice)
             return made
         if any(several):
-            _check_lists(values, "train")
+            _check_lists(values, "train", advice)
         found = {label for value in values for label in (value if isinstance(value, list) else [value])}
-        _check_classes(found, any(several))
+        _check_classes(found, any(several), advice)
         if names is not None and all(isinstance(label, int) for label in found):
             made = cls(list(names), any(several), by_number=True)
             made.encode(targets, "train")
@@ -91,12 +94,12 @@ class ClassLabels:
         return cls(labels, any(several))
 
     @classmethod
-    def strata(cls, targets: Any, names: Sequence[Any] | None = None) -> list[Any]:
+    def strata(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> list[Any]:
         """Return the index of the class of each train target, or a list of them, by which a split is stratified.
 
         The arguments and errors are those of :meth:`learn`.
         """
-        learned = cls.learn(targets, names)
+        learned = cls.learn(targets, names, advice)
         encoded = learned.encode(targets, "train")
         return [row.nonzero().flatten().tolist() for row in encoded] if learned.multi_label else encoded.tolist()
 
@@ -105,19 +108,24 @@ class ClassLabels:
         """Number of classes."""
         return len(self.labels)
 
-    def encode(self, targets: Any, stage: str) -> Tensor:
+    def encode(self, targets: Any, stage: str, advice: str = "") -> Tensor:
         """Encode targets as class indices, shape ``(samples,)``; multi-label as 0 and 1, ``(samples, classes)``.
+
+        Args:
+            targets: One target per sample.
+            stage: The stage, for messages.
+            advice: A sentence for the errors about targets that are measurements.
 
         Raises:
             DataError: If a target is missing or does not occur in the train data.
         """
         values = _plain_targets(targets, stage)
         if self.indicators:
-            self._check_indicators(values, stage)
+            self._check_indicators(values, stage, advice)
             rows = [[_BITS[value] for value in row] for row in values]
             return torch.tensor(rows, dtype=torch.get_default_dtype())
         indices = class_indices(range(len(self.labels)) if self.by_number else self.labels)
-        self._check_known(values, indices, stage)
+        self._check_known(values, indices, stage, advice)
         if not self.multi_label:
             return torch.tensor([indices[value] for value in values], dtype=torch.long)
         encoded = torch.zeros(len(values), len(self.labels))
@@ -142,9 +150,9 @@ class ClassLabels:
     @classmethod
     def from_serializable(cls, plain: Mapping[str, Any]) -> ClassLabels:
         """Restore an object from the result of :meth:`to_serializable`."""
-        return cls(**plain)
+        return made_from(cls, plain)
 
-    def _check_known(self, values: Sequence[Any], indices: Mapping[Any, int], stage: str) -> None:
+    def _check_known(self, values: Sequence[Any], indices: Mapping[Any, int], stage: str, advice: str) -> None:
         if any(isinstance(value, list) != self.multi_label for value in values):
             wrong = next(value for value in values if isinstance(value, list) != self.multi_label)
             wanted = "a list of classes" if self.multi_label else "one class"
@@ -158,7 +166,7 @@ class ClassLabels:
             if label not in indices
         ]
         if self.multi_label:
-            _check_lists(values, stage)
+            _check_lists(values, stage, advice)
         if unknown:
             raise DataError(
                 f"Expected targets in the {stage} data that are among those of the train data "
@@ -166,14 +174,14 @@ class ClassLabels:
                 "Drop these samples, or add such samples to the train data."
             )
 
-    def _check_indicators(self, values: Sequence[Any], stage: str) -> None:
+    def _check_indicators(self, values: Sequence[Any], stage: str, advice: str = "") -> None:
         for value in values:
             row = value if isinstance(value, list) else [value]
-            _check_whole(row, stage)
+            _check_whole(row, stage, advice)
             if row is not value or len(row) != len(self.labels) or any(each not in _BITS for each in row):
                 raise DataError(
                     f"Expected a row of {len(self.labels)} zeros and ones, one per class, for every sample of the "
-                    f"{stage} data, but got {show(value)}."
+                    f"{stage} data, but got {show(value)}. {advice}".rstrip()
                 )
 
 
@@ -340,10 +348,10 @@ def _are_indicators(values: Sequence[list[Any]], names: Sequence[Any] | None) ->
     return names is None or any(len({_BITS[label] for label in value}) < width for value in values)
 
 
-def _check_lists(values: Sequence[list[Any]], stage: str) -> None:
+def _check_lists(values: Sequence[list[Any]], stage: str, advice: str = "") -> None:
     """Reject lists of numbers that cannot be lists of classes: those with fractions, or with one number twice."""
     for value in values:
-        _check_whole(value, stage)
+        _check_whole(value, stage, advice)
         numbers = [label for label in value if not isinstance(label, str) or label in _BITS]
         if len(set(numbers)) < len(numbers):
             # In rows of zeros and ones with another number, the row with that number is the one to look at.
@@ -351,16 +359,16 @@ def _check_lists(values: Sequence[list[Any]], stage: str) -> None:
             raise DataError(
                 f"Expected a list of different classes, or a row of zeros and ones with a place for each class, for "
                 f"every sample of the {stage} data, but got {show(value)}. Give all rows the same number of zeros and "
-                "ones, or name each class once."
+                f"ones, or name each class once. {advice}".rstrip()
             )
 
 
-def _check_whole(value: Sequence[Any], stage: str) -> None:
+def _check_whole(value: Sequence[Any], stage: str, advice: str = "") -> None:
     """Reject rows of fractions, such as probabilities, which are neither classes nor zeros and ones."""
     if any(isinstance(label, float) for label in value):
         raise DataError(
             f"Expected a list of classes, or a row of zeros and ones, for every sample of the {stage} data, but got "
-            f"fractions: {show(value)}. Round such soft targets, as (targets > 0.5) does in an array."
+            f"fractions: {show(value)}. Round such soft targets, as (targets > 0.5) does in an array. {advice}".rstrip()
         )
 
 
@@ -404,17 +412,25 @@ def check_labels(found: Iterable[Any]) -> None:
             )
 
 
-def _check_classes(found: set[Any], multi_label: bool) -> None:
+def _check_classes(found: set[Any], multi_label: bool, advice: str) -> None:
     check_labels(found)
-    fractions = [label for label in found if isinstance(label, float)]
-    if fractions and len(found) > _MAX_NUMERIC_CLASSES:
+    if len(found) > _MAX_NUMERIC_CLASSES and _are_measurements(found):
+        shown = min((label for label in found if not float(label).is_integer()), key=str)
         raise DataError(
             f"Expected classes as targets, but got {len(found)} different numbers with fractions, such as "
-            f"{show(fractions[0])}."
+            f"{show(shown)}. {advice}".rstrip()
         )
     if len(found) < (1 if multi_label else 2):
         shown = show_some(sorted(found, key=_order)) or "none"
         raise DataError(f"Expected at least two classes in the train data, but got {shown}. Check the targets.")
+
+
+def _are_measurements(labels: Iterable[Any]) -> bool:
+    """Return whether labels are numbers, some with fractions, as floats or as the text that is in files."""
+    texts = [str(label) for label in labels]
+    if not all(_NUMBER.fullmatch(text) for text in texts):
+        return False
+    return any(not float(text).is_integer() for text in texts)
 
 
 def _order(label: Any) -> Any:

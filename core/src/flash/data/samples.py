@@ -14,7 +14,16 @@ from typing_extensions import Self
 from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
 from flash.data.folders import table_folder
-from flash.data.inputs import SampleInputs, Samples, Targets, as_sequence, is_single, pair_inputs, with_article
+from flash.data.inputs import (
+    SampleInputs,
+    Samples,
+    Targets,
+    as_sequence,
+    is_single,
+    pair_inputs,
+    sources_in,
+    with_article,
+)
 from flash.data.labels import ClassLabels
 from flash.data.process import Preprocess
 from flash.data.splits import groups_of, split_inputs
@@ -66,13 +75,17 @@ class SamplePreprocess(Preprocess):
     noun: ClassVar[str] = "sample"
     #: Kind of targets: :class:`~flash.data.labels.ClassLabels` or :class:`~flash.data.targets.NumberTargets`.
     targets_cls: ClassVar[type[ClassLabels] | type[NumberTargets]] = ClassLabels
+    #: Advice for targets of the other kind, such as ``"For numbers use PitchData and PitchRegressor."``.
+    advice: ClassVar[str] = ""
+    #: The maximum number of columns that the parts of a sample are in, such as 2 for pairs.
+    max_input_fields: ClassVar[int] = 1
 
     #: Classes or statistics of the train targets.
     targets: ClassLabels | NumberTargets | None = None
     #: Result of :meth:`learn`.
     learned: Mapping[str, Any] = MappingProxyType({})
-    #: The column of sources, for tables to predict.
-    input_field: str | None = None
+    #: The column of sources, or those of their parts, for tables to predict.
+    input_field: str | Sequence[str] | None = None
 
     # ------------------------------------------------------------------ for domains to override
 
@@ -136,7 +149,7 @@ class SamplePreprocess(Preprocess):
         return split_inputs(data, fraction, seed, self.classes_to_split_by(data), groups)
 
     def classes_to_split_by(self, inputs: Any) -> Any:
-        """Return one class per sample, or a list of classes, for ``val_split``; ``None`` if targets are no classes.
+        """Return one class per sample, or a list of classes, for ``val_split``; an empty list if there are none.
 
         Args:
             inputs: Those of the train data, before :meth:`check_inputs`.
@@ -145,7 +158,9 @@ class SamplePreprocess(Preprocess):
             DataError: If a target is missing or cannot be read: before the split, so that no row is called validation
                 data that the caller passed as train data.
         """
-        return None if inputs.targets is None else self.targets_cls.strata(inputs.targets, inputs.names)
+        if inputs.targets is None:
+            return []
+        return self.targets_cls.strata(inputs.targets, inputs.names, self.advice)
 
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
         """Return one source per sample for an argument of ``predict`` that is not a table.
@@ -174,8 +189,8 @@ class SamplePreprocess(Preprocess):
         data = self.check_inputs(data, dataset)
         if self.targets is None and not self.training:
             raise _not_learned("classes" if self.targets_cls is ClassLabels else "targets")
-        learned = self.targets or self.targets_cls.learn(data.targets, data.names)
-        encoded = learned.encode(data.targets, stage.value)
+        learned = self.targets or self.targets_cls.learn(data.targets, data.names, self.advice)
+        encoded = learned.encode(data.targets, stage.value, self.advice)
         if self.targets is None:
             self.learned = dict(self.learn(data.sources))
         self.targets = learned
@@ -197,7 +212,8 @@ class SamplePreprocess(Preprocess):
         if self.is_table_to_predict(data):
             return self._of_table(read_table(data), table_folder(data))
         if is_table(data):
-            return self._of_table(read_table(data, name="the predict data"), None)
+            table = read_table(data, name="the predict data")
+            return self._of_table(table, data.folder if isinstance(data, Table) else None)
         return SampleInputs(self.sources_of(self.sources_to_predict(data), "the predict data"))
 
     def is_table_to_predict(self, data: Any) -> bool:
@@ -210,7 +226,7 @@ class SamplePreprocess(Preprocess):
                 f"Expected a list of {self.noun}s, since the task was not trained on a table and knows no column of "
                 f"them. Pass the column: task.predict(list(table['{self.noun}']))."
             )
-        return SampleInputs(self.sources_of(table[self.input_field], "the predict data", root))
+        return SampleInputs(self.sources_of(sources_in(table, self.input_field), "the predict data", root))
 
     # ------------------------------------------------------------------ state
 
@@ -292,16 +308,18 @@ class SampleData(DataModule):
             test_data: Samples for testing.
             test_targets: Their targets.
             predict_data: Samples for prediction.
-            options: The arguments of the class and of its preprocess.
+            options: The arguments of the class and of its preprocess; ``delimiter``, which separates the classes of
+                a target that is one text.
 
         Raises:
             DataError: If a target is missing, or a class does not occur in the train data.
         """
-        cls.check_options(options)
+        cls.check_options(options, ["delimiter"])
+        delimiter = options.pop("delimiter", None)
         given = Stages(
             (train_data, train_targets), (val_data, val_targets), (test_data, test_targets), (predict_data, None)
         )
-        return cls.from_inputs(given.map(lambda stage, pair: cls.pair(stage, *pair)), options)
+        return cls.from_inputs(given.map(lambda stage, pair: cls.pair(stage, *pair, delimiter)), options)
 
     @classmethod
     def from_tensors(
@@ -326,7 +344,7 @@ class SampleData(DataModule):
     @classmethod
     def from_data_frame(
         cls,
-        input_field: str,
+        input_field: str | Sequence[str],
         target_fields: str | Sequence[str] | None = None,
         train_data_frame: TableSource | None = None,
         val_data_frame: TableSource | None = None,
@@ -337,9 +355,9 @@ class SampleData(DataModule):
         """Create a data module from data frames of pandas, polars or Arrow, or from dicts of columns.
 
         Args:
-            input_field: The column of samples.
+            input_field: The column of samples; a list of columns where a sample has parts, such as a pair of texts.
             target_fields: The column of targets, which may hold lists of classes; or a list of columns of zeros and
-                ones, one per class.
+                ones, one per class; for regression a list of columns of numbers.
             train_data_frame: Rows to train on.
             val_data_frame: Rows for validation.
             test_data_frame: Rows for testing.
@@ -358,7 +376,7 @@ class SampleData(DataModule):
     @classmethod
     def from_csv(
         cls,
-        input_field: str,
+        input_field: str | Sequence[str],
         target_fields: str | Sequence[str] | None = None,
         train_file: FileSource | None = None,
         val_file: FileSource | None = None,
@@ -378,7 +396,7 @@ class SampleData(DataModule):
     @classmethod
     def from_json(
         cls,
-        input_field: str,
+        input_field: str | Sequence[str],
         target_fields: str | Sequence[str] | None = None,
         train_file: FileSource | None = None,
         val_file: FileSource | None = None,
@@ -397,7 +415,7 @@ class SampleData(DataModule):
     @classmethod
     def from_parquet(
         cls,
-        input_field: str,
+        input_field: str | Sequence[str],
         target_fields: str | Sequence[str] | None = None,
         train_file: FileSource | None = None,
         val_file: FileSource | None = None,
@@ -433,10 +451,10 @@ class SampleData(DataModule):
         cls.check_arguments(options, ["preprocess", "postprocess", *_own_arguments(cls.preprocess_cls), *also])
 
     @classmethod
-    def pair(cls, stage: Stage, sources: Any, targets: Any) -> Any:
+    def pair(cls, stage: Stage, sources: Any, targets: Any, delimiter: str | None = None) -> Any:
         """Return sources with their targets, or ``None`` if there are neither."""
         inputs = pair_inputs(stage, sources, targets, cls.preprocess_cls.noun)
-        return None if inputs is None else cls.with_sources(inputs, stage)
+        return None if inputs is None else cls.with_sources(inputs.separated(delimiter, stage), stage)
 
     @classmethod
     def with_sources(cls, inputs: SampleInputs, stage: Stage, root: Path | None = None) -> Any:
@@ -445,13 +463,15 @@ class SampleData(DataModule):
         return SampleInputs(sources, inputs.targets, inputs.names)
 
     @classmethod
-    def from_inputs(cls, inputs: Stages[Any], options: dict[str, Any], input_field: str | None = None) -> Self:
+    def from_inputs(
+        cls, inputs: Stages[Any], options: dict[str, Any], input_field: str | Sequence[str] | None = None
+    ) -> Self:
         """Create a data module from inputs, and from options whose names were checked.
 
         Args:
             inputs: The inputs of the preprocess's ``load_data``, by stage.
             options: The arguments of the class and of its preprocess.
-            input_field: The column of sources, if they are from tables.
+            input_field: The column or the columns of sources, if they are from tables.
 
         Raises:
             ConfigurationError: If both a preprocess and options of a preprocess are passed.
@@ -476,13 +496,14 @@ class SampleData(DataModule):
         cls,
         format: TableFormat | None,
         tables: Stages[Any],
-        input_field: str,
+        input_field: str | Sequence[str],
         target_fields: str | Sequence[str] | None,
         options: dict[str, Any],
     ) -> Self:
         if "target_field" in options:
             target_fields = take_alias(options, "target_field", "target_fields", target_fields)
         cls.check_options(options, [*cls.table_options(), *(_READ_OPTIONS if format else ())])
+        input_field = cls.checked_input_field(input_field)
         reading = {name: options.pop(name) for name in _READ_OPTIONS if name in options}
         of_table = {name: options.pop(name) for name in cls.table_options() if name in options}
         groups = options.get("groups")
@@ -497,6 +518,24 @@ class SampleData(DataModule):
             return cls.with_sources(inputs, stage, table_folder(source) if folder is None and format else folder)
 
         return cls.from_inputs(tables.map(read), options, input_field)
+
+    @classmethod
+    def checked_input_field(cls, input_field: str | Sequence[str]) -> str | list[str]:
+        """Return the column of sources, or a list of the columns of their parts.
+
+        Raises:
+            ConfigurationError: If there are more columns than a sample has parts.
+        """
+        if isinstance(input_field, str) or not isinstance(input_field, Sequence):
+            return input_field
+        names, most = list(input_field), cls.preprocess_cls.max_input_fields
+        if not 1 <= len(names) <= most:
+            wanted = f"one column, that of the {cls.preprocess_cls.noun}s"
+            wanted += f", or a list of at most {most}" if most > 1 else ""
+            raise ConfigurationError(
+                f"Expected input_field to name {wanted}, but got {names!r}. Join the columns into one first."
+            )
+        return names if len(names) > 1 else names[0]
 
     @classmethod
     def root_of(cls, stage: Stage, options: Mapping[str, Any]) -> Path | None:  # noqa: ARG003  # for domains of files

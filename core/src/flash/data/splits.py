@@ -43,7 +43,7 @@ def split_inputs(
         fraction: The fraction of rows for validation, between 0 and 1.
         seed: Seed of the split.
         classes: One class per row, or a list of classes, by which the split is stratified; by default the result of
-            :func:`classes_of`, unless no class has two rows.
+            :func:`classes_of`, unless no class has two rows. An empty list is no classes.
         groups: One group per row: rows of one group are not divided.
 
     Returns:
@@ -62,7 +62,9 @@ def split_inputs(
         classes = classes_of(data)
         # Targets that are all different are not taken for classes, unless the caller knows that they are.
         classes = classes if classes is not None and _repeats(classes) else None
-    train, val = split_rows(count_inputs(data), fraction, seed, classes, groups)
+    train, val = split_rows(
+        count_inputs(data), fraction, seed, None if classes is None or not len(classes) else classes, groups
+    )
     return take_rows(data, train), take_rows(data, val)
 
 

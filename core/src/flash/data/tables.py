@@ -83,6 +83,7 @@ _BYTE_ORDER_MARKS = {
     b"\xfe\xff": "utf-16",
 }
 _SHOWN_NAMES = 20
+_GIT_LFS = "version https://git-lfs.github.com/spec/"
 # Half of a character: a lone surrogate.
 _HALF = re.compile("[\ud800-\udfff]")
 
@@ -107,6 +108,7 @@ class Table(Mapping[str, list[Any]]):
         columns: The values of each column, in the order of the rows.
         name: The table, for error messages.
         is_text: Whether all cells are unparsed text, such as those of CSV.
+        folder: The folder that paths in its cells are relative to, if it is one of files.
 
     Example:
         >>> table = Table({"a": [1, 2], "b": ["x", None]})
@@ -117,6 +119,7 @@ class Table(Mapping[str, list[Any]]):
     columns: Mapping[str, list[Any]]
     name: str = "the table"
     is_text: bool = False
+    folder: Path | None = None
 
     @property
     def num_rows(self) -> int:
@@ -131,7 +134,7 @@ class Table(Mapping[str, list[Any]]):
     def take(self, rows: Sequence[int]) -> Table:
         """Return the given rows."""
         columns = {name: [values[row] for row in rows] for name, values in self.columns.items()}
-        return Table(columns, self.name, self.is_text)
+        return Table(columns, self.name, self.is_text, self.folder)
 
     def __getitem__(self, name: str) -> list[Any]:
         if name not in self.columns:
@@ -202,6 +205,11 @@ def read_table(
             raise ConfigurationError(f"Expected {argument} to be a single character, but got {mark!r}.")
     reader = _Reader(format, sep, encoding, quotechar, field)
     table = reader.read(source)
+    if sep is not None and not table.is_text:
+        raise ConfigurationError(
+            f"Expected text whose cells are separated by {sep!r}, but {table.name} is of another format, which has "
+            "cells of its own. Leave sep or delimiter out."
+        )
     if name is not None:
         table = Table(table.columns, name, table.is_text)
     if table.num_rows == 0:
@@ -381,6 +389,11 @@ class _Reader:
 
     def _parse_text(self, text: str, name: str, format: TableFormat | None) -> Table:
         text = text.removeprefix("\ufeff")
+        if text.startswith(_GIT_LFS):
+            raise DataError(
+                f"Expected a table in {name}, but it is a pointer of Git LFS to the table. Fetch the file itself: git "
+                "lfs pull."
+            )
         if format in ("json", "jsonl") or (format is None and text.lstrip()[:1] in ("[", "{")):
             lines = True if "jsonl" in (format, _format_of(name)) else None
             columns = parse_json(text, name, field=self.field, lines=lines)
@@ -401,7 +414,8 @@ def _format_of(name: str) -> TableFormat | None:
 
 
 # NotImplementedError and RuntimeError: a member of a zip file that is compressed by another method, or encrypted.
-_DAMAGED = (OSError, EOFError, NotImplementedError, RuntimeError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
+# ValueError: bzip2 that ends too early, and a zip file whose parts are not where it says.
+_DAMAGED = (OSError, EOFError, RuntimeError, ValueError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
 
 
 def _unpacked(content: bytes, name: str) -> bytes:
@@ -415,8 +429,12 @@ def _unpacked(content: bytes, name: str) -> bytes:
             return lzma.decompress(content)
         if content.startswith(b"PK\x03\x04"):
             return _only_member(content, name)
+    except DataError:
+        raise
     except _DAMAGED as error:
-        raise DataError(f"Expected a whole compressed file at {name}, but it is damaged ({error}).") from error
+        raise DataError(
+            f"Expected a whole compressed file at {name}, but it is damaged ({error}). Copy or download it again."
+        ) from error
     return content
 
 

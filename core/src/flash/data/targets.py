@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from flash.data._missing import is_missing
+from flash.data.messages import show
 from flash.errors import DataError
+from flash.serialization import made_from
 
 __all__ = ["NumberTargets"]
+
+_Floats: TypeAlias = npt.NDArray[np.float64]
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class NumberTargets:
 
     Args:
         mean: The mean of each number.
-        std: The standard deviation of each; 1 if it is constant.
+        std: The standard deviation of each, above 0.
 
     Example:
         >>> targets = NumberTargets.learn(["1.5", 2.5])
@@ -33,31 +41,58 @@ class NumberTargets:
     std: list[float]
 
     @classmethod
-    def learn(cls, targets: Any, names: Sequence[Any] | None = None) -> NumberTargets:  # noqa: ARG003  # as of classes
-        """Learn mean and standard deviation of train targets; numbers have no ``names``."""
-        numbers = _numbers(targets, "train").to(torch.float64).reshape(len(targets), -1)
-        std = numbers.std(0, unbiased=False)
-        return cls(numbers.mean(0).tolist(), torch.where(std > 0, std, 1.0).tolist())
+    def learn(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> NumberTargets:
+        """Learn mean and standard deviation of train targets.
+
+        Args:
+            targets: One number, or one row of numbers, per sample.
+            names: The columns of the numbers, for messages.
+            advice: A sentence for the error about targets that are no numbers.
+
+        Raises:
+            DataError: If a target is missing, not a number, or not finite; or all samples have the same number.
+        """
+        numbers = _numbers(targets, "train", advice).reshape(len(targets), -1)
+        width = numbers.shape[1]
+        if names is not None and len(names) != width:
+            raise DataError(
+                f"Expected numbers as targets of the train data, but got indices of {len(names)} classes, such as "
+                f"{show(names[0])}. {advice}".rstrip()
+            )
+        for column, values in enumerate(numbers.T):
+            where = "" if names is None else f" in column {show(names[column])}"
+            if len(values) and values.min() == values.max():
+                raise DataError(
+                    f"Expected different numbers as targets{where}, but all samples of the train data have "
+                    f"{values[0]:g}. There is nothing to learn; choose another target."
+                )
+        return cls(numbers.mean(0).tolist(), numbers.std(0).tolist())
 
     @classmethod
-    def strata(cls, targets: Any, names: Sequence[Any] | None = None) -> None:
-        """Return ``None``, as a split is not stratified by numbers; the arguments and errors are those of ``learn``."""
-        cls.learn(targets, names)
+    def strata(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> list[Any]:
+        """Return an empty list, since numbers do not stratify a split; arguments and errors are those of ``learn``."""
+        cls.learn(targets, names, advice)
+        return []
 
-    def encode(self, targets: Any, stage: str) -> Tensor:
+    def encode(self, targets: Any, stage: str, advice: str = "") -> Tensor:
         """Return the numbers, shape ``(samples,)`` or ``(samples, numbers)``.
+
+        Args:
+            targets: One number, or one row of numbers, per sample.
+            stage: The stage, for messages.
+            advice: A sentence for the error about targets that are no numbers.
 
         Raises:
             DataError: If a target is missing, not a number, or the numbers per sample differ from the train data.
         """
-        numbers = _numbers(targets, stage)
+        numbers = _numbers(targets, stage, advice)
         width = 1 if numbers.ndim == 1 else numbers.shape[1]
         if width != len(self.mean):
             raise DataError(
                 f"Expected {len(self.mean)} numbers as the target of each sample of the {stage} data, as in the train "
-                f"data, but got {width}."
+                f"data, but got {width}. Pass as many in every stage."
             )
-        return numbers
+        return torch.from_numpy(numbers).to(torch.get_default_dtype())
 
     def facts(self, encoded: Tensor) -> dict[str, Any]:
         """Return the facts about the targets that a task needs."""
@@ -70,22 +105,49 @@ class NumberTargets:
     @classmethod
     def from_serializable(cls, plain: Mapping[str, Any]) -> NumberTargets:
         """Restore an object from the result of :meth:`to_serializable`."""
-        return cls(**plain)
+        return made_from(cls, plain)
 
 
-def _numbers(targets: Any, stage: str) -> Tensor:
-    values = targets.tolist() if hasattr(targets, "tolist") else list(targets)
-    rows = [list(value) if isinstance(value, list | tuple) else [value] for value in values]
+def _numbers(targets: Any, stage: str, advice: str) -> _Floats:
+    """Return targets as finite numbers, shape ``(samples,)`` or ``(samples, numbers)``."""
+    values = [_plain(value) for value in _plain(targets)]
+    rows = [value if isinstance(value, list) else [value] for value in values]
     missing = sum(any(map(is_missing, row)) for row in rows)
     if missing:
         raise DataError(
             f"Expected a target for every sample of the {stage} data, but {missing} of {len(rows)} have none. "
             "Drop these samples."
         )
-    try:
-        numbers = torch.tensor([[float(value) for value in row] for row in rows])
-    except (TypeError, ValueError) as error:
+    expected = f"Expected numbers as targets of the {stage} data, as many in each sample, but got"
+    widths = [len(row) for row in rows]
+    if len(set(widths)) > 1:
+        odd = next(place for place, width in enumerate(widths) if width != widths[0])
+        raise DataError(f"{expected} {show(values[0])} and {show(values[odd])}. {advice}".rstrip())
+    numbers = np.array([_number(value, expected, advice) for row in rows for value in row], dtype=np.float64)
+    outside = np.abs(numbers) > _LARGEST
+    if outside.any():
         raise DataError(
-            f"Expected numbers as targets of the {stage} data, as many in each sample, but: {error}."
-        ) from error
-    return numbers if any(isinstance(value, list | tuple) for value in values) else numbers.squeeze(1)
+            f"Expected finite numbers up to 3e38 as targets of the {stage} data, but got {numbers[outside][0]:g} in "
+            f"{int(outside.sum())} samples. Drop these samples, or use other units."
+        )
+    several = any(isinstance(value, list) for value in values)
+    return numbers.reshape(len(rows), widths[0]) if several else numbers
+
+
+def _plain(values: Any) -> Any:
+    """Return arrays, tensors, and other rows of numbers as lists."""
+    plain = values.tolist() if hasattr(values, "tolist") else values
+    is_row = hasattr(plain, "__iter__") and not isinstance(plain, str | bytes | Mapping)
+    return list(plain) if is_row else plain
+
+
+def _number(value: Any, expected: str, advice: str) -> float:
+    wrong = DataError(f"{expected} {show(value)}. {advice}".rstrip())
+    if isinstance(value, str) and "_" in value:  # Python reads "1_000" as a number.
+        raise wrong
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError) as error:
+        raise wrong from error

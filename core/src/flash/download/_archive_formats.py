@@ -130,7 +130,7 @@ class _Zip:
     def _member(self, info: zipfile.ZipInfo, parts: tuple[str, ...]) -> Member:
         mode = info.external_attr >> 16
         kind = stat.S_IFMT(mode)
-        if info.is_dir() or kind == stat.S_IFDIR:
+        if info.filename.endswith("/") or kind == stat.S_IFDIR:  # is_dir fails for an empty name
             return Member(parts, "folder")
         if kind == stat.S_IFLNK:
             if info.file_size > _MAX_LINK_BYTES:

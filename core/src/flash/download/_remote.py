@@ -24,6 +24,7 @@ from flash.errors import DownloadError
 
 _CHUNK = 1 << 20
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+_COMPRESSED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".z", ".br")
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
@@ -163,9 +164,10 @@ class Remote:
                 raise _refusal(error, self, ranged=offset > 0) from error
         except DownloadError:  # from a redirect to an unsupported URL
             raise
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a redirect to no address
             raise _failure(error, self, timeout) from error
         try:
+            _refuse_encoding(response, self)
             start, version = _parse_response(response)
             if start and not (start == offset and known.is_proven_by(version)):
                 raise StalePartError("the server sent another part than the one asked for")
@@ -224,6 +226,17 @@ def _basic(user: str | None, password: str | None) -> str:
         return ""
     pair = f"{unquote(user or '')}:{unquote(password or '')}"
     return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def _refuse_encoding(response: http.client.HTTPResponse, remote: Remote) -> None:
+    """Reject a file that was compressed for the way: it is not the file, and parts of it do not fit together."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    # Some servers say so of a file that is compressed itself, and send it as it is.
+    if encoding not in ("", "identity") and not remote.url.partition("?")[0].lower().endswith(_COMPRESSED):
+        raise DownloadError(
+            f"Cannot download {remote.label}: the server compressed it with {encoding[:20]!r}, although it was asked "
+            "for the file as it is. Download it with a browser, and pass its path."
+        )
 
 
 def _parse_response(response: http.client.HTTPResponse) -> tuple[int, Version]:

@@ -105,7 +105,8 @@ class Transfer:
 
     def _failure_message(self, error: TransientError, failures: int, have: int) -> str:
         tries = f"{failures} times in a row" if failures > 1 else "once"
+        kept = f"{have} bytes are in {self.part}. Call again to resume" if have else "Call again later"
         return (
-            f"Cannot download {self.remote.label}: {error} ({tries}). {have} bytes are in {self.part}. "
-            "Call again to resume; for a slow server pass a longer timeout= or more retries=."
+            f"Cannot download {self.remote.label}: {error} ({tries}). {kept}; for a slow server pass a longer timeout= "
+            "or more retries=."
         )

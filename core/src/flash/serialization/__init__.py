@@ -15,7 +15,13 @@ from flash.serialization.files import (
 )
 from flash.serialization.objects import describe, instantiate, resolve_class, resolve_function
 from flash.serialization.rng import capture_rng_state, restore_rng_state
-from flash.serialization.values import NotSerializableError, equal, from_serializable, to_serializable
+from flash.serialization.values import (
+    NotSerializableError,
+    equal,
+    from_serializable,
+    made_from,
+    to_serializable,
+)
 
 __all__ = [
     "Configurable",
@@ -30,6 +36,7 @@ __all__ = [
     "from_serializable",
     "instantiate",
     "link_or_copy",
+    "made_from",
     "read_checkpoint",
     "refuse_unknown_arguments",
     "replacing",

@@ -40,20 +40,20 @@ MapLocation: TypeAlias = str | torch.device | dict[str, str] | Callable[..., Any
 
 _SECONDS_TO_LOCK = 10
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
-# Types of serializable values that torch 2.5 does not allow by itself, as later versions do.
-_HARMLESS = (set, complex)
-# What torch, pickle and zipfile raise for files that are damaged or of another kind.
-_DAMAGED = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    AttributeError,
-    TypeError,
-    zipfile.BadZipFile,
-)
+
+
+class _Bytes:
+    """Placeholder of ``bytes``, which pickles call for empty content: any other call would take memory."""
+
+    def __new__(cls, *arguments: Any) -> Any:
+        if arguments:
+            raise pickle.UnpicklingError("Unsupported: a call of bytes")
+        return b""
+
+
+# Types of serializable values that torch 2.5 does not allow by itself, as later versions do; and empty bytes. The
+# unpickler finds a class by its module and name.
+_HARMLESS = (set, complex, type("bytes", (_Bytes,), {"__module__": "builtins"}))
 
 
 def read_checkpoint(
@@ -110,7 +110,8 @@ def _read_file(path: Path, name: str, map_location: MapLocation, allowed: Iterab
                 "only."
             ) from error
         raise CheckpointError(_damaged(name)) from error
-    except _DAMAGED as error:
+    # For files that are damaged or of another kind, torch, pickle and zipfile raise errors of nearly any type.
+    except Exception as error:
         raise CheckpointError(_damaged(name)) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(_damaged(name))

@@ -7,14 +7,16 @@ import inspect
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["NotSerializableError", "equal", "from_serializable", "to_serializable"]
+__all__ = ["NotSerializableError", "equal", "from_serializable", "made_from", "to_serializable"]
 
+T = TypeVar("T")
 _REFERENCE = "__reference__"
 _ARRAY = "__numpy__"
 # Classes and functions of these modules are stored by name: importing them runs only torch's own code, and calling
@@ -129,6 +131,46 @@ def _to_array(value: Any, code: Any) -> np.ndarray[Any, Any]:
         raise ValueError(f"{code!r} of a {type(value).__name__} is not an array that a checkpoint may hold")
     found: np.ndarray[Any, Any] = value.numpy().astype(dtype, copy=False)
     return found
+
+
+def made_from(cls: Callable[..., T], stored: Any) -> T:
+    """Make a dataclass of stored values, which have to be of the types that its fields are annotated with.
+
+    Args:
+        cls: A dataclass.
+        stored: The values by the name of the field.
+
+    Raises:
+        TypeError: If a value is of another type, or missing, or there is no such field.
+
+    Example:
+        >>> import dataclasses
+        >>> @dataclasses.dataclass
+        ... class Column:
+        ...     name: str
+        ...     edges: list[float]
+        >>> made_from(Column, {"name": "age", "edges": [0, 1.5]})
+        Column(name='age', edges=[0, 1.5])
+    """
+    if not isinstance(stored, Mapping):
+        raise TypeError(f"expected the fields of a {getattr(cls, '__name__', cls)}, but got a {type(stored).__name__}")
+    types = get_type_hints(cls)
+    for name, value in stored.items():
+        if name in types and not _is_of(value, types[name]):
+            raise TypeError(f"{name!r} is {value!r:.50}")
+    return cls(**stored)
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Return whether a value is of an annotated type, of those that serializable values are made of."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_is_of(value, each) for each in inner)
+    if origin is list:
+        return isinstance(value, list) and all(_is_of(each, inner[0]) for each in value)
+    if kind is float or kind is int:
+        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+    return kind is Any or not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _follow(reference: Any) -> Any:

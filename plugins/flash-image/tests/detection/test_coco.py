@@ -119,7 +119,7 @@ def _first(part: str, **values: Any) -> Callable[[Any], Any]:
         (_first("images", width=math.inf), "the width and height of the images in .* but got inf and 64"),
         (_first("images", height=math.nan), "the width and height of the images in .* but got 64 and nan"),
         (_first("images", height=[1]), r"the width and height of the images in .* but got 64 and \[1\]"),
-        (_first("annotations", iscrowd="0"), "iscrowd in .* to be 0 or 1, but got '0'"),
+        (_first("annotations", iscrowd="2"), "iscrowd in .* to be 0 or 1, but got '2'"),
         (_first("annotations", bbox=[1, 1, math.inf, 5]), "the edges of boxes to be finite numbers"),
         (_first("annotations", bbox=[1, 1, 1e300, 5]), "the edges of boxes to be finite numbers"),
         (_first("annotations", bbox=[1, 1, 10**400, 5]), "each box to be four numbers in pixels"),
@@ -191,3 +191,72 @@ def test_images_may_lie_in_folders_inside_the_folder(written: Any) -> None:
     (folder / "000.png").rename(folder / "inner" / "000.png")
     changed(file, lambda content: content["images"][0].update(file_name="inner\\000.png"))
     assert read_coco(folder, file)[0][0].source == folder / "inner" / "000.png"
+
+
+# ---------------------------------------------------------------------- as tools write them
+
+
+def _as_texts(content: Any) -> None:
+    for part, key in (("images", "id"), ("annotations", "image_id"), ("annotations", "category_id")):
+        for record in content[part]:
+            record[key] = str(record[key])
+
+
+def _with_extras(content: Any) -> None:
+    content |= {"info": {"year": 2024}, "licenses": []}
+    for number, annotation in enumerate(content["annotations"]):
+        annotation.pop("area", None)
+        annotation |= {"id": number, "attributes": {"occluded": False}, "iscrowd": "0", "score": None}
+        annotation["segmentation"] = [{"counts": "PZ", "size": [64, 64]}, [[1, 2, 3, 4]], []][number % 3]
+        annotation["bbox"] = [float(value) for value in annotation["bbox"]]
+
+
+def _with_project(content: Any) -> None:
+    content["categories"].insert(0, {"id": 0, "name": "red", "supercategory": "none"})
+    for category in content["categories"][1:]:
+        category["supercategory"] = "red"
+
+
+def _with_folders(start: str) -> Callable[[Any], Any]:
+    return lambda content: [image.update(file_name=start + image["file_name"]) for image in content["images"]] and None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _as_texts,
+        _with_extras,
+        _with_project,
+        _with_folders("images\\"),
+        _with_folders("/data/upload/1/"),
+        _with_folders("../../label-studio/data/"),
+        _with_folders("C:\\labels\\"),
+    ],
+    ids=["numbers as texts", "extras", "project", "backslash", "absolute", "above", "drive"],
+)
+def test_what_tools_write_is_read_as_it_is_meant(written: Any, change: Callable[[Any], Any]) -> None:
+    folder, file, drawn = written
+    changed(file, change)
+    images, labels = read_coco(folder, file)
+    assert [image.source for image in images] == sorted(folder.iterdir())
+    assert [image.boxes.tolist() for image in images] == drawn.boxes
+    assert [list(image.labels) for image in images] == drawn.labels
+    assert labels == ["blue", "red"]
+
+
+def test_images_of_one_name_in_several_folders_are_not_taken_for_each_other(written: Any) -> None:
+    folder, file, _ = written
+
+    def same_name(content: Any) -> None:
+        for image, place in zip(content["images"][:2], ("a", "b"), strict=True):
+            image["file_name"] = f"{place}/{sorted(folder.iterdir())[0].name}"
+
+    changed(file, same_name)
+    with pytest.raises(DataError, match="2 of 4 are missing"):
+        read_coco(folder, file)
+
+
+def test_a_category_above_others_that_has_boxes_is_a_class(written: Any) -> None:
+    folder, file, _ = written
+    changed(file, lambda content: [each.update(supercategory="none") for each in content["categories"]] and None)
+    assert read_coco(folder, file)[1] == ["blue", "red"]

@@ -192,3 +192,48 @@ def test_a_folder_without_annotations_is_an_error(tmp_path: Path) -> None:
         read_voc(tmp_path)
     with pytest.raises(DataError, match="but there is no such folder"):
         read_voc(tmp_path / "gone")
+
+
+# ---------------------------------------------------------------------- as tools write them
+
+BOX = "<bndbox><xmin>2.5</xmin><ymin>3.25</ymin><xmax>12.0</xmax><ymax>14.75</ymax></bndbox>"
+LABELIMG = (
+    '<annotation verified="yes"><folder>x</folder><filename>000.jpg</filename><path>/home/me/x/000.jpg</path>'
+    "<source><database>Unknown</database></source><object><name>cat</name><pose>Unspecified</pose>"
+    f"<truncated>0</truncated><difficult>0</difficult>{BOX}</object></annotation>"
+)
+CVAT = (
+    '<?xml version="1.0" encoding="utf-8"?>\n<annotation><folder/><filename>000.jpg</filename><segmented>0</segmented>'
+    f"<object><name>cat</name><occluded>1</occluded>{BOX}<attributes><attribute><name>color</name><value>red</value>"
+    "</attribute></attributes></object></annotation>"
+)
+POLYGON = (
+    "<annotation><filename>000.jpg</filename><object><polygon><x1>1</x1><y1>2</y1></polygon>"
+    f"<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>{BOX}<name> cat\n</name></object></annotation>"
+)
+PREFIXED = (LABELIMG.replace("</", "\0").replace("<", "<v:").replace("\0", "</v:")).replace(
+    "<v:annotation", '<v:annotation xmlns:v="http://example.org/voc"'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        LABELIMG.encode(),
+        LABELIMG.encode("utf-8-sig"),
+        LABELIMG.encode("utf-16"),
+        LABELIMG.replace("<annotation", '<annotation xmlns="http://example.org/voc"').encode(),
+        CVAT.encode(),
+        b"\r\n" + CVAT.encode(),
+        POLYGON.encode(),
+        PREFIXED.encode(),
+    ],
+    ids=["labelimg", "mark", "utf-16", "namespace", "cvat", "line before", "polygon", "prefix"],
+)
+def test_what_tools_write_is_read_as_it_is_meant(written: Any, content: bytes) -> None:
+    root, _ = written
+    first(root).write_bytes(content)
+    image = next(each for each in read_voc(root) if Path(str(each.source)).stem == "000")
+    # Pixels count from 1, and the last one belongs to the box.
+    assert (image.boxes.tolist(), image.labels) == ([[1.5, 2.25, 12.0, 14.75]], ("cat",))
+    assert image.size is None

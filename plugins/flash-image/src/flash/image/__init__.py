@@ -1,4 +1,4 @@
-"""Images: classification, embedding and object detection, on timm and torchvision."""
+"""Images: classification, regression, embedding and object detection, on timm and torchvision."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from .backbones import ImageBackbone as ImageBackbone
     from .classifier import ImageClassifier as ImageClassifier
     from .data import ImageClassificationData as ImageClassificationData
+    from .data import ImageRegressionData as ImageRegressionData
     from .detection.data import ObjectDetectionData as ObjectDetectionData
     from .detection.detector import ObjectDetector as ObjectDetector
     from .detection.preprocess import ObjectDetectionPreprocess as ObjectDetectionPreprocess
     from .embedder import ImageEmbedder as ImageEmbedder
     from .hub import BackboneUnavailableError as BackboneUnavailableError
     from .preprocess import ImagePreprocess as ImagePreprocess
+    from .preprocess import ImageRegressionPreprocess as ImageRegressionPreprocess
     from .read import BadImageError as BadImageError
     from .read import open_image as open_image
+    from .regressor import ImageRegressor as ImageRegressor
     from .transforms import augmentations as augmentations
 
 __version__ = "0.1.0"
@@ -33,6 +36,9 @@ _EXPORTS = {
     "ImageClassifier": ".classifier",
     "ImageEmbedder": ".embedder",
     "ImagePreprocess": ".preprocess",
+    "ImageRegressionData": ".data",
+    "ImageRegressionPreprocess": ".preprocess",
+    "ImageRegressor": ".regressor",
     "ObjectDetectionData": ".detection.data",
     "ObjectDetectionPreprocess": ".detection.preprocess",
     "ObjectDetector": ".detection.detector",
@@ -48,6 +54,9 @@ __all__ = [
     "ImageClassifier",
     "ImageEmbedder",
     "ImagePreprocess",
+    "ImageRegressionData",
+    "ImageRegressionPreprocess",
+    "ImageRegressor",
     "ObjectDetectionData",
     "ObjectDetectionPreprocess",
     "ObjectDetector",

@@ -18,6 +18,12 @@ def flash_tasks() -> Iterator[TaskSpec]:
         summary="Predict the class of an image, or its labels where it can have several.",
     )
     yield TaskSpec(
+        "image/regression",
+        task="flash.image.regressor:ImageRegressor",
+        data="flash.image.data:ImageRegressionData",
+        summary="Predict a number per image, or several.",
+    )
+    yield TaskSpec(
         "image/embedding",
         task="flash.image.embedder:ImageEmbedder",
         data="flash.image.data:ImageClassificationData",
@@ -71,8 +77,9 @@ def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
 @hookimpl
 def flash_components() -> Iterator[Component]:
     """Yield the heads, augmentations, losses and outputs of images."""
-    yield Head("linear", "flash.image.heads:linear", "image/classification", "One linear layer.")
-    yield Head("mlp", "flash.image.heads:mlp", "image/classification", "A hidden layer of 512 units with dropout.")
+    for task in ("image/classification", "image/regression"):
+        yield Head("linear", "flash.image.heads:linear", task, "One linear layer.")
+        yield Head("mlp", "flash.image.heads:mlp", task, "A hidden layer of 512 units with dropout.")
     for name, summary in (
         ("none", "As in validation: deterministic, so that features can be computed once."),
         ("flip", "As in validation, flipped horizontally with probability 0.5."),
@@ -81,8 +88,8 @@ def flash_components() -> Iterator[Component]:
         ("randaugment", "Crop, and two random changes of color or shape (RandAugment, 1909.13719)."),
     ):
         target = f"flash.image.transforms:{'random_crop' if name == 'crop' else name}"
-        yield Augmentation(name, target, "image/classification", summary)
-        yield Augmentation(name, target, "image/embedding", summary)
+        for task in ("image/classification", "image/regression", "image/embedding"):
+            yield Augmentation(name, target, task, summary)
     home = "flash.image.detection.augmentations"
     yield Augmentation("none", f"{home}:none", "image/detection", "The unchanged image.")
     yield Augmentation("flip", f"{home}:flip", "image/detection", "Flip images horizontally with probability 0.5.")

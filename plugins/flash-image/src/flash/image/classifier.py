@@ -10,10 +10,8 @@ from torch import nn
 
 from flash.core.classification import ClassificationTask, ClassWeights
 from flash.core.optimizers import LRSchedulerSpec
-from flash.plugins import default_owner
 
 from ._former import CLASSIFIER_ARGUMENTS
-from .heads import make_head
 from .task import ImageTask
 
 __all__ = ["ImageClassifier"]
@@ -88,8 +86,4 @@ class ImageClassifier(ImageTask, ClassificationTask):
             **kwargs,
         )
         features = self._build(backbone, pretrained, backbone_kwargs, data_config, backbone_lr_factor)
-        owner = default_owner(self, "head", head)
-        self.head = make_head(head, features, self.num_classes, prefer=owner)
-        if not isinstance(head, str):
-            # A checkpoint holds the weights of a head, but not the code that makes it.
-            self.omit_arguments("head")
+        self._set_head(head, features, self.num_classes)

@@ -1,7 +1,8 @@
-"""ImageClassificationData: images with classes, from folders, files, tables and memory."""
+"""Data modules of images with classes or numbers, from folders, files, tables and memory."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
@@ -14,40 +15,16 @@ from flash.former import take_alias
 
 from ._former import DATA_ARGUMENTS
 from .datasets import dataset_inputs
-from .preprocess import ImagePreprocess
+from .preprocess import ImagePreprocess, ImageRegressionPreprocess
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ImageClassificationData"]
+__all__ = ["ImageClassificationData", "ImageData", "ImageRegressionData"]
 
 
-class ImageClassificationData(FileData):
-    """Data module of images with one class or several classes each.
-
-    Images are decoded lazily, in the workers. Their size and normalization are those of the task's backbone. All
-    constructors take, besides their data, the arguments of :class:`~flash.image.ImagePreprocess` (``augmentation``,
-    ``image_size``, ``transform``, ...) or the ``preprocess`` of a trained task; ``on_bad_sample="skip"``, which skips
-    images that cannot be decoded; and the arguments of :class:`flash.DataModule` (``batch_size``, 32 by default,
-    ``num_workers``, ``val_split``, ``seed``, ...).
-
-    Tensors are ``(images, channels, height, width)`` or ``(images, height, width)``, arrays ``(images, height, width,
-    channels)`` or ``(images, height, width)``; integers are from 0 to 255, floats from 0 to 1.
-
-    Paths in tables are relative to ``images_root``, or to the folder of the table. A column may also hold PIL images,
-    and in Parquet files their encoded bytes.
-
-    Example:
-        >>> from PIL import Image
-        >>> red, blue = Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue")
-        >>> dm = ImageClassificationData.from_images([red, blue, red], ["warm", "cold", "warm"], augmentation="flip")
-        >>> dm.labels, len(dm.train_dataset)
-        (['cold', 'warm'], 3)
-        >>> import numpy as np
-        >>> dm = ImageClassificationData.from_numpy(np.zeros((4, 9, 9, 3), np.uint8), np.array([0, 1, 1, 0]))
-        >>> dm.num_classes
-        2
-    """
+class ImageData(FileData):
+    """The base of :class:`ImageClassificationData` and :class:`ImageRegressionData`."""
 
     preprocess_cls = ImagePreprocess
     former_arguments = DATA_ARGUMENTS
@@ -82,7 +59,7 @@ class ImageClassificationData(FileData):
         predict_dataset: SampleDataset | None = None,
         *,
         input_field: str | None = None,
-        target_fields: str | None = None,
+        target_fields: str | Sequence[str] | None = None,
         **options: Any,
     ) -> Self:
         """Make a data module from torch or Hugging Face datasets, of ``(image, target)`` or of dicts.
@@ -96,7 +73,8 @@ class ImageClassificationData(FileData):
             test_dataset: Samples to test on.
             predict_dataset: Samples to predict; they may also be images without targets.
             input_field: The key of images in dicts; by default ``image`` or ``img``.
-            target_fields: The key of targets in dicts; by default ``label``, ``labels`` or ``target``.
+            target_fields: The key of targets in dicts, or a list of keys of numbers, such as zeros and ones; by default
+                ``label``, ``labels`` or ``target``.
             options: The arguments of the class and of its preprocess. ``deterministic=True`` declares that datasets
                 with transforms return the same image each time.
 
@@ -106,15 +84,20 @@ class ImageClassificationData(FileData):
         """
         if "target_field" in options:
             target_fields = take_alias(options, "target_field", "target_fields", target_fields)
-        cls.check_options(options)
+        cls.check_options(options, ["delimiter"])
+        delimiter = options.pop("delimiter", None)
         datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
-        inputs = datasets.map(lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value))
+        inputs = datasets.map(
+            lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value).separated(
+                delimiter, stage
+            )
+        )
         return cls.from_inputs(inputs, options)
 
     # ------------------------------------------------------------------ figures
 
     def show_batch(self, stage: str = "train", count: int = 9) -> Figure:
-        """Draw images of a stage after all transforms, with their labels.
+        """Draw images of a stage after all transforms, with their targets.
 
         Args:
             stage: ``"train"``, ``"val"``, ``"test"`` or ``"predict"``.
@@ -135,13 +118,59 @@ class ImageClassificationData(FileData):
         return show_batch(self, Stage(stage), count)
 
     def plot_predictions(self, task: Task, stage: str = "val", count: int = 9) -> Figure:
-        """Draw a classifier's predictions beside the targets, sorted by descending loss.
+        """Draw the predictions of a classifier or a regressor beside the targets, sorted by descending loss.
 
         Args:
-            task: A trained classifier.
-            stage: ``"val"``, ``"train"`` or ``"test"``; or ``"predict"``, sorted by ascending certainty.
+            task: A trained classifier or regressor.
+            stage: ``"val"``, ``"train"`` or ``"test"``; or ``"predict"``, a classifier's sorted by ascending certainty.
             count: The maximum number of images.
         """
         from .plots import plot_predictions
 
         return plot_predictions(task, self, Stage(stage), count)
+
+
+class ImageClassificationData(ImageData):
+    """Data module of images with one class or several classes each.
+
+    Images are decoded lazily, in the workers. Their size and normalization are those of the task's backbone. All
+    constructors take, besides their data, the arguments of :class:`~flash.image.ImagePreprocess` (``augmentation``,
+    ``image_size``, ``transform``, ...) or the ``preprocess`` of a trained task; ``on_bad_sample="skip"``, which skips
+    images that cannot be decoded; and the arguments of :class:`flash.DataModule` (``batch_size``, 32 by default,
+    ``num_workers``, ``val_split``, ``seed``, ...).
+
+    Tensors are ``(images, channels, height, width)`` or ``(images, height, width)``, arrays ``(images, height, width,
+    channels)`` or ``(images, height, width)``; integers are from 0 to 255, floats from 0 to 1.
+
+    Paths in tables are relative to ``images_root``, or to the folder of the table. A column may also hold PIL images,
+    and in Parquet files their encoded bytes.
+
+    Example:
+        >>> from PIL import Image
+        >>> red, blue = Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue")
+        >>> dm = ImageClassificationData.from_images([red, blue, red], ["warm", "cold", "warm"], augmentation="flip")
+        >>> dm.labels, len(dm.train_dataset)
+        (['cold', 'warm'], 3)
+        >>> import numpy as np
+        >>> dm = ImageClassificationData.from_numpy(np.zeros((4, 9, 9, 3), np.uint8), np.array([0, 1, 1, 0]))
+        >>> dm.num_classes
+        2
+    """
+
+
+class ImageRegressionData(ImageData):
+    """Data module of images with one number or several numbers each.
+
+    The constructors and their arguments are those of :class:`ImageClassificationData`. Targets are numbers, or rows of
+    numbers; ``target_fields`` is the column of a number, or a list of columns. ``from_folders`` takes a
+    ``predict_folder`` only, since the names of folders are classes.
+
+    Example:
+        >>> from PIL import Image
+        >>> dark, light = Image.new("L", (9, 9), 20), Image.new("L", (9, 9), 220)
+        >>> dm = ImageRegressionData.from_images([dark, light], [0.5, 2.5])
+        >>> dm.facts
+        {'num_targets': 1, 'target_mean': [1.5], 'target_std': [1.0]}
+    """
+
+    preprocess_cls = ImageRegressionPreprocess

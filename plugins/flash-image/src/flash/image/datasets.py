@@ -18,13 +18,15 @@ _IMAGE_KEYS = ("image", "img", "images", "pixel_values")
 _TARGET_KEYS = ("label", "labels", "target", "fine_label")
 
 
-def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | None, stage: str) -> FileInputs:
+def dataset_inputs(
+    dataset: Any, input_field: str | None, target_fields: str | Sequence[str] | None, stage: str
+) -> FileInputs:
     """Return the images of a dataset, decoded lazily, with the targets of all samples.
 
     Args:
         dataset: A dataset with a length, of ``(image, target)`` or dicts; for prediction also of images alone.
         input_field: The key of images in dicts; by default ``image`` or ``img``.
-        target_field: The key of targets in dicts; by default ``label``, ``labels`` or ``target``.
+        target_fields: The key of targets in dicts, or a list of keys; by default ``label``, ``labels`` or ``target``.
         stage: The stage; ``"predict"`` needs no targets.
 
     Raises:
@@ -44,7 +46,11 @@ def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | No
         images = DatasetImages(dataset, image_key)
         if stage == "predict":
             return FileInputs(images, deterministic=deterministic)
-        key = _key(first, target_field, _TARGET_KEYS, "target_fields")
+        if target_fields is not None and not isinstance(target_fields, str):
+            keys = [_key(first, name, _TARGET_KEYS, "target_fields") for name in target_fields]
+            rows = zip(*(_column(dataset, key) for key in keys), strict=True)
+            return FileInputs(images, [np.asarray(row) for row in rows], keys, deterministic=deterministic)
+        key = _key(first, target_fields, _TARGET_KEYS, "target_fields")
         return FileInputs(images, _column(dataset, key), _names(dataset, key), deterministic=deterministic)
     paired = isinstance(first, tuple | list) and len(first) >= 2
     if stage == "predict":

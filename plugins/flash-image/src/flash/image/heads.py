@@ -13,7 +13,7 @@ from flash.errors import ConfigurationError
 __all__ = ["heads", "make_head"]
 
 #: Heads by name: factories ``(in_features, outputs) -> module``.
-heads = ComponentRegistry("head", "image heads", "image/classification")
+heads = ComponentRegistry("head", "image heads", "image/classification", "image/regression")
 
 
 def linear(in_features: int, outputs: int) -> nn.Module:

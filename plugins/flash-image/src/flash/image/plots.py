@@ -1,4 +1,4 @@
-"""Figures of transformed images with their labels and predictions."""
+"""Figures of transformed images with their targets and predictions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from flash import DataModule, Task
 from flash.core.outputs import to_probabilities
 from flash.core.prediction import predict_batches
+from flash.core.regression import RegressionTask
 from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import split_batch
 from flash.data.labels import ClassLabels
@@ -85,7 +86,7 @@ def image_grid(
 
 
 def show_batch(datamodule: DataModule, stage: Stage, count: int = 9) -> ImageFigure:
-    """Draw images of a stage after all transforms, with their labels.
+    """Draw images of a stage after all transforms, with their targets.
 
     Args:
         datamodule: A data module with an :class:`~flash.image.preprocess.ImagePreprocess`.
@@ -107,43 +108,46 @@ def show_batch(datamodule: DataModule, stage: Stage, count: int = 9) -> ImageFig
     batch = hooks.transform_on_device(hooks.collate([dataset[row] for row in rows]))
     inputs, targets = split_batch(batch, stage)
     images = _visible(inputs, preprocess, hooks.input_spec)
-    names = _labels_of(preprocess)
-    titles = [""] * len(rows) if targets is None else [_truth(target, names) for target in targets]
+    title = partial(_truth, names=_labels_of(preprocess)) if preprocess.targets_cls is ClassLabels else _numbers
+    titles = [""] * len(rows) if targets is None else [title(target) for target in targets]
     size = f"{images.shape[-1]} × {images.shape[-2]}"  # noqa: RUF001  # a multiplication sign
     heading = f"{stage.value}: {size} pixels"
     return image_grid(list(images), titles, heading=heading + (", before a task" if before_a_task else ""))
 
 
 def plot_predictions(task: Task, datamodule: DataModule, stage: Stage, count: int = 9) -> ImageFigure:
-    """Draw predictions beside the targets by descending loss; without targets, by ascending certainty.
+    """Draw predictions beside the targets by descending loss; without targets, a classifier's by ascending certainty.
 
     Args:
-        task: A trained classifier.
+        task: A trained classifier or regressor; the loss of a regressor is the squared error of standardized numbers.
         datamodule: The data to predict.
         stage: The stage.
         count: The maximum number of images.
 
     Raises:
         DataError: If there is no data for the stage.
-        ConfigurationError: If the task is not a classifier of images, or ``count`` is not a positive integer.
+        ConfigurationError: If the task is no classifier or regressor of images, or ``count`` is not a positive integer.
     """
     _check_count(count)
     task.use_data(datamodule)
     preprocess, dataset = _preprocess_of(datamodule), _dataset_of(datamodule, stage)
     rows, images, scores, targets, losses = _worst(task, datamodule, dataset, count)
-    names = getattr(task, "labels", None) or list(range(scores.shape[1]))
     truths: Any = [None] * len(rows) if targets is None else targets
-    titles, colors = zip(*map(partial(_caption, task, names), scores, truths), strict=True)
-    word = "uncertain {:.0%}" if targets is None else "loss {:.2f}"
-    notes = [f"{word.format(loss)}   {_name_of(dataset, row)}" for loss, row in zip(losses, rows, strict=True)]
-    order = "least certain first" if targets is None else "highest loss first"
-    heading = f"{stage.value}: predictions, {order}"
+    titles, colors = zip(*map(partial(_caption, task), scores, truths), strict=True)
+    word, order = ("loss {:.2f}   ", ", highest loss first")
+    if targets is None:
+        word, order = ("", "") if isinstance(task, RegressionTask) else ("uncertain {:.0%}   ", ", least certain first")
+    notes = [f"{word.format(loss)}{_name_of(dataset, row)}" for loss, row in zip(losses, rows, strict=True)]
+    heading = f"{stage.value}: predictions{order}"
     drawn = list(_visible(images, preprocess, dataset.hooks.input_spec))
     return image_grid(drawn, titles, colors, heading, notes)
 
 
-def _caption(task: Task, names: Sequence[Any], scores: Tensor, truth: Tensor | None) -> tuple[str, str]:
-    """Return the title (prediction, plus the true label if wrong) and its color."""
+def _caption(task: Task, scores: Tensor, truth: Tensor | None) -> tuple[str, str]:
+    """Return the title (prediction, plus the true label if wrong, or the true number) and its color."""
+    if isinstance(task, RegressionTask):
+        return _numbers(scores) + ("" if truth is None else f", truth {_numbers(truth)}"), "black"
+    names = getattr(task, "labels", None) or list(range(scores.shape[0]))
     several = bool(getattr(task, "multi_label", False))
     probabilities = to_probabilities(scores[None], several)[0]
     predicted = probabilities >= float(getattr(task, "threshold", 0.5)) if several else probabilities.argmax()
@@ -175,10 +179,15 @@ def _worst(
 
 def _sample_losses(task: Task, scores: Tensor, targets: Tensor | None) -> Tensor:
     """Return the loss per sample, shape ``(batch,)``; without targets, the uncertainty of the prediction instead."""
+    if isinstance(task, RegressionTask):
+        if targets is None:
+            return torch.zeros(len(scores))
+        errors = (scores - targets.reshape(scores.shape)) / task.target_std.cpu()
+        return errors.square().mean(1)
     if scores.ndim != 2 or not hasattr(task, "multi_label"):
         raise ConfigurationError(
-            f"Expected a classifier, with one score per class, but got {type(task).__name__} with outputs of shape "
-            f"{tuple(scores.shape)}."
+            f"Expected a classifier, with one score per class, or a regressor, but got {type(task).__name__} with "
+            f"outputs of shape {tuple(scores.shape)}."
         )
     several = bool(task.multi_label)
     if targets is None:
@@ -208,6 +217,10 @@ def _truth(target: Tensor, names: Sequence[Any]) -> str:
         return str(names[int(target)])
     present = [str(name) for name, there in zip(names, target.tolist(), strict=True) if there]
     return ", ".join(present) or "none"
+
+
+def _numbers(target: Tensor) -> str:
+    return ", ".join(f"{number:.4g}" for number in target.reshape(-1).tolist())
 
 
 def _labels_of(preprocess: ImagePreprocess) -> Sequence[Any]:

@@ -17,6 +17,7 @@ from flash.data.files import FileInputs, FilePreprocess, FileSample
 from flash.data.process import Preprocess
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
+from flash.data.targets import NumberTargets
 from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.plugins import default_owner
 
@@ -25,7 +26,7 @@ from .files import IMAGE_EXTENSIONS
 from .read import load_into_memory, open_image
 from .transforms import Augmentation, ImageTransforms, augmentations
 
-__all__ = ["ImagePreprocess"]
+__all__ = ["ImagePreprocess", "ImageRegressionPreprocess"]
 
 # The data config for show_batch before a task is connected: the usual size, without normalization.
 _PREVIEW = {"input_size": (3, 224, 224), "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "crop_pct": 1.0}
@@ -75,6 +76,7 @@ class ImagePreprocess(FilePreprocess):
 
     noun = "image"
     extensions = IMAGE_EXTENSIONS
+    advice = "For numbers use ImageRegressionData and ImageRegressor."
 
     def __init__(
         self,
@@ -271,6 +273,18 @@ class ImagePreprocess(FilePreprocess):
     def agrees_with(self, other: Preprocess) -> bool:
         """Return whether the classes are the same: each data module may augment in its own way."""
         return isinstance(other, SamplePreprocess) and other.targets == self.targets
+
+
+class ImageRegressionPreprocess(ImagePreprocess):
+    """The same for images with one number or several numbers each.
+
+    Example:
+        >>> ImageRegressionPreprocess(image_size=8).targets_cls.__name__
+        'NumberTargets'
+    """
+
+    targets_cls = NumberTargets
+    advice = "For classes use ImageClassificationData and ImageClassifier."
 
 
 def _name(value: Any) -> str | None:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from flash.data.files import local_path
 from flash.errors import DataError
 
 __all__ = ["BadImageError", "ImageSource", "load_into_memory", "open_image"]
@@ -58,9 +59,9 @@ def open_image(source: ImageSource, min_size: tuple[int, int] | None = None, nam
     a warning if that makes them nearly black. An animation yields its first frame.
 
     Args:
-        source: A path, the bytes of a file, a PIL image, an array ``(height, width[, channels])`` or a tensor
-            ``([channels,] height, width)`` with 1, 2 (gray and alpha), 3 or 4 (with alpha) channels. Integers of any
-            size are from 0 to 255, floats from 0 to 1.
+        source: A path, a URL (downloaded once per process), the bytes of a file, a PIL image, an array
+            ``(height, width[, channels])`` or a tensor ``([channels,] height, width)`` with 1, 2 (gray and alpha), 3
+            or 4 (with alpha) channels. Integers of any size are from 0 to 255, floats from 0 to 1.
         min_size: The minimum width and height that are needed, in pixels. A larger JPEG is decoded at a half, a
             quarter or an eighth of its size where that still has twice as many pixels per side, as in Pillow's
             ``thumbnail``; that is several times as fast.
@@ -68,6 +69,7 @@ def open_image(source: ImageSource, min_size: tuple[int, int] | None = None, nam
 
     Raises:
         BadImageError: If it cannot be decoded.
+        DownloadError: If a URL cannot be fetched.
         DataError: If there is no such file, the image is larger than Pillow allows, or it is of another type.
 
     Example:
@@ -76,7 +78,7 @@ def open_image(source: ImageSource, min_size: tuple[int, int] | None = None, nam
         ('RGB', (6, 4))
     """
     if isinstance(source, str | Path):
-        return _from_file(source, min_size, name or str(source))
+        return _from_file(local_path(source), min_size, name or str(source))
     if isinstance(source, Image.Image):
         return _upright_rgb(source, name or "an image in memory")
     if isinstance(source, Tensor):

@@ -15,6 +15,7 @@ from flash.plugins import default_owner, dist_of
 
 from .backbones import ImageBackbone, image_features, tagged_factory
 from .config import ImageInputSpec
+from .heads import make_head
 from .preprocess import ImagePreprocess
 from .weights import load_weights
 
@@ -68,6 +69,13 @@ class ImageTask(Task):
 
     def _factory_loads_weights(self, backbone: str | nn.Module) -> bool:
         return isinstance(backbone, str) and takes_argument(self.backbone_factory(backbone), "pretrained")
+
+    def _set_head(self, head: str | Callable[[int, int], Any], features: int, outputs: int) -> None:
+        """Make the head of a classifier or a regressor."""
+        self.head = make_head(head, features, outputs, prefer=default_owner(self, "head", head))
+        if not isinstance(head, str):
+            # A checkpoint holds the weights of a head, but not the code that makes it.
+            self.omit_arguments("head")
 
     def backbone_factory(self, name: str) -> Callable[..., Any]:
         """Return the factory of a backbone; names of timm's models can end with the tag of their weights."""

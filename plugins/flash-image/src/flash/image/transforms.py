@@ -110,7 +110,9 @@ def evaluation(config: ImageConfig) -> Steps:
 # ---------------------------------------------------------------------- augmentation
 
 #: Train augmentations by name: factories that take an :class:`ImageConfig` and return an :data:`Augmentation`.
-augmentations = ComponentRegistry("augmentation", "image augmentations", "image/classification", "image/embedding")
+augmentations = ComponentRegistry(
+    "augmentation", "image augmentations", "image/classification", "image/regression", "image/embedding"
+)
 
 
 def none(config: ImageConfig) -> Augmentation:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from flash.core.run_state import check_optimizer
 from flash.errors import CheckpointError, FlashError
 from flash.serialization import write_checkpoint
 from flash.solver import distrib
@@ -59,6 +60,8 @@ class Checkpointing:
         self._stage_begin: dict[str, Any] = {}
         self._stage_ends: dict[str, Any] = {}
         self._writer = CheckpointWriter()
+        # The checkpoint that the run goes on from, whose state may turn out to be damaged when it is used.
+        self._restored_from: AnyPath | None = None
         self.register_stateful("history")
 
     def _start_epoch(self) -> None:
@@ -315,7 +318,10 @@ class Checkpointing:
             )
         try:
             if error is None:
+                self._restored_from = wanted
                 self.load_state_dict(checkpoint, strict=strict, ignore=ignore)
+                for optimizer in self._optimizers_registered():
+                    check_optimizer(optimizer, wanted)
                 self._load_runtime(runtime)
         except Exception as caught:
             error = _load_error(caught, wanted)
@@ -353,6 +359,11 @@ class Checkpointing:
         if position is not None:
             self._resume = {"stage": runtime["stage"], **position}
             self._load_gradients(position["gradients"])
+
+    def _optimizers_registered(self) -> list[torch.optim.Optimizer]:
+        sources = self.stateful.sources.values()
+        values = [getattr(each.owner, each.name) if isinstance(each, AttributeWrapper) else each for each in sources]
+        return [value for value in values if isinstance(value, torch.optim.Optimizer)]
 
     def _load_gradients(self, gradients: Mapping[str, Mapping[str, Any]]) -> None:
         for name, module in self._modules():

@@ -40,15 +40,6 @@ class _Dict:
         return {}
 
 
-class _Bytes:
-    """Placeholder of ``bytes``, which older pickles call for empty content: any other call would take memory."""
-
-    def __new__(cls, *arguments: Any) -> Any:
-        if arguments:
-            raise _refused("a call of bytes")
-        return b""
-
-
 class _NDArray:
     """Placeholder of ``numpy.ndarray``, which files name, and must not call: it would take memory of their choice."""
 
@@ -124,7 +115,7 @@ _NAMES: dict[str, dict[str, type]] = {
         _Placeholder,
     ),
     "typing": dict.fromkeys(("Any", "Union", "Optional"), _Placeholder),
-    "builtins": {**dict.fromkeys((each.__name__ for each in _BUILTINS), _Placeholder), "bytes": _Bytes},
+    "builtins": dict.fromkeys((each.__name__ for each in _BUILTINS), _Placeholder),
     "collections": {"defaultdict": _Dict},
     "numpy": {"ndarray": _NDArray, "dtype": _DType},
     "numpy.core.multiarray": {"_reconstruct": _Array, "scalar": _Scalar},

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sized
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
+from flash.core.run_state import explaining_damage
 from flash.solver.checkpointing import Checkpointing
 from flash.solver.errors import Interrupted, SolverError
 from flash.solver.formatter import Formatter
@@ -254,7 +256,8 @@ class BaseSolver(Checkpointing):
             return done
         run = self._begin_stage(stage_name)
         try:
-            metrics = method(*args, **kwargs)
+            with nullcontext() if self._restored_from is None else explaining_damage(self._restored_from):
+                metrics = method(*args, **kwargs)
             metrics = {} if metrics is None else metrics
             metrics["duration"] = time.perf_counter() - run.begin
             self.log_metrics(stage_name, metrics)

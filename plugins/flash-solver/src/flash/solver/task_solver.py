@@ -13,6 +13,8 @@ from lightning_fabric import Fabric
 
 from flash import DataModule, Task
 from flash.core.finetuning import release, resolve_strategy
+from flash.core.restoring import checked_metadata
+from flash.core.run_state import check_optimizer, check_run, check_schedule
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serialization import restore_rng_state
 from flash.solver import distrib
@@ -158,6 +160,9 @@ class TaskSolver(BaseSolver):
                 "Expected a checkpoint of a task, by a TaskSolver or by Lightning's Trainer, but got one of another "
                 "solver. Load it with the solver that wrote it."
             )
+        source = self._restored_from or "the checkpoint"
+        check_run(state, source)
+        checked_metadata(state, source)
         if _SOLVER_KEY in state:
             super().load_state_dict(state[_SOLVER_KEY], strict, ignore)
         else:
@@ -187,8 +192,11 @@ class TaskSolver(BaseSolver):
             )
         for optimizer, stored in zip(self._optimizers, state["optimizer_states"], strict=True):
             optimizer.load_state_dict(stored)
+        for optimizer in shim.optimizers:
+            check_optimizer(optimizer, self._restored_from or "the checkpoint")
         for each, stored in zip(shim.lr_scheduler_configs, state["lr_schedulers"], strict=True):
             each.scheduler.load_state_dict(stored)
+            check_schedule(each.scheduler, stored, self._restored_from or "the checkpoint")
 
     def restore(self, path: AnyPath | None = None, **kwargs: Any) -> bool:
         """Load a checkpoint, also one of Lightning's Trainer; arguments as of ``BaseSolver.restore``."""

@@ -13,6 +13,7 @@ import pandas as pd
 
 from flash.data.labels import class_indices
 from flash.errors import ConfigurationError, DataError
+from flash.serialization import made_from
 
 from ._disguises import disguise_of
 from .read import (
@@ -161,8 +162,8 @@ class Schema:
     def from_serializable(cls, state: Mapping[str, Any]) -> Schema:
         """Create a schema from the result of :meth:`to_serializable`."""
         return cls(
-            [NumericalColumn(**column) for column in state["numerical"]],
-            [CategoricalColumn(**column) for column in state["categorical"]],
+            [made_from(NumericalColumn, column) for column in state["numerical"]],
+            [made_from(CategoricalColumn, column) for column in state["categorical"]],
             dict(state["left_out"]),
         )
 

@@ -12,13 +12,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from flash.data import targets
 from flash.data.labels import as_label, check_labels, class_indices
 from flash.data.messages import show, show_some
 from flash.data.tables import check_encodable
 from flash.errors import DataError
+from flash.serialization import made_from
 
 from .read import check_columns, is_hashable, read_numbers
-from .schema import mean_and_std
 
 __all__ = ["Targets", "learn_targets", "targets_from_serializable"]
 
@@ -139,15 +140,17 @@ class NumberTargets(Targets):
     std: list[float]
 
     def _encode(self, frame: pd.DataFrame, stage: str) -> Tensor:
-        columns = np.stack([_target_numbers(frame[name], stage) for name in self.fields], axis=1)
-        return torch.from_numpy(columns.astype(np.float32))
+        return self._numbers().encode(_target_columns(frame, self.fields, stage), stage)
 
     def facts(self, y: Tensor) -> dict[str, Any]:
-        return {"num_targets": len(self.fields), "target_mean": self.mean, "target_std": self.std}
+        return self._numbers().facts(y)
 
     def summary(self) -> str:
         ranges = zip(self.mean, self.std, strict=True)
         return ", ".join(f"mean {mean:.4g}, standard deviation {std:.4g}" for mean, std in ranges)
+
+    def _numbers(self) -> targets.NumberTargets:
+        return targets.NumberTargets(self.mean, self.std)
 
 
 def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> None:
@@ -191,15 +194,8 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
     names = list(fields)
     check_targets(frame, names, "train")
     if kind == "regression":
-        columns = [_target_numbers(frame[name], "train") for name in names]
-        for name, column in zip(names, columns, strict=True):
-            if column.min() == column.max():
-                raise DataError(
-                    f"Expected different numbers in the target column {name!r}, but all rows of the train table "
-                    f"have {column[0]:g}. There is nothing to learn; choose another target."
-                )
-        means, stds = zip(*(mean_and_std(column) for column in columns), strict=True)
-        return NumberTargets(names, list(means), list(stds))
+        learned = targets.NumberTargets.learn(_target_columns(frame, names, "train"), names)
+        return NumberTargets(names, learned.mean, learned.std)
     if several:
         return MultiLabelTargets(names)
     values = frame[names[0]]
@@ -229,8 +225,12 @@ def targets_from_serializable(state: Mapping[str, Any]) -> Targets:
     """Create targets from the result of :meth:`Targets.to_serializable`."""
     kinds = {cls.__name__: cls for cls in (ClassTargets, MultiLabelTargets, NumberTargets)}
     arguments = {name: value for name, value in state.items() if name != "type"}
-    targets: Targets = kinds[state["type"]](**arguments)
-    return targets
+    restored: Targets = made_from(kinds[state["type"]], arguments)
+    return restored
+
+
+def _target_columns(frame: pd.DataFrame, names: Sequence[str], stage: str) -> Any:
+    return np.stack([_target_numbers(frame[name], stage) for name in names], axis=1)
 
 
 def _target_numbers(series: pd.Series[Any], stage: str) -> Any:

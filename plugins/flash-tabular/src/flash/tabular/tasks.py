@@ -9,16 +9,13 @@ from typing import Any, ClassVar
 import tabm
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanAbsoluteError, MeanSquaredError, R2Score
 
 from flash import Preprocess, Registry, Task
 from flash.core.backbones import num_features
 from flash.core.classification import ClassificationTask, ClassWeights
-from flash.core.losses import LossSpec
-from flash.core.metrics import MetricSpec, metric_registry, named_metrics
 from flash.core.optimizers import LRSchedulerSpec
-from flash.core.outputs import regression_outputs
 from flash.core.registry import backbone_registry
+from flash.core.regression import RegressionTask
 from flash.errors import ConfigurationError
 
 from ._former import TASK_ARGUMENTS
@@ -34,6 +31,7 @@ class _TabularTask(Task):
 
     former_arguments = TASK_ARGUMENTS
     backbones: ClassVar[Registry] = _BACKBONES
+    data_facts = (*RegressionTask.data_facts, "num_numerical", "cardinalities", "bins")
     preprocess_cls: ClassVar[type[Preprocess]] = TabularPreprocess
     backbone: nn.Module
     head: nn.Module
@@ -165,15 +163,7 @@ class TabularClassifier(_TabularTask, ClassificationTask):
         return torch.logsumexp(torch.log_softmax(members, dim=-1), dim=1) - math.log(members.shape[1])
 
 
-class _R2Score(R2Score):
-    """R2 score that is NaN for a single row, where torchmetrics raises: a single validation row must not stop fit."""
-
-    def compute(self) -> Tensor:
-        """Return the score over all accumulated rows."""
-        return super().compute() if int(self.total) > 1 else torch.tensor(math.nan)
-
-
-class TabularRegressor(_TabularTask):
+class TabularRegressor(_TabularTask, RegressionTask):
     """Regressor of table rows: one number per row, or several with a list of ``target_fields``.
 
     The loss is computed on targets standardized by the training rows; predictions and metrics are in the target's
@@ -190,7 +180,8 @@ class TabularRegressor(_TabularTask):
             :mod:`flash.tabular.backbones`.
         backbone_kwargs: Arguments of the backbone.
         lr_scheduler: As in :class:`~flash.core.model.Task`; ``None`` keeps the learning rate.
-        kwargs: Arguments of :class:`~flash.core.model.Task`, such as ``learning_rate`` and ``optimizer``.
+        kwargs: Arguments of :class:`~flash.core.regression.RegressionTask` and :class:`~flash.core.model.Task`, such
+            as ``loss_fn``, ``learning_rate`` and ``optimizer``.
 
     Example:
         >>> from flash.tabular import TabularRegressionData
@@ -199,48 +190,29 @@ class TabularRegressor(_TabularTask):
         ['raw', 'values']
     """
 
-    outputs: ClassVar[Registry] = regression_outputs
-    default_output = "values"
-    target_mean: Tensor
-    target_std: Tensor
-
     def __init__(
         self,
         num_numerical: int = 0,
         cardinalities: Sequence[int] = (),
         bins: Sequence[Sequence[float]] = (),
         num_targets: int = 1,
-        target_mean: Sequence[float] = (0.0,),
-        target_std: Sequence[float] = (1.0,),
+        target_mean: Sequence[float] | None = None,
+        target_std: Sequence[float] | None = None,
         backbone: str | nn.Module = "tabm",
         backbone_kwargs: Mapping[str, Any] | None = None,
         lr_scheduler: LRSchedulerSpec | None = "cosine",
-        *,
-        loss_fn: LossSpec = nn.functional.mse_loss,
-        metrics: MetricSpec | None = None,
         **kwargs: Any,
     ) -> None:
-        if metrics is None:
-            metrics = {
-                "rmse": MeanSquaredError(squared=False, num_outputs=num_targets),
-                "mae": MeanAbsoluteError(num_outputs=num_targets),
-                "r2": _R2Score(),
-            }
-        registry = metric_registry.of_task(type(self), "*/regression")
-        metrics = named_metrics(metrics, {"num_outputs": num_targets}, registry)
-        super().__init__(lr_scheduler=lr_scheduler, loss_fn=loss_fn, metrics=metrics, **kwargs)
-        self.register_buffer("target_mean", torch.tensor(target_mean, dtype=torch.get_default_dtype()))
-        self.register_buffer("target_std", torch.tensor(target_std, dtype=torch.get_default_dtype()))
+        super().__init__(
+            lr_scheduler=lr_scheduler,
+            num_targets=num_targets,
+            target_mean=target_mean,
+            target_std=target_std,
+            **kwargs,
+        )
         self._build(backbone, backbone_kwargs, (num_numerical, cardinalities, bins), num_targets)
 
-    def forward(self, x: Any) -> Tensor:
-        """Return predictions in the target's original units, shape ``(batch, num_targets)``."""
-        return super().forward(x) * self.target_std + self.target_mean
-
-    def compute_loss(self, y_hat: Any, y: Any) -> Tensor:
-        """Compute the loss of standardized predictions and standardized targets."""
-        return super().compute_loss(y_hat, (y - self.target_mean) / self.target_std)
-
-    def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
-        """Return predictions and targets in the target's original units, for the metrics."""
-        return (y_hat * self.target_std + self.target_mean).squeeze(-1), y.squeeze(-1)
+    def _forward_members(self, x: Any) -> tuple[Tensor, Tensor | None]:
+        """Return the predictions of the members in the units of the targets, and an auxiliary loss."""
+        members, auxiliary = super()._forward_members(x)
+        return self.to_target_units(members), auxiliary

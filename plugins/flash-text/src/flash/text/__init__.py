@@ -1,4 +1,4 @@
-"""Text: classification, embedding, summarization and translation, on transformers."""
+"""Text: classification, regression, embedding, summarization and translation, on transformers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from ._former import NAMES
 if TYPE_CHECKING:
     from .classifier import TextClassifier as TextClassifier
     from .data import TextClassificationData as TextClassificationData
+    from .data import TextRegressionData as TextRegressionData
     from .embedder import TextEmbedder as TextEmbedder
     from .preprocess import TextPreprocess as TextPreprocess
+    from .preprocess import TextRegressionPreprocess as TextRegressionPreprocess
+    from .regressor import TextRegressor as TextRegressor
     from .seq2seq.data import SummarizationData as SummarizationData
     from .seq2seq.data import TranslationData as TranslationData
     from .seq2seq.tasks import SummarizationTask as SummarizationTask
@@ -28,6 +31,9 @@ _EXPORTS = {
     "TextClassifier": ".classifier",
     "TextEmbedder": ".embedder",
     "TextPreprocess": ".preprocess",
+    "TextRegressionData": ".data",
+    "TextRegressionPreprocess": ".preprocess",
+    "TextRegressor": ".regressor",
     "TranslationData": ".seq2seq.data",
     "TranslationTask": ".seq2seq.tasks",
 }
@@ -39,6 +45,9 @@ __all__ = [
     "TextClassifier",
     "TextEmbedder",
     "TextPreprocess",
+    "TextRegressionData",
+    "TextRegressionPreprocess",
+    "TextRegressor",
     "TranslationData",
     "TranslationTask",
 ]

@@ -17,6 +17,12 @@ def flash_tasks() -> Iterator[TaskSpec]:
         summary="Predict the class of a text, or its labels where it can have several.",
     )
     yield TaskSpec(
+        "text/regression",
+        task="flash.text.regressor:TextRegressor",
+        data="flash.text.data:TextRegressionData",
+        summary="Predict a number per text, or several.",
+    )
+    yield TaskSpec(
         "text/embedding",
         task="flash.text.embedder:TextEmbedder",
         data="flash.text.data:TextClassificationData",

@@ -2,12 +2,14 @@
 
 A backbone that a plugin registers for the domain ``"text"`` is a callable that takes ``pretrained`` and returns a
 :class:`TextBackbone`. Its encoder is called as ``encoder(input_ids=..., attention_mask=...)``, both of shape
-``(batch, tokens)``, and returns one vector per token, shape ``(batch, tokens, features)``, as a tensor or as
+``(batch, tokens)``, and for pairs of texts with ``token_type_ids`` of this shape if its ``forward`` has a parameter of
+this name. It returns one vector per token, shape ``(batch, tokens, features)``, as a tensor or as
 ``last_hidden_state`` of its output; or one vector per text, shape ``(batch, features)``.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from flash.core.backbones import num_features
 from flash.core.prediction import evaluating
@@ -25,13 +28,18 @@ from .tokens import Tokenizer
 __all__ = [
     "Pooling",
     "TextBackbone",
+    "depends_on_padding",
     "encode",
     "huggingface",
     "max_positions",
     "order_by_execution",
     "pool",
+    "takes_segments",
     "text_features",
 ]
+
+# The number of tokens, with padding, on which it is measured whether padding changes the vectors of a text.
+_PROBE = 96
 
 #: The pooling of the token vectors of a text: their mean, or the first one.
 Pooling = Literal["mean", "cls"]
@@ -82,6 +90,8 @@ def _stored_pooling(name: str | Path) -> Pooling | None:
 
 def encode(encoder: nn.Module, x: dict[str, Tensor]) -> Tensor:
     """Return an encoder's vectors, shape ``(batch, tokens, features)`` or ``(batch, features)``."""
+    if not _takes(encoder, "attention_mask"):
+        x = {name: value for name, value in x.items() if name != "attention_mask"}
     output = encoder(**x)
     vectors: Tensor = output if isinstance(output, Tensor) else output.last_hidden_state
     return vectors
@@ -115,6 +125,57 @@ def pool(vectors: Tensor, mask: Tensor, how: Pooling) -> Tensor:
 def text_features(encoder: nn.Module) -> int:
     """Return the number of features per text: the encoder's own, or else measured on a text of one token."""
     return num_features(encoder, lambda: _one_token(encoder), lambda x: encode(encoder, x), ndim=(2, 3))
+
+
+def takes_segments(encoder: nn.Module, tokenizer: Tokenizer) -> bool:
+    """Return whether an encoder takes the segment of each token of a pair of texts, as ``token_type_ids``.
+
+    Args:
+        encoder: The encoder; one of transformers says in its configuration how many segments it has embeddings of.
+        tokenizer: Its tokenizer, whose ``model_input_names`` decide where the configuration says nothing.
+    """
+    if "token_type_ids" not in inspect.signature(encoder.forward).parameters:
+        return False
+    kinds = getattr(getattr(encoder, "config", None), "type_vocab_size", None)
+    if isinstance(kinds, int):
+        return kinds > 1
+    # GPT-2 and its kin have such a parameter, but no segments.
+    return not isinstance(encoder, PreTrainedModel) or "token_type_ids" in getattr(tokenizer, "model_input_names", ())
+
+
+def depends_on_padding(encoder: nn.Module, pad_id: int = 0) -> bool:
+    """Return whether an encoder's vectors of a text depend on its padding.
+
+    That is so of models without an attention mask, such as FNet, and of models that mix neighboring tokens in other
+    ways than attention, such as ConvBERT. It is measured on a text of a few tokens, alone and with padding.
+
+    Args:
+        encoder: The encoder.
+        pad_id: The id of the padding token.
+    """
+    total = min(max_positions(encoder) or _PROBE, _PROBE)
+    tokens = max(total // 3, 1)
+    if tokens == total:
+        return False
+    device = _device(encoder)
+    ids = torch.full((1, total), pad_id, dtype=torch.long, device=device)
+    mask = torch.zeros_like(ids)
+    ids[:, :tokens], mask[:, :tokens] = 1 if pad_id == 0 else 0, 1
+    with evaluating(encoder), torch.no_grad():
+        alone = encode(encoder, {"input_ids": ids[:, :tokens], "attention_mask": mask[:, :tokens]})
+        padded = encode(encoder, {"input_ids": ids, "attention_mask": mask})
+    if alone.ndim == 3:
+        padded = padded[:, : alone.shape[1]]
+    difference = float((alone - padded).abs().max())
+    tolerance = max(1e-3, 64 * torch.finfo(alone.dtype).eps)
+    return difference > tolerance * max(float(alone.abs().max()), 1e-6)
+
+
+def _takes(encoder: nn.Module, name: str) -> bool:
+    """Return whether an encoder takes an argument; the keywords of transformers' models are options and no inputs."""
+    parameters = inspect.signature(encoder.forward).parameters
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return name in parameters or (takes_any and not isinstance(encoder, PreTrainedModel))
 
 
 def max_positions(encoder: nn.Module) -> int | None:
@@ -166,6 +227,9 @@ def _first_execution(order: dict[nn.Module, int]) -> Callable[[nn.Module | None]
 
 def _one_token(encoder: nn.Module) -> dict[str, Tensor]:
     """Return a batch of one text of one token, on the encoder's device."""
-    device = next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))
-    token = torch.zeros(1, 1, dtype=torch.long, device=device)
+    token = torch.zeros(1, 1, dtype=torch.long, device=_device(encoder))
     return {"input_ids": token, "attention_mask": torch.ones_like(token)}
+
+
+def _device(encoder: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in encoder.parameters()), torch.device("cpu"))

@@ -7,25 +7,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from flash.core.classification import ClassificationTask, ClassWeights
-from flash.core.optimizers import LRSchedulerSpec, is_default_optimizer
-from flash.errors import ConfigurationError
+from flash.core.optimizers import LRSchedulerSpec
 
 from ._former import ARGUMENTS
-from ._task import TextVectorTask
+from ._task import TextVectorTask, check_dropout
 from .tokens import TokenizerSpec
 
 __all__ = ["TextClassifier"]
 
-# Measured on IMDB reviews with all-MiniLM-L6-v2: a new layer needs a higher learning rate than pretrained ones.
-_HEAD_RATE = 1e-3
-_BACKBONE_LR_FACTOR = 0.05
-
 
 class TextClassifier(TextVectorTask, ClassificationTask):
-    """Classifier of texts; multi-label where targets are lists.
+    """Classifier of texts, or of pairs of texts; multi-label where targets are lists.
 
     Make it with ``from_data``, which sets the arguments for the classes from the train data.
 
@@ -40,8 +34,8 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         pretrained: Whether to load the pretrained weights of the backbone; otherwise they are random.
         pooling: The pooling of token vectors: ``"mean"``, ``"cls"`` (the first one), or ``"auto"`` for that of the
             checkpoint, else the mean.
-        max_length: The maximum number of tokens per text, including special tokens; by default that of the backbone's
-            training, at most 512.
+        max_length: The maximum number of tokens per text or pair of texts, including special tokens; by default that of
+            the backbone's training, at most 512.
         dropout: The dropout probability of the pooled vector.
         tokenizer: A tokenizer in place of the checkpoint's: a name or folder, a fast tokenizer of transformers, or a
             callable from a list of texts to a list of lists of token ids.
@@ -90,8 +84,7 @@ class TextClassifier(TextVectorTask, ClassificationTask):
         lr_scheduler: LRSchedulerSpec | None = "cosine",
         **kwargs: Any,
     ) -> None:
-        if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-            raise ConfigurationError(f"Expected dropout to be from 0 to below 1, but got {dropout!r}.")
+        check_dropout(dropout)
         super().__init__(
             num_classes=num_classes,
             labels=labels,
@@ -102,14 +95,8 @@ class TextClassifier(TextVectorTask, ClassificationTask):
             **kwargs,
         )
         features = self._build(backbone, pretrained, pooling, max_length, tokenizer, config)
-        if backbone_lr_factor is None:
-            # With a configuration, the weights are loaded later, from a checkpoint.
-            has_weights = config is not None or (pretrained and isinstance(self.backbone, PreTrainedModel))
-            is_default = self.learning_rate is None and is_default_optimizer(self.optimizer)
-            backbone_lr_factor = _BACKBONE_LR_FACTOR if has_weights and is_default else 1.0
-        self.use_default_rates(_HEAD_RATE, backbone_lr_factor=backbone_lr_factor)
-        # The layer norm makes one learning rate suit all backbones, whose features differ a lot in scale.
-        self.head = nn.Sequential(nn.LayerNorm(features), nn.Dropout(dropout), nn.Linear(features, self.num_classes))
+        has_weights = self._has_weights(pretrained, config)
+        self._build_head(features, self.num_classes, dropout, backbone_lr_factor, has_weights)
 
     def forward_head(self, features: Tensor) -> Tensor:
         """Return one score per class, shape ``(batch, num_classes)``."""

@@ -1,8 +1,8 @@
-"""TextClassificationData: texts with classes, from files, tables, lists and datasets."""
+"""Data modules of texts with classes or numbers, from files, tables, lists and datasets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +14,10 @@ from flash.data.stage import Stage, Stages
 from flash.former import take_alias, with_former_members
 
 from ._former import DATA_MEMBERS
-from .preprocess import TextPreprocess
+from .preprocess import TextPreprocess, TextRegressionPreprocess
 from .sources import class_names, table_of_dataset
 
-__all__ = ["TextClassificationData", "TextData"]
+__all__ = ["TextClassificationData", "TextData", "TextRegressionData"]
 
 
 @with_former_members(DATA_MEMBERS)
@@ -34,7 +34,7 @@ class TextData(SampleData):
     @classmethod
     def from_datasets(  # type: ignore[override]  # the columns come first, as in the constructors for tables
         cls,
-        input_field: str,
+        input_field: str | Sequence[str],
         target_fields: str | Sequence[str] | None = None,
         train_dataset: SampleDataset | None = None,
         val_dataset: SampleDataset | None = None,
@@ -51,10 +51,12 @@ class TextData(SampleData):
             target_fields = take_alias(options, "target_field", "target_fields", target_fields)
         cls.check_options(options, cls.table_options())
         delimiter = options.pop("delimiter", None)
+        input_field = cls.checked_input_field(input_field)
+        sources = [input_field] if isinstance(input_field, str) else list(input_field)
         names = [target_fields] if isinstance(target_fields, str) else list(target_fields or ())
 
         def read(stage: Stage, dataset: Any) -> SampleInputs:
-            fields = [input_field] if stage is Stage.PREDICT else [input_field, *names]
+            fields = sources if stage is Stage.PREDICT else [*sources, *names]
             table = table_of_dataset(dataset, fields, f"the {stage.value} data")
             inputs: SampleInputs = cls.with_sources(
                 SampleInputs.of_table(table, input_field, target_fields, stage, delimiter), stage
@@ -72,6 +74,9 @@ class TextClassificationData(TextData):
     arguments of :class:`flash.DataModule`, such as ``batch_size`` (16 by default) and ``val_split``. Those for
     tables take a ``delimiter`` of classes, such as ``","``. Without it, a string is one class.
 
+    A sample can be a pair of texts, such as a question with an answer: ``input_field`` is then a list of two columns,
+    and the samples of ``from_lists`` are tuples of two texts.
+
     Example:
         >>> dm = TextClassificationData.from_lists(["fine film", "a bore"], ["positive", "negative"])
         >>> dm.num_classes, dm.labels
@@ -80,4 +85,28 @@ class TextClassificationData(TextData):
         >>> dm = TextClassificationData.from_datasets("text", "tags", train_dataset=rows, delimiter=",")
         >>> dm.multi_label, dm.labels
         (True, ['fast', 'loud'])
+        >>> rows = {"premise": ["It rains."] * 2, "hypothesis": ["It is wet.", "It is dry."], "holds": ["yes", "no"]}
+        >>> dm = TextClassificationData.from_data_frame(["premise", "hypothesis"], "holds", rows)
+        >>> dm.train_dataset[0]
+        (('It rains.', 'It is wet.'), tensor(1))
     """
+
+
+class TextRegressionData(TextData):
+    """Data module of texts, or pairs of texts, with one number or several numbers each.
+
+    The constructors and their arguments are those of :class:`TextClassificationData`, without ``delimiter``. Targets
+    are numbers, or rows of numbers; ``target_fields`` is the column of a number, or a list of columns.
+
+    Example:
+        >>> dm = TextRegressionData.from_lists(["fine film", "a bore"], [4.5, 1.5])
+        >>> dm.facts
+        {'num_targets': 1, 'target_mean': [3.0], 'target_std': [1.5]}
+    """
+
+    preprocess_cls = TextRegressionPreprocess
+
+    @classmethod
+    def table_options(cls) -> Collection[str]:
+        """Return the options of constructors for tables: none, since a number is not separated."""
+        return ()

@@ -44,6 +44,8 @@ class TextEmbedder(TextVectorTask):
         [torch.Size([8]), torch.Size([8])]
     """
 
+    takes_pairs = False
+
     def __init__(
         self,
         backbone: str | Path | nn.Module = "sentence-transformers/all-MiniLM-L6-v2",

@@ -85,6 +85,12 @@ def load_tokenizer(name_or_path: str | Path) -> PreTrainedTokenizerFast:
             f"Expected a checkpoint with a fast tokenizer, but {str(name_or_path)!r} has only a "
             f"{type(tokenizer).__name__}. Save a tokenizer.json in its folder, or choose another checkpoint."
         )
+    length = tokenizer.model_max_length
+    if not isinstance(length, int | float) or not length >= 1:
+        raise HubError(
+            f"Expected the number of tokens that a text may have as model_max_length in the tokenizer_config.json of "
+            f"{str(name_or_path)!r}, but got {length!r:.50}. Correct it, or copy or download the checkpoint again."
+        )
     # If the vocabulary files are missing, transformers makes a tokenizer with special tokens only.
     if len(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens)) < 2:
         raise HubError(

@@ -1,4 +1,4 @@
-"""TextPreprocess: texts to batches of tokens, classes to indices."""
+"""TextPreprocess: texts to batches of tokens, classes to indices; and the same for numbers as targets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import torch
 from flash.data.auto_dataset import AutoDataset
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
+from flash.data.targets import NumberTargets
 from flash.errors import DataError
 
 from .samples import Texts, TokenizerConfig
-from .texts import PackedTexts, texts_of
+from .texts import PackedPairs, PackedTexts, packed
 from .tokens import pad
 
-__all__ = ["NO_TASK", "TextPreprocess"]
+__all__ = ["NO_TASK", "TextPreprocess", "TextRegressionPreprocess"]
 
 #: The error message for batches of texts without a connected task.
 NO_TASK = (
@@ -27,13 +28,13 @@ NO_TASK = (
 
 
 class TextPreprocess(SamplePreprocess):
-    """Tokenize texts to batches that are padded to their longest text, and encode classes as indices.
+    """Tokenize texts, or pairs of texts, to batches padded to their longest text, and encode classes as indices.
 
     The tokenizer is that of the task's ``input_spec``; the classes are those of the train data, and are saved in
     checkpoints as the state of this object.
 
     Args:
-        input_field: The column of texts, for the prediction of tables and files.
+        input_field: The column of texts, or a list of the two columns of pairs, for the prediction of tables and files.
 
     Example:
         >>> from flash.data.auto_dataset import AutoDataset
@@ -46,14 +47,24 @@ class TextPreprocess(SamplePreprocess):
     """
 
     noun = "text"
+    max_input_fields = 2
+    advice = "For numbers use TextRegressionData and TextRegressor."
 
-    def __init__(self, input_field: str | None = None) -> None:
+    #: Whether the train data is of pairs of texts; ``None`` before there was any.
+    pairs: bool | None = None
+
+    def __init__(self, input_field: str | Sequence[str] | None = None) -> None:
         self.input_field = input_field
 
     @classmethod
-    def sources_of(cls, values: Sequence[Any], name: str, root: Path | None = None) -> PackedTexts:  # noqa: ARG003  # for files
-        """Return values as texts; numbers are converted to strings."""
-        return values if isinstance(values, PackedTexts) else PackedTexts(texts_of(values, name))
+    def sources_of(  # as in core
+        cls,
+        values: Sequence[Any],
+        name: str,
+        root: Path | None = None,  # noqa: ARG003  # for files
+    ) -> PackedTexts | PackedPairs:
+        """Return values as texts, or as pairs of texts; numbers are converted to strings."""
+        return packed(values, name)
 
     def sources_to_predict(self, data: Any) -> list[Any]:
         """Normalize the input of ``predict`` to a list of texts."""
@@ -70,8 +81,22 @@ class TextPreprocess(SamplePreprocess):
         return list(data)
 
     def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> Any:  # as in core
-        """Return the samples before tokenization."""
-        return Texts(self.sources_of(sources, f"the {stage.value} data"), targets)
+        """Return the samples before tokenization.
+
+        Raises:
+            DataError: If they are pairs of texts where the train data had single ones, or the other way around.
+        """
+        texts = self.sources_of(sources, f"the {stage.value} data")
+        are_pairs = isinstance(texts, PackedPairs)
+        if self.pairs is None and stage is Stage.TRAIN:
+            self.pairs = are_pairs
+        if self.pairs not in (None, are_pairs):
+            wanted, got = ("pairs of texts", "single texts") if self.pairs else ("single texts", "pairs of texts")
+            raise DataError(
+                f"Expected {wanted} in the {stage.value} data, which the preprocess has learned, but got {got}. Pass a "
+                f"list of {'tuples of two texts' if self.pairs else 'texts'}, or a table with the same columns."
+            )
+        return Texts(texts, targets)
 
     def prepare_samples(self, samples: Any, dataset: AutoDataset) -> Any:
         """Tokenize all texts, if a task is connected."""
@@ -83,20 +108,42 @@ class TextPreprocess(SamplePreprocess):
         return sample
 
     def collate(self, samples: Sequence[Any]) -> Any:
-        """Return ``input_ids`` and ``attention_mask``, padded to the longest text, and the targets if any."""
+        """Return ``input_ids`` and ``attention_mask``, padded to the longest text, and the targets if any.
+
+        For pairs of texts there are ``token_type_ids`` too, if the network takes them.
+        """
         if not isinstance(self.input_spec, TokenizerConfig):
             raise DataError(NO_TASK)
         pad_id = self.input_spec.pad_id
         if not isinstance(samples[0], tuple):
-            return pad(samples, pad_id)
+            return pad(samples, pad_id, self.input_spec.padded_length)
         ids, targets = zip(*samples, strict=True)
-        return pad(ids, pad_id), torch.stack(targets)
+        return pad(ids, pad_id, self.input_spec.padded_length), torch.stack(targets)
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return ``True``: tokenization is deterministic."""
         return True
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the classes or statistics of the targets, and whether texts are pairs."""
+        state = super().state_dict()
+        return {**state, "pairs": True} if state and self.pairs else state
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load the state of another preprocess."""
+        if state:
+            self.pairs = state.get("pairs", False)
         # A checkpoint of flash-text 0.1.0 calls it classes.
         super().load_state_dict({"targets": state["classes"], **state} if "classes" in state else state)
+
+
+class TextRegressionPreprocess(TextPreprocess):
+    """The same for texts with one number or several numbers each.
+
+    Example:
+        >>> TextRegressionPreprocess("review").targets_cls.__name__
+        'NumberTargets'
+    """
+
+    targets_cls = NumberTargets
+    advice = "For classes use TextClassificationData and TextClassifier."

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from flash.data.stage import Stage
+from flash.errors import ConfigurationError
 
-from .texts import PackedTexts
+from .texts import PackedPairs, PackedTexts
 from .tokens import Ids, Tokenizer, TokenStore, tokenize
 
 __all__ = ["Texts", "TokenizedTexts", "TokenizerConfig"]
@@ -24,37 +26,53 @@ class TokenizerConfig:
 
     Args:
         tokenizer: A fast tokenizer of transformers, or a callable as for :func:`~flash.text.tokens.tokenize`.
-        max_length: The maximum number of tokens per text.
+        max_length: The maximum number of tokens per text, or per pair of texts.
         pad_id: The id of the padding token.
+        segments: Whether the network takes the segment of each token of a pair (``token_type_ids``).
+        takes_pairs: Whether the task takes pairs of texts.
+        padded_length: The length that all texts are padded to, for networks whose result depends on padding; ``None``
+            for that of the longest text of a batch.
     """
 
     tokenizer: Tokenizer
     max_length: int
     pad_id: int = 0
+    segments: bool = False
+    takes_pairs: bool = True
+    padded_length: int | None = None
 
 
 class Texts:
-    """The samples of a dataset before tokenization: each text, with its target if it has one.
+    """The samples of a dataset before tokenization: each text or pair of texts, with its target if it has one.
 
     Args:
-        texts: The texts.
+        texts: The texts, or pairs of texts.
         targets: One target per text, shape ``(texts, ...)``.
     """
 
-    def __init__(self, texts: PackedTexts, targets: Tensor | None = None) -> None:
+    def __init__(self, texts: PackedTexts | PackedPairs, targets: Tensor | None = None) -> None:
         self.texts = texts
         self.targets = targets
 
     def tokenize(self, config: TokenizerConfig, stage: Stage) -> TokenizedTexts:
-        """Return the samples as token ids; log a warning if texts are truncated."""
-        tokens, truncated = tokenize(config.tokenizer, self.texts, config.max_length, config.pad_id)
+        """Return the samples as token ids; log a warning if texts are truncated.
+
+        Raises:
+            ConfigurationError: If they are pairs, and the task or its tokenizer does not take pairs.
+        """
+        if isinstance(self.texts, PackedPairs) and not config.takes_pairs:
+            raise ConfigurationError(
+                f"Expected single texts in the {stage.value} data, of which the task computes a vector each, but got "
+                "pairs of texts. To compare the texts of pairs, compute the vectors of the first and the second ones."
+            )
+        tokens, truncated = tokenize(config.tokenizer, self.texts, config.max_length, config.pad_id, config.segments)
         _report(truncated, len(self), stage, config.max_length)
         return TokenizedTexts(tokens, self.targets)
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def __getitem__(self, row: int) -> str | tuple[str, Tensor]:
+    def __getitem__(self, row: int) -> Any:
         text = self.texts[row]
         return text if self.targets is None else (text, self.targets[row])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,9 +13,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from flash.errors import DataError
+from flash.errors import ConfigurationError, DataError
 
-from .texts import PackedTexts
+from .texts import PackedPairs, PackedTexts
 
 __all__ = ["TokenStore", "pad", "tokenize"]
 
@@ -31,9 +32,13 @@ _PIECE_SIZE = 1_000_000
 class TokenStore:
     """The token ids of many texts: one flat array, and the offset of each text.
 
+    An element is the ids of a text, shape ``(tokens,)``; with segments it is the ids and the segment of each token,
+    shape ``(2, tokens)``.
+
     Args:
         ids: The concatenated ids of all texts, shape ``(tokens,)``.
         offsets: The start of each text, and the end of the last one, shape ``(texts + 1,)``.
+        segments: The segment of each token (``token_type_ids``), shape ``(tokens,)``, for pairs of texts.
 
     Example:
         >>> store = TokenStore.collect([[101, 7, 102], [101, 102]])
@@ -41,9 +46,10 @@ class TokenStore:
         (array([101,   7, 102], dtype=int32), tensor([3, 2]))
     """
 
-    def __init__(self, ids: Ids, offsets: npt.NDArray[np.int64]) -> None:
+    def __init__(self, ids: Ids, offsets: npt.NDArray[np.int64], segments: npt.NDArray[np.uint8] | None = None) -> None:
         self.ids = ids
         self.offsets = offsets
+        self.segments = segments
 
     @classmethod
     def collect(cls, rows: Iterable[Sequence[int]]) -> TokenStore:
@@ -66,7 +72,8 @@ class TokenStore:
         return len(self.offsets) - 1
 
     def __getitem__(self, row: int) -> Ids:
-        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+        place = slice(self.offsets[row], self.offsets[row + 1])
+        return self.ids[place] if self.segments is None else np.stack([self.ids[place], self.segments[place]])
 
     @property
     def lengths(self) -> Tensor:
@@ -76,26 +83,35 @@ class TokenStore:
     @property
     def nbytes(self) -> int:
         """The size of the tokens in memory, in bytes."""
-        return self.ids.nbytes + self.offsets.nbytes
+        return self.ids.nbytes + self.offsets.nbytes + (0 if self.segments is None else self.segments.nbytes)
 
 
-def tokenize(tokenizer: Tokenizer, texts: PackedTexts, max_length: int, pad_id: int = 0) -> tuple[TokenStore, int]:
-    """Tokenize texts block by block.
+def tokenize(
+    tokenizer: Tokenizer,
+    texts: PackedTexts | PackedPairs,
+    max_length: int,
+    pad_id: int = 0,
+    segments: bool = False,
+) -> tuple[TokenStore, int]:
+    """Tokenize texts, or pairs of texts, block by block.
 
-    A text without tokens becomes a single padding token, since attention needs at least one token.
+    A text without tokens becomes a single padding token, since attention needs at least one token. Of a pair that is
+    too long, tokens are removed from the end of its longer text.
 
     Args:
         tokenizer: A fast tokenizer of transformers, which adds its special tokens; or a callable from a list of texts
             to a list of lists of ids.
-        texts: The texts.
-        max_length: The maximum number of tokens per text, including special tokens; longer texts are truncated.
+        texts: The texts, or pairs of texts.
+        max_length: The maximum number of tokens per text or pair, including special tokens; longer ones are truncated.
         pad_id: The id of the padding token.
+        segments: Whether to keep the segments of the tokens of pairs.
 
     Returns:
         The tokens, and the number of truncated texts.
 
     Raises:
         DataError: If a callable does not return one list of ids per text.
+        ConfigurationError: If a callable should tokenize pairs, or a pair leaves no room for its special tokens.
 
     Example:
         >>> letters = lambda texts: [[ord(letter) for letter in text] for text in texts]
@@ -104,18 +120,41 @@ def tokenize(tokenizer: Tokenizer, texts: PackedTexts, max_length: int, pad_id: 
         ([97, 98, 100, 0], [2, 1, 1], 1)
     """
     truncated = 0
+    found = array("B")
+    are_pairs = isinstance(texts, PackedPairs)
+    if are_pairs:
+        _check_pairs(tokenizer, max_length)
 
     def rows() -> Iterator[Sequence[int]]:
         nonlocal truncated
         encode = _by_transformers if isinstance(tokenizer, PreTrainedTokenizerBase) else _by_callable
-        for ids, was_truncated in encode(tokenizer, texts, max_length):
+        for ids, parts, was_truncated in encode(tokenizer, texts, max_length):
             truncated += was_truncated
+            if are_pairs and segments:
+                found.extend(parts or [0])
             yield ids or [pad_id]
 
-    return TokenStore.collect(rows()), truncated
+    store = TokenStore.collect(rows())
+    if are_pairs and segments:
+        store.segments = np.array(found, dtype=np.uint8)
+    return store, truncated
 
 
-def _by_transformers(tokenizer: Any, texts: PackedTexts, max_length: int) -> Iterator[tuple[list[int], bool]]:
+def _check_pairs(tokenizer: Any, max_length: int) -> None:
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise ConfigurationError(
+            "Expected a tokenizer of transformers for pairs of texts, but got a callable, which takes one text each. "
+            "Join the two texts of each pair to one."
+        )
+    special = tokenizer.num_special_tokens_to_add(pair=True)
+    if max_length <= special:
+        raise ConfigurationError(
+            f"Expected max_length to be at least {special + 1} for pairs of texts ({special} tokens are special), but "
+            f"got {max_length}."
+        )
+
+
+def _by_transformers(tokenizer: Any, texts: Any, max_length: int) -> Iterator[tuple[list[int], list[int], bool]]:
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
@@ -123,10 +162,10 @@ def _by_transformers(tokenizer: Any, texts: PackedTexts, max_length: int) -> Ite
     encode = getattr(backend, "encode_batch_fast", backend.encode_batch)
     for block in texts.blocks():
         for encoding in encode(block):
-            yield encoding.ids, bool(encoding.overflowing)
+            yield encoding.ids, encoding.type_ids, bool(encoding.overflowing)
 
 
-def _by_callable(tokenizer: Any, texts: PackedTexts, max_length: int) -> Iterator[tuple[list[int], bool]]:
+def _by_callable(tokenizer: Any, texts: Any, max_length: int) -> Iterator[tuple[list[int], list[int], bool]]:
     for block in texts.blocks():
         output = tokenizer(block)
         ids = output["input_ids"] if isinstance(output, Mapping) else output
@@ -136,7 +175,7 @@ def _by_callable(tokenizer: Any, texts: PackedTexts, max_length: int) -> Iterato
                 "Expected the tokenizer to take a list of texts and return a list of ids per text, but for "
                 f"{len(block)} texts it returned {_described(output)}."
             )
-        yield from ((row[:max_length], len(row) > max_length) for row in rows)
+        yield from ((row[:max_length], [], len(row) > max_length) for row in rows)
 
 
 def _described(output: Any) -> str:
@@ -144,23 +183,31 @@ def _described(output: Any) -> str:
     return f"a {type(output).__name__}{inside}"
 
 
-def pad(rows: Sequence[Ids], pad_id: int = 0) -> dict[str, Tensor]:
+def pad(rows: Sequence[Ids], pad_id: int = 0, length: int | None = None) -> dict[str, Tensor]:
     """Pad the token ids of texts to the longest one.
 
     Args:
-        rows: The token ids of each text.
+        rows: The token ids of each text, shape ``(tokens,)``; or with their segments, shape ``(2, tokens)``.
         pad_id: The id of the padding token.
+        length: The length to pad to; by default that of the longest text.
 
     Returns:
-        ``input_ids`` and ``attention_mask`` (1 for tokens, 0 for padding), each of shape ``(texts, longest)``.
+        ``input_ids`` and ``attention_mask`` (1 for tokens, 0 for padding), each of shape ``(texts, longest)``; with
+        segments also ``token_type_ids`` of this shape, 0 for padding.
 
     Example:
         >>> pad([np.array([5, 6, 7]), np.array([8])])["input_ids"]
         tensor([[5, 6, 7],
                 [8, 0, 0]])
     """
-    lengths = np.array([len(row) for row in rows])
-    mask = np.arange(lengths.max()) < lengths[:, None]
+    lengths = np.array([row.shape[-1] for row in rows])
+    mask = np.arange(lengths.max() if length is None else length) < lengths[:, None]
     ids = np.full(mask.shape, pad_id, dtype=np.int64)
-    ids[mask] = np.concatenate(rows)
-    return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+    tokens = np.concatenate(rows, axis=-1)
+    ids[mask] = tokens if tokens.ndim == 1 else tokens[0]
+    padded = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask.astype(np.int64))}
+    if tokens.ndim == 2:
+        segments = np.zeros(mask.shape, dtype=np.int64)
+        segments[mask] = tokens[1]
+        padded["token_type_ids"] = torch.from_numpy(segments)
+    return padded

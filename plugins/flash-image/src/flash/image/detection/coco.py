@@ -38,9 +38,10 @@ def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedI
     content = _read_json(folder, ann_file)
     names = _category_names(content, ann_file)
     boxes_of = _annotations_by_image(content, names, ann_file)
+    known = Counter(_relative(image).name for image in content["images"])
     images = []
     for image in content["images"]:
-        path = _path_of(image, folder, ann_file)
+        path = _path_of(image, folder, ann_file, known)
         found = boxes_of.pop(image["id"], [])
         images.append(
             AnnotatedImage(
@@ -113,6 +114,9 @@ def _check_ids(records: list[Any], part: str, key: str, ann_file: Path) -> None:
                 f"Expected the {key} of the {part} in {ann_file} to be numbers or texts, but got {show(value)}. Number "
                 "them, as COCO does."
             )
+        # Some tools write numbers as texts, in one part of the file or in all.
+        if isinstance(value, str) and value.isdecimal() and str(int(value[:18])) == value:
+            record[key] = value = int(value)
         kinds.add(isinstance(value, str))
     if len(kinds) > 1:
         raise DataError(
@@ -134,6 +138,14 @@ def _category_names(content: dict[str, Any], ann_file: Path) -> dict[int, str]:
                 f"Expected the names of the categories in {ann_file} to be texts, but got "
                 f"{show(each['name'])}. Name it."
             )
+    # Roboflow lists the project as a category, which no box has, and of which the classes are subcategories.
+    used = {each["category_id"] for each in content["annotations"]}
+    above = {str(each.get("supercategory")) for each in content["categories"]}
+    content["categories"] = [
+        each
+        for each in content["categories"]
+        if each["id"] in used or each.get("supercategory") != "none" or str(each["name"]) not in above
+    ]
     names = {each["id"]: str(each["name"]) for each in content["categories"]}
     check_encodable(names.values(), f"the names of the categories in {ann_file}")
     name, count = max(Counter(names.values()).items(), key=lambda item: item[1], default=("", 0))
@@ -157,9 +169,19 @@ def _annotations_by_image(
     return boxes_of
 
 
-def _path_of(image: dict[str, Any], folder: Path, ann_file: Path) -> Path:
-    # Windows tools write backslashes. An untrusted file must not make other files of this disk be read.
-    relative = PurePosixPath(str(image["file_name"]).replace("\\", "/"))
+def _relative(image: dict[str, Any]) -> PurePosixPath:
+    return PurePosixPath(str(image["file_name"]).replace("\\", "/"))  # which Windows tools write
+
+
+def _path_of(image: dict[str, Any], folder: Path, ann_file: Path, known: Mapping[str, int]) -> Path:
+    relative = _relative(image)
+    # Some tools write the folders of another machine. An image of the same name in another folder is another one.
+    beside = folder / relative.name
+    if relative.name and known[relative.name] == 1 and os.path.isfile(beside):
+        inside = folder / relative.relative_to(relative.anchor) if relative.anchor else folder / relative
+        if ".." in relative.parts or not os.path.isfile(inside):
+            return beside
+    # An untrusted file must not make other files of this disk be read.
     if relative.is_absolute() or ".." in relative.parts or PureWindowsPath(relative).drive:
         raise DataError(
             f"Expected the file names in {ann_file} to lie inside {folder}, but got {show(image['file_name'])}. "
@@ -170,6 +192,7 @@ def _path_of(image: dict[str, Any], folder: Path, ann_file: Path) -> Path:
 
 def _is_crowd(annotation: dict[str, Any], ann_file: Path) -> bool:
     value = annotation.get("iscrowd") or 0
+    value = {"0": 0, "1": 1}.get(value, value) if isinstance(value, str) else value
     if value not in (0, 1):
         raise DataError(
             f"Expected iscrowd in {ann_file} to be 0 or 1, but got {show(value)}. Correct it, or leave it out."

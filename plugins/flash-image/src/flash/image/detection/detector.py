@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from flash import Preprocess, Registry, Task
 from flash.core.backbones import takes_argument
@@ -19,6 +19,7 @@ from flash.core.layers import child_layers
 from flash.core.metrics import MetricSpec
 from flash.core.optimizers import LRSchedulerSpec
 from flash.core.registry import backbone_registry
+from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError
 
 from .._former import DETECTOR_ARGUMENTS
@@ -219,15 +220,16 @@ class ObjectDetector(Task):
 
     # ------------------------------------------------------------------ prediction
 
-    def predict(self, raw: Any, output: Any = None, batch_size: int = 4) -> list[Any]:
+    def predict(self, raw: Any, output: Any = None, batch_size: int = 4, **reading: Unpack[ReadOptions]) -> list[Any]:
         """Detect the objects in images; see :meth:`flash.Task.predict`.
 
         Args:
             raw: A path, a folder, or a list of paths, PIL images, arrays or tensors.
             output: ``"boxes"``, ``"raw"``, a callable, or ``None`` for ``"boxes"``.
             batch_size: Images per batch.
+            reading: As for :meth:`flash.Task.predict`.
         """
-        return super().predict(raw, output, batch_size)
+        return super().predict(raw, output, batch_size, **reading)
 
 
 def _rows_by_size(images: Sequence[Tensor], model: nn.Module) -> list[list[int]]:

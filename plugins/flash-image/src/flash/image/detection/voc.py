@@ -159,12 +159,12 @@ def _parse(file: Path) -> Element:
                 f"Expected {file} to be a Pascal VOC annotation, but its elements are nested more than {_MAX_DEPTH} "
                 "deep. Export it again."
             )
-        builder.start(tag, attributes)
+        builder.start(_without_prefix(tag), attributes)
 
     def end(tag: str) -> None:
         nonlocal depth
         depth -= 1
-        builder.end(tag)
+        builder.end(_without_prefix(tag))
 
     if not os.path.isfile(file):  # reading a pipe would wait for ever
         raise DataError(f"Expected {file} to be a Pascal VOC annotation, but it is no file. Move it away.")
@@ -174,7 +174,8 @@ def _parse(file: Path) -> Element:
     parser.EndElementHandler = end
     parser.CharacterDataHandler = builder.data
     try:
-        parser.Parse(file.read_bytes(), True)
+        # Some tools leave a line before the declaration, where XML allows none.
+        parser.Parse(file.read_bytes().lstrip(b" \t\r\n"), True)
     except DataError:
         raise
     # LookupError and TypeError: a declared encoding that Python does not know, or that is not one of text.
@@ -186,3 +187,8 @@ def _parse(file: Path) -> Element:
     if root.tag != "annotation":
         raise DataError(f"Expected {file} to be a Pascal VOC annotation, but it starts with <{root.tag}>.")
     return root
+
+
+def _without_prefix(tag: str) -> str:
+    """Return a tag without the prefix of its namespace."""
+    return tag.rpartition(":")[2]

@@ -13,6 +13,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 from flash import Preprocess, Registry
 from flash.core.layers import block_layers
 from flash.core.registry import ComponentRegistry, backbone_registry
+from flash.data.tables import READ_OPTIONS
 from flash.errors import ConfigurationError
 
 from ..adapters import AdaptableTask
@@ -255,13 +256,15 @@ class Seq2SeqTask(AdaptableTask):
             raw: A list of texts, a table with the column ``input_field``, or the path of a file with one.
             output: ``"texts"`` (the default), ``"tokens"`` for lists of token ids, ``"raw"``, or a callable.
             batch_size: Texts per batch.
-            generation_kwargs: Generation settings for this call only, such as ``num_beams=4``.
+            generation_kwargs: Generation settings for this call only, such as ``num_beams=4``; and how to read a table
+                of text: ``sep``, ``encoding``, ``quotechar``.
 
         Returns:
             One text per raw text, in order.
         """
+        reading = {name: generation_kwargs.pop(name) for name in READ_OPTIONS if name in generation_kwargs}
         with self.generating(**generation_kwargs):
-            return super().predict(raw, output, batch_size)
+            return super().predict(raw, output, batch_size, **reading)
 
     @contextmanager
     def generating(self, **generation_kwargs: Any) -> Iterator[None]:

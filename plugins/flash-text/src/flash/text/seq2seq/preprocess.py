@@ -7,6 +7,7 @@ from typing import Any
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.inputs import SampleInputs
+from flash.data.messages import show
 from flash.data.stage import Stage
 from flash.errors import DataError
 
@@ -36,6 +37,23 @@ class Seq2SeqPreprocess(TextPreprocess):
         ('document', {})
     """
 
+    max_input_fields = 1
+
+    @classmethod
+    def sources_of(cls, values: Sequence[Any], name: str, root: Any = None) -> PackedTexts:
+        """Return values as texts; numbers are converted to strings.
+
+        Raises:
+            DataError: If they are pairs of texts.
+        """
+        texts = super().sources_of(values, name, root)
+        if isinstance(texts, PackedTexts):
+            return texts
+        raise DataError(
+            f"Expected one source text in each row of {name}, but got a pair of texts: {show(texts[0])}. Join the two "
+            "texts to one."
+        )
+
     def load_data(self, data: SampleInputs, dataset: AutoDataset) -> TextPairs:
         """Return the samples before tokenization.
 
@@ -45,13 +63,14 @@ class Seq2SeqPreprocess(TextPreprocess):
         stage = dataset.hooks.stage
         return self.make_samples(data.sources, PackedTexts(_targets(data, f"the {stage.value} data")), stage)
 
-    def classes_to_split_by(self, inputs: SampleInputs) -> None:
-        """Return ``None``, as target texts are no classes.
+    def classes_to_split_by(self, inputs: SampleInputs) -> list[Any]:
+        """Return an empty list, as target texts are no classes.
 
         Raises:
             DataError: If a target text is missing or empty.
         """
         _targets(inputs, "the train data")
+        return []
 
     def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> TextPairs:
         """Return the samples before tokenization."""

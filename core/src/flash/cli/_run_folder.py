@@ -1,0 +1,107 @@
+"""The folder of a run: its configuration, log, metrics, scores, learning curves and task."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another package
+
+from flash.errors import ConfigurationError
+
+__all__ = ["RunFolder"]
+
+log = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """A folder with ``config.yaml``, ``log.txt``, ``metrics.csv``, ``scores.json``, ``curves.png`` and ``task.ckpt``.
+
+    Args:
+        path: The folder; ``None`` for the next of ``run-1``, ``run-2``, ... that is not there yet.
+
+    Raises:
+        ConfigurationError: If there is a file at the path, or a folder that is not empty.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = _next() if path is None else Path(path)
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ConfigurationError(
+                f"Expected an empty or a new folder for the run, but {self.path} is there already. Choose another with "
+                "-o, or remove it."
+            )
+
+    @property
+    def task_file(self) -> Path:
+        """The checkpoint of the task."""
+        return self.path / "task.ckpt"
+
+    def create(self, config: Mapping[str, Any]) -> None:
+        """Create the folder with the configuration, which ``flash fit --config`` repeats."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+    def write_scores(self, scores: Mapping[str, float]) -> None:
+        """Write the scores of the task on the validation and test data."""
+        (self.path / "scores.json").write_text(json.dumps(dict(scores), indent=2) + "\n")
+
+    @contextmanager
+    def logging(self) -> Iterator[None]:
+        """Write what is logged to ``log.txt`` for the duration of the context."""
+        handler = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        loggers = [logging.getLogger(name) for name in ("flash", "pytorch_lightning", "py.warnings")]
+        for each in loggers:
+            each.addHandler(handler)
+        try:
+            yield
+        finally:
+            for each in loggers:
+                each.removeHandler(handler)
+            handler.close()
+
+    def draw_curves(self) -> None:
+        """Draw the metrics per epoch, train beside validation, if matplotlib is installed."""
+        curves = self._curves()
+        try:
+            from matplotlib.figure import Figure
+        except ImportError:
+            log.info("No curves.png, since matplotlib is not installed: pip install matplotlib.")
+            return
+        names = sorted({name.partition("_")[2] for name in curves}, key=lambda name: (name != "loss", name))
+        if not names:
+            return
+        figure = Figure(figsize=(4.5 * len(names), 3.5), layout="constrained")
+        for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+            for stage in ("train", "val"):
+                points = curves.get(f"{stage}_{name}", [])
+                axes.plot(*zip(*points, strict=True), label=stage) if points else None
+            axes.set(xlabel="epoch", title=name)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.legend(frameon=False)
+        figure.savefig(self.path / "curves.png", dpi=120)
+
+    def _curves(self) -> dict[str, list[tuple[int, float]]]:
+        """Return the values per epoch, counted from 1, of each metric that has several."""
+        curves: dict[str, list[tuple[int, float]]] = {}
+        file = self.path / "metrics.csv"
+        if file.is_file():
+            with file.open(newline="") as stream:
+                for row in csv.DictReader(stream):
+                    for name, value in row.items():
+                        if value and name.startswith(("train_", "val_")) and not name.endswith("_step"):
+                            curves.setdefault(name, []).append((int(float(row["epoch"])) + 1, float(value)))
+        return curves
+
+
+def _next() -> Path:
+    number = 1
+    while (path := Path(f"run-{number}")).exists():
+        number += 1
+    return path

@@ -1,0 +1,99 @@
+"""The constructors of a data module that a command can call, and the one that is meant by the options."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flash.cli._options import evaluate, members_of
+from flash.data.data_module import DataModule
+from flash.data.stage import Stage
+from flash.errors import ConfigurationError
+from flash.serialization import accepted_parameters
+
+__all__ = ["choose_source", "file_sources"]
+
+# Constructors of one argument that are told apart by the suffix of the file.
+_FORMATS = {".tsv": "csv", ".tab": "csv", ".txt": "csv", ".jsonl": "json", ".ndjson": "json", ".pq": "parquet"}
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
+
+
+def file_sources(data: type[DataModule]) -> dict[str, list[str]]:
+    """Return the constructors that read files or folders, each with its parameters for paths to train on.
+
+    Args:
+        data: The class of the data module.
+
+    Example:
+        >>> from flash.data.files import FileData
+        >>> file_sources(FileData)["from_folders"]
+        ['train_folder']
+    """
+    found = {}
+    for name in sorted(each for each in dir(data) if each.startswith("from_")):
+        method = getattr(data, name)
+        parameters = inspect.signature(method).parameters.values()
+        paths = [each.name for each in parameters if each.name.startswith("train_") and _takes_path(each, method)]
+        if paths:
+            found[name] = paths
+    return found
+
+
+def choose_source(data: type[DataModule], given: Mapping[str, Any], asked: str | None = None) -> str:
+    """Return the constructor that takes the options that were passed, of the format of the file.
+
+    Args:
+        data: The class of the data module.
+        given: The options by name; those of paths with their values.
+        asked: The name of a constructor, ``"from_csv"`` or ``"csv"``, if the user chose one.
+
+    Raises:
+        ConfigurationError: If there is no such constructor, or the options are of none.
+    """
+    sources = file_sources(data)
+    if asked is not None:
+        name = asked if asked.startswith("from_") else f"from_{asked}"
+        if name not in sources:
+            raise ConfigurationError(f"Expected a source among {', '.join(_short(sources))}, but got {asked!r}.")
+        return name
+    stages = tuple(f"{stage.value}_" for stage in Stage)
+    of_class = accepted_parameters(data)  # such as val_split
+    of_data = {name: value for name, value in given.items() if name.startswith(stages) and name not in of_class}
+    fitting = [name for name in sources if of_data and set(of_data) <= _own_parameters(data, name)]
+    if not fitting:
+        ways = ", ".join(f"--data.{paths[0]} ({name})" for paths, name in _by_paths(sources).items())
+        what = ", ".join(f"--data.{name}" for name in of_data) or "none"
+        raise ConfigurationError(f"Expected data to train on, as {ways}, but got {what}.")
+    formats = {f"from_{_format(value)}" for value in of_data.values() if isinstance(value, str)}
+    return next((name for name in fitting if name in formats), "from_csv" if "from_csv" in fitting else fitting[0])
+
+
+def _takes_path(parameter: inspect.Parameter, method: Any) -> bool:
+    members = members_of(evaluate(parameter.annotation, method.__globals__))
+    return any(each in (str, Path, os.PathLike) for each in members)
+
+
+def _own_parameters(data: type, constructor: str) -> set[str]:
+    return set(inspect.signature(getattr(data, constructor)).parameters)
+
+
+def _format(path: str) -> str:
+    suffixes = [each.lower() for each in Path(urlsplit(path).path or path).suffixes if each.lower() not in _COMPRESSED]
+    suffix = suffixes[-1] if suffixes else ""
+    return _FORMATS.get(suffix, suffix[1:])
+
+
+def _short(sources: Collection[str]) -> list[str]:
+    return [name.removeprefix("from_") for name in sources]
+
+
+def _by_paths(sources: Mapping[str, list[str]]) -> dict[tuple[str, ...], str]:
+    """Return the names of the constructors by their parameters for paths, several joined."""
+    grouped: dict[tuple[str, ...], list[str]] = {}
+    for name, paths in sources.items():
+        grouped.setdefault(tuple(paths), []).append(name.removeprefix("from_"))
+    return {paths: ", ".join(names) for paths, names in grouped.items()}

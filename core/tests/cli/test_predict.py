@@ -1,0 +1,109 @@
+"""``flash predict``: one row per input, in order, with ids, in each format."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+WORDS = ["aea", "t", "eaeae", "ttttt", "a"]
+
+
+@pytest.fixture
+def checkpoint(domain: Any, word_file: str, trainer_options: dict[str, Any]) -> str:
+    """A classifier of words that was trained for an epoch."""
+    import flash
+
+    dm = domain.WordData.from_csv("word", "kind", word_file)
+    task = domain.WordClassifier.from_data(dm)
+    trainer = flash.Trainer(max_epochs=1, **trainer_options)
+    trainer.fit(task, dm)
+    trainer.save_checkpoint("task.ckpt")
+    Path("new.csv").write_text("\n".join(["word,id", *(f"{word},n{row}" for row, word in enumerate(WORDS))]) + "\n")
+    return "task.ckpt"
+
+
+@pytest.fixture
+def predict(flash: Any, words: Any, checkpoint: str) -> Callable[..., Any]:
+    """Runs ``flash predict`` on new words."""
+    return lambda *arguments: flash("predict", checkpoint, "new.csv", *arguments, plugins=words)
+
+
+def expected(checkpoint: str, output: str | None = None) -> list[Any]:
+    from flash import Task
+
+    return Task.load_from_checkpoint(checkpoint).predict("new.csv", output=output)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("batch_size", ["1", "2", "64"])
+def test_rows_are_complete_and_in_order_whatever_the_batches(predict: Any, checkpoint: str, batch_size: str) -> None:
+    result = predict("-o", "out.csv", "--batch_size", batch_size)
+    assert (result.code, result.out) == (0, "5 predictions are in out.csv.\n")
+    with Path("out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == list("01234")
+    assert [row["prediction"] for row in rows] == expected(checkpoint)
+
+
+@pytest.mark.train
+def test_a_submission_has_the_two_columns_that_are_asked_for(predict: Any, checkpoint: str) -> None:
+    assert predict("-o", "out.csv", "--columns", "id,kind").code == 0
+    lines = Path("out.csv").read_text().splitlines()
+    assert lines == ["id,kind", *(f"n{row},{label}" for row, label in enumerate(expected(checkpoint)))]
+
+
+@pytest.mark.train
+def test_probabilities_have_a_column_for_each_class(predict: Any, checkpoint: str) -> None:
+    assert predict("-o", "out.csv", "--output", "probabilities").code == 0
+    with Path("out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "prediction_few", "prediction_many"]
+    found = [[float(row["prediction_few"]), float(row["prediction_many"])] for row in rows]
+    assert found == [pytest.approx(each) for each in expected(checkpoint, "probabilities")]
+
+
+@pytest.mark.train
+def test_json_lines_and_parquet_hold_the_same(predict: Any, checkpoint: str) -> None:
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    for name in ("out.jsonl", "out.parquet"):
+        assert predict("-o", name).code == 0
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert rows == [{"id": row, "prediction": label} for row, label in enumerate(expected(checkpoint))]
+    assert pq.read_table("out.parquet").to_pylist() == rows
+
+
+@pytest.mark.train
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-o", "out.xlsx"], "Expected -o to end in .csv, .jsonl, .parquet, but got out.xlsx."),
+        (
+            ["-o", "out.csv", "--columns", "id"],
+            "Expected --columns with two names, such as PassengerId,Survived, but",
+        ),
+        (["-o", "out.csv", "--output", "boxes"], "boxes"),
+    ],
+)
+def test_wrong_arguments_say_so_and_write_nothing(predict: Any, arguments: list[str], sentence: str) -> None:
+    result = predict(*arguments)
+    assert result.code == 2
+    assert sentence in result.err
+    assert not list(Path().glob("*out*"))
+
+
+@pytest.mark.train
+def test_a_failure_in_the_middle_leaves_the_old_file(predict: Any) -> None:
+    Path("out.csv").write_text("old\n")
+    Path("new.csv").write_text("word,id\nae,n0\n,n1\n")
+    result = predict("-o", "out.csv")
+    assert result.code == 2
+    assert "Expected a word in every row" in result.err
+    assert Path("out.csv").read_text() == "old\n"
+    assert not list(Path().glob(".out*"))
