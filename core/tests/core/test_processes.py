@@ -104,7 +104,10 @@ def test_a_stream_without_samples_has_no_predictions() -> None:
 
 
 def test_several_loaders_keep_their_own_lists() -> None:
-    loaders = [DataLoader(torch.stack([row for row, _ in rows(count)]), batch_size=2) for count in (5, 3)]
+    loaders: list[Any] = [
+        DataLoader([row for row, _ in rows(count)], batch_size=2)  # type: ignore[arg-type]  # a list has indices
+        for count in (5, 3)
+    ]
     task = Network()
     found = several(2).predict(task, loaders, output="logits")
     one = several(1).predict(task, loaders, output="logits")
@@ -135,7 +138,7 @@ def test_evaluations_equal_those_of_one_process(kind: str, processes: int) -> No
         metrics = METRICS if count >= 3 else ["accuracy"]
 
         def scores(number: int) -> dict[str, float]:
-            given = {"val_load_data_input": rows(count), "test_load_data_input": rows(count)}  # noqa: B023
+            given: dict[str, Any] = {"val_load_data_input": rows(count), "test_load_data_input": rows(count)}  # noqa: B023
             data = flash.DataModule.from_load_data_inputs(
                 train_load_data_input=rows(ROWS), **given, preprocess=Served(KINDS[kind]), batch_size=4
             )
