@@ -35,7 +35,7 @@ def make_data(targets: int, **options: Any) -> flash.DataModule:
     weights = torch.tensor([[1e4, -2e4, 3e4], [-1e4, 1e4, 0.0]])[:targets]
     y = x @ weights.T + 1e6
     y = y[:, 0] if targets == 1 else y
-    inputs = {"train_load_data_input": (x[:64], y[:64]), "val_load_data_input": (x[64:], y[64:])}
+    inputs: dict[str, Any] = {"train_load_data_input": (x[:64], y[:64]), "val_load_data_input": (x[64:], y[64:])}
     return flash.DataModule.from_load_data_inputs(**inputs, preprocess=Facts(), batch_size=16, seed=0, **options)
 
 
@@ -74,7 +74,7 @@ def test_a_function_around_a_million_is_learned_with_an_ordinary_learning_rate(
     trainer.fit(task, datamodule=data)
     logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
     assert logged["val_r2"] > 0.99
-    x, y = zip(*(data.val_dataset.raw(row) for row in range(32)), strict=True)  # type: ignore[union-attr]
+    x, y = zip(*(data.val_dataset.raw(row) for row in range(32)), strict=True)
     predicted, truth = torch.tensor(task.predict(torch.stack(x))), torch.stack(y)
     rmse = (predicted - truth).double().square().mean(0).sqrt().reshape(-1).tolist()
     names = ["val_rmse"] if targets == 1 else ["val_rmse_0", "val_rmse_1"]
