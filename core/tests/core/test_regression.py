@@ -11,6 +11,8 @@ from torch import nn
 import flash
 from flash.core.outputs import outputs_of
 from flash.core.regression import RegressionTask
+from flash.data.samples import SampleData, SamplePreprocess
+from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError
 
 
@@ -122,3 +124,25 @@ def test_targets_that_do_not_fit_the_predictions_are_an_error() -> None:
 def test_data_of_another_number_of_targets_is_an_error_before_it_trains() -> None:
     with pytest.raises(ConfigurationError, match="num_targets=1, but it has 2 targets per sample. Make the task with"):
         RegressionTask(model=nn.Linear(3, 1)).use_data(make_data(2))
+
+
+def test_scores_of_several_columns_are_named_after_them(trainer_options: dict[str, Any]) -> None:
+    class Words(SamplePreprocess):
+        targets_cls = NumberTargets
+
+        def load_sample(self, sample: Any, dataset: Any) -> Any:
+            word, target = sample
+            return (torch.tensor([float(len(word))] * 3), target)
+
+    class WordData(SampleData):
+        preprocess_cls = Words
+
+    columns = {"word": list("abcdefgh"), "size": [1, 2, 3, 4, 5, 6, 7, 8], "age": [5, 3, 5, 3, 5, 3, 5, 3]}
+    dm = WordData.from_data_frame("word", ["size", "age"], columns, val_split=0.25, batch_size=2)
+    task = RegressionTask.from_data(dm, model=nn.Linear(3, 2))
+    trainer = flash.Trainer(max_epochs=1, **trainer_options)
+    trainer.fit(task, dm)
+    assert {"val_rmse_size", "val_rmse_age"} <= set(trainer.callback_metrics)
+    assert task.preprocess is not None
+    restored = NumberTargets.from_serializable(task.preprocess.state_dict()["targets"])
+    assert restored.names == ["size", "age"]

@@ -670,6 +670,7 @@ class Task(Configurable, pl.LightningModule):
             >>> task.predict(torch.zeros(2, 2), output=lambda predictions, ids: [f"row {each}" for each in ids])
             ['row 0', 'row 1']
         """
+        self._warn_if_untrained()
         dataset = self._dataset_to_predict(raw, reading)
         by_length = not (self.postprocess or Postprocess()).saves
         results: list[Any] = []
@@ -694,6 +695,7 @@ class Task(Configurable, pl.LightningModule):
             >>> [row for row, result in task.predict_each(torch.zeros(3, 2), batch_size=2)]
             [0, 1, 2]
         """
+        self._warn_if_untrained()
         dataset = self._dataset_to_predict(raw, reading)
         for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
             yield from ((dataset.id_of(row), each) for row, each in zip(batch.rows, presented, strict=True))
@@ -701,7 +703,6 @@ class Task(Configurable, pl.LightningModule):
     def _dataset_to_predict(self, raw: Any, reading: ReadOptions) -> AutoDataset | AutoStream:
         if self.preprocess_error is not None and self.preprocess is None:
             raise self.preprocess_error
-        self._warn_if_untrained()
         preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
         preprocess.check_input_spec(input_spec)
         if reading:
