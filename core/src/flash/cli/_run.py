@@ -17,7 +17,7 @@ import flash
 from flash.cli._arguments import FIT_USAGE, as_choices, value_of, values_of, wants_help
 from flash.cli._options import add_options, data_options, new_parser, parse_options, task_options, trainer_options
 from flash.cli._run_folder import RunFolder
-from flash.cli._sources import choose_source, file_sources
+from flash.cli._sources import choose_source
 
 __all__ = ["run"]
 
@@ -67,10 +67,8 @@ def _parser(
     with_defaults: bool,
 ) -> ArgumentParser:
     """Return the parser of a task and, if it is known, of a constructor of its data."""
-    ways = [f"{way[5:]}: {', '.join(f'--data.{path}' for path in paths)}" for way, paths in file_sources(data).items()]
-    parser = new_parser(
-        "flash fit", FIT_USAGE, f"Train {name}. The options tell the source of the data: {'; '.join(ways)}."
-    )
+    about = f"Train {name}. The options tell the source of the data: {describe_sources(data)}."
+    parser = new_parser("flash fit", FIT_USAGE, about)
     parser.add_argument("name", nargs="?", default=name, help="the name of the task, such as tabular/classification")
     parser.add_argument("--config", action=ActionConfigFile, help="a file of options, such as config.yaml of a run")
     parser.add_argument("-o", "--output", type=str, help="the folder of the run (default: run-1, run-2, ...)")
@@ -81,7 +79,7 @@ def _parser(
     if source is not None:
         groups = {"data": data_options(data, source), **groups}
     for group, options in groups.items():
-        title = f"data ({source[5:]})" if group == "data" and source else group
+        title = f"data ({source.removeprefix('from_')})" if group == "data" and source else group
         add_options(parser, group, title, options, with_defaults, given[group])
     return parser
 
