@@ -17,7 +17,7 @@ import flash
 from flash.cli._arguments import FIT_USAGE, as_choices, value_of, values_of, wants_help
 from flash.cli._options import add_options, data_options, new_parser, parse_options, task_options, trainer_options
 from flash.cli._run_folder import RunFolder
-from flash.cli._sources import choose_source
+from flash.cli._sources import choose_source, describe_sources
 
 __all__ = ["run"]
 

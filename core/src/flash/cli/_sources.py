@@ -72,9 +72,8 @@ def choose_source(data: type[DataModule], given: Mapping[str, Any], asked: str |
     if asked is not None:
         name = asked if asked.startswith("from_") else f"from_{asked}"
         if name not in sources:
-            raise ConfigurationError(
-                f"Expected a source among {', '.join(each.removeprefix('from_') for each in sources)}, but got {asked!r}."
-            )
+            known = ", ".join(each.removeprefix("from_") for each in sources)
+            raise ConfigurationError(f"Expected a source among {known}, but got {asked!r}.")
         return name
     stages = tuple(f"{stage.value}_" for stage in Stage)
     of_class = accepted_parameters(data)  # such as val_split
