@@ -698,7 +698,7 @@ class Task(Configurable, pl.LightningModule):
         self._warn_if_untrained()
         dataset = self._dataset_to_predict(raw, reading)
         for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
-            yield from ((dataset.id_of(row), each) for row, each in zip(batch.rows, presented, strict=True))
+            yield from zip(dataset.ids_of(batch.rows), presented, strict=True)
 
     def _dataset_to_predict(self, raw: Any, reading: ReadOptions) -> AutoDataset | AutoStream:
         if self.preprocess_error is not None and self.preprocess is None:
@@ -719,7 +719,7 @@ class Task(Configurable, pl.LightningModule):
         wants_ids = takes_ids(self, output)
         for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=by_length):
             with torch.inference_mode():
-                ids = [dataset.id_of(row) for row in batch.rows] if wants_ids else None
+                ids = dataset.ids_of(batch.rows) if wants_ids else None
                 presented = self.present(batch.output, output, batch.inputs, ids)
             yield batch, presented
 
