@@ -46,9 +46,13 @@ def test_a_failure_leaves_the_old_file(suffix: str, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     path = tmp_path / f"out.{suffix}"
     path.write_text("old")
-    with pytest.raises(RuntimeError), row_writer(path) as writer:
-        writer(NAMES, [(1, "x")])
+
+    def broken() -> Any:
+        yield [(1, "x")]
         raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        write(path, broken())
     assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
 
 

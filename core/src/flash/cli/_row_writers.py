@@ -90,9 +90,11 @@ def _parquet(path: Path) -> Iterator[Write]:
             writer = pq.ParquetWriter(file, table.schema) if writer is None else writer
             writer.write_table(table)
 
-        yield write
-        if writer is not None:
-            writer.close()
+        try:
+            yield write
+        finally:  # Also after a failure: it would be closed when the file is no longer open.
+            if writer is not None:
+                writer.close()
 
 
 _WRITERS: dict[str, Callable[[Path], AbstractContextManager[Write]]] = {
