@@ -82,7 +82,7 @@ class RunFolder:
         try:
             from matplotlib.figure import Figure
         except ImportError:
-            log.info("No curves.png, since matplotlib is not installed: pip install matplotlib.")
+            log.info('No curves.png, since matplotlib is not installed: pip install "flash-core[figures]".')
             return
         names = sorted({name.partition("_")[2] for name in curves}, key=lambda name: (name != "loss", name))
         if not names:

@@ -301,6 +301,8 @@ def as_label(value: Any) -> Any:
         >>> as_label(2.0), as_label(np.float32(0.1)), as_label(b"red"), as_label(" ")
         (2, 0.1, 'red', None)
     """
+    if type(value) is str:
+        return value if value.strip() else None
     if is_missing(value) or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, Tensor):
