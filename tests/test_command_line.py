@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from tokenizers import Tokenizer
@@ -122,6 +123,7 @@ def test_a_task_is_trained_repeated_and_predicts_each_input(name: str) -> None:
     assert main(["fit", name, *options(), *split, *QUIET, "-o", "run"]) == 0
     scores = json.loads(Path("run/scores.json").read_text())
     assert any(score.startswith("val_") for score in scores)
+    assert Path("run/curves.png").read_bytes()[:4] == b"\x89PNG"
     assert main(["fit", "--config", "run/config.yaml", "-o", "again"]) == 0
     assert json.loads(Path("again/scores.json").read_text()) == scores
     assert main(["predict", "run/task.ckpt", inputs, "-o", "out.jsonl"]) == 0
@@ -157,3 +159,5 @@ def test_predictions_of_a_table_are_a_submission() -> None:
     assert list(rows[0]) == ["size", "y"]
     assert [row["size"] for row in rows] == [str(row) for row in range(24)]
     assert {row["y"] for row in rows} <= {"yes", "no"}
+    assert main(["predict", "run/task.ckpt", "rows.csv", "-o", "out.parquet", "--columns", "size,y"]) == 0
+    assert pd.read_parquet("out.parquet").astype(str).to_dict("records") == rows

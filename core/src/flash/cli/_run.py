@@ -47,9 +47,7 @@ def run(
     Raises:
         ConfigurationError: If there is no source for the options of data, or an option has a wrong value.
     """
-    given = {
-        group: {**(config.get(group) or {}), **values_of(arguments, group)} for group in ("data", "task", "trainer")
-    }
+    given = {group: {**(config.get(group) or {}), **values_of(arguments, group)} for group in _GROUPS}
     asked = value_of(arguments, "--source") or config.get("source")
     only_help = wants_help(arguments) and not given["data"] and asked is None
     source = None if only_help else choose_source(data, given["data"], asked)
