@@ -324,7 +324,8 @@ class Task(Configurable, pl.LightningModule):
             is the weight of the loss in the mean of the epoch, by default the number of samples. A dict ``logs``
             has additional values to log, means over the samples of the batch.
         """
-        self._has_trained |= self.training
+        if self.training and not self._has_trained:  # An attribute of a module takes as long as a metric to set.
+            self._has_trained = True
         x, y = split_batch(batch, self._stage())
         y_hat = self(x)
         y = _like_predictions(y, y_hat)
@@ -359,7 +360,8 @@ class Task(Configurable, pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Run :meth:`step`, and accumulate loss and metrics."""
-        self._has_trained = True
+        if not self._has_trained:
+            self._has_trained = True
         loss = self._shared_step(batch, batch_idx, "train")
         trainer: Any = self.trainer
         if trainer.logger is not None and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:

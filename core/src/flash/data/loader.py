@@ -96,8 +96,11 @@ class Loader(DataLoader[Any]):
         batches = super().__iter__() if columns is None else self._batches_of(columns)
         if self._random is not None:
             restore_rng_state(self._random)
+        is_read_ahead = self._is_read_ahead
+        self._random = None
         while True:
-            self._random = capture_rng_state() if self._is_read_ahead else None
+            if is_read_ahead:
+                self._random = capture_rng_state()
             batch = next(batches, _NO_BATCH)
             if batch is _NO_BATCH:
                 return
