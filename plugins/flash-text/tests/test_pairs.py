@@ -156,6 +156,7 @@ def test_segments_are_for_networks_that_tell_two_apart(bert: str, checkpoints: d
     assert not takes_segments(WithoutSegments(), tokenizer)
     assert takes_segments(load_model(checkpoints["convbert"], "encoder"), tokenizer)
     assert not takes_segments(load_model(checkpoints["roberta"], "encoder"), tokenizer)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]  # as those of GPT-2 say
     sizes: dict[str, Any] = {"vocab_size": 9, "n_embd": 8, "n_layer": 1, "n_head": 2, "bos_token_id": 1}
     assert not takes_segments(make_model(GPT2Config(**sizes, eos_token_id=1), "encoder"), tokenizer)
     relative = make_model(XLNetConfig(vocab_size=9, d_model=8, n_layer=1, n_head=2, d_inner=8), "encoder")
