@@ -30,7 +30,7 @@ def fuzz_examples() -> int:
 
 
 def resumes(package: str) -> int:
-    """How many times a run of a package is killed and resumed, at least."""
+    """Return the number of times that a run of a package is killed and resumed, at least."""
     file = ROOT / "plugins" / package / "tests" / "test_kills.py"
     values: dict[str, Any] = {}
     for each in ast.parse(file.read_text()).body:

@@ -109,7 +109,7 @@ class Loader(DataLoader[Any]):
 
     @property
     def _is_read_ahead(self) -> bool:
-        """Whether Lightning asks for a batch before it uses the previous one, to know which is the last."""
+        """True if Lightning asks for a batch before it uses the previous one, to know which is the last."""
         stream = self.dataset
         return isinstance(stream, AutoStream) and not self.num_workers and stream.num_batches is None
 
