@@ -1,0 +1,162 @@
+"""What a baseline found: the values that the leaderboard, the report and Python show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+__all__ = ["Command", "Entry", "Finding", "Importance", "Results", "Sample"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the data that a person should know.
+
+    Args:
+        kind: Its kind, such as ``"duplicates"``.
+        level: ``"error"`` if nothing can be learned from the data, ``"warning"`` if scores would be wrong, or
+            ``"info"``.
+        sentence: What was expected, what came, and what to do.
+        rows: The first of the samples that it is about, as ids: row numbers or file names.
+        columns: The columns that it is about.
+    """
+
+    kind: str
+    level: Literal["error", "warning", "info"]
+    sentence: str
+    rows: Sequence[Any] = ()
+    columns: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the leaderboard.
+
+    Args:
+        name: The name of the recipe.
+        summary: What it is, in one sentence.
+        kind: ``"trivial"``, ``"classical"``, ``"network"`` or ``"ensemble"``.
+        status: ``"done"``, ``"stopped"`` (left the race), ``"failed"``, or ``"out of time"``.
+        scores: The metrics on the validation samples by name, that of the race first.
+        interval: The 95 % confidence interval of the metric of the race on the validation samples.
+        test_scores: The same on the test samples.
+        test_interval: The same on the test samples.
+        seconds: The time of its training and evaluation.
+        epochs: The number of epochs that it trained.
+        parameters: The number of weights.
+        reason: Why it failed.
+        history: The metrics per epoch, each with ``"epoch"``.
+    """
+
+    name: str
+    summary: str
+    kind: Literal["trivial", "classical", "network", "ensemble"]
+    status: Literal["done", "stopped", "failed", "out of time"]
+    scores: Mapping[str, float] = field(default_factory=dict)
+    interval: tuple[float, float] | None = None
+    test_scores: Mapping[str, float] = field(default_factory=dict)
+    test_interval: tuple[float, float] | None = None
+    seconds: float = 0.0
+    epochs: int | None = None
+    parameters: int | None = None
+    reason: str = ""
+    history: Sequence[Mapping[str, float]] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample with its prediction.
+
+    Args:
+        id: Its row, counted from 0, or its file.
+        shown: What a person looks at: a text, the columns of a row, or an image ``(height, width, 3)`` of uint8.
+        truth: The target, as a label or a number.
+        prediction: The prediction, as a label or a number.
+        loss: Its loss.
+        probability: That of the predicted class.
+    """
+
+    id: Any
+    shown: str | Mapping[str, Any] | np.ndarray[Any, Any]
+    truth: Any
+    prediction: Any
+    loss: float
+    probability: float | None = None
+
+
+@dataclass(frozen=True)
+class Importance:
+    """How much the metric gets worse if a column is shuffled: mean and standard deviation of several shuffles."""
+
+    column: str
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line for the next step.
+
+    Args:
+        title: What it does.
+        line: The command.
+    """
+
+    title: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a baseline found.
+
+    Args:
+        title: The name of the data.
+        task: The name of the task, such as ``"tabular/classification"``.
+        kind: ``"classification"``, ``"multi-label"`` or ``"regression"``.
+        why: Why it is that task.
+        counts: The number of samples per part: ``"train"``, ``"val"``, ``"test"``.
+        facts: Facts of the data in the order to show them, such as the number of columns.
+        classes: The number of samples per class of each part, for classification.
+        findings: What the checks found, the worst first.
+        metric: The name of the metric of the race.
+        higher_is_better: Whether a higher value of it is better.
+        entries: The leaderboard, the best first.
+        best: The name of the best entry that is a task.
+        part: The part of the data that the following values are of.
+        labels: The names of the classes.
+        targets: The targets: indices ``(samples,)``, zeros and ones ``(samples, classes)``, or numbers.
+        outputs: The predictions of the best task: probabilities ``(samples, classes)``, or numbers.
+        mistakes: The samples with the highest losses, the worst first.
+        suspicious: Samples whose label may be wrong.
+        importance: Of each column, the most important first; empty if there are no columns.
+        times: The seconds of each step, in order.
+        versions: The versions of Python and packages.
+        commands: What to do next.
+    """
+
+    title: str
+    task: str
+    kind: Literal["classification", "multi-label", "regression"]
+    why: str
+    counts: Mapping[str, int]
+    facts: Mapping[str, Any]
+    classes: Mapping[str, Mapping[str, int]]
+    findings: Sequence[Finding]
+    metric: str
+    higher_is_better: bool
+    entries: Sequence[Entry]
+    best: str | None
+    part: Literal["test", "val"]
+    labels: Sequence[str]
+    targets: np.ndarray[Any, Any]
+    outputs: np.ndarray[Any, Any]
+    mistakes: Sequence[Sample]
+    suspicious: Sequence[Sample]
+    importance: Sequence[Importance]
+    times: Mapping[str, float]
+    versions: Mapping[str, str]
+    commands: Sequence[Command]
