@@ -347,9 +347,7 @@ def test_wrong_groups_say_so(groups: Any, sentence: str) -> None:
 
 def test_groups_without_a_split_say_so() -> None:
     for constructor in (DataModule, DataModule.from_load_data_inputs):
-        with pytest.raises(
-            ConfigurationError, match="Expected groups together with val_split or test_split, but got groups alone"
-        ):
+        with pytest.raises(ConfigurationError, match="together with val_split or test_split, but got groups al"):
             constructor(Squares(), groups=["a"] * 10)
 
 
@@ -403,7 +401,7 @@ def test_test_rows_are_taken_before_validation_rows() -> None:
     dm = DataModule(rows, test_split=0.2, val_split=0.25, seed=0)
     parts = [[int(x) for (x,) in part] for part in (dm.train_dataset, dm.val_dataset, dm.test_dataset)]
     assert [len(part) for part in parts] == [60, 20, 20]
-    assert sorted(sum(parts, [])) == list(range(100))
+    assert sorted(parts[0] + parts[1] + parts[2]) == list(range(100))
     # What is tested does not depend on what is validated.
     alone = DataModule(rows, test_split=0.2, seed=0)
     assert [int(x) for (x,) in alone.test_dataset] == parts[2]
@@ -438,7 +436,7 @@ def test_splits_that_contradict_each_other_say_so(options: dict[str, Any], sente
 
 def test_the_latest_rows_are_for_validation() -> None:
     dm = DataModule(Squares(), val_split=0.3, times=[5, 1, 9, 3, 7, 2, 8, 4, 6, 0])
-    assert list(dm.val_dataset) == [4, 16, 49]
+    assert list(dm.val_dataset) == [4, 16, 36]
 
 
 def test_rows_of_one_time_are_on_one_side() -> None:
