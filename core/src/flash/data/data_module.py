@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from flash.data.features import Features
 from flash.data.loader import Loader, SamplerSpec, make_loader
 from flash.data.messages import show_values
 from flash.data.process import Postprocess, Preprocess, StageHooks
+from flash.data.recognition import RawData, Recognition
 from flash.data.splits import GroupSpec, groups_of, split_inputs, times_of
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
@@ -339,6 +340,23 @@ class DataModule(pl.LightningDataModule):
         """
         module: Self = cls._sources().get(source)(cls, **kwargs)
         return module
+
+    @classmethod
+    def recognize(
+        cls,
+        raw: RawData,  # noqa: ARG003  # for subclasses
+        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003
+    ) -> Recognition | None:
+        """Return how this data module reads raw data; ``None`` if it is not for it.
+
+        ``flash baseline`` asks the data module of each task, and takes the one that is most sure. Override it for a
+        domain.
+
+        Args:
+            raw: A table or a folder.
+            target_fields: The columns of targets, if it is a table.
+        """
+        return None
 
     @classmethod
     def available_sources(cls) -> list[str]:
