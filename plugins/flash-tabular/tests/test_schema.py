@@ -557,3 +557,51 @@ def test_categories_beyond_the_most_frequent_thousand_count_as_unseen() -> None:
     assert schema.cardinalities == [1001]
     _, codes = schema.encode(pd.DataFrame({"a": ["often 0000", "seldom"]}), "predict")
     assert codes[:, 0].tolist() == [1, 0]
+
+
+def test_encoded_rows_are_decoded_to_what_was_written() -> None:
+    frame = pd.DataFrame(
+        {
+            "age": [22, 38, 26, None, 35],
+            "fare": [7.25, 71.28, 7.93, 53.1, 1000.0],
+            "city": ["Rome", None, "Oslo", "Rome", "Oslo"],
+            "seen": pd.to_datetime(["2020-01-31", "2021-02-28", "2022-12-24", "2023-06-01", "1969-07-20"]),
+            "at": pd.to_datetime(
+                [f"{day} 10:30" for day in ("2020-01-31", "2021-02-28", "2022-12-24", "2023-06-01", "1969-07-20")]
+            ),
+            "took": pd.to_timedelta([1, 60, 3600, 86400, 5], "s"),
+            "member": [True, False, True, True, False],
+            "views": [1_000_000, 2_000_000, 3, 4, 5],
+        }
+    )
+    schema = learn_schema(frame, None, None, [])
+    columns = schema.decode(*schema.encode(frame, "train"))
+    assert columns.keys() == set(frame.columns)
+    assert columns["age"] == [22, 38, 26, None, 35]
+    assert all(isinstance(age, int | None) for age in columns["age"])
+    assert columns["fare"] == frame["fare"].tolist()
+    assert columns["city"] == ["Rome", None, "Oslo", "Rome", "Oslo"]
+    assert columns["seen"] == ["2020-01-31", "2021-02-28", "2022-12-24", "2023-06-01", "1969-07-20"]
+    assert columns["at"][0] == "2020-01-31 10:30"
+    assert pd.to_timedelta(columns["took"]).tolist() == frame["took"].tolist()
+    assert columns["member"] == ["True", "False", "True", "True", "False"]
+    # To the digits that 32 bits hold: ten of a million.
+    assert columns["views"] == pytest.approx(frame["views"].tolist(), abs=10)
+    # A missing number of a column without any in training is its mean, as for the network; a new category is unknown.
+    other = frame.assign(fare=None, city="Paris")
+    columns = schema.decode(*schema.encode(other, "test"))
+    assert columns["fare"] == pytest.approx([frame["fare"].mean()] * 5, abs=0.01)
+    assert columns["city"] == [None] * 5
+
+
+def test_hours_of_one_day_and_columns_of_flags_are_decoded_too() -> None:
+    frame = pd.DataFrame(
+        {
+            "hour": pd.to_datetime([f"2020-01-31 {hour:02}:00" for hour in range(10, 14)] * 20),
+            "name": [f"person {row}" if row % 2 else None for row in range(80)],
+        }
+    )
+    schema = learn_schema(frame, None, None, [])
+    columns = schema.decode(*schema.encode(frame, "train"))
+    assert columns["hour"][:2] == ["2020-01-31 10:00", "2020-01-31 11:00"]
+    assert columns["name"][:2] == [None, "(not missing)"]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from flash.data.columns import Columns
+from flash.data.display import Display
 from flash.data.hooks import HooksByStage, SampleHooks
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -158,6 +159,26 @@ class AutoDataset(Dataset[Any]):
     def raw(self, index: int) -> Any:
         """Return sample ``index`` before the per-sample hooks."""
         return self.samples[index if self._rows is None else self._rows[index]]
+
+    def display(self, rows: Sequence[int]) -> list[Display]:
+        """Return what a person looks at for some samples: text, values by name, or an image; the hook ``display``.
+
+        Args:
+            rows: The indices of the samples.
+
+        Returns:
+            One value per row, in their order; see :meth:`flash.Preprocess.display`.
+
+        Raises:
+            ConfigurationError: If the hook returns something else.
+
+        Example:
+            >>> from flash import Preprocess
+            >>> AutoDataset(["good", "bad"], Stage.PREDICT, Preprocess()).display([1, 0])
+            ['bad', 'good']
+        """
+        places = list(rows) if self._rows is None else [self._rows[row] for row in rows]
+        return self._hooks.display(self.samples, places)
 
 
 def is_indexed(samples: Any) -> bool:

@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.damaged import without_damaged
+from flash.data.display import Display
 from flash.data.folders import (
     check_files_exist,
     is_path,
@@ -195,6 +196,10 @@ class FilePreprocess(SamplePreprocess):
         """Open the file of a sample."""
         opened = self._opened(sample.source, sample.name)
         return opened if sample.target is None else (opened, sample.target)
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return the name of each file; a domain whose files can be seen overrides it."""
+        return [samples[row].name for row in rows]
 
     def _opened(self, source: Any, name: str) -> Any:
         try:

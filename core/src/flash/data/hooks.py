@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch.utils.data import Dataset
 
+from flash.data.display import Display
 from flash.data.stage import Stage
 
 __all__ = ["HooksByStage", "SampleHooks"]
@@ -54,3 +55,13 @@ class SampleHooks(Protocol):
 
     def transform_on_device(self, batch: Any) -> Any:
         """Transform a batch on the device of the model."""
+
+    def display(self, samples: Any, rows: Sequence[int]) -> list[Display]:
+        """Return what a person looks at for some samples."""
+
+    @property
+    def displays_inputs(self) -> bool:
+        """True if the inputs of a network can be shown to a person."""
+
+    def display_inputs(self, inputs: Any, count: int) -> list[Display]:
+        """Return what a person looks at for the inputs of a batch."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from flash.data.auto_dataset import AutoDataset
+from flash.data.display import Display, check_displays, summarize
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -29,6 +30,8 @@ _HOOKS = (
     "per_batch_transform",
     "per_sample_transform_on_device",
     "per_batch_transform_on_device",
+    "display",
+    "display_inputs",
 )
 
 
@@ -52,6 +55,8 @@ class Preprocess(Configurable):
     ``per_batch_transform(batch)``            per batch, in the worker    the result of ``collate``
     ``per_sample_transform_on_device(s)``     per sample, on the device   one sample of the batch
     ``per_batch_transform_on_device(b)``      per batch, on the device
+    ``display(samples, rows)``                for figures and reports     all samples, and which to show
+    ``display_inputs(inputs)``                for ``show_batch``          the inputs of a batch, on the device
     ========================================  ==========================  =====================================
 
     While a hook runs, exactly one of ``self.training``, ``self.validating``, ``self.testing`` and
@@ -208,6 +213,54 @@ class Preprocess(Configurable):
         """Transform a batch on the device of the model."""
         return batch
 
+    # ------------------------------------------------------------------ for a person
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return what a person looks at for some samples, in figures and reports: values, without any drawing.
+
+        For each sample it is text, a dict of values by name (such as the columns of a row), or an image as a uint8
+        array of shape ``(height, width, 3)``; the target is not part of it. Show the sample as it was before
+        transforms: an image in its own colors, a number in its unit. By default a sample is summarized: its shape, mean
+        and standard deviation if it is a large tensor.
+
+        Args:
+            samples: All samples of a dataset, as in :attr:`flash.data.auto_dataset.AutoDataset.samples`: the result of
+                ``load_data``, or once a task is connected that of ``prepare_samples``.
+            rows: The indices of the samples to show, of which there may be many.
+
+        Returns:
+            One value per row, in the order of ``rows``.
+
+        Example:
+            >>> class Words(Preprocess):
+            ...     def display(self, samples, rows):
+            ...         return [f"the word {samples[row]!r}" for row in rows]
+            >>> Words().stage_hooks(Stage.PREDICT).display(["sun", "evening"], [1])
+            ["the word 'evening'"]
+        """
+        return [summarize(_without_target(samples[row], self.predicting)) for row in rows]
+
+    def display_inputs(self, inputs: Any) -> Sequence[Display]:
+        """Return what a person looks at for the inputs of a batch, after all transforms.
+
+        Override it if a person can see what the transforms did, such as augmentations of images; ``show_batch`` then
+        draws it. Otherwise ``show_batch`` draws the result of :meth:`display`.
+
+        Args:
+            inputs: The inputs of a batch, as the network takes them.
+
+        Returns:
+            One value per sample, each of a type that :meth:`display` returns.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not show the inputs of a network.")
+
+    def preview_spec(self) -> Any:
+        """Return the ``input_spec`` with which ``show_batch`` makes batches before a task is connected.
+
+        By default it is ``None``.
+        """
+        return None
+
     def stage_hooks(self, stage: Stage, input_spec: Any = None) -> StageHooks:
         """Return the hooks for one stage and the input requirements of a network."""
         return StageHooks(self, stage, input_spec)
@@ -265,6 +318,8 @@ class StageHooks:
         self._transforms_batches = not self._is_default("per_batch_transform")
         self._sample_on_device = resolved["per_sample_transform_on_device"]
         self._batch_on_device = resolved["per_batch_transform_on_device"]
+        self._display = resolved["display"]
+        self._display_inputs = resolved["display_inputs"]
         self._sample_arguments = _positional_arguments(self._load_sample)
         self.has_default_sample_path = all(self._is_default(name) for name in (*_SAMPLE_HOOKS, "collate"))
         self._transforms_samples_on_device = not self._is_default("per_sample_transform_on_device")
@@ -319,6 +374,31 @@ class StageHooks:
             return batch
         with self.preprocess.at(self.stage, self.input_spec):
             return self._per_batch(batch)
+
+    def display(self, samples: Any, rows: Sequence[int]) -> list[Display]:
+        """Run ``display``, and check its result.
+
+        Raises:
+            ConfigurationError: If it does not return one text, dict or image per row.
+        """
+        with self.preprocess.at(self.stage, self.input_spec):
+            displays = self._display(samples, rows)
+        return check_displays(displays, len(rows), f"{type(self.preprocess).__name__}.display")
+
+    @property
+    def displays_inputs(self) -> bool:
+        """True if ``display_inputs`` is overridden."""
+        return not self._is_default("display_inputs")
+
+    def display_inputs(self, inputs: Any, count: int) -> list[Display]:
+        """Run ``display_inputs`` on the inputs of ``count`` samples, and check its result.
+
+        Raises:
+            ConfigurationError: If it does not return one text, dict or image per sample.
+        """
+        with self.preprocess.at(self.stage, self.input_spec):
+            displays = self._display_inputs(inputs)
+        return check_displays(displays, count, f"{type(self.preprocess).__name__}.display_inputs")
 
     def transform_on_device(self, batch: Any) -> Any:
         """Run the two device hooks, after the batch has been moved to the device."""
@@ -398,6 +478,11 @@ def _positional_arguments(function: Callable[..., Any]) -> int:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 2
     return min(2, sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters))
+
+
+def _without_target(sample: Any, predicting: bool) -> Any:
+    """Return the inputs of a sample: the first part of a pair, except in prediction, where there is no target."""
+    return sample[0] if not predicting and type(sample) in (tuple, list) and len(sample) == 2 else sample
 
 
 def _to_tensors(sample: Any) -> Any:

@@ -13,6 +13,7 @@ from torch import Tensor
 from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
+from flash.data.display import Display
 from flash.data.splits import split_inputs
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
@@ -136,6 +137,18 @@ class TabularPreprocess(Preprocess):
                 "Train it, or load it from a checkpoint."
             )
         return Columns(_inputs(self.schema, self._read(data), "predict"))
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return each row by the names of its columns, with numbers, categories and dates as they are written.
+
+        Columns that no network uses are not kept, and so are not part of it; see
+        :meth:`~flash.tabular.schema.Schema.decode` for what is rounded.
+        """
+        taken = samples.take(rows)
+        inputs = taken if self.predicting else taken[0]
+        assert self.schema is not None
+        columns = self.schema.decode(inputs["numerical"].numpy(), inputs["categorical"].numpy())
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
     def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
         targets = self._learn_targets(frame)

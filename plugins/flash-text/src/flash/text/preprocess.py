@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from flash.data.auto_dataset import AutoDataset
+from flash.data.display import Display
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
 from flash.data.targets import NumberTargets
@@ -119,6 +120,16 @@ class TextPreprocess(SamplePreprocess):
             return pad(samples, pad_id, self.input_spec.padded_length)
         ids, targets = zip(*samples, strict=True)
         return pad(ids, pad_id, self.input_spec.padded_length), torch.stack(targets)
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return each text, or the two texts of each pair by the names of their columns."""
+        texts = samples.texts
+        if not isinstance(texts, PackedPairs):
+            return texts.pick(rows)  # type: ignore[no-any-return]  # of PackedTexts
+        names = self.input_field
+        first, second = ("text 1", "text 2") if names is None or isinstance(names, str) else names
+        pairs = zip(texts.first.pick(rows), texts.second.pick(rows), strict=True)
+        return [{first: one, second: other} for one, other in pairs]
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return ``True``: tokenization is deterministic."""

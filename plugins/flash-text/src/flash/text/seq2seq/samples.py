@@ -91,10 +91,16 @@ class TextPairs:
         self.sources = sources
         self.targets = targets
 
+    @property
+    def source_texts(self) -> PackedTexts:
+        """The source texts."""
+        return self.sources
+
     def tokenize(self, config: Seq2SeqTokenizerConfig, stage: Stage) -> TokenizedTextPairs:
         """Return the samples as token ids; log a warning if texts are truncated."""
         targets = None if self.targets is None else config.tokenize(self.targets, "targets", stage)
-        return TokenizedTextPairs(config.tokenize(self.sources, "texts", stage), targets, self.targets)
+        sources = config.tokenize(self.sources, "texts", stage)
+        return TokenizedTextPairs(sources, targets, self.targets, self.sources)
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -111,12 +117,20 @@ class TokenizedTextPairs:
         sources: The token ids of the source texts.
         targets: The token ids of the target texts; ``None`` for prediction.
         texts: The original target texts, for metrics.
+        source_texts: The source texts before tokenization, to be shown.
     """
 
-    def __init__(self, sources: TokenStore, targets: TokenStore | None, texts: PackedTexts | None) -> None:
+    def __init__(
+        self,
+        sources: TokenStore,
+        targets: TokenStore | None,
+        texts: PackedTexts | None,
+        source_texts: PackedTexts | None = None,
+    ) -> None:
         self.sources = sources
         self.targets = targets
         self.texts = texts
+        self.source_texts = PackedTexts() if source_texts is None else source_texts
 
     @property
     def lengths(self) -> Tensor:
