@@ -48,7 +48,8 @@ def of_sums(values: Array, combine: Callable[[Array], Array] = lambda means: mea
         values: What is averaged, ``(samples, quantities)``.
         combine: From the means ``(resamples, quantities)`` to the metrics.
     """
-    return lambda counts: combine((counts @ values) / counts.sum(1, keepdims=True))
+    # Not a product of matrices: with blocks this narrow, threads of BLAS wait for each other.
+    return lambda counts: combine(np.einsum("rn,ns->rs", counts, values) / counts.sum(1, keepdims=True))
 
 
 def of_classes(targets: Array, predictions: Array, classes: int, combine: Callable[..., Array]) -> Evaluation:
