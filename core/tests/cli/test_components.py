@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flash.plugins import CallbackSpec, DataSource, Head, Optimizer, Output, hookimpl
+from flash.plugins import CallbackSpec, DataSource, Head, Optimizer, Output, Recipe, hookimpl
 from flash.plugins.components import Component
 
 
@@ -23,6 +23,10 @@ class Zoo:
     @hookimpl
     def flash_data_sources(self) -> Iterator[DataSource]:
         yield DataSource("zip", data="audio/classification", factory="acme.zoo:zip", summary="A zip file.")
+
+    @hookimpl
+    def flash_recipes(self) -> Iterator[Recipe]:
+        yield Recipe("tiny", "acme.zoo:tiny", "audio/*", "A small network.")
 
     @hookimpl
     def flash_callbacks(self) -> Iterator[CallbackSpec]:
@@ -44,6 +48,7 @@ def zoo(flash: Any) -> Any:
         ("losses", "cross_entropy */classification flash-core"),
         ("outputs", "top3 audio/* acme-zoo 1.2 The three most probable classes."),
         ("heads", "cosine audio/classification acme-zoo 1.2"),
+        ("recipes", "tiny audio/* acme-zoo 1.2 A small network."),
         ("sources", "zip audio/classification acme-zoo 1.2 A zip file."),
         ("callbacks", "carbon * acme-zoo 1.2 Counts."),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from flash import DataModule, Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.samples import SampleData, SamplePreprocess
-from flash.data.splits import classes_of, count_inputs, split_inputs, split_rows, take_rows
+from flash.data.splits import classes_of, count_inputs, split_inputs, split_rows, take_rows, times_of
 from flash.data.stage import Stage
 from flash.data.tables import Table
 from flash.data.targets import NumberTargets
@@ -346,7 +347,7 @@ def test_wrong_groups_say_so(groups: Any, sentence: str) -> None:
 
 def test_groups_without_a_split_say_so() -> None:
     for constructor in (DataModule, DataModule.from_load_data_inputs):
-        with pytest.raises(ConfigurationError, match="Expected groups together with val_split, but got groups alone"):
+        with pytest.raises(ConfigurationError, match="together with val_split or test_split, but got groups al"):
             constructor(Squares(), groups=["a"] * 10)
 
 
@@ -390,3 +391,106 @@ def test_an_empty_list_of_classes_is_no_classes() -> None:
     assert chosen == {0, 1}
     # With classes, the only row of one stays in train.
     assert {split_inputs(data, 0.1, seed)[1][1].item() for seed in range(40)} == {0}
+
+
+# ---------------------------------------------------------------------- test rows, and splits by time
+
+
+def test_test_rows_are_taken_before_validation_rows() -> None:
+    rows = TensorDataset(torch.arange(100))
+    dm = DataModule(rows, test_split=0.2, val_split=0.25, seed=0)
+    parts = [[int(x) for (x,) in part] for part in (dm.train_dataset, dm.val_dataset, dm.test_dataset)]
+    assert [len(part) for part in parts] == [60, 20, 20]
+    assert sorted(parts[0] + parts[1] + parts[2]) == list(range(100))
+    # What is tested does not depend on what is validated.
+    alone = DataModule(rows, test_split=0.2, seed=0)
+    assert [int(x) for (x,) in alone.test_dataset] == parts[2]
+
+
+def test_test_rows_of_each_class_are_taken() -> None:
+    dm = LetterData.from_lists(list("abcdefghij") * 4, ["no", "yes"] * 20, test_split=0.5, val_split=0.5, seed=0)
+    for part, count in ((dm.train_dataset, 5), (dm.val_dataset, 5), (dm.test_dataset, 10)):
+        assert [int(target) for _, target in part].count(1) == count
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"test_split": 0.0}, "Expected test_split to be a fraction between 0 and 1, such as 0.1, but got 0.0"),
+        ({"test_split": 0.5, "test_dataset": Squares()}, "Expected test_split or test data, but got both"),
+        ({"times": [0] * 10}, "Expected times together with val_split or test_split, but got times alone"),
+        (
+            {"test_split": 0.5, "val_split": 0.5, "groups": ["a"] * 10},
+            "Expected groups as the name of a column or a function, since test_split and val_split take rows away",
+        ),
+        (
+            {"val_split": 0.5, "groups": ["a", "b"] * 5, "times": range(10)},
+            "Expected groups or times to split by, but got both",
+        ),
+    ],
+)
+def test_splits_that_contradict_each_other_say_so(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
+        DataModule(Squares(), **options)
+
+
+def test_the_latest_rows_are_for_validation() -> None:
+    dm = DataModule(Squares(), val_split=0.3, times=[5, 1, 9, 3, 7, 2, 8, 4, 6, 0])
+    assert list(dm.val_dataset) == [4, 16, 36]
+
+
+def test_rows_of_one_time_are_on_one_side() -> None:
+    for wanted, latest in ((0.5, 4), (0.1, 4), (0.9, 8)):
+        assert len(split_rows(10, wanted, 0, times=[1, 1, 2, 2, 2, 2, 3, 3, 3, 3])[1]) == latest
+    with pytest.raises(DataError, match="Expected at least 2 times to split off the latest rows, but all 4 rows have"):
+        split_rows(4, 0.5, 0, times=[7] * 4)
+
+
+@pytest.mark.parametrize("constructor", ["from_data_frame", "from_csv"])
+def test_columns_of_groups_and_times_are_split_along(constructor: str, tmp_path: Path) -> None:
+    days = [f"2024-{month:02}-{day:02}" for month in (3, 1, 2) for day in (1, 2, 3, 4)]
+    columns = {"text": days, "y": [0, 1] * 6, "day": days, "month": [day[:7] for day in days]}
+    source: Any = columns
+    if constructor == "from_csv":
+        source = tmp_path / "train.csv"
+        rows = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+        source.write_text("\n".join(rows))
+    make = getattr(LetterData, constructor)
+    dm = make("text", "y", source, test_split=0.25, val_split=0.25, times="day")
+    found = [[text for text, _ in part] for part in (dm.train_dataset, dm.val_dataset, dm.test_dataset)]
+    in_order = sorted(days)
+    assert [sorted(part) for part in found] == [in_order[:7], in_order[7:9], in_order[9:]]
+    dm = make("text", "y", source, test_split=0.33, val_split=0.5, groups="month", seed=0)
+    months = [{text[:7] for text, _ in part} for part in (dm.train_dataset, dm.val_dataset, dm.test_dataset)]
+    assert sorted(map(len, months)) == [1, 1, 1]
+    assert len(set.union(*months)) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1970-01-01", "1970-01-02T00:00:01"], [0.0, 86401.0]),
+        (["1970-01-01T01:00:00+01:00", "1970-01-01 00:00:01Z"], [0.0, 1.0]),
+        (["10", "9.5"], [10.0, 9.5]),
+        (np.array(["1970-01-01T00:00:00.5", "1970-01-02"], dtype="datetime64[ms]"), [0.5, 86400.0]),
+        ([datetime.date(1970, 1, 2), datetime.datetime(1970, 1, 1, 0, 1)], [86400.0, 60.0]),
+    ],
+)
+def test_times_are_numbers_and_dates(values: Any, expected: list[float]) -> None:
+    assert times_of(range(2), values) == expected
+
+
+def test_what_is_no_time_says_so() -> None:
+    with pytest.raises(DataError, match="Expected a number or a date such as 2024-05-31 .* but got 'May 3'"):
+        times_of(range(2), ["2024-05-31", "May 3"])
+    with pytest.raises(DataError, match="Expected a time for every train row, but 1 of 2 have none"):
+        times_of(range(2), [1, None])
+
+
+def test_a_split_of_ones_own_without_times_says_so() -> None:
+    class Own(Preprocess):
+        def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+            return data[:2], data[2:]
+
+    with pytest.raises(ConfigurationError, match="a preprocess whose split takes times, but Own.split does not"):
+        DataModule.from_load_data_inputs([1, 2, 3, 4], preprocess=Own(), test_split=0.5, times=[0, 0, 1, 1])

@@ -1,4 +1,4 @@
-"""``flash components``: list the parts of tasks, data modules and trainers that are selected by name."""
+"""``flash components``: list the parts of tasks, data modules, trainers and baselines that have a name."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _KINDS = {
     "losses": "loss",
     "heads": "head",
     "augmentations": "augmentation",
+    "recipes": "recipe",
     "sources": "data source",
     "callbacks": "callback",
 }

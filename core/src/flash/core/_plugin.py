@@ -74,7 +74,10 @@ _COMMANDS = (
     ("tasks", "list the tasks of installed plugins"),
     ("backbones", "list the backbones, by domain"),
     ("strategies", "list the finetuning strategies"),
-    ("components", "list outputs, optimizers, schedulers, metrics, losses, heads, augmentations, sources, callbacks"),
+    (
+        "components",
+        "list what has a name: outputs, optimizers, metrics, losses, heads, augmentations, recipes, sources, ...",
+    ),
     ("plugins", "list the plugins with their states and contributions"),
     ("plugin", "start a plugin of your own: flash plugin new acme-audio; check one: flash plugin check acme-audio"),
     ("doctor", "find problems of the installation and how to repair them"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytorch_lightning as pl
 import torch
@@ -22,7 +22,7 @@ from flash.data.features import Features
 from flash.data.loader import Loader, SamplerSpec, make_loader
 from flash.data.messages import show_values
 from flash.data.process import Postprocess, Preprocess, StageHooks
-from flash.data.splits import GroupSpec, groups_of, split_inputs
+from flash.data.splits import GroupSpec, groups_of, split_inputs, times_of
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
 from flash.errors import CheckpointError, ConfigurationError, DataError
@@ -53,10 +53,14 @@ class DataModule(pl.LightningDataModule):
         num_workers: Number of worker processes; 0 loads in this process.
         val_split: A fraction of the train samples, between 0 and 1, to use for validation instead; stratified if
             there are classes.
-        groups: Train samples that ``val_split`` must not divide, such as the images of one patient: one group per
+        test_split: A fraction of the train samples to use for testing instead; they are taken before those of
+            ``val_split``, which is then a fraction of the other ones.
+        groups: Train samples that the splits must not divide, such as the images of one patient: one group per
             sample, in the order of the train data; a function of the path or text of a sample; or the name of a column
             of the train table.
-        seed: Seed of the validation split and the order of train samples. ``None`` draws one from torch's global
+        times: The time of each train sample, in the same forms, as numbers or dates such as ``"2024-05-31"``: the
+            splits then take the latest samples, instead of random ones.
+        seed: Seed of the splits and the order of train samples. ``None`` draws one from torch's global
             generator, so that it depends on ``seed_everything``.
         sampler: A sampler of the train rows, instead of shuffling: a torch sampler, or a class or function that
             returns one for the dataset.
@@ -92,7 +96,9 @@ class DataModule(pl.LightningDataModule):
         batch_size: int = 64,
         num_workers: int = 0,
         val_split: float | None = None,
+        test_split: float | None = None,
         groups: GroupSpec | None = None,
+        times: GroupSpec | None = None,
         seed: int | None = None,
         sampler: SamplerSpec | None = None,
         pin_memory: bool | None = None,
@@ -118,8 +124,8 @@ class DataModule(pl.LightningDataModule):
             Stage.PREDICT: predict_dataset,
         }
         given = {stage: dataset for stage, dataset in given.items() if dataset is not None}
-        if val_split is not None or groups is not None:
-            given |= self._split(given, val_split, groups)
+        splits = {"val_split": val_split, "test_split": test_split, "groups": groups, "times": times}
+        given |= self._split(given, splits)
         # Without train data, inputs are loaded by the preprocess of the task that is bound later.
         self._pending_inputs: dict[Stage, Any] = {}
         if preprocess is not None:
@@ -135,30 +141,42 @@ class DataModule(pl.LightningDataModule):
         if preprocess is not None and (Stage.TRAIN in self._pending_inputs or preprocess.state_dict()):
             self._load_pending()
 
-    def _split(
-        self, given: dict[Stage, Any], val_split: float | None, groups: GroupSpec | None = None
-    ) -> dict[Stage, Any]:
-        """Split the train data before it is loaded."""
-        if val_split is None:
-            raise ConfigurationError("Expected groups together with val_split, but got groups alone.")
-        _check_val_split(given, self.sampler)
-        data = given[Stage.TRAIN]
+    def _split(self, given: Mapping[Stage, Any], options: Mapping[str, Any]) -> dict[Stage, Any]:
+        """Split the train data before it is loaded: first the test rows off, then the validation rows."""
+        options = {name: value for name, value in options.items() if value is not None}
+        by = {name: options[name] for name in _PER_ROW if name in options}
+        stages = [stage for stage in (Stage.TEST, Stage.VAL) if f"{stage.value}_split" in options]
+        if by and not stages:
+            name = next(iter(by))
+            raise ConfigurationError(f"Expected {name} together with val_split or test_split, but got {name} alone.")
+        if len(stages) > 1:
+            _check_by_both(by)
+        parts: dict[Stage, Any] = {}
+        for stage in stages:
+            fraction = options[f"{stage.value}_split"]
+            _check_split(stage, fraction, given, self.sampler)
+            rest = parts.get(Stage.TRAIN, given[Stage.TRAIN])
+            parts[Stage.TRAIN], parts[stage] = self._split_off(stage, rest, fraction, by)
+        return parts
+
+    def _split_off(self, stage: Stage, data: Any, fraction: float, by: Mapping[str, GroupSpec]) -> tuple[Any, Any]:
+        """Return the rows that are left, and those for the stage."""
         if _is_loaded(data):
             raise ConfigurationError(
-                "Expected train data that is not loaded yet, since val_split takes rows away before anything is "
-                "learned from them, but got an AutoDataset. Use from_load_data_inputs(..., val_split=...)."
+                f"Expected train data that is not loaded yet, since {stage.value}_split takes rows away before "
+                "anything is learned from them, but got an AutoDataset. Use from_load_data_inputs(..., "
+                f"{stage.value}_split=...)."
             )
         split: Callable[..., Any] = split_inputs if self.preprocess is None else self.preprocess.split
-        if groups is None:
-            train, val = split(data, val_split, self.seed)
-        elif "groups" in inspect.signature(split).parameters:
-            train, val = split(data, val_split, self.seed, groups=groups_of(data, groups))
-        else:
-            raise ConfigurationError(
-                f"Expected a preprocess whose split takes groups, but {type(self.preprocess).__name__}.split does not. "
-                "Add the argument groups=None to it, or pass validation data instead of val_split."
-            )
-        return {Stage.TRAIN: train, Stage.VAL: val}
+        for name in by:
+            if name not in inspect.signature(split).parameters:
+                raise ConfigurationError(
+                    f"Expected a preprocess whose split takes {name}, but {type(self.preprocess).__name__}.split does "
+                    f"not. Add the argument {name}=None to it, or pass {stage.value} data instead of "
+                    f"{stage.value}_split."
+                )
+        values = {name: _PER_ROW[name](data, given) for name, given in by.items()}
+        return cast("tuple[Any, Any]", split(data, fraction, self.seed, **values))
 
     # ------------------------------------------------------------------ constructors
 
@@ -234,10 +252,9 @@ class DataModule(pl.LightningDataModule):
         fitted = preprocess is not None and bool(preprocess.state_dict())
         preprocess = cls.preprocess_cls() if preprocess is None else preprocess
         postprocess = cls.postprocess_cls() if postprocess is None else postprocess
-        val_split, groups = kwargs.pop("val_split", None), kwargs.pop("groups", None)
+        splits = {name: kwargs.pop(name) for name in _SPLITS if name in kwargs}
         module = cls(preprocess=preprocess, postprocess=postprocess, **kwargs)
-        if val_split is not None or groups is not None:
-            inputs |= module._split(inputs, val_split, groups)
+        inputs |= module._split(inputs, splits)
         module._pending_inputs = inputs
         if fitted or Stage.TRAIN in inputs:
             module._load_pending()
@@ -632,16 +649,35 @@ def _check_count(name: str, value: Any, minimum: int) -> None:
         raise ConfigurationError(f"Expected {name} to be a whole number of at least {minimum}, but got {value!r}.")
 
 
-def _check_val_split(stages: Collection[Stage], sampler: Any) -> None:
+# Arguments of splits, and how their values per row are found.
+_PER_ROW: dict[str, Callable[[Any, GroupSpec], list[Any]]] = {"groups": groups_of, "times": times_of}
+_SPLITS = ("val_split", "test_split", *_PER_ROW)
+
+
+def _check_by_both(by: Mapping[str, GroupSpec]) -> None:
+    for name, given in by.items():
+        if not isinstance(given, str) and not callable(given):
+            raise ConfigurationError(
+                f"Expected {name} as the name of a column or a function, since test_split and val_split take rows away "
+                "one after the other, but got a list of values. Split the data once with val_split, and pass test data."
+            )
+
+
+def _check_split(stage: Stage, fraction: float, stages: Collection[Stage], sampler: Any) -> None:
+    argument, noun = f"{stage.value}_split", {Stage.VAL: "validation"}.get(stage, stage.value)
+    if isinstance(fraction, bool) or not isinstance(fraction, float) or not 0 < fraction < 1:
+        raise ConfigurationError(
+            f"Expected {argument} to be a fraction between 0 and 1, such as 0.1, but got {fraction!r}."
+        )
     if Stage.TRAIN not in stages:
-        raise ConfigurationError("Expected train data to split validation data off, but got val_split alone.")
-    if Stage.VAL in stages:
-        raise ConfigurationError("Expected val_split or validation data, but got both. Leave one of them out.")
+        raise ConfigurationError(f"Expected train data to split {noun} data off, but got {argument} alone.")
+    if stage in stages:
+        raise ConfigurationError(f"Expected {argument} or {noun} data, but got both. Leave one of them out.")
     if sampler is not None and not _makes_sampler(sampler):
         raise ConfigurationError(
-            "Expected a sampler that is made of the train rows, since val_split takes rows away and the others get new "
-            f"numbers, but got a {type(sampler).__name__} that was made before. Pass a function that makes one: "
-            "sampler=lambda dataset: ...; or pass val data instead of val_split."
+            f"Expected a sampler that is made of the train rows, since {argument} takes rows away and the others get "
+            f"new numbers, but got a {type(sampler).__name__} that was made before. Pass a function that makes one: "
+            f"sampler=lambda dataset: ...; or pass {stage.value} data instead of {argument}."
         )
 
 

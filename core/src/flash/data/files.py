@@ -208,7 +208,9 @@ class FilePreprocess(SamplePreprocess):
 
 def as_file_inputs(inputs: SampleInputs) -> FileInputs:
     """Convert inputs to :class:`FileInputs`."""
-    return inputs if isinstance(inputs, FileInputs) else FileInputs(inputs.sources, inputs.targets, inputs.names)
+    if isinstance(inputs, FileInputs):
+        return inputs
+    return FileInputs(inputs.sources, inputs.targets, inputs.names, inputs.groups, inputs.times)
 
 
 class FileData(SampleData):

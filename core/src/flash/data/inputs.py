@@ -45,18 +45,22 @@ class SampleInputs:
         sources: One per sample: a path, a URL, a text, or any other source that the domain can open.
         targets: One per source; ``None`` for prediction.
         names: The names of the classes, if targets are class indices or rows of zeros and ones.
+        groups: One group per source, for splits that do not divide groups.
+        times: One time per source, for splits by time.
 
     Raises:
         DataError: If the numbers of targets and sources differ.
 
     Example:
         >>> SampleInputs(["a.wav", "b.wav"], ["yes", "no"]).take([1])
-        SampleInputs(sources=['b.wav'], targets=['no'], names=None)
+        SampleInputs(sources=['b.wav'], targets=['no'], names=None, groups=None, times=None)
     """
 
     sources: Sequence[Any]
     targets: Any = None
     names: Sequence[Any] | None = None
+    groups: Sequence[Any] | None = None
+    times: Sequence[Any] | None = None
 
     def __post_init__(self) -> None:
         if self.targets is not None and len(self.targets) != len(self.sources):
@@ -69,8 +73,8 @@ class SampleInputs:
 
     def take(self, rows: Sequence[int]) -> Self:
         """Return the given rows."""
-        targets = None if self.targets is None else _take(self.targets, rows)
-        return replace(self, sources=_take(self.sources, rows), targets=targets)
+        columns = {name: getattr(self, name) for name in ("sources", "targets", "groups", "times")}
+        return replace(self, **{name: _take(each, rows) for name, each in columns.items() if each is not None})
 
     def separated(self, delimiter: str | None, stage: Stage) -> Self:
         """Return the same with a list of classes for each target that is a text.

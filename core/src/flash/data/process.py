@@ -119,8 +119,15 @@ class Preprocess(Configurable):
         finally:
             self._stage, self._input_spec = before
 
-    def split(self, data: Any, fraction: float, seed: int, groups: Sequence[Any] | None = None) -> tuple[Any, Any]:
-        """Split the train inputs into train and validation inputs, for ``val_split``.
+    def split(
+        self,
+        data: Any,
+        fraction: float,
+        seed: int,
+        groups: Sequence[Any] | None = None,
+        times: Sequence[float] | None = None,
+    ) -> tuple[Any, Any]:
+        """Split the train inputs into train and validation inputs, for ``val_split`` and ``test_split``.
 
         This runs before ``load_data``, so that statistics are not computed from validation rows. The
         default is :func:`flash.data.splits.split_inputs`; override it for inputs of other types, or to define
@@ -132,8 +139,9 @@ class Preprocess(Configurable):
             seed: Seed of the split.
             groups: One group per row, if the data module was made with ``groups``; an override without this argument
                 cannot be used with them.
+            times: One time per row, if the data module was made with ``times``; as for ``groups``.
         """
-        return split_inputs(data, fraction, seed, groups=groups)
+        return split_inputs(data, fraction, seed, groups=groups, times=times)
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Return the samples: an object with a length and ``[index]``, or a stream; called once per dataset.

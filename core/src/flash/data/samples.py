@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -26,7 +27,7 @@ from flash.data.inputs import (
 )
 from flash.data.labels import ClassLabels
 from flash.data.process import Preprocess
-from flash.data.splits import groups_of, split_inputs
+from flash.data.splits import split_inputs
 from flash.data.stage import Stage, Stages
 from flash.data.tables import (
     READ_OPTIONS,
@@ -145,13 +146,20 @@ class SamplePreprocess(Preprocess):
         """
         return _Pairs(sources, targets)
 
-    def split(self, data: Any, fraction: float, seed: int, groups: Sequence[Any] | None = None) -> tuple[Any, Any]:
+    def split(
+        self,
+        data: Any,
+        fraction: float,
+        seed: int,
+        groups: Sequence[Any] | None = None,
+        times: Sequence[float] | None = None,
+    ) -> tuple[Any, Any]:
         """Split the train inputs, stratified by the classes of their targets.
 
         Raises:
             DataError: If a target is missing, or no class has two samples.
         """
-        return split_inputs(data, fraction, seed, self.classes_to_split_by(data), groups)
+        return split_inputs(data, fraction, seed, self.classes_to_split_by(data), groups, times)
 
     def classes_to_split_by(self, inputs: Any) -> Any:
         """Return one class per sample, or a list of classes, for ``val_split``; an empty list if there are none.
@@ -511,16 +519,16 @@ class SampleData(DataModule):
         input_field = cls.checked_input_field(input_field)
         reading = {name: options.pop(name) for name in _READ_OPTIONS if name in options}
         of_table = {name: options.pop(name) for name in cls.table_options() if name in options}
-        groups = options.get("groups")
+        per_row = {name: options[name] for name in ("groups", "times") if isinstance(options.get(name), str)}
 
         def read(stage: Stage, source: Any) -> Any:
             name = None if format else f"the {stage.value} data frame"
             table = read_table(source, format=format, name=name, **reading)
-            if stage is Stage.TRAIN and isinstance(groups, str):
-                options["groups"] = groups_of(table, groups)
             inputs = SampleInputs.of_table(table, input_field, target_fields, stage, of_table.get("delimiter"))
             folder = cls.root_of(stage, of_table)
-            return cls.with_sources(inputs, stage, table_folder(source) if folder is None and format else folder)
+            found = cls.with_sources(inputs, stage, table_folder(source) if folder is None and format else folder)
+            of_rows = {name: list(table[column]) for name, column in per_row.items() if stage is Stage.TRAIN}
+            return replace(found, **of_rows)
 
         return cls.from_inputs(tables.map(read), options, input_field)
 

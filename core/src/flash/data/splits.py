@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -18,9 +20,18 @@ from flash.data.messages import show
 from flash.data.tables import Table, is_missing, is_table, read_table
 from flash.errors import ConfigurationError, DataError
 
-__all__ = ["GroupSpec", "classes_of", "count_inputs", "groups_of", "split_inputs", "split_rows", "take_rows"]
+__all__ = [
+    "GroupSpec",
+    "classes_of",
+    "count_inputs",
+    "groups_of",
+    "split_inputs",
+    "split_rows",
+    "take_rows",
+    "times_of",
+]
 
-#: The group of each train row: the values, a function of the source of a sample, or the name of a column of the table.
+#: A value per train row: the values, a function of the source of a sample, or the name of a column of the table.
 GroupSpec: TypeAlias = str | Iterable[Any] | Callable[[Any], Any]
 Rows = npt.NDArray[np.int64]
 # Random orders of the groups of which the split that fits best is used; fewer where there are many groups.
@@ -29,9 +40,14 @@ _MAX_DRAWS = 100_000
 
 
 def split_inputs(
-    data: Any, fraction: float, seed: int, classes: Any = None, groups: Sequence[Any] | None = None
+    data: Any,
+    fraction: float,
+    seed: int,
+    classes: Any = None,
+    groups: Sequence[Any] | None = None,
+    times: Sequence[float] | None = None,
 ) -> tuple[Any, Any]:
-    """Split the inputs of ``load_data`` at random into those for training and those for validation.
+    """Split the inputs of ``load_data`` into those for training and those for validation, at random or by time.
 
     Data has rows if it is a tensor, an array, a data frame, a :class:`~flash.data.columns.Columns`, a
     :class:`~flash.data.tables.Table`, a list or another sequence of samples, a dataset with a length, or an object with
@@ -45,6 +61,7 @@ def split_inputs(
         classes: One class per row, or a list of classes, by which the split is stratified; by default the result of
             :func:`classes_of`, unless no class has two rows. An empty list is no classes.
         groups: One group per row: rows of one group are not divided.
+        times: One time per row: the latest rows are for validation, and neither classes nor the seed decide.
 
     Returns:
         The train and the validation inputs, of the type of ``data``; neither is empty.
@@ -62,9 +79,8 @@ def split_inputs(
         classes = classes_of(data)
         # Targets that are all different are not taken for classes, unless the caller knows that they are.
         classes = classes if classes is not None and _repeats(classes) else None
-    train, val = split_rows(
-        count_inputs(data), fraction, seed, None if classes is None or not len(classes) else classes, groups
-    )
+    classes = None if classes is None or not len(classes) else classes
+    train, val = split_rows(count_inputs(data), fraction, seed, classes, groups, times)
     return take_rows(data, train), take_rows(data, val)
 
 
@@ -216,44 +232,102 @@ def groups_of(data: Any, groups: GroupSpec) -> list[Any]:
         >>> groups_of(Table({"age": [50, 51, 30], "patient": ["a", "a", "b"]}), "patient")
         ['a', 'a', 'b']
     """
-    if isinstance(groups, str):
-        if not is_table(data):
+    return _value_per_row(data, groups, "group", "or give each a group of its own")
+
+
+def times_of(data: Any, times: GroupSpec) -> list[float]:
+    """Return one time per row of train inputs, as a number: seconds since 1970 for dates.
+
+    Args:
+        data: The inputs.
+        times: As the groups of :func:`groups_of`: numbers, or dates such as ``"2024-05-31"``.
+
+    Raises:
+        ConfigurationError: As :func:`groups_of`.
+        MissingColumnError: If the table has no such column.
+        DataError: If a row has no time, or one that is neither a number nor a date in the format of ISO 8601.
+
+    Example:
+        >>> times_of(Table({"day": ["1970-01-02", "1970-01-01"]}), "day")
+        [86400.0, 0.0]
+    """
+    values = _value_per_row(data, times, "time", "or leave times out")
+    numbers = list(map(_as_time, values))
+    wrong = [value for value, number in zip(values, numbers, strict=True) if number is None]
+    if wrong:
+        raise DataError(
+            "Expected a number or a date such as 2024-05-31 or 2024-05-31T18:30 as the time of every train row, but "
+            f"got {show(wrong[0])}. Convert the times first, for example with pandas.to_datetime."
+        )
+    return [number for number in numbers if number is not None]
+
+
+def _as_time(value: Any) -> float | None:
+    """Return a number, or a date as seconds since 1970; ``None`` if it is neither."""
+    if isinstance(value, np.datetime64):
+        return float(value.astype("datetime64[us]").astype(np.int64)) / 1e6
+    if isinstance(value, datetime.date):
+        value = value.isoformat()
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isnan(number):
+        return number
+    try:
+        parsed = datetime.datetime.fromisoformat(str(value).strip().removesuffix("Z"))
+    except ValueError:
+        return None
+    zone = parsed.tzinfo or datetime.timezone.utc
+    return parsed.replace(tzinfo=zone).timestamp()
+
+
+def _value_per_row(data: Any, given: GroupSpec, what: str, otherwise: str) -> list[Any]:
+    """Return the values of a column, of a function of sources, or those that were passed, one per row."""
+    if isinstance(given, str):
+        carried = getattr(data, f"{what}s", None)
+        if carried is None and not is_table(data):
             raise ConfigurationError(
-                f"Expected one group per train row, since the train data is no table with a column {groups!r}. Pass "
-                "groups=[...], with a value for each row."
+                f"Expected one {what} per train row, since the train data is no table with a column {given!r}. Pass "
+                f"{what}s=[...], with a value for each row."
             )
-        found: Any = read_table(data, name="the train data")[groups]
-    elif callable(groups):
+        found: Any = read_table(data, name="the train data")[given] if carried is None else carried
+    elif callable(given):
         sources = getattr(data, "sources", None)
         if sources is None:
             raise ConfigurationError(
-                f"Expected one group per train row, since the train data ({type(data).__name__}) has no sources, such "
-                "as paths, that a function could tell the groups of. Pass groups=[...], with a value for each row."
+                f"Expected one {what} per train row, since the train data ({type(data).__name__}) has no sources, such "
+                f"as paths, that a function could tell the {what}s of. Pass {what}s=[...], with a value for each row."
             )
-        found = [groups(source) for source in sources]
+        found = [given(source) for source in sources]
     else:
-        found = groups
+        found = given
     values = found.tolist() if hasattr(found, "tolist") else list(found)
     rows = count_inputs(data)
     if len(values) != rows:
-        raise DataError(f"Expected one group per train row, but got {len(values)} groups and {rows} rows.")
+        raise DataError(f"Expected one {what} per train row, but got {len(values)} {what}s and {rows} rows.")
     missing = sum(map(is_missing, values))
     if missing:
         raise DataError(
-            f"Expected a group for every train row, but {missing} of {rows} have none. Drop these rows, or give each "
-            "a group of its own."
+            f"Expected a {what} for every train row, but {missing} of {rows} have none. Drop these rows, {otherwise}."
         )
     return values
 
 
 def split_rows(
-    length: int, val_split: float, seed: int, classes: Any = None, groups: Sequence[Any] | None = None
+    length: int,
+    val_split: float,
+    seed: int,
+    classes: Any = None,
+    groups: Sequence[Any] | None = None,
+    times: Sequence[float] | None = None,
 ) -> tuple[Rows, Rows]:
-    """Split ``range(length)`` at random into train and validation rows, both sorted and neither empty.
+    """Split ``range(length)`` into train and validation rows, both sorted and neither empty, at random or by time.
 
     With ``classes``, the split is stratified, and each class keeps at least one train row; a class with one row stays
     in train. With ``groups``, all rows of a group are on one side: of several random orders of the groups, the split
-    with the class counts nearest to ``val_split`` is returned.
+    with the class counts nearest to ``val_split`` is returned. With ``times``, the validation rows are the latest ones;
+    rows of one time are on one side.
 
     Args:
         length: The number of rows.
@@ -261,9 +335,10 @@ def split_rows(
         seed: Seed of the split.
         classes: One class per row, or a list of classes per row; each class then keeps a train row.
         groups: One group per row.
+        times: One time per row.
 
     Raises:
-        ConfigurationError: If ``val_split`` is not between 0 and 1.
+        ConfigurationError: If ``val_split`` is not between 0 and 1, or there are both groups and times.
         DataError: If there are fewer than two rows or groups, or no row can be taken such that its classes keep one.
 
     Example:
@@ -281,9 +356,16 @@ def split_rows(
         raise DataError(
             f"Expected at least 2 rows to split off validation data, but got {length}. Leave val_split out."
         )
+    if groups is not None and times is not None:
+        raise ConfigurationError(
+            "Expected groups or times to split by, but got both. Leave one of them out; or split the rows before, and "
+            "pass validation data."
+        )
     wanted = min(max(round(length * val_split), 1), length - 1)
     random = np.random.default_rng(seed)
-    if groups is not None:
+    if times is not None:
+        chosen = _latest(times, wanted)
+    elif groups is not None:
         chosen = _grouped(groups, classes, wanted, random)
     elif classes is not None:
         chosen = _stratified(classes, wanted, random)
@@ -374,6 +456,20 @@ def _draw_groups(
             taken.update(counts[group])
             rows += len(members[group])
     return chosen, taken
+
+
+def _latest(times: Sequence[float], wanted: int) -> Rows:
+    """Return the rows after a time, such that their number is as near as possible to the wanted one."""
+    values, counts = np.unique(np.asarray(times, dtype=np.float64), return_counts=True)
+    if len(values) < 2:
+        raise DataError(
+            f"Expected at least 2 times to split off the latest rows, but all {len(times)} rows have the same one. "
+            "Leave times out."
+        )
+    # The number of rows from each time on; from the first one on are all rows.
+    later = np.cumsum(counts[::-1])[::-1][1:]
+    start = values[1 + int(np.abs(later - wanted).argmin())]
+    return np.flatnonzero(np.asarray(times, dtype=np.float64) >= start)
 
 
 def _class_sets(classes: Any) -> list[set[str]]:

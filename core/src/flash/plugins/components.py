@@ -1,4 +1,4 @@
-"""Parts of tasks that are selected by name: outputs, optimizers, schedulers, metrics, losses, heads, augmentations."""
+"""Parts of tasks that are selected by name, such as outputs, optimizers and metrics, and recipes of baselines."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ __all__ = [
     "Metric",
     "Optimizer",
     "Output",
+    "Recipe",
     "overlap",
 ]
 
@@ -151,6 +152,26 @@ class Augmentation(_Component):
     """
 
     kind: ClassVar[str] = "augmentation"
+
+
+@dataclass(frozen=True)
+class Recipe(_Component):
+    """A candidate for the baseline of a task: a model that a race trains, and compares with others.
+
+    The target is called with the data, a :class:`flash.DataModule` whose train samples are loaded. It returns one of
+
+    - a :class:`flash.Task`, made for the data, which is trained with ``trainer.fit``;
+    - a pair of a task and a finetuning strategy, which is trained with ``trainer.finetune``;
+    - an object with ``fit(data)`` and ``predict(dataset)``, such as a model of scikit-learn: ``predict`` returns one
+      row per sample of an :class:`~flash.data.auto_dataset.AutoDataset`, probabilities ``(samples, classes)`` or
+      numbers ``(samples, targets)``, as a tensor or an array.
+
+    Example:
+        >>> Recipe("wav_cnn", target="acme.recipes:wav_cnn", scope="audio/*", summary="A small network.").kind
+        'recipe'
+    """
+
+    kind: ClassVar[str] = "recipe"
 
 
 Component = Output | Optimizer | LRScheduler | Metric | Loss | Head | Augmentation

@@ -11,6 +11,7 @@ CORE: Final = "flash-core"
 
 #: The packages ``flash.<name>`` that are published, and the distribution that has each.
 DOMAINS: Final[dict[str, str]] = {
+    "baseline": "flash-baseline",
     "image": "flash-image",
     "solver": "flash-solver",
     "tabular": "flash-tabular",

@@ -19,6 +19,7 @@ from flash.plugins.types import (
     CallbackSpec,
     Command,
     DataSource,
+    Recipe,
     Spec,
     Strategy,
     TaskSpec,
@@ -154,6 +155,23 @@ def flash_commands() -> Iterable[Command]:
 
 
 @hookspec
+def flash_recipes() -> Iterable[Recipe]:
+    """Return candidates for the baselines of tasks, of this plugin or of another one.
+
+    Example:
+        >>> from flash.plugins import Recipe, hookimpl, isolated_plugins
+        >>> class Plugin:
+        ...     @hookimpl
+        ...     def flash_recipes(self):
+        ...         yield Recipe("wav_cnn", target="acme.recipes:wav_cnn", scope="audio/*")
+        >>> with isolated_plugins(Plugin()) as host:
+        ...     print(*host.recipes("audio/classification"))
+        wav_cnn
+    """
+    return ()
+
+
+@hookspec
 def flash_renames() -> Iterable[Renamed]:
     """Return former names of this plugin's classes, tasks, backbones and components, so that old checkpoints load.
 
@@ -180,5 +198,6 @@ RESULTS: Final[dict[str, tuple[type[Spec], ...]]] = {
     "flash_callbacks": (CallbackSpec,),
     "flash_components": COMPONENTS,
     "flash_commands": (Command,),
+    "flash_recipes": (Recipe,),
     "flash_renames": (Renamed,),
 }

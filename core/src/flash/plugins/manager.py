@@ -17,7 +17,7 @@ from flash.plugins._discovery import Candidate, installed
 from flash.plugins._messages import sentence, warn_user
 from flash.plugins._name_index import NameIndex
 from flash.plugins._settings import Switches
-from flash.plugins.components import Component, overlap
+from flash.plugins.components import Component, Recipe, overlap
 from flash.plugins.first_party import CORE, DOMAINS
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider, S, canonical
 from flash.plugins.renames import Renamed, follow
@@ -103,6 +103,11 @@ class PluginHost:
     def commands(self) -> Mapping[str, Contribution[Command]]:
         """Return the subcommands of the command line by name."""
         return self._index("command", "commands", self.contributions("command"))
+
+    def recipes(self, task: str) -> Mapping[str, Contribution[Recipe]]:
+        """Return the recipes for the baseline of a task by name."""
+        found: _Many[Any] = self.in_scope("recipe", task)
+        return self._index("recipe", f"recipes of {task}", found, task.partition("/")[0])
 
     def components(self, kind: str, *scopes: str) -> Mapping[str, Contribution[Component]]:
         """Return the components of one kind by name.

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from flash.errors import ConfigurationError
 from flash.plugins._spec import ANY_CASE_NAME, SHA256, TASK_NAME, BaseSpec, check_name, check_target
-from flash.plugins.components import Component
+from flash.plugins.components import Component, Recipe
 from flash.plugins.renames import Renamed
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "CallbackSpec",
     "Command",
     "DataSource",
+    "Recipe",
     "Renamed",
     "Spec",
     "Strategy",
@@ -255,4 +256,5 @@ class Command(BaseSpec):
     target_fields: ClassVar[tuple[str, ...]] = ("target",)
 
 
-Spec = TaskSpec | Backbone | BackboneCatalogue | Strategy | DataSource | CallbackSpec | Command | Renamed | Component
+_Selected = Backbone | BackboneCatalogue | Strategy | DataSource | CallbackSpec | Command | Recipe | Component
+Spec = TaskSpec | Renamed | _Selected

@@ -82,7 +82,14 @@ class TabularPreprocess(Preprocess):
         targets = self.targets
         return list(targets.fields) if isinstance(targets, NumberTargets) and len(targets.fields) > 1 else None
 
-    def split(self, data: Any, fraction: float, seed: int, groups: Sequence[Any] | None = None) -> tuple[Any, Any]:
+    def split(
+        self,
+        data: Any,
+        fraction: float,
+        seed: int,
+        groups: Sequence[Any] | None = None,
+        times: Sequence[float] | None = None,
+    ) -> tuple[Any, Any]:
         """Split the rows of a table, stratified by class if it is a classification.
 
         Raises:
@@ -96,7 +103,7 @@ class TabularPreprocess(Preprocess):
             columns = Table({name: table[name] for name in names}, table.name, table.is_text)
         frame = self._read(columns)
         targets = self._learn_targets(frame)
-        return split_inputs(table, fraction, seed, targets.strata(targets.encode(frame, "train")), groups)
+        return split_inputs(table, fraction, seed, targets.strata(targets.encode(frame, "train")), groups, times)
 
     def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
         """Encode a table with targets; on training rows, learn the statistics first, once."""

@@ -56,8 +56,12 @@ class DetectionOptions(TypedDict, total=False):
     batch_size: int
     num_workers: int
     val_split: float | None
-    #: Images that ``val_split`` must not divide, such as those of one video: one group per image.
+    #: The fraction of train images that are taken for testing before those of ``val_split``.
+    test_split: float | None
+    #: Images that the splits must not divide, such as those of one video: one group per image.
     groups: GroupSpec | None
+    #: The time of each image, by which the splits take the latest ones.
+    times: GroupSpec | None
     seed: int | None
     sampler: SamplerSpec
     pin_memory: bool | None
