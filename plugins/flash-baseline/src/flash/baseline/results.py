@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Command", "Entry", "Finding", "Importance", "Results", "Sample"]
+__all__ = ["Command", "Comparison", "Entry", "Finding", "Importance", "Results", "Sample"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,30 @@ class Entry:
     parameters: int | None = None
     reason: str = ""
     history: Sequence[Mapping[str, float]] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same samples.
+
+    Args:
+        first: The name of an entry.
+        second: The name of the other.
+        metric: The metric that compares them.
+        difference: By how much the first is better; negative if it is worse.
+        interval: The 95 % confidence interval of the difference; ``None`` if there are too few samples for one.
+    """
+
+    first: str
+    second: str
+    metric: str
+    difference: float
+    interval: tuple[float, float] | None = None
+
+    @property
+    def exceeds_noise(self) -> bool:
+        """Whether one is better than the other by more than noise: the interval of the difference excludes 0."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
 @dataclass(frozen=True)
@@ -136,6 +160,8 @@ class Results:
         times: The seconds of each step, in order.
         versions: The versions of Python and packages.
         commands: What to do next.
+        comparisons: The best entry against others on the samples of ``part``: trivial and classical ones first.
+        time_limit: The seconds that the race was given.
     """
 
     title: str
@@ -160,3 +186,5 @@ class Results:
     times: Mapping[str, float]
     versions: Mapping[str, str]
     commands: Sequence[Command]
+    comparisons: Sequence[Comparison] = ()
+    time_limit: float | None = None
