@@ -1,0 +1,220 @@
+"""The race: successive halving of runs within a time limit, on one validation part.
+
+The runs that are fitted at once come first. The trainings of networks then go through rounds of equal length: each
+trains for its share of the time, the worse half of those that still improve leaves the race, and the others go on from
+where they were (Jamieson and Talwalkar, 2016). Time that is left is for the best one that can still improve.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from flash import DataModule
+from flash.errors import FlashError
+from flash.serialization import writing
+
+from .leaderboard import Metric, score
+from .recipes import Maker
+from .runs import OutOfTime, Run
+
+__all__ = ["Outcome", "Race"]
+
+Array = np.ndarray[Any, Any]
+
+log = logging.getLogger("flash.baseline")
+
+# A training that gets less time than this is not worth its start.
+_SHORTEST = 0.5
+
+
+@dataclass
+class Outcome:
+    """What came of a run.
+
+    Args:
+        run: The run.
+        status: As in :class:`~flash.baseline.results.Entry`.
+        outputs: Its predictions of the validation samples.
+        scores: Its metrics on them.
+        reason: Why it failed.
+    """
+
+    run: Run
+    status: Literal["done", "stopped", "failed", "out of time"] = "out of time"
+    outputs: Array | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Race:
+    """A race of runs.
+
+    Args:
+        makers: What makes the runs, by the name of their recipe.
+        problem: The data, with train and validation samples.
+        metric: The metric that decides.
+        deadline: The time to stop at, of ``time.monotonic()``.
+        state: The file in which the race keeps what is done, so that a race that was killed goes on.
+        say: Called with a line for the user at each step.
+
+    Attributes:
+        outcomes: What came of each run, by its name.
+        is_interrupted: Whether the user stopped the race.
+    """
+
+    def __init__(
+        self,
+        makers: Mapping[str, Maker],
+        problem: Problem,
+        metric: Metric,
+        deadline: float,
+        state: Path,
+        say: Callable[[str], None],
+    ) -> None:
+        self.makers = dict(makers)
+        self.problem = problem
+        self.metric = metric
+        self.deadline = deadline
+        self.state = state
+        self.say = say
+        self.outcomes: dict[str, Outcome] = {}
+        self.is_interrupted = False
+        self._done: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
+
+    def run(self) -> None:
+        """Run the race; after Ctrl-C, what is there is kept."""
+        try:
+            trainings = self._start()
+            self._halve(trainings)
+        except (KeyboardInterrupt, SystemExit):  # The latter is Lightning's answer to Ctrl-C.
+            self.is_interrupted = True
+            self.say("Interrupted; the report has what is there.")
+
+    def ranking(self) -> list[Outcome]:
+        """Return the outcomes with predictions, the best first."""
+        ranked = [each for each in self.outcomes.values() if each.outputs is not None]
+        return sorted(ranked, key=self._rank)
+
+    def _rank(self, outcome: Outcome) -> tuple[float, float]:
+        """Return what to sort by: the metric, then, for ties, how sure the predictions are."""
+        sign = -1.0 if self.metric.higher_is_better else 1.0
+        tie = outcome.scores.get("log_loss", outcome.scores.get("mae", 0.0))
+        return sign * outcome.scores.get(self.metric.name, sign * math.inf), tie
+
+    def _left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def _start(self) -> list[Outcome]:
+        """Make the runs of all recipes, run those that are fitted at once, and return the trainings."""
+        trainings: list[Outcome] = []
+        for recipe, make in self.makers.items():
+            try:
+                runs = make()
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except Exception as error:
+                self._fail(recipe, error)
+                continue
+            for run in runs:
+                outcome = self.outcomes[run.name] = Outcome(run)
+                if hasattr(run, "strategy"):
+                    trainings.append(outcome)
+                    self._resume(run)
+                elif self._left() > 0 or run.kind == "trivial":
+                    # No run that is fitted at once may take what the trainings need.
+                    self._step(outcome, self._left() / 2)
+        return trainings
+
+    def _halve(self, trainings: list[Outcome]) -> None:
+        rounds = max(1, math.ceil(math.log2(max(len(trainings), 1))) + 1)
+        racing = trainings
+        for number in range(rounds):
+            seconds = self._left() / (rounds - number)
+            until = time.monotonic() + seconds
+            for place, outcome in enumerate(racing):
+                share = (until - time.monotonic()) / (len(racing) - place)
+                if not outcome.run.is_finished and outcome.status != "failed" and share > _SHORTEST:
+                    self._step(outcome, share)
+            racing = self._better_half([each for each in racing if _can_go_on(each)], last=number == rounds - 1)
+        while self._left() > _SHORTEST:
+            rest = sorted([each for each in trainings if _can_go_on(each)], key=self._rank)
+            if not rest:
+                break
+            rest[0].status = "done"
+            self._step(rest[0], self._left())
+
+    def _better_half(self, racing: list[Outcome], last: bool) -> list[Outcome]:
+        ranked = sorted(racing, key=self._rank)
+        keep = len(ranked) if last or len(ranked) < 2 else math.ceil(len(ranked) / 2)
+        for outcome in ranked[keep:]:
+            outcome.status = "stopped"
+        return ranked[:keep]
+
+    def _step(self, outcome: Outcome, seconds: float) -> None:
+        """Train a run for some seconds, and evaluate it."""
+        run, start = outcome.run, time.monotonic()
+        try:
+            run.train(self.problem.data, seconds)
+            outcome.outputs = run.predict(self.problem.data, self.problem.parts["val"])
+            outcome.scores = score(self.problem.kind, self.problem.targets["val"], outcome.outputs)
+            outcome.status = "done"
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except OutOfTime as error:
+            outcome.reason = str(error)
+        except Exception as error:
+            self._fail(run.name, error)
+        run.seconds += time.monotonic() - start
+        self._keep()
+        self._report(outcome)
+
+    def _fail(self, name: str, error: Exception) -> None:
+        outcome = self.outcomes.setdefault(name, Outcome(_NotMade(name, "")))
+        outcome.status, outcome.outputs, outcome.scores = "failed", None, {}
+        outcome.reason = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, FlashError):
+            outcome.reason = f"{type(error).__name__}: {outcome.reason}"
+            log.debug("The run %s failed.", name, exc_info=error)
+        self.say(f"{name}: failed. {outcome.reason}")
+
+    def _report(self, outcome: Outcome) -> None:
+        if outcome.outputs is None:
+            if outcome.status == "out of time":
+                self.say(f"{outcome.run.name}: out of time. {outcome.reason}".rstrip())
+            return
+        epochs = "" if outcome.run.epochs is None else f", {outcome.run.epochs} epochs"
+        value = outcome.scores.get(self.metric.name, math.nan)
+        self.say(f"{outcome.run.name}: {self.metric.name} {value:.4g} after {outcome.run.seconds:.1f} s{epochs}")
+
+    # ------------------------------------------------------------------ killed and started again
+
+    def _resume(self, run: Run) -> None:
+        run.seconds = float(self._done.get(run.name, {}).get("seconds", 0.0))
+
+    def _keep(self) -> None:
+        done = {name: {"seconds": outcome.run.seconds} for name, outcome in self.outcomes.items()}
+        with writing(self.state, "w", encoding="utf-8", folder_argument="-o FOLDER") as file:
+            file.write(json.dumps(self._done | done))
+
+
+def _can_go_on(outcome: Outcome) -> bool:
+    return not outcome.run.is_finished and outcome.status not in ("failed",) and outcome.outputs is not None
+
+
+class _NotMade(Run):
+    """The run of a recipe that could not be made."""
+
+    def train(self, data: DataModule, seconds: float) -> None:
+        raise NotImplementedError
+
+    def predict(self, data: DataModule, dataset: Any) -> Array:
+        raise NotImplementedError
