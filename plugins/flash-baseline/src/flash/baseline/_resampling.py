@@ -113,7 +113,9 @@ def _of_ranks(positive: Array, scores: Array, compute: Callable[[Array, Array], 
             ascending order, to the metrics.
     """
     ascending, ranks, repeats = np.unique(scores, return_inverse=True, return_counts=True)
-    exact = compute(*(np.bincount(ranks[of], minlength=len(ascending))[None].astype(np.float64) for of in (positive, ~positive)))
+    exact = compute(
+        *(np.bincount(ranks[of], minlength=len(ascending))[None].astype(np.float64) for of in (positive, ~positive))
+    )
     if len(ascending) > _MOST_RANKS:
         # Neighbors share a rank: what that changes is the same in all resamples, and is added below.
         below = np.cumsum(repeats) - repeats

@@ -1,0 +1,175 @@
+"""The columns of a table as codes and numbers, for checks."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from flash.data.splits import times_of
+from flash.data.tables import Table, is_missing
+from flash.errors import DataError
+
+from ._resampling import Array
+
+__all__ = ["Column", "columns_of_parts", "is_gap"]
+
+# Types whose values are missing only as None; others are asked one by one.
+_PLAIN = frozenset({str, int, bool, type(None)})
+_GAPS = frozenset({"", "?", "-", "--", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "missing", "<na>"})
+_LAST = frozenset("0123456789.")
+_TRUTHS = {"true": 1.0, "false": 0.0}
+_OTHER_DATE = re.compile(r"\s*(\d{1,2}[./-]\d{1,2}[./-]\d{2,4}|\d{4}/\d{1,2}/\d{1,2})([ T]\d{1,2}:\d{2}.*)?\s*")
+_SAMPLED = 50
+# The share of the known cells that make a column one of numbers, where others are text.
+_MOSTLY = 0.8
+# Texts that are longer, or of more words, are sentences.
+_LONG_TEXT = 60
+_MANY_WORDS = 8
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of several parts of a table, one after the other.
+
+    Args:
+        name: Its name.
+        values: Its distinct values, in order of their first row.
+        codes: The place in ``values`` of the value of each row; -1 where it is missing.
+    """
+
+    name: str
+    values: Sequence[Any]
+    codes: Array
+
+    def part(self, rows: slice | Array) -> Column:
+        """Return some rows, with only the values that these have."""
+        codes = self.codes[rows]
+        kept, first, places = np.unique(codes[codes >= 0], return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        new = np.full(len(codes), -1, dtype=np.int64)
+        new[codes >= 0] = rank[places]
+        return Column(self.name, [self.values[kept[place]] for place in order], new)
+
+    @cached_property
+    def known(self) -> Array:
+        """Whether each row has a value."""
+        return np.asarray(self.codes >= 0)
+
+    @cached_property
+    def counts(self) -> Array:
+        """The number of rows per distinct value."""
+        return np.bincount(self.codes[self.known], minlength=len(self.values))
+
+    @cached_property
+    def value_numbers(self) -> Array:
+        """The distinct values as numbers; NaN for those that are none."""
+        return np.array([_as_number(value) for value in self.values], dtype=np.float64)
+
+    @cached_property
+    def numbers(self) -> Array:
+        """The values of the rows as numbers, NaN where there is none."""
+        return np.append(self.value_numbers, np.nan)[self.codes]
+
+    @cached_property
+    def number_share(self) -> float:
+        """The share of the known rows that hold numbers."""
+        return float(self.counts[~np.isnan(self.value_numbers)].sum() / max(self.counts.sum(), 1))
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether nearly all values are numbers."""
+        return self.number_share >= _MOSTLY
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether all values are whole numbers."""
+        numbers = self.value_numbers
+        return bool(len(numbers)) and bool(np.isfinite(numbers).all()) and bool((numbers == np.round(numbers)).all())
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The values that are text, at most a sample of them."""
+        step = max(1, len(self.values) // 1000)
+        return [value for value in self.values[::step] if isinstance(value, str)]
+
+    @cached_property
+    def is_prose(self) -> bool:
+        """Whether its values are mostly sentences."""
+        if not self.texts or self.is_numeric:
+            return False
+        length = float(np.median([len(text) for text in self.texts]))
+        words = float(np.median([len(text.split()) for text in self.texts]))
+        return length > _LONG_TEXT or words > _MANY_WORDS
+
+    @cached_property
+    def dates(self) -> str:
+        """``"iso"`` if its values are dates that a split can read, ``"other"`` if it cannot, or else nothing."""
+        step = max(1, len(self.values) // _SAMPLED)
+        sample = self.values[::step]
+        if not sample or isinstance(sample[0], int | float) or self.is_numeric:
+            return ""
+        if all(isinstance(value, str) and _OTHER_DATE.fullmatch(value) for value in sample):
+            return "other"
+        try:
+            times_of(list(sample), list(sample))
+        except (DataError, OverflowError):
+            return ""
+        return "iso"
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def columns_of_parts(parts: Mapping[str, Table]) -> tuple[list[Column], dict[str, slice]]:
+    """Return the columns that all parts have, in the order of the first, and the rows of each part in them."""
+    tables = list(parts.values())
+    names = [name for name in tables[0] if all(name in table for table in tables[1:])]
+    columns = [_column(name, [value for table in tables for value in table[name]]) for name in names]
+    ends = np.cumsum([table.num_rows for table in tables]).tolist()
+    starts = [0, *ends[:-1]]
+    return columns, {part: slice(start, end) for part, start, end in zip(parts, starts, ends, strict=True)}
+
+
+def is_gap(value: Any) -> bool:
+    """Return whether a value is a text that people write for a missing one."""
+    return isinstance(value, str) and value.strip().lower() in _GAPS
+
+
+def _column(name: str, values: Sequence[Any]) -> Column:
+    if not set(map(type, values)) <= _PLAIN:
+        values = [None if is_missing(value) else value if _is_hashable(value) else repr(value) for value in values]
+    places: dict[Any, int] = {value: place for place, value in enumerate(dict.fromkeys(values)) if value is not None}
+    # Places count a missing value that came before; close the gap.
+    places = {value: place for place, value in enumerate(places)}
+    codes = np.fromiter((-1 if value is None else places[value] for value in values), np.int64, len(values))
+    return Column(name, list(places), codes)
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _as_number(value: Any) -> float:
+    try:
+        if isinstance(value, str):
+            text = value.strip().lower()
+            if text in _TRUTHS:
+                return _TRUTHS[text]
+            # float also reads "1_000", "nan" and "infinity".
+            return float(text) if "_" not in text and text[-1:] in _LAST else math.nan
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
