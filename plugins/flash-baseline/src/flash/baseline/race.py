@@ -23,6 +23,7 @@ from flash.errors import FlashError
 from flash.serialization import writing
 
 from .leaderboard import Metric, score
+from .problem import Problem
 from .recipes import Maker
 from .runs import OutOfTime, Run
 

@@ -147,7 +147,7 @@ class TaskRun(Run):
         stop = _StopAfter(seconds, self.file)
         if not self.file.exists() and self.before is not None:
             self.before(self.task)
-        with _quietly():
+        with _quietly() as silence:
             trainer = flash.Trainer(
                 callbacks=[stop],
                 logger=False,
@@ -157,6 +157,7 @@ class TaskRun(Run):
                 num_sanity_val_steps=0,
                 default_root_dir=self.file.parent,
             )
+            silence()
             options: dict[str, Any] = {"ckpt_path": self.file} if self.file.exists() else {}
             if self.strategy is None:
                 trainer.fit(self.task, datamodule=data, **options)
@@ -281,16 +282,21 @@ def _prediction_batch(data: DataModule) -> int:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def _quietly() -> Iterator[Callable[[], None]]:
     """Leave out what each of many trainings would say; warnings of the user's own code are shown."""
     loggers = [logging.getLogger(name) for name in ("flash", "pytorch_lightning")]
     levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.ERROR)
+
+    def silence() -> None:
+        for each in loggers:
+            each.setLevel(logging.ERROR)
+
+    silence()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
-            yield
+            # A trainer sets the levels of loggers when it is made.
+            yield silence
     finally:
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)
