@@ -19,13 +19,14 @@ from typing import Any, Literal
 import numpy as np
 
 from flash import DataModule
+from flash.data.stage import Stage
 from flash.errors import FlashError
 from flash.serialization import writing
 
 from .leaderboard import Metric, score
 from .problem import Problem
 from .recipes import Maker
-from .runs import OutOfTime, Run
+from .runs import OutOfTime, Run, TaskRun
 
 __all__ = ["Outcome", "Race"]
 
@@ -34,7 +35,9 @@ Array = np.ndarray[Any, Any]
 log = logging.getLogger("flash.baseline")
 
 # A training that gets less time than this is not worth its start.
-_SHORTEST = 0.5
+_SHORTEST = 0.3
+# The number of samples by which the time of an evaluation is measured.
+_MEASURED = 32
 
 
 @dataclass
@@ -47,13 +50,15 @@ class Outcome:
         outputs: Its predictions of the validation samples.
         scores: Its metrics on them.
         reason: Why it failed.
+        evaluation: About how many seconds its predictions of the validation samples take.
     """
 
-    run: Run
+    run: Any
     status: Literal["done", "stopped", "failed", "out of time"] = "out of time"
     outputs: Array | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+    evaluation: float | None = None
 
 
 class Race:
@@ -127,38 +132,60 @@ class Race:
                 continue
             for run in runs:
                 outcome = self.outcomes[run.name] = Outcome(run)
-                if hasattr(run, "strategy"):
+                if isinstance(run, TaskRun):
                     trainings.append(outcome)
-                    self._resume(run)
+                    run.seconds = float(self._done.get(run.name, {}).get("seconds", 0.0))
                 elif self._left() > 0 or run.kind == "trivial":
                     # No run that is fitted at once may take what the trainings need.
                     self._step(outcome, self._left() / 2)
         return trainings
 
     def _halve(self, trainings: list[Outcome]) -> None:
+        """Give the trainings time in rounds, and the rest of the time to those that can still improve."""
         rounds = max(1, math.ceil(math.log2(max(len(trainings), 1))) + 1)
-        racing = trainings
+        # The pretrained ones first, whose head is fitted already.
+        racing = sorted(trainings, key=lambda each: each.run.starts_from is None)
         for number in range(rounds):
-            seconds = self._left() / (rounds - number)
-            until = time.monotonic() + seconds
+            until = time.monotonic() + self._left() / (rounds - number)
             for place, outcome in enumerate(racing):
-                share = (until - time.monotonic()) / (len(racing) - place)
-                if not outcome.run.is_finished and outcome.status != "failed" and share > _SHORTEST:
-                    self._step(outcome, share)
-            racing = self._better_half([each for each in racing if _can_go_on(each)], last=number == rounds - 1)
-        while self._left() > _SHORTEST:
+                self._step_within(outcome, (until - time.monotonic()) / (len(racing) - place))
+            racing = [each for each in racing if _can_go_on(each)]
+            if number < rounds - 1:
+                racing = self._better_half(racing)
+        idle = False
+        while not idle and self._left() > _SHORTEST:
             rest = sorted([each for each in trainings if _can_go_on(each)], key=self._rank)
-            if not rest:
-                break
-            rest[0].status = "done"
-            self._step(rest[0], self._left())
+            idle = not any(self._step_within(each, self._left()) for each in rest[:1])
 
-    def _better_half(self, racing: list[Outcome], last: bool) -> list[Outcome]:
-        ranked = sorted(racing, key=self._rank)
-        keep = len(ranked) if last or len(ranked) < 2 else math.ceil(len(ranked) / 2)
-        for outcome in ranked[keep:]:
+    def _better_half(self, racing: list[Outcome]) -> list[Outcome]:
+        """Return those that go on: the better half, and those that have not begun."""
+        begun = sorted([each for each in racing if each.outputs is not None], key=self._rank)
+        keep = math.ceil(len(begun) / 2)
+        for outcome in begun[keep:]:
             outcome.status = "stopped"
-        return ranked[:keep]
+        return begun[:keep] + [each for each in racing if each.outputs is None]
+
+    def _step_within(self, outcome: Outcome, seconds: float) -> bool:
+        """Train a run for some seconds, its evaluation included; return whether there was time for it."""
+        if not _can_go_on(outcome):
+            return False
+        if outcome.evaluation is None:
+            outcome.evaluation = self._measure(outcome.run)
+        # A training evaluates its last weights, and the race its best ones.
+        share = seconds - 2 * outcome.evaluation
+        if share < _SHORTEST:
+            outcome.reason = outcome.reason or "an epoch takes longer than its share"
+            return False
+        self._step(outcome, share)
+        return True
+
+    def _measure(self, run: Run) -> float:
+        """Return about how many seconds the prediction of the validation samples takes."""
+        dataset = self.problem.parts["val"]
+        some = list(range(min(len(dataset), _MEASURED)))
+        start = time.monotonic()
+        run.predict(self.problem.data, dataset.subset(some, Stage.VAL))
+        return (time.monotonic() - start) * len(dataset) / len(some)
 
     def _step(self, outcome: Outcome, seconds: float) -> None:
         """Train a run for some seconds, and evaluate it."""
@@ -198,9 +225,6 @@ class Race:
 
     # ------------------------------------------------------------------ killed and started again
 
-    def _resume(self, run: Run) -> None:
-        run.seconds = float(self._done.get(run.name, {}).get("seconds", 0.0))
-
     def _keep(self) -> None:
         done = {name: {"seconds": outcome.run.seconds} for name, outcome in self.outcomes.items()}
         with writing(self.state, "w", encoding="utf-8", folder_argument="-o FOLDER") as file:
@@ -208,7 +232,7 @@ class Race:
 
 
 def _can_go_on(outcome: Outcome) -> bool:
-    return not outcome.run.is_finished and outcome.status not in ("failed",) and outcome.outputs is not None
+    return not outcome.run.is_finished and outcome.status != "failed"
 
 
 class _NotMade(Run):

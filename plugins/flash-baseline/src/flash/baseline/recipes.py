@@ -93,13 +93,7 @@ def _runs_of(name: str, summary: str, recipe: Callable[[DataModule], Any], data:
     if strategy == "freeze":
         return [head]
 
-    def start_from_head(finetuned: Task) -> None:
-        # Linear probing, then finetuning (Kumar et al., 2022): a random head would distort the pretrained features.
-        if head.is_finished:
-            finetuned.head.load_state_dict(task.head.state_dict())  # type: ignore[union-attr]
-
-    rest = TaskRun(name, summary, copy.deepcopy(task), strategy or "no_freeze", own, start_from_head)
-    return [head, rest]
+    return [head, TaskRun(name, summary, copy.deepcopy(task), strategy or "no_freeze", own, head)]
 
 
 def _file_name(name: str) -> str:

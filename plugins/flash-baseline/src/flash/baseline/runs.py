@@ -123,7 +123,8 @@ class TaskRun(Run):
         task: The task.
         strategy: The finetuning strategy; ``None`` trains everything.
         folder: Where the run can be stopped and go on: the checkpoint of its last step.
-        before: Called with the task before its first step.
+        starts_from: A run that fitted the head alone, from which the training starts: a random head would distort
+            pretrained features (Kumar et al., "Fine-Tuning can Distort Pretrained Features", 2022).
     """
 
     def __init__(
@@ -133,20 +134,21 @@ class TaskRun(Run):
         task: Task,
         strategy: Any,
         folder: Path,
-        before: Callable[[Task], None] | None = None,
+        starts_from: HeadRun | None = None,
     ) -> None:
         super().__init__(name, summary)
         self.task: Task = task
         self.strategy = strategy
         self.file = folder / "last.ckpt"
-        self.before = before
+        self.starts_from = starts_from
         self.epochs = 0
 
     def train(self, data: DataModule, seconds: float) -> None:
         """Train for some seconds, or until nothing improves; the task has its best weights then."""
         stop = _StopAfter(seconds, self.file)
-        if not self.file.exists() and self.before is not None:
-            self.before(self.task)
+        if not self.file.exists() and self.starts_from is not None and self.starts_from.is_finished:
+            head: Any = self.task.head
+            head.load_state_dict(self.starts_from.task.head.state_dict())
         with _quietly() as silence:
             trainer = flash.Trainer(
                 callbacks=[stop],
@@ -179,7 +181,7 @@ class HeadRun(Run):
     Args:
         name: Its name in the leaderboard.
         summary: What it is, in one sentence.
-        task: A task with ``forward_features``, whose ``head`` is linear.
+        task: A task with ``forward_features``, whose ``head`` ends with a linear layer.
     """
 
     def __init__(self, name: str, summary: str, task: Task) -> None:
@@ -195,7 +197,10 @@ class HeadRun(Run):
             if time.monotonic() > deadline:
                 raise OutOfTime("the features of its backbone take longer")
 
-        features = features_of(self.task, data.train_dataset, _prediction_batch(data), data.num_workers, check)
+        head: Any = self.task.head
+        before = head[:-1] if isinstance(head, nn.Sequential) else nn.Identity()
+        options = (_prediction_batch(data), data.num_workers, lambda features: before(features), check)
+        features = features_of(self.task, data.train_dataset, *options)
         targets = targets_of(data.train_dataset)
         mean, std = features.mean(0), features.std(0)
         scaled = (features - mean) / np.where(std > 0, std, 1)
@@ -203,10 +208,11 @@ class HeadRun(Run):
             warnings.simplefilter("ignore")  # a solver that did not converge
             weight, bias = _linear(self.task, scaled, targets)
         weight = weight / np.where(std > 0, std, 1)
-        head: Any = self.task.head
+        layer = _last_layer(self.task)
+        assert layer is not None
         with torch.no_grad():
-            head.weight.copy_(torch.as_tensor(weight))
-            head.bias.copy_(torch.as_tensor(bias - weight @ mean))
+            layer.weight.copy_(torch.as_tensor(weight))
+            layer.bias.copy_(torch.as_tensor(bias - weight @ mean))
         # As a loaded checkpoint: the head is trained.
         self.task.load_state_dict(self.task.state_dict())
         self.is_finished = True
@@ -221,9 +227,16 @@ class HeadRun(Run):
 def has_pretrained_features(task: Task) -> bool:
     """Return whether a task is a linear head on a pretrained backbone, which is worth fitting alone."""
     overrides = type(task).forward_features is not Task.forward_features
-    head = getattr(task, "head", None)
     is_pretrained = bool(task.recorded_arguments.get("pretrained", False))
-    return overrides and is_pretrained and type(head) is nn.Linear and head.bias is not None
+    return overrides and is_pretrained and _last_layer(task) is not None
+
+
+def _last_layer(task: Task) -> nn.Linear | None:
+    """Return the linear layer that a head is, or ends with; ``None`` if other layers before it would have to train."""
+    head = getattr(task, "head", None)
+    *before, last = head if isinstance(head, nn.Sequential) and len(head) else [head]
+    fixed = all(isinstance(each, nn.LayerNorm | nn.Dropout | nn.Identity | nn.Flatten) for each in before)
+    return last if fixed and type(last) is nn.Linear and last.bias is not None else None
 
 
 def _linear(task: Task, features: Array, targets: Array) -> tuple[Array, Array]:

@@ -56,7 +56,12 @@ def outputs_of(task: Task, dataset: AutoDataset, batch_size: int, num_workers: i
 
 
 def features_of(
-    task: Task, dataset: AutoDataset, batch_size: int, num_workers: int, check: Callable[[], None]
+    task: Task,
+    dataset: AutoDataset,
+    batch_size: int,
+    num_workers: int,
+    then: Callable[[Tensor], Tensor],
+    check: Callable[[], None],
 ) -> Array:
     """Return the features of the backbone, shape ``(samples, features)``.
 
@@ -65,20 +70,15 @@ def features_of(
         dataset: The samples.
         batch_size: The number of samples per batch.
         num_workers: The number of worker processes.
+        then: What to apply to the features of a batch.
         check: Called after each batch; it may raise to stop.
     """
-    batches = predict_batches(
-        task,
-        dataset,
-        batch_size=batch_size,
-        num_workers=num_workers,
-        by_length=True,
-        forward=task.forward_features,
-    )
+    options = {"batch_size": batch_size, "num_workers": num_workers}
+    batches = predict_batches(task, dataset, **options, by_length=True, forward=task.forward_features)
 
-    def present(output: Tensor) -> Tensor:
+    def present(features: Tensor) -> Tensor:
         check()
-        return output
+        return then(features)
 
     return _in_order(batches, present)
 
