@@ -8,7 +8,7 @@ import numpy as np
 
 from ._resampling import Array
 
-__all__ = ["similar_images"]
+__all__ = ["shrink", "similar_images"]
 
 _HEIGHT, _WIDTH = 8, 9
 # Images whose hashes differ in at most this many of 64 bits, and whose thumbnails differ by this much, are alike.
@@ -57,6 +57,19 @@ def _similar(thumbnails: Array) -> list[tuple[int, int]]:
     return sorted(pairs)
 
 
+def shrink(image: Array, most: int) -> Array:
+    """Return an image whose longer side has no more than some pixels, each the mean of a rectangle.
+
+    Args:
+        image: ``(height, width)`` or ``(height, width, channels)``.
+        most: The largest number of pixels of a side.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, most / max(height, width))
+    numbers = image.astype(np.float64)
+    return _means(_means(numbers, max(1, round(height * scale)), 0), max(1, round(width * scale)), 1)
+
+
 def _thumbnail(image: Array) -> Array:
     gray = image.mean(2) if image.ndim == 3 else image.astype(np.float64)
     return _means(_means(gray, _HEIGHT, 0), _WIDTH, 1)
@@ -66,5 +79,6 @@ def _means(values: Array, parts: int, axis: int) -> Array:
     """Return the means of equal parts of an axis."""
     length = values.shape[axis]
     edges = np.arange(parts) * length // parts
-    sizes = np.diff(np.append(edges, length))
-    return np.asarray(np.add.reduceat(values, edges, axis) / sizes.reshape((-1, 1) if axis == 0 else (1, -1)))
+    shape = [1] * values.ndim
+    shape[axis] = parts
+    return np.asarray(np.add.reduceat(values, edges, axis) / np.diff(np.append(edges, length)).reshape(shape))

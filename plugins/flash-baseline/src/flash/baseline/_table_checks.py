@@ -595,7 +595,8 @@ def _given_away_by_gaps(
                 "leak",
                 "warning",
                 f"Expected missing values of {show(name)} to say little about {show(target)}, but whether it is "
-                f"missing alone removes {value:.0%} of the {what}. Leave it out, unless it is known before the target is.",
+                f"missing alone removes {value:.0%} of the {what}. Leave it out, unless it is known before the "
+                "target is.",
                 columns=[name],
             )
 

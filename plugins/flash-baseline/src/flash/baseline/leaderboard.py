@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
 from flash.errors import ConfigurationError, DataError
+from flash.serialization import writing
 
+from ._numbers import numbers_of
 from ._resampling import (
     Array,
     Evaluation,
@@ -21,9 +26,9 @@ from ._resampling import (
     of_classes,
     of_sums,
 )
-from .results import Comparison
+from .results import Comparison, Results
 
-__all__ = ["Kind", "Metric", "bootstrap", "compare", "metrics_for", "score"]
+__all__ = ["Kind", "Metric", "bootstrap", "compare", "metrics_for", "score", "write_leaderboard"]
 
 Kind = Literal["classification", "multi-label", "regression"]
 
@@ -424,3 +429,55 @@ _METRICS: dict[str, tuple[Metric, ...]] = {
         Metric("r2", True, _r2, _r2s),
     ),
 }
+
+
+def write_leaderboard(folder: str | Path, results: Results) -> None:
+    """Write ``leaderboard.csv``, one row an entry, and ``results.json``, which holds all numbers of the page.
+
+    Args:
+        folder: The folder, which is created.
+        results: What the baseline found.
+
+    Raises:
+        CheckpointError: If a file cannot be written.
+    """
+    numbers = numbers_of(results)
+    with writing(Path(folder, "leaderboard.csv"), "w", folder_argument="-o FOLDER", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([_as_utf8(cell) for cell in _header(numbers)])
+        for rank, entry in enumerate(numbers["entries"], 1):
+            rows.writerow([_as_utf8(cell) for cell in _row(rank, entry, numbers)])
+    with writing(Path(folder, "results.json"), "w", folder_argument="-o FOLDER", encoding="utf-8") as file:
+        json.dump(numbers, file, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+_INTERVALS = (("val", "scores", "interval"), ("test", "test_scores", "test_interval"))
+
+
+def _metrics_of(numbers: dict[str, Any], scores: str) -> list[str]:
+    names = dict.fromkeys(name for entry in numbers["entries"] for name in entry[scores])
+    return list(names)
+
+
+def _header(numbers: dict[str, Any]) -> list[str]:
+    columns = ["rank", "name", "kind", "status"]
+    for part, scores, _ in _INTERVALS:
+        metrics = _metrics_of(numbers, scores)
+        columns += [f"{part}_{name}" for name in metrics]
+        columns += [f"{part}_{numbers['metric']}_{end}" for end in ("low", "high")] if metrics else []
+    return [*columns, "seconds", "epochs", "parameters", "summary", "reason"]
+
+
+def _row(rank: int, entry: dict[str, Any], numbers: dict[str, Any]) -> list[Any]:
+    cells = [rank, entry["name"], entry["kind"], entry["status"]]
+    for _, scores, interval in _INTERVALS:
+        metrics = _metrics_of(numbers, scores)
+        cells += [entry[scores].get(name) for name in metrics]
+        cells += (entry[interval] or [None, None]) if metrics else []
+    return [*cells, *(entry[name] for name in ("seconds", "epochs", "parameters", "summary", "reason"))]
+
+
+def _as_utf8(cell: Any) -> Any:
+    """Replace halves of characters, which UTF-8 cannot encode."""
+    return cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell

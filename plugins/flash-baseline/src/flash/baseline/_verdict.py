@@ -1,0 +1,118 @@
+"""The verdict of a baseline in a few plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .results import Comparison, Entry, Results
+
+__all__ = ["format_number", "verdict_of"]
+
+_OVERCONFIDENT = 0.1
+_FEW_SAMPLES = 100
+_MUCH_LOWER = 0.3
+_LONGEST_NAME = 60
+
+
+def format_number(value: float | None) -> str:
+    """Return a score as people read it: three decimals, or four digits of large and small ones.
+
+    Example:
+        >>> format_number(0.83215), format_number(48679.2), format_number(None), format_number(0.00012345)
+        ('0.832', '48,679', 'none', '0.0001234')
+    """
+    if value is None:
+        return "none"
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    if size >= 0.01 or size == 0:
+        return f"{value:.3f}"
+    return f"{value:.4g}"
+
+
+def verdict_of(results: Results, evaluation: Mapping[str, Any]) -> list[str]:
+    """Return which model is best, how good it is and beside which others, and what to worry about first."""
+    best = next((entry for entry in results.entries if entry.name == results.best), None)
+    worry = _worry(results, evaluation, best)
+    if best is None:
+        done = [entry for entry in results.entries if entry.status == "done"]
+        first = (
+            "No model was evaluated." if not done else f"The best is {_name(done[0])}, and no network was evaluated."
+        )
+        failed = sum(entry.status == "failed" for entry in results.entries)
+        return [
+            first + (f" {failed} of {len(results.entries)} failed: the leaderboard says why." * bool(failed)),
+            worry,
+        ]
+    sentences = [_quality(results, best)]
+    beside = " ".join(_beside(results, each) for each in results.comparisons if each.first == best.name)
+    return [*sentences, beside or "It was compared with no other model.", worry]
+
+
+def _name(entry: Entry) -> str:
+    kinds = {"trivial": "the trivial model", "classical": "the classical model", "network": "the network"}
+    return f"{kinds.get(entry.kind, 'the ensemble')} {_short(entry.name)}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _quality(results: Results, best: Entry) -> str:
+    is_test = results.part == "test" and bool(best.test_scores)
+    scores, interval = (best.test_scores, best.test_interval) if is_test else (best.scores, best.interval)
+    metric = results.metric.replace("_", " ")
+    part = "test" if is_test else "validation"
+    count = results.counts.get("test" if is_test else "val")
+    value = scores.get(results.metric)
+    said = f"The best model is {_name(best)}"
+    if value is None:
+        return f"{said}; its {metric} is not known."
+    said += f": {metric} {format_number(value)}"
+    if interval is not None:
+        said += f" (95% interval {format_number(interval[0])} to {format_number(interval[1])})"
+    return said + (f" on {count:,} {part} samples." if count else f" on the {part} samples.")
+
+
+def _beside(results: Results, comparison: Comparison) -> str:
+    other = next((entry for entry in results.entries if entry.name == comparison.second), None)
+    name = _name(other) if other else _short(comparison.second)
+    size = format_number(abs(comparison.difference))
+    if comparison.interval is None:
+        return f"There are too few samples to tell it from {name}."
+    low, high = (format_number(bound) for bound in comparison.interval)
+    if not comparison.exceeds_noise:
+        return (
+            f"Its difference to {name} is within noise (better by {format_number(comparison.difference)}, 95% "
+            f"interval {low} to {high})."
+        )
+    if comparison.difference > 0:
+        return f"It is better than {name} by {size} ({low} to {high}), which is more than noise."
+    low, high = (format_number(-bound) for bound in reversed(comparison.interval))
+    return f"It is worse than {name} by {size} ({low} to {high}), which is more than noise: use that one."
+
+
+def _worry(results: Results, evaluation: Mapping[str, Any], best: Entry | None) -> str:
+    """Return what to look at first: a finding, or else what the evaluation of the best model shows."""
+    serious = [finding for finding in results.findings if finding.level != "info"]
+    if serious:
+        more = f" ({len(serious) - 1} more below.)" if len(serious) > 1 else ""
+        return f"Look at this first: {serious[0].sentence}{more}"
+    count = results.counts.get(results.part, 0)
+    if best is not None and 0 < count < _FEW_SAMPLES:
+        return f"Look at this first: {count} {results.part} samples are few, so the interval is wide."
+    calibration = evaluation.get("calibration", {})
+    if calibration and calibration["confidence"] - calibration["accuracy"] > _OVERCONFIDENT:
+        return (
+            f"Look at this first: its probabilities are too high, {calibration['confidence']:.2f} on average where "
+            f"{calibration['accuracy']:.2f} of the predictions are right."
+        )
+    recalls = [row for row in evaluation.get("per_class", []) if row["recall"] is not None]
+    weakest = min(recalls, key=lambda row: row["recall"], default=None)
+    if weakest and weakest["recall"] < max(row["recall"] for row in recalls) - _MUCH_LOWER:
+        return f"Look at this first: of the class {_short(weakest['label'])}, it finds {weakest['recall']:.0%} only."
+    return "The checks found nothing that makes these scores wrong."
