@@ -113,7 +113,8 @@ class TaskFigures:
         figures.check_matplotlib()
         found = evaluate_rows(self, data, stage)
         if found.kind != "numbers" or found.targets is None or found.outputs is None:
-            advice = "For classes, call task.plot_confusion(data)."
+            classes = found.kind in ("classes", "labels")
+            advice = "Call task.plot_confusion(data)." if classes else "Call task.plot_predictions(data)."
             raise _wrong_kind(self, found, "numbers, with true numbers beside them", "plot_numbers", advice)
         heading = f"{found.stage}: {len(found):,} rows"
         return figures.draw_numbers(found.targets.numpy(), found.outputs.numpy(), heading=heading)
@@ -147,7 +148,8 @@ class TaskFigures:
     def _evaluated_classes(self, data: DataModule, stage: str, method: str) -> Evaluated:
         found = evaluate_rows(self, data, stage)
         if found.kind not in ("classes", "labels"):
-            advice = "For numbers, call task.plot_numbers(data)."
+            numbers = found.kind == "numbers"
+            advice = "Call task.plot_numbers(data)." if numbers else "Call task.plot_predictions(data)."
             raise _wrong_kind(self, found, "classes", method, advice)
         if found.targets is None:
             raise DataError(f"Expected data with targets for {method}, but the {found.stage} data has none.")

@@ -102,7 +102,7 @@ def part_importance(
     if not names:
         raise ConfigurationError(
             f"Expected inputs of several parts, such as the columns of a table or the two texts of a pair, but those "
-            f"of this {type(data).__name__} are one whole. See what the task gets wrong with task.plot_predictions(data), "
+            f"of this {type(data).__name__} are one whole. See its mistakes with task.plot_predictions(data), "
             "or define the parts with the hooks parts and exchange of the preprocess."
         )
     score, higher_is_better, baseline = _evaluate(task, data, chosen)
