@@ -180,6 +180,31 @@ class AutoDataset(Dataset[Any]):
         places = list(rows) if self._rows is None else [self._rows[row] for row in rows]
         return self._hooks.display(self.samples, places)
 
+    def parts(self) -> list[str]:
+        """Return the names of the parts of the inputs, such as the columns of a table; empty if they are one whole."""
+        return self._hooks.parts(self.samples)
+
+    def exchange(self, part: str, order: Tensor) -> AutoDataset:
+        """Return this dataset with one part of the inputs from other samples.
+
+        Args:
+            part: One of :meth:`parts`.
+            order: For each sample the index of the one whose part it gets, shape ``(samples,)``.
+
+        Example:
+            >>> from flash import Preprocess
+            >>> rows = Columns({"age": torch.tensor([20, 30]), "height": torch.tensor([1.8, 1.6])})
+            >>> AutoDataset(rows, Stage.PREDICT, Preprocess()).exchange("age", torch.tensor([1, 0]))[0]
+            {'age': tensor(30), 'height': tensor(1.8000)}
+        """
+        other = self._copy()
+        places = torch.arange(len(self)) if self._rows is None else torch.as_tensor(self._rows)
+        # Samples that are not in this subset keep their own part.
+        full = torch.arange(len(self.samples))
+        full[places] = places[order]
+        other._samples = other._prepared = self._hooks.exchange(self.samples, part, full)
+        return other
+
 
 def is_indexed(samples: Any) -> bool:
     """Return whether samples can be accessed by index."""

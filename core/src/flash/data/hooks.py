@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from flash.data.display import Display
@@ -21,6 +22,9 @@ class HooksByStage(Protocol):
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return whether the samples of a stage are deterministic."""
+
+    def preview_spec(self) -> Any:
+        """Return the input requirements for figures before a task is connected."""
 
 
 class SampleHooks(Protocol):
@@ -65,3 +69,9 @@ class SampleHooks(Protocol):
 
     def display_inputs(self, inputs: Any, count: int) -> list[Display]:
         """Return what a person looks at for the inputs of a batch."""
+
+    def parts(self, samples: Any) -> list[str]:
+        """Return the names of the parts of the inputs."""
+
+    def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
+        """Return samples with one part of the inputs from other samples."""

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, default_collate
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display, check_displays, summarize
+from flash.data.parts import default_exchange, default_parts, inputs_of
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -32,6 +33,8 @@ _HOOKS = (
     "per_batch_transform_on_device",
     "display",
     "display_inputs",
+    "parts",
+    "exchange",
 )
 
 
@@ -238,7 +241,7 @@ class Preprocess(Configurable):
             >>> Words().stage_hooks(Stage.PREDICT).display(["sun", "evening"], [1])
             ["the word 'evening'"]
         """
-        return [summarize(_without_target(samples[row], self.predicting)) for row in rows]
+        return [summarize(inputs_of(samples[row], self.predicting)) for row in rows]
 
     def display_inputs(self, inputs: Any) -> Sequence[Display]:
         """Return what a person looks at for the inputs of a batch, after all transforms.
@@ -260,6 +263,30 @@ class Preprocess(Configurable):
         By default it is ``None``.
         """
         return None
+
+    def parts(self, samples: Any) -> list[str]:
+        """Return the names of the parts of the inputs whose importance to a task can be computed; empty for one whole.
+
+        By default these are the keys of inputs that are a dict, and the columns of inputs in memory that are one
+        tensor of shape ``(samples, columns)``.
+
+        Args:
+            samples: As in :meth:`display`.
+        """
+        return default_parts(samples, self.predicting)
+
+    def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
+        """Return samples with one part of the inputs from other samples, for its importance; the targets stay.
+
+        Args:
+            samples: As in :meth:`display`.
+            part: One of :meth:`parts`.
+            order: For each sample the index of the one whose part it gets, shape ``(samples,)``.
+
+        Returns:
+            Samples of the same type, or another object with a length and ``[index]``.
+        """
+        return default_exchange(samples, part, order, self.predicting)
 
     def stage_hooks(self, stage: Stage, input_spec: Any = None) -> StageHooks:
         """Return the hooks for one stage and the input requirements of a network."""
@@ -320,6 +347,7 @@ class StageHooks:
         self._batch_on_device = resolved["per_batch_transform_on_device"]
         self._display = resolved["display"]
         self._display_inputs = resolved["display_inputs"]
+        self._parts, self._exchange = resolved["parts"], resolved["exchange"]
         self._sample_arguments = _positional_arguments(self._load_sample)
         self.has_default_sample_path = all(self._is_default(name) for name in (*_SAMPLE_HOOKS, "collate"))
         self._transforms_samples_on_device = not self._is_default("per_sample_transform_on_device")
@@ -400,6 +428,16 @@ class StageHooks:
             displays = self._display_inputs(inputs)
         return check_displays(displays, count, f"{type(self.preprocess).__name__}.display_inputs")
 
+    def parts(self, samples: Any) -> list[str]:
+        """Run ``parts``."""
+        with self.preprocess.at(self.stage, self.input_spec):
+            return list(self._parts(samples))
+
+    def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
+        """Run ``exchange``."""
+        with self.preprocess.at(self.stage, self.input_spec):
+            return self._exchange(samples, part, order)
+
     def transform_on_device(self, batch: Any) -> Any:
         """Run the two device hooks, after the batch has been moved to the device."""
         if not self.transforms_on_device:
@@ -478,11 +516,6 @@ def _positional_arguments(function: Callable[..., Any]) -> int:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 2
     return min(2, sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters))
-
-
-def _without_target(sample: Any, predicting: bool) -> Any:
-    """Return the inputs of a sample: the first part of a pair, except in prediction, where there is no target."""
-    return sample[0] if not predicting and type(sample) in (tuple, list) and len(sample) == 2 else sample
 
 
 def _to_tensors(sample: Any) -> Any:

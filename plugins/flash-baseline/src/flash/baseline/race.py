@@ -36,6 +36,8 @@ log = logging.getLogger("flash.baseline")
 
 # A training that gets less time than this is not worth its start.
 _SHORTEST = 0.3
+# The part of the time that is left that one run that is fitted at once may take.
+_FITTED = 0.6
 # The number of samples by which the time of an evaluation is measured.
 _MEASURED = 32
 
@@ -136,8 +138,7 @@ class Race:
                     trainings.append(outcome)
                     run.seconds = float(self._done.get(run.name, {}).get("seconds", 0.0))
                 elif self._left() > 0 or run.kind == "trivial":
-                    # No run that is fitted at once may take what the trainings need.
-                    self._step(outcome, self._left() / 2)
+                    self._step(outcome, self._left() * _FITTED)
         return trainings
 
     def _halve(self, trainings: list[Outcome]) -> None:
@@ -171,8 +172,9 @@ class Race:
             return False
         if outcome.evaluation is None:
             outcome.evaluation = self._measure(outcome.run)
-        # A training evaluates its last weights, and the race its best ones.
-        share = seconds - 2 * outcome.evaluation
+        # A training evaluates its last weights, and the race its best ones; in the end, the test samples are predicted.
+        tests = len(self.problem.parts.get("test", ())) / len(self.problem.parts["val"])
+        share = seconds - (2 + tests) * outcome.evaluation
         if share < _SHORTEST:
             outcome.reason = outcome.reason or "an epoch takes longer than its share"
             return False

@@ -30,6 +30,9 @@ __all__ = ["HeadRun", "ModelRun", "OutOfTime", "Run", "TaskRun", "has_pretrained
 
 Array = np.ndarray[Any, Any]
 
+# Features are computed for as many samples at a time.
+_CHUNK = 256
+
 
 class OutOfTime(Exception):  # noqa: N818  # no error: the race goes on
     """A run did not get as far as to predict in its time."""
@@ -189,19 +192,14 @@ class HeadRun(Run):
         self.task: Task = task
 
     def train(self, data: DataModule, seconds: float) -> None:
-        """Compute the features, and fit the head."""
+        """Compute the features of as many train samples as there is time for, and fit the head.
+
+        Raises:
+            OutOfTime: If there is no time for enough of them.
+        """
         self.task.use_data(data)
-        deadline = time.monotonic() + seconds
-
-        def check() -> None:
-            if time.monotonic() > deadline:
-                raise OutOfTime("the features of its backbone take longer")
-
-        head: Any = self.task.head
-        before = head[:-1] if isinstance(head, nn.Sequential) else nn.Identity()
-        options = (_prediction_batch(data), data.num_workers, lambda features: before(features), check)
-        features = features_of(self.task, data.train_dataset, *options)
-        targets = targets_of(data.train_dataset)
+        rows, features = self._features(data, time.monotonic(), seconds)
+        targets = targets_of(data.train_dataset)[rows]
         mean, std = features.mean(0), features.std(0)
         scaled = (features - mean) / np.where(std > 0, std, 1)
         with warnings.catch_warnings():
@@ -216,6 +214,28 @@ class HeadRun(Run):
         # As a loaded checkpoint: the head is trained.
         self.task.load_state_dict(self.task.state_dict())
         self.is_finished = True
+
+    def _features(self, data: DataModule, start: float, seconds: float) -> tuple[Array, Array]:
+        """Return the rows whose features were computed, drawn at random, and their features."""
+        dataset = data.train_dataset
+        head: Any = self.task.head
+        before = head[:-1] if isinstance(head, nn.Sequential) else nn.Identity()
+        order = np.random.default_rng(data.seed).permutation(len(dataset))
+        evaluated = sum(len(each) for each in (data.val_dataset, data.test_dataset) if each is not None)
+        found: list[Array] = []
+        done = 0
+        while done < len(order):
+            part = dataset.subset(order[done : done + _CHUNK].tolist(), dataset.hooks.stage)
+            found.append(features_of(self.task, part, _prediction_batch(data), data.num_workers, before))
+            done += len(part)
+            per_row = (time.monotonic() - start) / done
+            if per_row * (done + min(_CHUNK, len(order) - done) + evaluated) > seconds:
+                break
+        if per_row * evaluated > seconds:
+            raise OutOfTime(f"its backbone takes {per_row:.2g} s per sample")
+        if done < len(order):
+            self.summary = f"{self.summary.rstrip('.')}, fitted on {done:,} of {len(order):,} train samples."
+        return order[:done], np.concatenate(found)
 
     def predict(self, data: DataModule, dataset: AutoDataset) -> Array:
         """Return the predictions of the task."""

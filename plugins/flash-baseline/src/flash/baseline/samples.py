@@ -56,12 +56,7 @@ def outputs_of(task: Task, dataset: AutoDataset, batch_size: int, num_workers: i
 
 
 def features_of(
-    task: Task,
-    dataset: AutoDataset,
-    batch_size: int,
-    num_workers: int,
-    then: Callable[[Tensor], Tensor],
-    check: Callable[[], None],
+    task: Task, dataset: AutoDataset, batch_size: int, num_workers: int, then: Callable[[Tensor], Tensor]
 ) -> Array:
     """Return the features of the backbone, shape ``(samples, features)``.
 
@@ -71,16 +66,9 @@ def features_of(
         batch_size: The number of samples per batch.
         num_workers: The number of worker processes.
         then: What to apply to the features of a batch.
-        check: Called after each batch; it may raise to stop.
     """
-    options = {"batch_size": batch_size, "num_workers": num_workers}
-    batches = predict_batches(task, dataset, **options, by_length=True, forward=task.forward_features)
-
-    def present(features: Tensor) -> Tensor:
-        check()
-        return then(features)
-
-    return _in_order(batches, present)
+    options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers, "forward": task.forward_features}
+    return _in_order(predict_batches(task, dataset, by_length=True, **options), then)
 
 
 def _in_order(batches: Iterator[PredictedBatch], present: Callable[[Tensor], Tensor]) -> Array:

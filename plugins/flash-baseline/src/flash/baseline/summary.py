@@ -110,8 +110,9 @@ def summarize(
     part: Literal["test", "val"] = "test" if "test" in problem.parts else "val"
     outputs: dict[str, Array] = {}
     entries = []
-    for outcome in race.ranking():
-        found = _predictions(outcome, problem, part)
+    ranking = race.ranking()
+    for outcome in ranking:
+        found = _predictions(outcome, problem, part, time.monotonic() < deadline or outcome is ranking[0])
         if found is not None:
             outputs[outcome.run.name] = found
         entries.append(_entry(outcome, problem, metric, found if part == "test" else None))
@@ -153,10 +154,11 @@ def summarize(
     )
 
 
-def _predictions(outcome: Outcome, problem: Problem, part: str) -> Array | None:
-    if part == "val":
-        return outcome.outputs
-    return outcome.run.predict(problem.data, problem.parts[part])
+def _predictions(outcome: Outcome, problem: Problem, part: str, has_time: bool) -> Array | None:
+    if part == "val" or not has_time:
+        return outcome.outputs if part == "val" else None
+    found: Array = outcome.run.predict(problem.data, problem.parts[part])
+    return found
 
 
 def _task_outputs(task: Task, problem: Problem, part: str) -> Array:

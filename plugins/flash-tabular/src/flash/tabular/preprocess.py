@@ -150,6 +150,25 @@ class TabularPreprocess(Preprocess):
         columns = self.schema.decode(inputs["numerical"].numpy(), inputs["categorical"].numpy())
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
+    def parts(self, samples: Any) -> list[str]:
+        """Return the columns that the network uses."""
+        return [] if self.schema is None else self.schema.fields
+
+    def exchange(self, samples: Any, part: str, order: Tensor) -> Columns:
+        """Return the rows with all features of one column, such as the parts of a date, from other rows."""
+        assert self.schema is not None
+        inputs = samples.tree if self.predicting else samples.tree[0]
+        changed = {}
+        fields = {
+            "numerical": [column.name for column in self.schema.numerical],
+            "categorical": [column.name for column in self.schema.categorical],
+        }
+        for name, columns in fields.items():
+            places = [place for place, column in enumerate(columns) if column == part]
+            changed[name] = inputs[name].clone()
+            changed[name][:, places] = inputs[name][order][:, places]
+        return Columns(changed if self.predicting else (changed, samples.tree[1]))
+
     def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
         targets = self._learn_targets(frame)
         no_features = [*self.target_fields, *([] if self.group_field is None else [self.group_field])]
