@@ -129,7 +129,7 @@ def run(
 
     since = clock.monotonic()
     finalist = choose(race.ranking(), problem, chosen)
-    results = summarize(problem, source, chosen, race, finalist, times, since, start + time_limit)
+    results = summarize(problem, source, chosen, race, finalist, times, since, time_limit, start + time_limit)
     _save(finalist, folder)
     write_leaderboard(folder, results)
     write_report(folder / "report.html", results)

@@ -151,7 +151,7 @@ class TaskRun(Run):
         stop = _StopAfter(seconds, self.file)
         if not self.file.exists() and self.starts_from is not None and self.starts_from.is_finished:
             head: Any = self.task.head
-            head.load_state_dict(self.starts_from.task.head.state_dict())
+            head.load_state_dict(self.starts_from.head.state_dict())
         with _quietly() as silence:
             trainer = flash.Trainer(
                 callbacks=[stop],
@@ -214,6 +214,13 @@ class HeadRun(Run):
         # As a loaded checkpoint: the head is trained.
         self.task.load_state_dict(self.task.state_dict())
         self.is_finished = True
+
+    @property
+    def head(self) -> nn.Module:
+        """The fitted head."""
+        head = self.task.head
+        assert isinstance(head, nn.Module)
+        return head
 
     def _features(self, data: DataModule, start: float, seconds: float) -> tuple[Array, Array]:
         """Return the rows whose features were computed, drawn at random, and their features."""

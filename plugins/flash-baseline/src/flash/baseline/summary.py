@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shlex
@@ -15,6 +16,9 @@ from typing import Any, Literal
 import numpy as np
 
 from flash import Task
+from flash.core.evaluation import Evaluated, evaluate_rows
+from flash.core.importance import part_importance
+from flash.errors import ConfigurationError
 from flash.plugins import get_host
 
 from ._noise import suspicious_labels
@@ -23,13 +27,17 @@ from .leaderboard import Metric, bootstrap, compare, score
 from .problem import Problem, Source
 from .race import Outcome, Race
 from .results import Command, Comparison, Entry, Importance, Results, Sample
-from .samples import outputs_of
 
 __all__ = ["Finalist", "choose", "summarize"]
 
 Array = np.ndarray[Any, Any]
 
+log = logging.getLogger("flash.baseline")
+
 _MOST_SHOWN = 12
+# The permutations of each column, and the rows that they are of.
+_REPEATS = 3
+_MOST_PERMUTED, _FEWEST_PERMUTED = 2_000, 50
 _PACKAGES = ("flash-core", "torch", "pytorch-lightning", "scikit-learn", "numpy")
 
 
@@ -93,6 +101,7 @@ def summarize(
     finalist: Finalist | None,
     times: dict[str, float],
     since: float,
+    time_limit: float,
     deadline: float,
 ) -> Results:
     """Predict the test part, once, with each model that has validation scores, and return the results.
@@ -105,26 +114,28 @@ def summarize(
         finalist: The best task.
         times: The seconds of the steps so far; the last one is added.
         since: When the last step began, of ``time.monotonic()``.
+        time_limit: The time limit in seconds.
         deadline: When the time is up.
     """
     part: Literal["test", "val"] = "test" if "test" in problem.parts else "val"
+    evaluated = None if finalist is None else evaluate_rows(finalist.task, problem.data, part)
+    seconds = time.monotonic() - since
     outputs: dict[str, Array] = {}
-    entries = []
-    ranking = race.ranking()
-    for outcome in ranking:
-        found = _predictions(outcome, problem, part, time.monotonic() < deadline or outcome is ranking[0])
-        if found is not None:
-            outputs[outcome.run.name] = found
-        entries.append(_entry(outcome, problem, metric, found if part == "test" else None))
+    if finalist is not None and evaluated is not None:
+        outputs[finalist.name] = _presented(evaluated)
+    for outcome in race.ranking():
+        if outcome.run.name not in outputs and (part == "val" or time.monotonic() < deadline):
+            known = outcome.outputs if part == "val" else None
+            predicted = outcome.run.predict(problem.data, problem.parts[part]) if known is None else known
+            outputs[outcome.run.name] = predicted
+    tested = outputs if part == "test" else {}
+    entries = [_entry(each, problem, metric, tested.get(each.run.name)) for each in race.ranking()]
     if finalist is not None and finalist.members:
-        found = _task_outputs(finalist.task, problem, part) if part == "test" else finalist.outputs
-        outputs[finalist.name] = found
-        entries.insert(0, _ensemble_entry(finalist, problem, metric, found if part == "test" else None))
+        entries.insert(0, _ensemble_entry(finalist, problem, metric, tested.get(finalist.name)))
     entries += [_entry(each, problem, metric, None) for each in race.outcomes.values() if each.outputs is None]
     best = None if finalist is None else finalist.name
-    shown = outputs.get(best or "")
-    mistakes, suspicious = ([], []) if shown is None else (_worst(problem, part, shown), _suspicious(problem, finalist))
-    importance = _importance(problem, finalist, part, deadline)
+    shown = outputs.get(best or "", np.zeros((len(problem.targets[part]), 0)))
+    importance = [] if finalist is None else _importance(problem, finalist, part, seconds, deadline)
     times["test and report"] = time.monotonic() - since
     return Results(
         title=problem.title,
@@ -142,29 +153,23 @@ def summarize(
         part=part,
         labels=problem.labels,
         targets=problem.targets[part],
-        outputs=np.zeros((len(problem.targets[part]), 0)) if shown is None else shown,
-        mistakes=mistakes,
-        suspicious=suspicious,
+        outputs=shown,
+        mistakes=[] if evaluated is None else _worst(problem, part, evaluated),
+        suspicious=_suspicious(problem, finalist),
         importance=importance,
         times=times,
         versions={"Python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
-        commands=_commands(problem, source, race, finalist),
+        commands=_commands(source, race, finalist),
         comparisons=_comparisons(problem, metric, part, entries, outputs, best),
-        time_limit=None,
+        time_limit=time_limit,
     )
 
 
-def _predictions(outcome: Outcome, problem: Problem, part: str, has_time: bool) -> Array | None:
-    if part == "val" or not has_time:
-        return outcome.outputs if part == "val" else None
-    found: Array = outcome.run.predict(problem.data, problem.parts[part])
-    return found
-
-
-def _task_outputs(task: Task, problem: Problem, part: str) -> Array:
-    task.use_data(problem.data)
-    dataset = problem.parts[part].with_input_spec(task.input_spec)
-    return outputs_of(task, dataset, max(problem.data.batch_size, 64), problem.data.num_workers)
+def _presented(evaluated: Evaluated) -> Array:
+    """Return probabilities, or numbers, shape ``(samples, outputs)``."""
+    found = evaluated.outputs if evaluated.probabilities is None else evaluated.probabilities
+    assert found is not None
+    return found.numpy().reshape(len(evaluated), -1)
 
 
 def _entry(outcome: Outcome, problem: Problem, metric: Metric, test: Array | None) -> Entry:
@@ -224,58 +229,74 @@ def _comparisons(
     return [compare(metric, targets, (best, outputs[best]), (name, outputs[name])) for name in others.values()]
 
 
-def _losses(problem: Problem, targets: Array, outputs: Array) -> Array:
-    if problem.kind == "classification":
-        return np.asarray(-np.log(np.clip(outputs[np.arange(len(targets)), targets.astype(int)], 1e-12, 1)))
-    if problem.kind == "multi-label":
-        sure = np.clip(np.where(targets > 0, outputs, 1 - outputs), 1e-12, 1)
-        return np.asarray(-np.log(sure).mean(1))
-    wide = targets.reshape(len(targets), -1)
-    spread = np.where(wide.std(0) > 0, wide.std(0), 1)
-    return np.asarray((((outputs - wide) / spread) ** 2).mean(1))
-
-
-def _samples(problem: Problem, part: str, outputs: Array, rows: Sequence[int]) -> list[Sample]:
+def _worst(problem: Problem, part: str, evaluated: Evaluated) -> list[Sample]:
+    """Return the samples with the highest losses; of classes, those that are predicted wrong."""
+    predicted, losses = evaluated.predicted, evaluated.losses
+    if predicted is None or losses is None:
+        return []
     targets = problem.targets[part]
-    losses = _losses(problem, targets, outputs)
-    dataset = problem.parts[part]
-    shown, ids = dataset.display(rows), dataset.ids_of(rows)
-    found = []
-    for row, display, name in zip(rows, shown, ids, strict=True):
-        prediction: Any = outputs[row]
-        probability = None
-        if problem.kind == "classification":
-            prediction, probability = int(outputs[row].argmax()), float(outputs[row].max())
-        elif problem.kind == "multi-label":
-            prediction = outputs[row] >= 0.5
-        loss = float(losses[row])
-        of = (problem.label_of(targets[row]), problem.label_of(prediction))
-        found.append(Sample(str(name) if isinstance(name, os.PathLike) else name, display, *of, loss, probability))
-    return found
-
-
-def _worst(problem: Problem, part: str, outputs: Array) -> list[Sample]:
-    """Return the samples with the highest losses; of classes, those that are wrong."""
-    targets = problem.targets[part]
-    losses = _losses(problem, targets, outputs)
-    if problem.kind == "classification":
-        losses = np.where(outputs.argmax(1) != targets, losses, -np.inf)
-    elif problem.kind == "multi-label":
-        losses = np.where(((outputs >= 0.5) != (targets > 0)).any(1), losses, -np.inf)
-    rows = [int(row) for row in np.argsort(-losses, kind="stable")[:_MOST_SHOWN] if losses[row] > -np.inf]
-    return _samples(problem, part, outputs, rows)
+    rows = evaluated.worst()
+    if problem.kind != "regression":
+        wrong = (predicted.numpy() != targets).reshape(len(targets), -1).any(1)
+        rows = [row for row in rows if wrong[row]]
+    rows = rows[:_MOST_SHOWN]
+    of_classes = evaluated.probabilities if problem.kind == "classification" else None
+    sure = [None] * len(rows) if of_classes is None else of_classes[rows].amax(1).tolist()
+    return _samples(problem, part, rows, predicted[rows].numpy(), losses[rows].tolist(), sure)
 
 
 def _suspicious(problem: Problem, finalist: Finalist | None) -> list[Sample]:
     """Return validation samples, which no model was trained on, whose label may be wrong."""
     if finalist is None or problem.kind != "classification":
         return []
-    rows = suspicious_labels(finalist.outputs, problem.targets["val"])
-    return _samples(problem, "val", finalist.outputs, [int(row) for row in rows[:_MOST_SHOWN]])
+    rows = suspicious_labels(finalist.outputs, problem.targets["val"], most=_MOST_SHOWN).tolist()
+    found = finalist.outputs[rows]
+    losses = -np.log(np.clip(found[np.arange(len(rows)), problem.targets["val"][rows].astype(int)], 1e-12, 1))
+    return _samples(problem, "val", rows, found.argmax(1), losses.tolist(), found.max(1).tolist())
 
 
-def _importance(problem: Problem, finalist: Finalist | None, part: str, deadline: float) -> list[Importance]:
-    return []
+def _samples(
+    problem: Problem,
+    part: str,
+    rows: Sequence[int],
+    predicted: Array,
+    losses: Sequence[float],
+    probabilities: Sequence[float | None],
+) -> list[Sample]:
+    dataset, targets = problem.parts[part], problem.targets[part]
+    names = [str(each) if isinstance(each, os.PathLike) else each for each in dataset.ids_of(rows)]
+    columns = zip(names, dataset.display(rows), rows, predicted, losses, probabilities, strict=True)
+    return [
+        Sample(name, shown, problem.label_of(targets[row]), problem.label_of(prediction), loss, probability)
+        for name, shown, row, prediction, loss, probability in columns
+    ]
+
+
+def _importance(problem: Problem, finalist: Finalist, part: str, seconds: float, deadline: float) -> list[Importance]:
+    """Return the importance of columns, as far as there is time to predict their permutations.
+
+    Args:
+        problem: The problem.
+        finalist: The task.
+        part: The part to permute.
+        seconds: The time that the prediction of the part takes.
+        deadline: When the time is up.
+    """
+    count = len(problem.parts[part])
+    shown = problem.parts[part].display([0])[0]
+    if not isinstance(shown, dict) or count < 2:
+        return []
+    per_row = max(seconds / count, 1e-6) * (len(shown) * _REPEATS + 1)
+    rows = min(count, _MOST_PERMUTED, int((deadline - time.monotonic()) / 2 / per_row))
+    if rows < min(count, _FEWEST_PERMUTED):
+        return []
+    try:
+        found = part_importance(finalist.task, problem.data, part, repeats=_REPEATS, max_rows=rows)
+    except ConfigurationError as error:  # The samples of the domain have no parts.
+        log.info("No importance: %s", error)
+        return []
+    columns = zip(found.names, found.means, found.deviations, strict=True)
+    return sorted((Importance(*each) for each in columns), key=lambda each: -each.mean)
 
 
 def _facts(problem: Problem) -> dict[str, Any]:
@@ -303,7 +324,7 @@ def _classes(problem: Problem) -> dict[str, dict[str, int]]:
     return found
 
 
-def _commands(problem: Problem, source: Source, race: Race, finalist: Finalist | None) -> list[Command]:
+def _commands(source: Source, race: Race, finalist: Finalist | None) -> list[Command]:
     """Return what to do next, as far as the data is a path that a command can name."""
     folder = race.state.parent.parent
     found = []
