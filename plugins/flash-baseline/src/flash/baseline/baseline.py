@@ -14,13 +14,14 @@ import flash
 from flash import Task
 from flash.errors import ConfigurationError
 
+from .folder import Folder
 from .leaderboard import Metric, metrics_for, write_leaderboard
 from .problem import Problem, Source, pose
 from .race import Race
 from .recipes import make_runs
 from .report import write_report
 from .results import Entry, Results
-from .summary import Finalist, choose, summarize
+from .summary import choose, summarize
 
 __all__ = ["Baseline", "run"]
 
@@ -36,11 +37,13 @@ class Baseline:
         results: All values of the report.
         task: The best task, with its weights; ``None`` if none was trained in time.
         folder: The folder with ``report.html``, ``leaderboard.csv``, ``results.json`` and ``best.ckpt``.
+        is_interrupted: Whether the user stopped the race, so that the report has what was there.
     """
 
     results: Results
     task: Task | None
     folder: Path
+    is_interrupted: bool = False
 
     @property
     def leaderboard(self) -> Sequence[Entry]:
@@ -110,31 +113,32 @@ def run(
     start = clock.monotonic()
     if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit > 0:
         raise ConfigurationError(f"Expected a time limit in seconds above 0, but got {time_limit!r}.")
-    folder = Path(output)
+    source = Source(data, target, val, test, task, group, time, tuple(drop), seed)
+    folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes})
+    start -= folder.elapsed
     times: dict[str, float] = {}
     seed_everything(seed, verbose=False)
-    source = Source(data, target, val, test, task, group, time, tuple(drop), seed)
     problem = pose(source, say)
     chosen = _metric(problem, metric)
     times["reading and checks"] = clock.monotonic() - start
 
     since = clock.monotonic()
-    runs = folder / "runs"
-    runs.mkdir(parents=True, exist_ok=True)
     deadline = start + time_limit * (1 - _RESERVE)
-    makers = make_runs(problem, runs, deadline - since, seed, recipes)
-    race = Race(makers, problem, chosen, deadline, runs / "race.json", say)
+    makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
+    race = Race(makers, problem, chosen, start, deadline, folder, say)
     race.run()
     times["race"] = clock.monotonic() - since
 
     since = clock.monotonic()
     finalist = choose(race.ranking(), problem, chosen)
     results = summarize(problem, source, chosen, race, finalist, times, since, time_limit, start + time_limit)
-    _save(finalist, folder)
-    write_leaderboard(folder, results)
-    write_report(folder / "report.html", results)
-    say(f"The report is {folder / 'report.html'}.")
-    return Baseline(results, None if finalist is None else finalist.task, folder)
+    if finalist is not None:
+        _save(finalist.task, folder.task_file)
+    write_leaderboard(folder.path, results)
+    write_report(folder.report, results)
+    folder.finish()
+    say(f"The report is {folder.report}.")
+    return Baseline(results, None if finalist is None else finalist.task, folder.path, race.is_interrupted)
 
 
 def _metric(problem: Problem, name: str | None) -> Metric:
@@ -144,10 +148,8 @@ def _metric(problem: Problem, name: str | None) -> Metric:
     return known[name] if name is not None else next(iter(known.values()))
 
 
-def _save(finalist: Finalist | None, folder: Path) -> None:
+def _save(task: Task, file: Path) -> None:
     """Write the checkpoint of the best task."""
-    if finalist is None:
-        return
     trainer = flash.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    trainer.strategy.connect(finalist.task)
-    trainer.save_checkpoint(folder / "best.ckpt", weights_only=True)
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(file, weights_only=True)

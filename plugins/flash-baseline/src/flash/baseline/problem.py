@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,15 @@ class Source:
     time: str | None = None
     drop: Sequence[str] = ()
     seed: int = 0
+
+    def described(self) -> dict[str, Any]:
+        """Return the arguments as text, lists and numbers; data in memory by its type."""
+
+        def shown(value: Any) -> Any:
+            plain = value is None or isinstance(value, str | os.PathLike | int | list | tuple)
+            return value if plain else type(value).__name__
+
+        return {each.name: shown(getattr(self, each.name)) for each in fields(self)}
 
 
 @dataclass

@@ -7,13 +7,11 @@ where they were (Jamieson and Talwalkar, 2016). Time that is left is for the bes
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,8 +19,8 @@ import numpy as np
 from flash import DataModule
 from flash.data.stage import Stage
 from flash.errors import FlashError
-from flash.serialization import writing
 
+from .folder import Folder
 from .leaderboard import Metric, score
 from .problem import Problem
 from .recipes import Maker
@@ -70,8 +68,9 @@ class Race:
         makers: What makes the runs, by the name of their recipe.
         problem: The data, with train and validation samples.
         metric: The metric that decides.
-        deadline: The time to stop at, of ``time.monotonic()``.
-        state: The file in which the race keeps what is done, so that a race that was killed goes on.
+        start: The time that the baseline began, of ``time.monotonic()``.
+        deadline: The time to stop at.
+        folder: Where the race keeps how far it is, so that one that was killed goes on.
         say: Called with a line for the user at each step.
 
     Attributes:
@@ -84,19 +83,20 @@ class Race:
         makers: Mapping[str, Maker],
         problem: Problem,
         metric: Metric,
+        start: float,
         deadline: float,
-        state: Path,
+        folder: Folder,
         say: Callable[[str], None],
     ) -> None:
         self.makers = dict(makers)
         self.problem = problem
         self.metric = metric
+        self.start = start
         self.deadline = deadline
-        self.state = state
+        self.folder = folder
         self.say = say
         self.outcomes: dict[str, Outcome] = {}
         self.is_interrupted = False
-        self._done: dict[str, Any] = json.loads(state.read_text()) if state.exists() else {}
 
     def run(self) -> None:
         """Run the race; after Ctrl-C, what is there is kept."""
@@ -136,7 +136,7 @@ class Race:
                 outcome = self.outcomes[run.name] = Outcome(run)
                 if isinstance(run, TaskRun):
                     trainings.append(outcome)
-                    run.seconds = float(self._done.get(run.name, {}).get("seconds", 0.0))
+                    run.seconds = self.folder.seconds.get(run.name, 0.0)
                 elif self._left() > 0 or run.kind == "trivial":
                     self._step(outcome, self._left() * _FITTED)
         return trainings
@@ -204,7 +204,8 @@ class Race:
         except Exception as error:
             self._fail(run.name, error)
         run.seconds += time.monotonic() - start
-        self._keep()
+        taken = {name: float(each.run.seconds) for name, each in self.outcomes.items()}
+        self.folder.keep(time.monotonic() - self.start, self.folder.seconds | taken)
         self._report(outcome)
 
     def _fail(self, name: str, error: Exception) -> None:
@@ -224,13 +225,6 @@ class Race:
         epochs = "" if outcome.run.epochs is None else f", {outcome.run.epochs} epochs"
         value = outcome.scores.get(self.metric.name, math.nan)
         self.say(f"{outcome.run.name}: {self.metric.name} {value:.4g} after {outcome.run.seconds:.1f} s{epochs}")
-
-    # ------------------------------------------------------------------ killed and started again
-
-    def _keep(self) -> None:
-        done = {name: {"seconds": outcome.run.seconds} for name, outcome in self.outcomes.items()}
-        with writing(self.state, "w", encoding="utf-8", folder_argument="-o FOLDER") as file:
-            file.write(json.dumps(self._done | done))
 
 
 def _can_go_on(outcome: Outcome) -> bool:

@@ -326,7 +326,6 @@ def _classes(problem: Problem) -> dict[str, dict[str, int]]:
 
 def _commands(source: Source, race: Race, finalist: Finalist | None) -> list[Command]:
     """Return what to do next, as far as the data is a path that a command can name."""
-    folder = race.state.parent.parent
     found = []
     if isinstance(source.data, str | os.PathLike):
         words = ["flash", "baseline", str(source.data)]
@@ -337,7 +336,7 @@ def _commands(source: Source, race: Race, finalist: Finalist | None) -> list[Com
         words += ["--drop", *source.drop] if source.drop else []
         found.append(Command("Repeat it", shlex.join([*words, "--seed", str(source.seed)])))
     if finalist is not None:
-        checkpoint = shlex.quote(str(folder / "best.ckpt"))
+        checkpoint = shlex.quote(str(race.folder.task_file))
         found.append(Command("Predict", f"flash predict {checkpoint} INPUT -o predictions.csv"))
         if "export" in get_host().commands():
             found.append(Command("Export", f"flash export {checkpoint} --format onnx -o exported"))
