@@ -15,23 +15,25 @@ _MUCH_LOWER = 0.3
 _LONGEST_NAME = 60
 
 
-def format_number(value: float | None) -> str:
-    """Return a score as people read it: three decimals, or four digits of large and small ones.
+def format_number(value: float | int | None) -> str:
+    """Return a score as people read it: three decimals, and fewer of large numbers.
 
     Example:
-        >>> format_number(0.83215), format_number(48679.2), format_number(None), format_number(0.00012345)
-        ('0.832', '48,679', 'none', '0.0001234')
+        >>> format_number(0.83215), format_number(48679.2), format_number(None), format_number(12)
+        ('0.832', '48,679', 'none', '12')
     """
     if value is None:
         return "none"
+    if isinstance(value, int):
+        return f"{value:,}"
     size = abs(value)
     if size >= 1000:
         return f"{value:,.0f}"
     if size >= 10:
         return f"{value:.1f}"
-    if size >= 0.01 or size == 0:
+    if size >= 0.001 or size == 0:
         return f"{value:.3f}"
-    return f"{value:.4g}"
+    return f"{value:.2g}"
 
 
 def verdict_of(results: Results, evaluation: Mapping[str, Any]) -> list[str]:
@@ -55,7 +57,7 @@ def verdict_of(results: Results, evaluation: Mapping[str, Any]) -> list[str]:
 
 def _name(entry: Entry) -> str:
     kinds = {"trivial": "the trivial model", "classical": "the classical model", "network": "the network"}
-    return f"{kinds.get(entry.kind, 'the ensemble')} {_short(entry.name)}"
+    return f"{kinds.get(entry.kind, 'the ensemble')} “{_short(entry.name)}”"
 
 
 def _short(name: str) -> str:
@@ -80,20 +82,18 @@ def _quality(results: Results, best: Entry) -> str:
 
 def _beside(results: Results, comparison: Comparison) -> str:
     other = next((entry for entry in results.entries if entry.name == comparison.second), None)
-    name = _name(other) if other else _short(comparison.second)
+    name = _name(other) if other else f"“{_short(comparison.second)}”"
     size = format_number(abs(comparison.difference))
     if comparison.interval is None:
         return f"There are too few samples to tell it from {name}."
-    low, high = (format_number(bound) for bound in comparison.interval)
+    ahead = comparison.difference >= 0
+    bounds = sorted(bound if ahead else -bound for bound in comparison.interval)
+    by = f"by {size} (95% interval {format_number(bounds[0])} to {format_number(bounds[1])})"
     if not comparison.exceeds_noise:
-        return (
-            f"Its difference to {name} is within noise (better by {format_number(comparison.difference)}, 95% "
-            f"interval {low} to {high})."
-        )
-    if comparison.difference > 0:
-        return f"It is better than {name} by {size} ({low} to {high}), which is more than noise."
-    low, high = (format_number(-bound) for bound in reversed(comparison.interval))
-    return f"It is worse than {name} by {size} ({low} to {high}), which is more than noise: use that one."
+        return f"It is ahead of {name} {by}, within noise." if ahead else f"It is behind {name} {by}, within noise."
+    if ahead:
+        return f"It is better than {name} {by}, more than noise."
+    return f"It is worse than {name} {by}, more than noise: use that one."
 
 
 def _worry(results: Results, evaluation: Mapping[str, Any], best: Entry | None) -> str:
@@ -114,5 +114,5 @@ def _worry(results: Results, evaluation: Mapping[str, Any], best: Entry | None) 
     recalls = [row for row in evaluation.get("per_class", []) if row["recall"] is not None]
     weakest = min(recalls, key=lambda row: row["recall"], default=None)
     if weakest and weakest["recall"] < max(row["recall"] for row in recalls) - _MUCH_LOWER:
-        return f"Look at this first: of the class {_short(weakest['label'])}, it finds {weakest['recall']:.0%} only."
+        return f"Look at this first: of the class “{_short(weakest['label'])}”, it finds {weakest['recall']:.0%} only."
     return "The checks found nothing that makes these scores wrong."

@@ -24,7 +24,7 @@ from ._pictures import data_uri
 
 __all__ = ["write_report"]
 
-_SHOWN_COLUMNS = 10
+_SHOWN_COLUMNS = 8
 _SHOWN_TARGETS = 3
 _SHOWN_CURVES = 6
 _SHOWN_METRICS = 4
@@ -162,8 +162,8 @@ def _amount(number: int | None) -> str:
 
 def _sections(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = [
-        ("findings", "Checks"),
         ("data", "Data"),
+        ("findings", "Checks"),
         ("leaderboard", "Leaderboard"),
         ("curves", "Learning curves"),
         ("errors", "Errors"),
@@ -241,7 +241,7 @@ def _curves(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
         lines = [(_plain(entry["name"], 40), *_history(entry, name)) for entry in trained]
         lines = [line for line in lines if line[1]][:_SHOWN_CURVES]
         if lines:
-            title = f"{name.removeprefix('val_').replace('_', ' ')} on the validation samples"
+            title = f"{name.removeprefix('val_').replace('_', ' ').capitalize()} on the validation samples"
             found.append({"svg": _charts.curves(title, lines, name), "caption": f"{title}, by model."})
     best = next((entry for entry in trained if entry["name"] == numbers["best"]), None)
     lines = (

@@ -19,7 +19,7 @@ _WIDTH, _HEIGHT = 360, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 10, 40
 _COLORS = 6
 _POINTS = 1500
-_LONGEST = 26
+_LONGEST = 30
 
 
 @dataclass
@@ -84,14 +84,14 @@ class _Axes:
         labels = Markup(
             '<text class="axis" x="{}" y="{}" text-anchor="middle">{}</text>'
             '<text class="axis" transform="translate(11 {}) rotate(-90)" text-anchor="middle">{}</text>'
-        ).format(middle, _HEIGHT - 6, _clip(self.x_label), (_HEIGHT - _BOTTOM + _TOP) / 2, _clip(self.y_label))
+        ).format(middle, _HEIGHT - 6, _clip(self.x_label, 46), (_HEIGHT - _BOTTOM + _TOP) / 2, _clip(self.y_label))
         return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}{}</svg>').format(
             _WIDTH, _HEIGHT, self.title, Markup("").join(frame), labels, Markup("").join(self.marks)
         )
 
 
-def _clip(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _clip(text: str, most: int = _LONGEST) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
