@@ -295,7 +295,7 @@ def _logistic(features: Array, targets: Array, num_classes: int) -> tuple[Array,
 
 
 class _StopAfter(Callback):
-    """Stops a training after some seconds, and saves where it is before other callbacks restore the best weights."""
+    """Stops a training after some seconds, and saves where it is, to go on from exactly there."""
 
     def __init__(self, seconds: float, file: Path) -> None:
         self.seconds = seconds
@@ -310,11 +310,10 @@ class _StopAfter(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if time.monotonic() > self._deadline:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            # Before the validation that a stop brings, which an uninterrupted training would not have.
+            trainer.save_checkpoint(self.file)
             trainer.should_stop = self.has_stopped = True
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save_checkpoint(self.file)
 
 
 def _prediction_batch(data: DataModule) -> int:

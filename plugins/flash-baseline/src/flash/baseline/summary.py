@@ -134,7 +134,7 @@ def summarize(
         entries.insert(0, _ensemble_entry(finalist, problem, metric, tested.get(finalist.name)))
     entries += [_entry(each, problem, metric, None) for each in race.outcomes.values() if each.outputs is None]
     best = None if finalist is None else finalist.name
-    shown = outputs.get(best or "", np.zeros((len(problem.targets[part]), 0)))
+    shown = outputs.get(best or "", np.zeros((0, 0)))
     importance = [] if finalist is None else _importance(problem, finalist, part, seconds, deadline)
     times["test and report"] = time.monotonic() - since
     return Results(
