@@ -156,6 +156,7 @@ def test_what_a_package_imports_is_what_it_requires(wheels: dict[str, Path], dis
         "flash-core": "flash",
         "hydra-core": "hydra",
         "pillow": "pil",
+        "pyyaml": "yaml",
         "scikit-learn": "sklearn",
     }
     listed = requirements_of(wheels[dist]) | requirements_of(wheels[dist], of_extras=True)

@@ -195,7 +195,7 @@ def other_formats(marker: Path) -> Iterator[Damaged]:
 
 
 class Outcome(NamedTuple):
-    """What came of a damaged file: the sentence of an error, and what is wrong with it, if anything."""
+    """The outcome of a damaged file: the sentence of an error, and what is wrong with it, if anything."""
 
     sentence: str | None = None
     wrong: str | None = None

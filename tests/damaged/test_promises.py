@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
+from typing import Any
 
 from . import test_archives, test_checkpoints, test_images, test_tables, test_weights
 from .corpus import OTHERS, other_formats
@@ -27,6 +29,18 @@ def fuzz_examples() -> int:
     return int(many) * len(tests)
 
 
+def resumes(package: str) -> int:
+    """Return the number of times that a run of a package is killed and resumed, at least."""
+    file = ROOT / "plugins" / package / "tests" / "test_kills.py"
+    values: dict[str, Any] = {}
+    for each in ast.parse(file.read_text()).body:
+        if isinstance(each, ast.Assign | ast.AnnAssign):
+            target = each.targets[0] if isinstance(each, ast.Assign) else each.target
+            values[ast.unparse(target)] = each.value
+    in_each = int(ast.literal_eval(values["RESUMES"]))
+    return in_each * len(values["CASES"].keys) if "CASES" in values else in_each
+
+
 def test_the_corpus_has_as_many_files_of_other_formats_as_it_says(tmp_path: Path) -> None:
     assert len(list(other_formats(tmp_path / "marker"))) == OTHERS
 
@@ -42,6 +56,10 @@ def test_each_number_of_the_page_is_that_of_the_tests() -> None:
         "Annotations": test_images.COUNT_OF_ANNOTATIONS,
         "Any input": fuzz_examples(),
         "Old checkpoints": released,
+        "Killed runs of tables": resumes("flash-tabular"),
+        "Killed runs of images": resumes("flash-image"),
+        "Killed runs of texts": resumes("flash-text"),
+        "Killed runs of solvers": resumes("flash-solver"),
     }
     assert {name: number for name, (_, number) in rows().items()} == wanted
 

@@ -1,4 +1,4 @@
-"""How many inputs each test tries: a few in the tier of unit tests, and many in the session ``fuzz``."""
+"""The number of inputs that each test tries: a few in the tier of unit tests, and many in the session ``fuzz``."""
 
 from __future__ import annotations
 

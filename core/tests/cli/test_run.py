@@ -110,7 +110,7 @@ def test_data_that_no_option_names_says_which_there_are(fit: Any) -> None:
 def test_help_shows_sources_options_and_defaults_but_no_facts_of_the_data(flash: Any, words: Any) -> None:
     result = flash("fit", "words/language", "--help", plugins=words)
     assert result.code == 0
-    assert "csv: --data.train_file" in result.out
+    assert "--data.train_file (csv, json, parquet)" in " ".join(result.out.split())
     assert "--task.width WIDTH" in result.out
     assert "The number of hidden units. (default: 4)" in result.out
     assert "--trainer.max_epochs" in result.out

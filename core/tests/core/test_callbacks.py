@@ -122,7 +122,7 @@ def test_keep_best_remembers_the_best_weights_across_a_resume(tmp_path: Path) ->
 def test_the_kept_weights_are_saved_beside_the_last_checkpoint_which_resumes_as_before(
     task_class: Any, datamodule: flash.DataModule, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def train(epochs: int, folder: str, ckpt_path: Any = None) -> tuple[flash.Task, Any, Any]:
+    def train(epochs: int, folder: str, ckpt_path: Any = None) -> tuple[Any, Any, Any]:
         seed_everything(0)
         task = task_class()
         keeper = KeepBest("val_loss", mode="max")  # the loss falls, so that the first epoch is kept

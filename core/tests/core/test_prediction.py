@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +78,15 @@ def test_predictions_of_a_head_that_was_never_trained_come_with_a_warning(
 ) -> None:
     x = torch.randn(3, 4)
     to_predict = flash.DataModule.from_tensors(predict_data=x, batch_size=2)
-    trainers = (lambda: flash.Trainer(**trainer_options), lambda: pl.Trainer(**trainer_options))
+    kinds: list[Any] = [flash.Trainer, pl.Trainer]
     task = task_class()
     assert warned(lambda: task.predict(x))
-    for make in trainers:
-        assert warned(lambda make=make: make().predict(task, datamodule=to_predict))
+    for kind in kinds:
+        assert warned(partial(kind(**trainer_options).predict, task, datamodule=to_predict))
         fitted = task_class()
-        trainer = make()
-        trainer.fit_loop.max_epochs = 1
+        trainer = kind(max_epochs=1, **trainer_options)
         trainer.fit(fitted, datamodule=datamodule)
-        assert not warned(lambda fitted=fitted: fitted.predict(x))
+        assert not warned(partial(fitted.predict, x))
     trainer.save_checkpoint(tmp_path / "a.ckpt")
     assert not warned(lambda: task_class.load_from_checkpoint(tmp_path / "a.ckpt").predict(x))
     other = task_class()
@@ -100,4 +100,4 @@ def test_a_loop_of_ones_own_counts_as_training_and_a_network_that_was_passed_is_
     nn.functional.cross_entropy(own(x), y).backward()
     by_step.step((x, y), 0)
     for task in (own, by_step, flash.Task(nn.Linear(4, 2))):
-        assert not warned(lambda task=task: task.predict(x))
+        assert not warned(partial(task.predict, x))

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset
 import flash
 from flash.core.classification import ClassificationTask
 from flash.core.frozen_features import FrozenFeatures
+from flash.core.regression import RegressionTask
 from flash.data.stage import Stage
 from flash.testing import silent_trainer
 
@@ -104,7 +105,10 @@ def test_a_stream_without_samples_has_no_predictions() -> None:
 
 
 def test_several_loaders_keep_their_own_lists() -> None:
-    loaders = [DataLoader(torch.stack([row for row, _ in rows(count)]), batch_size=2) for count in (5, 3)]
+    loaders: list[Any] = [
+        DataLoader([row for row, _ in rows(count)], batch_size=2)  # type: ignore[arg-type]  # a list has indices
+        for count in (5, 3)
+    ]
     task = Network()
     found = several(2).predict(task, loaders, output="logits")
     one = several(1).predict(task, loaders, output="logits")
@@ -135,7 +139,7 @@ def test_evaluations_equal_those_of_one_process(kind: str, processes: int) -> No
         metrics = METRICS if count >= 3 else ["accuracy"]
 
         def scores(number: int) -> dict[str, float]:
-            given = {"val_load_data_input": rows(count), "test_load_data_input": rows(count)}  # noqa: B023
+            given: dict[str, Any] = {"val_load_data_input": rows(count), "test_load_data_input": rows(count)}  # noqa: B023
             data = flash.DataModule.from_load_data_inputs(
                 train_load_data_input=rows(ROWS), **given, preprocess=Served(KINDS[kind]), batch_size=4
             )
@@ -151,6 +155,24 @@ def test_evaluations_equal_those_of_one_process(kind: str, processes: int) -> No
         assert {name: found[name] for name in expected} == {
             name: pytest.approx(value, abs=1e-5, nan_ok=True) for name, value in expected.items()
         }, count
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_scores_of_a_regression_equal_those_of_one_process(count: int) -> None:
+    numbers = [(row, target * 2.5) for row, target in rows(count)]
+
+    def scores(processes: int) -> dict[str, float]:
+        data = flash.DataModule.from_load_data_inputs(
+            test_load_data_input=numbers, preprocess=Served(list), batch_size=2
+        )
+        torch.manual_seed(1)
+        task = RegressionTask(1, [2.0], [1.5], model=nn.Linear(3, 1))
+        (tested,) = several(processes).test(task, data, verbose=False)
+        return dict(tested)
+
+    expected = scores(1)
+    assert set(expected) == {"test_loss", "test_rmse", "test_mae", "test_r2"}
+    assert scores(2) == {name: pytest.approx(value, abs=1e-5) for name, value in expected.items()}
 
 
 class CheckFeatures(Callback):

@@ -11,6 +11,8 @@ from torch import nn
 import flash
 from flash.core.outputs import outputs_of
 from flash.core.regression import RegressionTask
+from flash.data.samples import SampleData, SamplePreprocess
+from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError
 
 
@@ -35,7 +37,7 @@ def make_data(targets: int, **options: Any) -> flash.DataModule:
     weights = torch.tensor([[1e4, -2e4, 3e4], [-1e4, 1e4, 0.0]])[:targets]
     y = x @ weights.T + 1e6
     y = y[:, 0] if targets == 1 else y
-    inputs = {"train_load_data_input": (x[:64], y[:64]), "val_load_data_input": (x[64:], y[64:])}
+    inputs: dict[str, Any] = {"train_load_data_input": (x[:64], y[:64]), "val_load_data_input": (x[64:], y[64:])}
     return flash.DataModule.from_load_data_inputs(**inputs, preprocess=Facts(), batch_size=16, seed=0, **options)
 
 
@@ -74,7 +76,7 @@ def test_a_function_around_a_million_is_learned_with_an_ordinary_learning_rate(
     trainer.fit(task, datamodule=data)
     logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
     assert logged["val_r2"] > 0.99
-    x, y = zip(*(data.val_dataset.raw(row) for row in range(32)), strict=True)  # type: ignore[union-attr]
+    x, y = zip(*(data.val_dataset.raw(row) for row in range(32)), strict=True)
     predicted, truth = torch.tensor(task.predict(torch.stack(x))), torch.stack(y)
     rmse = (predicted - truth).double().square().mean(0).sqrt().reshape(-1).tolist()
     names = ["val_rmse"] if targets == 1 else ["val_rmse_0", "val_rmse_1"]
@@ -122,3 +124,25 @@ def test_targets_that_do_not_fit_the_predictions_are_an_error() -> None:
 def test_data_of_another_number_of_targets_is_an_error_before_it_trains() -> None:
     with pytest.raises(ConfigurationError, match="num_targets=1, but it has 2 targets per sample. Make the task with"):
         RegressionTask(model=nn.Linear(3, 1)).use_data(make_data(2))
+
+
+def test_scores_of_several_columns_are_named_after_them(trainer_options: dict[str, Any]) -> None:
+    class Words(SamplePreprocess):
+        targets_cls = NumberTargets
+
+        def load_sample(self, sample: Any, dataset: Any) -> Any:
+            word, target = sample
+            return (torch.tensor([float(len(word))] * 3), target)
+
+    class WordData(SampleData):
+        preprocess_cls = Words
+
+    columns = {"word": list("abcdefgh"), "size": [1, 2, 3, 4, 5, 6, 7, 8], "age": [5, 3, 5, 3, 5, 3, 5, 3]}
+    dm = WordData.from_data_frame("word", ["size", "age"], columns, val_split=0.25, batch_size=2)
+    task = RegressionTask.from_data(dm, model=nn.Linear(3, 2))
+    trainer = flash.Trainer(max_epochs=1, **trainer_options)
+    trainer.fit(task, dm)
+    assert {"val_rmse_size", "val_rmse_age"} <= set(trainer.callback_metrics)
+    assert task.preprocess is not None
+    restored = NumberTargets.from_serializable(task.preprocess.state_dict()["targets"])
+    assert restored.names == ["size", "age"]

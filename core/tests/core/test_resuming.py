@@ -72,7 +72,7 @@ class Log(DummyLogger):
         super().__init__()
         self.values: dict[tuple[Any, ...], float] = {}
 
-    def log_metrics(self, metrics: Any, step: Any = None) -> None:  # type: ignore[override]  # Lightning's takes anything
+    def log_metrics(self, metrics: Any, step: Any = None) -> None:
         self.values |= {(metrics["epoch"], step, name): float(value) for name, value in metrics.items()}
 
 
@@ -101,7 +101,7 @@ class Run:
         )
         task, log = Network(self.schedule), Log()
         keep = [] if folder is None else [ModelCheckpoint(folder, filename="{step}", save_top_k=-1, **self.keep)]
-        silent = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+        silent: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
         trainer = flash.Trainer(
             max_epochs=EPOCHS, callbacks=keep, logger=log, enable_checkpointing=bool(keep), **silent, **self.trainer
         )

@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 import flash
+from flash.core.callbacks import KeepBest
 from flash.errors import ConfigurationError, FinetuningError, UnknownNameError
 from flash.plugins import CallbackSpec, hookimpl, isolated_plugins
 from flash.testing import in_clean_process
@@ -210,3 +211,68 @@ def test_a_step_without_a_loss_is_refused(datamodule: Any, trainer_options: Any,
 
     with pytest.raises(ConfigurationError, match=r"Expected step to return a dict with 'loss'.*but got 'los'\."):
         flash.Trainer(max_epochs=1, **trainer_options).fit(Typo(), datamodule)
+
+
+# ---------------------------------------------------------------------- trainings whose length nobody said
+
+
+def fit_without_length(task: Any, data: Any, **options: Any) -> flash.Trainer:
+    trainer = flash.Trainer(**{**QUIET, **options})
+    trainer.fit(task, data)
+    return trainer
+
+
+@pytest.mark.train
+def test_without_a_length_a_training_stops_early_keeps_the_best_weights_and_says_so(
+    task_class: Any, datamodule: flash.DataModule, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flash.core.trainer._PATIENCE", 2)
+    caplog.set_level("INFO")
+    # The loss of a rate as high as this goes up and down.
+    trainer = fit_without_length(task_class(learning_rate=5.0), datamodule)
+    assert trainer.current_epoch < 100
+    assert trainer.max_epochs == 100
+    (keeper,) = [each for each in trainer.callbacks if isinstance(each, KeepBest)]
+    assert keeper.best_epoch == trainer.current_epoch - 1 - 2
+    assert "training until val_loss has not improved for 2 epochs, at most 100; the best weights are" in caplog.text
+
+
+@pytest.mark.train
+def test_without_validation_data_it_takes_twenty_epochs(caplog: pytest.LogCaptureFixture, task_class: Any) -> None:
+    caplog.set_level("INFO")
+    data = flash.DataModule.from_tensors(torch.randn(8, 4), torch.tensor([0, 1] * 4), batch_size=8)
+    assert fit_without_length(task_class(), data).current_epoch == 20
+    assert "Neither max_epochs nor validation data is passed: training for 20 epochs." in caplog.text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_epochs": 2}, {"max_steps": 3}, {"max_time": "00:00:01:00"}, {"max_epochs": -1}, {"fast_dev_run": True}],
+)
+def test_a_length_that_is_said_is_not_changed(options: dict[str, Any]) -> None:
+    trainer = flash.Trainer(**{**QUIET, **options})
+    assert not trainer._is_open_ended
+    assert trainer.max_epochs != 100
+
+
+@pytest.mark.train
+def test_a_callback_of_the_user_that_stops_is_not_doubled(task_class: Any, datamodule: flash.DataModule) -> None:
+    for callback in (EarlyStopping("val_loss", patience=1), KeepBest(patience=1)):
+        trainer = fit_without_length(task_class(learning_rate=5.0), datamodule, callbacks=[callback])
+        kinds = [each for each in trainer.callbacks if isinstance(each, KeepBest | EarlyStopping)]
+        assert kinds == [callback]
+
+
+@pytest.mark.train
+def test_a_task_that_logs_no_loss_is_trained_and_says_why_it_does_not_stop(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, task_class: Any, datamodule: flash.DataModule
+) -> None:
+    monkeypatch.setattr("flash.core.trainer._MOST_EPOCHS", 3)
+
+    class Silent(task_class):  # type: ignore[misc]  # a fixture
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            """Log nothing."""
+
+    trainer = fit_without_length(Silent(), datamodule)
+    assert trainer.current_epoch == 3
+    assert caplog.text.count("The task logs no val_loss, so that the training does not stop early") == 1

@@ -281,8 +281,8 @@ def test_parts_of_a_sample_may_be_in_as_many_columns_as_the_domain_says() -> Non
     columns = {**table(), "other": ["a", "bb", "c", "dd"]}
     dm = BothData.from_data_frame(["word", "other"], "mood", columns, predict_data_frame=columns)
     train, new = dm.train_dataset, dm.predict_dataset
-    assert [float(train[row][0]) for row in range(4)] == [4, 6, 6, 7]  # type: ignore[index]
-    assert [float(new[row]) for row in range(4)] == [4, 6, 6, 7]  # type: ignore[index]
+    assert [float(train[row][0]) for row in range(4)] == [4, 6, 6, 7]
+    assert [float(new[row]) for row in range(4)] == [4, 6, 6, 7]
     assert dm.preprocess is not None
     assert dm.preprocess.state_dict()["input_field"] == ["word", "other"]
     assert WordData.from_data_frame(["word"], "mood", columns).labels == ["bad", "good"]

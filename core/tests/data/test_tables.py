@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -207,3 +208,25 @@ def test_half_a_character_is_an_error_that_shows_it_and_its_row(text: str) -> No
 def test_what_is_written_whole_passes() -> None:
     check_encodable(["", "é", "\U0001f600", "\0", "\uffff", 7, None, b"\xff", ["\ud800"]], "column 'a'")
     check_encodable([], "column 'a'")
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zip"])
+def test_a_compressed_table_of_zeros_is_refused_before_it_is_unpacked_whole(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flash.data.tables._MOST_UNPACKED", 1 << 16)
+    text = b"a,b\n" + b"0,0\n" * (1 << 22)  # more than the dictionary of xz
+    packers: dict[str, Any] = {"gz": gzip, "bz2": bz2, "xz": lzma}
+    path = tmp_path / f"zeros.csv.{suffix}"
+    if suffix == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("zeros.csv", text)
+    else:
+        path.write_bytes(packers[suffix].compress(text))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="a compressed table of at most 100 times its size, but .* If you trust"):
+        read_table(path)
+    assert tracemalloc.get_traced_memory()[1] < len(text)
+    tracemalloc.stop()
+    path.write_bytes(gzip.compress(b"a,b\n" + b"\n".join(b"%d,%d" % (row, row * 7) for row in range(5000))))
+    assert read_table(path).num_rows == 5000

@@ -580,3 +580,18 @@ def test_a_module_that_takes_or_returns_something_else_says_so(
 ) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         TabularClassifier.from_data(kinds["binary"].load(table()), backbone=backbone)
+
+
+def test_the_scores_of_several_targets_are_named_after_their_columns(
+    table: Table, trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    frame = table().assign(rent=lambda rows: rows["area"] * 2.0, heat=lambda rows: rows["area"] % 7 + 0.5)
+    dm = TabularRegressionData.from_data_frame(
+        numerical_fields="area", target_fields=["rent", "heat"], train_data_frame=frame, val_split=0.25, seed=0
+    )
+    task = TabularRegressor.from_data(dm, backbone="mlp")
+    fitted = trainer()
+    fitted.fit(task, dm)
+    assert {"val_rmse_rent", "val_rmse_heat", "val_mae_rent", "val_mae_heat"} <= set(fitted.callback_metrics)
+    fitted.save_checkpoint(tmp_path / "a.ckpt")
+    assert TabularRegressor.load_from_checkpoint(tmp_path / "a.ckpt").output_names == ["rent", "heat"]

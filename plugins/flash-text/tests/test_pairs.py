@@ -143,11 +143,11 @@ def test_networks_without_segments_get_none(kind: str, checkpoints: dict[str, Pa
 
 
 class WithSegments(nn.Module):
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor: ...
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> None: ...
 
 
 class WithoutSegments(nn.Module):
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor: ...
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> None: ...
 
 
 def test_segments_are_for_networks_that_tell_two_apart(bert: str, checkpoints: dict[str, Path]) -> None:
@@ -156,6 +156,7 @@ def test_segments_are_for_networks_that_tell_two_apart(bert: str, checkpoints: d
     assert not takes_segments(WithoutSegments(), tokenizer)
     assert takes_segments(load_model(checkpoints["convbert"], "encoder"), tokenizer)
     assert not takes_segments(load_model(checkpoints["roberta"], "encoder"), tokenizer)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]  # as those of GPT-2 say
     sizes: dict[str, Any] = {"vocab_size": 9, "n_embd": 8, "n_layer": 1, "n_head": 2, "bos_token_id": 1}
     assert not takes_segments(make_model(GPT2Config(**sizes, eos_token_id=1), "encoder"), tokenizer)
     relative = make_model(XLNetConfig(vocab_size=9, d_model=8, n_layer=1, n_head=2, d_inner=8), "encoder")
@@ -210,13 +211,14 @@ def test_pairs_are_split_and_bucketed_like_texts(bert: str) -> None:
     data = TextClassificationData.from_lists(rows, labels, val_split=0.25, batch_size=5, seed=0)
     TextClassifier.from_data(data, backbone=bert)
     train, val = data.train_dataset, data.val_dataset
-    assert (len(train), len(val)) == (30, 10)  # type: ignore[arg-type]
+    assert (len(train), len(val)) == (30, 10)
     seen = [ids.shape[0] for inputs, _ in data.train_dataloader() for ids in inputs["input_ids"]]
     assert len(seen) == 30
 
 
 def test_numbers_of_pairs_are_predicted_too(bert: str) -> None:
-    data = TextRegressionData.from_data_frame(FIELDS, "score", {**frame().to_dict("list"), "score": [1.5, 2, 3, 4]})
+    rows: dict[Any, Any] = {**frame().to_dict("list"), "score": [1.5, 2, 3, 4]}
+    data = TextRegressionData.from_data_frame(FIELDS, "score", rows)
     task = TextRegressor.from_data(data, backbone=bert)
     assert [type(number) for number in task.predict(pairs())] == [float] * 4
 

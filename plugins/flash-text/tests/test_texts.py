@@ -93,7 +93,7 @@ def test_pairs_come_back_in_order_across_blocks() -> None:
     assert pairs[2400] == rows[2400]
     assert pairs[-1] == rows[-1]
     assert list(pairs[10:12]) == rows[10:12]
-    assert list(pairs.take([2400, 3])) == [rows[2400], rows[3]]  # type: ignore[arg-type]
+    assert list(pairs.take([2400, 3])) == [rows[2400], rows[3]]
     assert len(pairs) == 2500
     assert pairs.nbytes < sum(len(first) + len(second) for first, second in rows)
 

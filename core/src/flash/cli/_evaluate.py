@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import flash
 from flash.cli._arguments import as_choices, value_of, values_of, wants_help
@@ -12,7 +11,7 @@ from flash.cli._options import add_options, data_options, new_parser, parse_opti
 from flash.cli._sources import choose_source
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
-from flash.serialization.files import replacing
+from flash.serialization import writing
 
 __all__ = ["test", "validate"]
 
@@ -52,8 +51,8 @@ def _evaluate(command: str, stage: str, arguments: Sequence[str]) -> int:
     trainer = flash.Trainer(logger=False, enable_checkpointing=False)
     (scores,) = getattr(trainer, command)(task, datamodule=data)
     if chosen.get("output") is not None:
-        with replacing(Path(chosen["output"])) as file:
-            file.write(json.dumps({name: float(value) for name, value in scores.items()}, indent=2).encode() + b"\n")
+        with writing(chosen["output"], "w", folder_argument="-o") as file:
+            file.write(json.dumps({name: float(value) for name, value in scores.items()}, indent=2) + "\n")
     return 0
 
 

@@ -101,7 +101,7 @@ def _help() -> str:
             [
                 "usage: flash COMMAND ...",
                 "",
-                "List the installed plugins of Flash and their contributions, find problems, run plugin commands.",
+                "Train tasks and predict with them, list the installed plugins and their contributions, find problems.",
                 "",
                 "commands:",
                 *rows,

@@ -87,9 +87,10 @@ def data_options(data: type[DataModule], constructor: str) -> list[Option]:
     docs = _docs(*owners)
     for name in own:
         docs.setdefault(name, docs.get(f"{name.rpartition('_')[0]}_data_frame", ""))
-    passed_on = {name: each for name, each in passed_on.items() if not name.endswith(("_dataset", "_data_frame"))}
+    of_others = ("_dataset", "_data_frame")
+    passed_on = {name: each for name, each in passed_on.items() if name not in own and not name.endswith(of_others)}
     names = _names(data, data.preprocess_cls) | method.__globals__
-    return list(_options({**own, **passed_on, **own}, docs, _OBJECTS, names, literal=True))
+    return list(_options({**own, **passed_on}, docs, _OBJECTS, names, literal=True))
 
 
 def task_options(task: type, facts: Collection[str] = ()) -> list[Option]:
@@ -199,10 +200,6 @@ def _names(*classes: type) -> dict[str, Any]:
     """Return the names that annotations of classes are written with: those of their modules."""
     modules = [sys.modules[base.__module__] for cls in classes for base in reversed(cls.__mro__)]
     return {name: value for module in modules for name, value in vars(module).items()}
-
-
-def _constructors(data: type) -> Iterator[str]:
-    yield from (name for name in dir(data) if name.startswith("from_"))
 
 
 def _options(

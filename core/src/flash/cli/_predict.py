@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-import json
+import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
 
 import flash
 from flash.cli._command import command_parser
+from flash.cli._row_writers import check_format, row_writer
 from flash.data.tables import ReadOptions, is_table_file, read_table
 from flash.errors import ConfigurationError, DataError
-from flash.serialization.files import replacing
 
 __all__ = ["main"]
 
-Row = Mapping[str, Any]
+_ROWS_AT_ONCE = 4096
+_PLAIN = (str, int, float, bool, type(None))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,22 +37,27 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     chosen = parser.parse_args(arguments)
     target = Path(chosen.output_file)
-    if target.suffix not in _WRITERS:
-        raise ConfigurationError(f"Expected -o to end in {', '.join(_WRITERS)}, but got {target}.")
+    check_format(target)
     id_name, name = _column_names(chosen.columns)
     task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device)
     given: ReadOptions = {"sep": chosen.sep, "encoding": chosen.encoding}
     reading: Any = {name: value for name, value in given.items() if value is not None}
     ids = _ids_of(chosen.input, id_name, reading) if chosen.columns else None
     predictions = task.predict_each(chosen.input, chosen.output, chosen.batch_size, **reading)
-    rows = 0
-    with _WRITERS[target.suffix](target) as write, tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
-        for rows, (each, result) in enumerate(predictions, start=1):
-            identity = each if ids is None else ids[rows - 1]
-            write({id_name: _plain(identity), **_columns_of(result, name, task.output_names)})
-            bar.update()
-    if ids is not None and len(ids) != rows:
-        raise DataError(f"Expected one prediction per row of {chosen.input}, but got {rows} for {len(ids)} rows.")
+    rows, labels = 0, task.output_names
+    names: list[str] = []
+    with row_writer(target) as write, tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
+        for block in _blocks(predictions):
+            values = [_plain(result) for _, result in block]
+            shown = [_plain(each) for each, _ in block] if ids is None else ids[rows : rows + len(block)]
+            classes = _classes_of(values[0], labels)
+            names = names or [id_name, *([name] if classes is None else [f"{name}_{label}" for label in classes])]
+            pairs = zip(shown, values, strict=False)
+            write(names, [(each, *(value if classes else [value])) for each, value in pairs])
+            rows += len(block)
+            bar.update(len(block))
+        if ids is not None and len(ids) != rows:
+            raise DataError(f"Expected one prediction per row of {chosen.input}, but got {rows} for {len(ids)} rows.")
     print(f"{rows:,} predictions are in {target}.")
     return 0
 
@@ -76,88 +79,26 @@ def _ids_of(source: str, name: str, reading: ReadOptions) -> list[Any] | None:
     return table.get(name)
 
 
-def _columns_of(result: Any, name: str, labels: Sequence[str] | None) -> Row:
-    """Return the cells of a prediction: one, or one per class if there is a number for each."""
-    value = _plain(result)
+def _blocks(predictions: Iterator[tuple[Any, Any]]) -> Iterator[list[tuple[Any, Any]]]:
+    """Yield predictions in lists, so that a row costs no call of its own."""
+    while block := list(itertools.islice(predictions, _ROWS_AT_ONCE)):
+        yield block
+
+
+def _classes_of(value: Any, labels: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the classes that a prediction has a number for each of, such as probabilities; ``None`` for another."""
     is_numbers = isinstance(value, list) and value and all(isinstance(each, float) for each in value)
-    if is_numbers and labels is not None and len(labels) == len(value):
-        return {f"{name}_{label}": each for label, each in zip(labels, value, strict=True)}
-    return {name: value}
+    return labels if is_numbers and labels is not None and len(labels) == len(value) else None
 
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON can hold it."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Tensor):
         return value.tolist()
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    return value if isinstance(value, bool | int | float | None) else str(value)
-
-
-# ---------------------------------------------------------------------- formats
-
-
-@contextmanager
-def _csv(target: Path) -> Iterator[Callable[[Row], None]]:
-    with replacing(target) as file:
-        text: Any = codecs.getwriter("utf-8")(file)
-        writer: Any = None
-
-        def write(row: Row) -> None:
-            nonlocal writer
-            if writer is None:
-                writer = csv.DictWriter(text, list(row), lineterminator="\n")
-                writer.writeheader()
-            cells = {key: json.dumps(value) if isinstance(value, list | dict) else value for key, value in row.items()}
-            writer.writerow(cells)
-
-        yield write
-
-
-@contextmanager
-def _jsonl(target: Path) -> Iterator[Callable[[Row], None]]:
-    with replacing(target) as file:
-        yield lambda row: _discard(file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n"))
-
-
-@contextmanager
-def _parquet(target: Path) -> Iterator[Callable[[Row], None]]:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ConfigurationError(
-            'Expected pyarrow, which writes Parquet files, but it is not installed: pip install "flash-core[parquet]".'
-        ) from error
-    block: list[Row] = []
-    writer: Any = None
-
-    def flush(file: IO[bytes]) -> None:
-        nonlocal writer
-        table = pa.Table.from_pylist(block, schema=None if writer is None else writer.schema)
-        if writer is None:
-            writer = pq.ParquetWriter(file, table.schema)
-        writer.write_table(table)
-        block.clear()
-
-    with replacing(target) as file:
-
-        def write(row: Row) -> None:
-            block.append(row)
-            if len(block) == _ROWS_PER_GROUP:
-                flush(file)
-
-        yield write
-        if block:
-            flush(file)
-        if writer is not None:
-            writer.close()
-
-
-def _discard(_: Any) -> None: ...
-
-
-_ROWS_PER_GROUP = 10_000
-_WRITERS: dict[str, Any] = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
+    return value if isinstance(value, bool | int | float) else str(value)

@@ -17,7 +17,7 @@ import flash
 from flash.cli._arguments import FIT_USAGE, as_choices, value_of, values_of, wants_help
 from flash.cli._options import add_options, data_options, new_parser, parse_options, task_options, trainer_options
 from flash.cli._run_folder import RunFolder
-from flash.cli._sources import choose_source, file_sources
+from flash.cli._sources import choose_source, describe_sources
 
 __all__ = ["run"]
 
@@ -47,9 +47,7 @@ def run(
     Raises:
         ConfigurationError: If there is no source for the options of data, or an option has a wrong value.
     """
-    given = {
-        group: {**(config.get(group) or {}), **values_of(arguments, group)} for group in ("data", "task", "trainer")
-    }
+    given = {group: {**(config.get(group) or {}), **values_of(arguments, group)} for group in _GROUPS}
     asked = value_of(arguments, "--source") or config.get("source")
     only_help = wants_help(arguments) and not given["data"] and asked is None
     source = None if only_help else choose_source(data, given["data"], asked)
@@ -67,10 +65,8 @@ def _parser(
     with_defaults: bool,
 ) -> ArgumentParser:
     """Return the parser of a task and, if it is known, of a constructor of its data."""
-    ways = [f"{way[5:]}: {', '.join(f'--data.{path}' for path in paths)}" for way, paths in file_sources(data).items()]
-    parser = new_parser(
-        "flash fit", FIT_USAGE, f"Train {name}. The options tell the source of the data: {'; '.join(ways)}."
-    )
+    about = f"Train {name}. The options tell the source of the data: {describe_sources(data)}."
+    parser = new_parser("flash fit", FIT_USAGE, about)
     parser.add_argument("name", nargs="?", default=name, help="the name of the task, such as tabular/classification")
     parser.add_argument("--config", action=ActionConfigFile, help="a file of options, such as config.yaml of a run")
     parser.add_argument("-o", "--output", type=str, help="the folder of the run (default: run-1, run-2, ...)")
@@ -81,7 +77,7 @@ def _parser(
     if source is not None:
         groups = {"data": data_options(data, source), **groups}
     for group, options in groups.items():
-        title = f"data ({source[5:]})" if group == "data" and source else group
+        title = f"data ({source.removeprefix('from_')})" if group == "data" and source else group
         add_options(parser, group, title, options, with_defaults, given[group])
     return parser
 

@@ -6,13 +6,14 @@ import csv
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another package
 
 from flash.errors import ConfigurationError
+from flash.serialization import writing
 
 __all__ = ["RunFolder"]
 
@@ -43,13 +44,22 @@ class RunFolder:
         return self.path / "task.ckpt"
 
     def create(self, config: Mapping[str, Any]) -> None:
-        """Create the folder with the configuration, which ``flash fit --config`` repeats."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        """Create the folder with the configuration, which ``flash fit --config`` repeats.
+
+        Raises:
+            CheckpointError: If it cannot be written.
+        """
+        with self._writing("config.yaml") as file:
+            yaml.safe_dump(dict(config), file, sort_keys=False, allow_unicode=True)
 
     def write_scores(self, scores: Mapping[str, float]) -> None:
         """Write the scores of the task on the validation and test data."""
-        (self.path / "scores.json").write_text(json.dumps(dict(scores), indent=2) + "\n")
+        with self._writing("scores.json") as file:
+            file.write(json.dumps(dict(scores), indent=2) + "\n")
+
+    def _writing(self, name: str, mode: str = "w") -> AbstractContextManager[IO[Any]]:
+        encoding = None if "b" in mode else "utf-8"
+        return writing(self.path / name, mode, folder_argument="-o FOLDER", encoding=encoding)
 
     @contextmanager
     def logging(self) -> Iterator[None]:
@@ -72,7 +82,7 @@ class RunFolder:
         try:
             from matplotlib.figure import Figure
         except ImportError:
-            log.info("No curves.png, since matplotlib is not installed: pip install matplotlib.")
+            log.info('No curves.png, since matplotlib is not installed: pip install "flash-core[figures]".')
             return
         names = sorted({name.partition("_")[2] for name in curves}, key=lambda name: (name != "loss", name))
         if not names:
@@ -85,7 +95,8 @@ class RunFolder:
             axes.set(xlabel="epoch", title=name)
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend(frameon=False)
-        figure.savefig(self.path / "curves.png", dpi=120)
+        with self._writing("curves.png", "wb") as file:
+            figure.savefig(file, dpi=120)
 
     def _curves(self) -> dict[str, list[tuple[int, float]]]:
         """Return the values per epoch, counted from 1, of each metric that has several."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from flash.data.stage import Stage
 from flash.errors import ConfigurationError
 from flash.serialization import accepted_parameters
 
-__all__ = ["choose_source", "file_sources"]
+__all__ = ["choose_source", "describe_sources", "file_sources"]
 
 # Constructors of one argument that are told apart by the suffix of the file.
 _FORMATS = {".tsv": "csv", ".tab": "csv", ".txt": "csv", ".jsonl": "json", ".ndjson": "json", ".pq": "parquet"}
@@ -43,6 +43,20 @@ def file_sources(data: type[DataModule]) -> dict[str, list[str]]:
     return found
 
 
+def describe_sources(data: type[DataModule]) -> str:
+    """Return the options for the data to train on, each with the sources that it is of.
+
+    Example:
+        >>> from flash.data.files import FileData
+        >>> describe_sources(FileData)
+        '--data.train_file (csv, json, parquet), --data.train_folder (folders)'
+    """
+    by_path: dict[str, list[str]] = {}
+    for name, paths in file_sources(data).items():
+        by_path.setdefault(paths[0], []).append(name.removeprefix("from_"))
+    return ", ".join(f"--data.{path} ({', '.join(names)})" for path, names in by_path.items())
+
+
 def choose_source(data: type[DataModule], given: Mapping[str, Any], asked: str | None = None) -> str:
     """Return the constructor that takes the options that were passed, of the format of the file.
 
@@ -58,16 +72,16 @@ def choose_source(data: type[DataModule], given: Mapping[str, Any], asked: str |
     if asked is not None:
         name = asked if asked.startswith("from_") else f"from_{asked}"
         if name not in sources:
-            raise ConfigurationError(f"Expected a source among {', '.join(_short(sources))}, but got {asked!r}.")
+            known = ", ".join(each.removeprefix("from_") for each in sources)
+            raise ConfigurationError(f"Expected a source among {known}, but got {asked!r}.")
         return name
     stages = tuple(f"{stage.value}_" for stage in Stage)
     of_class = accepted_parameters(data)  # such as val_split
     of_data = {name: value for name, value in given.items() if name.startswith(stages) and name not in of_class}
     fitting = [name for name in sources if of_data and set(of_data) <= _own_parameters(data, name)]
     if not fitting:
-        ways = ", ".join(f"--data.{paths[0]} ({name})" for paths, name in _by_paths(sources).items())
         what = ", ".join(f"--data.{name}" for name in of_data) or "none"
-        raise ConfigurationError(f"Expected data to train on, as {ways}, but got {what}.")
+        raise ConfigurationError(f"Expected data to train on, as {describe_sources(data)}, but got {what}.")
     formats = {f"from_{_format(value)}" for value in of_data.values() if isinstance(value, str)}
     return next((name for name in fitting if name in formats), "from_csv" if "from_csv" in fitting else fitting[0])
 
@@ -85,15 +99,3 @@ def _format(path: str) -> str:
     suffixes = [each.lower() for each in Path(urlsplit(path).path or path).suffixes if each.lower() not in _COMPRESSED]
     suffix = suffixes[-1] if suffixes else ""
     return _FORMATS.get(suffix, suffix[1:])
-
-
-def _short(sources: Collection[str]) -> list[str]:
-    return [name.removeprefix("from_") for name in sources]
-
-
-def _by_paths(sources: Mapping[str, list[str]]) -> dict[tuple[str, ...], str]:
-    """Return the names of the constructors by their parameters for paths, several joined."""
-    grouped: dict[tuple[str, ...], list[str]] = {}
-    for name, paths in sources.items():
-        grouped.setdefault(tuple(paths), []).append(name.removeprefix("from_"))
-    return {paths: ", ".join(names) for paths, names in grouped.items()}

@@ -67,16 +67,16 @@ _LOSSES = (
     ("smooth_l1", "smooth_l1_loss", "*/regression", "Huber loss divided by its threshold."),
 )
 _COMMANDS = (
+    ("fit", "train a task on data, and keep the run in a folder"),
+    ("validate", "compute the scores of a checkpoint on validation data"),
+    ("test", "compute the scores of a checkpoint on test data"),
+    ("predict", "write one row per input with the prediction of a checkpoint"),
     ("tasks", "list the tasks of installed plugins"),
     ("backbones", "list the backbones, by domain"),
     ("strategies", "list the finetuning strategies"),
     ("components", "list outputs, optimizers, schedulers, metrics, losses, heads, augmentations, sources, callbacks"),
     ("plugins", "list the plugins with their states and contributions"),
     ("plugin", "start a plugin of your own: flash plugin new acme-audio; check one: flash plugin check acme-audio"),
-    ("fit", "train a task on data, and keep the run in a folder"),
-    ("validate", "compute the scores of a checkpoint on validation data"),
-    ("test", "compute the scores of a checkpoint on test data"),
-    ("predict", "write one row per input with the prediction of a checkpoint"),
     ("doctor", "find problems of the installation and how to repair them"),
 )
 

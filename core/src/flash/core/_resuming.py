@@ -1,4 +1,4 @@
-"""What a resumed run needs beyond the state that Lightning restores, to equal a run that was never interrupted."""
+"""Restore what Lightning leaves out, so that a resumed run equals one that was never interrupted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Position", "monitored_values", "position_of", "resume_loops", "unuse
 
 
 class Position(Enum):
-    """Where a run was when its checkpoint was written."""
+    """The place in a run at which its checkpoint was written."""
 
     #: Before the last batch of an epoch was done, or where nothing of an epoch is left to do.
     ANYWHERE = "anywhere"

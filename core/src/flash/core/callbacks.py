@@ -24,7 +24,7 @@ from flash.data.loader import rows_of_batch
 from flash.errors import ConfigurationError
 from flash.serialization import writing
 
-__all__ = ["CheckResumed", "GatherPredictions", "HyperparameterLogger", "KeepBest", "MetricLogger"]
+__all__ = ["CheckResumed", "GatherPredictions", "HyperparameterLogger", "KeepBest", "KeepBestIfLogged", "MetricLogger"]
 
 log = logging.getLogger(__name__)
 
@@ -297,6 +297,27 @@ def _unused(path: Path) -> Path:
     """Return a path, or with a version as Lightning names its checkpoints if there is such a file."""
     versions = (path.with_stem(f"{path.stem}-v{version}") for version in itertools.count(1))
     return next(each for each in itertools.chain([path], versions) if not each.exists())
+
+
+class KeepBestIfLogged(KeepBest):
+    """Keep the best weights of a task that logs the monitored value; of another, leave the last ones, and say so."""
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare this validation with the best one so far."""
+        if self.monitor in trainer.callback_metrics or trainer.sanity_checking or trainer.state.fn != "fit":
+            super().on_validation_end(trainer, pl_module)
+        elif not self._validated and trainer.is_global_zero:
+            self._validated = True
+            log.warning(
+                "The task logs no %s, so that the training does not stop early. Pass max_epochs, or a callback such as "
+                "('keep_best', {'monitor': ...}).",
+                self.monitor,
+            )
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore the best weights."""
+        if self.best_epoch is not None:
+            super().on_fit_end(trainer, pl_module)
 
 
 class GatherPredictions(Callback):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ __all__ = [
 ]
 
 
+# Since version 2.6 of Lightning.
+_CAN_READ_SAFELY = "weights_only" in inspect.signature(TorchCheckpointIO.load_checkpoint).parameters
+
+
 class FlashCheckpointIO(TorchCheckpointIO):
     """Read and write local checkpoints of Lightning with Flash's reader and writer."""
 
@@ -43,9 +48,11 @@ class FlashCheckpointIO(TorchCheckpointIO):
         """Read a checkpoint, safely unless ``weights_only=False`` is passed."""
         device: Any = map_location  # Lightning states fewer types, and passes all of them on to torch.load.
         if weights_only is False:
-            return super().load_checkpoint(path, device, weights_only=False)
+            return super().load_checkpoint(path, device, **({"weights_only": False} if _CAN_READ_SAFELY else {}))
         if "://" in str(path) and not str(path).startswith("http"):
             try:
+                if not _CAN_READ_SAFELY:
+                    raise ImportError("pytorch-lightning before 2.6 would execute code in it")
                 return super().load_checkpoint(path, device, weights_only=True)
             except (ImportError, OSError, RuntimeError, ValueError) as error:
                 raise CheckpointError(

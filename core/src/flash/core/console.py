@@ -25,6 +25,7 @@ _LEFT_OUT = (
     "\N{ELECTRIC LIGHT BULB} Tip:",
     "GPU available: False",
     "TPU available: False",
+    "HPU available: False",
     "`Trainer.fit` stopped: `max_epochs=",
     "Trainer already configured with model summary callbacks: [<class 'flash.",
 )

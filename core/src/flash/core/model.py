@@ -326,7 +326,8 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
             is the weight of the loss in the mean of the epoch, by default the number of samples. A dict ``logs``
             has additional values to log, means over the samples of the batch.
         """
-        self._has_trained |= self.training
+        if self.training and not self._has_trained:  # An attribute of a module takes as long as a metric to set.
+            self._has_trained = True
         x, y = split_batch(batch, self._stage())
         y_hat = self(x)
         y = _like_predictions(y, y_hat)
@@ -379,7 +380,8 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Run :meth:`step`, and accumulate loss and metrics."""
-        self._has_trained = True
+        if not self._has_trained:
+            self._has_trained = True
         loss = self._shared_step(batch, batch_idx, "train")
         trainer: Any = self.trainer
         if trainer.logger is not None and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
@@ -690,6 +692,7 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
             >>> task.predict(torch.zeros(2, 2), output=lambda predictions, ids: [f"row {each}" for each in ids])
             ['row 0', 'row 1']
         """
+        self._warn_if_untrained()
         dataset = self._dataset_to_predict(raw, reading)
         by_length = not (self.postprocess or Postprocess()).saves
         results: list[Any] = []
@@ -714,14 +717,14 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
             >>> [row for row, result in task.predict_each(torch.zeros(3, 2), batch_size=2)]
             [0, 1, 2]
         """
+        self._warn_if_untrained()
         dataset = self._dataset_to_predict(raw, reading)
         for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
-            yield from ((dataset.id_of(row), each) for row, each in zip(batch.rows, presented, strict=True))
+            yield from zip(dataset.ids_of(batch.rows), presented, strict=True)
 
     def _dataset_to_predict(self, raw: Any, reading: ReadOptions) -> AutoDataset | AutoStream:
         if self.preprocess_error is not None and self.preprocess is None:
             raise self.preprocess_error
-        self._warn_if_untrained()
         preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
         preprocess.check_input_spec(input_spec)
         if reading:
@@ -738,7 +741,7 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
         wants_ids = takes_ids(self, output)
         for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=by_length):
             with torch.inference_mode():
-                ids = [dataset.id_of(row) for row in batch.rows] if wants_ids else None
+                ids = dataset.ids_of(batch.rows) if wants_ids else None
                 presented = self.present(batch.output, output, batch.inputs, ids)
             yield batch, presented
 

@@ -88,6 +88,12 @@ class RegressionTask(Task):
         self.register_buffer("target_mean", torch.tensor(mean, dtype=torch.get_default_dtype()))
         self.register_buffer("target_std", torch.tensor(std, dtype=torch.get_default_dtype()))
 
+    @property
+    def output_names(self) -> list[str] | None:
+        """The columns of several targets, by which the scores of each are logged; ``None`` if they have no names."""
+        names: list[str] | None = getattr(self.preprocess, "target_names", None)
+        return names if names is not None and len(names) == self.num_targets else None
+
     def forward(self, x: Any) -> Any:
         """Return predictions in the units of the targets, shape ``(batch, num_targets)``.
 

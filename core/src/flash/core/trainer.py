@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelSummary, ProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelSummary, ProgressBar
 from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]  # re-exported
 from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]  # likewise
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from flash.core._finetuning_state import release
-from flash.core.callbacks import CheckResumed, GatherPredictions
+from flash.core.callbacks import CheckResumed, GatherPredictions, KeepBest, KeepBestIfLogged
 from flash.core.checkpoint import FlashCheckpointIO
 from flash.core.console import FlashProgressBar, NetworkSummary, clean_console, format_matrix
 from flash.core.finetuning import StrategySpec, is_strategy, resolve_strategy
@@ -46,6 +47,11 @@ LightningPlugin: TypeAlias = Precision | ClusterEnvironment | CheckpointIO | Lay
 Loaders: TypeAlias = Iterable[Any]
 
 log = logging.getLogger(__name__)
+
+# The length of a training whose length nobody said.
+_MOST_EPOCHS = 100
+_PATIENCE = 10
+_EPOCHS_WITHOUT_VALIDATION = 20
 
 #: Callbacks of plugins by name.
 callback_registry = Registry(
@@ -77,7 +83,9 @@ class Trainer(pl.Trainer):
             ``("keep_best", {"patience": 5})``.
         plugins: As in Lightning.
         plugin_callbacks: Whether to add the automatic callbacks of installed plugins.
-        kwargs: The arguments of Lightning's ``Trainer``, such as ``max_epochs``.
+        kwargs: The arguments of Lightning's ``Trainer``, such as ``max_epochs``. Without ``max_epochs``, ``max_steps``
+            and ``max_time``, a task with validation data trains until its validation loss has not improved for 10
+            epochs, at most 100, and keeps its best weights; without validation data it trains for 20 epochs.
 
     Example:
         >>> trainer = Trainer(max_epochs=3, callbacks=["keep_best"], logger=False, enable_checkpointing=False)
@@ -114,6 +122,10 @@ class Trainer(pl.Trainer):
             given.append(FlashCheckpointIO())
         if kwargs.get("profiler") is None and not kwargs.get("barebones"):
             kwargs["profiler"] = _NoProfiler()
+        # Lightning would train for 1,000 epochs.
+        self._is_open_ended = _is_open_ended(kwargs)
+        if self._is_open_ended:
+            kwargs["max_epochs"] = _MOST_EPOCHS
         _configure_logging()
         with clean_console(), _saying_where_there_is_no_gpu():
             super().__init__(callbacks=chosen or None, plugins=given, **kwargs)
@@ -230,9 +242,31 @@ class Trainer(pl.Trainer):
         self._strategy = strategy
         release(model)
         self._connect(model, train_dataloaders, datamodule)
+        if self._is_open_ended:
+            data = datamodule if isinstance(datamodule, pl.LightningDataModule) else train_dataloaders
+            self._choose_length(model, _has_validation(model, data, val_dataloaders) and self.limit_val_batches != 0)
         console = clean_console(self.progress_bar_callback, freezes=bool(strategy))
         with console, _resuming_from(ckpt_path, self.callbacks):
             super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
+
+    def _choose_length(self, model: pl.LightningModule, has_validation: bool) -> None:
+        """Train until nothing improves, if there is validation data; else for a fixed number of epochs."""
+        self.fit_loop.max_epochs = _MOST_EPOCHS if has_validation else _EPOCHS_WITHOUT_VALIDATION
+        if not has_validation:
+            log.info(
+                "Neither max_epochs nor validation data is passed: training for %d epochs.", _EPOCHS_WITHOUT_VALIDATION
+            )
+            return
+        stops = any(isinstance(each, KeepBest | EarlyStopping) for each in self.callbacks)
+        if not stops and isinstance(model, Task):
+            # Before the callbacks that write checkpoints, which hold its state.
+            self.callbacks.insert(len(self._strategy), KeepBestIfLogged(patience=_PATIENCE))
+            log.info(
+                "No max_epochs is passed: training until val_loss has not improved for %d epochs, at most %d; the best "
+                "weights are kept.",
+                _PATIENCE,
+                _MOST_EPOCHS,
+            )
 
     def validate(  # type: ignore[override]  # as above
         self,
@@ -454,6 +488,20 @@ def _as_datamodule(data: pl.LightningDataModule | Loaders | None) -> pl.Lightnin
 
 def _as_loaders(data: pl.LightningDataModule | Loaders | None) -> Loaders | None:
     return None if isinstance(data, pl.LightningDataModule) else data
+
+
+def _is_open_ended(arguments: Mapping[str, Any]) -> bool:
+    """Return whether the arguments of a trainer say nothing of the length of a training."""
+    is_test = arguments.get("fast_dev_run") or arguments.get("barebones")
+    unset = arguments.get("max_epochs") is None and arguments.get("max_time") is None
+    return unset and arguments.get("max_steps", -1) == -1 and not is_test
+
+
+def _has_validation(model: pl.LightningModule, data: Any, val_dataloaders: Any) -> bool:
+    if isinstance(data, DataModule):
+        return data.val_dataset is not None
+    owner = data if isinstance(data, pl.LightningDataModule) else model
+    return val_dataloaders is not None or is_overridden("val_dataloader", owner)
 
 
 def _as_list(plugins: LightningPlugin | Iterable[LightningPlugin] | None) -> list[LightningPlugin]:

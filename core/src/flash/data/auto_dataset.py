@@ -150,6 +150,12 @@ class AutoDataset(Dataset[Any]):
         name = None if self.columns is not None else getattr(samples[row], "name", None)
         return name if isinstance(name, str | PurePath) else row
 
+    def ids_of(self, rows: Sequence[int]) -> list[Any]:
+        """Return the ids of several samples."""
+        if self.columns is not None and self._rows is None and getattr(self.samples, "ids", None) is None:
+            return list(rows)
+        return [self.id_of(row) for row in rows]
+
     def raw(self, index: int) -> Any:
         """Return sample ``index`` before the per-sample hooks."""
         return self.samples[index if self._rows is None else self._rows[index]]

@@ -21,8 +21,8 @@ __all__ = ["ClassLabels", "as_label", "check_labels", "class_indices", "indicate
 
 # More distinct fractional values than this are measurements and not classes.
 _MAX_NUMERIC_CLASSES = 20
-# How zeros and ones are written in rows of them.
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+# How zeros and ones, and fractions beside them, are written in rows of them.
 _FRACTION = re.compile(r"0?\.\d+|[01](\.0*)?")
 _ZEROS = ("0", "0.0", "false", "False", "FALSE")
 _ONES = ("1", "1.0", "true", "True", "TRUE")
@@ -301,7 +301,9 @@ def as_label(value: Any) -> Any:
         >>> as_label(2.0), as_label(np.float32(0.1)), as_label(b"red"), as_label(" ")
         (2, 0.1, 'red', None)
     """
-    if is_missing(value) or (isinstance(value, str) and not value.strip()):
+    if isinstance(value, str):
+        return str(value) if value.strip() else None
+    if is_missing(value):
         return None
     if isinstance(value, Tensor):
         value = value.numpy()

@@ -96,8 +96,11 @@ class Loader(DataLoader[Any]):
         batches = super().__iter__() if columns is None else self._batches_of(columns)
         if self._random is not None:
             restore_rng_state(self._random)
+        is_read_ahead = self._is_read_ahead
+        self._random = None
         while True:
-            self._random = capture_rng_state() if self._is_read_ahead else None
+            if is_read_ahead:
+                self._random = capture_rng_state()
             batch = next(batches, _NO_BATCH)
             if batch is _NO_BATCH:
                 return
@@ -106,7 +109,7 @@ class Loader(DataLoader[Any]):
 
     @property
     def _is_read_ahead(self) -> bool:
-        """Whether Lightning asks for a batch before it uses the previous one, to know which is the last."""
+        """True if Lightning asks for a batch before it uses the previous one, to know which is the last."""
         stream = self.dataset
         return isinstance(stream, AutoStream) and not self.num_workers and stream.num_batches is None
 

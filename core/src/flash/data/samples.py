@@ -87,6 +87,11 @@ class SamplePreprocess(Preprocess):
     #: The column of sources, or those of their parts, for tables to predict.
     input_field: str | Sequence[str] | None = None
 
+    @property
+    def target_names(self) -> list[str] | None:
+        """The names of several numbers per sample, by which their scores are logged; ``None`` if they have none."""
+        return self.targets.names if isinstance(self.targets, NumberTargets) else None
+
     # ------------------------------------------------------------------ for domains to override
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -58,6 +58,10 @@ class AutoStream(IterableDataset[Any]):
     def id_of(self, index: int) -> int:
         """Return the id of a sample: its position in the stream."""
         return index
+
+    def ids_of(self, rows: Sequence[int]) -> list[int]:
+        """Return the ids of several samples."""
+        return list(rows)
 
     @property
     def hooks(self) -> SampleHooks:

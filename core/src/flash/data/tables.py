@@ -413,6 +413,10 @@ def _format_of(name: str) -> TableFormat | None:
     return _FORMATS.get(suffixes[-1]) if suffixes else None
 
 
+# A compressed table may have this many bytes, or this many times its size: rows of text become five to twenty times as
+# large, and only those that are nearly all alike more.
+_MOST_UNPACKED = 1 << 28
+_MOST_TIMES = 100
 # NotImplementedError and RuntimeError: a member of a zip file that is compressed by another method, or encrypted.
 # ValueError: bzip2 that ends too early, and a zip file whose parts are not where it says.
 _DAMAGED = (OSError, EOFError, RuntimeError, ValueError, lzma.LZMAError, zipfile.BadZipFile, zlib.error)
@@ -421,14 +425,18 @@ _DAMAGED = (OSError, EOFError, RuntimeError, ValueError, lzma.LZMAError, zipfile
 def _unpacked(content: bytes, name: str) -> bytes:
     """Decompress content, with the format detected from its first bytes."""
     try:
+        stream: Any = None
         if content.startswith(b"\x1f\x8b"):
-            return gzip.decompress(content)
-        if content.startswith(b"BZh"):
-            return bz2.decompress(content)
-        if content.startswith(b"\xfd7zXZ"):
-            return lzma.decompress(content)
-        if content.startswith(b"PK\x03\x04"):
-            return _only_member(content, name)
+            stream = gzip.GzipFile(fileobj=io.BytesIO(content))
+        elif content.startswith(b"BZh"):
+            stream = bz2.BZ2File(io.BytesIO(content))
+        elif content.startswith(b"\xfd7zXZ"):
+            stream = lzma.LZMAFile(io.BytesIO(content))  # noqa: SIM115  # closed below, as the others
+        elif content.startswith(b"PK\x03\x04"):
+            stream = _only_member(content, name)
+        if stream is not None:
+            with stream:
+                return _read_bounded(stream, len(content), name)
     except DataError:
         raise
     except _DAMAGED as error:
@@ -438,14 +446,26 @@ def _unpacked(content: bytes, name: str) -> bytes:
     return content
 
 
-def _only_member(content: bytes, name: str) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = [member for member in archive.namelist() if not member.endswith("/")]
-        if len(members) != 1:
-            is_excel = "xl/workbook.xml" in members
-            what = "it is an Excel workbook: save it as CSV" if is_excel else f"it has {len(members)} files"
-            raise DataError(f"Expected a zip file with one table in {name}, but {what}.")
-        return archive.read(members[0])
+def _read_bounded(stream: IO[bytes], packed: int, name: str) -> bytes:
+    """Read a decompressed stream, unless it is larger than any table becomes."""
+    most = max(_MOST_UNPACKED, _MOST_TIMES * packed)
+    content = stream.read(most + 1)
+    if len(content) > most:
+        raise DataError(
+            f"Expected a compressed table of at most {_MOST_TIMES} times its size, but {name} has {packed:,} bytes and "
+            f"more than {most:,} unpacked. If you trust it, unpack it, and pass that file."
+        )
+    return content
+
+
+def _only_member(content: bytes, name: str) -> IO[bytes]:
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    members = [member for member in archive.namelist() if not member.endswith("/")]
+    if len(members) != 1:
+        is_excel = "xl/workbook.xml" in members
+        what = "it is an Excel workbook: save it as CSV" if is_excel else f"it has {len(members)} files"
+        raise DataError(f"Expected a zip file with one table in {name}, but {what}.")
+    return archive.open(members[0])
 
 
 def _of_arrow(table: Any, name: str) -> Table:

@@ -30,6 +30,7 @@ class NumberTargets:
     Args:
         mean: The mean of each number.
         std: The standard deviation of each, above 0.
+        names: The names of several numbers: their columns, if they are from a table.
 
     Example:
         >>> targets = NumberTargets.learn(["1.5", 2.5])
@@ -39,6 +40,7 @@ class NumberTargets:
 
     mean: list[float]
     std: list[float]
+    names: list[str] | None = None
 
     @classmethod
     def learn(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> NumberTargets:
@@ -46,7 +48,7 @@ class NumberTargets:
 
         Args:
             targets: One number, or one row of numbers, per sample.
-            names: The columns of the numbers, for messages.
+            names: The columns of the numbers.
             advice: A sentence for the error about targets that are no numbers.
 
         Raises:
@@ -66,7 +68,8 @@ class NumberTargets:
                     f"Expected different numbers as targets{where}, but all samples of the train data have "
                     f"{values[0]:g}. There is nothing to learn; choose another target."
                 )
-        return cls(numbers.mean(0).tolist(), numbers.std(0).tolist())
+        columns = None if names is None or width == 1 else [str(name) for name in names]
+        return cls(numbers.mean(0).tolist(), numbers.std(0).tolist(), columns)
 
     @classmethod
     def strata(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> list[Any]:
@@ -100,7 +103,8 @@ class NumberTargets:
 
     def to_serializable(self) -> dict[str, Any]:
         """Return the state as serializable values, for a checkpoint."""
-        return {"mean": self.mean, "std": self.std}
+        names = {} if self.names is None else {"names": self.names}
+        return {"mean": self.mean, "std": self.std, **names}
 
     @classmethod
     def from_serializable(cls, plain: Mapping[str, Any]) -> NumberTargets:

@@ -115,7 +115,7 @@ class Dying(Callback):
 
 @dataclass(frozen=True)
 class Life:
-    """What a training gets from its test.
+    """The handle that a test gives to a training.
 
     Args:
         folder: The folder for its checkpoints; it resumes from the last one in it, if there is one.
@@ -129,7 +129,7 @@ class Life:
 
     @property
     def is_resumed(self) -> bool:
-        """Whether there is a checkpoint to resume from."""
+        """True if there is a checkpoint to resume from."""
         return any(self.folder.glob("*.ckpt"))
 
     def fit(self, task: flash.Task, data: Any, *, strategy: Any = None, every: int = 2, **options: Any) -> Any:

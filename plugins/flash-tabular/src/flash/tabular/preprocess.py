@@ -20,7 +20,7 @@ from flash.errors import ConfigurationError, DataError
 
 from .read import read_table
 from .schema import Schema, learn_schema
-from .targets import Targets, learn_targets, targets_from_serializable
+from .targets import NumberTargets, Targets, learn_targets, targets_from_serializable
 
 __all__ = ["TabularPreprocess"]
 
@@ -76,6 +76,12 @@ class TabularPreprocess(Preprocess):
         self.group_field: str | None = None
         self.schema: Schema | None = None
         self.targets: Targets | None = None
+
+    @property
+    def target_names(self) -> list[str] | None:
+        """The target columns of a regression of several numbers, by which their scores are logged; else ``None``."""
+        targets = self.targets
+        return list(targets.fields) if isinstance(targets, NumberTargets) and len(targets.fields) > 1 else None
 
     def split(self, data: Any, fraction: float, seed: int, groups: Sequence[Any] | None = None) -> tuple[Any, Any]:
         """Split the rows of a table, stratified by class if it is a classification.

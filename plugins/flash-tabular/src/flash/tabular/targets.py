@@ -178,9 +178,9 @@ def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> Non
 
 
 def _is_blank(series: pd.Series[Any]) -> Any:
-    if series.dtype.kind != "O":
+    if series.dtype.kind != "O" or not is_hashable(series):
         return False
-    return series.map(lambda value: isinstance(value, str) and not value.strip()).astype(bool)
+    return series.isin([value for value in series.unique() if isinstance(value, str) and not value.strip()])
 
 
 def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several: bool) -> Targets:
@@ -204,7 +204,7 @@ def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several
             f"Expected classes in the target column {names[0]!r}, but it has {values.nunique()} different numbers "
             "with fractions. For numbers use TabularRegressionData and TabularRegressor."
         )
-    labels = sorted(set(_labels_of(values)), key=lambda label: (isinstance(label, str), label))
+    labels = sorted(_factorize(values)[0], key=lambda label: (isinstance(label, str), label))
     check_labels(labels)
     if len(labels) < 2:
         raise DataError(
@@ -247,10 +247,11 @@ def _target_numbers(series: pd.Series[Any], stage: str) -> Any:
 
 
 def _factorize(values: pd.Series[Any]) -> tuple[list[Any], Any]:
-    """Return the distinct values, and the index of each row's value among them."""
-    numbers: dict[Any, int] = {}
-    rows = [numbers.setdefault(value, len(numbers)) for value in _labels_of(values)]
-    return list(numbers), rows
+    """Return the distinct classes, and the index of each row's class among them: one call per distinct value."""
+    rows, distinct = pd.factorize(values)
+    places: dict[Any, int] = {}
+    numbers = [places.setdefault(label, len(places)) for label in _labels_of(pd.Series(distinct))]
+    return list(places), np.array(numbers, dtype=np.int64)[rows]
 
 
 def _labels_of(series: pd.Series[Any]) -> list[Any]:
