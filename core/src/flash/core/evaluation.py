@@ -190,7 +190,7 @@ def evaluate_rows(task: Any, data: DataModule, stage: str = "val") -> Evaluated:
                 parts[name] = None
     outputs, targets, losses = (_in_order(parts[name], rows) for name in ("outputs", "targets", "losses"))
     outputs = None if outputs is None else outputs.float()
-    kind = _kind_of(task, outputs, targets)
+    kind = _kind_of(task, outputs, targets, data.num_classes)
     probabilities = None
     if kind in ("classes", "labels") and outputs is not None:
         convert = getattr(task, "to_probabilities", None)
@@ -220,7 +220,7 @@ def _in_order(batches: list[Tensor] | None, rows: Sequence[int]) -> Tensor | Non
     return torch.cat(batches)[order].clone()
 
 
-def _kind_of(task: Any, outputs: Tensor | None, targets: Tensor | None) -> TargetKind:
+def _kind_of(task: Any, outputs: Tensor | None, targets: Tensor | None, num_classes: int | None) -> TargetKind:
     """Return the kind of the targets: by the attributes of a classifier or regressor, else by shapes and types."""
     if outputs is None:
         return None
@@ -232,8 +232,9 @@ def _kind_of(task: Any, outputs: Tensor | None, targets: Tensor | None) -> Targe
         return None
     if targets.is_floating_point():
         return "numbers" if targets.numel() == outputs.numel() else None
-    are_indices = targets.ndim == 1 and outputs.ndim == 2 and outputs.shape[1] > 1
-    return "classes" if are_indices and int(targets.max()) < outputs.shape[1] else None
+    width = outputs.shape[1] if outputs.ndim == 2 else 0
+    fits = width == num_classes if num_classes is not None else width > max(1, int(targets.max()))
+    return "classes" if targets.ndim == 1 and fits else None
 
 
 def _names_of(task: Any, data: DataModule, count: int) -> list[str]:

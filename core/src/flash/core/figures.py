@@ -175,7 +175,7 @@ def _title_of(found: Evaluated, row: int) -> tuple[str, Any]:
     truth = None if found.targets is None else found.targets[row]
     if found.kind == "numbers":
         title = show_target(predicted[row])
-        return (title if truth is None else f"{title}, truth {show_target(truth)}"), ""
+        return (title if truth is None else f"{title},\ntruth {show_target(truth)}"), ""
     assert found.probabilities is not None
     title = show_target(predicted[row], found.names)
     if found.kind == "classes":
@@ -184,26 +184,28 @@ def _title_of(found: Evaluated, row: int) -> tuple[str, Any]:
         return title, ""
     if bool((truth.long() == predicted[row]).all()):
         return title, "right"
-    return f"{title}, but {show_target(truth.long(), found.names)}", "wrong"
+    return f"{title},\nbut {show_target(truth.long(), found.names)}", "wrong"
 
 
 def _note_of(found: Evaluated, row: int, dataset: AutoDataset) -> str:
     name = str(getattr(dataset.raw(row), "name", found.ids[row])).replace("\\", "/").rpartition("/")[2]
     name = f"row {name}" if name.isdigit() else name
     if found.losses is not None:
-        return f"loss {found.losses[row]:.2f}   {name}"
-    return name if found.uncertainties is None else f"uncertain {found.uncertainties[row]:.0%}   {name}"
+        return f"loss {found.losses[row]:.2f}\n{name}"
+    return name if found.uncertainties is None else f"uncertain {found.uncertainties[row]:.0%}\n{name}"
 
 
 def _presented(task: Any, dataset: AutoDataset, rows: Sequence[int]) -> list[str]:
     """Return the results of some rows, as the task presents them, each with its target if it can be shown."""
-    chosen = dataset.subset(rows, dataset.hooks.stage)
+    chosen, texts = dataset.subset(rows, dataset.hooks.stage), dataset.display_targets(rows)
     titles: list[str] = []
     for batch in predict_batches(task, chosen, batch_size=max(1, len(rows))):
         with torch.inference_mode():
             results = task.present(batch.output, None, batch.inputs, [dataset.id_of(row) for row in rows])
         for place, result in enumerate(results):
-            titles.append(str(summarize(result)) if not isinstance(result, str) else result)
-            if isinstance(batch.targets, Tensor) and len(batch.targets) == len(results):
-                titles[-1] += f", truth {show_target(batch.targets[place])}"
+            titles.append(str(summarize(result)) or "(nothing)")
+            if texts is not None:
+                titles[-1] += f",\ntruth {texts[batch.rows[place]]}"
+            elif isinstance(batch.targets, Tensor) and len(batch.targets) == len(results):
+                titles[-1] += f",\ntruth {show_target(batch.targets[place])}"
     return titles

@@ -177,8 +177,16 @@ class AutoDataset(Dataset[Any]):
             >>> AutoDataset(["good", "bad"], Stage.PREDICT, Preprocess()).display([1, 0])
             ['bad', 'good']
         """
-        places = list(rows) if self._rows is None else [self._rows[row] for row in rows]
-        return self._hooks.display(self.samples, places)
+        return self._hooks.display(self.samples, self._places(rows))
+
+    def display_targets(self, rows: Sequence[int]) -> list[str] | None:
+        """Return the targets of some samples as text; ``None`` if they are classes or numbers."""
+        if self._hooks.stage is Stage.PREDICT:
+            return None
+        return self._hooks.display_targets(self.samples, self._places(rows))
+
+    def _places(self, rows: Sequence[int]) -> list[int]:
+        return list(rows) if self._rows is None else [self._rows[row] for row in rows]
 
     def parts(self) -> list[str]:
         """Return the names of the parts of the inputs, such as the columns of a table; empty if they are one whole."""

@@ -70,6 +70,9 @@ class SampleHooks(Protocol):
     def display_inputs(self, inputs: Any, count: int) -> list[Display]:
         """Return what a person looks at for the inputs of a batch."""
 
+    def display_targets(self, samples: Any, rows: Sequence[int]) -> list[str] | None:
+        """Return the targets of some samples as text, if the hook is overridden."""
+
     def parts(self, samples: Any) -> list[str]:
         """Return the names of the parts of the inputs."""
 

@@ -33,6 +33,7 @@ _HOOKS = (
     "per_batch_transform_on_device",
     "display",
     "display_inputs",
+    "display_targets",
     "parts",
     "exchange",
 )
@@ -60,6 +61,8 @@ class Preprocess(Configurable):
     ``per_batch_transform_on_device(b)``      per batch, on the device
     ``display(samples, rows)``                for figures and reports     all samples, and which to show
     ``display_inputs(inputs)``                for ``show_batch``          the inputs of a batch, on the device
+    ``display_targets(samples, rows)``        for figures                 all samples, and which to show
+    ``parts(samples)``, ``exchange(...)``     for importance              all samples
     ========================================  ==========================  =====================================
 
     While a hook runs, exactly one of ``self.training``, ``self.validating``, ``self.testing`` and
@@ -257,6 +260,18 @@ class Preprocess(Configurable):
         """
         raise NotImplementedError(f"{type(self).__name__} does not show the inputs of a network.")
 
+    def display_targets(self, samples: Any, rows: Sequence[int]) -> Sequence[str] | None:
+        """Return the targets of some samples as text, in figures.
+
+        By default it is ``None``: classes are shown by their names and numbers as they are. Override it for targets
+        that are something else, such as texts.
+
+        Args:
+            samples: As in :meth:`display`.
+            rows: The indices of the samples.
+        """
+        return None
+
     def preview_spec(self) -> Any:
         """Return the ``input_spec`` with which ``show_batch`` makes batches before a task is connected.
 
@@ -347,6 +362,7 @@ class StageHooks:
         self._batch_on_device = resolved["per_batch_transform_on_device"]
         self._display = resolved["display"]
         self._display_inputs = resolved["display_inputs"]
+        self._display_targets = resolved["display_targets"]
         self._parts, self._exchange = resolved["parts"], resolved["exchange"]
         self._sample_arguments = _positional_arguments(self._load_sample)
         self.has_default_sample_path = all(self._is_default(name) for name in (*_SAMPLE_HOOKS, "collate"))
@@ -427,6 +443,12 @@ class StageHooks:
         with self.preprocess.at(self.stage, self.input_spec):
             displays = self._display_inputs(inputs)
         return check_displays(displays, count, f"{type(self.preprocess).__name__}.display_inputs")
+
+    def display_targets(self, samples: Any, rows: Sequence[int]) -> list[str] | None:
+        """Run ``display_targets``."""
+        with self.preprocess.at(self.stage, self.input_spec):
+            found = self._display_targets(samples, rows)
+        return None if found is None else list(found)
 
     def parts(self, samples: Any) -> list[str]:
         """Run ``parts``."""

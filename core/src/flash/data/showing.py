@@ -45,7 +45,9 @@ def draw_batch(dataset: AutoDataset, count: int, seed: int, labels: Sequence[Any
 
 def _batch_of(dataset: AutoDataset, rows: Sequence[int]) -> tuple[list[Display], list[Any]]:
     """Return what a person looks at for some rows, and their targets; ``None`` for those that there are not."""
-    hooks = dataset.hooks
+    hooks, texts = dataset.hooks, dataset.display_targets(rows)
+    if texts is not None:
+        return dataset.display(rows), list(texts)
     samples = [dataset[row] for row in rows]
     if not hooks.displays_inputs:
         are_pairs = hooks.stage is not Stage.PREDICT and all(type(each) is tuple and len(each) == 2 for each in samples)
@@ -85,5 +87,5 @@ def show_target(target: Any, labels: Sequence[Any] | None = None) -> str:
         return ", ".join(str(label) for label, there in zip(labels, target.tolist(), strict=True) if there) or "none"
     if target.ndim <= 1 and target.numel() <= 8:
         numbers = target.reshape(-1).tolist()
-        return ", ".join(str(each) if isinstance(each, int) else f"{each:.4g}" for each in numbers)
+        return ", ".join(map(figures.write_number, numbers))
     return str(summarize(target))

@@ -15,7 +15,7 @@ from flash.figures._curves import draw_curves
 from flash.figures._matrix import draw_confusion
 from flash.figures._numbers import draw_numbers
 from flash.figures._samples import Panel, draw_samples
-from flash.figures._style import COLORS, check_count, check_matplotlib, new_figure, shorten, style, wrap
+from flash.figures._style import COLORS, check_count, check_matplotlib, new_figure, shorten, style, wrap, write_number
 
 __all__ = [
     "COLORS",
@@ -32,4 +32,5 @@ __all__ = [
     "shorten",
     "style",
     "wrap",
+    "write_number",
 ]

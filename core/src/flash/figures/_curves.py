@@ -55,8 +55,8 @@ def draw_curves(history: Sequence[Mapping[str, float]], heading: str = "") -> Fi
             for stage in ("train", "val"):
                 points = [(each["epoch"] + 1, each[f"{stage}_{name}"]) for each in history if f"{stage}_{name}" in each]
                 if points:
-                    marker = "o" if len(points) < 3 else ""
-                    axes.plot(*zip(*points, strict=True), marker, linestyle="-", label=stage, color=COLORS[stage])
+                    marker = "o" if len(points) < 3 else "None"
+                    axes.plot(*zip(*points, strict=True), marker=marker, label=stage, color=COLORS[stage])
             axes.set_title(shorten(name, 36))
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

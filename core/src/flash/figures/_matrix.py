@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flash.figures._style import COLORS, SMALL, new_figure, set_labels, shorten, style
+from flash.figures._style import COLORS, SMALL, new_figure, set_labels, shorten_name, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,7 +92,7 @@ def _draw_labels(counts: Any, names: list[str], heading: str) -> Figure:
             axes = figure.add_subplot(rows, columns, place + 1)
             matrix = counts[label]
             _draw_matrix(axes, matrix, matrix / np.maximum(matrix.sum(1, keepdims=True), 1))
-            axes.set_title(shorten(names[label], 20))
+            axes.set_title(shorten_name(names[label], 20))
             set_labels(axes.xaxis, ["no", "yes"])
             set_labels(axes.yaxis, ["no", "yes"])
             if place // columns == (len(chosen) - 1 - place % columns) // columns:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flash.figures._style import COLORS, new_figure, shorten, style
+from flash.figures._style import COLORS, new_figure, shorten_name, style, write_number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ def draw_numbers(targets: Any, predictions: Any, names: Sequence[str] | None = N
         for place in range(count):
             axes = figure.add_subplot(rows, columns, place + 1)
             _draw_points(axes, true[:, place], predicted[:, place])
-            name = "" if names is None else f"{shorten(names[place], 20)}: "
+            name = "" if names is None else f"{shorten_name(names[place], 20)}: "
             axes.set_title(f"{name}{_quality(true[:, place], predicted[:, place])}")
             axes.set(xlabel="true", ylabel="predicted")
     return figure
@@ -60,11 +60,16 @@ def _draw_points(axes: Any, true: Any, predicted: Any) -> None:
     true, predicted = true[known], predicted[known]
     if not len(true):
         return
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     if len(true) > _MAX_POINTS:
         axes.hexbin(true, predicted, gridsize=60, bins="log", mincnt=1, cmap="Blues", linewidths=0)
     else:
         alpha = min(1.0, max(0.25, 60 / len(true)))
         axes.plot(true, predicted, "o", color=COLORS["first"], alpha=alpha, markersize=3.5, markeredgewidth=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: write_number(value)))
     low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
     axes.plot([low, high], [low, high], color=COLORS["note"], linewidth=0.8, linestyle="--")
     axes.grid()
@@ -75,4 +80,4 @@ def _quality(true: Any, predicted: Any) -> str:
     errors = np.square(predicted - true)
     spread = np.square(true - true.mean()).sum()
     r2 = f", R² {1 - errors.sum() / spread:.3f}" if spread else ""
-    return f"RMSE {math.sqrt(errors.mean()):.4g}{r2}"
+    return f"RMSE {write_number(math.sqrt(errors.mean()))}{r2}"

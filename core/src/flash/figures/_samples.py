@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from flash.errors import ConfigurationError
-from flash.figures._style import COLORS, SMALL, hide_axes, new_figure, shorten, style, width_of, wrap
+from flash.figures._style import (
+    COLORS,
+    SMALL,
+    hide_axes,
+    new_figure,
+    shorten,
+    shorten_name,
+    style,
+    width_of,
+    wrap,
+    write_number,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["Panel", "draw_samples"]
 
 # Inches.
-_CELL, _LETTER, _LINE, _TITLE, _MARGIN = 2.2, 0.072, 0.155, 0.19, 0.12
+_CELL, _LETTER, _LINE, _TITLE, _MARGIN = 2.2, 0.0785, 0.155, 0.19, 0.12
 _TEXT_WIDTH = 7.0
 _MAX_LINES = 5
 # Letters.
-_MAX_TITLE, _MAX_NOTE = 30, 42
+_MAX_TITLE, _MAX_NOTE = 30, 36
 _NAME, _VALUE = 24, 16
 # More columns of a table than this are left out.
 _MAX_ROWS = 30
@@ -36,9 +47,9 @@ class Panel:
 
     Args:
         content: What a person looks at: text, values by name, or an image as a uint8 array ``(height, width, 3)``.
-        title: A line above it, such as a target or a prediction.
+        title: What is above it, such as a target or a prediction; where there is room, in several lines.
         mark: Whether the title is right or wrong, which colors it; ``""`` is neither.
-        note: A small line, such as a loss and a file name.
+        note: What is in small letters, such as a loss and in a second line a file name.
     """
 
     content: str | Mapping[str, Any] | np.ndarray[Any, Any]
@@ -87,6 +98,10 @@ def _has_long_text(content: Any) -> bool:
     return any(isinstance(value, str) and width_of(value) > _LONG for value in content.values())
 
 
+def _on_one_line(note: str) -> str:
+    return " · ".join(note.splitlines())
+
+
 # ---------------------------------------------------------------------- images
 
 
@@ -105,7 +120,9 @@ def _draw_images(panels: Sequence[Panel], heading: str) -> Figure:
             axes.set_title(shorten(panel.title, _MAX_TITLE), color=panel.color)
             hide_axes(axes)
             if has_notes:
-                axes.set_xlabel(shorten(panel.note, _MAX_NOTE), fontsize=SMALL, color=COLORS["note"], labelpad=2)
+                axes.set_xlabel(
+                    shorten(_on_one_line(panel.note), _MAX_NOTE), fontsize=SMALL, color=COLORS["note"], labelpad=2
+                )
     return figure
 
 
@@ -126,8 +143,8 @@ def _draw_texts(panels: Sequence[Panel], heading: str) -> Figure:
             box = (_MARGIN / width, top / whole, 1 - 2 * _MARGIN / width, (height - _TITLE - _MARGIN / 2) / whole)
             axes = figure.add_axes(box)
             hide_axes(axes)
-            note = shorten(panel.note, _MAX_NOTE)
-            room = letters - width_of(note) - 2
+            note = shorten(_on_one_line(panel.note), _MAX_NOTE)
+            room = (letters - width_of(note)) * 0.88 - 2  # in bold letters
             axes.set_title(shorten(panel.title, room), loc="left", color=panel.color, pad=3, fontweight="bold")
             axes.set_title(note, loc="right", color=COLORS["note"], fontsize=SMALL, pad=3)
             axes.text(0, 1, "\n".join(lines), va="top", transform=axes.transAxes, linespacing=1.25)
@@ -150,9 +167,9 @@ def _draw_table(panels: Sequence[Panel], heading: str) -> Figure:
     contents: list[Mapping[str, Any]] = [panel.content for panel in panels]  # type: ignore[misc]  # mappings
     names = list(dict.fromkeys(name for content in contents for name in content))
     shown, left_out = names[:_MAX_ROWS], len(names) - _MAX_ROWS
-    labels = [shorten(str(name), _NAME) for name in shown] + ([f"{left_out} more columns"] if left_out > 0 else [])
+    labels = [shorten_name(str(name), _NAME) for name in shown] + ([f"{left_out} more columns"] if left_out > 0 else [])
     titles = [wrap(panel.title, _VALUE, 3) for panel in panels]
-    notes = [[line for part in panel.note.split("   ") for line in wrap(part, _VALUE + 3, 1)] for panel in panels]
+    notes = [[line for part in panel.note.splitlines() for line in wrap(part, _VALUE + 3, 1)] for panel in panels]
     values = [[shorten(_shown(content.get(name)), _VALUE) for name in shown] for content in contents]
     first = (max(map(width_of, labels)) + 2) * _LETTER
     wide = max(0.9, (max(width_of(text) for column in values for text in column) + 2) * _LETTER)
@@ -196,8 +213,5 @@ def _draw_table(panels: Sequence[Panel], heading: str) -> Figure:
 def _shown(value: Any) -> str:
     if value is None:
         return "–"  # noqa: RUF001  # a dash
-    if isinstance(value, float):
-        return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
-    return (
-        f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10_000 else str(value)
-    )
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return write_number(value, digits=6) if is_number else str(value)

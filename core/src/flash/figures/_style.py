@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import unicodedata
 import warnings
 from collections.abc import Iterator
@@ -25,8 +26,10 @@ __all__ = [
     "new_figure",
     "set_labels",
     "shorten",
+    "shorten_name",
     "style",
     "wrap",
+    "write_number",
 ]
 
 #: The colors of figures by their meaning.
@@ -225,21 +228,56 @@ def hide_axes(axes: Any) -> None:
 
 def set_labels(axis: Any, names: list[str], most: int = 24, **options: Any) -> None:
     """Set the tick labels of an axis, shortened, at 0, 1, ..."""
-    axis.set_ticks(range(len(names)), [shorten(name, most) for name in names], **options)
+    axis.set_ticks(range(len(names)), [shorten_name(name, most) for name in names], **options)
 
 
-def width_of(text: str) -> int:
-    """Return the width of a text in letters: those of Chinese, Japanese and Korean are twice as wide."""
-    return sum(_width(letter) for letter in text)
+def width_of(text: str) -> float:
+    """Return the width of a text, in units of a usual letter such as ``n``."""
+    return sum(map(_width, text))
 
 
-def _width(letter: str) -> int:
-    if unicodedata.combining(letter):
-        return 0
-    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+@cache
+def _width(letter: str) -> float:
+    """Return the width of a letter: as the first font has it, else by whether it is one of the wide ones of Asia."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont(_FONTS[0]))
+    if not font.get_char_index(ord(letter)):
+        return 2.0 if unicodedata.east_asian_width(letter) in "WF" else 1.0
+    font.set_size(100, 72)
+    return float(font.load_char(ord(letter)).linearHoriAdvance) / 65536 / 62
 
 
-def shorten(text: str, most: int) -> str:
+def write_number(value: float, digits: int = 4) -> str:
+    """Return a number with some significant digits, and those of thousands apart.
+
+    Example:
+        >>> write_number(0.012345), write_number(113_500.4), write_number(3), write_number(2e9), write_number(-0.0)
+        ('0.01235', '113,500', '3', '2e+09', '0')
+    """
+    if not math.isfinite(value):
+        return str(value)
+    if float(value).is_integer() and abs(value) < 1e9:
+        return f"{int(value):,}" if abs(value) >= 10_000 else str(int(value))
+    return f"{value:,.0f}" if 10**digits <= abs(value) < 1e9 else f"{value:.{digits}g}"
+
+
+def shorten_name(text: str, most: float) -> str:
+    """Return the name of a column or class on one line, cut in its middle: names often differ at their end.
+
+    Example:
+        >>> shorten_name("measurement of sensor 12", 15)
+        'measureme…r 12'
+    """
+    line = " ".join(text.split())
+    if width_of(line) <= most:
+        return line
+    end = line[::-1]
+    tail = shorten(end, most / 3).removesuffix("…")[::-1]
+    return shorten(line, most - width_of(tail)) + tail
+
+
+def shorten(text: str, most: float) -> str:
     r"""Return a text on one line, cut with an ellipsis if it is wider than ``most`` letters.
 
     Example:
@@ -249,7 +287,7 @@ def shorten(text: str, most: int) -> str:
     line = " ".join(text.split())
     if width_of(line) <= most:
         return line
-    kept, room = "", most - 1
+    kept, room = "", most - width_of("…")
     for letter in line:
         room -= _width(letter)
         if room < 0:
@@ -265,7 +303,7 @@ def wrap(text: str, width: int, most: int) -> list[str]:
 
     Example:
         >>> wrap("The quick brown fox jumps over the lazy dog.", 16, 2)
-        ['The quick brown', 'fox jumps over…']
+        ['The quick brown', 'fox jumps over th…']
     """
     lines, line = [], ""
     words = [(word, place) for place, paragraph in enumerate(text.splitlines()) for word in paragraph.split()]
@@ -277,7 +315,7 @@ def wrap(text: str, width: int, most: int) -> list[str]:
         paragraph = place
         line = f"{line} {word}" if line else word
         while width_of(line) > width:
-            part = shorten(line, width + 1).removesuffix("…")
+            part = shorten(line, width + 1).removesuffix("…") or line[0]
             lines.append(part)
             line = line[len(part) :].lstrip()
         if len(lines) > most:

@@ -86,6 +86,10 @@ class Seq2SeqPreprocess(TextPreprocess):
         """Return each source text."""
         return samples.source_texts.pick(rows)  # type: ignore[no-any-return]  # of PackedTexts
 
+    def display_targets(self, samples: Any, rows: Sequence[int]) -> Sequence[str] | None:
+        """Return each target text."""
+        return samples.target_texts.pick(rows)  # type: ignore[no-any-return]  # of PackedTexts
+
     def collate(self, samples: Sequence[Any]) -> Any:
         """Pad texts to the longest one of the batch."""
         if not isinstance(self.input_spec, Seq2SeqTokenizerConfig):

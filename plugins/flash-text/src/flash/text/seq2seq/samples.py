@@ -96,6 +96,11 @@ class TextPairs:
         """The source texts."""
         return self.sources
 
+    @property
+    def target_texts(self) -> PackedTexts | None:
+        """The target texts."""
+        return self.targets
+
     def tokenize(self, config: Seq2SeqTokenizerConfig, stage: Stage) -> TokenizedTextPairs:
         """Return the samples as token ids; log a warning if texts are truncated."""
         targets = None if self.targets is None else config.tokenize(self.targets, "targets", stage)
@@ -144,6 +149,11 @@ class TokenizedTextPairs:
             target_lengths = self.targets.lengths.double()
             lengths += target_lengths / (target_lengths.max() + 1)
         return lengths
+
+    @property
+    def target_texts(self) -> PackedTexts | None:
+        """The original target texts."""
+        return self.texts
 
     @cached_property
     def references(self) -> list[str]:
