@@ -101,7 +101,9 @@ def _package(module: str, name: str) -> Any:
 
 def _classes(rows: int, noise: float, **options: Any) -> Callable[[Path], pd.DataFrame]:
     def load(_: Path) -> pd.DataFrame:
-        inputs, target = datasets.make_classification(rows, 20, n_informative=8, flip_y=noise, random_state=0, **options)
+        inputs, target = datasets.make_classification(
+            rows, 20, n_informative=8, flip_y=noise, random_state=0, **options
+        )
         return pd.DataFrame(inputs).add_prefix("x").assign(target=target)
 
     return load

@@ -68,7 +68,9 @@ def _read_texts(folder: Path, cache: Path) -> tuple[list[str], Any, Any]:
         raise Missing(f"there is no {paths[0]}; pass --data")
     train, test = (pd.read_csv(path) for path in paths)
     frame = pd.concat([train, test.sample(_TEST_TEXTS, random_state=0)], ignore_index=True)
-    features = _cached(cache / "texts.npy", lambda: TextEmbedder(backbone=TEXTS, normalize=False), list(frame["review"]))
+    features = _cached(
+        cache / "texts.npy", lambda: TextEmbedder(backbone=TEXTS, normalize=False), list(frame["review"])
+    )
     return [str(row) for row in range(len(frame))], frame["sentiment"].to_numpy(), features
 
 

@@ -109,7 +109,9 @@ def run_table(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any]
 
 def summarize(records: list[dict[str, Any]]) -> None:
     """Print a table: each score of each contender beside the peer's, over the seeds."""
-    print(f"\n{'data':16s} {'rows':>6s} {'score':10s} {'by':14s} {'mean':>8s} {'sd':>7s} {'peer':>8s} {'sd':>7s}", end="")
+    print(
+        f"\n{'data':16s} {'rows':>6s} {'score':10s} {'by':14s} {'mean':>8s} {'sd':>7s} {'peer':>8s} {'sd':>7s}", end=""
+    )
     print(f" {'diff':>8s} {'se':>7s}  {'verdict':12s} {'s':>6s}")
     tally: dict[tuple[str, str], list[str]] = {}
     for data in dict.fromkeys(record["data"] for record in records):
@@ -144,7 +146,6 @@ def verdict_of(difference: float, error: float) -> str:
 
 def _deviation(values: list[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
-
 
 
 def main() -> None:
