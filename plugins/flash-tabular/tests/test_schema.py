@@ -14,7 +14,7 @@ import pytest
 
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.tabular.read import read_table
-from flash.tabular.schema import MAX_BINS, Schema, learn_schema, mean_and_std
+from flash.tabular.schema import Schema, learn_schema, mean_and_std
 
 DATES: Any = ["2024-01-01", "2024-03-01", None]
 THREE = ["a", "b", "c"]
@@ -442,9 +442,20 @@ def test_mean_and_standard_deviation_are_numpys() -> None:
 def test_bins_are_few_and_keep_a_frequent_value_apart() -> None:
     values = np.concatenate([np.zeros(900), np.linspace(1, 100, 1000)])
     (edges,) = learn(values).bins
-    assert len(edges) == MAX_BINS + 1
+    assert len(edges) == 43 + 1  # The root of 1,900 rows.
     assert edges[0] == pytest.approx((0 - values.mean()) / values.std())
     assert edges[1] > edges[0]
+
+
+@pytest.mark.parametrize(("rows", "bins"), [(20, 8), (100, 10), (10_000, 100), (20_000, 128)])
+def test_the_number_of_bins_grows_with_the_root_of_the_rows(rows: int, bins: int) -> None:
+    (edges,) = learn(np.random.default_rng(0).normal(size=rows)).bins
+    assert len(edges) == bins + 1
+
+
+def test_missing_values_are_no_rows_of_the_bins() -> None:
+    (edges,) = learn([*np.arange(400.0), *[None] * 9600]).bins
+    assert len(edges) == 20 + 1
 
 
 # ---------------------------------------------------------------------- other tables than the train table

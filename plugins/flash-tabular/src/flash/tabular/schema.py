@@ -34,7 +34,9 @@ from .read import (
 
 __all__ = ["CategoricalColumn", "NumericalColumn", "Schema", "learn_schema"]
 
-MAX_BINS = 128
+# A column has as many bins as the square root of its number of training rows, within these bounds: with more, each bin
+# learns from too few rows (benchmarks/quality.py).
+MIN_BINS, MAX_BINS = 8, 128
 MAX_CATEGORIES = 1000
 # Text with a larger share of distinct values is an identifier and not a category.
 MAX_UNIQUE_RATIO = 0.5
@@ -390,9 +392,10 @@ def _rounded(column: NumericalColumn, values: Floats) -> Floats:
 
 def _bins(values: Floats) -> list[float]:
     distinct = np.unique(values.astype(np.float32))
-    if len(distinct) > MAX_BINS + 1:
+    count = min(max(math.isqrt(len(values)), MIN_BINS), MAX_BINS)
+    if len(distinct) > count + 1:
         # Quantiles of the distinct values: quantiles of all rows coincide where one value is frequent.
-        distinct = np.unique(np.quantile(distinct, np.linspace(0, 1, MAX_BINS + 1)).astype(np.float32))
+        distinct = np.unique(np.quantile(distinct, np.linspace(0, 1, count + 1)).astype(np.float32))
     edges: list[float] = distinct.tolist()
     return edges
 
