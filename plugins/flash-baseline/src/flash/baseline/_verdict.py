@@ -7,12 +7,13 @@ from typing import Any
 
 from .results import Comparison, Entry, Results
 
-__all__ = ["format_number", "verdict_of"]
+__all__ = ["format_number", "metric_words", "verdict_of"]
 
 _OVERCONFIDENT = 0.1
 _FEW_SAMPLES = 100
 _MUCH_LOWER = 0.3
 _LONGEST_NAME = 60
+_METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "auroc": "AUROC", "f1_macro": "F1 (macro)"}
 
 
 def format_number(value: float | int | None) -> str:
@@ -34,6 +35,16 @@ def format_number(value: float | int | None) -> str:
     if size >= 0.001 or size == 0:
         return f"{value:.3f}"
     return f"{value:.2g}"
+
+
+def metric_words(name: str) -> str:
+    """Return the name of a metric as people write it.
+
+    Example:
+        >>> metric_words("rmse"), metric_words("balanced_accuracy"), metric_words("my_metric")
+        ('RMSE', 'balanced accuracy', 'my metric')
+    """
+    return _METRICS.get(name, name.replace("_", " "))
 
 
 def verdict_of(results: Results, evaluation: Mapping[str, Any]) -> list[str]:
@@ -67,11 +78,12 @@ def _short(name: str) -> str:
 def _quality(results: Results, best: Entry) -> str:
     is_test = results.part == "test" and bool(best.test_scores)
     scores, interval = (best.test_scores, best.test_interval) if is_test else (best.scores, best.interval)
-    metric = results.metric.replace("_", " ")
+    metric = metric_words(results.metric)
     part = "test" if is_test else "validation"
     count = results.counts.get("test" if is_test else "val")
     value = scores.get(results.metric)
-    said = f"The best model is {_name(best)}"
+    first = next((entry for entry in results.entries if entry.status == "done"), best)
+    said = f"The best {'model' if first.name == best.name else 'checkpoint'} is {_name(best)}"
     if value is None:
         return f"{said}; its {metric} is not known."
     said += f": {metric} {format_number(value)}"

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from flash.serialization import writing
 
 from .._numbers import numbers_of
-from .._verdict import format_number
+from .._verdict import format_number, metric_words
 from ..results import Results, Sample
 from . import _charts
 from ._pictures import data_uri
@@ -80,7 +80,7 @@ def _page(results: Results) -> str:
         whole=_whole,
         seconds=_seconds,
         amount=_amount,
-        words=lambda name: str(name).replace("_", " "),
+        words=metric_words,
         part_name=lambda part: _PARTS.get(part, str(part)),
         bar=_charts.bar,
         shown_columns=lambda row: _shown_columns(row, numbers["importance"]),
@@ -120,11 +120,19 @@ def _text(value: Any, most: int = 80) -> Markup:
     return Markup("<bdi>{}</bdi>").format(_plain(value, most))
 
 
-def _answer(value: Any, most: int = 80) -> Markup:
-    """Return a target, a prediction or a cell: numbers rounded, with their value in full."""
+def _answer(value: Any, most: int = 80, *, grouped: bool = False) -> Markup:
+    """Return a target, a prediction or a cell: numbers rounded, with their value in full.
+
+    Args:
+        value: The value.
+        most: The largest number of characters of a text.
+        grouped: Whether thousands of whole numbers are set apart, which a year or a code must not be.
+    """
     if value is None:
         return Markup('<span class="note">none</span>')
-    if isinstance(value, float):
+    if isinstance(value, bool):
+        return _text(value, most)
+    if isinstance(value, float) or (isinstance(value, int) and grouped):
         return Markup('<data value="{}">{}</data>').format(value, format_number(value))
     if isinstance(value, list):
         return _text(", ".join(map(str, value)) or "none", most)
@@ -241,8 +249,9 @@ def _curves(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
         lines = [(_plain(entry["name"], 40), *_history(entry, name)) for entry in trained]
         lines = [line for line in lines if line[1]][:_SHOWN_CURVES]
         if lines:
-            title = f"{name.removeprefix('val_').replace('_', ' ').capitalize()} on the validation samples"
-            found.append({"svg": _charts.curves(title, lines, name), "caption": f"{title}, by model."})
+            words = metric_words(name.removeprefix("val_"))
+            title = f"{words[0].upper()}{words[1:]} on the validation samples"
+            found.append({"svg": _charts.curves(title, lines, words), "caption": f"{title}, by model."})
     best = next((entry for entry in trained if entry["name"] == numbers["best"]), None)
     lines = (
         [(part, *_history(best, name)) for part, name in (("train", "train_loss"), ("validation", "val_loss"))]
