@@ -17,7 +17,7 @@ PLUGINS = sorted(ROOT.glob("plugins/*/src"))
 FLOORS = [
     {"flash.errors"},
     {"flash.former"},
-    {"flash.plugins", "flash.serialization", "flash.download"},
+    {"flash.plugins", "flash.serialization", "flash.download", "flash.figures"},
     {"flash.data"},
     {"flash.core"},
     {"flash.testing", "flash.cli", "flash.types", "flash.__main__"},
@@ -25,7 +25,11 @@ FLOORS = [
 # The short names of all floors, which are looked up when they are used.
 FACADE = "flash"
 # Rooms of one floor that do not know each other.
-APART = [("flash.download", {"flash.plugins", "flash.serialization"}), ("flash.plugins", {"flash.serialization"})]
+APART = [
+    ("flash.download", {"flash.plugins", "flash.serialization"}),
+    ("flash.plugins", {"flash.serialization"}),
+    ("flash.figures", {"flash.plugins", "flash.serialization", "flash.download"}),
+]
 
 
 def modules(folder: Path) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,11 +52,21 @@ def test_curves_of_train_and_validation_are_drawn_per_metric() -> None:
     pytest.importorskip("matplotlib")
     folder = RunFolder("run")
     folder.create({})
-    folder.draw_curves()
+    folder.draw_curves([])
+    folder.draw_curves([{"epoch": 0}])
     assert not (folder.path / "curves.png").exists()
-    head = "epoch,step,train_loss,train_loss_step,val_loss"
-    rows = [head, "0,1,,0.5,", "0,2,,,0.4", "0,2,0.5,,", "1,4,,,0.3", "1,4,0.2,,"]
-    (folder.path / "metrics.csv").write_text("\n".join(rows))
-    assert folder._curves() == {"train_loss": [(1, 0.5), (2, 0.2)], "val_loss": [(1, 0.4), (2, 0.3)]}
-    folder.draw_curves()
+    folder.draw_curves([{"epoch": 0, "train_loss": 0.5, "val_loss": 0.4}, {"epoch": 1, "train_loss": 0.2}])
     assert (folder.path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_without_matplotlib_there_are_no_curves_and_the_log_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    folder = RunFolder("run")
+    folder.create({})
+    with caplog.at_level("INFO", "flash"):
+        folder.draw_curves([{"epoch": 0, "train_loss": 0.5}])
+    assert "since matplotlib is not installed: pip install" in caplog.text
+    assert not (folder.path / "curves.png").exists()

@@ -106,7 +106,7 @@ class Run:
             max_epochs=EPOCHS, callbacks=keep, logger=log, enable_checkpointing=bool(keep), **silent, **self.trainer
         )
         trainer.fit(task, data, ckpt_path=ckpt_path)
-        return (trainer.global_step, trainer.current_epoch), dict(task.state_dict()), log.values
+        return (trainer.global_step, trainer.current_epoch, task.history), dict(task.state_dict()), log.values
 
 
 def weighted(generator: Any = None) -> Any:

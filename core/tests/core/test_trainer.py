@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning import seed_everything
 from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 import flash
@@ -237,12 +238,82 @@ def test_without_a_length_a_training_stops_early_keeps_the_best_weights_and_says
     assert "training until val_loss has not improved for 2 epochs, at most 100; the best weights are" in caplog.text
 
 
+def length_without_validation(monkeypatch: pytest.MonkeyPatch, task: Any, data: Any) -> int | None:
+    """Return the epochs that a trainer chooses, without training for them."""
+    monkeypatch.setattr(pl.Trainer, "fit", lambda *_: None)
+    return fit_without_length(task, data).max_epochs
+
+
+@pytest.mark.parametrize(
+    ("samples", "epochs"),
+    [(1, 100), (12, 100), (16, 75), (60, 20), (4000, 20)],
+    ids=["one batch", "100 epochs have fewer than 300 batches", "300 batches", "300 in 20 epochs", "many batches"],
+)
+def test_without_validation_data_small_data_is_trained_on_for_more_epochs(
+    samples: int, epochs: int, task_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, targets = torch.randn(samples, 4), torch.zeros(samples, dtype=torch.long)
+    data = flash.DataModule.from_tensors(inputs, targets, batch_size=4)
+    assert length_without_validation(monkeypatch, task_class(), data) == epochs
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(inputs, targets), batch_size=4)
+    assert length_without_validation(monkeypatch, task_class(), loader) == epochs
+
+
+def test_without_validation_data_a_stream_takes_twenty_epochs(task_class: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stream(torch.utils.data.IterableDataset[Any]):
+        def __iter__(self) -> Any:
+            return iter([(torch.zeros(4), 0), (torch.ones(4), 1)])
+
+    for data in (flash.DataModule(train_dataset=Stream(), batch_size=2), torch.utils.data.DataLoader(Stream())):
+        assert length_without_validation(monkeypatch, task_class(), data) == 20
+
+
 @pytest.mark.train
-def test_without_validation_data_it_takes_twenty_epochs(caplog: pytest.LogCaptureFixture, task_class: Any) -> None:
+def test_without_validation_data_it_says_how_many_epochs_it_takes_and_takes_them(
+    caplog: pytest.LogCaptureFixture, task_class: Any
+) -> None:
     caplog.set_level("INFO")
-    data = flash.DataModule.from_tensors(torch.randn(8, 4), torch.tensor([0, 1] * 4), batch_size=8)
-    assert fit_without_length(task_class(), data).current_epoch == 20
-    assert "Neither max_epochs nor validation data is passed: training for 20 epochs." in caplog.text
+    data = flash.DataModule.from_tensors(torch.randn(20, 4), torch.tensor([0, 1] * 10), batch_size=2)
+    assert fit_without_length(task_class(), data).current_epoch == 30
+    assert "Neither max_epochs nor validation data is passed: training for 30 epochs." in caplog.text
+
+
+@pytest.mark.train
+def test_without_validation_data_the_learning_rate_ends_at_zero(task_class: Any) -> None:
+    data = flash.DataModule.from_tensors(torch.randn(20, 4), torch.tensor([0, 1] * 10), batch_size=2)
+    trainer = fit_without_length(task_class(lr_scheduler="cosine"), data)
+    (group,) = trainer.optimizers[0].param_groups
+    assert group["lr"] == pytest.approx(0)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("val_split", [None, 0.2], ids=["without validation", "with validation"])
+def test_a_resumed_training_whose_length_nobody_said_equals_the_uninterrupted_one(
+    val_split: float | None, task_class: Any, tmp_path: Path
+) -> None:
+    def fit(stop: int | None = None, ckpt_path: Path | None = None) -> dict[str, Any]:
+        seed_everything(0, verbose=False)
+        inputs, targets = torch.randn(20, 4), torch.tensor([0, 1] * 10)
+        data = flash.DataModule.from_tensors(inputs, targets, batch_size=2, seed=0, val_split=val_split)
+        task = task_class(lr_scheduler="cosine")
+        trainer = flash.Trainer(**QUIET)
+        if stop is not None:
+
+            class Stops(Callback):
+                def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+                    trainer.should_stop = trainer.current_epoch == stop
+
+            trainer.callbacks.append(Stops())
+        trainer.fit(task, data, ckpt_path=ckpt_path)
+        trainer.save_checkpoint(tmp_path / "run.ckpt")
+        return dict(task.state_dict())
+
+    whole = fit()
+    stopped = fit(stop=7)
+    resumed = fit(ckpt_path=tmp_path / "run.ckpt")
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value)
+    assert any(not torch.equal(stopped[name], value) for name, value in whole.items())
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,38 @@ def test_columns_are_taken_batch_by_batch_unless_a_sample_hook_is_overridden() -
     data = Columns((torch.zeros(4, 2), torch.zeros(4)))
     assert AutoDataset(data, Stage.TRAIN, Preprocess()).columns is data
     assert AutoDataset(data, Stage.TRAIN, Rows()).columns is None
+
+
+def test_samples_are_shown_to_a_person_by_the_rows_of_a_subset_and_without_their_targets() -> None:
+    dataset = AutoDataset([("sun", 1), ("moon", 0), ("star", 1)], Stage.TRAIN, Preprocess())
+    assert dataset.display([2, 0]) == ["star", "sun"]
+    assert dataset.subset([1, 2], Stage.VAL).display([0, 1]) == ["moon", "star"]
+    # In prediction there is no target: a pair is a sample of two parts.
+    assert AutoDataset([("sun", 1)], Stage.PREDICT, Preprocess()).display([0]) == ["sun, 1"]
+
+
+def test_columns_are_shown_row_by_row() -> None:
+    columns = Columns(({"age": torch.tensor([20, 30]), "pixels": torch.ones(2, 5, 5)}, torch.tensor([0, 1])))
+    dataset = AutoDataset(columns, Stage.TRAIN, Preprocess())
+    assert dataset.display([1]) == [{"age": 30, "pixels": "5 × 5 numbers, mean 1, standard deviation 0"}]  # noqa: RUF001
+
+
+def test_display_sees_the_samples_that_were_prepared_for_a_network_and_the_stage() -> None:
+    class Windows(Preprocess):
+        def prepare_samples(self, samples: Any, dataset: Any) -> Any:
+            return [samples[first : first + self.input_spec] for first in range(len(samples) - self.input_spec + 1)]
+
+        def display(self, samples: Any, rows: Any) -> Any:
+            return [f"{self._stage} {samples[row]}" for row in rows]
+
+    dataset = AutoDataset([1, 2, 3], Stage.TEST, Windows(), 2)
+    assert dataset.display([1]) == [f"{Stage.TEST} [2, 3]"]
+
+
+def test_a_stage_may_have_its_own_display() -> None:
+    class Own(Preprocess):
+        def predict_display(self, samples: Any, rows: Any) -> Any:
+            return ["new" for _ in rows]
+
+    assert AutoDataset(["a"], Stage.PREDICT, Own()).display([0]) == ["new"]
+    assert AutoDataset(["a"], Stage.VAL, Own()).display([0]) == ["a"]

@@ -848,4 +848,20 @@ DEFECTS = [
         "test_gradient_reaches_every_parameter",
         r"there was none at \['spare\.weight'\]",
     ),
+    Defect(
+        "shows a person tensors",
+        *_after(DATA, RETURN_SAMPLES, "\n    def display(self, samples, rows):\n        return list(samples.tree)\n"),
+        "test_each_sample_can_be_shown_to_a_person",
+        r"Expected AudioPreprocess\.display to return a list with one value for each of \d+ samples, but got 2",
+    ),
+    Defect(
+        "shows a person the first rows whatever rows are asked for",
+        *_after(
+            DATA,
+            RETURN_SAMPLES,
+            "\n    def display(self, samples, rows):\n        return [f'signal {place}' for place in range(len(rows))]\n",
+        ),
+        "test_each_sample_can_be_shown_to_a_person",
+        r"Expected display to return the train samples of the rows that it was asked for",
+    ),
 ]

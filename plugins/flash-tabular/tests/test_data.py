@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from flash.data.recognition import RawData
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.tabular import TabularClassificationData, TabularData, TabularRegressionData
 from flash.tabular.preprocess import TabularPreprocess
@@ -474,3 +475,22 @@ def test_a_missing_target_is_found_before_the_split(data_class: Any) -> None:
     for seed in range(4):
         with pytest.raises(DataError, match="in every row of the train table, but column 'y' is missing in 1 of 8"):
             data_class.from_dicts(target_fields="y", train_dict=columns, val_split=0.5, seed=seed, verbose=False)
+
+
+def test_tables_are_recognized_by_the_kind_of_their_target() -> None:
+    raw = RawData.of({"age": [20, 30, 40], "bought": ["no", "yes", "no"], "price": [0.5, 1.5, 2.5]})
+    classes = TabularClassificationData.recognize(raw, "bought")
+    assert classes is not None
+    assert classes.why == (
+        "it is a table with 2 columns besides the target, and the target bought has 2 different values that are not "
+        "numbers"
+    )
+    made = getattr(TabularClassificationData, classes.constructor)(**classes.arguments, verbose=False)
+    assert made.labels == ["no", "yes"]
+    numbers = TabularRegressionData.recognize(raw, "price")
+    other = TabularClassificationData.recognize(raw, "price")
+    assert numbers is not None
+    assert other is not None
+    assert other.certainty < numbers.certainty == classes.certainty == 0.5
+    assert TabularClassificationData.recognize(raw) is None
+    assert TabularClassificationData.recognize(RawData.of({"bought": ["no", "yes"]}), "bought") is None

@@ -14,7 +14,7 @@ import pytest
 
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.tabular.read import read_table
-from flash.tabular.schema import MAX_BINS, Schema, learn_schema, mean_and_std
+from flash.tabular.schema import Schema, learn_schema, mean_and_std
 
 DATES: Any = ["2024-01-01", "2024-03-01", None]
 THREE = ["a", "b", "c"]
@@ -442,9 +442,20 @@ def test_mean_and_standard_deviation_are_numpys() -> None:
 def test_bins_are_few_and_keep_a_frequent_value_apart() -> None:
     values = np.concatenate([np.zeros(900), np.linspace(1, 100, 1000)])
     (edges,) = learn(values).bins
-    assert len(edges) == MAX_BINS + 1
+    assert len(edges) == 43 + 1  # The root of 1,900 rows.
     assert edges[0] == pytest.approx((0 - values.mean()) / values.std())
     assert edges[1] > edges[0]
+
+
+@pytest.mark.parametrize(("rows", "bins"), [(20, 8), (100, 10), (10_000, 100), (20_000, 128)])
+def test_the_number_of_bins_grows_with_the_root_of_the_rows(rows: int, bins: int) -> None:
+    (edges,) = learn(np.random.default_rng(0).normal(size=rows)).bins
+    assert len(edges) == bins + 1
+
+
+def test_missing_values_are_no_rows_of_the_bins() -> None:
+    (edges,) = learn([*np.arange(400.0), *[None] * 9600]).bins
+    assert len(edges) == 20 + 1
 
 
 # ---------------------------------------------------------------------- other tables than the train table
@@ -557,3 +568,51 @@ def test_categories_beyond_the_most_frequent_thousand_count_as_unseen() -> None:
     assert schema.cardinalities == [1001]
     _, codes = schema.encode(pd.DataFrame({"a": ["often 0000", "seldom"]}), "predict")
     assert codes[:, 0].tolist() == [1, 0]
+
+
+def test_encoded_rows_are_decoded_to_what_was_written() -> None:
+    frame = pd.DataFrame(
+        {
+            "age": [22, 38, 26, None, 35],
+            "fare": [7.25, 71.28, 7.93, 53.1, 1000.0],
+            "city": ["Rome", None, "Oslo", "Rome", "Oslo"],
+            "seen": pd.to_datetime(["2020-01-31", "2021-02-28", "2022-12-24", "2023-06-01", "1969-07-20"]),
+            "at": pd.to_datetime(
+                [f"{day} 10:30" for day in ("2020-01-31", "2021-02-28", "2022-12-24", "2023-06-01", "1969-07-20")]
+            ),
+            "took": pd.to_timedelta([1, 60, 3600, 86400, 5], "s"),
+            "member": [True, False, True, True, False],
+            "views": [1_000_000, 2_000_000, 3, 4, 5],
+        }
+    )
+    schema = learn_schema(frame, None, None, [])
+    columns = schema.decode(*schema.encode(frame, "train"))
+    assert columns.keys() == set(frame.columns)
+    assert columns["age"] == [22, 38, 26, None, 35]
+    assert all(isinstance(age, int | None) for age in columns["age"])
+    assert columns["fare"] == frame["fare"].tolist()
+    assert columns["city"] == ["Rome", None, "Oslo", "Rome", "Oslo"]
+    assert columns["seen"] == ["2020-01-31", "2021-02-28", "2022-12-24", "2023-06-01", "1969-07-20"]
+    assert columns["at"][0] == "2020-01-31 10:30"
+    assert pd.to_timedelta(columns["took"]).tolist() == frame["took"].tolist()
+    assert columns["member"] == ["True", "False", "True", "True", "False"]
+    # To the digits that 32 bits hold: ten of a million.
+    assert columns["views"] == pytest.approx(frame["views"].tolist(), abs=10)
+    # A missing number of a column without any in training is its mean, as for the network; a new category is unknown.
+    other = frame.assign(fare=None, city="Paris")
+    columns = schema.decode(*schema.encode(other, "test"))
+    assert columns["fare"] == pytest.approx([frame["fare"].mean()] * 5, abs=0.01)
+    assert columns["city"] == [None] * 5
+
+
+def test_hours_of_one_day_and_columns_of_flags_are_decoded_too() -> None:
+    frame = pd.DataFrame(
+        {
+            "hour": pd.to_datetime([f"2020-01-31 {hour:02}:00" for hour in range(10, 14)] * 20),
+            "name": [f"person {row}" if row % 2 else None for row in range(80)],
+        }
+    )
+    schema = learn_schema(frame, None, None, [])
+    columns = schema.decode(*schema.encode(frame, "train"))
+    assert columns["hour"][:2] == ["2020-01-31 10:00", "2020-01-31 11:00"]
+    assert columns["name"][:2] == [None, "(not missing)"]

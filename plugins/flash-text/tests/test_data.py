@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from flash import Trainer
+from flash.data.recognition import RawData
 from flash.errors import ConfigurationError, DataError, MissingColumnError
-from flash.text import TextClassificationData, TextClassifier
+from flash.text import TextClassificationData, TextClassifier, TextRegressionData
 from flash.text.samples import TokenizerConfig
 
 Data = TextClassificationData
@@ -348,3 +349,27 @@ def test_odd_texts_are_texts(letters: Any) -> None:
 def test_numbers_are_read_as_texts() -> None:
     data = ready(Data.from_lists([12, 3.5], [0, 1]))
     assert [ids for ids, _ in samples(data.train_dataset)] == [[2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "certainty"),
+    [
+        ({"review": ["a fine film", "a very long bore"]}, 0.8),
+        (
+            {"id": [1, 2], "review": ["one of the best films of this year", "an hour and a half of pure boredom"]},
+            0.8,
+        ),
+        ({"id": [1, 2], "name": ["Ms Ada Lovelace", "Mr Alan Turing"]}, 0.2),
+        ({"town": ["Rome", "Oslo"]}, None),
+        ({"one": ["a fine film", "a very long bore"], "two": ["a fine film", "a very long bore"]}, None),
+    ],
+)
+def test_a_column_of_free_text_is_recognized(columns: Any, certainty: float | None) -> None:
+    raw = RawData.of({**columns, "label": ["good", "bad"]})
+    found = TextClassificationData.recognize(raw, "label")
+    assert (found and found.certainty) == certainty
+    if found is not None:
+        assert found.why.startswith("the column ")
+        assert getattr(TextClassificationData, found.constructor)(**found.arguments).labels == ["bad", "good"]
+        assert TextRegressionData.recognize(raw, "label").certainty < found.certainty  # type: ignore[union-attr]
+    assert TextClassificationData.recognize(raw) is None

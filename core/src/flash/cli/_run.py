@@ -101,7 +101,7 @@ def _train_in_folder(
         trainer.save_checkpoint(folder.task_file, weights_only=True)
         if code == 0:
             folder.write_scores(_scores(trainer, task, data))
-        folder.draw_curves()
+        folder.draw_curves(task.history)
     task_file = shlex.quote(str(folder.task_file))
     print(f"\nThe run is in {folder.path}. Predict with it:\n  flash predict {task_file} INPUT -o predictions.csv")
     return code

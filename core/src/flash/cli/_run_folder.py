@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,6 +12,7 @@ from typing import IO, Any
 import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another package
 
 from flash.errors import ConfigurationError
+from flash.figures import draw_curves
 from flash.serialization import writing
 
 __all__ = ["RunFolder"]
@@ -76,39 +76,21 @@ class RunFolder:
                 each.removeHandler(handler)
             handler.close()
 
-    def draw_curves(self) -> None:
-        """Draw the metrics per epoch, train beside validation, if matplotlib is installed."""
-        curves = self._curves()
+    def draw_curves(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Draw the metrics per epoch, train beside validation, if matplotlib is installed.
+
+        Args:
+            history: The history of the task; without metrics nothing is drawn.
+        """
+        if not any(len(epoch) > 1 for epoch in history):
+            return
         try:
-            from matplotlib.figure import Figure
-        except ImportError:
+            figure = draw_curves(history)
+        except ConfigurationError:
             log.info('No curves.png, since matplotlib is not installed: pip install "flash-core[figures]".')
             return
-        names = sorted({name.partition("_")[2] for name in curves}, key=lambda name: (name != "loss", name))
-        if not names:
-            return
-        figure = Figure(figsize=(4.5 * len(names), 3.5), layout="constrained")
-        for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-            for stage in ("train", "val"):
-                points = curves.get(f"{stage}_{name}", [])
-                axes.plot(*zip(*points, strict=True), label=stage) if points else None
-            axes.set(xlabel="epoch", title=name)
-            axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.legend(frameon=False)
         with self._writing("curves.png", "wb") as file:
-            figure.savefig(file, dpi=120)
-
-    def _curves(self) -> dict[str, list[tuple[int, float]]]:
-        """Return the values per epoch, counted from 1, of each metric that has several."""
-        curves: dict[str, list[tuple[int, float]]] = {}
-        file = self.path / "metrics.csv"
-        if file.is_file():
-            with file.open(newline="") as stream:
-                for row in csv.DictReader(stream):
-                    for name, value in row.items():
-                        if value and name.startswith(("train_", "val_")) and not name.endswith("_step"):
-                            curves.setdefault(name, []).append((int(float(row["epoch"])) + 1, float(value)))
-        return curves
+            figure.savefig(file)
 
 
 def _next() -> Path:

@@ -45,13 +45,16 @@ class MetricLogger(Callback):
         pl_module.stage_metrics["test_metrics"].reset()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Log the train metrics."""
+        """Log the train metrics, and remember them in the history of the task."""
         self._log(trainer, pl_module, "train")
+        _remember(trainer, pl_module, "train")
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Log the validation metrics."""
+        """Log the validation metrics, and remember those of a fit in the history of the task."""
         if not trainer.sanity_checking:
             self._log(trainer, pl_module, "val")
+            if trainer.state.fn == "fit":
+                _remember(trainer, pl_module, "val")
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Log the test metrics."""
@@ -64,6 +67,16 @@ class MetricLogger(Callback):
             in_bar = name not in metrics.elements
             pl_module.log(f"{stage}_{name}", value, prog_bar=in_bar, sync_dist=trainer.world_size > 1, batch_size=1)
         metrics.reset()
+
+
+def _remember(trainer: pl.Trainer, task: Any, stage: str) -> None:
+    """Add the metrics of a stage that were just logged to the history of the task, as plain numbers."""
+    logged = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith(f"{stage}_")}
+    numbers = {name: value for name, value in logged.items() if not name.endswith("_step")}
+    history: list[dict[str, float]] = task.history
+    if not history or history[-1]["epoch"] != trainer.current_epoch:
+        history.append({"epoch": trainer.current_epoch})
+    history[-1].update(numbers)
 
 
 class HyperparameterLogger(Callback):

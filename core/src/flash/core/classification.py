@@ -97,6 +97,18 @@ class ClassificationTask(Task):
             return nn.functional.binary_cross_entropy_with_logits(y_hat, y.to(y_hat.dtype), weight=self.class_weights)
         return nn.functional.cross_entropy(y_hat, y, weight=self.class_weights)
 
+    def sample_losses(self, y_hat: Any, y: Any) -> Tensor | None:
+        """Return the loss of each sample of a batch, shape ``(batch,)``."""
+        if self.loss_fn is not None or type(self).compute_loss is not ClassificationTask.compute_loss:
+            return super().sample_losses(y_hat, y)
+        if self.multi_label:
+            losses = nn.functional.binary_cross_entropy_with_logits(
+                y_hat, y.to(y_hat.dtype), weight=self.class_weights, reduction="none"
+            )
+            return losses.mean(1)
+        # The mean over a single sample, weighted by its class, is the loss without the weight.
+        return nn.functional.cross_entropy(y_hat, y, reduction="none")
+
     def loss_weight(self, y: Any) -> Tensor | None:
         """Return the sum of the class weights of the targets, which cross entropy averages by."""
         if self.loss_fn is None and self.class_weights is not None and not self.multi_label:

@@ -26,6 +26,7 @@ from flash.core.binding import bind, check_pair
 from flash.core.callbacks import HyperparameterLogger, MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.console import describe_modules
+from flash.core.figures import TaskFigures
 from flash.core.finetuning import as_modules, finetuning_strategies
 from flash.core.layers import child_layers
 from flash.core.losses import LossSpec, losses, make_loss
@@ -88,7 +89,7 @@ _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
 @with_former_members(FORMER_MEMBERS["Task"])
-class Task(Configurable, pl.LightningModule):
+class Task(Configurable, TaskFigures, pl.LightningModule):
     """A network with its training, evaluation and prediction.
 
     Most tasks override ``__init__`` and ``forward``. ``step`` is used for training, validation and testing;
@@ -163,6 +164,7 @@ class Task(Configurable, pl.LightningModule):
         self.preprocess = preprocess
         self.postprocess = postprocess
         self.hparams.update(self.recorded_arguments)
+        self.history: list[dict[str, float]] = []
         self._structure: list[dict[str, Any]] = []
         self._output: OutputSpec | None = None
         self._random_state: Any = None
@@ -357,6 +359,24 @@ class Task(Configurable, pl.LightningModule):
             )
         loss: Tensor = self.loss_fn(y_hat, y)
         return loss
+
+    def sample_losses(self, y_hat: Any, y: Any) -> Tensor | None:
+        """Return the loss of each sample of a batch, shape ``(batch,)``, by which figures sort predictions.
+
+        By default it is :meth:`compute_loss` of each sample alone; ``None`` if there is no loss for the outputs of
+        ``forward``, or outputs and targets are not tensors with one row per sample.
+
+        Args:
+            y_hat: The network's output for the batch.
+            y: The targets of the batch.
+        """
+        has_loss = self.loss_fn is not None or type(self).compute_loss is not Task.compute_loss
+        y = _like_predictions(y, y_hat)
+        are_rows = isinstance(y_hat, Tensor) and isinstance(y, Tensor) and y_hat.ndim and y.ndim
+        if not has_loss or not are_rows or len(y_hat) != len(y):
+            return None
+        losses = [self.compute_loss(y_hat[row : row + 1], y[row : row + 1]) for row in range(len(y))]
+        return torch.stack([loss.detach().float().mean() for loss in losses])
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Run :meth:`step`, and accumulate loss and metrics."""
@@ -815,6 +835,7 @@ class Task(Configurable, pl.LightningModule):
             "postprocess": self._describe_process(self.postprocess),
             "random_state": capture_rng_state(),
             "structure": self.structure_changes,
+            "history": [dict(epoch) for epoch in self.history],
         }
         if isinstance(self._trainer, pl.Trainer):
             checkpoint["flash"] |= self._states_of_epoch(self._trainer)
@@ -843,6 +864,7 @@ class Task(Configurable, pl.LightningModule):
         """Apply the structure changes of the interrupted run, and keep its other states for the start of training."""
         stored = checked_metadata(checkpoint, "the file to resume from")
         repeat_changes(self, stored.get("structure") or [])
+        self.history = [dict(epoch) for epoch in stored.get("history", [])]
         self._random_state = stored.get("random_state")
         self._train_metrics = stored.get("train_metrics")
         self._is_resumed = True
@@ -860,6 +882,9 @@ class Task(Configurable, pl.LightningModule):
             for config in self.trainer.lr_scheduler_configs:
                 choice = qualified_choice(lr_schedulers, self, "lr_scheduler", self.lr_scheduler)
                 follow_new_length(choice, config.scheduler, self.trainer)
+        if not self._is_resumed:
+            # Epochs that this trainer fitted before, if it goes on with them.
+            self.history = [each for each in self.history if each["epoch"] < self.trainer.current_epoch]
         if self._is_resumed:
             resume_loops(self.trainer, self._position, self._monitored)
         if self._train_metrics is not None and self.trainer.world_size == 1:

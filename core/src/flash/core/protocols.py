@@ -25,6 +25,7 @@ class TaskLike(Protocol):
     preprocess: Preprocess | None
     postprocess: Postprocess | None
     preprocess_error: CheckpointError | None
+    history: list[dict[str, float]]
     _structure: list[dict[str, Any]]
 
     @property

@@ -117,6 +117,13 @@ class RegressionTask(Task):
         """Compute the loss of predictions and targets in their units, after standardizing both."""
         return super().compute_loss(self.standardize(y_hat), self.standardize(_like(y, y_hat)))
 
+    def sample_losses(self, y_hat: Any, y: Any) -> Tensor | None:
+        """Return the loss of each sample of a batch, shape ``(batch,)``."""
+        if self.loss_fn is not nn.functional.mse_loss or type(self).compute_loss is not RegressionTask.compute_loss:
+            return super().sample_losses(y_hat, y)
+        errors = self.standardize(y_hat) - self.standardize(_like(y, y_hat))
+        return errors.square().flatten(1).mean(1)
+
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
         """Return predictions and targets, shape ``(batch,)`` if there is one per sample, for the metrics."""
         return (y_hat, y) if y_hat is None else (y_hat.squeeze(-1), _like(y, y_hat).squeeze(-1))

@@ -59,6 +59,7 @@ def load_task(
     devices = {tensor.device for tensor in checkpoint["state_dict"].values()}
     if len(devices) == 1:
         task.to(devices.pop())
+    task.history = [dict(epoch) for epoch in stored.get("history", [])]
     with _damaged_metadata(source):
         _restore_processes(task, stored, given)
     return task
@@ -94,6 +95,7 @@ def checked_metadata(checkpoint: Mapping[str, Any], source: object) -> dict[str,
         ("postprocess", lambda: stored.get("postprocess") is None or _is_description(stored["postprocess"])),
         ("random_state", lambda: isinstance(stored.get("random_state"), dict)),
         ("structure", lambda: _is_list_of_changes(stored.get("structure"))),
+        ("history", lambda: _is_history(stored.get("history", []))),
         ("state_dict", lambda: isinstance(weights, dict) and all(map(_is_weight, weights.items()))),
     ]
     for name, check in checks:
@@ -117,6 +119,16 @@ def _is_description_of_backbone(value: Any) -> bool:
 
 def _is_list_of_changes(value: Any) -> bool:
     return value is None or (isinstance(value, list) and all(map(is_change, value)))
+
+
+def _is_history(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(epoch, dict)
+        and isinstance(epoch.get("epoch"), int)
+        and all(map(_is_name, epoch))
+        and all(isinstance(number, int | float) for number in epoch.values())
+        for epoch in value
+    )
 
 
 def _is_name(value: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -18,6 +19,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]  # likewise
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from flash.core._finetuning_state import release
 from flash.core.callbacks import CheckResumed, GatherPredictions, KeepBest, KeepBestIfLogged
@@ -48,10 +50,13 @@ Loaders: TypeAlias = Iterable[Any]
 
 log = logging.getLogger(__name__)
 
-# The length of a training whose length nobody said.
+# The length of a training whose length nobody said, measured on tables of 40 to 50,000 rows, photos and texts
+# (benchmarks/quality.py).
 _MOST_EPOCHS = 100
 _PATIENCE = 10
 _EPOCHS_WITHOUT_VALIDATION = 20
+# Without validation data, small data is trained on for more epochs, until there are so many batches.
+_BATCHES_WITHOUT_VALIDATION = 300
 
 #: Callbacks of plugins by name.
 callback_registry = Registry(
@@ -244,17 +249,18 @@ class Trainer(pl.Trainer):
         self._connect(model, train_dataloaders, datamodule)
         if self._is_open_ended:
             data = datamodule if isinstance(datamodule, pl.LightningDataModule) else train_dataloaders
-            self._choose_length(model, _has_validation(model, data, val_dataloaders) and self.limit_val_batches != 0)
+            has_validation = _has_validation(model, data, val_dataloaders) and self.limit_val_batches != 0
+            self._choose_length(model, has_validation, data)
         console = clean_console(self.progress_bar_callback, freezes=bool(strategy))
         with console, _resuming_from(ckpt_path, self.callbacks):
             super().fit(model, train_dataloaders, val_dataloaders, datamodule, ckpt_path, **kwargs)
 
-    def _choose_length(self, model: pl.LightningModule, has_validation: bool) -> None:
-        """Train until nothing improves, if there is validation data; else for a fixed number of epochs."""
-        self.fit_loop.max_epochs = _MOST_EPOCHS if has_validation else _EPOCHS_WITHOUT_VALIDATION
+    def _choose_length(self, model: pl.LightningModule, has_validation: bool, data: Any) -> None:
+        """Train until nothing improves, if there is validation data; else for a number of epochs that fits the data."""
+        self.fit_loop.max_epochs = _MOST_EPOCHS if has_validation else _epochs_without_validation(_num_batches(data))
         if not has_validation:
             log.info(
-                "Neither max_epochs nor validation data is passed: training for %d epochs.", _EPOCHS_WITHOUT_VALIDATION
+                "Neither max_epochs nor validation data is passed: training for %d epochs.", self.fit_loop.max_epochs
             )
             return
         stops = any(isinstance(each, KeepBest | EarlyStopping) for each in self.callbacks)
@@ -502,6 +508,26 @@ def _has_validation(model: pl.LightningModule, data: Any, val_dataloaders: Any) 
         return data.val_dataset is not None
     owner = data if isinstance(data, pl.LightningDataModule) else model
     return val_dataloaders is not None or is_overridden("val_dataloader", owner)
+
+
+def _epochs_without_validation(batches: int | None) -> int:
+    """Return 20 epochs, and more for small data, at most 100.
+
+    Example:
+        >>> [_epochs_without_validation(batches) for batches in (1, 4, 5, 100, None)]
+        [100, 75, 60, 20, 20]
+    """
+    enough = 0 if not batches else math.ceil(_BATCHES_WITHOUT_VALIDATION / batches)
+    return min(max(_EPOCHS_WITHOUT_VALIDATION, enough), _MOST_EPOCHS)
+
+
+def _num_batches(data: Any) -> int | None:
+    """Return the number of train batches in an epoch; ``None`` if it is not known before they are made."""
+    if isinstance(data, DataModule):
+        samples = data.train_dataset
+        return math.ceil(len(samples) / data.batch_size) if hasattr(samples, "__len__") else None
+    # Lightning also takes lists and dicts of loaders, whose own length is not that of an epoch.
+    return len(data) if isinstance(data, DataLoader) and not isinstance(data.dataset, IterableDataset) else None
 
 
 def _as_list(plugins: LightningPlugin | Iterable[LightningPlugin] | None) -> list[LightningPlugin]:

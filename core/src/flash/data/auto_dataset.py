@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from flash.data.columns import Columns
+from flash.data.display import Display
 from flash.data.hooks import HooksByStage, SampleHooks
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -158,6 +159,59 @@ class AutoDataset(Dataset[Any]):
     def raw(self, index: int) -> Any:
         """Return sample ``index`` before the per-sample hooks."""
         return self.samples[index if self._rows is None else self._rows[index]]
+
+    def display(self, rows: Sequence[int]) -> list[Display]:
+        """Return what a person looks at for some samples: text, values by name, or an image; the hook ``display``.
+
+        Args:
+            rows: The indices of the samples.
+
+        Returns:
+            One value per row, in their order; see :meth:`flash.Preprocess.display`.
+
+        Raises:
+            ConfigurationError: If the hook returns something else.
+
+        Example:
+            >>> from flash import Preprocess
+            >>> AutoDataset(["good", "bad"], Stage.PREDICT, Preprocess()).display([1, 0])
+            ['bad', 'good']
+        """
+        return self._hooks.display(self.samples, self._places(rows))
+
+    def display_targets(self, rows: Sequence[int]) -> list[str] | None:
+        """Return the targets of some samples as text; ``None`` if they are classes or numbers."""
+        if self._hooks.stage is Stage.PREDICT:
+            return None
+        return self._hooks.display_targets(self.samples, self._places(rows))
+
+    def _places(self, rows: Sequence[int]) -> list[int]:
+        return list(rows) if self._rows is None else [self._rows[row] for row in rows]
+
+    def parts(self) -> list[str]:
+        """Return the names of the parts of the inputs, such as the columns of a table; empty if they are one whole."""
+        return self._hooks.parts(self.samples)
+
+    def exchange(self, part: str, order: Tensor) -> AutoDataset:
+        """Return this dataset with one part of the inputs from other samples.
+
+        Args:
+            part: One of :meth:`parts`.
+            order: For each sample the index of the one whose part it gets, shape ``(samples,)``.
+
+        Example:
+            >>> from flash import Preprocess
+            >>> rows = Columns({"age": torch.tensor([20, 30]), "height": torch.tensor([1.8, 1.6])})
+            >>> AutoDataset(rows, Stage.PREDICT, Preprocess()).exchange("age", torch.tensor([1, 0]))[0]
+            {'age': tensor(30), 'height': tensor(1.8000)}
+        """
+        other = self._copy()
+        places = torch.arange(len(self)) if self._rows is None else torch.as_tensor(self._rows)
+        # Samples that are not in this subset keep their own part.
+        full = torch.arange(len(self.samples))
+        full[places] = places[order]
+        other._samples = other._prepared = self._hooks.exchange(self.samples, part, full)
+        return other
 
 
 def is_indexed(samples: Any) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytorch_lightning as pl
 import torch
@@ -22,6 +22,8 @@ from flash.data.features import Features
 from flash.data.loader import Loader, SamplerSpec, make_loader
 from flash.data.messages import show_values
 from flash.data.process import Postprocess, Preprocess, StageHooks
+from flash.data.recognition import RawData, Recognition
+from flash.data.showing import draw_batch
 from flash.data.splits import GroupSpec, groups_of, split_inputs, times_of
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
@@ -30,6 +32,9 @@ from flash.former import FORMER_ARGUMENTS, FORMER_MEMBERS, with_former_members
 from flash.plugins import get_host
 from flash.plugins.registry import Registry
 from flash.serialization import refuse_unknown_arguments
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["DataModule"]
 
@@ -341,6 +346,23 @@ class DataModule(pl.LightningDataModule):
         return module
 
     @classmethod
+    def recognize(
+        cls,
+        raw: RawData,  # noqa: ARG003  # for subclasses
+        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003
+    ) -> Recognition | None:
+        """Return how this data module reads raw data; ``None`` if it is not for it.
+
+        ``flash baseline`` asks the data module of each task, and takes the one that is most sure. Override it for a
+        domain.
+
+        Args:
+            raw: A table or a folder.
+            target_fields: The columns of targets, if it is a table.
+        """
+        return None
+
+    @classmethod
     def available_sources(cls) -> list[str]:
         """Return the names of the data sources that plugins registered for this data module."""
         return cls._sources().list()
@@ -425,6 +447,43 @@ class DataModule(pl.LightningDataModule):
         if stage in self._pending_inputs:
             self._load_pending()
         return self._datasets.get(stage)
+
+    def indexed_dataset(self, stage: str) -> AutoDataset:
+        """Return the samples of a stage with their hooks, to look at some of them by index.
+
+        Args:
+            stage: ``"train"``, ``"val"``, ``"test"`` or ``"predict"``.
+
+        Raises:
+            DataError: If there is no data for the stage, or it is a stream.
+            ConfigurationError: If there is no such stage.
+
+        Example:
+            >>> dm = DataModule.from_load_data_inputs(train_load_data_input=["sun", "moon"])
+            >>> dm.indexed_dataset("train").display([1])
+            ['moon']
+        """
+        if stage not in [each.value for each in Stage]:
+            names = ", ".join(repr(each.value) for each in Stage)
+            raise ConfigurationError(f"Expected a stage among {names}, but got {stage!r}.")
+        chosen = Stage(stage)
+        dataset = self._dataset(chosen)
+        if dataset is None:
+            raise DataError(
+                f"Expected {chosen.value} data to look at, but this {type(self).__name__} has none. Pass it when the "
+                f"data module is made, or choose a stage that has data: stage={self._stages_with_data()}."
+            )
+        if not _is_loaded(dataset):  # any torch dataset, without hooks
+            dataset = load_dataset(dataset, chosen, self.preprocess or Preprocess(), self._input_spec)
+        if isinstance(dataset, AutoStream):
+            raise DataError(
+                f"Expected {chosen.value} data with a length and indices, to look at some samples again, but it is a "
+                "stream. Make a data module of some of them: list(itertools.islice(stream, 1000))."
+            )
+        return dataset  # type: ignore[no-any-return]  # that is what is left
+
+    def _stages_with_data(self) -> str:
+        return " or ".join(repr(each.value) for each in Stage if self._dataset(each) is not None) or "none"
 
     def _load_pending(self) -> None:
         assert self.preprocess is not None
@@ -549,6 +608,37 @@ class DataModule(pl.LightningDataModule):
     def clear_features(self) -> None:
         """Remove cached features, so that all batches are made from samples again."""
         self._features.clear()
+
+    # ------------------------------------------------------------------ figures
+
+    def show_batch(self, stage: str = "train", count: int = 9) -> Figure:
+        """Draw samples of a stage with their targets, as :meth:`flash.Preprocess.display` shows them.
+
+        Images are drawn after all transforms, as the network takes them.
+
+        Args:
+            stage: ``"train"``, ``"val"``, ``"test"`` or ``"predict"``.
+            count: The maximum number of samples; they are drawn at random with the data module's ``seed``.
+
+        Returns:
+            A matplotlib figure, which notebooks display; ``figure.savefig("batch.png")`` saves it.
+
+        Raises:
+            DataError: If there is no data for the stage, or it is a stream.
+            ConfigurationError: If matplotlib is not installed, or ``count`` is not a positive integer.
+        """
+        return draw_batch(self.indexed_dataset(stage), count, self.seed, self.labels)
+
+    def plot_predictions(self, task: Any, stage: str = "val", count: int = 9) -> Figure:
+        """Draw predictions of a task beside the targets; the same as ``task.plot_predictions(self, stage, count)``.
+
+        Args:
+            task: A :class:`flash.Task`.
+            stage: ``"val"``, ``"train"``, ``"test"`` or ``"predict"``.
+            count: The maximum number of samples.
+        """
+        figure: Figure = task.plot_predictions(self, stage, count)
+        return figure
 
     # ------------------------------------------------------------------ Lightning's hooks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from typing_extensions import Self
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.damaged import without_damaged
+from flash.data.display import Display
 from flash.data.folders import (
     check_files_exist,
     is_path,
@@ -21,9 +23,11 @@ from flash.data.folders import (
     table_folder,
 )
 from flash.data.inputs import SampleInputs, Samples, Targets, source_name, with_article
+from flash.data.labels import ClassLabels
+from flash.data.recognition import RawData, Recognition, certainty_of_kind, part_folders
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
-from flash.data.tables import is_table_file
+from flash.data.tables import Table, is_missing, is_table_file
 from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError, DataError
 
@@ -193,6 +197,10 @@ class FilePreprocess(SamplePreprocess):
         opened = self._opened(sample.source, sample.name)
         return opened if sample.target is None else (opened, sample.target)
 
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return the name of each file; a domain whose files can be seen overrides it."""
+        return [samples[row].name for row in rows]
+
     def _opened(self, source: Any, name: str) -> Any:
         try:
             return self.open_sample(local_path(source) if isinstance(source, str | Path) else source)
@@ -204,6 +212,20 @@ class FilePreprocess(SamplePreprocess):
                 f"Expected {with_article(self.noun)} that can be opened, but {name} cannot be: "
                 f"{type(error).__name__}: {error}. Repair it, or leave it out."
             ) from error
+
+
+def _class_folders(folder: Path, extensions: Collection[str]) -> list[Path]:
+    """Return the folders in a folder that have a file with one of the extensions."""
+    inside = [each for each in sorted(folder.iterdir()) if each.is_dir() and not each.name.startswith(".")]
+    return [each for each in inside if any(file.suffix.lower() in extensions for file in each.rglob("*"))]
+
+
+def _has_files(table: Table, column: str, extensions: Collection[str]) -> bool:
+    """Return whether the first cells of a column are paths of files with one of the extensions."""
+    cells = [cell for cell in islice(table[column], 20) if not is_missing(cell)]
+    paths = [Path(cell).expanduser() for cell in cells if isinstance(cell, str | Path)]
+    root = table.folder or Path()
+    return bool(paths) and all(path.suffix.lower() in extensions and (root / path).is_file() for path in paths)
 
 
 def as_file_inputs(inputs: SampleInputs) -> FileInputs:
@@ -237,6 +259,29 @@ class FileData(SampleData):
     """
 
     preprocess_cls: ClassVar[type[FilePreprocess]] = FilePreprocess
+
+    @classmethod
+    def recognize(cls, raw: RawData, target_fields: str | Sequence[str] | None = None) -> Recognition | None:
+        """Recognize folders of files with a subfolder per class, and tables with a column of files that exist."""
+        preprocess = cls.preprocess_cls
+        if not preprocess.extensions:
+            return None
+        plural = f"{preprocess.noun}s"
+        if raw.folder is not None and preprocess.targets_cls is ClassLabels:
+            folders = part_folders(raw.folder)
+            classes = _class_folders(folders["train"], preprocess.extensions)
+            by_part = {f"{part}_folder": str(folder) for part, folder in folders.items()}
+            why = f"{folders['train']} has {len(classes)} folders with {plural}"
+            return Recognition("from_folders", by_part, why, 0.9) if len(classes) > 1 else None
+        certainty = certainty_of_kind(raw, target_fields, preprocess.targets_cls.kind)
+        if raw.table is None or certainty is None:
+            return None
+        column = next((name for name in raw.table if _has_files(raw.table, name, preprocess.extensions)), None)
+        if column is None:
+            return None
+        arguments = {"input_field": column, "target_fields": target_fields, "train_data_frame": raw.table}
+        why = f"the column {column} has paths of {plural}, and {certainty[1]}"
+        return Recognition("from_data_frame", arguments, why, 0.9 * certainty[0])
 
     @classmethod
     def from_folders(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from flash.data.display import Display
 from flash.data.stage import Stage
 
 __all__ = ["HooksByStage", "SampleHooks"]
@@ -20,6 +22,9 @@ class HooksByStage(Protocol):
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return whether the samples of a stage are deterministic."""
+
+    def preview_spec(self) -> Any:
+        """Return the input requirements for figures before a task is connected."""
 
 
 class SampleHooks(Protocol):
@@ -54,3 +59,22 @@ class SampleHooks(Protocol):
 
     def transform_on_device(self, batch: Any) -> Any:
         """Transform a batch on the device of the model."""
+
+    def display(self, samples: Any, rows: Sequence[int]) -> list[Display]:
+        """Return what a person looks at for some samples."""
+
+    @property
+    def displays_inputs(self) -> bool:
+        """True if the inputs of a network can be shown to a person."""
+
+    def display_inputs(self, inputs: Any, count: int) -> list[Display]:
+        """Return what a person looks at for the inputs of a batch."""
+
+    def display_targets(self, samples: Any, rows: Sequence[int]) -> list[str] | None:
+        """Return the targets of some samples as text, if the hook is overridden."""
+
+    def parts(self, samples: Any) -> list[str]:
+        """Return the names of the parts of the inputs."""
+
+    def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
+        """Return samples with one part of the inputs from other samples."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -52,6 +52,9 @@ class ClassLabels:
         >>> ClassLabels.learn([[1, 1, 0], [0, 1, 1]]).labels
         [0, 1, 2]
     """
+
+    #: What the targets are.
+    kind: ClassVar[Literal["classes", "numbers"]] = "classes"
 
     labels: list[Any]
     multi_label: bool = False

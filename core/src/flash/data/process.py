@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from flash.data.auto_dataset import AutoDataset
+from flash.data.display import Display, check_displays, summarize
+from flash.data.parts import default_exchange, default_parts, inputs_of
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -29,6 +31,11 @@ _HOOKS = (
     "per_batch_transform",
     "per_sample_transform_on_device",
     "per_batch_transform_on_device",
+    "display",
+    "display_inputs",
+    "display_targets",
+    "parts",
+    "exchange",
 )
 
 
@@ -52,6 +59,10 @@ class Preprocess(Configurable):
     ``per_batch_transform(batch)``            per batch, in the worker    the result of ``collate``
     ``per_sample_transform_on_device(s)``     per sample, on the device   one sample of the batch
     ``per_batch_transform_on_device(b)``      per batch, on the device
+    ``display(samples, rows)``                for figures and reports     all samples, and which to show
+    ``display_inputs(inputs)``                for ``show_batch``          the inputs of a batch, on the device
+    ``display_targets(samples, rows)``        for figures                 all samples, and which to show
+    ``parts(samples)``, ``exchange(...)``     for importance              all samples
     ========================================  ==========================  =====================================
 
     While a hook runs, exactly one of ``self.training``, ``self.validating``, ``self.testing`` and
@@ -208,6 +219,90 @@ class Preprocess(Configurable):
         """Transform a batch on the device of the model."""
         return batch
 
+    # ------------------------------------------------------------------ for a person
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return what a person looks at for some samples, in figures and reports: values, without any drawing.
+
+        For each sample it is text, a dict of values by name (such as the columns of a row), or an image as a uint8
+        array of shape ``(height, width, 3)``; the target is not part of it. Show the sample as it was before
+        transforms: an image in its own colors, a number in its unit. By default a sample is summarized: its shape, mean
+        and standard deviation if it is a large tensor.
+
+        Args:
+            samples: All samples of a dataset, as in :attr:`flash.data.auto_dataset.AutoDataset.samples`: the result of
+                ``load_data``, or once a task is connected that of ``prepare_samples``.
+            rows: The indices of the samples to show, of which there may be many.
+
+        Returns:
+            One value per row, in the order of ``rows``.
+
+        Example:
+            >>> class Words(Preprocess):
+            ...     def display(self, samples, rows):
+            ...         return [f"the word {samples[row]!r}" for row in rows]
+            >>> Words().stage_hooks(Stage.PREDICT).display(["sun", "evening"], [1])
+            ["the word 'evening'"]
+        """
+        return [summarize(inputs_of(samples[row], self.predicting)) for row in rows]
+
+    def display_inputs(self, inputs: Any) -> Sequence[Display]:
+        """Return what a person looks at for the inputs of a batch, after all transforms.
+
+        Override it if a person can see what the transforms did, such as augmentations of images; ``show_batch`` then
+        draws it. Otherwise ``show_batch`` draws the result of :meth:`display`.
+
+        Args:
+            inputs: The inputs of a batch, as the network takes them.
+
+        Returns:
+            One value per sample, each of a type that :meth:`display` returns.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not show the inputs of a network.")
+
+    def display_targets(self, samples: Any, rows: Sequence[int]) -> Sequence[str] | None:
+        """Return the targets of some samples as text, in figures.
+
+        By default it is ``None``: classes are shown by their names and numbers as they are. Override it for targets
+        that are something else, such as texts.
+
+        Args:
+            samples: As in :meth:`display`.
+            rows: The indices of the samples.
+        """
+        return None
+
+    def preview_spec(self) -> Any:
+        """Return the ``input_spec`` with which ``show_batch`` makes batches before a task is connected.
+
+        By default it is ``None``.
+        """
+        return None
+
+    def parts(self, samples: Any) -> list[str]:
+        """Return the names of the parts of the inputs whose importance to a task can be computed; empty for one whole.
+
+        By default these are the keys of inputs that are a dict, and the columns of inputs in memory that are one
+        tensor of shape ``(samples, columns)``.
+
+        Args:
+            samples: As in :meth:`display`.
+        """
+        return default_parts(samples, self.predicting)
+
+    def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
+        """Return samples with one part of the inputs from other samples, for its importance; the targets stay.
+
+        Args:
+            samples: As in :meth:`display`.
+            part: One of :meth:`parts`.
+            order: For each sample the index of the one whose part it gets, shape ``(samples,)``.
+
+        Returns:
+            Samples of the same type, or another object with a length and ``[index]``.
+        """
+        return default_exchange(samples, part, order, self.predicting)
+
     def stage_hooks(self, stage: Stage, input_spec: Any = None) -> StageHooks:
         """Return the hooks for one stage and the input requirements of a network."""
         return StageHooks(self, stage, input_spec)
@@ -265,6 +360,10 @@ class StageHooks:
         self._transforms_batches = not self._is_default("per_batch_transform")
         self._sample_on_device = resolved["per_sample_transform_on_device"]
         self._batch_on_device = resolved["per_batch_transform_on_device"]
+        self._display = resolved["display"]
+        self._display_inputs = resolved["display_inputs"]
+        self._display_targets = resolved["display_targets"]
+        self._parts, self._exchange = resolved["parts"], resolved["exchange"]
         self._sample_arguments = _positional_arguments(self._load_sample)
         self.has_default_sample_path = all(self._is_default(name) for name in (*_SAMPLE_HOOKS, "collate"))
         self._transforms_samples_on_device = not self._is_default("per_sample_transform_on_device")
@@ -319,6 +418,47 @@ class StageHooks:
             return batch
         with self.preprocess.at(self.stage, self.input_spec):
             return self._per_batch(batch)
+
+    def display(self, samples: Any, rows: Sequence[int]) -> list[Display]:
+        """Run ``display``, and check its result.
+
+        Raises:
+            ConfigurationError: If it does not return one text, dict or image per row.
+        """
+        with self.preprocess.at(self.stage, self.input_spec):
+            displays = self._display(samples, rows)
+        return check_displays(displays, len(rows), f"{type(self.preprocess).__name__}.display")
+
+    @property
+    def displays_inputs(self) -> bool:
+        """True if ``display_inputs`` is overridden."""
+        return not self._is_default("display_inputs")
+
+    def display_inputs(self, inputs: Any, count: int) -> list[Display]:
+        """Run ``display_inputs`` on the inputs of ``count`` samples, and check its result.
+
+        Raises:
+            ConfigurationError: If it does not return one text, dict or image per sample.
+        """
+        with self.preprocess.at(self.stage, self.input_spec):
+            displays = self._display_inputs(inputs)
+        return check_displays(displays, count, f"{type(self.preprocess).__name__}.display_inputs")
+
+    def display_targets(self, samples: Any, rows: Sequence[int]) -> list[str] | None:
+        """Run ``display_targets``."""
+        with self.preprocess.at(self.stage, self.input_spec):
+            found = self._display_targets(samples, rows)
+        return None if found is None else list(found)
+
+    def parts(self, samples: Any) -> list[str]:
+        """Run ``parts``."""
+        with self.preprocess.at(self.stage, self.input_spec):
+            return list(self._parts(samples))
+
+    def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
+        """Run ``exchange``."""
+        with self.preprocess.at(self.stage, self.input_spec):
+            return self._exchange(samples, part, order)
 
     def transform_on_device(self, batch: Any) -> Any:
         """Run the two device hooks, after the batch has been moved to the device."""

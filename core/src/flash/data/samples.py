@@ -526,7 +526,9 @@ class SampleData(DataModule):
             table = read_table(source, format=format, name=name, **reading)
             inputs = SampleInputs.of_table(table, input_field, target_fields, stage, of_table.get("delimiter"))
             folder = cls.root_of(stage, of_table)
-            found = cls.with_sources(inputs, stage, table_folder(source) if folder is None and format else folder)
+            if folder is None:
+                folder = table_folder(source) if format else getattr(source, "folder", None)
+            found = cls.with_sources(inputs, stage, folder)
             of_rows = {name: list(table[column]) for name, column in per_row.items() if stage is Stage.TRAIN}
             return replace(found, **of_rows)
 

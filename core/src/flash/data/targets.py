@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,9 @@ class NumberTargets:
         >>> targets.encode([3, "4"], "val"), targets.facts(torch.zeros(2))
         (tensor([3., 4.]), {'num_targets': 1, 'target_mean': [2.0], 'target_std': [0.5]})
     """
+
+    #: What the targets are.
+    kind: ClassVar[Literal["classes", "numbers"]] = "numbers"
 
     mean: list[float]
     std: list[float]

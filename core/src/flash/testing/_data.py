@@ -13,8 +13,10 @@ import pytest
 import torch
 
 import flash
+from flash.data.auto_dataset import AutoDataset
 from flash.data.stage import Stage
 from flash.data.streams import load_dataset
+from flash.errors import FlashError
 from flash.serialization import describe, instantiate
 from flash.testing._augmentation import AugmentationChecks
 from flash.testing._compare import flat, same
@@ -215,6 +217,26 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
             "Expected the same batches of a pickled copy, but they differ."
         )
 
+    def test_each_sample_can_be_shown_to_a_person(self, make_data: MakeData) -> None:
+        """Check that ``display`` returns text, values by name or an image for each sample, for any rows."""
+        data = make_data(*STAGES)
+        for stage in STAGES:
+            dataset = dataset_of(data, stage)
+            if not isinstance(dataset, AutoDataset) or not _is_prepared(dataset):
+                continue
+            # Raises an error if a value is of another type.
+            shown = dataset.display(range(len(dataset)))
+            assert not any(isinstance(value, dict) and not value for value in shown), (
+                f"Expected display to show each {stage} sample, but it returned an empty dict."
+            )
+            last = [len(dataset) - 1, 0]
+            assert same(dataset.display(last), [shown[row] for row in last]), (
+                f"Expected display to return the {stage} samples of the rows that it was asked for, but it did not."
+            )
+            assert same(dataset.subset(last, Stage(stage)).display([0]), [shown[last[0]]]), (
+                f"Expected display to show the samples of a subset of the {stage} data, but it showed others."
+            )
+
     def test_bad_data_is_refused_in_words(self, constructor: Constructor, parts: Parts, bad_parts: Parts) -> None:
         """Check that invalid data raises a FlashError in the constructor, or at the latest when it is loaded."""
         assert bad_parts, "Expected at least one example of bad data in the fixture `bad_parts`, but it is empty."
@@ -231,6 +253,15 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
 
 def _state(data: flash.DataModule) -> dict[str, Any]:
     return {} if data.preprocess is None else data.preprocess.state_dict()
+
+
+def _is_prepared(dataset: AutoDataset) -> bool:
+    """Return whether the samples can be accessed, which some can be only once a task is connected."""
+    try:
+        dataset.samples[0]
+    except FlashError:
+        return False
+    return True
 
 
 def _is_as_before(before: Any, after: Any) -> bool:

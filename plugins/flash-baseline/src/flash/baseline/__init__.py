@@ -2,4 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from flash.plugins import lazy_exports
+
+if TYPE_CHECKING:
+    from .baseline import Baseline as Baseline
+    from .baseline import run as run
+
 __version__ = "0.1.0"
+
+_EXPORTS = {"Baseline": ".baseline", "run": ".baseline"}
+
+__all__ = ["Baseline", "run"]
+
+
+# Hidden from type checkers, which would otherwise accept any misspelled name.
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_exports(__name__, _EXPORTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import Augmentation, Backbone, BackboneCatalogue, Head, Loss, Output, TaskSpec, hookimpl
+from flash.plugins import Augmentation, Backbone, BackboneCatalogue, Head, Loss, Output, Recipe, TaskSpec, hookimpl
 from flash.plugins.components import Component
 
 
@@ -111,3 +111,11 @@ def flash_components() -> Iterator[Component]:
         "image/detection",
         "Boxes in pixels, labels and scores of the detections above the score threshold, best first.",
     )
+
+
+@hookimpl
+def flash_recipes() -> Iterator[Recipe]:
+    """Yield the candidates for baselines of images."""
+    for task in ("image/classification", "image/regression"):
+        yield Recipe("convnext_tiny", "flash.image.recipes:convnext_tiny", task, "ConvNeXt-Tiny, pretrained.")
+        yield Recipe("scratch", "flash.image.recipes:scratch", task, "ResNet-18 without pretrained weights.")

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typing_extensions import Self
 
-from flash import Task
 from flash.data.files import FileData
 from flash.data.inputs import SampleDataset, Samples, Targets
-from flash.data.stage import Stage, Stages
+from flash.data.stage import Stages
 from flash.former import take_alias
 
 from ._former import DATA_ARGUMENTS
 from .datasets import dataset_inputs
 from .preprocess import ImagePreprocess, ImageRegressionPreprocess
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["ImageClassificationData", "ImageData", "ImageRegressionData"]
 
@@ -93,41 +89,6 @@ class ImageData(FileData):
             )
         )
         return cls.from_inputs(inputs, options)
-
-    # ------------------------------------------------------------------ figures
-
-    def show_batch(self, stage: str = "train", count: int = 9) -> Figure:
-        """Draw images of a stage after all transforms, with their targets.
-
-        Args:
-            stage: ``"train"``, ``"val"``, ``"test"`` or ``"predict"``.
-            count: The number of images; they are drawn at random with the data module's ``seed``.
-
-        Returns:
-            A matplotlib figure; ``figure.savefig("batch.png")`` saves it.
-
-        Example:
-            >>> import numpy as np
-            >>> images = np.random.randint(0, 256, (4, 9, 9, 3), np.uint8)
-            >>> dm = ImageClassificationData.from_numpy(images, np.array([0, 1, 1, 0]), image_size=32)
-            >>> len(dm.show_batch().axes)
-            4
-        """
-        from .plots import show_batch
-
-        return show_batch(self, Stage(stage), count)
-
-    def plot_predictions(self, task: Task, stage: str = "val", count: int = 9) -> Figure:
-        """Draw the predictions of a classifier or a regressor beside the targets, sorted by descending loss.
-
-        Args:
-            task: A trained classifier or regressor.
-            stage: ``"val"``, ``"train"`` or ``"test"``; or ``"predict"``, a classifier's sorted by ascending certainty.
-            count: The maximum number of images.
-        """
-        from .plots import plot_predictions
-
-        return plot_predictions(task, self, Stage(stage), count)
 
 
 class ImageClassificationData(ImageData):

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from flash.data.auto_dataset import AutoDataset
+from flash.data.display import Display
 from flash.data.files import FileInputs, FilePreprocess, FileSample
 from flash.data.process import Preprocess
 from flash.data.samples import SamplePreprocess
@@ -23,7 +24,7 @@ from flash.plugins import default_owner
 
 from .config import ImageConfig, ImageInputSpec
 from .files import IMAGE_EXTENSIONS
-from .read import load_into_memory, open_image
+from .read import load_into_memory, open_image, thumbnail
 from .transforms import Augmentation, ImageTransforms, augmentations
 
 __all__ = ["ImagePreprocess", "ImageRegressionPreprocess"]
@@ -230,6 +231,24 @@ class ImagePreprocess(FilePreprocess):
 
     def _normalized(self, images: Tensor) -> Tensor:
         return self.transforms.normalize(images) if images.dtype is torch.uint8 else images
+
+    # ------------------------------------------------------------------ for a person
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return the upright images before all transforms, at most 512 pixels wide and high."""
+        return [thumbnail(samples[row].source, samples[row].name) for row in rows]
+
+    def display_inputs(self, inputs: Tensor) -> Sequence[Display]:
+        """Return normalized images as they look: of a user's own transform, each scaled to the whole range."""
+        images = inputs.float().cpu()
+        if self.transform is None and self.train_transform is None:
+            images = self.transforms.denormalize(images)
+        else:
+            # The constants of a user's own transform are unknown.
+            low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+            images = (images - low) / (high - low).clamp(min=1e-6)
+        pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
+        return list(pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy())
 
     # ------------------------------------------------------------------ determinism and state
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from flash.data.files import local_path
 from flash.errors import DataError
 
-__all__ = ["BadImageError", "ImageSource", "load_into_memory", "open_image"]
+__all__ = ["BadImageError", "ImageSource", "load_into_memory", "open_image", "thumbnail"]
 
 #: The types of an image: a path, the bytes of a file, a PIL image, an array ``(height, width[, channels])``, a tensor
 #: ``([channels,] height, width)``, or a Hugging Face dict of ``bytes`` and ``path``.
@@ -95,6 +95,26 @@ def open_image(source: ImageSource, min_size: tuple[int, int] | None = None, nam
         f"Expected an image: a path, bytes, a PIL image, an array or a tensor, but got {type(source).__name__}"
         f"{f' for {name}' if name else ''}."
     )
+
+
+def thumbnail(source: ImageSource, name: str | None = None, most: int = 512) -> npt.NDArray[np.uint8]:
+    """Open an image for a person to look at, shrunk if it is larger.
+
+    Args:
+        source: As in :func:`open_image`.
+        name: The name of the image in messages.
+        most: The maximum width and height in pixels.
+
+    Returns:
+        The image, shape ``(height, width, 3)``.
+
+    Example:
+        >>> thumbnail(np.zeros((100, 200), dtype=np.uint8), most=50).shape
+        (25, 50, 3)
+    """
+    image = open_image(source, (most // 2, most // 2), name)
+    image.thumbnail((most, most))
+    return np.array(image)
 
 
 # ---------------------------------------------------------------------- files

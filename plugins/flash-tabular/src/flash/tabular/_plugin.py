@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import Backbone, DataSource, Renamed, TaskSpec, hookimpl
+from flash.plugins import Backbone, DataSource, Recipe, Renamed, TaskSpec, hookimpl
 
 
 @hookimpl
@@ -63,3 +63,16 @@ def flash_data_sources() -> Iterator[DataSource]:
             factory="flash.tabular.sources:from_sklearn",
             summary="A built-in dataset of scikit-learn, by name, or any Bunch.",
         )
+
+
+@hookimpl
+def flash_recipes() -> Iterator[Recipe]:
+    """Yield the candidates for baselines of tables, the quickest first."""
+    for name, summary in (
+        ("mlp", "A multilayer perceptron."),
+        ("resnet", "A residual network."),
+        ("tabm_large", "A TabM of 32 members with wider layers."),
+        ("ft_transformer", "A transformer with a token per column."),
+    ):
+        for task in ("tabular/classification", "tabular/regression"):
+            yield Recipe(name, f"flash.tabular.recipes:{name}", task, summary)

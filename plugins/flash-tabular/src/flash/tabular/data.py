@@ -10,6 +10,7 @@ from typing_extensions import Self
 from flash import DataModule
 from flash.data import tables
 from flash.data.process import Preprocess
+from flash.data.recognition import RawData, Recognition, certainty_of_kind
 from flash.data.stage import Stages
 from flash.data.tables import READ_OPTIONS, FileSource, TableFormat, TableSource
 from flash.errors import ConfigurationError
@@ -36,6 +37,21 @@ class TabularData(DataModule):
     preprocess_cls = TabularPreprocess
     former_arguments = DATA_ARGUMENTS
     kind: ClassVar[Literal["classification", "regression"]]
+
+    @classmethod
+    def recognize(cls, raw: RawData, target_fields: str | Sequence[str] | None = None) -> Recognition | None:
+        """Recognize tables with a column of targets and others."""
+        certainty = certainty_of_kind(raw, target_fields, "classes" if cls.kind == "classification" else "numbers")
+        if raw.table is None or certainty is None:
+            return None
+        targets = 1 if isinstance(target_fields, str) else len(target_fields or ())
+        columns = len(raw.table) - targets
+        if columns < 1:
+            return None
+        arguments = {"target_fields": target_fields, "train_data_frame": raw.table}
+        noun = "column" if columns == 1 else "columns"
+        why = f"it is a table with {columns} {noun} besides the target, and {certainty[1]}"
+        return Recognition("from_data_frame", arguments, why, 0.5 * certainty[0])
 
     @classmethod
     def from_data_frame(

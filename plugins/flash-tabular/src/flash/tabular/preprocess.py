@@ -13,6 +13,7 @@ from torch import Tensor
 from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
+from flash.data.display import Display
 from flash.data.splits import split_inputs
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
@@ -136,6 +137,37 @@ class TabularPreprocess(Preprocess):
                 "Train it, or load it from a checkpoint."
             )
         return Columns(_inputs(self.schema, self._read(data), "predict"))
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return each row by the names of its columns, with numbers, categories and dates as they are written.
+
+        Columns that no network uses are not kept, and so are not part of it; see
+        :meth:`~flash.tabular.schema.Schema.decode` for what is rounded.
+        """
+        taken = samples.take(rows)
+        inputs = taken if self.predicting else taken[0]
+        assert self.schema is not None
+        columns = self.schema.decode(inputs["numerical"].numpy(), inputs["categorical"].numpy())
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def parts(self, samples: Any) -> list[str]:
+        """Return the columns that the network uses."""
+        return [] if self.schema is None else self.schema.fields
+
+    def exchange(self, samples: Any, part: str, order: Tensor) -> Columns:
+        """Return the rows with all features of one column, such as the parts of a date, from other rows."""
+        assert self.schema is not None
+        inputs = samples.tree if self.predicting else samples.tree[0]
+        changed = {}
+        fields = {
+            "numerical": [column.name for column in self.schema.numerical],
+            "categorical": [column.name for column in self.schema.categorical],
+        }
+        for name, columns in fields.items():
+            places = [place for place, column in enumerate(columns) if column == part]
+            changed[name] = inputs[name].clone()
+            changed[name][:, places] = inputs[name][order][:, places]
+        return Columns(changed if self.predicting else (changed, samples.tree[1]))
 
     def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
         targets = self._learn_targets(frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -33,7 +34,9 @@ from .read import (
 
 __all__ = ["CategoricalColumn", "NumericalColumn", "Schema", "learn_schema"]
 
-MAX_BINS = 128
+# A column has as many bins as the square root of its number of training rows, within these bounds: with more, each bin
+# learns from too few rows (benchmarks/quality.py).
+MIN_BINS, MAX_BINS = 8, 128
 MAX_CATEGORIES = 1000
 # Text with a larger share of distinct values is an identifier and not a category.
 MAX_UNIQUE_RATIO = 0.5
@@ -153,6 +156,40 @@ class Schema:
             else:
                 codes[:, place] = _codes(series, category, stage)
         return numbers, codes
+
+    def decode(self, numbers: npt.NDArray[Any], codes: npt.NDArray[Any]) -> dict[str, list[Any]]:
+        """Return the values of each column as a person writes them, which undoes :meth:`encode`.
+
+        A missing value is ``None``, and so is a category that the training rows lack. A number that is missing in a
+        column without missing values in the training rows is the mean of the column, as it is for the network. Numbers
+        are rounded to what 32 bits can tell apart; dates are text in UTC, to the
+        minute.
+
+        Args:
+            numbers: Standardized numbers, shape ``(rows, len(numerical))``.
+            codes: Codes of categories, shape ``(rows, len(categorical))``.
+
+        Returns:
+            One list per column of :attr:`fields`.
+        """
+        columns: dict[str, list[Any]] = {}
+        features: dict[str, dict[str, tuple[NumericalColumn, Floats]]] = {}
+        for place, column in enumerate(self.numerical):
+            raw = numbers[:, place].astype(np.float64) * column.std + column.mean
+            features.setdefault(column.name, {})[column.part] = (column, raw)
+        for name, parts in features.items():
+            columns[name] = _written(parts)
+        for place, category in enumerate(self.categorical):
+            chosen = codes[:, place].tolist()
+            if not category.is_missing_flag:
+                texts = [None, *category.categories]
+                columns[category.name] = [texts[code] if code < len(texts) else None for code in chosen]
+            elif category.name in columns:
+                values = columns[category.name]
+                columns[category.name] = [None if code else value for code, value in zip(chosen, values, strict=True)]
+            else:  # a column that is used for whether it has a value
+                columns[category.name] = [None if code else "(not missing)" for code in chosen]
+        return {name: columns[name] for name in self.fields}
 
     def to_serializable(self) -> dict[str, Any]:
         """Convert to serializable values, for a checkpoint."""
@@ -324,11 +361,41 @@ def _standardize(values: Floats, mean: float, std: float) -> Floats:
         return np.nan_to_num(np.clip((values - mean) / std, -MAX_ABS_ZSCORE, MAX_ABS_ZSCORE), nan=0.0)
 
 
+def _written(parts: Mapping[str, tuple[NumericalColumn, Floats]]) -> list[Any]:
+    """Return the values of a column of numbers, dates or durations, given the values of its parts."""
+    if "days" in parts:
+        stamps = pd.to_datetime(parts["days"][1], unit="D", utc=True, errors="coerce").round("min")
+        are_days = bool(((stamps == stamps.normalize()) | stamps.isna()).all())
+        texts = stamps.strftime("%Y-%m-%d" if are_days else "%Y-%m-%d %H:%M")
+        return [text if isinstance(text, str) else None for text in texts]
+    if parts.keys() & set(DATE_PARTS):  # dates within one day
+        known = {part: raw.round().astype(int).tolist() for part, (_, raw) in parts.items()}
+        rows = zip(*known.values(), strict=True)
+        return [", ".join(f"{part} {value}" for part, value in zip(known, row, strict=True)) for row in rows]
+    ((part, (column, raw)),) = parts.items()
+    values = _rounded(column, raw)
+    if part:
+        return [str(each) for each in pd.to_timedelta(values, unit="s")]
+    edges = _rounded(column, np.array(column.bins) * column.std + column.mean)
+    if (edges != edges.round()).any():
+        return values.tolist()  # type: ignore[no-any-return]  # one dimension
+    # Whole numbers, as in the training rows, are written without a point.
+    return [int(value) if value.is_integer() else value for value in values.tolist()]
+
+
+def _rounded(column: NumericalColumn, values: Floats) -> Floats:
+    """Round numbers to the digits that survive standardization to 32 bits: about a millionth of the deviation."""
+    digits = 5 - math.floor(math.log10(column.std))
+    rounded: Floats = np.round(values, digits)
+    return rounded
+
+
 def _bins(values: Floats) -> list[float]:
     distinct = np.unique(values.astype(np.float32))
-    if len(distinct) > MAX_BINS + 1:
+    count = min(max(math.isqrt(len(values)), MIN_BINS), MAX_BINS)
+    if len(distinct) > count + 1:
         # Quantiles of the distinct values: quantiles of all rows coincide where one value is frequent.
-        distinct = np.unique(np.quantile(distinct, np.linspace(0, 1, MAX_BINS + 1)).astype(np.float32))
+        distinct = np.unique(np.quantile(distinct, np.linspace(0, 1, count + 1)).astype(np.float32))
     edges: list[float] = distinct.tolist()
     return edges
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import BackboneCatalogue, Output, Strategy, TaskSpec, hookimpl
+from flash.plugins import BackboneCatalogue, Output, Recipe, Strategy, TaskSpec, hookimpl
 
 
 @hookimpl
@@ -80,3 +80,10 @@ def flash_components() -> Iterator[Output]:
         home = "flash.text.seq2seq.base"
         yield Output("texts", f"{home}:texts", task, "The generated texts.")
         yield Output("tokens", f"{home}:tokens", task, "The token ids of the generated texts, without special tokens.")
+
+
+@hookimpl
+def flash_recipes() -> Iterator[Recipe]:
+    """Yield the candidates for baselines of texts."""
+    for task in ("text/classification", "text/regression"):
+        yield Recipe("roberta", "flash.text.recipes:roberta_base", task, "RoBERTa, pretrained.")

@@ -9,6 +9,7 @@ from typing import Any
 from typing_extensions import Self
 
 from flash.data.inputs import SampleDataset, SampleInputs
+from flash.data.recognition import RawData, Recognition, certainty_of_kind, is_free_text, words_per_row
 from flash.data.samples import SampleData
 from flash.data.stage import Stage, Stages
 from flash.former import take_alias, with_former_members
@@ -18,6 +19,9 @@ from .preprocess import TextPreprocess, TextRegressionPreprocess
 from .sources import class_names, table_of_dataset
 
 __all__ = ["TextClassificationData", "TextData", "TextRegressionData"]
+
+# With as many words a row, a column is what a table is about.
+_MANY_WORDS = 8
 
 
 @with_former_members(DATA_MEMBERS)
@@ -30,6 +34,27 @@ class TextData(SampleData):
 
     preprocess_cls = TextPreprocess
     default_batch_size = 16
+
+    @classmethod
+    def recognize(cls, raw: RawData, target_fields: str | Sequence[str] | None = None) -> Recognition | None:
+        """Recognize tables with one column of free text beside the targets."""
+        certainty = certainty_of_kind(raw, target_fields, cls.preprocess_cls.targets_cls.kind)
+        if raw.table is None or certainty is None:
+            return None
+        targets = [target_fields] if isinstance(target_fields, str) else list(target_fields or ())
+        others = [name for name in raw.table if name not in targets]
+        texts = [name for name in others if is_free_text(raw.table[name])]
+        if len(texts) != 1:
+            return None
+        (column,) = texts
+        words = words_per_row(raw.table[column])
+        left = [name for name in others if name != column]
+        # Names and addresses beside other columns are features of a table.
+        is_text = not left or words >= _MANY_WORDS
+        why = f"the column {column} has texts of about {words:.0f} words, and {certainty[1]}"
+        why += f"; other columns, such as {left[0]}, are not used" if left else ""
+        arguments = {"input_field": column, "target_fields": target_fields, "train_data_frame": raw.table}
+        return Recognition("from_data_frame", arguments, why, (0.8 if is_text else 0.2) * certainty[0])
 
     @classmethod
     def from_datasets(  # type: ignore[override]  # the columns come first, as in the constructors for tables

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from flash.data.auto_dataset import AutoDataset
+from flash.data.display import Display
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
 from flash.data.targets import NumberTargets
 from flash.errors import DataError
 
-from .samples import Texts, TokenizerConfig
+from .samples import Texts, TokenizedTexts, TokenizerConfig
 from .texts import PackedPairs, PackedTexts, packed
-from .tokens import pad
+from .tokens import pad, tokenize
 
 __all__ = ["NO_TASK", "TextPreprocess", "TextRegressionPreprocess"]
 
@@ -119,6 +121,37 @@ class TextPreprocess(SamplePreprocess):
             return pad(samples, pad_id, self.input_spec.padded_length)
         ids, targets = zip(*samples, strict=True)
         return pad(ids, pad_id, self.input_spec.padded_length), torch.stack(targets)
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return each text, or the two texts of each pair by the names of their columns."""
+        texts = samples.texts
+        if not isinstance(texts, PackedPairs):
+            return texts.pick(rows)  # type: ignore[no-any-return]  # of PackedTexts
+        first, second = self._pair_names
+        pairs = zip(texts.first.pick(rows), texts.second.pick(rows), strict=True)
+        return [{first: one, second: other} for one, other in pairs]
+
+    @property
+    def _pair_names(self) -> tuple[str, str]:
+        """The names of the two texts of a pair: those of their columns, if they were in a table."""
+        names = self.input_field
+        return ("text 1", "text 2") if names is None or isinstance(names, str) else (names[0], names[1])
+
+    def parts(self, samples: Any) -> list[str]:
+        """Return the two texts of pairs; single texts have no parts."""
+        return list(self._pair_names) if isinstance(samples.texts, PackedPairs) else []
+
+    def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
+        """Return the pairs with one of the two texts from other pairs."""
+        texts = samples.texts
+        is_first = part == self._pair_names[0]
+        taken = (texts.first if is_first else texts.second).take(order.tolist())
+        changed = PackedPairs(taken, texts.second) if is_first else PackedPairs(texts.first, taken)
+        spec = self.input_spec
+        if not isinstance(spec, TokenizerConfig):
+            return Texts(changed, samples.targets)
+        tokens, _ = tokenize(spec.tokenizer, changed, spec.max_length, spec.pad_id, spec.segments)
+        return TokenizedTexts(tokens, samples.targets, changed)
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return ``True``: tokenization is deterministic."""

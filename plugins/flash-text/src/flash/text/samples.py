@@ -67,7 +67,7 @@ class Texts:
             )
         tokens, truncated = tokenize(config.tokenizer, self.texts, config.max_length, config.pad_id, config.segments)
         _report(truncated, len(self), stage, config.max_length)
-        return TokenizedTexts(tokens, self.targets)
+        return TokenizedTexts(tokens, self.targets, self.texts)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -83,11 +83,15 @@ class TokenizedTexts:
     Args:
         tokens: The token ids of all texts.
         targets: One target per text, shape ``(texts, ...)``.
+        texts: The texts before tokenization, to be shown.
     """
 
-    def __init__(self, tokens: TokenStore, targets: Tensor | None = None) -> None:
+    def __init__(
+        self, tokens: TokenStore, targets: Tensor | None = None, texts: PackedTexts | PackedPairs | None = None
+    ) -> None:
         self.tokens = tokens
         self.targets = targets
+        self.texts = PackedTexts() if texts is None else texts
 
     @property
     def lengths(self) -> Tensor:

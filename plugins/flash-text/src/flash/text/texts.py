@@ -70,6 +70,13 @@ class PackedTexts(Sequence[str]):
         texts = list(self)
         return PackedTexts(texts[row] for row in rows)
 
+    def pick(self, rows: Sequence[int]) -> list[str]:
+        """Return the texts of some rows as a list: few by their blocks alone, many by reading all once."""
+        if len(rows) * _BLOCK_SIZE < len(self):
+            return [self[row] for row in rows]
+        texts = list(self)
+        return [texts[row] for row in rows]
+
     @property
     def nbytes(self) -> int:
         """The size of the compressed texts in memory, in bytes."""

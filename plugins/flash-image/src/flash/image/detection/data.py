@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-import torch
 from typing_extensions import Self, Unpack
 
 from flash import DataModule, Postprocess, Preprocess
@@ -16,7 +15,6 @@ from flash.data.folders import check_files_exist
 from flash.data.inputs import SampleDataset, Samples
 from flash.data.loader import SamplerSpec
 from flash.data.splits import GroupSpec
-from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 
 from .._former import DETECTION_DATA_ARGUMENTS
@@ -26,13 +24,11 @@ from .boxes import AnnotatedImage, BoxFormat, read_boxes
 from .coco import read_coco
 from .dataset import LazyAnnotations, labels_of
 from .exif import upright_size
-from .preprocess import DetectionInputs, DetectionInputSpec, ObjectDetectionPreprocess
+from .preprocess import DetectionInputs, ObjectDetectionPreprocess
 from .voc import read_voc
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from flash import Task
 
 __all__ = ["ObjectDetectionData"]
 
@@ -316,13 +312,13 @@ class ObjectDetectionData(DataModule):
         """
         from .plots import draw_batch
 
-        return draw_batch(self._some_samples(stage, count), self._names())
+        return draw_batch(self, stage, count)
 
-    def plot_predictions(self, task: Task, stage: str = "val", count: int = 9, max_images: int | None = 64) -> Figure:
+    def plot_predictions(self, task: Any, stage: str = "val", count: int = 9, max_images: int | None = 64) -> Figure:
         """Draw predicted and true boxes, the images with most false negatives and false positives first.
 
         Args:
-            task: A trained detector.
+            task: A trained :class:`~flash.image.ObjectDetector`.
             stage: ``"val"``, ``"train"`` or ``"test"``.
             count: The number of images to draw.
             max_images: The maximum number of images to predict, from which they are chosen; ``None`` for all.
@@ -330,23 +326,8 @@ class ObjectDetectionData(DataModule):
         Returns:
             A matplotlib figure; ``figure.savefig("predictions.png")`` saves it.
         """
-        from .plots import draw_predictions
-
-        task.use_data(self)
-        return draw_predictions(self._some_samples(stage, max_images), task, self._names(), count)
-
-    def _some_samples(self, stage: str, count: int | None) -> list[Any]:
-        samples = self._dataset(Stage(stage)) if stage in ("train", "val", "test") else None
-        if samples is None:
-            raise DataError(f"Expected {stage} data with boxes to draw, but there is none. Choose another stage.")
-        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(self.seed))
-        return [samples[row] for row in order[:count].tolist()]
-
-    def _names(self) -> list[Any] | None:
-        own = self.preprocess.labels if isinstance(self.preprocess, ObjectDetectionPreprocess) else None
-        spec = self.input_spec
-        of_task = list(spec.labels) if isinstance(spec, DetectionInputSpec) and spec.labels else None
-        return of_task if own is None else own
+        figure: Figure = task.plot_predictions(self, stage, count, max_images)
+        return figure
 
 
 def _annotated(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,11 @@ from .metrics import BoxMeanAveragePrecision
 from .models import DETECTORS, coco_labels
 from .outputs import detection_outputs
 from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from flash import DataModule
 
 __all__ = ["ObjectDetector"]
 
@@ -230,6 +235,24 @@ class ObjectDetector(Task):
             reading: As for :meth:`flash.Task.predict`.
         """
         return super().predict(raw, output, batch_size, **reading)
+
+    def plot_predictions(  # one more argument
+        self, data: DataModule, stage: str = "val", count: int = 9, max_images: int | None = 64
+    ) -> Figure:
+        """Draw predicted and true boxes, the images with most false negatives and false positives first.
+
+        Args:
+            data: Images with boxes.
+            stage: ``"val"``, ``"train"`` or ``"test"``.
+            count: The maximum number of images to draw.
+            max_images: The maximum number of images to predict, from which they are chosen; ``None`` for all.
+
+        Raises:
+            DataError: If there are none with boxes in the stage.
+        """
+        from .plots import draw_predictions
+
+        return draw_predictions(self, data, stage, count, max_images)
 
 
 def _rows_by_size(images: Sequence[Tensor], model: nn.Module) -> list[list[int]]:

@@ -12,7 +12,11 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from ..plots import ImageFigure
+from flash.data.data_module import DataModule
+from flash.errors import DataError
+from flash.figures import COLORS, check_count, new_figure, style
+
+from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,51 +33,82 @@ _CAPTION = 0.06
 Boxes = Sequence[Sequence[float]] | Tensor
 
 
-Sample = tuple[Tensor, Mapping[str, Tensor]]
-
-
-def draw_batch(samples: Sequence[Sample], names: Sequence[Any] | None) -> Figure:
-    """Draw images with their boxes.
+def draw_batch(data: DataModule, stage: str, count: int) -> Figure:
+    """Draw images of a stage with their boxes.
 
     Args:
-        samples: Images, shape ``(3, height, width)``, 0 to 255, with their targets.
-        names: The names of the classes.
+        data: Images with boxes.
+        stage: ``"train"``, ``"val"`` or ``"test"``.
+        count: The maximum number of images; they are drawn at random with the data module's ``seed``.
+
+    Raises:
+        DataError: If there are none with boxes in the stage.
+        ConfigurationError: If ``count`` is not a positive integer.
     """
-    figure, axes = _grid(len(samples))
-    for axis, (image, target) in zip(axes, samples, strict=True):
-        _draw_image(axis, image)
-        _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _GREEN)
+    check_count(count)
+    samples = _some_samples(data, stage, count)
+    figure, axes = _grid(len(samples), stage)
+    with style():
+        for axis, (image, target) in zip(axes, samples, strict=True):
+            _draw_image(axis, image)
+            _draw_boxes(axis, target["boxes"], _named(target["labels"], _names_of(data)), _GREEN)
     return figure
 
 
-def draw_predictions(samples: Sequence[Sample], task: Task, names: Sequence[Any] | None, count: int) -> Figure:
+def draw_predictions(task: Task, data: DataModule, stage: str, count: int, max_images: int | None) -> Figure:
     """Draw predicted boxes (solid) and true boxes (dashed), the images with most mistakes first.
 
     Args:
-        samples: Images with their targets.
         task: The detector to predict with.
-        names: The names of the classes.
-        count: The number of images to draw.
+        data: Images with boxes.
+        stage: ``"val"``, ``"train"`` or ``"test"``.
+        count: The maximum number of images to draw.
+        max_images: The maximum number of images to predict, from which they are chosen; ``None`` for all.
+
+    Raises:
+        DataError: If there are none with boxes in the stage.
+        ConfigurationError: If ``count`` is not a positive integer.
     """
+    check_count(count)
+    task.use_data(data)
+    samples, names = _some_samples(data, stage, max_images), _names_of(data)
     found = task.predict([image for image, _ in samples], output="boxes")
     scored = [
         (mistakes(each, target["boxes"], _named(target["labels"], names)), image, target, each)
         for (image, target), each in zip(samples, found, strict=True)
     ]
     worst = sorted(scored, key=lambda each: -sum(each[0]))[:count]
-    figure, axes = _grid(len(worst))
-    for axis, ((missed, false), image, target, each) in zip(axes, worst, strict=True):
-        _draw_image(axis, image)
-        _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _GREEN, dashed=True)
-        captions = [f"{label} {score:.2f}" for label, score in zip(each["labels"], each["scores"], strict=True)]
-        _draw_boxes(axis, each["boxes"], captions, _ORANGE, below=True)
-        axis.set_title(f"{missed} missed, {false} false", fontsize=8)
-    handles = [
-        Rectangle((0, 0), 1, 1, fill=False, edgecolor=_GREEN, linestyle="--", label="true"),
-        Rectangle((0, 0), 1, 1, fill=False, edgecolor=_ORANGE, label="predicted"),
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    figure, axes = _grid(len(worst), f"{stage}: predictions, most mistakes first")
+    with style():
+        for axis, ((missed, false), image, target, each) in zip(axes, worst, strict=True):
+            _draw_image(axis, image)
+            _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _GREEN, dashed=True)
+            captions = [f"{label} {score:.2f}" for label, score in zip(each["labels"], each["scores"], strict=True)]
+            _draw_boxes(axis, each["boxes"], captions, _ORANGE, below=True)
+            axis.set_title(f"{missed} missed, {false} false", color=COLORS["wrong" if missed + false else "right"])
+        handles = [
+            Rectangle((0, 0), 1, 1, fill=False, edgecolor=_GREEN, linestyle="--", label="true"),
+            Rectangle((0, 0), 1, 1, fill=False, edgecolor=_ORANGE, label="predicted"),
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
+
+
+def _some_samples(data: DataModule, stage: str, count: int | None) -> list[tuple[Tensor, Mapping[str, Tensor]]]:
+    """Return images, shape ``(3, height, width)``, 0 to 255, with their targets, drawn at random."""
+    samples = getattr(data, f"{stage}_dataset") if stage in ("train", "val", "test") else None
+    if samples is None:
+        raise DataError(f"Expected {stage} data with boxes to draw, but there is none. Choose another stage.")
+    order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(data.seed))
+    return [samples[row] for row in order[:count].tolist()]
+
+
+def _names_of(data: DataModule) -> list[Any] | None:
+    """Return the names of the classes: the data's own, or those of the connected task."""
+    own = data.preprocess.labels if isinstance(data.preprocess, ObjectDetectionPreprocess) else None
+    spec = data.input_spec
+    of_task = list(spec.labels) if isinstance(spec, DetectionInputSpec) and spec.labels else None
+    return of_task if own is None else own
 
 
 def mistakes(found: Mapping[str, Sequence[Any]], boxes: Tensor, names: Sequence[Any]) -> tuple[int, int]:
@@ -101,12 +136,12 @@ def mistakes(found: Mapping[str, Sequence[Any]], boxes: Tensor, names: Sequence[
     return len(unmatched), len(found["labels"]) - hits
 
 
-def _grid(count: int) -> tuple[Figure, list[Axes]]:
+def _grid(count: int, heading: str) -> tuple[Figure, list[Axes]]:
     columns = max(1, min(_COLUMNS, count))
     rows = max(1, math.ceil(count / columns))
-    figure = ImageFigure(figsize=(_INCHES * columns, _INCHES * rows), layout="constrained")
-    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
-    return figure, axes
+    figure = new_figure(_INCHES * columns, _INCHES * rows, heading)
+    with style():
+        return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
 
 
 def _draw_image(axis: Axes, image: Tensor) -> None:

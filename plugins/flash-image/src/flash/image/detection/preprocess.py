@@ -14,6 +14,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.damaged import without_damaged
+from flash.data.display import Display
 from flash.data.files import FileInputs, FileSample, OnBadSample
 from flash.data.messages import show, show_some
 from flash.data.stage import Stage
@@ -21,7 +22,7 @@ from flash.errors import ConfigurationError, DataError
 from flash.plugins import default_owner
 
 from ..preprocess import ImagePreprocess
-from ..read import open_image
+from ..read import open_image, thumbnail
 from .augmentations import Augmentation, augment, make_augmentation
 from .boxes import AnnotatedImage, fit_boxes, upright_boxes
 from .dataset import LazyAnnotations
@@ -231,6 +232,12 @@ class ObjectDetectionPreprocess(Preprocess):
         dtype = torch.get_default_dtype()
         floats = {"images": [image.to(dtype).div_(255) for image in inputs["images"]]}
         return (floats, *rest) if rest else floats
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return the upright images, without boxes, at most 512 pixels wide and high."""
+        chosen = [samples[row] for row in rows]
+        images = [each.image if isinstance(each, _Encoded) else each for each in chosen]
+        return [thumbnail(image.source, image.name) for image in images]
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return whether samples are the same each time: unless train images are augmented."""

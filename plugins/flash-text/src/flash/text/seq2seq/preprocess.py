@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flash.data.auto_dataset import AutoDataset
+from flash.data.display import Display
 from flash.data.inputs import SampleInputs
 from flash.data.messages import show
 from flash.data.stage import Stage
@@ -80,6 +81,14 @@ class Seq2SeqPreprocess(TextPreprocess):
         """Tokenize all texts, if a task is connected."""
         spec = self.input_spec
         return samples.tokenize(spec, dataset.hooks.stage) if isinstance(spec, Seq2SeqTokenizerConfig) else samples
+
+    def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
+        """Return each source text."""
+        return samples.source_texts.pick(rows)  # type: ignore[no-any-return]  # of PackedTexts
+
+    def display_targets(self, samples: Any, rows: Sequence[int]) -> Sequence[str] | None:
+        """Return each target text."""
+        return samples.target_texts.pick(rows)  # type: ignore[no-any-return]  # of PackedTexts
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """Pad texts to the longest one of the batch."""

@@ -91,10 +91,21 @@ class TextPairs:
         self.sources = sources
         self.targets = targets
 
+    @property
+    def source_texts(self) -> PackedTexts:
+        """The source texts."""
+        return self.sources
+
+    @property
+    def target_texts(self) -> PackedTexts | None:
+        """The target texts."""
+        return self.targets
+
     def tokenize(self, config: Seq2SeqTokenizerConfig, stage: Stage) -> TokenizedTextPairs:
         """Return the samples as token ids; log a warning if texts are truncated."""
         targets = None if self.targets is None else config.tokenize(self.targets, "targets", stage)
-        return TokenizedTextPairs(config.tokenize(self.sources, "texts", stage), targets, self.targets)
+        sources = config.tokenize(self.sources, "texts", stage)
+        return TokenizedTextPairs(sources, targets, self.targets, self.sources)
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -111,12 +122,20 @@ class TokenizedTextPairs:
         sources: The token ids of the source texts.
         targets: The token ids of the target texts; ``None`` for prediction.
         texts: The original target texts, for metrics.
+        source_texts: The source texts before tokenization, to be shown.
     """
 
-    def __init__(self, sources: TokenStore, targets: TokenStore | None, texts: PackedTexts | None) -> None:
+    def __init__(
+        self,
+        sources: TokenStore,
+        targets: TokenStore | None,
+        texts: PackedTexts | None,
+        source_texts: PackedTexts | None = None,
+    ) -> None:
         self.sources = sources
         self.targets = targets
         self.texts = texts
+        self.source_texts = PackedTexts() if source_texts is None else source_texts
 
     @property
     def lengths(self) -> Tensor:
@@ -130,6 +149,11 @@ class TokenizedTextPairs:
             target_lengths = self.targets.lengths.double()
             lengths += target_lengths / (target_lengths.max() + 1)
         return lengths
+
+    @property
+    def target_texts(self) -> PackedTexts | None:
+        """The original target texts."""
+        return self.texts
 
     @cached_property
     def references(self) -> list[str]:

@@ -1,0 +1,155 @@
+"""``flash.baseline.run``: from raw data to a leaderboard, a report and the best task."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import seed_everything
+
+import flash
+from flash import Task
+from flash.errors import ConfigurationError
+
+from .folder import Folder
+from .leaderboard import Metric, metrics_for, write_leaderboard
+from .problem import Problem, Source, pose
+from .race import Race
+from .recipes import make_runs
+from .report import write_report
+from .results import Entry, Results
+from .summary import choose, summarize
+
+__all__ = ["Baseline", "run"]
+
+# The part of the time limit that is kept for the test part and the report.
+_RESERVE = 0.12
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a baseline found.
+
+    Args:
+        results: All values of the report.
+        task: The best task, with its weights; ``None`` if none was trained in time.
+        folder: The folder with ``report.html``, ``leaderboard.csv``, ``results.json`` and ``best.ckpt``.
+        is_interrupted: Whether the user stopped the race, so that the report has what was there.
+    """
+
+    results: Results
+    task: Task | None
+    folder: Path
+    is_interrupted: bool = False
+
+    @property
+    def leaderboard(self) -> Sequence[Entry]:
+        """The entries, the best first."""
+        return self.results.entries
+
+    def __repr__(self) -> str:
+        """Return the leaderboard as lines."""
+        metric = self.results.metric
+        lines = [f"{entry.name}: {metric} {entry.scores[metric]:.4g}" for entry in self.leaderboard if entry.scores]
+        return "\n  ".join([f"Baseline({self.results.task}, best: {self.results.best}", *lines]) + ")"
+
+
+def run(
+    data: Any,
+    target: str | Sequence[str] | None = None,
+    *,
+    val: Any = None,
+    test: Any = None,
+    task: str | None = None,
+    time_limit: float = 600.0,
+    output: str | Path = "baseline",
+    group: str | None = None,
+    time: str | None = None,
+    drop: Sequence[str] = (),
+    metric: str | None = None,
+    recipes: Sequence[str] | None = None,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Baseline:
+    """Check data, race models on it within a time limit, and write a report.
+
+    Args:
+        data: The path of a table or of a folder with a subfolder per class, a data frame, or a data module with
+            validation data.
+        target: The column to predict, or several; by default the column named ``target``, ``label``, ``class`` or
+            ``y``.
+        val: Validation data; by default a fifth of the train data.
+        test: Test data; by default a fifth of the data.
+        task: The name of the task, such as ``"tabular/regression"``; by default it is detected.
+        time_limit: The time in seconds, from the start of reading to the report.
+        output: The folder for the report. A run that was killed goes on if it is started again with its folder.
+        group: A column whose values the splits do not divide, such as that of patients.
+        time: A column of times: the latest rows are for validation and testing.
+        drop: Columns to leave out.
+        metric: The metric that decides, such as ``"auroc"``; by default accuracy, F1 or RMSE, as the task is.
+        recipes: The names of the recipes to race; by default all.
+        seed: The seed of splits and weights.
+        say: Called with each line of progress.
+
+    Returns:
+        The results, the best task, and the folder of the report.
+
+    Raises:
+        ConfigurationError: If an argument is wrong, or the data could be for several tasks.
+        DataError: If nothing can be learned from the data.
+
+    Example:
+        >>> import tempfile
+        >>> table = {"size": list(range(40)), "y": ["small"] * 20 + ["large"] * 20}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     options = {"output": folder, "time_limit": 20, "recipes": ["linear"], "say": lambda line: None}
+        ...     found = run(table, "y", **options)
+        >>> [entry.name for entry in found.leaderboard]
+        ['linear', 'constant']
+    """
+    start = clock.monotonic()
+    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit > 0:
+        raise ConfigurationError(f"Expected a time limit in seconds above 0, but got {time_limit!r}.")
+    source = Source(data, target, val, test, task, group, time, tuple(drop), seed)
+    folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes})
+    start -= folder.elapsed
+    times: dict[str, float] = {}
+    seed_everything(seed, verbose=False)
+    problem = pose(source, say)
+    chosen = _metric(problem, metric)
+    times["reading and checks"] = clock.monotonic() - start
+
+    since = clock.monotonic()
+    deadline = start + time_limit * (1 - _RESERVE)
+    makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
+    race = Race(makers, problem, chosen, start, deadline, folder, say)
+    race.run()
+    times["race"] = clock.monotonic() - since
+
+    since = clock.monotonic()
+    finalist = choose(race.ranking(), problem, chosen)
+    results = summarize(problem, source, chosen, race, finalist, times, since, time_limit, start + time_limit)
+    if finalist is not None:
+        _save(finalist.task, folder.task_file)
+    write_leaderboard(folder.path, results)
+    write_report(folder.report, results)
+    folder.finish()
+    say(f"The report is {folder.report}.")
+    return Baseline(results, None if finalist is None else finalist.task, folder.path, race.is_interrupted)
+
+
+def _metric(problem: Problem, name: str | None) -> Metric:
+    known = metrics_for(problem.kind)
+    if name is not None and name not in known:
+        raise ConfigurationError(f"Expected a metric among {', '.join(known)}, but got {name!r}.")
+    return known[name] if name is not None else next(iter(known.values()))
+
+
+def _save(task: Task, file: Path) -> None:
+    """Write the checkpoint of the best task."""
+    trainer = flash.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(file, weights_only=True)

@@ -1,0 +1,69 @@
+"""``flash baseline``: check data, race models on it within a time limit, and write a report."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+
+from flash.errors import ConfigurationError
+
+__all__ = ["main", "seconds_of"]
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_INTERRUPTED = 130  # The exit code that a shell reports for Ctrl-C.
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Those after ``flash baseline``.
+
+    Returns:
+        The exit code: 0, or 130 if the run was interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        prog="flash baseline",
+        description="Check data, race models on it within a time limit, and write a report, a leaderboard and the best "
+        "task.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("data", metavar="DATA", help="a table, or a folder with a subfolder per class")
+    parser.add_argument(
+        "--target", nargs="+", metavar="COLUMN", help="the column to predict (default: target, label, class or y)"
+    )
+    parser.add_argument("--val", metavar="DATA", help="validation data (default: a fifth of the train data)")
+    parser.add_argument("--test", metavar="DATA", help="test data (default: a fifth of the data)")
+    parser.add_argument("--task", help="the task, such as tabular/regression (default: what the data looks like)")
+    parser.add_argument("--time_limit", default="10m", metavar="TIME", help="such as 90s, 10m or 2h (default: 10m)")
+    parser.add_argument("-o", "--output", default="baseline", metavar="FOLDER", help="the folder of the report")
+    parser.add_argument("--group", metavar="COLUMN", help="a column whose values the splits do not divide")
+    parser.add_argument("--time", metavar="COLUMN", help="a column of times: the latest rows are for testing")
+    parser.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
+    parser.add_argument("--metric", help="the metric that decides, such as auroc (default: accuracy, F1 or RMSE)")
+    parser.add_argument("--recipes", nargs="+", metavar="NAME", help="the recipes to race (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of splits and weights (default: 0)")
+    options = vars(parser.parse_args(arguments))
+    options["time_limit"] = seconds_of(options["time_limit"])
+    target = options.pop("target")
+    from .baseline import run  # Loads torch.
+
+    found = run(target=target[0] if target is not None and len(target) == 1 else target, **options)
+    return _INTERRUPTED if found.is_interrupted else 0
+
+
+def seconds_of(text: str) -> float:
+    """Return a time such as ``"90s"``, ``"10m"`` or ``"2h"`` in seconds.
+
+    Raises:
+        ConfigurationError: If it is none.
+
+    Example:
+        >>> seconds_of("1.5m"), seconds_of("30")
+        (90.0, 30.0)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None or not float(found[1]):
+        raise ConfigurationError(f"Expected a time such as 90s, 10m or 2h, but got {text!r}.")
+    return float(found[1]) * _UNITS[found[2]]

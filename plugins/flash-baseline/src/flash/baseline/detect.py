@@ -1,0 +1,166 @@
+"""Detect what data is: the task that it is for, and the data module that reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from flash import DataModule, Task
+from flash.core.classification import ClassificationTask
+from flash.core.regression import RegressionTask
+from flash.data.messages import list_some
+from flash.data.recognition import RawData, Recognition
+from flash.data.tables import Table
+from flash.errors import ConfigurationError, DataError
+from flash.plugins import get_host
+
+__all__ = ["Detected", "detect", "find_target", "without_columns"]
+
+# The usual names of the column to predict.
+_TARGET_NAMES = ("target", "label", "class", "y")
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What data is for.
+
+    Args:
+        name: The name of the task.
+        task: Its class.
+        data: The class of its data.
+        recognition: How the data module reads the data.
+    """
+
+    name: str
+    task: type[Task]
+    data: type[DataModule]
+    recognition: Recognition
+
+    def make_data(self, others: Mapping[str, RawData], **options: Any) -> DataModule:
+        """Make the data module.
+
+        Args:
+            others: Data of other stages, by their names, such as ``"test"``.
+            options: Further arguments of the constructor.
+
+        Raises:
+            ConfigurationError: If the data of another stage is not of the same form.
+        """
+        arguments = dict(self.recognition.arguments)
+        for stage, raw in others.items():
+            of_train = [name for name in arguments if name.startswith("train_")]
+            for name in of_train:
+                value = raw.table if isinstance(arguments[name], Table) else raw.folder
+                if value is None:
+                    form = "a table" if isinstance(arguments[name], Table) else "a folder"
+                    raise ConfigurationError(
+                        f"Expected {stage} data of the form of the train data, {form}, but got {raw.source!r}."
+                    )
+                arguments[f"{stage}_{name.removeprefix('train_')}"] = value
+        constructor = getattr(self.data, self.recognition.constructor)
+        module: DataModule = constructor(**arguments, **options)
+        return module
+
+
+def find_target(raw: RawData, target: str | Sequence[str] | None) -> str | Sequence[str] | None:
+    """Return the columns of targets: those that the user names, or one with a usual name.
+
+    Raises:
+        ConfigurationError: If a table has several such columns, or none.
+    """
+    if raw.table is None:
+        if target is not None:
+            raise ConfigurationError(
+                f"Expected no target for a folder, whose subfolders are the classes, but got {target!r}. Leave it out."
+            )
+        return None
+    if target is not None:
+        for name in [target] if isinstance(target, str) else target:
+            raw.table[name]  # A missing column is an error with the closest name.
+        return target
+    found = [name for name in raw.table if name.lower() in _TARGET_NAMES]
+    if len(found) == 1:
+        return found[0]
+    raise ConfigurationError(
+        f"Expected the name of the column to predict, as in --target {next(iter(raw.table), 'COLUMN')}, since the "
+        f"table has {len(found) or 'no'} column{'s' * (len(found) != 1)} named {' or '.join(_TARGET_NAMES)}. It has "
+        f"{list_some(raw.table, most=30)}."
+    )
+
+
+def without_columns(raw: RawData, dropped: Sequence[str]) -> RawData:
+    """Return a table without some columns.
+
+    Raises:
+        ConfigurationError: If it is no table.
+        MissingColumnError: If it has no such column.
+    """
+    if not dropped:
+        return raw
+    if raw.table is None:
+        raise ConfigurationError(f"Expected a table to drop columns of, but got {raw.source!r}. Leave drop out.")
+    for name in dropped:
+        raw.table[name]
+    kept = {name: raw.table[name] for name in raw.table if name not in dropped}
+    return replace(raw, table=replace(raw.table, columns=kept))
+
+
+def detect(raw: RawData, target: str | Sequence[str] | None, asked: str | None = None) -> Detected:
+    """Return the task whose data module is most sure that it is its data.
+
+    Args:
+        raw: The data.
+        target: The columns of targets.
+        asked: The name of the task, if the user says it.
+
+    Raises:
+        ConfigurationError: If several are as sure, or the task is no classification and no regression.
+        DataError: If no data module knows the data.
+    """
+    found: list[Detected] = []
+    for name, contribution in get_host().tasks().items():
+        if asked not in (None, name):
+            continue
+        task, data = contribution.load("task"), contribution.load("data")
+        if not issubclass(task, ClassificationTask | RegressionTask):
+            if asked is not None:
+                raise ConfigurationError(
+                    f"Expected a task of classification or regression for a baseline, but got {asked!r}. Train it with "
+                    f"flash fit {asked}."
+                )
+            continue
+        recognition = data.recognize(raw, target)
+        if recognition is not None:
+            found.append(Detected(name, task, data, recognition))
+    if asked is not None and asked not in get_host().tasks():
+        get_host().tasks()[asked]
+    if not found:
+        raise DataError(_unknown(raw, asked))
+    found.sort(key=lambda each: -each.recognition.certainty)
+    first, *others = found
+    equal = [each for each in others if each.recognition.certainty == first.recognition.certainty]
+    if equal:
+        names = [each.name for each in (first, *equal)]
+        reasons = "; ".join(f"{each.name}, because {each.recognition.why}" for each in (first, *equal))
+        raise ConfigurationError(
+            f"Expected data for one task, but it may be for {len(names)}: {reasons}. Choose one, as in --task "
+            f"{names[0]}."
+        )
+    return first
+
+
+def _unknown(raw: RawData, asked: str | None) -> str:
+    what = f"the task {asked}" if asked else "an installed task"
+    source = raw.source if isinstance(raw.source, str | os.PathLike) else "the data"
+    domains = ", ".join(sorted(get_host().tasks())) or "none"
+    if raw.folder is not None:
+        return (
+            f"Expected data for {what}, but {source} is a folder without subfolders of files for each class. Pass such "
+            f"a folder, or a table with a column of paths. The tasks are: {domains}."
+        )
+    return (
+        f"Expected data for {what}, but no data module knows this table. Install a plugin, such as flash-tabular, or "
+        f"make a data module and pass it. The tasks are: {domains}."
+    )

@@ -1,0 +1,229 @@
+"""The problem that a baseline is for: a task, its data in parts, and what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flash import DataModule, Task
+from flash.core.classification import ClassificationTask
+from flash.core.regression import RegressionTask
+from flash.data.auto_dataset import AutoDataset
+from flash.data.recognition import RawData
+from flash.errors import ConfigurationError, DataError
+from flash.plugins import get_host
+from flash.serialization import accepted_parameters
+
+from .checks import check_samples, check_table
+from .detect import Detected, detect, find_target, without_columns
+from .leaderboard import Kind
+from .results import Finding
+from .samples import targets_of
+
+__all__ = ["Problem", "Source", "pose"]
+
+Array = np.ndarray[Any, Any]
+
+# The part of the data that is split off for validation, and for testing.
+_SPLIT = 0.2
+_LEVELS = ("error", "warning", "info")
+# More samples are not compared with each other one by one.
+_MOST_COMPARED = 50_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """The data of a baseline, as the user passes it.
+
+    Args:
+        data: The path of a table or a folder, a data frame, or a data module.
+        target: The columns of targets.
+        val: Validation data.
+        test: Test data.
+        task: The name of the task.
+        group: The column of groups.
+        time: The column of times.
+        drop: Columns to leave out.
+        seed: The seed of the splits.
+    """
+
+    data: Any
+    target: str | Sequence[str] | None = None
+    val: Any = None
+    test: Any = None
+    task: str | None = None
+    group: str | None = None
+    time: str | None = None
+    drop: Sequence[str] = ()
+    seed: int = 0
+
+    def described(self) -> dict[str, Any]:
+        """Return the arguments as text, lists and numbers; data in memory by its type."""
+
+        def shown(value: Any) -> Any:
+            plain = value is None or isinstance(value, str | os.PathLike | int | list | tuple)
+            return value if plain else type(value).__name__
+
+        return {each.name: shown(getattr(self, each.name)) for each in fields(self)}
+
+
+@dataclass
+class Problem:
+    """A task with its data.
+
+    Args:
+        title: The name of the data.
+        name: The name of the task.
+        task: Its class.
+        why: Why it is that task.
+        data: The data module.
+        kind: The kind of task.
+        labels: The names of the classes.
+        parts: The samples of each part: ``"train"``, ``"val"`` and, if there are any, ``"test"``.
+        targets: Their targets.
+        findings: What the checks found, the worst first.
+        is_table: Whether its raw data is a table whose columns are the features.
+    """
+
+    title: str
+    name: str
+    task: type[Task]
+    why: str
+    data: DataModule
+    kind: Kind
+    labels: list[str]
+    parts: Mapping[str, AutoDataset]
+    targets: Mapping[str, Array]
+    findings: list[Finding] = field(default_factory=list)
+
+    def named(self, part: str) -> list[Any]:
+        """Return the target of each sample of a part as a person reads it."""
+        return [self.label_of(each) for each in self.targets[part]]
+
+    def label_of(self, target: Any) -> Any:
+        """Return the name of a class, the names of several, or a number."""
+        if self.kind == "classification":
+            return self.labels[int(target)]
+        if self.kind == "multi-label":
+            return ", ".join(name for name, there in zip(self.labels, target, strict=True) if there) or "none"
+        numbers = np.asarray(target, dtype=float).reshape(-1).tolist()
+        return numbers[0] if len(numbers) == 1 else ", ".join(f"{number:.4g}" for number in numbers)
+
+
+def pose(source: Source, say: Callable[[str], None]) -> Problem:
+    """Detect the task, check the data, and split it.
+
+    Args:
+        source: The data.
+        say: Called with each line for the user.
+
+    Raises:
+        ConfigurationError: If an argument is wrong, or the data could be for several tasks.
+        DataError: If nothing can be learned from the data.
+    """
+    findings: list[Finding] = []
+    if isinstance(source.data, DataModule):
+        if any((source.target, source.group, source.time, source.drop)):
+            raise ConfigurationError(
+                "Expected target, group, time and drop as arguments of the data module, since one is passed."
+            )
+        name, task = _task_for(source.data, source.task)
+        title, why, data = type(source.data).__name__, "a data module is passed", source.data
+        say(f"Task: {name}, because {why}.")
+        is_table = False
+    else:
+        raw = RawData.of(source.data)
+        target = find_target(raw, source.target)
+        raw = without_columns(raw, source.drop)
+        others = {"val": source.val, "test": source.test}
+        others = {part: RawData.of(each) for part, each in others.items() if each is not None}
+        detected = detect(raw, target, source.task)
+        name, task, why = detected.name, detected.task, detected.recognition.why
+        title = Path(source.data).name if isinstance(source.data, str | Path) else "data"
+        say(f"Task: {name}, because {why}.")
+        # A column beside targets that the samples are in is no feature.
+        is_table = raw.table is not None and "input_field" not in detected.recognition.arguments
+        if is_table:
+            tables = {"train": raw.table, **{part: each.table for part, each in others.items()}}
+            names = [target] if isinstance(target, str) else list(target or ())
+            given = {part: table for part, table in tables.items() if table is not None}
+            findings += _told(check_table(given, names, source.group, source.time), say)
+        data = _make(detected, source, others)
+    problem = _split_into_parts(title, name, task, why, data, findings)
+    say(f"Samples: {', '.join(f'{len(part):,} {each}' for each, part in problem.parts.items())}.")
+    if not is_table:
+        rows = {part: range(min(len(each), _MOST_COMPARED)) for part, each in problem.parts.items()}
+        shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
+        if all(isinstance(each, str | np.ndarray) for each in shown["train"]):
+            labels = {part: problem.named(part)[: len(rows[part])] for part in problem.parts}
+            problem.findings += _told(check_samples(shown, labels), say)
+    problem.findings.sort(key=lambda each: _LEVELS.index(each.level))
+    return problem
+
+
+def _make(detected: Detected, source: Source, others: Mapping[str, RawData]) -> DataModule:
+    """Make the data module; parts that are not given are split off."""
+    given = {*others, *(name.partition("_")[0] for name in detected.recognition.arguments)}
+    options: dict[str, Any] = {f"{part}_split": _SPLIT for part in ("val", "test") if part not in given}
+    if options:
+        options |= {"groups": source.group, "times": source.time}
+    if "verbose" in accepted_parameters(detected.data.preprocess_cls):
+        options["verbose"] = False
+    options = {name: value for name, value in options.items() if value is not None}
+    return detected.make_data(others, seed=source.seed, **options)
+
+
+def _task_for(data: DataModule, asked: str | None) -> tuple[str, type[Task]]:
+    """Return the name and the class of the task of a data module."""
+    found: dict[str, type[Task]] = {}
+    for name, contribution in get_host().tasks().items():
+        if asked not in (None, name):
+            continue
+        task = contribution.load("task")
+        fits = isinstance(data, contribution.load("data")) and issubclass(task, ClassificationTask | RegressionTask)
+        if fits:
+            found[name] = task
+    if len(found) == 1:
+        return next(iter(found.items()))
+    raise ConfigurationError(
+        f"Expected a task of classification or regression for {type(data).__name__}, but found "
+        f"{', '.join(found) or 'none'}. Pass task=..., the name of one that a plugin registers (flash tasks)."
+    )
+
+
+def _split_into_parts(
+    title: str, name: str, task: type[Task], why: str, data: DataModule, findings: list[Finding]
+) -> Problem:
+    stages = {part: getattr(data, f"{part}_dataset") for part in ("train", "val", "test")}
+    for part in ("train", "val"):
+        if not isinstance(stages[part], AutoDataset):
+            raise ConfigurationError(
+                f"Expected a data module with {part} samples that have a length, but got "
+                f"{type(stages[part]).__name__}. Make it with val_split, or pass {part} data."
+            )
+    parts = {part: dataset for part, dataset in stages.items() if isinstance(dataset, AutoDataset)}
+    classes = data.num_classes
+    kind: Kind = "regression" if classes is None else "multi-label" if data.multi_label else "classification"
+    labels = [str(label) for label in (data.labels or range(classes or 0))]
+    targets = {part: targets_of(dataset) for part, dataset in parts.items()}
+    return Problem(title, name, task, why, data, kind, labels, parts, targets, findings)
+
+
+def _told(findings: Sequence[Finding], say: Callable[[str], None]) -> Sequence[Finding]:
+    """Tell the user what was found.
+
+    Raises:
+        DataError: If nothing can be learned from the data.
+    """
+    for each in findings:
+        if each.level != "error":
+            say(f"{each.level}: {each.sentence}")
+    errors = [each.sentence for each in findings if each.level == "error"]
+    if errors:
+        raise DataError(" ".join(errors))
+    return findings
