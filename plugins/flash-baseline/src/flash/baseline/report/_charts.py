@@ -115,7 +115,9 @@ def _short(value: float, step: float, digits: int) -> str:
 
 def _range(values: Array, margin: float = 0.05) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
-    room = (high - low) * margin or abs(high) * margin or 1.0
+    spread = high - low
+    # Numbers that differ by rounding alone are one.
+    room = spread * margin if spread > 1e-9 * max(abs(low), abs(high)) else max(abs(low), abs(high)) * margin or 1.0
     return low - room, high + room
 
 
@@ -154,7 +156,7 @@ def scatter(title: str, xs: Array, ys: Array, x_label: str, y_label: str, *, dia
 def histogram(title: str, values: Array, x_label: str) -> Markup:
     """Return the numbers of values in 30 bins; the outermost 1 % are counted in the bins at the ends."""
     low, high = (float(bound) for bound in np.quantile(values, [0.005, 0.995]))
-    if not high > low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
         low, high = low - 0.5, high + 0.5
     counts, edges = np.histogram(np.clip(values, low, high), 30, (low, high))
     axes = _Axes(title, (low, high), (0, float(counts.max()) * 1.05), x_label, "samples")
