@@ -92,12 +92,16 @@ def resolve_short_name(
     return domain.resolve_xref(env, node["refdoc"], app.builder, kind, full, node, content) if where else None
 
 
+# The packages that export names of their modules.
+_PACKAGES = {"flash", *(f"flash.{name}" for name in ("baseline", "image", "plugins", "solver", "tabular", "text"))}
+
+
 def _defined_as(target: str) -> str:
     """Return the name of an object in its defining module; packages of Flash export it under a shorter one."""
     parts = target.split(".")
     for length in range(len(parts) - 1, 0, -1):
         package = ".".join(parts[:length])
-        if package not in ("flash", "flash.image", "flash.tabular", "flash.text", "flash.solver", "flash.plugins"):
+        if package not in _PACKAGES:
             continue
         found: Any = getattr(importlib.import_module(package), parts[length], None)
         if hasattr(found, "__qualname__"):

@@ -45,6 +45,7 @@ class NumberedNoteData(FileData):
         ([0.5, 1.5, 2.5], "numbers", "has numbers with fractions"),
         (range(20), "classes", "has only 20 different values"),
         (range(21), "numbers", "has 21 different whole numbers"),
+        (["one", "one"], "classes", "has one value"),
         (["1", "two"], "classes", "has 2 different values that are not numbers"),
     ],
 )

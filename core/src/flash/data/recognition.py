@@ -160,12 +160,13 @@ def target_kind(values: Sequence[Any]) -> tuple[TargetKind, str]:
     present = [value for value in values if not is_missing(value)]
     numbers = [_as_number(value) for value in present]
     if any(number is None for number in numbers):
-        return "classes", f"has {len(set(map(str, present))):,} different values that are not numbers"
+        count = len(set(map(str, present)))
+        return "classes", "has one value" if count == 1 else f"has {count:,} different values that are not numbers"
     distinct = {number for number in numbers if number is not None}
     if any(number != int(number) for number in distinct) and len(distinct) > 2:
         return "numbers", "has numbers with fractions"
     if len(distinct) <= _MOST_CLASSES:
-        return "classes", f"has only {len(distinct)} different values"
+        return "classes", f"has only {len(distinct)} different value{'s' * (len(distinct) != 1)}"
     return "numbers", f"has {len(distinct):,} different whole numbers"
 
 

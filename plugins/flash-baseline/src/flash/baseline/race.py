@@ -38,6 +38,7 @@ _SHORTEST = 0.3
 _FITTED = 0.6
 # The number of samples by which the time of an evaluation is measured.
 _MEASURED = 32
+_LONG_ENOUGH = 0.2
 
 
 @dataclass
@@ -184,10 +185,14 @@ class Race:
     def _measure(self, run: Run) -> float:
         """Return about how many seconds the prediction of the validation samples takes."""
         dataset = self.problem.parts["val"]
-        some = list(range(min(len(dataset), _MEASURED)))
-        start = time.monotonic()
-        run.predict(self.problem.data, dataset.subset(some, Stage.VAL))
-        return (time.monotonic() - start) * len(dataset) / len(some)
+        count, seconds = 0, 0.0
+        # Of few samples, most of the time is that of the start.
+        while count < len(dataset) and seconds < _LONG_ENOUGH:
+            count = min(len(dataset), max(_MEASURED, 8 * count))
+            start = time.monotonic()
+            run.predict(self.problem.data, dataset.subset(list(range(count)), Stage.VAL))
+            seconds = time.monotonic() - start
+        return seconds * len(dataset) / count
 
     def _step(self, outcome: Outcome, seconds: float) -> None:
         """Train a run for some seconds, and evaluate it."""

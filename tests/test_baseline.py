@@ -1,0 +1,291 @@
+"""Baselines of tables, photos and texts, in the forms that people have them, and of data with something wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from flash import Task
+from flash.baseline import run
+from flash.cli import main
+from flash.errors import ConfigurationError, DataError
+from flash.plugins import Recipe, get_host, hookimpl, isolated_plugins
+from flash.plugins.manager import PluginHost
+
+
+def ignore(line: str) -> None:
+    """Say nothing."""
+
+
+def people(count: int = 160, seed: int = 0) -> pd.DataFrame:
+    """Return a table whose target depends on two columns, with a category and missing values."""
+    random = np.random.default_rng(seed)
+    age = random.integers(18, 80, count).astype(float)
+    town = random.choice(["Rome", "Oslo", "Lima"], count)
+    income = (age * 100 + (town == "Oslo") * 2000 + random.normal(0, 100, count)).round(2)
+    bought = np.where((age > 45) ^ (town == "Oslo"), "yes", "no")
+    age[::17] = np.nan
+    return pd.DataFrame({"age": age, "town": town, "income": income, "bought": bought})
+
+
+def photos(folder: Path, count: int = 24) -> Path:
+    """Write photos of two classes, one light and one dark."""
+    random = np.random.default_rng(0)
+    for row in range(count):
+        name = ("dark", "light")[row % 2]
+        pixels = random.integers(0, 100, (40, 40, 3), np.uint8) + 120 * (row % 2)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{row}.png")
+    return folder
+
+
+def reviews(count: int = 120) -> pd.DataFrame:
+    """Return texts of two classes."""
+    random = np.random.default_rng(0)
+    words = {"good": ["fine", "lovely", "great"], "bad": ["dull", "poor", "weak"]}
+    shared = ["film", "story", "actor", "scene", "music", "end", "plot", "voice"]
+    labels = [("good", "bad")[row % 2] for row in range(count)]
+    texts = [
+        " ".join([*random.choice(shared, 6), random.choice(words[label]), *random.choice(shared, 3)])
+        for label in labels
+    ]
+    return pd.DataFrame({"review": texts, "label": labels})
+
+
+def only(output: Path, *recipes: str, **options: Any) -> dict[str, Any]:
+    """Return arguments of a baseline that is short."""
+    return {"output": output, "recipes": recipes, "time_limit": 60, "say": ignore, **options}
+
+
+# ---------------------------------------------------------------------- what people have
+
+
+@pytest.mark.train
+def test_a_table_gets_a_baseline(tmp_path: Path) -> None:
+    found = run(people(), "bought", **only(tmp_path / "out", "linear", "boosting", "mlp"))
+    scores = {entry.name: entry.test_scores["accuracy"] for entry in found.leaderboard}
+    assert scores["boosting"] > scores["constant"] + 0.2
+    assert found.results.task == "tabular/classification"
+    assert found.results.best == "mlp"
+    # Its target depends on two columns, and the other says nothing that they do not.
+    assert {each.column for each in found.results.importance} == {"age", "town", "income"}
+    # The predictions of the report are those of the checkpoint.
+    task = Task.load_from_checkpoint(tmp_path / "out" / "best.ckpt")
+    assert set(task.predict(people(seed=1))) <= {"yes", "no"}
+
+
+@pytest.mark.train
+def test_numbers_of_a_table_get_a_baseline(tmp_path: Path) -> None:
+    frame = people().drop(columns="bought")
+    found = run(frame, "income", **only(tmp_path / "out", "linear", "boosting"))
+    assert (found.results.task, found.results.metric) == ("tabular/regression", "rmse")
+    scores = {entry.name: entry.scores["rmse"] for entry in found.leaderboard}
+    assert scores["linear"] < scores["constant"] / 2
+
+
+def test_photos_in_folders_get_a_baseline(tmp_path: Path) -> None:
+    found = run(photos(tmp_path / "photos"), **only(tmp_path / "out", "pixels"))
+    assert found.results.task == "image/classification"
+    assert found.results.why == f"{tmp_path / 'photos'} has 2 folders with images"
+    assert found.leaderboard[0].name == "pixels"
+    assert found.leaderboard[0].scores["accuracy"] == 1
+
+
+def test_a_table_of_photos_is_one_of_photos(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos")
+    rows = [f"photos/{file.parent.name}/{file.name},{file.parent.name}" for file in sorted(folder.rglob("*.png"))]
+    (tmp_path / "photos.csv").write_text("\n".join(["file,light", *rows]) + "\n")
+    found = run(tmp_path / "photos.csv", "light", **only(tmp_path / "out", "pixels"))
+    assert found.results.task == "image/classification"
+    assert found.results.counts == {"train": 15, "val": 4, "test": 5}
+
+
+def test_texts_get_a_baseline(tmp_path: Path) -> None:
+    found = run(reviews(), **only(tmp_path / "out", "words"))
+    assert found.results.task == "text/classification"
+    assert found.leaderboard[0].test_scores["accuracy"] > 0.9
+
+
+@pytest.mark.train
+def test_a_network_that_cannot_be_loaded_is_in_the_leaderboard(tmp_path: Path) -> None:
+    found = run(reviews(), **only(tmp_path / "out", "words", "default"))
+    failed = {entry.name: entry for entry in found.leaderboard}["default"]
+    assert failed.status == "failed"
+    assert "cannot be downloaded" in failed.reason
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "cannot be downloaded" in page
+
+
+@pytest.mark.train
+def test_photos_are_finetuned_from_a_fitted_head(tmp_path: Path) -> None:
+    found = run(photos(tmp_path / "photos"), **only(tmp_path / "out", "efficientnet_lite0", time_limit=40))
+    by_name = {entry.name: entry for entry in found.leaderboard}
+    assert by_name["efficientnet_lite0 (head)"].scores["accuracy"] == 1
+    assert (tmp_path / "out" / "best.ckpt").exists()
+
+
+# ---------------------------------------------------------------------- something is wrong with it
+
+
+def test_a_column_that_gives_the_target_away_is_found(tmp_path: Path) -> None:
+    frame = people()
+    frame["receipt"] = np.where(frame["bought"] == "yes", "printed", "none")
+    found = run(frame, "bought", **only(tmp_path / "out", "linear"))
+    leaks = [finding for finding in found.results.findings if "receipt" in finding.columns]
+    assert leaks
+    assert leaks[0].level == "warning"
+    assert found.results.findings[0].level == "warning"  # The worst first.
+    kept = run(frame, "bought", **only(tmp_path / "kept", "linear", drop=["receipt"]))
+    assert not [finding for finding in kept.results.findings if "receipt" in finding.columns]
+
+
+def test_rows_that_are_there_twice_are_found(tmp_path: Path) -> None:
+    frame = people(100)
+    found = run(pd.concat([frame, frame.head(40)]), "bought", **only(tmp_path / "out", "linear"))
+    assert [finding for finding in found.results.findings if finding.kind == "duplicates"]
+
+
+def test_photos_that_are_in_two_parts_are_found(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos" / "train")
+    for name in ("dark", "light"):
+        (tmp_path / "photos" / "test" / name).mkdir(parents=True)
+        first = sorted((folder / name).iterdir())[0]
+        (tmp_path / "photos" / "test" / name / "copy.png").write_bytes(first.read_bytes())
+    found = run(tmp_path / "photos", **only(tmp_path / "out", "pixels"))
+    assert any("test" in finding.sentence for finding in found.results.findings if "duplicate" in finding.kind)
+
+
+def test_groups_decide_the_split(tmp_path: Path) -> None:
+    frame = people(160)
+    frame["person"] = [f"p{row // 5}" for row in range(160)]
+    found = run(frame, "bought", **only(tmp_path / "out", "linear", group="person"))
+    assert all(count % 5 == 0 for count in found.results.counts.values())
+
+
+def test_the_latest_rows_are_tested(tmp_path: Path) -> None:
+    frame = people(100)
+    frame["day"] = pd.date_range("2024-01-01", periods=100).strftime("%Y-%m-%d")
+    shuffled = frame.sample(frac=1, random_state=0)
+    found = run(shuffled, "bought", **only(tmp_path / "out", "linear", time="day"))
+    assert found.results.counts == {"train": 64, "val": 16, "test": 20}
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        (["a,b,y", "1,2,p", "1,2", "3,4,q"], "Expected 3 values in each row"),
+        (["a,b,y", *[f"{row},1,p" for row in range(40)]], "Expected at least two classes of 'y', but all"),
+        (["a,b,y"], "Expected"),
+    ],
+)
+def test_a_table_that_nothing_can_be_learned_from_says_so(tmp_path: Path, lines: list[str], sentence: str) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError, match=sentence):
+        run(file, "y", **only(tmp_path / "out", "linear"))
+
+
+def test_ten_rows_get_a_baseline(tmp_path: Path) -> None:
+    rows = {"a": list(range(10)), "y": ["p", "q"] * 5}
+    found = run(rows, **only(tmp_path / "out", "linear", "boosting"))
+    assert {entry.status for entry in found.leaderboard} == {"done"}
+    assert any("at least 30 train rows" in finding.sentence for finding in found.results.findings)
+
+
+def test_a_folder_of_something_else_says_so(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("a")
+    with pytest.raises(DataError, match="is a folder without subfolders of files for each class"):
+        run(tmp_path / "notes", **only(tmp_path / "out"))
+
+
+def test_a_task_that_is_no_classification_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Expected a task of classification or regression for a baseline, but"):
+        run(reviews(), "label", task="text/summarization", **only(tmp_path / "out"))
+
+
+def test_another_task_can_be_asked_for(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"size": range(60), "stars": [row % 5 for row in range(60)]})
+    assert run(frame, "stars", **only(tmp_path / "a", "linear")).results.task == "tabular/classification"
+    asked = run(frame, "stars", task="tabular/regression", **only(tmp_path / "b", "linear"))
+    assert asked.results.task == "tabular/regression"
+
+
+# ---------------------------------------------------------------------- recipes of others, and the command
+
+
+def boosted(data: Any) -> Any:
+    raise MemoryError("too large")
+
+
+def test_every_registered_recipe_makes_a_run(tmp_path: Path) -> None:
+    from flash.tabular import TabularClassificationData, TabularRegressionData
+
+    host: PluginHost = get_host()
+    table = people()
+    data = {
+        "tabular/classification": TabularClassificationData.from_data_frame(
+            target_fields="bought", train_data_frame=table, val_split=0.2, verbose=False
+        ),
+        "tabular/regression": TabularRegressionData.from_data_frame(
+            target_fields="income", train_data_frame=table, val_split=0.2, verbose=False
+        ),
+    }
+    for name, module in data.items():
+        for recipe in host.recipes(name).values():
+            task = recipe.load()(module)
+            assert isinstance(task, host.tasks()[name].load("task"))
+
+
+@pytest.mark.process
+def test_the_command_is_quiet_about_torch_until_it_runs() -> None:
+    code = (
+        "import sys; from flash.cli import main\n"
+        "try:\n    main(['baseline', '--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "--time_limit TIME" in result.stdout
+
+
+@pytest.mark.train
+def test_a_report_from_the_command_line_leads_to_predictions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    people().to_csv("people.csv", index=False)
+    people(20, seed=1).drop(columns="bought").to_csv("new.csv", index=False)
+    arguments = ["baseline", "people.csv", "--target", "bought", "--time_limit", "60s", "--recipes", "mlp"]
+    assert main(arguments) == 0
+    results = json.loads(Path("baseline/results.json").read_text())
+    command = next(each["line"] for each in results["commands"] if each["title"] == "Predict")
+    assert main(command.replace("INPUT", "new.csv").split()[1:]) == 0
+    with Path("predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20
+    capsys.readouterr()
+    assert main(arguments) == 2
+    assert "Expected an empty or a new folder for the report, but baseline is there already" in capsys.readouterr().err
+
+
+def test_a_recipe_of_another_plugin_takes_part(tmp_path: Path) -> None:
+    class Plugin:
+        @hookimpl
+        def flash_recipes(self) -> Any:
+            yield Recipe("acme", target="json:loads", scope="tabular/*", summary="No recipe.")
+
+    from flash.tabular import _plugin as tabular
+
+    with isolated_plugins(Plugin(), tabular):
+        found = run(people(), "bought", **only(tmp_path / "out", "acme"))
+    assert {entry.name: entry.status for entry in found.leaderboard} == {"constant": "done", "acme": "failed"}
