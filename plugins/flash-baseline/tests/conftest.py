@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flash.baseline.leaderboard import bootstrap, compare, metrics_for, score
+from flash.baseline.leaderboard import Kind, bootstrap, compare, metrics_for, score
 from flash.baseline.results import Command, Entry, Finding, Importance, Results, Sample
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -22,9 +22,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 ROWS = 60
 
 
-def _outputs(kind: str, classes: int, quality: float, seed: int) -> tuple[Any, Any]:
+def _outputs(kind: Kind, classes: int, quality: float, seed: int) -> tuple[Any, Any]:
     """Targets, and outputs that are the better the higher the quality."""
     random = np.random.default_rng(seed)
+    targets: Any
     if kind == "regression":
         targets = random.normal(100, 20, ROWS)
         return targets, targets + random.normal(0, 20 * (1 - quality), ROWS)
@@ -37,7 +38,7 @@ def _outputs(kind: str, classes: int, quality: float, seed: int) -> tuple[Any, A
 
 
 def _make(
-    kind: str = "classification", number: int = 3, *, name: str = "tabm", shown: Any = None, **changes: Any
+    kind: Kind = "classification", number: int = 3, *, name: str = "tabm", shown: Any = None, **changes: Any
 ) -> Results:
     labels = [f"class {place}" for place in range(number)] if kind != "regression" else ["price"]
     metric = next(iter(metrics_for(kind).values()))
@@ -119,7 +120,7 @@ HOSTILE = [
 ]
 
 
-def _make_hostile(kind: str = "classification") -> Results:
+def _make_hostile(kind: Kind = "classification") -> Results:
     """Results whose every text is hostile."""
     number = len(HOSTILE)
     results = _make(kind, number)

@@ -49,7 +49,7 @@ def labels(number: int = 200) -> list[str]:
 def picture(seed: int, height: int = 60, width: int = 80) -> Any:
     """A smooth picture: a few random waves in three channels."""
     random = np.random.default_rng(seed)
-    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]  # type: ignore[misc]
+    y, x = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     channels = []
     for _ in range(3):
         waves = [np.sin(random.uniform(2, 12) * x + random.uniform(2, 12) * y + random.uniform(0, 6)) for _ in range(4)]

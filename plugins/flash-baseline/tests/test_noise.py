@@ -22,7 +22,7 @@ def flipped() -> tuple[Any, Any, Any]:
     flips = random.random(len(digits.target)) < 0.1
     labels = digits.target.copy()
     labels[flips] = (labels[flips] + random.integers(1, 10, flips.sum())) % 10
-    model = LogisticRegression(max_iter=60)
+    model = LogisticRegression(max_iter=500, tol=0.01)
     return cross_val_predict(model, digits.data / 16, labels, cv=3, method="predict_proba"), labels, flips
 
 
