@@ -220,7 +220,7 @@ class TestMissingParts:
         assert "No model was evaluated." in page.section("verdict")
         assert "Nothing: no duplicates" in page.section("findings")
         assert "No model was trained, so there is nothing to compare." in page.section("leaderboard")
-        assert "No model that trains in epochs was finished." in page.section("curves")
+        assert "No model trained for more than one epoch." in page.section("curves")
         assert "No task was evaluated" in page.section("errors")
         assert "No task was evaluated" in page.section("mistakes")
         assert "There is no command" in page.section("commands")
@@ -228,14 +228,31 @@ class TestMissingParts:
     def test_only_failures(self, nothing: Results, write: Callable[[Results], Page]) -> None:
         failed = Entry("tabm", "A network.", "network", "failed", reason="Out of memory.")
         page = write(dataclasses.replace(nothing, entries=[failed]))
-        assert "No model was evaluated. 1 of 1 failed" in page.section("verdict")
+        assert "No model was evaluated. 1 of 1 models failed" in page.section("verdict")
         assert "Out of memory." in page.section("leaderboard")
 
     def test_no_network(self, make_results: Callable[..., Results], write: Callable[[Results], Page]) -> None:
         results = make_results()
         done = [dataclasses.replace(results.entries[0], kind="classical")]
-        page = write(dataclasses.replace(results, entries=done, best=None, targets=results.targets[:0]))
-        assert "The best is the classical model “tabm”, and no network was evaluated." in page.section("verdict")
+        page = write(dataclasses.replace(results, entries=done, best=None, targets=results.targets[:0], suspicious=[]))
+        assert "The best model is the classical model “tabm”: accuracy" in page.section("verdict")
+        assert "No network was evaluated." in page.section("verdict")
+        assert "nothing says which labels may be wrong" in page.section("suspicious")
+
+    def test_curves_of_one_epoch_are_none(
+        self, make_results: Callable[..., Results], write: Callable[[Results], Page]
+    ) -> None:
+        results = make_results()
+        short = dataclasses.replace(results.entries[0], history=results.entries[0].history[:1])
+        page = write(dataclasses.replace(results, entries=[short]))
+        assert "No model trained for more than one epoch." in page.section("curves")
+
+    def test_an_ensemble_is_called_one(
+        self, make_results: Callable[..., Results], write: Callable[[Results], Page]
+    ) -> None:
+        results = make_results()
+        page = write(dataclasses.replace(results, entries=[dataclasses.replace(results.entries[0], kind="ensemble")]))
+        assert "The best model is the ensemble: accuracy" in page.section("verdict")
 
     def test_no_mistakes(self, make_results: Callable[..., Results], write: Callable[[Results], Page]) -> None:
         page = write(make_results(mistakes=[], suspicious=[]))
@@ -300,6 +317,23 @@ class TestSamples:
         assert "8 of 22 columns, the most important ones" in said
         assert "area" in said
         assert "c19" not in said
+
+    @pytest.mark.parametrize(
+        ("value", "shown"),
+        [
+            (38.0, "38"),
+            (2024.0, "2024"),
+            (500001.0, "500,001"),
+            (31.3875, "31.39"),
+            (0.00001234, "1.234e-05"),
+            (True, "True"),
+        ],
+    )
+    def test_numbers_of_rows(
+        self, value: Any, shown: str, make_results: Callable[..., Results], write: Callable[[Results], Page]
+    ) -> None:
+        cells = [text for _, text in write(make_results(shown={"area": value})).all("td")]
+        assert shown in cells
 
     def test_texts(self, make_results: Callable[..., Results], write: Callable[[Results], Page]) -> None:
         page = write(make_results(shown="It was  a\nfine <b>day</b>."))

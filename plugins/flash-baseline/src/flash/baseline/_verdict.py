@@ -52,23 +52,20 @@ def verdict_of(results: Results, evaluation: Mapping[str, Any]) -> list[str]:
     best = next((entry for entry in results.entries if entry.name == results.best), None)
     worry = _worry(results, evaluation, best)
     if best is None:
-        done = [entry for entry in results.entries if entry.status == "done"]
-        first = (
-            "No model was evaluated." if not done else f"The best is {_name(done[0])}, and no network was evaluated."
-        )
+        done = next((entry for entry in results.entries if entry.status == "done"), None)
         failed = sum(entry.status == "failed" for entry in results.entries)
-        return [
-            first + (f" {failed} of {len(results.entries)} failed: the leaderboard says why." * bool(failed)),
-            worry,
-        ]
-    sentences = [_quality(results, best)]
+        why = f"{failed} of {len(results.entries)} models failed: the leaderboard says why." if failed else ""
+        first = "No model was evaluated." if done is None else f"{_quality(results, done)} No network was evaluated."
+        return [" ".join(filter(None, (first, why))), worry]
     beside = " ".join(_beside(results, each) for each in results.comparisons if each.first == best.name)
-    return [*sentences, beside or "It was compared with no other model.", worry]
+    return [_quality(results, best), beside or "It was compared with no other model.", worry]
 
 
 def _name(entry: Entry) -> str:
+    if entry.kind == "ensemble":
+        return "the ensemble"
     kinds = {"trivial": "the trivial model", "classical": "the classical model", "network": "the network"}
-    return f"{kinds.get(entry.kind, 'the ensemble')} “{_short(entry.name)}”"
+    return f"{kinds[entry.kind]} “{_short(entry.name)}”"
 
 
 def _short(name: str) -> str:

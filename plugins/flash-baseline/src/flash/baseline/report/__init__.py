@@ -28,6 +28,8 @@ _SHOWN_COLUMNS = 8
 _SHOWN_TARGETS = 3
 _SHOWN_CURVES = 6
 _SHOWN_METRICS = 4
+# From here on, thousands are set apart; below, a number may be a year.
+_LARGE = 10_000
 # Control characters, and those that change the direction of what follows them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PARTS = {"train": "Train", "val": "Validation", "test": "Test"}
@@ -133,10 +135,17 @@ def _answer(value: Any, most: int = 80, *, grouped: bool = False) -> Markup:
     if isinstance(value, bool):
         return _text(value, most)
     if isinstance(value, float) or (isinstance(value, int) and grouped):
-        return Markup('<data value="{}">{}</data>').format(value, format_number(value))
+        return Markup('<data value="{}">{}</data>').format(value, _cell(value, grouped=grouped))
     if isinstance(value, list):
         return _text(", ".join(map(str, value)) or "none", most)
     return _text(value, most)
+
+
+def _cell(value: float, *, grouped: bool) -> str:
+    """Return a number of the data: four digits, and a whole number as one, whatever its type."""
+    if float(value).is_integer() or abs(value) >= _LARGE:
+        return f"{value:,.0f}" if grouped or abs(value) >= _LARGE else f"{value:.0f}"
+    return f"{value:.4g}"
 
 
 def _percent(share: Any) -> str:
@@ -248,7 +257,8 @@ def _curves(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name in dict.fromkeys((f"val_{numbers['metric']}", "val_loss")):
         lines = [(_plain(entry["name"], 40), *_history(entry, name)) for entry in trained]
         lines = [line for line in lines if line[1]][:_SHOWN_CURVES]
-        if lines:
+        # Of one epoch each, there is no curve.
+        if any(len(epochs) > 1 for _, epochs, _ in lines):
             words = metric_words(name.removeprefix("val_"))
             title = f"{words[0].upper()}{words[1:]} on the validation samples"
             found.append({"svg": _charts.curves(title, lines, words), "caption": f"{title}, by model."})
@@ -259,7 +269,7 @@ def _curves(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
         else []
     )
     lines = [line for line in lines if line[1]]
-    if best and len(lines) == 2:
+    if best and len(lines) == 2 and len(lines[0][1]) > 1:
         caption = f"Loss of {_plain(best['name'], 40)}. If only the train loss still falls, it overfits."
         found.append({"svg": _charts.curves("Train and validation loss", lines, "loss"), "caption": caption})
     return found
