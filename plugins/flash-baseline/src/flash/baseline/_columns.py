@@ -128,11 +128,21 @@ class Column:
         return len(self.codes)
 
 
-def columns_of_parts(parts: Mapping[str, Table]) -> tuple[list[Column], dict[str, slice]]:
-    """Return the columns that all parts have, in the order of the first, and the rows of each part in them."""
+def columns_of_parts(parts: Mapping[str, Table], targets: Sequence[str] = ()) -> tuple[list[Column], dict[str, slice]]:
+    """Return the columns that all parts have, in the order of the first, and the rows of each part in them.
+
+    Args:
+        parts: The table of each part.
+        targets: Columns that a part after the first need not have; its rows then have no value.
+    """
     tables = list(parts.values())
-    names = [name for name in tables[0] if all(name in table for table in tables[1:])]
-    columns = [_column(name, [value for table in tables for value in table[name]]) for name in names]
+    names = [name for name in tables[0] if name in targets or all(name in table for table in tables[1:])]
+    columns = [
+        _column(
+            name, [value for table in tables for value in (table[name] if name in table else [None] * table.num_rows)]
+        )
+        for name in names
+    ]
     ends = np.cumsum([table.num_rows for table in tables]).tolist()
     starts = [0, *ends[:-1]]
     return columns, {part: slice(start, end) for part, start, end in zip(parts, starts, ends, strict=True)}

@@ -74,9 +74,9 @@ def skill(column: Column, goal: Goal) -> float:
 
 
 def _by_tree(numbers: Array, goal: Goal) -> Array:
-    known = numbers[~np.isnan(numbers)]
-    below = known.min() - 1 if len(known) else 0.0
-    inputs = np.stack([np.where(np.isnan(numbers), below, numbers), np.isnan(numbers)], axis=1)
+    # Ranks: a tree sees the order alone, and reads numbers in single precision. NaN is a rank of its own, the last.
+    ranks = np.unique(numbers, return_inverse=True)[1].ravel()
+    inputs = np.stack([ranks, np.isnan(numbers)], axis=1).astype(np.float64)
     leaf = int(np.clip(len(numbers) // 50, 1, _SAMPLES_PER_LEAF))
     options = {"max_leaf_nodes": max(_LEAVES, 2 * goal.classes), "min_samples_leaf": leaf, "random_state": 0}
     tree = DecisionTreeClassifier(**options) if goal.classes else DecisionTreeRegressor(**options)

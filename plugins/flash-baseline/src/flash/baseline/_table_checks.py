@@ -27,6 +27,8 @@ _MOST_SAMPLED = 20_000
 _FEWEST_SAMPLED = 1000
 # The share of rows with duplicates from which on they change a score.
 _MANY_DUPLICATES = 0.01
+# Shuffled tables that say how many equal rows there are by chance.
+_CHANCES = 5
 _MOSTLY_DISTINCT = 0.99
 _FEWEST_IDS = 20
 _NEARLY_CONSTANT = 0.999
@@ -194,10 +196,22 @@ def _repeated(keys: Array) -> Array:
     return np.flatnonzero(later)
 
 
-def _by_chance(columns: Sequence[Column], random: np.random.Generator, rows: slice) -> int:
-    """Return how many rows repeat another one if each column is shuffled by itself."""
-    shuffled = [Column(column.name, column.values, random.permutation(column.codes[rows])) for column in columns]
-    return len(_repeated(_keys(shuffled)))
+def _by_chance(
+    columns: Sequence[Column], random: np.random.Generator, rows: slice, count: Callable[[Array], int]
+) -> float:
+    """Return how many rows are equal to another one if each column is shuffled by itself.
+
+    Args:
+        columns: The columns.
+        random: The generator.
+        rows: The rows that are shuffled.
+        count: From the keys of the rows to the number of those that are equal to another one.
+    """
+    found = []
+    for _ in range(_CHANCES):
+        shuffled = [Column(column.name, column.values, random.permutation(column.codes[rows])) for column in columns]
+        found.append(count(_keys(shuffled)))
+    return float(np.mean(found))
 
 
 def duplicates(table: TableParts) -> Iterator[Finding]:
@@ -210,9 +224,11 @@ def duplicates(table: TableParts) -> Iterator[Finding]:
     for part, rows in table.slices.items():
         repeated = _repeated(keys[rows])
         total = rows.stop - rows.start
-        chance = _by_chance(columns, table.random, rows) if len(repeated) else 0
+        if not len(repeated):
+            continue
+        chance = _by_chance(columns, table.random, rows, lambda keys: len(_repeated(keys)))
         if len(repeated) > 2 * chance:
-            few = len(repeated) < _MANY_DUPLICATES * total or chance > len(repeated) / 10
+            few = len(repeated) < _MANY_DUPLICATES * total or chance > len(repeated) / 3
             yield Finding(
                 "duplicates",
                 "info" if few else "warning",
@@ -221,31 +237,33 @@ def duplicates(table: TableParts) -> Iterator[Finding]:
                 "Remove them.",
                 rows=repeated[:_SHOWN_ROWS].tolist(),
             )
-    yield from _between(table, keys, columns, but)
+    for part in table.slices:
+        if part != table.train_name:
+            yield from _between(table, part, columns, but)
 
 
-def _between(table: TableParts, keys: Array, columns: Sequence[Column], but: str) -> Iterator[Finding]:
-    train = np.unique(keys[table.slices[table.train_name]])
-    for part, rows in table.slices.items():
-        if part == table.train_name:
-            continue
-        found = np.flatnonzero(np.isin(keys[rows], train))
-        total = rows.stop - rows.start
-        if not len(found):
-            continue
-        shuffled = [Column(each.name, each.values, table.random.permutation(each.codes)) for each in columns]
-        mixed = _keys(shuffled)
-        chance = int(np.isin(mixed[rows], mixed[table.slices[table.train_name]]).sum())
-        if len(found) > 2 * chance:
-            few = len(found) < _MANY_DUPLICATES * total or chance > len(found) / 10
-            yield Finding(
-                "duplicates between parts",
-                "info" if few else "warning",
-                f"Expected {part} rows that are not among the {table.train_name} rows, but there are copies: "
-                f"{len(found):,} of {total:,}{but}. The score on them says nothing about new rows. Remove them from "
-                f"the {table.train_name} rows.",
-                rows=found[:_SHOWN_ROWS].tolist(),
-            )
+def _between(table: TableParts, part: str, columns: Sequence[Column], but: str) -> Iterator[Finding]:
+    train, rows = table.slices[table.train_name], table.slices[part]
+    # A part may come without the target.
+    compared = [each for each in columns if each.name not in table.targets or each.known[rows].any()]
+
+    def copies_in(keys: Array) -> Array:
+        return np.flatnonzero(np.isin(keys[rows], keys[train]))
+
+    found, total = copies_in(_keys(compared)), rows.stop - rows.start
+    if not len(found):
+        return
+    chance = _by_chance(compared, table.random, slice(None), lambda keys: len(copies_in(keys)))
+    if len(found) > 2 * chance:
+        few = len(found) < _MANY_DUPLICATES * total or chance > len(found) / 3
+        yield Finding(
+            "duplicates between parts",
+            "info" if few else "warning",
+            f"Expected {part} rows that are not among the {table.train_name} rows, but there are copies: "
+            f"{len(found):,} of {total:,}{but}. The score on them says nothing about new rows. Remove them from "
+            f"the {table.train_name} rows.",
+            rows=found[:_SHOWN_ROWS].tolist(),
+        )
 
 
 def contradictions(table: TableParts) -> Iterator[Finding]:
@@ -261,7 +279,9 @@ def contradictions(table: TableParts) -> Iterator[Finding]:
         np.minimum.at(low, same.ravel(), classes)
         np.maximum.at(high, same.ravel(), classes)
         rows = np.flatnonzero(column.known)[(low != high)[same.ravel()]]
-        if len(rows):
+        chance = _by_chance(inputs, table.random, slice(None), lambda keys: len(_repeated(keys))) if len(rows) else 0
+        # Rows of few columns with few values are equal by chance, and say nothing about the labels.
+        if len(rows) and len(_repeated(_keys(inputs))) > 2 * chance:
             many = len(rows) >= _MANY_DUPLICATES * table.rows
             yield Finding(
                 "contradictions",
@@ -295,7 +315,8 @@ def balance(table: TableParts) -> Iterator[Finding]:
             continue
         for part, rows in table.slices.items():
             missing = np.flatnonzero(~full.known[rows])
-            if len(missing):
+            # A part may come without the target.
+            if len(missing) and (part == table.train_name or len(missing) < rows.stop - rows.start):
                 yield Finding(
                     "missing targets",
                     "warning",
@@ -421,6 +442,8 @@ def copies(table: TableParts) -> Iterator[Finding]:
 
 def _proportional(table: TableParts, names: Sequence[str]) -> list[tuple[str, str]]:
     """Return pairs of columns of numbers whose correlation is nearly 1 or -1."""
+    if len(names) < 2:
+        return []
     rows = slice(0, max(_FEWEST_SAMPLED, _SAMPLED_CELLS // max(len(names), 1)))
     matrix = np.array([table.train[name].numbers[rows] for name in names]).reshape(len(names), -1)
     known = ~np.isnan(matrix)
@@ -710,6 +733,8 @@ def drift(table: TableParts) -> Iterator[Finding]:
             column.name: skill(column.part(chosen), goal)
             for column in table.columns
             if column.name not in table.ids and column.name not in (*table.times, table.time, table.group)
+            # A part may come without the target.
+            if column.name not in table.targets or column.known[rows].any()
         }
         found = sorted((name for name in skills if skills[name] > _DRIFT), key=lambda name: -skills[name])
         if found:

@@ -7,12 +7,13 @@ from typing import Any
 
 from .results import Comparison, Entry, Results
 
-__all__ = ["format_number", "verdict_of"]
+__all__ = ["format_number", "metric_words", "verdict_of"]
 
 _OVERCONFIDENT = 0.1
 _FEW_SAMPLES = 100
 _MUCH_LOWER = 0.3
 _LONGEST_NAME = 60
+_METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "auroc": "AUROC", "f1_macro": "F1 (macro)"}
 
 
 def format_number(value: float | int | None) -> str:
@@ -36,28 +37,35 @@ def format_number(value: float | int | None) -> str:
     return f"{value:.2g}"
 
 
+def metric_words(name: str) -> str:
+    """Return the name of a metric as people write it.
+
+    Example:
+        >>> metric_words("rmse"), metric_words("balanced_accuracy"), metric_words("my_metric")
+        ('RMSE', 'balanced accuracy', 'my metric')
+    """
+    return _METRICS.get(name, name.replace("_", " "))
+
+
 def verdict_of(results: Results, evaluation: Mapping[str, Any]) -> list[str]:
     """Return which model is best, how good it is and beside which others, and what to worry about first."""
     best = next((entry for entry in results.entries if entry.name == results.best), None)
     worry = _worry(results, evaluation, best)
     if best is None:
-        done = [entry for entry in results.entries if entry.status == "done"]
-        first = (
-            "No model was evaluated." if not done else f"The best is {_name(done[0])}, and no network was evaluated."
-        )
+        done = next((entry for entry in results.entries if entry.status == "done"), None)
         failed = sum(entry.status == "failed" for entry in results.entries)
-        return [
-            first + (f" {failed} of {len(results.entries)} failed: the leaderboard says why." * bool(failed)),
-            worry,
-        ]
-    sentences = [_quality(results, best)]
+        why = f"{failed} of {len(results.entries)} models failed: the leaderboard says why." if failed else ""
+        first = "No model was evaluated." if done is None else f"{_quality(results, done)} No network was evaluated."
+        return [" ".join(filter(None, (first, why))), worry]
     beside = " ".join(_beside(results, each) for each in results.comparisons if each.first == best.name)
-    return [*sentences, beside or "It was compared with no other model.", worry]
+    return [_quality(results, best), beside or "It was compared with no other model.", worry]
 
 
 def _name(entry: Entry) -> str:
+    if entry.kind == "ensemble":
+        return "the ensemble"
     kinds = {"trivial": "the trivial model", "classical": "the classical model", "network": "the network"}
-    return f"{kinds.get(entry.kind, 'the ensemble')} “{_short(entry.name)}”"
+    return f"{kinds[entry.kind]} “{_short(entry.name)}”"
 
 
 def _short(name: str) -> str:
@@ -67,11 +75,12 @@ def _short(name: str) -> str:
 def _quality(results: Results, best: Entry) -> str:
     is_test = results.part == "test" and bool(best.test_scores)
     scores, interval = (best.test_scores, best.test_interval) if is_test else (best.scores, best.interval)
-    metric = results.metric.replace("_", " ")
+    metric = metric_words(results.metric)
     part = "test" if is_test else "validation"
     count = results.counts.get("test" if is_test else "val")
     value = scores.get(results.metric)
-    said = f"The best model is {_name(best)}"
+    first = next((entry for entry in results.entries if entry.status == "done"), best)
+    said = f"The best {'model' if first.name == best.name else 'checkpoint'} is {_name(best)}"
     if value is None:
         return f"{said}; its {metric} is not known."
     said += f": {metric} {format_number(value)}"

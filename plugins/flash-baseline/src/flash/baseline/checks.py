@@ -53,7 +53,7 @@ def check_table(
     for target in targets:
         # The error names the closest column.
         next(iter(parts.values()))[target]
-    columns, slices = columns_of_parts(parts)
+    columns, slices = columns_of_parts(parts, targets)
     classification = None if kind is None else kind != "regression"
     table = TableParts(columns, slices, list(targets), classification, group, time)
     return _worst_first([finding for check in CHECKS for finding in check(table)])

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from flash.serialization import writing
 
 from .._numbers import numbers_of
-from .._verdict import format_number
+from .._verdict import format_number, metric_words
 from ..results import Results, Sample
 from . import _charts
 from ._pictures import data_uri
@@ -28,6 +28,8 @@ _SHOWN_COLUMNS = 8
 _SHOWN_TARGETS = 3
 _SHOWN_CURVES = 6
 _SHOWN_METRICS = 4
+# From here on, thousands are set apart; below, a number may be a year.
+_LARGE = 10_000
 # Control characters, and those that change the direction of what follows them.
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PARTS = {"train": "Train", "val": "Validation", "test": "Test"}
@@ -80,7 +82,7 @@ def _page(results: Results) -> str:
         whole=_whole,
         seconds=_seconds,
         amount=_amount,
-        words=lambda name: str(name).replace("_", " "),
+        words=metric_words,
         part_name=lambda part: _PARTS.get(part, str(part)),
         bar=_charts.bar,
         shown_columns=lambda row: _shown_columns(row, numbers["importance"]),
@@ -120,15 +122,30 @@ def _text(value: Any, most: int = 80) -> Markup:
     return Markup("<bdi>{}</bdi>").format(_plain(value, most))
 
 
-def _answer(value: Any, most: int = 80) -> Markup:
-    """Return a target, a prediction or a cell: numbers rounded, with their value in full."""
+def _answer(value: Any, most: int = 80, *, grouped: bool = False) -> Markup:
+    """Return a target, a prediction or a cell: numbers rounded, with their value in full.
+
+    Args:
+        value: The value.
+        most: The largest number of characters of a text.
+        grouped: Whether thousands of whole numbers are set apart, which a year or a code must not be.
+    """
     if value is None:
         return Markup('<span class="note">none</span>')
-    if isinstance(value, float):
-        return Markup('<data value="{}">{}</data>').format(value, format_number(value))
+    if isinstance(value, bool):
+        return _text(value, most)
+    if isinstance(value, float) or (isinstance(value, int) and grouped):
+        return Markup('<data value="{}">{}</data>').format(value, _cell(value, grouped=grouped))
     if isinstance(value, list):
         return _text(", ".join(map(str, value)) or "none", most)
     return _text(value, most)
+
+
+def _cell(value: float, *, grouped: bool) -> str:
+    """Return a number of the data: four digits, and a whole number as one, whatever its type."""
+    if float(value).is_integer() or abs(value) >= _LARGE:
+        return f"{value:,.0f}" if grouped or abs(value) >= _LARGE else f"{value:.0f}"
+    return f"{value:.4g}"
 
 
 def _percent(share: Any) -> str:
@@ -240,9 +257,11 @@ def _curves(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
     for name in dict.fromkeys((f"val_{numbers['metric']}", "val_loss")):
         lines = [(_plain(entry["name"], 40), *_history(entry, name)) for entry in trained]
         lines = [line for line in lines if line[1]][:_SHOWN_CURVES]
-        if lines:
-            title = f"{name.removeprefix('val_').replace('_', ' ').capitalize()} on the validation samples"
-            found.append({"svg": _charts.curves(title, lines, name), "caption": f"{title}, by model."})
+        # Of one epoch each, there is no curve.
+        if any(len(epochs) > 1 for _, epochs, _ in lines):
+            words = metric_words(name.removeprefix("val_"))
+            title = f"{words[0].upper()}{words[1:]} on the validation samples"
+            found.append({"svg": _charts.curves(title, lines, words), "caption": f"{title}, by model."})
     best = next((entry for entry in trained if entry["name"] == numbers["best"]), None)
     lines = (
         [(part, *_history(best, name)) for part, name in (("train", "train_loss"), ("validation", "val_loss"))]
@@ -250,7 +269,7 @@ def _curves(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
         else []
     )
     lines = [line for line in lines if line[1]]
-    if best and len(lines) == 2:
+    if best and len(lines) == 2 and len(lines[0][1]) > 1:
         caption = f"Loss of {_plain(best['name'], 40)}. If only the train loss still falls, it overfits."
         found.append({"svg": _charts.curves("Train and validation loss", lines, "loss"), "caption": caption})
     return found

@@ -32,6 +32,7 @@ class _Axes:
         y: The range of the vertical axis.
         x_label: What the horizontal axis is.
         y_label: What the vertical axis is.
+        whole: Whether the horizontal axis counts.
     """
 
     title: str
@@ -39,6 +40,7 @@ class _Axes:
     y: tuple[float, float]
     x_label: str
     y_label: str
+    whole: bool = False
     marks: list[Markup] = field(default_factory=list)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
@@ -67,7 +69,7 @@ class _Axes:
 
     def svg(self) -> Markup:
         frame = []
-        for value, text in _ticks(*self.x):
+        for value, text in _ticks(*self.x, 1.0 if self.whole else 0.0):
             x, y = self.at(value, self.y[0])
             frame.append(
                 Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(x, y + 15, text)
@@ -94,12 +96,13 @@ def _clip(text: str, most: int = _LONGEST) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _ticks(low: float, high: float) -> list[tuple[float, str]]:
-    """Return about five round values of a range, with their texts."""
+def _ticks(low: float, high: float, least: float = 0.0) -> list[tuple[float, str]]:
+    """Return about five round values of a range, at least some step apart, with their texts."""
     if not high > low:
         return [(low, f"{low:g}")]
     step = 10 ** math.floor(math.log10((high - low) / 4))
     step *= next((factor for factor in (1, 2, 5, 10) if (high - low) / (factor * step) <= 5.5), 10)
+    step = max(step, least)
     first = math.ceil(low / step - 1e-9)
     values = [place * step for place in range(first, math.floor(high / step + 1e-9) + 1)]
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
@@ -115,7 +118,9 @@ def _short(value: float, step: float, digits: int) -> str:
 
 def _range(values: Array, margin: float = 0.05) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
-    room = (high - low) * margin or abs(high) * margin or 1.0
+    spread = high - low
+    # Numbers that differ by rounding alone are one.
+    room = spread * margin if spread > 1e-9 * max(abs(low), abs(high)) else max(abs(low), abs(high)) * margin or 1.0
     return low - room, high + room
 
 
@@ -124,7 +129,7 @@ def curves(title: str, lines: Sequence[tuple[str, Sequence[float], Sequence[floa
     xs = np.concatenate([np.asarray(x, dtype=float) for _, x, _ in lines])
     ys = np.concatenate([np.asarray(y, dtype=float) for _, _, y in lines])
     end = float(max(xs.max(), xs.min() + 1))
-    axes = _Axes(title, (float(xs.min()), end), _range(ys), "epoch", y_label)
+    axes = _Axes(title, (float(xs.min()), end), _range(ys), "epoch", y_label, whole=True)
     for place, (_, x, y) in enumerate(lines):
         color = f"c{place % _COLORS}"
         axes.line(x, y, f"line {color}")
@@ -154,7 +159,7 @@ def scatter(title: str, xs: Array, ys: Array, x_label: str, y_label: str, *, dia
 def histogram(title: str, values: Array, x_label: str) -> Markup:
     """Return the numbers of values in 30 bins; the outermost 1 % are counted in the bins at the ends."""
     low, high = (float(bound) for bound in np.quantile(values, [0.005, 0.995]))
-    if not high > low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
         low, high = low - 0.5, high + 0.5
     counts, edges = np.histogram(np.clip(values, low, high), 30, (low, high))
     axes = _Axes(title, (low, high), (0, float(counts.max()) * 1.05), x_label, "samples")
