@@ -83,7 +83,7 @@ def check_matplotlib() -> None:
     except ImportError as error:
         raise ConfigurationError(
             "Expected matplotlib, which draws figures, to be installed, but it is not: "
-            "pip install 'flash-core[figures]'."
+            'pip install "flash-core[figures]".'
         ) from error
 
 
