@@ -282,7 +282,7 @@ def shorten(text: str, most: float) -> str:
 
     Example:
         >>> shorten("a very\nlong name", 10), shorten("short", 10)
-        ('a very lo…', 'short')
+        ('a very lon…', 'short')
     """
     line = " ".join(text.split())
     if width_of(line) <= most:
