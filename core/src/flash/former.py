@@ -220,10 +220,7 @@ FORMER_MEMBERS: Mapping[str, Mapping[str, str]] = {
     "DataModule": {
         "from_fiftyone()": _LINKS,
         "from_labelstudio()": _LINKS,
-        **{
-            f"show_{stage}_batch()": f"Write datamodule.show_batch('{stage}')."
-            for stage in _STAGES
-        },
+        **{f"show_{stage}_batch()": f"Write datamodule.show_batch('{stage}')." for stage in _STAGES},
     },
     "Registry": {
         "available_keys()": "Write registry.list().",

@@ -207,9 +207,7 @@ def test_what_cannot_be_drawn_is_an_error() -> None:
     for count in (0, -1, True, 2.5):
         with pytest.raises(ConfigurationError, match="Expected count to be a whole number of at least 1"):
             dm.show_batch(count=count)  # type: ignore[arg-type]  # on purpose
-    with pytest.raises(
-        ConfigurationError, match="Expected a stage among 'train', .*, but got 'v'"
-    ):
+    with pytest.raises(ConfigurationError, match="Expected a stage among 'train', .*, but got 'v'"):
         dm.show_batch("v")
 
 
