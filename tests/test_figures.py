@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -153,10 +154,8 @@ def test_confusion_and_scores_are_those_of_scikit_learn() -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(300, 6, generator=generator), torch.randint(0, 6, (300,), generator=generator)
     names = [f"class {place}" for place in range(6)]
-    dm, task = (
-        flash.DataModule.from_tensors(x, y, x, y, batch_size=32),
-        ClassificationTask(labels=names, model=nn.Identity()),
-    )
+    dm = flash.DataModule.from_tensors(x, y, x, y, batch_size=32)
+    task = ClassificationTask(labels=names, model=nn.Identity())
     axes: Any = task.plot_confusion(dm).axes[0]
     expected = confusion_matrix(y, x.argmax(1))
     assert [int(text) for text in texts_of(axes)] == expected.ravel().tolist()
@@ -286,7 +285,7 @@ def test_a_date_is_one_part_of_several_features() -> None:
     order = torch.randperm(200, generator=torch.Generator().manual_seed(0))
     other = dataset.exchange("seen", order)
     before, after = (torch.stack([each[row][0]["numerical"] for row in range(200)]) for each in (dataset, other))
-    names = [column.name for column in preprocess.schema.numerical]  # type: ignore[union-attr]  # of a table
+    names = [column.name for column in preprocess.schema.numerical]
     moved = [place for place, name in enumerate(names) if name == "seen"]
     assert len(moved) > 1
     assert torch.equal(after[:, moved], before[order][:, moved])
@@ -398,7 +397,7 @@ def test_curves_have_train_beside_validation_and_the_loss_first() -> None:
 
 def test_scores_that_are_not_there_are_last_and_many_are_cut() -> None:
     scores = [ClassScores(f"class {n}", n / 99, n / 99, n / 99, n, n) for n in range(40)]
-    scores.append(ClassScores("never", *[float("nan")] * 3, support=0, predicted=0))
+    scores.append(ClassScores("never", math.nan, math.nan, math.nan, support=0, predicted=0))
     figure = draw_scores(scores)
     assert names_of(figure.axes[0]) == [f"class {n}" for n in range(30)]
     assert heading(figure) == "the 30 lowest F1 of 41 classes"

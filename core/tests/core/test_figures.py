@@ -22,7 +22,7 @@ class Log(DummyLogger):
         super().__init__()
         self.epochs: dict[int, dict[str, float]] = {}
 
-    def log_metrics(self, metrics: Any, step: Any = None) -> None:  # type: ignore[override]  # Lightning's takes anything
+    def log_metrics(self, metrics: Any, step: Any = None) -> None:
         values = {name: float(value) for name, value in metrics.items() if name.startswith(("train_", "val_"))}
         self.epochs.setdefault(int(metrics["epoch"]), {}).update(values)
 

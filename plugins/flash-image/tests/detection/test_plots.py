@@ -88,7 +88,7 @@ def test_a_stage_without_boxes_cannot_be_drawn(draw: Draw) -> None:
 
 def test_the_task_draws_what_the_data_draw_and_counts_are_checked(draw: Draw, tiny: dict[str, Any]) -> None:
     drawn = draw(3)
-    dm = ObjectDetectionData.from_images(*drawn.parts(), *drawn.parts(), predict_images=drawn.images, seed=0)
+    dm = ObjectDetectionData.from_images(*drawn.parts(), *drawn.parts(), seed=0)
     task = ObjectDetector.from_data(dm, **tiny)
     titles = [axes.get_title() for axes in task.plot_predictions(dm, count=2, max_images=2).axes]
     assert titles == [axes.get_title() for axes in dm.plot_predictions(task, count=2, max_images=2).axes]
@@ -102,7 +102,10 @@ def test_the_task_draws_what_the_data_draw_and_counts_are_checked(draw: Draw, ti
 
 def test_a_person_is_shown_images_without_boxes(draw: Draw) -> None:
     drawn = draw(2)
-    dm = ObjectDetectionData.from_images(*drawn.parts(), predict_images=drawn.images)
-    for shown in (dm.train_dataset.display([0, 1]), dm.indexed_dataset("train").display([0, 1])):
-        for image, original in zip(shown, drawn.images, strict=True):
+    images, labels, boxes = drawn.parts()
+    dm = ObjectDetectionData.from_images(
+        train_images=images, train_targets=labels, train_bboxes=boxes, predict_images=images
+    )
+    for stage in ("train", "predict"):
+        for image, original in zip(dm.indexed_dataset(stage).display([0, 1]), images, strict=True):
             np.testing.assert_array_equal(image, original)
