@@ -14,6 +14,7 @@ and those of ``unit`` keep to its limits:
 from __future__ import annotations
 
 import functools
+import importlib.util
 import multiprocessing.process
 import os
 import subprocess
@@ -28,6 +29,9 @@ pytest_plugins = ["flash.testing.fixtures"]
 TIERS = ("unit", "train", "process", "env")
 # Examples of docstrings that are not of the tier unit, by name.
 DOCTESTS = {"flash.testing._process.in_clean_process": "process"}
+
+# Core's own session lacks matplotlib, which the examples of figures need.
+collect_ignore_glob = [] if importlib.util.find_spec("matplotlib") else ["core/src/flash/figures/*"]
 
 # The test that is running, if it is in the tier unit.
 _unit_test: str | None = None

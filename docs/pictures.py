@@ -20,7 +20,7 @@ from typing import Any
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parent
-PAGES = ("image.md", "training.md")
+PAGES = ("image.md", "training.md", "figures.md")
 BLOCK = re.compile(r"(?P<skip><!-- skip: [^\n]*-->\n)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 # What a page saves and shows.
 PNG = re.compile(r"\(pictures/(\w+\.png)\)")

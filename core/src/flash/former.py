@@ -152,7 +152,7 @@ FORMER_MODULES: Mapping[str, str] = {
         ),
         "The modules of data are in flash.data: from flash.data.process import Preprocess, Postprocess.",
     ),
-    "flash.core.data.base_viz": "Write datamodule.show_batch('train'), where the data module draws pictures.",
+    "flash.core.data.base_viz": "Write datamodule.show_batch('train').",
     "flash.core.data.callback": _HOOKS,
     **dict.fromkeys(
         (
@@ -220,11 +220,7 @@ FORMER_MEMBERS: Mapping[str, Mapping[str, str]] = {
     "DataModule": {
         "from_fiftyone()": _LINKS,
         "from_labelstudio()": _LINKS,
-        **{
-            f"show_{stage}_batch()": f"Write datamodule.show_batch('{stage}') where it draws pictures, or "
-            f"next(iter(datamodule.{stage}_dataloader()))."
-            for stage in _STAGES
-        },
+        **{f"show_{stage}_batch()": f"Write datamodule.show_batch('{stage}')." for stage in _STAGES},
     },
     "Registry": {
         "available_keys()": "Write registry.list().",

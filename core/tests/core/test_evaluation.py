@@ -100,7 +100,7 @@ def test_any_task_and_any_torch_dataset_is_evaluated() -> None:
     numbers = evaluate_rows(
         flash.Task(nn.Identity(), nn.functional.mse_loss), data(torch.ones(3, 1), torch.tensor([1.0, 2.0, 4.0]))
     )
-    assert (numbers.kind, numbers.losses.tolist()) == ("numbers", [0.0, 1.0, 9.0])  # type: ignore[union-attr]
+    assert (numbers.kind, numbers.losses.tolist()) == ("numbers", [0.0, 1.0, 9.0])
     other = evaluate_rows(flash.Task(nn.Identity()), data(SCORES, torch.zeros(5, 7)))
     assert (other.kind, other.losses, other.worst(2), other.order) == (None, None, [0, 1], "")
 

@@ -21,7 +21,7 @@ TABLE = torch.arange(6.0).reshape(3, 2)
     ("samples", "parts"),
     [
         (Columns((TABLE, torch.zeros(3))), ["column 0", "column 1"]),
-        (Columns(({"a": TABLE, 7: TABLE}, torch.zeros(3))), ["a", "7"]),
+        (Columns(({"a": TABLE, "7": TABLE}, torch.zeros(3))), ["a", "7"]),
         ([({"a": 1, "b": 2}, 0)], ["a", "b"]),
         # One whole: one key, one column, images, texts.
         (Columns(({"a": TABLE}, torch.zeros(3))), []),
@@ -42,8 +42,8 @@ def test_a_column_is_exchanged_and_all_else_stays() -> None:
 
 
 def test_keys_are_exchanged_in_memory_in_lists_and_in_subsets() -> None:
-    tensors = Columns({"a": torch.tensor([1, 2, 3]), 7: torch.tensor([4, 5, 6])})
-    found = AutoDataset(tensors, Stage.PREDICT, Preprocess()).exchange("7", ORDER)
+    tree: Any = {"a": torch.tensor([1, 2, 3]), 7: torch.tensor([4, 5, 6])}
+    found = AutoDataset(Columns(tree), Stage.PREDICT, Preprocess()).exchange("7", ORDER)
     assert [sample[7].item() for sample in (found[0], found[1], found[2])] == [6, 4, 5]
     rows = [({"a": row, "b": 10 * row}, row) for row in range(5)]
     chosen = AutoDataset(rows, Stage.VAL, Preprocess()).subset([4, 2, 0], Stage.VAL).exchange("b", ORDER)

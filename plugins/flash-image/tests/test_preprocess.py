@@ -320,3 +320,31 @@ def test_parquet_files_name_images(picture: Picture) -> None:
     picture("red").save("a.png")
     pandas.DataFrame({"file": ["a.png", "a.png"], "kind": ["ants", "bees"]}).to_parquet("t.parquet")
     assert ImageClassificationData.from_parquet("file", "kind", "t.parquet").labels == ["ants", "bees"]
+
+
+# ---------------------------------------------------------------------- what a person looks at
+
+
+def test_a_person_is_shown_the_upright_original_no_larger_than_a_page_needs(tmp_path: Path, picture: Picture) -> None:
+    sideways = Image.fromarray(np.arange(200 * 100 * 3, dtype=np.uint32).reshape(100, 200, 3).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    sideways.save(tmp_path / "a.png", exif=exif)
+    picture("red", size=(2000, 1000)).save(tmp_path / "b.jpg", quality=95)
+    dm = ImageClassificationData.from_files(
+        [tmp_path / "a.png", tmp_path / "b.jpg"], ["x", "y"], augmentation="trivial", data_config=CONFIG
+    )
+    small, large = dm.train_dataset.display([0, 1])
+    np.testing.assert_array_equal(small, np.rot90(np.asarray(sideways), -1))
+    assert large.shape == (256, 512, 3)
+
+
+def test_a_person_is_shown_what_the_network_takes_in_its_own_colors(picture: Picture) -> None:
+    dm = ImageClassificationData.from_images(
+        [picture("red", size=(16, 16)), picture("blue", size=(16, 16))], ["a", "b"], data_config=CONFIG
+    )
+    dataset = dm.train_dataset
+    hooks = dataset.hooks
+    inputs, _ = hooks.transform_on_device(hooks.collate([dataset[0], dataset[1]]))
+    for shown, original in zip(hooks.display_inputs(inputs, 2), dataset.display([0, 1]), strict=True):
+        np.testing.assert_allclose(shown.astype(int), original.astype(int), atol=1)

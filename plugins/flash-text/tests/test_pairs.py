@@ -270,3 +270,29 @@ def test_the_embedder_says_what_to_do_with_pairs(bert: str) -> None:
         ConfigurationError, match="Expected single texts in the predict data, of which the task computes"
     ):
         task.predict(pairs())
+
+
+def test_a_person_is_shown_the_texts_of_a_pair_by_their_columns_and_they_are_its_parts(bert: str) -> None:
+    frame = {"question": ["who", "where", "when"] * 4, "answer": ["ada", "here", "now"] * 4, "ok": ["yes", "no"] * 6}
+    data = TextClassificationData.from_data_frame(["question", "answer"], "ok", train_data_frame=frame, seed=0)
+    before = data.train_dataset.display([1, 0])
+    assert before == [{"question": "where", "answer": "here"}, {"question": "who", "answer": "ada"}]
+    TextClassifier.from_data(data, backbone=bert)
+    dataset = data.train_dataset
+    assert dataset.display([1, 0]) == before
+    assert dataset.parts() == ["question", "answer"]
+    order = torch.arange(12).roll(1)
+    for part, expected in (("answer", ("where", "ada")), ("question", ("who", "here"))):
+        other = dataset.exchange(part, order)
+        assert other.display([1]) == [dict(zip(("question", "answer"), expected, strict=True))]
+        alone = TextClassificationData.from_lists([expected] * 2, ["yes", "no"])
+        TextClassifier.from_data(alone, backbone=bert)
+        np.testing.assert_array_equal(other[1][0], alone.train_dataset[0][0])
+
+
+def test_pairs_from_lists_have_numbers_and_single_texts_no_parts() -> None:
+    pairs = TextClassificationData.from_lists([("a", "b"), ("c", "d")], ["x", "y"])
+    assert pairs.train_dataset.display([1]) == [{"text 1": "c", "text 2": "d"}]
+    assert pairs.train_dataset.exchange("text 2", torch.tensor([1, 0])).display([0]) == [{"text 1": "a", "text 2": "d"}]
+    texts = TextClassificationData.from_lists(["a", "b"], ["x", "y"])
+    assert (texts.train_dataset.display([1]), texts.train_dataset.parts()) == (["b"], [])

@@ -115,3 +115,10 @@ def test_rows_that_are_not_all_pairs_are_named(rows: Any) -> None:
 def test_a_missing_text_of_a_pair_is_named(pair: Any, which: str) -> None:
     with pytest.raises(DataError, match=rf"in each row of the {which} texts of the train data, but 1 of 2 have none"):
         packed([("a", "b"), pair], "the train data")
+
+
+def test_some_texts_are_picked_in_their_order_few_or_many() -> None:
+    texts = [f"text {row}" for row in range(3000)]
+    packed_texts = PackedTexts(texts)
+    for rows in ([2999, 0, 1500], list(range(2999, -1, -1))):
+        assert packed_texts.pick(rows) == [texts[row] for row in rows]

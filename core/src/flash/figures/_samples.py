@@ -33,7 +33,7 @@ _CELL, _LETTER, _LINE, _TITLE, _MARGIN = 2.2, 0.0785, 0.155, 0.19, 0.12
 _TEXT_WIDTH = 7.0
 _MAX_LINES = 5
 # Letters.
-_MAX_TITLE, _MAX_NOTE = 30, 36
+_MAX_TITLE, _MAX_NOTE = 26, 34
 _NAME, _VALUE = 24, 16
 # More columns of a table than this are left out.
 _MAX_ROWS = 30

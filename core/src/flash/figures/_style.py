@@ -83,7 +83,7 @@ def check_matplotlib() -> None:
     except ImportError as error:
         raise ConfigurationError(
             "Expected matplotlib, which draws figures, to be installed, but it is not: "
-            "pip install 'flash-core[figures]'."
+            'pip install "flash-core[figures]".'
         ) from error
 
 
@@ -282,7 +282,7 @@ def shorten(text: str, most: float) -> str:
 
     Example:
         >>> shorten("a very\nlong name", 10), shorten("short", 10)
-        ('a very lo…', 'short')
+        ('a very lon…', 'short')
     """
     line = " ".join(text.split())
     if width_of(line) <= most:

@@ -122,7 +122,7 @@ class PluginConformance(Conformance):
     def test_its_distribution_ships_nothing_into_flash(self) -> None:
         """Check that no files are installed into ``flash``, which is reserved for Flash's own distributions."""
         dist = self._dist()
-        if canonical(dist.name) in first_party.dists():
+        if first_party.is_first_party(dist.name):
             return
         inside = [str(file) for file in dist.files or () if file.parts[:1] == ("flash",)]
         assert not inside, f"Expected a top-level package of its own, but {dist.name} ships {inside[0]}."

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from flash.errors import DataError
+from flash.errors import ConfigurationError, DataError
 from flash.image import ObjectDetectionData, ObjectDetector
 from flash.image.detection.plots import mistakes
 
@@ -84,3 +84,28 @@ def test_a_stage_without_boxes_cannot_be_drawn(draw: Draw) -> None:
     for stage in ("val", "predict", "vla"):
         with pytest.raises(DataError, match=f"Expected {stage} data with boxes to draw, but there is none"):
             dm.show_batch(stage)
+
+
+def test_the_task_draws_what_the_data_draw_and_counts_are_checked(draw: Draw, tiny: dict[str, Any]) -> None:
+    drawn = draw(3)
+    dm = ObjectDetectionData.from_images(*drawn.parts(), *drawn.parts(), seed=0)
+    task = ObjectDetector.from_data(dm, **tiny)
+    titles = [axes.get_title() for axes in task.plot_predictions(dm, count=2, max_images=2).axes]
+    assert titles == [axes.get_title() for axes in dm.plot_predictions(task, count=2, max_images=2).axes]
+    assert all(title.startswith("1 missed, ") for title in titles)
+    for draw_with in (dm.show_batch, lambda count: task.plot_predictions(dm, count=count)):
+        with pytest.raises(ConfigurationError, match="Expected count to be a whole number of at least 1, but got 0"):
+            draw_with(count=0)
+    with pytest.raises(ConfigurationError, match=r"outputs of another kind. Call task.plot_predictions\(data\)"):
+        task.plot_confusion(dm)
+
+
+def test_a_person_is_shown_images_without_boxes(draw: Draw) -> None:
+    drawn = draw(2)
+    images, labels, boxes = drawn.parts()
+    dm = ObjectDetectionData.from_images(
+        train_images=images, train_targets=labels, train_bboxes=boxes, predict_images=images
+    )
+    for stage in ("train", "predict"):
+        for image, original in zip(dm.indexed_dataset(stage).display([0, 1]), images, strict=True):
+            np.testing.assert_array_equal(image, original)

@@ -220,3 +220,28 @@ def test_a_missing_target_text_is_found_before_the_split() -> None:
     for seed in range(4):
         with pytest.raises(DataError, match="in each row of the targets of the train data, but 1 of 4 have none"):
             SummarizationData.from_lists(list("abcd"), ["a", "b", None, "d"], val_split=0.5, seed=seed)
+
+
+def test_a_person_is_shown_source_and_target_texts_before_and_after_tokenization(t5: str) -> None:
+    data = TranslationData.from_data_frame("en", "de", train_data_frame=FRAME, predict_data_frame=FRAME)
+    for _ in range(2):
+        assert data.train_dataset.display([2, 0]) == ["1.10", "red tea"]
+        assert data.train_dataset.display_targets([2, 0]) == ["nichts, wirklich", "roter Tee"]
+        assert data.predict_dataset.display([1]) == ["NA"]
+        assert data.predict_dataset.display_targets([1]) is None
+        TranslationTask.from_data(data, backbone=t5)
+
+
+def test_predicted_texts_are_drawn_beside_the_true_ones(t5: str) -> None:
+    pytest.importorskip("matplotlib")
+    data = TranslationData.from_data_frame("en", "de", train_data_frame=FRAME, val_data_frame=FRAME)
+    task = TranslationTask.from_data(data, backbone=t5)
+    figure = task.plot_predictions(data, count=2)
+    expected = task.predict(["red tea", "NA"])
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles == [
+        f"{text or '(nothing)'}, truth {true}" for text, true in zip(expected, ("roter Tee", "007"), strict=True)
+    ]
+    assert [axes.texts[0].get_text() for axes in figure.axes] == ["red tea", "NA"]
+    shown = {axes.texts[0].get_text(): axes.get_title("left") for axes in data.show_batch().axes}
+    assert shown == {row["en"]: row["de"] for row in ROWS}
