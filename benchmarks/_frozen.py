@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from _datasets import Missing
+from _datasets import MissingDataError
 from pytorch_lightning import seed_everything
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
@@ -27,12 +27,19 @@ import flash
 from flash.image import ImageClassificationData, ImageClassifier, ImageEmbedder
 from flash.text import TextClassificationData, TextClassifier, TextEmbedder
 
-__all__ = ["FROZEN", "run_frozen"]
+__all__ = ["FROZEN", "SILENT", "run_frozen"]
 
 IMAGES, TEXTS = "tf_efficientnet_lite0.offline", "all-MiniLM-L6-v2.offline"
 #: The data sets by name: photos or texts, and the number of rows for training.
 FROZEN = {"ants-bees": ("photos", None), "imdb-500": ("texts", 500), "imdb-5000": ("texts", 5000)}
 _TEST_TEXTS = 1000
+#: Arguments of a trainer that writes nothing.
+SILENT: dict[str, Any] = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
 
 
 class Lookup(nn.Module):
@@ -56,7 +63,7 @@ def _read_photos(folder: Path, cache: Path) -> tuple[list[Path], Any, Any]:
     """Return files, classes and features."""
     files = sorted((folder / "image" / "hymenoptera_data").glob("*/*/*.jpg"))
     if not files:
-        raise Missing(f"there are no photos in {folder}; pass --data")
+        raise MissingDataError(f"there are no photos in {folder}; pass --data")
     classes = np.array([file.parent.name for file in files])
     return files, classes, _cached(cache / "photos.npy", lambda: ImageEmbedder(backbone=IMAGES, normalize=False), files)
 
@@ -65,7 +72,7 @@ def _read_texts(folder: Path, cache: Path) -> tuple[list[str], Any, Any]:
     """Return row numbers as texts, classes and features: train rows first."""
     paths = [folder / "text" / f"imdb_{part}_5k.csv" for part in ("train", "test")]
     if not paths[0].exists():
-        raise Missing(f"there is no {paths[0]}; pass --data")
+        raise MissingDataError(f"there is no {paths[0]}; pass --data")
     train, test = (pd.read_csv(path) for path in paths)
     frame = pd.concat([train, test.sample(_TEST_TEXTS, random_state=0)], ignore_index=True)
     features = _cached(
@@ -135,7 +142,6 @@ def train_frozen(kind: str, inputs: list[Any], classes: Any, features: Any, seed
             train_data=inputs, train_targets=list(classes), val_split=0.2, seed=seed
         )
         task = TextClassifier.from_data(data, backbone=Lookup(features), tokenizer=_numbers)
-    silent = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = flash.Trainer(accelerator="cpu", enable_model_summary=False, **silent)
+    trainer = flash.Trainer(accelerator="cpu", **SILENT)
     trainer.finetune(task, data, strategy="freeze")
     return task

