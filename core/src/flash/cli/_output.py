@@ -11,25 +11,8 @@ from flash.plugins import Provider
 
 __all__ = ["columns", "counted", "print_json", "provider_json", "table", "wrap"]
 
-_PLURALS = {
-    "task": "tasks",
-    "backbone": "backbones",
-    "catalogue": "catalogues",
-    "strategy": "strategies",
-    "data source": "data sources",
-    "callback": "callbacks",
-    "command": "commands",
-    "output": "outputs",
-    "optimizer": "optimizers",
-    "lr scheduler": "lr schedulers",
-    "metric": "metrics",
-    "loss": "losses",
-    "head": "heads",
-    "augmentation": "augmentations",
-    "name": "names",
-    "plugin": "plugins",
-    "rename": "renames",
-}
+# The plurals that do not end with one more s.
+_PLURALS = {"strategy": "strategies", "loss": "losses"}
 
 
 def _width() -> int:
@@ -87,7 +70,7 @@ def counted(number: int, what: str) -> str:
         >>> counted(4, "strategy")
         '4 strategies'
     """
-    return f"{number} {what if number == 1 else _PLURALS[what]}"
+    return f"{number} {what if number == 1 else _PLURALS.get(what, what + 's')}"
 
 
 def provider_json(provider: Provider | None) -> dict[str, str] | None:

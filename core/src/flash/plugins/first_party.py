@@ -19,18 +19,21 @@ DOMAINS: Final[dict[str, str]] = {
     "vision": "flash-image",
 }
 
+# Packages that work with the tasks of others.
+_WITHOUT_TASKS: Final = ("baseline", "solver")
+
 # Published, but with a top-level package of their own.
 _OTHERS: Final = ("flash-offline",)
 
 
 def dists() -> list[str]:
-    """Return the distributions that have a package ``flash.<name>``, sorted.
+    """Return the distributions that have tasks and backbones, sorted.
 
     Example:
-        >>> "flash-image" in dists()
-        True
+        >>> dists()
+        ['flash-image', 'flash-tabular', 'flash-text']
     """
-    return sorted(set(DOMAINS.values()))
+    return sorted({dist for name, dist in DOMAINS.items() if name not in _WITHOUT_TASKS})
 
 
 def published_owner(module_name: str) -> str | None:
