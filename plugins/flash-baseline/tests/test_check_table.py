@@ -240,6 +240,11 @@ class TestLeaks:
         ]
         assert "whether it is missing alone removes" in self.leak(boat).sentence
 
+    def test_hardly_any_rows_say_nothing_about_a_leak(self) -> None:
+        rows = 60
+        paid = [float(each == "yes") + place / 1000 for place, each in enumerate(made(rows)["sold"])]
+        assert "leak" not in kinds(check(made(rows, leak=paid)))
+
     def test_one_of_several_targets_is_no_leak_of_another(self) -> None:
         columns = made(sold_again=made()["sold"])
         assert check_table({"train": Table(columns)}, ["sold", "sold_again"]) == []

@@ -19,8 +19,9 @@ from ._resampling import Array
 
 __all__ = ["Column", "columns_of_parts", "is_gap"]
 
-# Types whose values are missing only as None; others are asked one by one.
-_PLAIN = frozenset({str, int, bool, type(None)})
+# Types whose values are missing only as None or NaN, and may be keys; others are asked one by one, which takes time.
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_NUMBERS = frozenset({int, float, bool})
 _GAPS = frozenset({"", "?", "-", "--", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "missing", "<na>"})
 _LAST = frozenset("0123456789.")
 _TRUTHS = {"true": 1.0, "false": 0.0}
@@ -71,6 +72,13 @@ class Column:
     @cached_property
     def value_numbers(self) -> Array:
         """The distinct values as numbers; NaN for those that are none."""
+        if set(map(type, self.values)) <= _NUMBERS:
+            try:
+                numbers = np.array(self.values, dtype=np.float64)
+            except OverflowError:  # of huge whole numbers
+                pass
+            else:
+                return np.where(np.isfinite(numbers), numbers, np.nan)
         return np.array([_as_number(value) for value in self.values], dtype=np.float64)
 
     @cached_property
@@ -154,7 +162,10 @@ def is_gap(value: Any) -> bool:
 
 
 def _column(name: str, values: Sequence[Any]) -> Column:
-    if not set(map(type, values)) <= _PLAIN:
+    types = set(map(type, values))
+    if types <= _PLAIN:
+        values = [None if value != value else value for value in values] if float in types else values
+    else:
         values = [None if is_missing(value) else value if _is_hashable(value) else repr(value) for value in values]
     places: dict[Any, int] = {value: place for place, value in enumerate(dict.fromkeys(values)) if value is not None}
     # Places count a missing value that came before; close the gap.

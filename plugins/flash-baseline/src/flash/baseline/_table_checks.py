@@ -33,6 +33,8 @@ _MOSTLY_DISTINCT = 0.99
 _FEWEST_IDS = 20
 _NEARLY_CONSTANT = 0.999
 _GIVES_AWAY = 0.98
+# Of fewer rows, a good column is right on all that are held out by chance.
+_FEWEST_FOR_LEAKS = 100
 _EASY = 0.9
 _MISSING_GIVES_AWAY = 0.8
 _SAME_GROUP = 0.2
@@ -558,6 +560,8 @@ def leaks(table: TableParts) -> Iterator[Finding]:
         parts = {name: each.part(rows) for name, each in table.features.items() if name != table.group}
         skills = {name: skill(each, goal) for name, each in parts.items()}
         yield from _copies_of_target(table, target)
+        if len(rows) < _FEWEST_FOR_LEAKS:
+            continue
         yield from _given_away(table, target, skills, sampled)
         yield from _given_away_by_gaps(table, target, parts, goal, skills)
 

@@ -46,7 +46,7 @@ def check_table(
         MissingColumnError: If a target is not in the first part.
 
     Example:
-        >>> table = Table({"size": [1, 2, 3, 4] * 10, "sold": ["yes", "no", "no", "yes"] * 10})
+        >>> table = Table({"size": [1, 2, 3, 4] * 30, "sold": ["yes", "no", "no", "yes"] * 30})
         >>> [finding.kind for finding in check_table({"train": table}, ["sold"])]
         ['leak']
     """
