@@ -49,7 +49,7 @@ def draw_numbers(targets: Any, predictions: Any, names: Sequence[str] | None = N
         for place in range(count):
             axes = figure.add_subplot(rows, columns, place + 1)
             _draw_points(axes, true[:, place], predicted[:, place])
-            name = "" if names is None else f"{shorten_name(names[place], 20)}: "
+            name = "" if names is None else f"{shorten_name(names[place], 34)}\n"
             axes.set_title(f"{name}{_quality(true[:, place], predicted[:, place])}")
             axes.set(xlabel="true", ylabel="predicted")
     return figure
