@@ -321,7 +321,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "labels": lambda: draw_confusion(np.ones((30, 2, 2), int), [f"a long name of label {n}" for n in range(30)]),
     "curves": lambda: draw_curves([{"epoch": epoch, "train_loss": 1 / (epoch + 1)} for epoch in range(50)]),
     "numbers": lambda: draw_numbers(np.arange(9000), np.arange(9000) * 2, heading="val"),
-    "several numbers": lambda: draw_numbers(np.ones((4, 12)), np.ones((4, 12)), [f"number {n}" for n in range(12)]),
+    "several numbers": lambda: draw_numbers(
+        np.ones((4, 12)), np.ones((4, 12)), [f"a long name of number {n}" for n in range(12)]
+    ),
     "no numbers": lambda: draw_numbers([float("nan")], [1.0]),
     "importance": lambda: draw_importance([f"column {n}" for n in range(50)], [1e-3] * 50, [1e-4] * 50, "rise of loss"),
 }

@@ -49,7 +49,7 @@ def draw_numbers(targets: Any, predictions: Any, names: Sequence[str] | None = N
         for place in range(count):
             axes = figure.add_subplot(rows, columns, place + 1)
             _draw_points(axes, true[:, place], predicted[:, place])
-            name = "" if names is None else f"{shorten_name(names[place], 20)}: "
+            name = "" if names is None else f"{shorten_name(names[place], 34)}\n"
             axes.set_title(f"{name}{_quality(true[:, place], predicted[:, place])}")
             axes.set(xlabel="true", ylabel="predicted")
     return figure
@@ -68,7 +68,7 @@ def _draw_points(axes: Any, true: Any, predicted: Any) -> None:
         alpha = min(1.0, max(0.25, 60 / len(true)))
         axes.plot(true, predicted, "o", color=COLORS["first"], alpha=alpha, markersize=3.5, markeredgewidth=0)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(4))
+        axis.set_major_locator(MaxNLocator(4, prune="both"))
         axis.set_major_formatter(FuncFormatter(lambda value, _: write_number(value)))
     low, high = min(true.min(), predicted.min()), max(true.max(), predicted.max())
     axes.plot([low, high], [low, high], color=COLORS["note"], linewidth=0.8, linestyle="--")
