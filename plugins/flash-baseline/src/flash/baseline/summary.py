@@ -131,7 +131,8 @@ def summarize(
     tested = outputs if part == "test" else {}
     entries = [_entry(each, problem, metric, tested.get(each.run.name)) for each in race.ranking()]
     if finalist is not None and finalist.members:
-        entries.insert(0, _ensemble_entry(finalist, problem, metric, tested.get(finalist.name)))
+        entries.append(_ensemble_entry(finalist, problem, metric, tested.get(finalist.name)))
+        entries.sort(key=lambda each: each.scores.get(metric.name, -np.inf) * (-1 if metric.higher_is_better else 1))
     entries += [_entry(each, problem, metric, None) for each in race.outcomes.values() if each.outputs is None]
     best = None if finalist is None else finalist.name
     shown = outputs.get(best or "", np.zeros((0, 0)))
@@ -159,7 +160,7 @@ def summarize(
         importance=importance,
         times=times,
         versions={"Python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
-        commands=_commands(source, race, finalist),
+        commands=_commands(source, race, finalist, time_limit),
         comparisons=_comparisons(problem, metric, part, entries, outputs, best),
         time_limit=time_limit,
     )
@@ -218,15 +219,12 @@ def _comparisons(
     outputs: Mapping[str, Array],
     best: str | None,
 ) -> list[Comparison]:
-    """Compare the best task with the best entry of each other kind."""
+    """Compare the best task with each trivial and classical model."""
     if best is None or best not in outputs:
         return []
-    others: dict[str, str] = {}
-    for entry in entries:
-        if entry.name in outputs and entry.name != best and entry.kind in ("trivial", "classical"):
-            others.setdefault(entry.kind, entry.name)
+    others = [entry.name for entry in entries if entry.kind in ("trivial", "classical") and entry.name in outputs]
     targets = problem.targets[part]
-    return [compare(metric, targets, (best, outputs[best]), (name, outputs[name])) for name in others.values()]
+    return [compare(metric, targets, (best, outputs[best]), (name, outputs[name])) for name in others]
 
 
 def _worst(problem: Problem, part: str, evaluated: Evaluated) -> list[Sample]:
@@ -264,7 +262,8 @@ def _samples(
     probabilities: Sequence[float | None],
 ) -> list[Sample]:
     dataset, targets = problem.parts[part], problem.targets[part]
-    names = [str(each) if isinstance(each, os.PathLike) else each for each in dataset.ids_of(rows)]
+    # The number of a row is that in its part, which is not that in the file.
+    names = [f"{part} {each}" if isinstance(each, int) else str(each) for each in dataset.ids_of(rows)]
     columns = zip(names, dataset.display(rows), rows, predicted, losses, probabilities, strict=True)
     return [
         Sample(name, shown, problem.label_of(targets[row]), problem.label_of(prediction), loss, probability)
@@ -304,8 +303,6 @@ def _facts(problem: Problem) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if isinstance(shown, dict):
         facts["columns"] = len(shown)
-    if problem.labels:
-        facts["classes"] = len(problem.labels)
     return facts
 
 
@@ -324,7 +321,7 @@ def _classes(problem: Problem) -> dict[str, dict[str, int]]:
     return found
 
 
-def _commands(source: Source, race: Race, finalist: Finalist | None) -> list[Command]:
+def _commands(source: Source, race: Race, finalist: Finalist | None, time_limit: float) -> list[Command]:
     """Return what to do next, as far as the data is a path that a command can name."""
     found = []
     if isinstance(source.data, str | os.PathLike):
@@ -334,7 +331,8 @@ def _commands(source: Source, race: Race, finalist: Finalist | None) -> list[Com
             values = [value] if isinstance(value, str | os.PathLike) else list(value or ())
             words += [f"--{name}", *map(str, values)] if values else []
         words += ["--drop", *source.drop] if source.drop else []
-        found.append(Command("Repeat it", shlex.join([*words, "--seed", str(source.seed)])))
+        words += ["--time_limit", f"{time_limit:g}s", "--seed", str(source.seed), "-o", "again"]
+        found.append(Command("Repeat it", shlex.join(words)))
     if finalist is not None:
         checkpoint = shlex.quote(str(race.folder.task_file))
         found.append(Command("Predict", f"flash predict {checkpoint} INPUT -o predictions.csv"))
