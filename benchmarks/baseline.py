@@ -52,9 +52,8 @@ def main() -> None:
         found = run(train, target, test=test, time_limit=options.seconds, output=Path(folder, "out"))
     metric, times = found.results.metric, found.results.times
     for entry in found.leaderboard:
-        print(
-            f"{entry.name:20s} {entry.scores.get(metric, float('nan')):12.4f} {entry.test_scores.get(metric, 0):12.4f}"
-        )
+        scores = (each.get(metric, float("nan")) for each in (entry.scores, entry.test_scores))
+        print(entry.name.ljust(20), *(f"{score:12.4f}" for score in scores))
     used = sum(entry.seconds for entry in found.leaderboard)
     print(f"times: {', '.join(f'{name} {seconds:.1f} s' for name, seconds in times.items())}")
     print(f"training and evaluation: {used / times['race']:.2f} of the race (at least 0.9)")
