@@ -99,7 +99,7 @@ def test_the_checkpoint_is_the_task_of_the_report(tmp_path: Path) -> None:
     assert found.results.best == "scratch"
     loaded = Task.load_from_checkpoint(tmp_path / "out" / "best.ckpt")
     table = rows(seed=1)
-    assert loaded.predict(table["dot"]) == found.task.predict(table["dot"])  # type: ignore[union-attr]
+    assert loaded.predict(table["dot"]) == found.task.predict(table["dot"])
     test = found.results
     assert score("classification", test.targets, test.outputs)["accuracy"] == pytest.approx(
         found.leaderboard[0].test_scores["accuracy"]

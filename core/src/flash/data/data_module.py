@@ -130,7 +130,9 @@ class DataModule(pl.LightningDataModule):
         }
         given = {stage: dataset for stage, dataset in given.items() if dataset is not None}
         splits = {"val_split": val_split, "test_split": test_split, "groups": groups, "times": times}
-        given |= self._split(given, splits)
+        splits = {name: value for name, value in splits.items() if value is not None}
+        if splits:
+            given |= self._split(given, splits)
         # Without train data, inputs are loaded by the preprocess of the task that is bound later.
         self._pending_inputs: dict[Stage, Any] = {}
         if preprocess is not None:
@@ -148,7 +150,6 @@ class DataModule(pl.LightningDataModule):
 
     def _split(self, given: Mapping[Stage, Any], options: Mapping[str, Any]) -> dict[Stage, Any]:
         """Split the train data before it is loaded: first the test rows off, then the validation rows."""
-        options = {name: value for name, value in options.items() if value is not None}
         by = {name: options[name] for name in _PER_ROW if name in options}
         stages = [stage for stage in (Stage.TEST, Stage.VAL) if f"{stage.value}_split" in options]
         if by and not stages:
@@ -258,8 +259,10 @@ class DataModule(pl.LightningDataModule):
         preprocess = cls.preprocess_cls() if preprocess is None else preprocess
         postprocess = cls.postprocess_cls() if postprocess is None else postprocess
         splits = {name: kwargs.pop(name) for name in _SPLITS if name in kwargs}
+        splits = {name: value for name, value in splits.items() if value is not None}
         module = cls(preprocess=preprocess, postprocess=postprocess, **kwargs)
-        inputs |= module._split(inputs, splits)
+        if splits:
+            inputs |= module._split(inputs, splits)
         module._pending_inputs = inputs
         if fitted or Stage.TRAIN in inputs:
             module._load_pending()

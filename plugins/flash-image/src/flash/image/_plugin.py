@@ -117,5 +117,7 @@ def flash_components() -> Iterator[Component]:
 def flash_recipes() -> Iterator[Recipe]:
     """Yield the candidates for baselines of images."""
     for task in ("image/classification", "image/regression"):
-        yield Recipe("convnext_tiny", "flash.image.recipes:convnext_tiny", task, "ConvNeXt-Tiny, pretrained.")
+        yield Recipe(
+            "convnext_tiny", "flash.image.recipes:convnext_tiny", task, "ConvNeXt-Tiny, a larger pretrained network."
+        )
         yield Recipe("scratch", "flash.image.recipes:scratch", task, "ResNet-18 without pretrained weights.")

@@ -86,4 +86,4 @@ def flash_components() -> Iterator[Output]:
 def flash_recipes() -> Iterator[Recipe]:
     """Yield the candidates for baselines of texts."""
     for task in ("text/classification", "text/regression"):
-        yield Recipe("roberta", "flash.text.recipes:roberta_base", task, "RoBERTa, pretrained.")
+        yield Recipe("roberta", "flash.text.recipes:roberta_base", task, "RoBERTa, a larger pretrained network.")
