@@ -122,7 +122,7 @@ def summarize(records: list[dict[str, Any]]) -> None:
                 theirs = [peers[run["seed"]][score] for run in runs]
                 differences = [mine - other for mine, other in zip(ours, theirs, strict=True)]
                 mean, error = statistics.mean(differences), _deviation(differences) / len(runs) ** 0.5
-                verdict = verdict_of(mean, error)
+                verdict = verdict_of(mean, error) if len(runs) > 1 else "one seed"
                 tally.setdefault((by, "accuracy or R2" if score != "-log loss" else score), []).append(verdict)
                 seconds = statistics.mean(run["s"] for run in runs)
                 print(

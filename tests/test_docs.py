@@ -264,10 +264,11 @@ def test_the_python_blocks_of_a_page_run(
     if page.parent.name == "flash-text" or page.stem == "text":
         texts()
     torch.manual_seed(0)
-    # Where a page leaves it to the trainer, that trains on the processor, and not for Lightning's thousand epochs.
+    # Where a page leaves it to the trainer, that trains on the processor, and stops as a user's run does, but sooner.
     make = flash.Trainer.__init__
-    usual = {"max_epochs": 2, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
+    usual = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
     monkeypatch.setattr(flash.Trainer, "__init__", lambda self, **kwargs: make(self, **{**usual, **kwargs}))
+    monkeypatch.setattr("flash.core.trainer._MOST_EPOCHS", 30)
     run_page(page)
     assert Path.cwd() == Path(os.path.realpath(tables))
 
