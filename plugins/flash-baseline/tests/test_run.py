@@ -422,6 +422,25 @@ def test_without_time_there_is_the_trivial_one_alone(tmp_path: Path, monkeypatch
     assert race.outcomes["nearest"].status == race.outcomes["slow"].status == "out of time"
 
 
+@pytest.mark.parametrize("failing", ["fit", "predict", "predict of the test part"])
+def test_a_model_that_ends_the_program_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    method, predict = failing.partition(" ")[0], Nearest.predict
+
+    def ends(self: Any, data: Any) -> Any:
+        if failing.endswith("part") and len(data) != 24:
+            return predict(self, data)
+        raise SystemExit(3)
+
+    monkeypatch.setattr(Nearest, method, ends)
+    found = run(rows(), "color", output=tmp_path / "out", recipes=["nearest", "words"], say=ignore)
+    by_name = {entry.name: entry for entry in found.leaderboard}
+    assert (by_name["nearest"].status, by_name["nearest"].reason) == ("failed", "SystemExit: 3")
+    assert by_name["words"].test_scores
+    assert not found.is_interrupted
+
+
 # ---------------------------------------------------------------------- ensembles
 
 

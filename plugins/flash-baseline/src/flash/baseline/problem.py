@@ -87,7 +87,6 @@ class Problem:
         parts: The samples of each part: ``"train"``, ``"val"`` and, if there are any, ``"test"``.
         targets: Their targets.
         findings: What the checks found, the worst first.
-        is_table: Whether its raw data is a table whose columns are the features.
     """
 
     title: str

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -104,7 +105,7 @@ class Race:
         try:
             trainings = self._start()
             self._halve(trainings)
-        except (KeyboardInterrupt, SystemExit):  # The latter is Lightning's answer to Ctrl-C.
+        except KeyboardInterrupt:
             self.is_interrupted = True
             self.say("Interrupted; the report has what is there.")
 
@@ -126,14 +127,9 @@ class Race:
         """Make the runs of all recipes, run those that are fitted at once, and return the trainings."""
         trainings: list[Outcome] = []
         for recipe, make in self.makers.items():
-            try:
+            with self._contained(recipe):
                 runs = make()
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except Exception as error:
-                self._fail(recipe, error)
-                continue
-            for run in runs:
+            for run in [] if recipe in self.outcomes else runs:
                 outcome = self.outcomes[run.name] = Outcome(run)
                 if isinstance(run, TaskRun):
                     trainings.append(outcome)
@@ -172,7 +168,10 @@ class Race:
         if not _can_go_on(outcome):
             return False
         if outcome.evaluation is None:
-            outcome.evaluation = self._measure(outcome.run)
+            with self._contained(outcome.run.name):
+                outcome.evaluation = self._measure(outcome.run)
+        if outcome.evaluation is None:
+            return False
         # A training evaluates its last weights, and the race its best ones; in the end, the test samples are predicted.
         tests = len(self.problem.parts.get("test", ())) / len(self.problem.parts["val"])
         share = seconds - (2 + tests) * outcome.evaluation
@@ -197,23 +196,39 @@ class Race:
     def _step(self, outcome: Outcome, seconds: float) -> None:
         """Train a run for some seconds, and evaluate it."""
         run, start = outcome.run, time.monotonic()
-        try:
-            run.train(self.problem.data, seconds)
-            outcome.outputs = run.predict(self.problem.data, self.problem.parts["val"])
-            outcome.scores = score(self.problem.kind, self.problem.targets["val"], outcome.outputs)
-            outcome.status = "done"
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except OutOfTime as error:
-            outcome.reason = str(error)
-        except Exception as error:
-            self._fail(run.name, error)
+        with self._contained(run.name):
+            try:
+                run.train(self.problem.data, seconds)
+                outcome.outputs = run.predict(self.problem.data, self.problem.parts["val"])
+                outcome.scores = score(self.problem.kind, self.problem.targets["val"], outcome.outputs)
+                outcome.status = "done"
+            except OutOfTime as error:
+                outcome.reason = str(error)
         run.seconds += time.monotonic() - start
         taken = {name: float(each.run.seconds) for name, each in self.outcomes.items()}
         self.folder.keep(time.monotonic() - self.start, self.folder.seconds | taken)
         self._report(outcome)
 
-    def _fail(self, name: str, error: Exception) -> None:
+    def predict(self, outcome: Outcome, part: str) -> Array | None:
+        """Return the predictions of a part; ``None`` if the run fails, which it then has."""
+        found: Array | None = None
+        with self._contained(outcome.run.name):
+            found = outcome.run.predict(self.problem.data, self.problem.parts[part])
+        return found
+
+    @contextmanager
+    def _contained(self, name: str) -> Iterator[None]:
+        """Let a run fail alone, whatever it raises; what the user stops goes on."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error  # Lightning's answer to Ctrl-C.
+            self._fail(name, error)
+
+    def _fail(self, name: str, error: BaseException) -> None:
         outcome = self.outcomes.setdefault(name, Outcome(_NotMade(name, "")))
         outcome.status, outcome.outputs, outcome.scores = "failed", None, {}
         outcome.reason = " ".join(str(error).split()) or type(error).__name__

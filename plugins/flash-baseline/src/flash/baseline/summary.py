@@ -125,9 +125,9 @@ def summarize(
         outputs[finalist.name] = _presented(evaluated)
     for outcome in race.ranking():
         if outcome.run.name not in outputs and (part == "val" or time.monotonic() < deadline):
-            known = outcome.outputs if part == "val" else None
-            predicted = outcome.run.predict(problem.data, problem.parts[part]) if known is None else known
-            outputs[outcome.run.name] = predicted
+            known = outcome.outputs if part == "val" else race.predict(outcome, part)
+            if known is not None:
+                outputs[outcome.run.name] = known
     tested = outputs if part == "test" else {}
     entries = [_entry(each, problem, metric, tested.get(each.run.name)) for each in race.ranking()]
     if finalist is not None and finalist.members:
