@@ -20,7 +20,7 @@ from flash.errors import ConfigurationError, DataError
 __all__ = ["main"]
 
 _ROWS_AT_ONCE = 4096
-_PLAIN = (str, int, float, bool, type(None))
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,12 +48,13 @@ def main(arguments: Sequence[str]) -> int:
     names: list[str] = []
     with row_writer(target) as write, tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
         for block in _blocks(predictions):
-            values = [_plain(result) for _, result in block]
-            shown = [_plain(each) for each, _ in block] if ids is None else ids[rows : rows + len(block)]
+            inputs, results = zip(*block, strict=True)
+            values = _all_plain(results)
+            shown = _all_plain(inputs) if ids is None else ids[rows : rows + len(block)]
             classes = _classes_of(values[0], labels)
             names = names or [id_name, *([name] if classes is None else [f"{name}_{label}" for label in classes])]
             pairs = zip(shown, values, strict=False)
-            write(names, [(each, *(value if classes else [value])) for each, value in pairs])
+            write(names, [(each, *value) for each, value in pairs] if classes else list(pairs))
             rows += len(block)
             bar.update(len(block))
         if ids is not None and len(ids) != rows:
@@ -89,6 +90,11 @@ def _classes_of(value: Any, labels: Sequence[str] | None) -> Sequence[str] | Non
     """Return the classes that a prediction has a number for each of, such as probabilities; ``None`` for another."""
     is_numbers = isinstance(value, list) and value and all(isinstance(each, float) for each in value)
     return labels if is_numbers and labels is not None and len(labels) == len(value) else None
+
+
+def _all_plain(values: Sequence[Any]) -> Sequence[Any]:
+    """Return values as JSON can hold them, without a call per value where they are plain already."""
+    return values if all(map(_PLAIN.__contains__, map(type, values))) else list(map(_plain, values))
 
 
 def _plain(value: Any) -> Any:

@@ -51,7 +51,9 @@ def _csv(path: Path) -> Iterator[Write]:
             if not begun:
                 writer.writerow(names)
                 begun = True
-            writer.writerows([[_cell(value) for value in row] for row in rows])
+            kinds = {type(value) for row in rows for value in row}
+            is_plain = not kinds & {list, dict}
+            writer.writerows(rows if is_plain else [[_cell(value) for value in row] for row in rows])
 
         yield write
 
