@@ -66,3 +66,10 @@ def test_another_suffix_is_no_format() -> None:
     check_format(Path("out.jsonl"))
     with pytest.raises(ConfigurationError, match="Expected -o to end in .csv, .jsonl, .parquet, but got out.xlsx"):
         check_format(Path("out.xlsx"))
+
+
+def test_names_with_a_percent_sign_are_names(tmp_path: Path) -> None:
+    with row_writer(tmp_path / "out.jsonl") as write_rows:
+        write_rows(["id", '50 % of "it"'], [(1, "a"), (2, "a")])
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[1]) == {"id": 2, '50 % of "it"': "a"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,9 +68,24 @@ def _jsonl(path: Path) -> Iterator[Write]:
         encode = json.JSONEncoder(ensure_ascii=False).encode
 
         def write(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-            file.writelines([encode(dict(zip(names, row, strict=True))) + "\n" for row in rows])
+            # A line is filled with the values of its row, which are encoded column by column.
+            keys = (encode(name).replace("%", "%%") for name in names)
+            line = f"{{{', '.join(f'{key}: %s' for key in keys)}}}\n"
+            columns = [_encoded(column, encode) for column in zip(*rows, strict=True)]
+            file.writelines([line % row for row in zip(*columns, strict=True)])
 
         yield write
+
+
+def _encoded(column: Sequence[Any], encode: Callable[[Any], str]) -> Iterable[str]:
+    """Return the JSON of each value, of equal texts once."""
+    kinds = set(map(type, column))
+    if kinds == {int}:
+        return map(str, column)
+    if kinds == {str}:
+        known = {text: encode(text) for text in set(column)}
+        return map(known.__getitem__, column)
+    return map(encode, column)
 
 
 @contextmanager
