@@ -21,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: Those after ``flash baseline``.
 
     Returns:
-        The exit code: 0, or 130 if the run was interrupted.
+        0, or 130 if the run was interrupted.
     """
     parser = argparse.ArgumentParser(
         prog="flash baseline",

@@ -86,7 +86,7 @@ class EnsembleClassifier(_Ensemble, ClassificationTask):
     """Classifiers whose probabilities are averaged.
 
     Args:
-        members: The descriptions of the classifiers (:func:`flash.serialization.describe`).
+        members: The descriptions of the classifiers (``flash.serialization.describe``).
         weights: The weight of each; they sum to 1.
         kwargs: The arguments of :class:`~flash.core.classification.ClassificationTask`.
     """
@@ -109,7 +109,7 @@ class EnsembleRegressor(_Ensemble, RegressionTask):
     """Regressors whose numbers are averaged.
 
     Args:
-        members: The descriptions of the regressors (:func:`flash.serialization.describe`).
+        members: The descriptions of the regressors (``flash.serialization.describe``).
         weights: The weight of each; they sum to 1.
         kwargs: The arguments of :class:`~flash.core.regression.RegressionTask`.
     """
