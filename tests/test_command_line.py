@@ -161,3 +161,20 @@ def test_predictions_of_a_table_are_a_submission() -> None:
     assert {row["y"] for row in rows} <= {"yes", "no"}
     assert main(["predict", "run/task.ckpt", "rows.csv", "-o", "out.parquet", "--columns", "size,y"]) == 0
     assert pd.read_parquet("out.parquet").astype(str).to_dict("records") == rows
+
+
+def test_a_source_that_a_plugin_registered_is_chosen_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["--source", "sklearn", "--data.dataset", "iris", "--data.val_split", "0.2", "--task.backbone", "mlp"]
+    assert main(["fit", "tabular/classification", *given, *QUIET, "--seed", "1", "-o", "run"]) == 0
+    assert main(["fit", "--config", "run/config.yaml", "-o", "again"]) == 0
+    assert Path("run/scores.json").read_text() == Path("again/scores.json").read_text()
+    assert "source: sklearn" in Path("run/config.yaml").read_text()
+    capsys.readouterr()
+    assert main(["fit", "tabular/classification", "--source", "sklaern", "--data.dataset", "iris"]) == 2
+    assert "Expected a source among csv, json, parquet, sklearn, but got 'sklaern'." in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["fit", "tabular/classification", "--help"])
+    assert "--source sklearn" in capsys.readouterr().out

@@ -337,6 +337,7 @@ def test_a_data_source_of_a_plugin_fills_its_data_module_and_no_other() -> None:
         assert Toy.available_sources() == ["numbers"]
         assert len(Toy.from_source("numbers", rows=3).train_dataset) == 3
         assert DataModule.available_sources() == []
+        assert Toy.source_factory("numbers") is make_toy
         with pytest.raises(UnknownNameError, match="numbers"):
             Toy.from_source("nubmers", rows=3)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import flash
 from flash.cli._arguments import as_choices, value_of, values_of, wants_help
 from flash.cli._options import add_options, data_options, new_parser, parse_options
-from flash.cli._sources import choose_source
+from flash.cli._sources import choose_source, make_data
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
 from flash.serialization import writing
@@ -47,7 +47,7 @@ def _evaluate(command: str, stage: str, arguments: Sequence[str]) -> int:
     source = choose_source(data_class, given, value_of(arguments, "--source"))
     add_options(parser, "data", "data", data_options(data_class, source), given=given)
     chosen = parse_options(parser, arguments)
-    data = getattr(data_class, source)(**as_choices(chosen["data"]), preprocess=task.preprocess)
+    data = make_data(data_class, source, {**as_choices(chosen["data"]), "preprocess": task.preprocess})
     trainer = flash.Trainer(logger=False, enable_checkpointing=False)
     (scores,) = getattr(trainer, command)(task, datamodule=data)
     if chosen.get("output") is not None:

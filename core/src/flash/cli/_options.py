@@ -66,14 +66,18 @@ def data_options(data: type[DataModule], constructor: str) -> list[Option]:
 
     Parameters of other constructors are left out, and those whose values only programs can make.
     """
-    method = getattr(data, constructor)
+    is_registered = not constructor.startswith("from_")
+    method = data.source_factory(constructor) if is_registered else getattr(data, constructor)
     own = {
         each.name: each
-        for each in inspect.signature(method).parameters.values()
+        # A registered source is called with the class first.
+        for each in [*inspect.signature(method).parameters.values()][is_registered:]
         if each.kind is not each.VAR_KEYWORD and not each.name.startswith(Stage.PREDICT.value)
     }
     passed_on = dict(accepted_parameters(data))
-    owners: list[Any] = [getattr(data, name) for name in dir(data) if name.startswith("from_")]
+    owners: list[Any] = [method] * is_registered + [
+        getattr(data, name) for name in dir(data) if name.startswith("from_")
+    ]
     owners += data.__mro__
     if issubclass(data, SampleData):
         passed_on |= accepted_parameters(data.preprocess_cls)

@@ -17,7 +17,7 @@ import flash
 from flash.cli._arguments import FIT_USAGE, as_choices, value_of, values_of, wants_help
 from flash.cli._options import add_options, data_options, new_parser, parse_options, task_options, trainer_options
 from flash.cli._run_folder import RunFolder
-from flash.cli._sources import choose_source, describe_sources
+from flash.cli._sources import choose_source, describe_sources, make_data
 
 __all__ = ["run"]
 
@@ -90,7 +90,7 @@ def _train_in_folder(
     seed = seed_everything(secrets.randbelow(2**31) if chosen["seed"] is None else chosen["seed"], verbose=False)
     settings = {**chosen, "source": source.removeprefix("from_"), "seed": seed}
     given = {group: as_choices(chosen.get(group, {})) for group in _GROUPS}
-    data = getattr(data_class, source)(**given["data"])
+    data = make_data(data_class, source, given["data"])
     task = task_class.from_data(data, **given["task"])
     logger = CSVLogger(folder.path, name="", version="")
     trainer = flash.Trainer(**{"default_root_dir": folder.path, "logger": logger, **given["trainer"]})

@@ -15,7 +15,7 @@ from flash.data.stage import Stage
 from flash.errors import ConfigurationError
 from flash.serialization import accepted_parameters
 
-__all__ = ["choose_source", "describe_sources", "file_sources"]
+__all__ = ["choose_source", "describe_sources", "file_sources", "make_data"]
 
 # Constructors of one argument that are told apart by the suffix of the file.
 _FORMATS = {".tsv": "csv", ".tab": "csv", ".txt": "csv", ".jsonl": "json", ".ndjson": "json", ".pq": "parquet"}
@@ -54,25 +54,29 @@ def describe_sources(data: type[DataModule]) -> str:
     by_path: dict[str, list[str]] = {}
     for name, paths in file_sources(data).items():
         by_path.setdefault(paths[0], []).append(name.removeprefix("from_"))
-    return ", ".join(f"--data.{path} ({', '.join(names)})" for path, names in by_path.items())
+    paths = [f"--data.{path} ({', '.join(names)})" for path, names in by_path.items()]
+    return ", ".join([*paths, *(f"--source {name}" for name in data.available_sources())])
 
 
 def choose_source(data: type[DataModule], given: Mapping[str, Any], asked: str | None = None) -> str:
-    """Return the constructor that takes the options that were passed, of the format of the file.
+    """Return the constructor that takes the options that were passed, of the format of the file, or a source.
 
     Args:
         data: The class of the data module.
         given: The options by name; those of paths with their values.
-        asked: The name of a constructor, ``"from_csv"`` or ``"csv"``, if the user chose one.
+        asked: The name of a constructor, ``"from_csv"`` or ``"csv"``, or of a source that a plugin registered, if the
+            user chose one.
 
     Raises:
         ConfigurationError: If there is no such constructor, or the options are of none.
     """
     sources = file_sources(data)
+    if asked in data.available_sources():
+        return str(asked)
     if asked is not None:
         name = asked if asked.startswith("from_") else f"from_{asked}"
         if name not in sources:
-            known = ", ".join(each.removeprefix("from_") for each in sources)
+            known = ", ".join([*(each.removeprefix("from_") for each in sources), *data.available_sources()])
             raise ConfigurationError(f"Expected a source among {known}, but got {asked!r}.")
         return name
     stages = tuple(f"{stage.value}_" for stage in Stage)
@@ -84,6 +88,20 @@ def choose_source(data: type[DataModule], given: Mapping[str, Any], asked: str |
         raise ConfigurationError(f"Expected data to train on, as {describe_sources(data)}, but got {what}.")
     formats = {f"from_{_format(value)}" for value in of_data.values() if isinstance(value, str)}
     return next((name for name in fitting if name in formats), "from_csv" if "from_csv" in fitting else fitting[0])
+
+
+def make_data(data: type[DataModule], source: str, options: Mapping[str, Any]) -> DataModule:
+    """Call a constructor, or a source that a plugin registered.
+
+    Args:
+        data: The class of the data module.
+        source: As :func:`choose_source` returned it.
+        options: The arguments.
+    """
+    if source.startswith("from_"):
+        made: DataModule = getattr(data, source)(**options)
+        return made
+    return data.from_source(source, **options)
 
 
 def _takes_path(parameter: inspect.Parameter, method: Any) -> bool:

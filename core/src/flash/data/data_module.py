@@ -345,8 +345,21 @@ class DataModule(pl.LightningDataModule):
         Raises:
             UnknownNameError: If no installed plugin registers the source for this data module.
         """
-        module: Self = cls._sources().get(source)(cls, **kwargs)
+        module: Self = cls.source_factory(source)(cls, **kwargs)
         return module
+
+    @classmethod
+    def source_factory(cls, source: str) -> Callable[..., Any]:
+        """Return what :meth:`from_source` calls with the class and the arguments.
+
+        Args:
+            source: The name of the source.
+
+        Raises:
+            UnknownNameError: If no installed plugin registers the source for this data module.
+        """
+        factory: Callable[..., Any] = cls._sources().get(source)
+        return factory
 
     @classmethod
     def recognize(
