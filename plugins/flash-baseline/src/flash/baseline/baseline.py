@@ -102,12 +102,11 @@ def run(
         DataError: If nothing can be learned from the data.
 
     Example:
-        >>> import tempfile
+        It needs a package with a task for the data, such as flash-tabular; the page on baselines runs it.
+
         >>> table = {"size": list(range(40)), "y": ["small"] * 20 + ["large"] * 20}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     options = {"output": folder, "time_limit": 20, "recipes": ["linear"], "say": lambda line: None}
-        ...     found = run(table, "y", **options)
-        >>> [entry.name for entry in found.leaderboard]
+        >>> found = run(table, "y", time_limit=20, recipes=["linear"])  # doctest: +SKIP
+        >>> [entry.name for entry in found.leaderboard]  # doctest: +SKIP
         ['linear', 'constant']
     """
     start = clock.monotonic()
