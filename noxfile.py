@@ -64,11 +64,11 @@ OFFLINE = {
 # The least coverage of a package, lines and branches, by the tests that are its own, in percent.
 COVERAGE = {
     "flash-baseline": 95,
-    "flash-core": 96.2,
+    "flash-core": 96.1,
     "flash-image": 98.6,
     "flash-offline": 100,
     "flash-solver": 96,
-    "flash-tabular": 99.5,
+    "flash-tabular": 99.4,
     "flash-text": 98.5,
 }
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from flash.cli._sources import choose_source, file_sources
+from flash.cli._options import data_options
+from flash.cli._sources import choose_source, describe_sources, file_sources, make_data
 from flash.data.data_module import DataModule
 from flash.data.files import FileData
 from flash.data.samples import SampleData
 from flash.errors import ConfigurationError
+from flash.plugins import DataSource, hookimpl, isolated_plugins
 
 
 def test_sources_are_the_constructors_that_take_paths() -> None:
@@ -53,3 +56,34 @@ def test_the_source_that_is_asked_for_is_taken() -> None:
 def test_options_of_no_source_say_which_there_are(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=f"Expected data to train on, as .*{sentence}"):
         choose_source(FileData, given)
+
+
+class Plugin:
+    """A source for all data modules."""
+
+    @hookimpl
+    def flash_data_sources(self) -> Iterator[DataSource]:
+        yield DataSource("pair", data="*", factory=f"{__name__}:pair", summary="Two samples.")
+
+
+def pair(data: type[FileData], first: str, **kwargs: Any) -> Any:
+    """Return the class and the arguments.
+
+    Args:
+        data: The class.
+        first: The first file.
+    """
+    return data, first, kwargs
+
+
+def test_a_source_that_a_plugin_registered_is_called_with_the_class() -> None:
+    with isolated_plugins(Plugin()):
+        assert choose_source(FileData, {}, "pair") == "pair"
+        assert make_data(FileData, "pair", {"first": "a.txt", "seed": 1}) == (FileData, "a.txt", {"seed": 1})
+        assert describe_sources(FileData).endswith("--source pair")
+        options = {each.name: each.help for each in data_options(FileData, "pair")}
+        assert options["first"] == "The first file."
+        assert "data" not in options
+        assert "val_split" in options
+        with pytest.raises(ConfigurationError, match="Expected a source among .*, pair, but got 'par'"):
+            choose_source(FileData, {}, "par")

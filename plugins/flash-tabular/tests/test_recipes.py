@@ -63,3 +63,11 @@ def test_the_parts_of_a_row_are_its_columns() -> None:
     assert sorted(found.names) == ["age", "height", "town"]
     # The network ignores all of them.
     assert list(found.means) == list(found.deviations) == [0, 0, 0]
+
+
+def test_of_a_column_of_names_it_is_shown_whether_there_is_one() -> None:
+    names = [f"name {row}" if row % 4 else None for row in range(200)]
+    frame = pd.DataFrame({"age": range(200), "name": names, "bought": ["no", "yes"] * 100})
+    data = TabularClassificationData.from_data_frame(target_fields="bought", train_data_frame=frame, verbose=False)
+    without, with_name = (each["name"] for each in data.train_dataset.display([0, 1]))
+    assert without != with_name

@@ -371,5 +371,5 @@ def test_a_column_of_free_text_is_recognized(columns: Any, certainty: float | No
     if found is not None:
         assert found.why.startswith("the column ")
         assert getattr(TextClassificationData, found.constructor)(**found.arguments).labels == ["bad", "good"]
-        assert TextRegressionData.recognize(raw, "label").certainty < found.certainty  # type: ignore[union-attr]
+        assert TextRegressionData.recognize(raw, "label").certainty < found.certainty
     assert TextClassificationData.recognize(raw) is None
