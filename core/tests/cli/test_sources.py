@@ -79,7 +79,8 @@ def pair(data: type[FileData], first: str, **kwargs: Any) -> Any:
 def test_a_source_that_a_plugin_registered_is_called_with_the_class() -> None:
     with isolated_plugins(Plugin()):
         assert choose_source(FileData, {}, "pair") == "pair"
-        assert make_data(FileData, "pair", {"first": "a.txt", "seed": 1}) == (FileData, "a.txt", {"seed": 1})
+        made: Any = make_data(FileData, "pair", {"first": "a.txt", "seed": 1})
+        assert made == (FileData, "a.txt", {"seed": 1})
         assert describe_sources(FileData).endswith("--source pair")
         options = {each.name: each.help for each in data_options(FileData, "pair")}
         assert options["first"] == "The first file."
