@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,11 +17,10 @@ from flash.core.outputs import to_probabilities
 from flash.core.regression import RegressionTask
 from flash.serialization import describe, instantiate, resolve_class
 
+from ._resampling import Array
 from .leaderboard import Metric
 
 __all__ = ["EnsembleClassifier", "EnsembleRegressor", "make_ensemble", "select"]
-
-Array = np.ndarray[Any, Any]
 
 _ROUNDS = 20
 
@@ -77,6 +76,10 @@ class _Ensemble(Task):
         member: Any = self.members[0]
         return member.input_spec
 
+    def _average(self, outputs: Iterable[Tensor]) -> Tensor:
+        """Return the weighted mean of one output per member."""
+        return torch.stack([weight * each for each, weight in zip(outputs, self.weights, strict=True)]).sum(0)
+
     def modules_to_freeze(self) -> Any:
         """Return the members."""
         return self.members
@@ -97,11 +100,7 @@ class EnsembleClassifier(_Ensemble, ClassificationTask):
 
     def forward(self, x: Any) -> Tensor:
         """Return the logits of the mean probabilities, shape ``(batch, num_classes)``."""
-        parts = [
-            weight * to_probabilities(member(x), self.multi_label)
-            for member, weight in zip(self.members, self.weights, strict=True)
-        ]
-        mean = torch.stack(parts).sum(0)
+        mean = self._average(to_probabilities(member(x), self.multi_label) for member in self.members)
         return torch.logit(mean, eps=1e-7) if self.multi_label else mean.clamp_min(1e-12).log()
 
 
@@ -120,8 +119,7 @@ class EnsembleRegressor(_Ensemble, RegressionTask):
 
     def forward(self, x: Any) -> Tensor:
         """Return the mean numbers, in the units of the targets, shape ``(batch, num_targets)``."""
-        parts = [weight * member(x) for member, weight in zip(self.members, self.weights, strict=True)]
-        return torch.stack(parts).sum(0)
+        return self._average(member(x) for member in self.members)
 
 
 def make_ensemble(tasks: Mapping[str, Task], weights: Mapping[str, float], data: DataModule) -> Task:

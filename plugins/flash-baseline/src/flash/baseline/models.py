@@ -19,11 +19,10 @@ from flash import DataModule
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display, is_image
 
+from ._resampling import Array
 from .samples import targets_of
 
 __all__ = ["Constant", "Model", "OnDisplays", "models_for", "pixels", "rows"]
-
-Array = np.ndarray[Any, Any]
 
 # As scikit-learn's boosting allows.
 _MOST_CATEGORIES = 254

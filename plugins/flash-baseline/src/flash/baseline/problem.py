@@ -19,6 +19,7 @@ from flash.errors import ConfigurationError, DataError
 from flash.plugins import get_host
 from flash.serialization import accepted_parameters
 
+from ._resampling import Array
 from .checks import check_samples, check_table
 from .detect import Detected, detect, find_target, without_columns
 from .leaderboard import Kind
@@ -26,8 +27,6 @@ from .results import Finding
 from .samples import targets_of
 
 __all__ = ["Problem", "Source", "pose"]
-
-Array = np.ndarray[Any, Any]
 
 # The part of the data that is split off for validation, and for testing.
 _SPLIT = 0.2

@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
-
 from flash import DataModule
 from flash.data.stage import Stage
 from flash.errors import FlashError
 
+from ._resampling import Array
 from .folder import Folder
 from .leaderboard import Metric, score
 from .problem import Problem
@@ -28,8 +27,6 @@ from .recipes import Maker
 from .runs import OutOfTime, Run, TaskRun
 
 __all__ = ["Outcome", "Race"]
-
-Array = np.ndarray[Any, Any]
 
 log = logging.getLogger("flash.baseline")
 

@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 import flash
@@ -23,12 +24,11 @@ from flash import DataModule, Task
 from flash.core.regression import RegressionTask
 from flash.data.auto_dataset import AutoDataset
 
+from ._resampling import Array
 from .models import Model
 from .samples import features_of, outputs_of, targets_of
 
 __all__ = ["HeadRun", "ModelRun", "OutOfTime", "Run", "TaskRun", "has_pretrained_features"]
-
-Array = np.ndarray[Any, Any]
 
 # Features are computed for as many samples at a time.
 _CHUNK = 256
@@ -117,7 +117,21 @@ class ModelRun(Run):
         return values.reshape(len(dataset), -1)
 
 
-class TaskRun(Run):
+class _NetworkRun(Run):
+    """A run of a task."""
+
+    def __init__(self, name: str, summary: str, task: Task) -> None:
+        super().__init__(name, summary)
+        self.task: Task = task
+
+    def predict(self, data: DataModule, dataset: AutoDataset) -> Array:
+        """Return the predictions of the task."""
+        self.task.use_data(data)
+        own = dataset.with_input_spec(self.task.input_spec)
+        return outputs_of(self.task, own, _prediction_batch(data), data.num_workers)
+
+
+class TaskRun(_NetworkRun):
     """A task that is trained epoch by epoch, and can go on from where it was.
 
     Args:
@@ -139,8 +153,7 @@ class TaskRun(Run):
         folder: Path,
         starts_from: HeadRun | None = None,
     ) -> None:
-        super().__init__(name, summary)
-        self.task: Task = task
+        super().__init__(name, summary, task)
         self.strategy = strategy
         self.file = folder / "last.ckpt"
         self.starts_from = starts_from
@@ -171,14 +184,8 @@ class TaskRun(Run):
         self.epochs = trainer.current_epoch
         self.is_finished = not stop.has_stopped
 
-    def predict(self, data: DataModule, dataset: AutoDataset) -> Array:
-        """Return the predictions of the task."""
-        self.task.use_data(data)
-        own = dataset.with_input_spec(self.task.input_spec)
-        return outputs_of(self.task, own, _prediction_batch(data), data.num_workers)
 
-
-class HeadRun(Run):
+class HeadRun(_NetworkRun):
     """A linear head on the features of a frozen backbone: the optimum, by scikit-learn, as weights of the task.
 
     Args:
@@ -186,10 +193,6 @@ class HeadRun(Run):
         summary: What it is, in one sentence.
         task: A task with ``forward_features``, whose ``head`` ends with a linear layer.
     """
-
-    def __init__(self, name: str, summary: str, task: Task) -> None:
-        super().__init__(name, summary)
-        self.task: Task = task
 
     def train(self, data: DataModule, seconds: float) -> None:
         """Compute the features of as many train samples as there is time for, and fit the head.
@@ -200,17 +203,16 @@ class HeadRun(Run):
         self.task.use_data(data)
         rows, features = self._features(data, time.monotonic(), seconds)
         targets = targets_of(data.train_dataset)[rows]
-        mean, std = features.mean(0), features.std(0)
-        scaled = (features - mean) / np.where(std > 0, std, 1)
+        scaler = StandardScaler().fit(features)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a solver that did not converge
-            weight, bias = _linear(self.task, scaled, targets)
-        weight = weight / np.where(std > 0, std, 1)
+            weight, bias = _linear(self.task, scaler.transform(features), targets)
+        weight = weight / scaler.scale_
         layer = _last_layer(self.task)
         assert layer is not None
         with torch.no_grad():
             layer.weight.copy_(torch.as_tensor(weight))
-            layer.bias.copy_(torch.as_tensor(bias - weight @ mean))
+            layer.bias.copy_(torch.as_tensor(bias - weight @ scaler.mean_))
         # As a loaded checkpoint: the head is trained.
         self.task.load_state_dict(self.task.state_dict())
         self.is_finished = True
@@ -243,12 +245,6 @@ class HeadRun(Run):
         if done < len(order):
             self.summary = f"{self.summary.rstrip('.')}, fitted on {done:,} of {len(order):,} train samples."
         return order[:done], np.concatenate(found)
-
-    def predict(self, data: DataModule, dataset: AutoDataset) -> Array:
-        """Return the predictions of the task."""
-        self.task.use_data(data)
-        own = dataset.with_input_spec(self.task.input_spec)
-        return outputs_of(self.task, own, _prediction_batch(data), data.num_workers)
 
 
 def has_pretrained_features(task: Task) -> bool:

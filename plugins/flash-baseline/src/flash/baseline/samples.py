@@ -17,9 +17,9 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.samplers import restore_order
 
-__all__ = ["features_of", "outputs_of", "targets_of"]
+from ._resampling import Array
 
-Array = np.ndarray[Any, Any]
+__all__ = ["features_of", "outputs_of", "targets_of"]
 
 
 def targets_of(dataset: AutoDataset) -> Array:

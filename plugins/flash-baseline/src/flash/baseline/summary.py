@@ -22,6 +22,7 @@ from flash.errors import ConfigurationError
 from flash.plugins import get_host
 
 from ._noise import suspicious_labels
+from ._resampling import Array
 from .ensemble import make_ensemble, select
 from .leaderboard import Metric, bootstrap, compare, score
 from .problem import Problem, Source
@@ -29,8 +30,6 @@ from .race import Outcome, Race
 from .results import Command, Comparison, Entry, Importance, Results, Sample
 
 __all__ = ["Finalist", "choose", "summarize"]
-
-Array = np.ndarray[Any, Any]
 
 log = logging.getLogger("flash.baseline")
 
