@@ -44,7 +44,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a task predicts for each row of a stage, beside the truth; tensors are on the CPU, in the order of the rows.
+    """Predictions for each row of a stage, beside the truth; tensors are on the CPU, in the order of the rows.
 
     Args:
         stage: The stage, such as ``"val"``.

@@ -1,4 +1,4 @@
-"""How much a task depends on each part of its inputs, such as a column of a table, by permutation."""
+"""Importance of each part of the inputs to a task, such as a column of a table, by permutation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Importance", "part_importance"]
 
 @dataclass(frozen=True)
 class Importance:
-    """How much worse a task gets without the information of each part of its inputs.
+    """Importance of each part of the inputs: how much worse a task gets without its information.
 
     Args:
         names: The parts of the inputs, such as columns, the most important first.
@@ -43,7 +43,7 @@ class Importance:
 
     @property
     def meaning(self) -> str:
-        """What the means are, in words, such as ``"drop of accuracy"``."""
+        """Meaning of the means in words, such as ``"drop of accuracy"``."""
         return f"{'drop' if self.higher_is_better else 'rise'} of {self.score}"
 
 

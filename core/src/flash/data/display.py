@@ -1,4 +1,4 @@
-"""What a person looks at in figures and reports: a sample as text, as named values, or as an image."""
+"""Samples as a person looks at them in figures and reports: text, named values, or an image."""
 
 from __future__ import annotations
 

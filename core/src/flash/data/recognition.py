@@ -87,7 +87,7 @@ class RawData:
 
 @dataclass(frozen=True)
 class Recognition:
-    """How a data module reads raw data.
+    """A way in which a data module reads raw data.
 
     Args:
         constructor: The name of a ``from_*`` constructor.

@@ -61,7 +61,7 @@ class Column:
 
     @cached_property
     def known(self) -> Array:
-        """Whether each row has a value."""
+        """True for each row that has a value."""
         return np.asarray(self.codes >= 0)
 
     @cached_property
@@ -93,12 +93,12 @@ class Column:
 
     @property
     def is_numeric(self) -> bool:
-        """Whether nearly all values are numbers."""
+        """True if nearly all values are numbers."""
         return self.number_share >= _MOSTLY
 
     @cached_property
     def is_whole(self) -> bool:
-        """Whether all values are whole numbers."""
+        """True if all values are whole numbers."""
         numbers = self.value_numbers
         return bool(len(numbers)) and bool(np.isfinite(numbers).all()) and bool((numbers == np.round(numbers)).all())
 
@@ -110,7 +110,7 @@ class Column:
 
     @cached_property
     def is_prose(self) -> bool:
-        """Whether its values are mostly sentences."""
+        """True if its values are mostly sentences."""
         if not self.texts or self.is_numeric:
             return False
         length = float(np.median([len(text) for text in self.texts]))

@@ -1,4 +1,4 @@
-"""What the outputs of a model say in detail: confusion, scores per class, calibration, residuals."""
+"""Details of the outputs of a model: confusion, scores per class, calibration, residuals."""
 
 from __future__ import annotations
 

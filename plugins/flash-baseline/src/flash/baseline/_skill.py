@@ -1,4 +1,4 @@
-"""How well a column alone predicts a target, on held-out rows."""
+"""Skill of a single column: how well it predicts a target, on held-out rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SAMPLES_PER_LEAF = 5
 
 @dataclass(frozen=True)
 class Goal:
-    """What a column may predict, on some rows, with the half of them that is held out.
+    """Target that a column may predict, on some rows, with the half of them that is held out.
 
     Args:
         values: Classes ``0, 1, ...``, or ranks between 0 and 1.
@@ -35,7 +35,7 @@ class Goal:
 
     @property
     def usual(self) -> float:
-        """What is predicted without any column: the most frequent class, or the mean."""
+        """Prediction without any column: the most frequent class, or the mean."""
         known = self.values[~self.held_out]
         return float(np.bincount(known).argmax() if self.classes else known.mean())
 

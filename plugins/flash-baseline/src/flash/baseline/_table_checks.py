@@ -125,7 +125,7 @@ class TableParts:
         return [name for name, column in self.features.items() if _is_time(column)]
 
     def is_class(self, target: str) -> bool:
-        """Whether a target is a class."""
+        """Return whether a target is a class."""
         if self.classification is not None:
             return self.classification
         column = self.train[target]
@@ -674,7 +674,7 @@ def _divided_groups(table: TableParts) -> Iterator[Finding]:
 
 
 def _may_be_groups(column: Column) -> bool:
-    """Whether values could name groups: many of them, and most in a few rows each."""
+    """Return whether values could name groups: many of them, and most in a few rows each."""
     known, different = int(column.known.sum()), len(column.values)
     if column.is_prose or not max(10, known / 100) <= different < 0.95 * known:
         return False

@@ -31,7 +31,7 @@ _RESERVE = 0.12
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a baseline found.
+    """Results of a baseline, with its task and its folder.
 
     Args:
         results: All values of the report.

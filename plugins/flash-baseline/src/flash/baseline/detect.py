@@ -24,7 +24,7 @@ _TARGET_NAMES = ("target", "label", "class", "y")
 
 @dataclass(frozen=True)
 class Detected:
-    """What data is for.
+    """Task that data is for.
 
     Args:
         name: The name of the task.

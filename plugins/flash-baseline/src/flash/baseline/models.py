@@ -31,7 +31,7 @@ _SIDE = 16
 
 
 class Model(Protocol):
-    """What a recipe may return besides a task."""
+    """Model that a recipe may return besides a task."""
 
     def fit(self, data: DataModule) -> object:
         """Learn from the train samples."""

@@ -41,7 +41,7 @@ _LONG_ENOUGH = 0.2
 
 @dataclass
 class Outcome:
-    """What came of a run.
+    """Outcome of a run.
 
     Args:
         run: The run.

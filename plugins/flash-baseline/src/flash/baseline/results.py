@@ -1,4 +1,4 @@
-"""What a baseline found: the values that the leaderboard, the report and Python show."""
+"""Results of a baseline: the values that the leaderboard, the report and Python show."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Comparison:
 
     @property
     def exceeds_noise(self) -> bool:
-        """Whether one is better than the other by more than noise: the interval of the difference excludes 0."""
+        """True if one is better than the other by more than noise: the interval of the difference excludes 0."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
 
@@ -113,7 +113,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Importance:
-    """How much the metric gets worse if a column is shuffled: mean and standard deviation of several shuffles."""
+    """Importance of a column: mean and standard deviation, over shuffles, of how much worse the metric gets."""
 
     column: str
     mean: float

@@ -1,4 +1,4 @@
-"""What a race comes to: the best task, its predictions of the test part, and the values of the report."""
+"""Summary of a race: the best task, its predictions of the test part, and the values of the report."""
 
 from __future__ import annotations
 
