@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from flash.data.columns import Columns
 from flash.data.display import Display
 from flash.data.hooks import HooksByStage, SampleHooks
+from flash.data.pieces import Pieces
 from flash.data.stage import Stage
 from flash.errors import DataError
 
@@ -211,6 +212,44 @@ class AutoDataset(Dataset[Any]):
         full = torch.arange(len(self.samples))
         full[places] = places[order]
         other._samples = other._prepared = self._hooks.exchange(self.samples, part, full)
+        return other
+
+    def pieces(self, row: int, most: int) -> Pieces | None:
+        """Return how one sample is divided into pieces, such as words; ``None`` if it is one whole.
+
+        Args:
+            row: The index of the sample.
+            most: The greatest number of pieces.
+
+        Raises:
+            ConfigurationError: If the hook ``pieces`` returns something else.
+        """
+        return self._hooks.pieces(self.samples, self._places([row])[0], most)
+
+    def without_pieces(self, pieces: Pieces, left_out: Sequence[Collection[int]]) -> AutoDataset:
+        """Return a dataset of one sample without some of its pieces for each entry of ``left_out``.
+
+        Args:
+            pieces: The result of :meth:`pieces`.
+            left_out: The indices of the pieces to leave out.
+
+        Example:
+            >>> from flash import Preprocess
+            >>> from flash.data.pieces import words_of, without_words
+            >>> class Words(Preprocess):
+            ...     def pieces(self, samples, row, most):
+            ...         text, words = samples[row], words_of(samples[row], most)
+            ...         return Pieces(text, words, lambda each: [without_words(text, words, out) for out in each])
+            >>> dataset = AutoDataset(["good", "not so bad"], Stage.PREDICT, Preprocess())
+            >>> dataset.pieces(1, most=9) is None
+            True
+            >>> dataset = AutoDataset(["good", "not so bad"], Stage.PREDICT, Words())
+            >>> list(dataset.without_pieces(dataset.pieces(1, most=9), [[], [0, 1]]))
+            ['not so bad', 'bad']
+        """
+        other = self._copy()
+        other._samples = other._prepared = self._hooks.without_pieces(pieces, left_out)
+        other._rows = None
         return other
 
 
