@@ -181,7 +181,7 @@ class TaskFigures:
             for each in samples
         ]
         places, values = [each.places for each in samples], [each.values for each in samples]
-        return figures.draw_pieces(panels, places, values, samples[0].meaning, f"{stage}: without each piece")
+        return figures.draw_pieces(panels, places, values, f"{samples[0].meaning} without the piece", stage)
 
     def _evaluated_classes(self, data: DataModule, stage: str, method: str) -> Evaluated:
         found = evaluate_rows(self, data, stage)

@@ -182,7 +182,7 @@ class _Values:
     def __init__(self, task: Any, whole: Evaluated, target: str | int | None, data: DataModule) -> None:
         self.kind = whole.kind
         if self.kind is None or (whole.probabilities is None and whole.outputs is None):
-            raise _has_no_value(task, whole)
+            raise _has_no_value(task)
         known = whole.names or list(getattr(data.preprocess, "target_names", None) or [])
         found = self.of(whole)
         if target is not None:
@@ -208,11 +208,10 @@ def _place_of(target: str | int, names: Sequence[str], count: int) -> int:
     raise ConfigurationError(f"Expected target to be among {known}, but got {target!r}.")
 
 
-def _has_no_value(task: Any, whole: Evaluated) -> ConfigurationError:
-    without = " in this stage, which has no targets" if whole.targets is None and whole.outputs is not None else ""
+def _has_no_value(task: Any) -> ConfigurationError:
     return ConfigurationError(
         f"Expected a task that predicts classes or numbers, of which a piece may be the reason, but this "
-        f"{type(task).__name__} predicts something else{without}. See its results with task.plot_predictions(data), or "
+        f"{type(task).__name__} predicts something else. See its results with task.plot_predictions(data), or "
         "train a classifier or a regressor on the same inputs."
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_pieces"]
 
 # Inches.
-_CELL, _LETTER, _LINE, _TITLE, _MARGIN, _SCALE = 2.2, 0.0785, 0.19, 0.22, 0.12, 0.5
+_CELL, _LETTER, _LINE, _TITLE, _MARGIN, _SCALE = 2.2, 0.0785, 0.19, 0.22, 0.12, 0.55
 _TEXT_WIDTH = 7.0
 _MAX_LINES = 12
 # Letters.
@@ -71,7 +71,7 @@ def _scale(most: float) -> Any:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-    return ScalarMappable(Normalize(-most, most), LinearSegmentedColormap.from_list("importance", list(_COLORS)))
+    return ScalarMappable(Normalize(-most, most), LinearSegmentedColormap.from_list("", list(_COLORS), 257))
 
 
 def _set_scale(figure: Figure, scale: Any, meaning: str, **where: Any) -> None:
@@ -157,7 +157,7 @@ def _draw_texts(
             axes.set_title(note, loc="right", color=COLORS["note"], fontsize=SMALL, pad=3)
             for number, line in enumerate(lines):
                 _draw_line(axes, line, (number + 0.5) * _LINE, scale)
-        box = (0.3, 0.35 / whole, 0.4, 0.09 / whole)
+        box = (0.3, 0.4 / whole, 0.4, 0.09 / whole)
         _set_scale(figure, scale, meaning, cax=figure.add_axes(box))
     return figure
 
@@ -195,7 +195,7 @@ def _lines_of(words: Sequence[_Word], width: float) -> list[list[tuple[str, floa
             wide = width_of(part) * _LETTER
             if part == "\n" or x + wide > width:
                 if len(lines) == _MAX_LINES:
-                    lines[-1].append(("…", min(x, width - space), width_of("…") * _LETTER, None))
+                    lines[-1].append(("…", min(x, width - width_of("…") * _LETTER), width_of("…") * _LETTER, None))
                     return lines
                 lines += [[]] if lines[-1] else []
                 x = 0.0

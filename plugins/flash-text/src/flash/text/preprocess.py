@@ -154,9 +154,12 @@ class TextPreprocess(SamplePreprocess):
         """Return the words of a text, or of both texts of a pair."""
         shown, target = self.display(samples, [row])[0], None if samples.targets is None else samples.targets[row]
         texts: dict[str | None, str] = {None: shown} if isinstance(shown, str) else dict(shown)  # type: ignore[arg-type]
-        # Of a pair, each text may have as many as it has of the letters.
-        letters = max(1, sum(map(len, texts.values())))
-        words = {name: words_of(text, max(1, most * len(text) // letters), name) for name, text in texts.items()}
+        words = {name: words_of(text, field=name) for name, text in texts.items()}
+        total = sum(map(len, words.values()))
+        if total > most:
+            # Each text of a pair has a share that is as large as its share of the words.
+            shares = {name: max(1, most * len(each) // total) for name, each in words.items()}
+            words = {name: words_of(text, shares[name], name) for name, text in texts.items()}
         places = [word for each in words.values() for word in each]
 
         def without(left_out: Sequence[Collection[int]]) -> Any:
