@@ -300,7 +300,9 @@ def test_rows_of_a_table_have_no_importance_alone() -> None:
     dm = TabularClassificationData.from_data_frame(
         target_fields="bought", train_data_frame=bought().drop(columns="fare"), verbose=False, seed=0
     )
-    with pytest.raises(ConfigurationError, match="samples that are divided into pieces, .* Leave rows out for the import"):
+    with pytest.raises(
+        ConfigurationError, match="samples that are divided into pieces, .* Leave rows out for the import"
+    ):
         ByCity(labels=["no", "yes"]).plot_importance(dm, "train", rows=[0])
 
 

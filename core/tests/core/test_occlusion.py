@@ -103,7 +103,12 @@ def test_a_number_drops_by_what_a_word_adds() -> None:
 
     dm = data([[0.0, 1.0]] * 3, preprocess=Pairs())
     (first,) = piece_importance(Counts(2), dm, rows=[1])
-    assert (first.values, first.value, first.is_number, first.meaning) == ([-7, -7, 0, 7], -7, True, "drop of the number")
+    assert (first.values, first.value, first.is_number, first.meaning) == (
+        [-7, -7, 0, 7],
+        -7,
+        True,
+        "drop of the number",
+    )
     (second,) = piece_importance(Counts(2), dm, rows=[1], target=1)
     assert (second.values, second.value, second.name) == ([1, 1, 0, -1], 1, "1")
 
@@ -154,7 +159,7 @@ def test_what_has_no_importance_is_an_error() -> None:
 
     with pytest.raises(
         ConfigurationError,
-        match=r"predicts classes or numbers, .* this Vectors predicts something else. See .*plot_predictions\(data\), or",
+        match=r"predicts classes or numbers, .* this Vectors predicts something else. See .*plot_predictions\(data\)",
     ):
         piece_importance(Vectors(), data(["x", "y", "z"]), rows=[0])
     table = flash.DataModule.from_tensors(val_data=torch.randn(4, 2), val_targets=torch.tensor([0, 1, 0, 1]))
@@ -167,7 +172,9 @@ def test_what_has_no_importance_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="Expected target to be among '0', '1', but got 'minus'"):
         piece_importance(Judge(2), data(), rows=[0], target="minus")
     for rows, got in (([3], "3"), ([], "none")):
-        with pytest.raises(DataError, match=f"Expected indices of val samples, from 0 to 2, but got {got}. Choose some"):
+        with pytest.raises(
+            DataError, match=f"Expected indices of val samples, from 0 to 2, but got {got}. Choose some"
+        ):
             piece_importance(task, data(), rows=rows)
     with pytest.raises(ConfigurationError, match="Expected rows to be a list of whole numbers from 0, but got -1"):
         piece_importance(task, data(), rows=[-1])

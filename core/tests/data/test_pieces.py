@@ -116,13 +116,17 @@ def test_a_sample_is_one_whole_unless_the_hook_divides_it() -> None:
     ],
 )
 def test_a_piece_outside_of_what_is_shown_is_an_error(shown: Any, place: Any) -> None:
-    message = rf"Expected Divided.pieces to return places inside of what is shown, .* but got {re.escape(str(place))} for "
+    message = (
+        rf"Expected Divided.pieces to return places inside of what is shown, .* but got {re.escape(str(place))} for "
+    )
     with pytest.raises(ConfigurationError, match=message):
         divide(Pieces(shown, [place], list))
 
 
 def test_another_result_of_the_hook_is_an_error() -> None:
-    with pytest.raises(ConfigurationError, match=r"Divided.pieces to return flash.data.pieces.Pieces, .* but got a list"):
+    with pytest.raises(
+        ConfigurationError, match=r"Divided.pieces to return flash.data.pieces.Pieces, .* but got a list"
+    ):
         divide([Span(0, 1)])
     with pytest.raises(ConfigurationError, match=r"Expected Divided.pieces to return text, dicts .* but got a int"):
         divide(Pieces(7, [], list))  # type: ignore[arg-type]  # on purpose

@@ -40,7 +40,8 @@ from flash.baseline.problem import Source, pose
 from flash.baseline.race import Outcome, Race
 from flash.baseline.recipes import make_runs
 from flash.baseline.runs import HeadRun, ModelRun, OutOfTime, Run, TaskRun, has_pretrained_features
-from flash.baseline.samples import outputs_of, targets_of
+from flash.baseline.samples import outputs_in, targets_of
+from flash.core.evaluation import evaluate_rows
 from flash.data.recognition import RawData
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.errors import ConfigurationError, DataError, MissingColumnError
@@ -467,8 +468,8 @@ def test_an_ensemble_is_one_task_and_one_checkpoint(tmp_path: Path, kind: str) -
         data = DotData.from_lists(table["dot"], several if kind == "labels" else table["color"], val_split=0.25, seed=0)
         tasks = {name: DotClassifier.from_data(data) for name in "ab"}
     ensemble = make_ensemble(tasks, {"a": 0.75, "b": 0.25}, data)
-    parts = [outputs_of(each, data.val_dataset, 64) for each in tasks.values()]
-    found = outputs_of(ensemble, data.val_dataset, 64)
+    parts = [outputs_in(evaluate_rows(each, data)) for each in tasks.values()]
+    found = outputs_in(evaluate_rows(ensemble, data))
     assert np.allclose(found, 0.75 * parts[0] + 0.25 * parts[1], atol=1e-5)
     from flash.baseline.baseline import _save
 

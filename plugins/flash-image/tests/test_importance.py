@@ -66,7 +66,11 @@ class Mean(RegressionTask):
 def test_a_patch_changes_a_number_by_what_its_pixels_say() -> None:
     image = noise(0, 32, 64)
     data = ImageRegressionData.from_images(
-        [Image.fromarray(image)] * 2, [[1.0, 2.0], [3.0, 5.0]], [Image.fromarray(image)], [[1.0, 2.0]], data_config=CONFIG,
+        [Image.fromarray(image)] * 2,
+        [[1.0, 2.0], [3.0, 5.0]],
+        [Image.fromarray(image)],
+        [[1.0, 2.0]],
+        data_config=CONFIG,
         transform=lambda picture: torch.as_tensor(np.array(picture)).permute(2, 0, 1).float() / 255,
     )
     for target, channel in ((None, 0), (1, 2)):
@@ -111,8 +115,10 @@ def test_the_whole_image_is_predicted_as_always_and_patches_are_where_they_are_d
     for place, box in enumerate(pieces.places):
         assert isinstance(box, Box)
         changed = (samples[place][0] != dataset[3][0]).any(0)
-        rows, columns = (slice(round(a * 32 / size), round(b * 32 / size)) for a, b, size in (
-            (box.top, box.bottom, height), (box.left, box.right, height)))
+        rows, columns = (
+            slice(round(a * 32 / size), round(b * 32 / size))
+            for a, b, size in ((box.top, box.bottom, height), (box.left, box.right, height))
+        )
         # The network sees the middle of the image, of which the resized pixels at the edge of a patch mix both sides.
         offset = round((width - height) / 2 * 32 / height)
         inside = torch.zeros(32, 32, dtype=torch.bool)
@@ -143,5 +149,7 @@ def test_an_embedder_says_what_to_do() -> None:
     images = np.stack([noise(seed) for seed in range(4)])
     data = ImageClassificationData.from_numpy(images, list("abab"), images, list("abab"), data_config=CONFIG)
     task = ImageEmbedder(backbone="test_resnet", pretrained=False, data_config=CONFIG)
-    with pytest.raises(ConfigurationError, match=r"this ImageEmbedder predicts something else. See its results with task"):
+    with pytest.raises(
+        ConfigurationError, match=r"this ImageEmbedder predicts something else. See its results with task"
+    ):
         task.plot_importance(data)

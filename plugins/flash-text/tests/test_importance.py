@@ -52,9 +52,7 @@ def test_words_of_both_texts_of_a_pair_are_left_out_of_their_own(bert: str) -> N
     task = TextRegressor.from_data(data, backbone=bert)
     (found,) = piece_importance(task, data, rows=[1])
     assert found.shown == {"text 1": "where", "text 2": "here or there"}
-    assert found.places == [
-        *(Span(0, 5, "text 1"), Span(0, 4, "text 2"), Span(5, 7, "text 2"), Span(8, 13, "text 2"))
-    ]
+    assert found.places == [*(Span(0, 5, "text 1"), Span(0, 4, "text 2"), Span(5, 7, "text 2"), Span(8, 13, "text 2"))]
     (whole,) = task.predict([pairs[1]])
     changed = [("", pairs[1][1]), *(("where", without(pairs[1][1], word)) for word in range(3))]
     assert found.values == pytest.approx([whole - each for each in task.predict(changed)], abs=1e-4)
@@ -119,12 +117,14 @@ def test_tasks_whose_results_are_no_classes_and_no_numbers_say_what_to_do(bert: 
     data = TextClassificationData.from_lists(TEXTS, KINDS, TEXTS, KINDS)
     with pytest.raises(
         ConfigurationError,
-        match=r"this TextEmbedder predicts something else. See its results with task.plot_predictions\(data\), or train a",
+        match=r"this TextEmbedder predicts something else. See its results with task.plot_predictions\(data\), or",
     ):
         TextEmbedder(bert).plot_importance(data)
     texts = TranslationData.from_lists(TEXTS, TEXTS, TEXTS, TEXTS)
     task = TranslationTask.from_data(texts, backbone=str(checkpoints["t5"]))
-    with pytest.raises(ConfigurationError, match=r"those of this TranslationData are one whole. See its results with task"):
+    with pytest.raises(
+        ConfigurationError, match=r"those of this TranslationData are one whole. See its results with task"
+    ):
         task.plot_importance(texts)
     with pytest.raises(ConfigurationError, match="this TranslationTask predicts something else. See its results with"):
         task.plot_importance(texts, rows=[0])

@@ -62,7 +62,7 @@ class TaskFigures:
             shown = _presented(self, dataset, rows)
             titles = [(title, "") for title in shown]
         panels = [
-            figures.Panel(content, title, mark, _note_of(found, row, dataset))
+            figures.Panel(content, title, mark, _note_of(found, row))
             for row, content, (title, mark) in zip(rows, dataset.display(rows), titles, strict=True)
         ]
         order = f", {found.order}" if found.order else ""
@@ -150,7 +150,7 @@ class TaskFigures:
 
         Args:
             data: The data; the task is bound to it.
-            stage: ``"val"``, ``"test"``, ``"train"``; or ``"predict"``, if the importance of words and patches is drawn.
+            stage: ``"val"``, ``"test"``, ``"train"``; or ``"predict"``, if words or patches are drawn.
             repeats: The number of permutations of each column; the bars have their standard deviation.
             rows: The indices of the samples to draw, such as ``evaluate_rows(task, data).worst(4)``.
             count: The number of samples, drawn at random with the data module's ``seed``, if ``rows`` is not passed.
@@ -170,16 +170,15 @@ class TaskFigures:
         dataset = data.indexed_dataset(stage)
         if rows is None and (dataset.parts() or dataset.pieces(0, 1) is None):
             found = part_importance(self, data, stage, repeats=repeats)
-            heading = f"{stage}: {found.score} {found.baseline:.4g} on {found.rows:,} rows, {found.repeats} permutations"
+            heading = (
+                f"{stage}: {found.score} {found.baseline:.4g} on {found.rows:,} rows, {found.repeats} permutations"
+            )
             return figures.draw_importance(found.names, found.means, found.deviations, found.meaning, heading)
         if rows is None:
             order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(data.seed))
             rows = order[:count].sort().values.tolist()
         samples = piece_importance(self, data, stage, rows=rows, target=target, most=pieces, progress=True)
-        panels = [
-            figures.Panel(each.shown, _explained(each, data), note=_name_of(dataset, each.row, each.id))
-            for each in samples
-        ]
+        panels = [figures.Panel(each.shown, _explained(each, data), note=_name_of(each.id)) for each in samples]
         places, values = [each.places for each in samples], [each.values for each in samples]
         return figures.draw_pieces(panels, places, values, f"{samples[0].meaning} without the piece", stage)
 
@@ -225,15 +224,16 @@ def _title_of(found: Evaluated, row: int) -> tuple[str, Any]:
     return f"{title},\nbut {show_target(truth.long(), found.names)}", "wrong"
 
 
-def _note_of(found: Evaluated, row: int, dataset: AutoDataset) -> str:
-    name = _name_of(dataset, row, found.ids[row])
+def _note_of(found: Evaluated, row: int) -> str:
+    name = _name_of(found.ids[row])
     if found.losses is not None:
         return f"loss {found.losses[row]:.2f}\n{name}"
     return name if found.uncertainties is None else f"uncertain {found.uncertainties[row]:.0%}\n{name}"
 
 
-def _name_of(dataset: AutoDataset, row: int, id: Any) -> str:
-    name = str(getattr(dataset.raw(row), "name", id)).replace("\\", "/").rpartition("/")[2]
+def _name_of(id: Any) -> str:
+    """Return a file without its folders, or a row."""
+    name = str(id).replace("\\", "/").rpartition("/")[2]
     return f"row {name}" if name.isdigit() else name
 
 

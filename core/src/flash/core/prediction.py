@@ -97,7 +97,7 @@ def gather_rows(
         The values by name, shape ``(samples, ...)``; ``None`` where they are no such tensor, or of several widths.
 
     Example:
-        >>> batches = [PredictedBatch([1], None, None, torch.tensor([[2.0]])), PredictedBatch([0], None, None, torch.zeros(1, 1))]
+        >>> batches = [PredictedBatch([row], None, None, torch.tensor([[2.0 * row]])) for row in (1, 0)]
         >>> gather_rows(batches, lambda batch: {"output": batch.output})["output"].tolist()
         [[0.0], [2.0]]
     """

@@ -60,8 +60,8 @@ class Pieces:
             without these pieces, in the form of those that the hook got. Without no piece it is the sample as it was.
 
     Example:
-        >>> text = "not bad"
-        >>> pieces = Pieces(text, words_of(text), lambda each: [without_words(text, words_of(text), out) for out in each])
+        >>> text, words = "not bad", words_of("not bad")
+        >>> pieces = Pieces(text, words, lambda each: [without_words(text, words, out) for out in each])
         >>> pieces.without([[], [0]])
         ['not bad', 'bad']
     """
@@ -96,8 +96,8 @@ def check_pieces(pieces: Any, owner: str) -> Pieces | None:
     for place in pieces.places:
         if not _is_inside(place, pieces.shown):
             raise ConfigurationError(
-                f"Expected {owner} to return places inside of what is shown, a Span of a text or a Box of an image, but "
-                f"got {place} for {_size(pieces.shown)}. Count characters, or pixels, of what is shown."
+                f"Expected {owner} to return places inside of what is shown, a Span of a text or a Box of an image, "
+                f"but got {place} for {_size(pieces.shown)}. Count characters, or pixels, of what is shown."
             )
     return pieces
 
@@ -105,7 +105,11 @@ def check_pieces(pieces: Any, owner: str) -> Pieces | None:
 def _is_inside(place: Any, shown: Display) -> bool:
     if isinstance(shown, np.ndarray):
         height, width = shown.shape[:2]
-        return isinstance(place, Box) and 0 <= place.left < place.right <= width and 0 <= place.top < place.bottom <= height
+        return (
+            isinstance(place, Box)
+            and 0 <= place.left < place.right <= width
+            and 0 <= place.top < place.bottom <= height
+        )
     if not isinstance(place, Span):
         return False
     text = shown.get(place.field or "") if isinstance(shown, Mapping) else shown if place.field is None else None
@@ -175,9 +179,7 @@ def patches_of(height: int, width: int, most: int) -> list[Box]:
     columns = min(width, max(1, most // rows))
     ys = [round(place * height / rows) for place in range(rows + 1)]
     xs = [round(place * width / columns) for place in range(columns + 1)]
-    return [
-        Box(xs[column], ys[row], xs[column + 1], ys[row + 1]) for row in range(rows) for column in range(columns)
-    ]
+    return [Box(xs[column], ys[row], xs[column + 1], ys[row + 1]) for row in range(rows) for column in range(columns)]
 
 
 def without_patches(image: np.ndarray[Any, Any], patches: Sequence[Box], left_out: Collection[int]) -> Any:

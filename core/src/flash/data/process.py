@@ -154,6 +154,10 @@ class Preprocess(Configurable):
             groups: One group per row, if the data module was made with ``groups``; an override without this argument
                 cannot be used with them.
             times: One time per row, if the data module was made with ``times``; as for ``groups``.
+
+        Returns:
+            The train and the validation inputs; as a :class:`flash.data.splits.Split`, which ``split_inputs`` returns,
+            the ids of samples are their rows of ``data``.
         """
         return split_inputs(data, fraction, seed, groups=groups, times=times)
 

@@ -22,6 +22,7 @@ from flash.errors import ConfigurationError, DataError
 
 __all__ = [
     "GroupSpec",
+    "Split",
     "classes_of",
     "count_inputs",
     "groups_of",
@@ -39,6 +40,29 @@ _ORDERS = 50
 _MAX_DRAWS = 100_000
 
 
+class Split(tuple[Any, Any]):
+    """Train and held-out inputs, a pair that knows which rows of the whole inputs they are.
+
+    Args:
+        train: The inputs to train on.
+        held_out: The others.
+        rows: The rows of each, counted from 0.
+
+    Example:
+        >>> train, val = split = Split(["a", "c"], ["b"], ([0, 2], [1]))
+        >>> val, split.rows
+        (['b'], ([0, 2], [1]))
+    """
+
+    rows: tuple[Sequence[int] | Rows, Sequence[int] | Rows]
+
+    def __new__(cls, train: Any, held_out: Any, rows: tuple[Sequence[int] | Rows, Sequence[int] | Rows]) -> Split:
+        """Make the pair, which has the rows beside it."""
+        split = super().__new__(cls, (train, held_out))
+        split.rows = rows
+        return split
+
+
 def split_inputs(
     data: Any,
     fraction: float,
@@ -46,7 +70,7 @@ def split_inputs(
     classes: Any = None,
     groups: Sequence[Any] | None = None,
     times: Sequence[float] | None = None,
-) -> tuple[Any, Any]:
+) -> Split:
     """Split the inputs of ``load_data`` into those for training and those for validation, at random or by time.
 
     Data has rows if it is a tensor, an array, a data frame, a :class:`~flash.data.columns.Columns`, a
@@ -64,7 +88,7 @@ def split_inputs(
         times: One time per row: the latest rows are for validation, and neither classes nor the seed decide.
 
     Returns:
-        The train and the validation inputs, of the type of ``data``; neither is empty.
+        The train and the validation inputs, of the type of ``data``, neither of which is empty, with their rows.
 
     Raises:
         ConfigurationError: If ``fraction`` is not between 0 and 1, or the data has no rows.
@@ -81,7 +105,7 @@ def split_inputs(
         classes = classes if classes is not None and _repeats(classes) else None
     classes = None if classes is None or not len(classes) else classes
     train, val = split_rows(count_inputs(data), fraction, seed, classes, groups, times)
-    return take_rows(data, train), take_rows(data, val)
+    return Split(take_rows(data, train), take_rows(data, val), (train, val))
 
 
 def count_inputs(data: Any) -> int:

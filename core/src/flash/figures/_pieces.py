@@ -104,16 +104,16 @@ def _draw_images(
             axes = figure.add_subplot(rows, 2 * pairs, 2 * number + 1)
             axes.imshow(image)
             axes.set_title(shorten(panel.title, _MAX_TITLE), color=panel.color)
-            axes.set_xlabel(
-                shorten(panel.note, _MAX_NOTE), fontsize=SMALL, color=COLORS["note"], labelpad=2
-            )
+            axes.set_xlabel(shorten(panel.note, _MAX_NOTE), fontsize=SMALL, color=COLORS["note"], labelpad=2)
             heat = np.full(image.shape[:2], np.nan)
             for box, value in zip(boxes, importance, strict=True):
                 heat[box.top : box.bottom, box.left : box.right] = value
             beside = figure.add_subplot(rows, 2 * pairs, 2 * number + 2)
             # Pale, so that colors are those of the importance.
             beside.imshow(255 - (255 - image.mean(2)) * 0.6, cmap="gray", vmin=0, vmax=255)
-            beside.imshow(np.ma.masked_invalid(heat), cmap=scale.cmap, norm=scale.norm, alpha=0.6, interpolation="nearest")
+            beside.imshow(
+                np.ma.masked_invalid(heat), cmap=scale.cmap, norm=scale.norm, alpha=0.6, interpolation="nearest"
+            )
             hide_axes(axes)
             hide_axes(beside)
         _set_scale(figure, scale, meaning, ax=list(figure.axes), shrink=0.5, aspect=40, pad=0.02)
@@ -146,9 +146,7 @@ def _draw_texts(
         for panel, lines, height in zip(panels, texts, heights, strict=True):
             top -= height
             tall = len(lines) * _LINE
-            axes = figure.add_axes(
-                (_MARGIN / _TEXT_WIDTH, (top + _MARGIN) / whole, width / _TEXT_WIDTH, tall / whole)
-            )
+            axes = figure.add_axes((_MARGIN / _TEXT_WIDTH, (top + _MARGIN) / whole, width / _TEXT_WIDTH, tall / whole))
             hide_axes(axes)
             axes.set(xlim=(0, width), ylim=(tall, 0))
             note = shorten(panel.note, _MAX_NOTE)
