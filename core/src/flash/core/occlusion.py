@@ -135,18 +135,18 @@ def piece_importance(
             if pieces is None:
                 raise _one_whole(data)
             output, name = values.explained[place], values.names[place]
-            value = float(values.of(whole)[place, output])
+            predicted = float(values.of(whole)[place, output])
             drops: list[float] = []
             for first in range(0, len(pieces.places), data.batch_size):
                 group = range(len(pieces.places))[first : first + data.batch_size]
-                drops += _drops(task, data, chosen, pieces, group, values, output, value)
+                drops += _drops(task, data, chosen, pieces, group, values, output, predicted)
                 bar.update(len(group))
             truth = None if whole.targets is None else whole.targets[place]
             is_number = whole.kind == "numbers"
             found.append(
                 PieceImportance(
                     *(rows[place], dataset.id_of(rows[place]), pieces.shown, pieces.places, drops),
-                    *(name, is_number, value, truth),
+                    *(name, is_number, predicted, truth),
                 )
             )
     return found

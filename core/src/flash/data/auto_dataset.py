@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
@@ -21,6 +23,10 @@ from flash.errors import DataError
 __all__ = ["AutoDataset", "SourceRows", "is_indexed"]
 
 
+#: Numbers of rows, counted from 0.
+RowNumbers: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class SourceRows:
     """Rows of the data that the user passed, which the samples of a dataset are.
@@ -31,9 +37,9 @@ class SourceRows:
     """
 
     stage: Stage
-    rows: Sequence[int]
+    rows: RowNumbers
 
-    def take(self, rows: Sequence[int]) -> SourceRows:
+    def take(self, rows: RowNumbers) -> SourceRows:
         """Return those of some samples."""
         return SourceRows(self.stage, [int(self.rows[row]) for row in rows])
 

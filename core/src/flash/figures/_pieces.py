@@ -208,8 +208,8 @@ def _draw_line(axes: Any, line: Sequence[tuple[str, float, float, float | None]]
 
     for word, x, wide, amount in line:
         if amount is not None:
-            color = 1 - (1 - np.asarray(scale.to_rgba(amount)[:3])) * _PALE
+            pale = 1 - (1 - np.asarray(scale.to_rgba(amount)[:3])) * _PALE
             box = ((x - 0.02, y - 0.45 * _LINE), wide + 0.04, 0.9 * _LINE)
-            axes.add_patch(Rectangle(*box, facecolor=color, linewidth=0, clip_on=False))
+            axes.add_patch(Rectangle(*box, facecolor=pale, linewidth=0, clip_on=False))
         color = COLORS["note"] if amount is None else COLORS["text"]
         axes.text(x, y, word, va="center_baseline", color=color)

@@ -159,8 +159,8 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
         shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
         if all(isinstance(each, str | np.ndarray) for each in shown["train"]):
             labels = {part: problem.named(part)[: len(rows[part])] for part in problem.parts}
-            names = {part: names_of(each, part, rows[part]) for part, each in problem.parts.items()}
-            problem.findings += _told(check_samples(shown, labels, names=names), say)
+            ids = {part: names_of(each, part, rows[part]) for part, each in problem.parts.items()}
+            problem.findings += _told(check_samples(shown, labels, names=ids), say)
     problem.findings.sort(key=lambda each: _LEVELS.index(each.level))
     return problem
 

@@ -260,8 +260,8 @@ class ImagePreprocess(FilePreprocess):
         shown = thumbnail(sample.source, sample.name)
         image = np.asarray(self._open(sample))
         # The image that the network gets may have more pixels than the one that is shown.
-        places = patches_of(*shown.shape[:2], most)
         (height, width), (rows, columns) = image.shape[:2], shown.shape[:2]
+        places = patches_of(rows, columns, most)
         patches = [
             Box(
                 *(each.left * width // columns, each.top * height // rows),

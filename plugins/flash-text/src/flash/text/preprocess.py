@@ -153,7 +153,7 @@ class TextPreprocess(SamplePreprocess):
     def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
         """Return the words of a text, or of both texts of a pair."""
         shown, target = self.display(samples, [row])[0], None if samples.targets is None else samples.targets[row]
-        texts: dict[str | None, str] = {None: shown} if isinstance(shown, str) else dict(shown)  # type: ignore[arg-type]
+        texts: dict[str | None, str] = {None: shown} if isinstance(shown, str) else {**shown}  # type: ignore[dict-item]
         words = {name: words_of(text, field=name) for name, text in texts.items()}
         total = sum(map(len, words.values()))
         if total > most:
