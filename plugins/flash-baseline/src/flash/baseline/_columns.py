@@ -167,10 +167,10 @@ def _column(name: str, values: Sequence[Any]) -> Column:
         values = [None if value != value else value for value in values] if float in types else values
     else:
         values = [None if is_missing(value) else value if _is_hashable(value) else repr(value) for value in values]
-    places: dict[Any, int] = {value: place for place, value in enumerate(dict.fromkeys(values)) if value is not None}
-    # Places count a missing value that came before; close the gap.
-    places = {value: place for place, value in enumerate(places)}
-    codes = np.fromiter((-1 if value is None else places[value] for value in values), np.int64, len(values))
+    distinct = dict.fromkeys(values)
+    distinct.pop(None, None)
+    places: dict[Any, int] = {value: place for place, value in enumerate(distinct)}
+    codes = np.fromiter(map({**places, None: -1}.__getitem__, values), np.int64, len(values))
     return Column(name, list(places), codes)
 
 

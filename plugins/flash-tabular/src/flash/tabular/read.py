@@ -132,21 +132,26 @@ def _infer_column_type(name: str, cells: list[str | None], source: str, is_numbe
     if decimal not in (None, "."):
         text = text.str.replace(decimal, ".", regex=False).where(text.notna(), None)
     numbers = pd.to_numeric(text, errors="coerce")
-    rest = text[numbers.isna() & text.notna()]
+    unread = numbers.isna()
+    if not unread.any():
+        return numbers
+    known = text.notna()
+    rest = text[unread & known]
     words = set(rest.unique())
     if words <= _MISSING:
-        known = len(text) - len(rest)
-        return numbers if is_number or len(rest) < known or not words else pd.Series(cells, dtype=object)
-    if words <= _BOOLEANS.keys() and numbers.isna().all():
+        others = len(text) - len(rest)
+        return numbers if is_number or len(rest) < others or not words else pd.Series(cells, dtype=object)
+    if words <= _BOOLEANS.keys() and unread.all():
         truth = text.map(_BOOLEANS)
-        return truth.astype(bool) if text.notna().all() else truth.astype(object).where(text.notna(), None)
-    wanted = rest[~rest.isin(_MISSING)]
-    if decimal is None and wanted.str.fullmatch(_DECIMAL_COMMA).all():
+        return truth.astype(bool) if known.all() else truth.astype(object).where(known, None)
+    wanted = words - _MISSING
+    if decimal is None and all(map(re.compile(_DECIMAL_COMMA).fullmatch, wanted)):
+        first = rest[~rest.isin(_MISSING)].iloc[0]
         raise DataError(
-            f"Expected numbers with a decimal point in column {name!r} of {source}, but got {wanted.iloc[0]!r}. If the "
+            f"Expected numbers with a decimal point in column {name!r} of {source}, but got {first!r}. If the "
             "comma is the decimal mark, pass decimal=','; if this is no number, pass decimal='.'."
         )
-    if is_number or wanted.str.fullmatch(_DATE_LIKE).all():
+    if is_number or all(map(re.compile(_DATE_LIKE).fullmatch, wanted)):
         return pd.Series(cells, dtype=object).where(~text.isin(_MISSING), None)
     return pd.Series(cells, dtype=object)
 
@@ -246,6 +251,8 @@ def get_column(frame: pd.DataFrame, name: str, stage: str) -> pd.Series[Any]:
 
 def _without_scalar_tensors(series: pd.Series[Any]) -> pd.Series[Any]:
     """Return a column with numbers in place of tensors and arrays of no dimension."""
+    if not any(hasattr(kind, "shape") for kind in set(map(type, series))):
+        return series
     kinds = {type(value) for value in series if getattr(value, "shape", None) == () and hasattr(value, "item")}
     if not any(not issubclass(kind, np.generic) for kind in kinds):
         return series
@@ -268,7 +275,9 @@ def is_date(series: pd.Series[Any]) -> bool:
     if pd.api.types.is_numeric_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
         return False
     kind = pd.api.types.infer_dtype(series, skipna=True)
-    return kind in ("date", "datetime") or (kind == "string" and bool(series.dropna().str.fullmatch(_ISO_DATE).all()))
+    if kind == "string":
+        return all(map(re.compile(_ISO_DATE).fullmatch, series.dropna().unique()))
+    return kind in ("date", "datetime")
 
 
 def is_hashable(series: pd.Series[Any]) -> bool:
