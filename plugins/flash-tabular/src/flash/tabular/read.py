@@ -45,6 +45,8 @@ _MISSING = frozenset(
 _BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 # Numbers of this many characters are exact as floats.
 _EXACT_DIGITS = 15
+# The first cells of a column that say whether its values repeat.
+_HEAD = 1000
 _DECIMAL_COMMA = r"[+-]?\d+(,\d+)?"
 _DATE_LIKE = r"\d{4}-\d{1,2}-\d{1,2}.*"
 _ISO_DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?"
@@ -131,7 +133,7 @@ def _infer_column_type(name: str, cells: list[str | None], source: str, is_numbe
     text = pd.Series(cells, dtype=object)
     if decimal not in (None, "."):
         text = text.str.replace(decimal, ".", regex=False).where(text.notna(), None)
-    numbers = pd.to_numeric(text, errors="coerce")
+    numbers = _as_numbers(text)
     unread = numbers.isna()
     if not unread.any():
         return numbers
@@ -154,6 +156,19 @@ def _infer_column_type(name: str, cells: list[str | None], source: str, is_numbe
     if is_number or all(map(re.compile(_DATE_LIKE).fullmatch, wanted)):
         return pd.Series(cells, dtype=object).where(~text.isin(_MISSING), None)
     return pd.Series(cells, dtype=object)
+
+
+def _as_numbers(text: pd.Series[Any]) -> pd.Series[Any]:
+    """Return texts as numbers, NaN where they are none or missing."""
+    head = text.head(_HEAD)
+    if len(text) <= _HEAD or head.nunique() > _HEAD / 2:
+        return pd.to_numeric(text, errors="coerce")
+    # Few values, many times each: each is read once.
+    rows, distinct = pd.factorize(text)
+    read = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce")
+    if (rows < 0).any():
+        read = pd.concat([read, pd.Series([math.nan])], ignore_index=True)
+    return pd.Series(read.to_numpy()[rows])
 
 
 # ---------------------------------------------------------------------- rows and columns
@@ -239,6 +254,9 @@ def get_column(frame: pd.DataFrame, name: str, stage: str) -> pd.Series[Any]:
     series: pd.Series[Any] = frame[name]
     if series.dtype == object or isinstance(series.dtype, pd.StringDtype | pd.CategoricalDtype):
         check_encodable(series.tolist(), f"column {name!r} of the {stage} table")
+    kind = pd.api.types.infer_dtype(series, skipna=True) if series.dtype == object else ""
+    if kind == "string":
+        return series
     if series.dtype == object:
         series = _without_scalar_tensors(series)
     if isinstance(series.dtype, pd.ArrowDtype) and series.dtype.kind in "mMO":
@@ -251,8 +269,6 @@ def get_column(frame: pd.DataFrame, name: str, stage: str) -> pd.Series[Any]:
 
 def _without_scalar_tensors(series: pd.Series[Any]) -> pd.Series[Any]:
     """Return a column with numbers in place of tensors and arrays of no dimension."""
-    if not any(hasattr(kind, "shape") for kind in set(map(type, series))):
-        return series
     kinds = {type(value) for value in series if getattr(value, "shape", None) == () and hasattr(value, "item")}
     if not any(not issubclass(kind, np.generic) for kind in kinds):
         return series
@@ -276,7 +292,10 @@ def is_date(series: pd.Series[Any]) -> bool:
         return False
     kind = pd.api.types.infer_dtype(series, skipna=True)
     if kind == "string":
-        return all(map(re.compile(_ISO_DATE).fullmatch, series.dropna().unique()))
+        # Of most columns of text the first one tells.
+        fits = re.compile(_ISO_DATE).fullmatch
+        first = next((value for value in series if isinstance(value, str)), "")
+        return bool(fits(first)) and all(map(fits, series.dropna().unique()))
     return kind in ("date", "datetime")
 
 
