@@ -409,11 +409,9 @@ def split_rows(
 def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows:
     if isinstance(given, Sequence) and any(isinstance(each, list | tuple | set | frozenset) for each in given):
         return _stratified_multi_label(given, wanted, random)
-    # As text: a missing class, or a mix of numbers and strings, cannot be sorted.
-    plain = given.tolist() if hasattr(given, "tolist") else given
-    classes = np.array([str(each) for each in plain])
-    _, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    exact = counts * (wanted / len(classes))
+    codes = _class_codes(given.tolist() if hasattr(given, "tolist") else given)
+    counts = np.bincount(codes)
+    exact = counts * (wanted / len(codes))
     quota = np.minimum(np.floor(exact).astype(np.int64), counts - 1)
     # The rows that remain after rounding down are assigned by the largest remainders.
     for index in np.argsort(-(exact - np.floor(exact)), kind="stable"):
@@ -421,10 +419,19 @@ def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows:
             break
         if quota[index] < counts[index] - 1:
             quota[index] += 1
-    order = random.permutation(len(classes))
+    order = random.permutation(len(codes))
     order = order[np.argsort(codes[order], kind="stable")]
     starts = np.cumsum(counts) - counts
     return np.concatenate([order[start : start + n] for start, n in zip(starts, quota, strict=True)])
+
+
+def _class_codes(classes: Sequence[Any]) -> Rows:
+    """Return the place of the class of each row among all of them, in the order of their texts."""
+    # As text: a missing class, or a mix of numbers and strings, cannot be sorted. True and 1 are two texts.
+    texts = {key: str(key[1]) for key in dict.fromkeys(zip(map(type, classes), classes, strict=True))}
+    places = {text: place for place, text in enumerate(sorted(set(texts.values())))}
+    codes = {key: places[text] for key, text in texts.items()}
+    return np.fromiter((codes[key] for key in zip(map(type, classes), classes, strict=True)), np.int64, len(classes))
 
 
 def _stratified_multi_label(given: Sequence[Any], wanted: int, random: np.random.Generator) -> Rows:
