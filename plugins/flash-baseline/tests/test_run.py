@@ -35,7 +35,7 @@ from flash.baseline.detect import detect, find_target, without_columns
 from flash.baseline.ensemble import make_ensemble, select
 from flash.baseline.folder import Folder
 from flash.baseline.leaderboard import metrics_for, score
-from flash.baseline.models import Constant, models_for, pixels
+from flash.baseline.models import Constant, Features, models_for, pixels
 from flash.baseline.problem import Source, pose
 from flash.baseline.race import Outcome, Race
 from flash.baseline.recipes import make_runs
@@ -347,6 +347,31 @@ def test_rows_are_numbers_and_categories() -> None:
     }
     assert found["boosting"] > 0.9
     assert found["linear"] < 0.8  # It cannot know that the two depend on each other.
+
+
+def test_models_share_what_a_person_looks_at_and_other_rows_are_asked_for_again() -> None:
+    asked: list[int] = []
+
+    class Rows(SamplePreprocess):
+        def display(self, samples: Any, rows: Any) -> Any:
+            asked.append(len(rows))
+            return [samples[row][0] for row in rows]
+
+    class RowData(SampleData):
+        preprocess_cls: ClassVar[type[SamplePreprocess]] = Rows
+
+    shown = [{"age": row, "town": "Rome"} for row in range(100)]
+    data = RowData.from_lists(shown, ["a", "b"] * 50, val_split=0.25, seed=0)
+    for _, model in models_for(shown[0], 2).values():
+        model.fit(data)
+        model.predict(data.val_dataset)
+    assert asked == [75, 25]
+    table = Features(lambda displays: [each["age"] for each in displays])
+    train = data.train_dataset
+    ages = [each["age"] for each in train.display(range(75))]
+    for chosen in ([3, 1], [3, 1], [2], range(75)):
+        assert table.of(train, chosen) == [ages[row] for row in chosen]
+    assert table.of(data.val_dataset, [0]) != table.of(train, [0])
 
 
 # ---------------------------------------------------------------------- the race
