@@ -42,8 +42,9 @@ def columns_of_frame(frame: pd.DataFrame) -> PlainColumns | None:
     if len(frame) > MAX_FEW or not all(map(_is_plain, set(frame.dtypes))):
         return None
     # One call for all columns.
-    columns = frame.to_numpy(dtype=object, na_value=np.nan).T.tolist()
-    return _checked(dict(zip(frame.columns, columns, strict=True)))
+    columns = frame.to_numpy(dtype=object).T.tolist()
+    without_na = ([None if value is pd.NA else value for value in column] for column in columns)
+    return _checked(dict(zip(frame.columns, without_na, strict=True)))
 
 
 def columns_of_rows(data: Any) -> PlainColumns | None:
