@@ -163,7 +163,8 @@ def _as_numbers(text: pd.Series[Any]) -> pd.Series[Any]:
     """Return texts as numbers, NaN where they are none or missing."""
     head = text.head(_HEAD)
     if len(text) <= _HEAD or head.nunique() > _HEAD / 2:
-        return pd.to_numeric(text, errors="coerce")
+        numbers: pd.Series[Any] = pd.to_numeric(text, errors="coerce")
+        return numbers
     # Few values, many times each: each is read once.
     rows, distinct = pd.factorize(text)
     read = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce")
