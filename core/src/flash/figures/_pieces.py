@@ -193,7 +193,10 @@ def _lines_of(words: Sequence[_Word], width: float) -> list[list[tuple[str, floa
             wide = width_of(part) * _LETTER
             if part == "\n" or x + wide > width:
                 if len(lines) == _MAX_LINES:
-                    lines[-1].append(("…", min(x, width - width_of("…") * _LETTER), width_of("…") * _LETTER, None))
+                    cut = width_of("…") * _LETTER
+                    while lines[-1] and x + cut > width:
+                        x = lines[-1].pop()[1]
+                    lines[-1].append(("…", x, cut, None))
                     return lines
                 lines += [[]] if lines[-1] else []
                 x = 0.0
