@@ -163,14 +163,15 @@ def _as_numbers(text: pd.Series[Any]) -> pd.Series[Any]:
     """Return texts as numbers, NaN where they are none or missing."""
     head = text.head(_HEAD)
     if len(text) <= _HEAD or head.nunique() > _HEAD / 2:
-        numbers: pd.Series[Any] = pd.to_numeric(text, errors="coerce")
-        return numbers
+        numbers: Any = pd.to_numeric(text, errors="coerce")
+        return numbers  # type: ignore[no-any-return]  # a series of a series
     # Few values, many times each: each is read once.
     rows, distinct = pd.factorize(text)
     read = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce")
     if (rows < 0).any():
         read = pd.concat([read, pd.Series([math.nan])], ignore_index=True)
-    return pd.Series(read.to_numpy()[rows])
+    each: pd.Series[Any] = pd.Series(read.to_numpy()[rows])
+    return each
 
 
 # ---------------------------------------------------------------------- rows and columns
