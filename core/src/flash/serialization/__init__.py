@@ -1,4 +1,4 @@
-"""Serialization for checkpoints: values, recorded arguments, objects, files and RNG states.
+"""Serialization for checkpoints: values, recorded arguments, objects, files, folders for the Hub, and RNG states.
 
 Everything in a checkpoint can be read with ``torch.load(weights_only=True)``; nothing in it is executed.
 """
@@ -8,13 +8,14 @@ from flash.serialization.files import (
     MapLocation,
     explaining_write_errors,
     link_or_copy,
-    read_checkpoint,
     replacing,
     write_checkpoint,
     writing,
 )
+from flash.serialization.folders import write_folder
 from flash.serialization.objects import describe, instantiate, resolve_class, resolve_function
 from flash.serialization.rng import capture_rng_state, restore_rng_state
+from flash.serialization.sources import is_checkpoint_name, read_checkpoint
 from flash.serialization.values import (
     NotSerializableError,
     equal,
@@ -35,6 +36,7 @@ __all__ = [
     "explaining_write_errors",
     "from_serializable",
     "instantiate",
+    "is_checkpoint_name",
     "link_or_copy",
     "made_from",
     "read_checkpoint",
@@ -45,5 +47,6 @@ __all__ = [
     "restore_rng_state",
     "to_serializable",
     "write_checkpoint",
+    "write_folder",
     "writing",
 ]
