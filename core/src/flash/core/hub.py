@@ -15,7 +15,7 @@ from flash.core.callbacks import strategy_of
 from flash.core.model_card import TaskFacts, is_written_by_flash, model_card
 from flash.core.restoring import RUN_STATES, checked_metadata, load_task
 from flash.download import explaining_hub_errors, hub_library
-from flash.serialization import MapLocation, write_folder
+from flash.serialization import MapLocation, explaining_write_errors, write_folder
 from flash.serialization.folders import CARD, DESCRIPTION, WEIGHTS
 
 __all__ = ["TaskHub"]
@@ -62,8 +62,8 @@ class TaskHub:
         checked_metadata(checkpoint, f"this {type(task).__name__}")
         if task.global_rank:
             return
-        old = folder / CARD
-        keeps_card = old.is_file() and not is_written_by_flash(old.read_text(encoding="utf-8", errors="replace"))
+        with explaining_write_errors(folder / CARD, folder_argument="save_pretrained(folder)"):
+            keeps_card = (folder / CARD).is_file() and _is_own_card(folder / CARD)
         card = None if keeps_card else model_card(_facts_of(task, description), source, scores)
         write_folder(checkpoint, folder, card=card)
 
@@ -152,11 +152,12 @@ class TaskHub:
             ConfigurationError: If a package is not installed, or the name is none of a repository.
         """
         hub = hub_library(f"the repository {repository!r}")
+        endpoint = endpoint or hub.constants.ENDPOINT
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             self._save(folder, repository, scores)
             if cast(Any, self).global_rank:
-                return f"{endpoint or hub.constants.ENDPOINT}/{repository}"
+                return f"{endpoint}/{repository}"
             with explaining_hub_errors(repository, revision=revision, endpoint=endpoint, uploads=True):
                 api = hub.HfApi(endpoint=endpoint, token=token)
                 url = api.create_repo(repository, private=private, exist_ok=True)
@@ -195,7 +196,12 @@ def _facts_of(task: Any, description: Mapping[str, Any]) -> TaskFacts:
 
 def _has_own_card(api: Any, repository: str, revision: str | None, folder: Path) -> bool:
     """Return whether the repository has a card that its owner wrote."""
-    if not api.file_exists(repository, CARD, revision=revision):
+    files = [each.rfilename for each in api.model_info(repository, revision=revision).siblings or ()]
+    if CARD not in files:
         return False
-    card = api.hf_hub_download(repository, CARD, revision=revision, local_dir=folder)
-    return not is_written_by_flash(Path(card).read_text(encoding="utf-8", errors="replace"))
+    return _is_own_card(Path(api.hf_hub_download(repository, CARD, revision=revision, local_dir=folder)))
+
+
+def _is_own_card(card: Path) -> bool:
+    """Return whether somebody wrote a card, rather than Flash."""
+    return not is_written_by_flash(card.read_text(encoding="utf-8", errors="replace"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypedDict
 
-from flash.errors import CheckpointError, ConfigurationError, DownloadError
+from flash.errors import CheckpointError, ConfigurationError, DownloadError, UnreachableError
 
 __all__ = ["HubOptions", "explaining_hub_errors", "fetch_repository", "hub_library"]
 
@@ -29,10 +29,6 @@ class HubOptions(TypedDict, total=False):
     local_files_only: bool
     #: The address of the Hub; by default that of the variable ``HF_ENDPOINT``, or the public one.
     endpoint: str | None
-
-
-class _UnreachableError(DownloadError):
-    """The Hub gave no answer, which says nothing about the repository."""
 
 
 def fetch_repository(
@@ -64,31 +60,29 @@ def fetch_repository(
         ConfigurationError: If huggingface_hub is not installed.
     """
     hub = hub_library(f"the repository {repository!r}")
+    # Some functions of huggingface_hub have a default of their own.
+    endpoint = endpoint or hub.constants.ENDPOINT
 
-    def fetch(**options: Any) -> Path:
-        options |= {"revision": revision, "cache_dir": cache_dir, "token": token, "endpoint": endpoint}
-        return Path(hub.snapshot_download(repository, allow_patterns=list(names), **options))
+    def fetch(is_local: bool) -> Path:
+        options: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir, "token": token, "endpoint": endpoint}
+        found = hub.snapshot_download(repository, allow_patterns=list(names), local_files_only=is_local, **options)
+        return _complete(Path(found), names, repository)
 
-    # In this mode nothing may be asked of the Hub, which the user knows.
-    local = local_files_only or hub.constants.HF_HUB_OFFLINE
-    with explaining_hub_errors(repository, revision=revision, endpoint=endpoint):
+    if local_files_only or hub.constants.HF_HUB_OFFLINE:
+        with explaining_hub_errors(repository, revision=revision, endpoint=endpoint):
+            return fetch(is_local=True)
+    try:
+        with explaining_hub_errors(repository, revision=revision, endpoint=endpoint, connects=True):
+            # A download alone would take what is in the cache in silence, whatever the Hub answers.
+            hub.HfApi(endpoint=endpoint, token=token).model_info(repository, revision=revision, timeout=_TIMEOUT)
+            return fetch(is_local=False)
+    except UnreachableError as error:
         try:
-            if not local:
-                _check(hub, repository, revision=revision, token=token, endpoint=endpoint)
-            folder = fetch(local_files_only=local)
-        except _UnreachableError as error:
-            with contextlib.suppress(hub.errors.LocalEntryNotFoundError):
-                folder = fetch(local_files_only=True)
-                warnings.warn(f"{error} The files of an earlier download are taken: {folder}.", stacklevel=2)
-                return _complete(folder, names, repository)
-            raise
-    return _complete(folder, names, repository)
-
-
-def _check(hub: ModuleType, repository: str, *, revision: str | None, token: Any, endpoint: str | None) -> None:
-    """Ask for the repository: a download would take what is in the cache in silence, whatever the Hub answers."""
-    with explaining_hub_errors(repository, revision=revision, endpoint=endpoint):
-        hub.HfApi(endpoint=endpoint, token=token).model_info(repository, revision=revision, timeout=_TIMEOUT)
+            folder = fetch(is_local=True)
+        except (CheckpointError, hub.errors.LocalEntryNotFoundError):
+            raise error from None
+        warnings.warn(f"{error} The files of an earlier download are taken: {folder}.", stacklevel=2)
+        return folder
 
 
 def _complete(folder: Path, names: Sequence[str], repository: str) -> Path:
@@ -124,7 +118,12 @@ def hub_library(what: str) -> ModuleType:
 
 @contextlib.contextmanager
 def explaining_hub_errors(
-    repository: str, *, revision: str | None = None, endpoint: str | None = None, uploads: bool = False
+    repository: str,
+    *,
+    revision: str | None = None,
+    endpoint: str | None = None,
+    connects: bool = False,
+    uploads: bool = False,
 ) -> Iterator[None]:
     """Context manager: raise a DownloadError in words in place of what huggingface_hub raises.
 
@@ -132,15 +131,17 @@ def explaining_hub_errors(
         repository: ``"owner/name"``.
         revision: The revision that is asked for.
         endpoint: The address of the Hub.
+        connects: Whether the Hub is asked, so that what is neither there nor in the cache could not be reached.
         uploads: Whether files are uploaded.
 
     Raises:
-        DownloadError: In place of the error.
+        DownloadError: In place of the error; an UnreachableError if there was no answer.
+        ConfigurationError: If the name is none of a repository.
     """
     hub = hub_library(f"the repository {repository!r}")
     errors = hub.errors
     host = endpoint or hub.constants.ENDPOINT
-    login = "log in with `hf auth login`, or pass token=..."
+    login = "log in with `hf auth login`, or pass a token"
     try:
         yield
     except (CheckpointError, ConfigurationError, DownloadError):
@@ -156,9 +157,11 @@ def explaining_hub_errors(
             f"{host}/{repository}/commits, or leave revision out for the newest one."
         ) from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        if connects:
+            raise UnreachableError(_unreachable(repository, host, error, uploads)) from error
         raise DownloadError(
-            f"Expected {repository} in the cache of the Hub, since connections are turned off (local_files_only, or "
-            "the variable HF_HUB_OFFLINE), but it is not there, and there is no file or folder of that name. Download it "
+            f"Expected {repository} in the cache of the Hub, since connections are turned off (local_files_only or "
+            "HF_HUB_OFFLINE), but it is not there, and there is no file or folder of that name. Download it "
             "once with a connection, or pass the path of a folder."
         ) from error
     except errors.HFValidationError as error:
@@ -168,27 +171,33 @@ def explaining_hub_errors(
     except (errors.HfHubHTTPError, errors.LocalTokenNotFoundError) as error:
         raise DownloadError(_answer(repository, host, login, error, uploads)) from error
     except Exception as error:  # The base class of errors of the network differs between versions.
-        raise _UnreachableError(
-            f"Expected an answer of {host} about {repository}, but it cannot be reached ({type(error).__name__}: "
-            f"{_first_line(error)}). Check the network"
-            + ("." if uploads else ", or pass the path of a file or folder.")
-        ) from error
+        raise UnreachableError(_unreachable(repository, host, error, uploads)) from error
+
+
+def _unreachable(repository: str, host: str, error: Exception, uploads: bool) -> str:
+    otherwise = "." if uploads else ", or pass the path of a file or folder."
+    return (
+        f"Expected an answer of {host} on {repository}, but it cannot be reached ({type(error).__name__}: "
+        f"{_first_line(error)}). Check the network{otherwise}"
+    )
 
 
 def _answer(repository: str, host: str, login: str, error: Any, uploads: bool) -> str:
     """Return a sentence on what the Hub answered."""
     status = getattr(getattr(error, "response", None), "status_code", 401)
-    if uploads and status in (401, 403):
+    if uploads and status in (401, 403, 404):
         return (
-            f"Expected the right to write to {repository}, but {host} refuses it ({_first_line(error)}). With a token "
-            f"that may write, {login}; and check the owner in the name."
+            f"Expected the right to write to {repository}, but {host} refuses it ({_first_line(error)}). "
+            f"{login.capitalize()} that may write; and check the owner in the name."
         )
     if status in (401, 403, 404):
         return (
             f"Expected a file, a folder or a repository {repository}, but there is no such file or folder here, and "
             f"{host} shows no such repository ({status}). Check the name; for a private one, {login}."
         )
-    return f"Expected files of {repository}, but {host} answered with an error: {_first_line(error)}. Try again later."
+    later = "Try again later." if uploads else "Try again later, or pass local_files_only=True for an earlier download."
+    advice = later if status >= 500 or status == 429 else "Check what was asked for."
+    return f"Expected an answer on {repository}, but {host} answered with an error: {_first_line(error)}. {advice}"
 
 
 def _first_line(error: Exception) -> str:

@@ -9,6 +9,7 @@ from flash.serialization.files import (
     explaining_write_errors,
     link_or_copy,
     replacing,
+    replacing_together,
     write_checkpoint,
     writing,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "read_checkpoint",
     "refuse_unknown_arguments",
     "replacing",
+    "replacing_together",
     "resolve_class",
     "resolve_function",
     "restore_rng_state",

@@ -65,10 +65,10 @@ def write_folder(
     """
     safetensors = _library()
     target = Path(folder)
-    _refuse_others(target)
     tensors, parts = _parts(checkpoint)
     paths = [*([target / CARD] if card is not None else []), target / WEIGHTS, target / DESCRIPTION]
     with explaining_write_errors(target / DESCRIPTION, folder_argument=folder_argument):
+        _refuse_others(target)
         target.mkdir(parents=True, exist_ok=True)
         with _settled(target), replacing_together(paths) as files:
             if card is not None:
