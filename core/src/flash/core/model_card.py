@@ -91,7 +91,7 @@ def is_written_by_flash(card: str) -> bool:
 
 def _title(facts: TaskFacts) -> str:
     backbone = facts["arguments"].get("backbone")
-    return facts["name"] if backbone is None else f"{facts['name']} on {_plain(backbone)}"
+    return _plain(facts["name"] if backbone is None else f"{facts['name']} on {backbone}")
 
 
 def _summary(spec: str) -> str:
