@@ -229,6 +229,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         write("flash.json", b'{"flash": 1}'),
         "flash.json in .* is of another program. Load",
     ),
+    "JSON is of no version": (change(flash_folder=0), "flash.json in .* is of another program"),
     "JSON is a list": (write("flash.json", b"[]"), "flash.json in .* is of another program"),
     "a later version wrote it": (
         change(flash_folder=99),

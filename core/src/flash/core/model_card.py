@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -168,7 +169,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def _plain(value: Any) -> str:
     """Return a value on one line, in which nothing is Markdown or HTML."""
-    text = " ".join(str(value).split())
-    for sign in "\\`*_{}[]<>#|~":
+    text = html.escape(" ".join(str(value).split()), quote=False)
+    for sign in "\\`*_{}[]#|~":
         text = text.replace(sign, f"\\{sign}")
     return text

@@ -227,7 +227,7 @@ def _description(path: Path, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise CheckpointError(_damaged(name, f"{DESCRIPTION} is no JSON: {error}")) from error
     layout = stored.get("flash_folder") if isinstance(stored, dict) else None
-    if not isinstance(layout, int):
+    if not isinstance(layout, int) or layout < 1:
         raise CheckpointError(
             f"Expected a folder that save_pretrained of a task wrote, but {DESCRIPTION} in {name} is of another "
             "program. Load it with the program that wrote it."
