@@ -16,7 +16,7 @@ from flash.plugins import get_host
 __all__ = ["MARK", "TaskFacts", "is_written_by_flash", "model_card"]
 
 #: The line by which a card is known as one that may be written again.
-MARK = "<!-- Written by Flash, which writes it again with each save. Remove this line to keep your own text. -->"
+MARK = "<!-- Written by Flash. Without this line, a save keeps your text. -->"
 
 
 class TaskFacts(TypedDict):
@@ -55,7 +55,7 @@ def model_card(facts: TaskFacts, source: str, scores: Mapping[str, float] | None
         - flash
         ---
         <BLANKLINE>
-        <!-- Written by Flash, which writes it again with each save. Remove this line to keep your own text. -->
+        <!-- Written by Flash. Without this line, a save keeps your text. -->
         <BLANKLINE>
         # Task
         <BLANKLINE>
