@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import itertools
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,15 +184,33 @@ def test_a_task_that_was_finetuned_comes_back_by_strategy(
 
 @pytest.mark.parametrize("whole", ["merged", "asked for"])
 def test_adapters_come_back_without_the_network_where_all_weights_are_stored(
-    whole: str, cases: dict[str, Case], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    whole: str, cases: dict[str, Case], tmp_path: Path
 ) -> None:
-    _, data, raw, output = cases["TextClassifier"]
-    task: Any = TextClassifier.from_data(data, backbone=cases["TextClassifier"][0].hparams["backbone"])
+    old, data, raw, output = cases["TextClassifier"]
+    backbone = shutil.copytree(str(old.hparams["backbone"]), tmp_path / "bert")
+    task: Any = TextClassifier.from_data(data, backbone=backbone)
     silent_trainer().finetune(task, data, strategy=("lora", {"whole_checkpoints": whole == "asked for"}))
     if whole == "merged":
         task.merge_adapters()
+    shutil.rmtree(backbone)
     found = check_round_trip(task, raw, output, tmp_path)
     assert found.state_dict().keys() == read_checkpoint(tmp_path / "net")["state_dict"].keys()
+
+
+def test_a_task_loads_without_the_pretrained_network_that_it_was_made_from(
+    cases: dict[str, Case], tmp_path: Path
+) -> None:
+    for name in ("TextClassifier", "TranslationTask"):
+        old, data, raw, output = cases[name]
+        backbone = shutil.copytree(str(old.hparams["backbone"]), tmp_path / name)
+        task: flash.Task = type(old).from_data(
+            data, backbone=backbone, **({"metrics": []} if name == "TranslationTask" else {})
+        )
+        silent_trainer().fit(task, data)
+        before = predictions(task, raw, output)
+        task.save_pretrained(tmp_path / "net")
+        shutil.rmtree(backbone)
+        assert equal(predictions(flash.Task.from_pretrained(tmp_path / "net"), raw, output), before)
 
 
 @pytest.mark.parametrize("name", ["TabularClassifier", "ImageClassifier", "TextClassifier", "TranslationTask"])

@@ -11,6 +11,7 @@ import pytest
 
 from flash.download import explaining_hub_errors, fetch_repository, hub_library
 from flash.errors import CheckpointError, ConfigurationError, DownloadError, UnreachableError
+from flash.testing._hub_server import HubServer
 
 FILES = ["flash.json", "model.safetensors"]
 
@@ -68,12 +69,15 @@ def test_the_variable_that_turns_connections_off_counts(hub: Any, monkeypatch: p
     assert hub.requests == []
 
 
-def test_another_address_is_asked_if_it_is_passed(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_address_is_asked_if_it_is_passed(hub: Any) -> None:
     push(hub, "one")
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:1")
-    template = "http://127.0.0.1:1/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    assert fetch(endpoint=hub.endpoint) == "one"
+    other = HubServer()
+    try:
+        push(other, "other")
+        assert fetch(endpoint=other.endpoint) == "other"
+    finally:
+        other.close()
+    assert hub.requests == []
 
 
 def test_without_a_network_an_earlier_download_is_taken_with_a_warning(hub: Any) -> None:

@@ -269,6 +269,16 @@ def test_a_description_of_any_size_is_not_read_into_memory(tmp_path: Path, monke
         read(tmp_path)
 
 
+@pytest.mark.parametrize("damage", [remove("flash.json"), write("flash.json", b"{"), write("flash.json", b"[]")])
+def test_a_damaged_folder_is_written_again(tmp_path: Path, damage: Callable[[Path], Any]) -> None:
+    write_folder(checkpoint(1.0), tmp_path)
+    (tmp_path / ".model.safetensors.previous").write_bytes(b"left by a writer that was killed")
+    damage(tmp_path)
+    write_folder(checkpoint(2.0), tmp_path)
+    assert value_of(tmp_path) == 2.0
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["flash.json", "model.safetensors"]
+
+
 def test_lines_that_end_otherwise_are_no_damage(tmp_path: Path) -> None:
     # As Git for Windows writes them.
     write_folder(checkpoint(4.0), tmp_path)
@@ -297,6 +307,22 @@ def test_a_writer_that_is_killed_leaves_the_old_folder_or_the_new_one(tmp_path: 
     write_folder(checkpoint(4.0), tmp_path, card="last")
     assert value_of(tmp_path) == 4.0
     assert not (tmp_path / ".model.safetensors.previous").exists()
+
+
+@pytest.mark.process
+def test_who_reads_while_others_save_gets_one_of_the_saves(tmp_path: Path) -> None:
+    write_folder(checkpoint(0.0), tmp_path)
+    pid = os.fork()
+    if not pid:
+        for value in range(1, 200):
+            write_folder(checkpoint(float(value)), tmp_path)
+        os._exit(0)
+    seen = []
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        seen.append(value_of(tmp_path))
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 3
+    assert value_of(tmp_path) == 199.0
 
 
 def _kill_at(step: int) -> None:

@@ -160,7 +160,8 @@ class TaskHub:
                 return f"{endpoint}/{repository}"
             with explaining_hub_errors(repository, revision=revision, endpoint=endpoint, uploads=True):
                 api = hub.HfApi(endpoint=endpoint, token=token)
-                url = api.create_repo(repository, private=private, exist_ok=True)
+                options: dict[str, Any] = {} if private is None else {"private": private}
+                url = api.create_repo(repository, exist_ok=True, **options)
                 if revision is not None:
                     api.create_branch(url.repo_id, branch=revision, exist_ok=True)
                 names = [WEIGHTS, DESCRIPTION]

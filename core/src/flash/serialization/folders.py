@@ -76,8 +76,9 @@ def write_folder(
             weights = Path(files[-2].name)
             try:
                 safetensors.torch.save_file(tensors, weights, metadata={"format": "pt"})
-            except safetensors.SafetensorError as error:
-                raise OSError(f"{error}") from error
+            # A KeyError is what earlier versions raise for types that they do not know.
+            except (safetensors.SafetensorError, KeyError) as error:
+                raise OSError(f"{type(error).__name__}: {error}") from error
             described = {"weights_sha256": _digest(weights), **parts}
             files[-1].write(dumps({"flash_folder": _LAYOUT, "sha256": _checksum(described), **described}, indent=1))
             if (target / WEIGHTS).exists():
@@ -98,13 +99,12 @@ def read_folder(folder: Path, name: str, map_location: MapLocation = "cpu") -> d
     """
     safetensors = _library()
     try:
-        stored = _description(folder / DESCRIPTION, name)
-        path = _weights_of(folder, stored["weights_sha256"], name)
-        tensors = _read_tensors(safetensors, path, map_location)
+        stored, weights = _read_pair(folder, name)
+        tensors = {key: _placed(tensor, map_location) for key, tensor in safetensors.torch.load(weights).items()}
         tensors |= {other: tensors[own] for other, own in stored["shared"].items()}
+        values = set(stored["values"])
         content = decode(stored["content"], tensors)
-        weights = {key: value for key, value in tensors.items() if key not in set(stored["values"])}
-        return {**content, _STATE_DICT: weights}
+        return {**content, _STATE_DICT: {key: value for key, value in tensors.items() if key not in values}}
     except CheckpointError:
         raise
     # The checksums say that nothing was changed by accident; whoever changes a file on purpose can compute them.
@@ -209,9 +209,11 @@ def _settled(folder: Path) -> Iterator[None]:
 def _settle(folder: Path) -> None:
     previous, weights = folder / _PREVIOUS, folder / WEIGHTS
     if previous.exists():
-        stored = _description(folder / DESCRIPTION, str(folder))
-        if not weights.exists() or _digest(weights) != stored["weights_sha256"]:
-            previous.replace(weights)
+        # Without a sound description there is nothing that the previous weights belong to.
+        with contextlib.suppress(CheckpointError, FileNotFoundError):
+            stored = _description(folder / DESCRIPTION, str(folder))
+            if not weights.exists() or _digest(weights) != stored["weights_sha256"]:
+                previous.replace(weights)
         previous.unlink(missing_ok=True)
 
 
@@ -245,27 +247,30 @@ def _description(path: Path, name: str) -> dict[str, Any]:
     return described
 
 
-def _weights_of(folder: Path, sha256: str, name: str) -> Path:
-    """Return the file of the weights that are described."""
-    weights = folder / WEIGHTS
-    # The previous ones are there while a save goes on, or after it was killed.
-    for path in (weights, folder / _PREVIOUS):
-        if path.is_file() and _digest(path) == sha256:
-            return path
+def _read_pair(folder: Path, name: str) -> tuple[dict[str, Any], bytes]:
+    """Return the description, and the content of the file of weights that it belongs to."""
+    stored = _description(folder / DESCRIPTION, name)
+    while True:
+        # The previous weights are there while a save goes on, or after it was killed.
+        for path in (folder / WEIGHTS, folder / _PREVIOUS):
+            with contextlib.suppress(FileNotFoundError):
+                content = path.read_bytes()
+                if hashlib.sha256(content).hexdigest() == stored["weights_sha256"]:
+                    return stored, content
+        before, stored = stored, _description(folder / DESCRIPTION, name)
+        if stored == before:  # Otherwise a save was done in between.
+            raise CheckpointError(_no_weights(folder / WEIGHTS, name))
+
+
+def _no_weights(weights: Path, name: str) -> str:
     if not weights.is_file():
-        raise CheckpointError(_damaged(name, f"there is no {WEIGHTS} in it"))
+        return _damaged(name, f"there is no {WEIGHTS} in it")
     with weights.open("rb") as file:
         if file.read(len(_POINTER)) == _POINTER:
-            raise CheckpointError(
+            return (
                 f"Expected weights in {name}, but {WEIGHTS} is a pointer of Git LFS to them. Fetch them: git lfs pull."
             )
-    raise CheckpointError(_damaged(name, f"{WEIGHTS} is truncated or changed, or belongs to another {DESCRIPTION}"))
-
-
-def _read_tensors(safetensors: ModuleType, path: Path, map_location: MapLocation) -> dict[str, Tensor]:
-    with safetensors.safe_open(path, framework="pt", device="cpu") as file:
-        # Copied, since the file may be replaced or cut while its memory is mapped.
-        return {name: _placed(file.get_tensor(name).clone(), map_location) for name in file.keys()}  # noqa: SIM118
+    return _damaged(name, f"{WEIGHTS} is truncated or changed, or belongs to another {DESCRIPTION}")
 
 
 def _placed(tensor: Tensor, map_location: MapLocation) -> Tensor:

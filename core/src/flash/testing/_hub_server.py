@@ -86,13 +86,14 @@ def hub_server() -> Iterator[HubServer]:
         ...     server.endpoint.startswith("http://127.0.0.1:")
         True
     """
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     server = HubServer()
     with pytest.MonkeyPatch.context() as patch:
-        # The template is made of the address when the module is imported.
+        # The template is made of the address when the module is imported, and imported by name in earlier versions.
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, server.endpoint)
         patch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        patch.setattr(file_download, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
         patch.setattr(constants, "ENDPOINT", server.endpoint)
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
         patch.setattr(constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
