@@ -153,7 +153,7 @@ def test_weights_of_another_precision_are_those_that_a_checkpoint_gives(trainer:
 
 
 def test_tied_weights_and_those_of_another_layout_come_back() -> None:
-    task = Net(sizes=(4, 4), num_classes=4)
+    task: Any = Net(sizes=(4, 4), num_classes=4)
     task.head.weight = task.backbone[0].weight
     with torch.no_grad():
         task.head.bias = nn.Parameter(torch.arange(8.0)[::2])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
+import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another package
 
 from flash import __version__
 from flash.core.model_card import MARK, TaskFacts, is_written_by_flash, model_card
