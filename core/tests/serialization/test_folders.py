@@ -104,7 +104,9 @@ def test_what_is_read_does_not_change_with_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["meta", torch.device("meta"), {"cpu": "meta"}, lambda storage, _: torch.empty(0, device="meta")], ids=str
+    "place",
+    ["meta", torch.device("meta"), {"cpu": "meta"}, lambda storage, _: torch.empty(0, device="meta")],
+    ids=["name", "device", "mapping", "function"],
 )
 def test_tensors_are_put_where_torch_would_put_them(tmp_path: Path, place: Any) -> None:
     write_folder(checkpoint(), tmp_path)
