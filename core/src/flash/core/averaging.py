@@ -19,13 +19,14 @@ class AverageWeights(Callback):
     """Average the weights over the steps; validate the average, and leave the task with it.
 
     After step ``t`` the average moves towards the trained weights by ``1 - min(decay, (1 + t) / (10 + t))`` of the
-    distance, so that at first it spans about the last tenth of the steps. Floating-point buffers, such as the statistics of
-    batch norm, are averaged too; what is frozen is not, and what is unfrozen joins at the start of the epoch.
+    distance, so that at first it spans about the last tenth of the steps. Floating-point buffers, such as the
+    statistics of batch norm, are averaged too; what is frozen is not, and what is unfrozen joins at the start of the
+    epoch.
 
     The task has the averaged weights from the end of an epoch, or from the start of a validation, until the next step:
-    metrics, early stopping, ``keep_best`` and checkpoints see them. A checkpoint holds the trained weights beside them, so
-    that a resumed run equals the whole one. Only a checkpoint of Lightning's ``save_weights_only`` in the middle of an epoch
-    has the trained weights.
+    metrics, early stopping, ``keep_best`` and checkpoints see them. A checkpoint holds the trained weights beside
+    them, so that a resumed run equals the whole one. Only what Lightning saves with ``save_weights_only`` in the middle
+    of an epoch are the trained weights.
 
     Args:
         decay: The largest share that the average keeps in a step, from 0 to below 1: 0.998 spans about 500 steps.
@@ -45,8 +46,8 @@ class AverageWeights(Callback):
     def __init__(self, decay: float = 0.998) -> None:
         if not 0 <= decay < 1:
             raise ConfigurationError(
-                f"Expected decay to be at least 0 and below 1, but got {decay!r}. Pass 0.998 for an average over about 500 "
-                "steps."
+                f"Expected decay to be at least 0 and below 1, but got {decay!r}. Pass 0.998 for an average over about "
+                "500 steps."
             )
         self.decay = decay
         self._reset()
@@ -70,7 +71,9 @@ class AverageWeights(Callback):
         self._restore_trained(pl_module)
         self._match(pl_module)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Go on with the trained weights after a validation, or in a run that is resumed within an epoch."""
         is_resumed = not self._current
         self._restore_trained(pl_module)
@@ -170,8 +173,8 @@ class AverageWeights(Callback):
             shape = values[name].shape if name in values else None
             if average.shape != shape or trained.shape != shape:
                 raise CheckpointError(
-                    f"Expected averaged weights of this task in the file to resume from, but those of {name} have the shape "
-                    f"{tuple(average.shape)} in place of {shape and tuple(shape)}. Resume the run with the same task."
+                    f"Expected averaged weights of this task in the file to resume from, but those of {name} have the "
+                    f"shape {tuple(average.shape)} in place of {shape and tuple(shape)}. Resume it with the same task."
                 )
         return [values[name] for name in self._average]
 

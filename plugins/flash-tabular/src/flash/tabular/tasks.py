@@ -33,6 +33,7 @@ class _TabularTask(Task):
     backbones: ClassVar[Registry] = _BACKBONES
     data_facts = (*RegressionTask.data_facts, "num_numerical", "cardinalities", "bins")
     preprocess_cls: ClassVar[type[Preprocess]] = TabularPreprocess
+    averages_weights = True
     backbone: nn.Module
     head: nn.Module
 
