@@ -43,7 +43,15 @@ from flash.core.optimizers import (
     optimizers,
     split_parameters,
 )
-from flash.core.outputs import OutputSpec, components_of, outputs_of, resolve_output, takes_ids, task_outputs
+from flash.core.outputs import (
+    OutputSpec,
+    components_of,
+    find_output,
+    outputs_of,
+    resolve_output,
+    takes_ids,
+    task_outputs,
+)
 from flash.core.prediction import PredictedBatch, predict_batches
 from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, checked_metadata, load_task
@@ -654,7 +662,7 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
             return self.present(self(inputs), self._output, inputs)
         inputs, _ = split_batch(batch, samples.hooks.stage)
         ids = None
-        if takes_ids(self, self._output):
+        if takes_ids(find_output(self, self._output)):
             ids = [samples.id_of(row) for row in rows_of_batch(loader, batch_idx, count_rows(batch))]
         return self.present(self(inputs), self._output, inputs, ids)
 
@@ -740,8 +748,8 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
         self, dataset: AutoDataset | AutoStream, output: OutputSpec | None, batch_size: int, by_length: bool
     ) -> Iterator[tuple[PredictedBatch, list[Any]]]:
         """Yield each batch with one result per sample."""
-        output = self._output if output is None else output
-        wants_ids = takes_ids(self, output)
+        output = find_output(self, self._output if output is None else output)
+        wants_ids = takes_ids(output)
         for batch in predict_batches(self, dataset, batch_size=batch_size, by_length=by_length):
             with torch.inference_mode():
                 ids = dataset.ids_of(batch.rows) if wants_ids else None
@@ -772,7 +780,7 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
 
     @output.setter
     def output(self, output: OutputSpec | None) -> None:
-        resolve_output(self, output)
+        find_output(self, output)
         self._output = output
 
     # ------------------------------------------------------------------ what there is to choose from

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
-from flash.data.loader import make_loader
+from flash.data.loader import batches_in_order, make_loader
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream
 
@@ -62,17 +62,13 @@ def predict_batches(
         track_gradients: Whether to track gradients; otherwise the output is computed in inference mode.
     """
     hooks = dataset.hooks
-    # In order, regardless of the stage.
-    loader = make_loader(
-        dataset, Stage.PREDICT, None, batch_size=batch_size, num_workers=num_workers, by_length=by_length
-    )
-    # A stream has no indices except those of its order.
-    places: Any = None if isinstance(dataset, AutoStream) else iter(loader.batch_sampler or ())
-    seen = 0
+    batches: Iterator[tuple[Sequence[int], Any]]
+    if num_workers or isinstance(dataset, AutoStream):
+        batches = _loaded(dataset, batch_size=batch_size, num_workers=num_workers, by_length=by_length)
+    else:
+        batches = batches_in_order(dataset, batch_size=batch_size, by_length=by_length)
     with evaluating(task):
-        for batch in loader:
-            rows = list(range(seen, seen + count_rows(batch))) if places is None else [int(row) for row in next(places)]
-            seen += len(rows)
+        for rows, batch in batches:
             with torch.enable_grad() if track_gradients else torch.inference_mode():
                 converted = batch if precision is None else precision.convert_input(batch)
                 moved = hooks.transform_on_device(task.transfer_batch_to_device(converted, task.device, 0))
@@ -81,14 +77,28 @@ def predict_batches(
                     inputs = _to_precision_of(task, inputs)
                 with nullcontext() if precision is None else precision.val_step_context():
                     output = (forward or task)(inputs)
-            yield PredictedBatch(rows, inputs, targets, output)
+            yield PredictedBatch(list(rows), inputs, targets, output)
+
+
+def _loaded(dataset: AutoDataset | AutoStream, **options: Any) -> Iterator[tuple[Sequence[int], Any]]:
+    """Yield the rows of each batch of a loader and the batch."""
+    # In order, regardless of the stage.
+    loader = make_loader(dataset, Stage.PREDICT, None, **options)
+    # A stream has no indices except those of its order.
+    places: Any = None if isinstance(dataset, AutoStream) else iter(loader.batch_sampler or ())
+    seen = 0
+    for batch in loader:
+        rows = range(seen, seen + count_rows(batch)) if places is None else next(places)
+        seen += len(rows)
+        yield rows, batch
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Set a module to eval mode for the duration of the context, and restore the mode of each submodule."""
     training = [each for each in module.modules() if each.training]
-    module.eval()
+    if training:
+        module.eval()
     try:
         yield
     finally:
