@@ -287,9 +287,13 @@ def test_without_validation_data_the_learning_rate_ends_at_zero(task_class: Any)
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("val_split", [None, 0.2], ids=["without validation", "with validation"])
+@pytest.mark.parametrize(
+    ("val_split", "averages"),
+    [(None, False), (0.2, False), (0.2, True)],
+    ids=["without validation", "with validation", "with averaged weights"],
+)
 def test_a_resumed_training_whose_length_nobody_said_equals_the_uninterrupted_one(
-    val_split: float | None, task_class: Any, tmp_path: Path
+    val_split: float | None, averages: bool, task_class: Any, tmp_path: Path
 ) -> None:
     def fit(stop: int | None = None, ckpt_path: Path | None = None) -> tuple[int, dict[str, Any]]:
         seed_everything(0, verbose=False)
@@ -297,6 +301,7 @@ def test_a_resumed_training_whose_length_nobody_said_equals_the_uninterrupted_on
         targets = (inputs[:, 0] > 0).long()
         data = flash.DataModule.from_tensors(inputs, targets, batch_size=2, seed=0, val_split=val_split)
         task = task_class(lr_scheduler="cosine")
+        task.averages_weights = averages
         trainer = flash.Trainer(**QUIET)
         if stop is not None:
 

@@ -33,7 +33,6 @@ class _TabularTask(Task):
     backbones: ClassVar[Registry] = _BACKBONES
     data_facts = (*RegressionTask.data_facts, "num_numerical", "cardinalities", "bins")
     preprocess_cls: ClassVar[type[Preprocess]] = TabularPreprocess
-    averages_weights = True
     backbone: nn.Module
     head: nn.Module
 
@@ -64,6 +63,7 @@ class _TabularTask(Task):
         self.head = tabm.LinearEnsemble(features, outputs, k=members) if members > 1 else nn.Linear(features, outputs)
         rate, decay = (getattr(self.backbone, name, None) for name in ("learning_rate", "weight_decay"))
         self.use_default_rates(rate, weight_decay=decay)
+        self.averages_weights = getattr(self.backbone, "averages_weights", False)
 
     def forward(self, x: Any) -> Tensor:
         """Return one prediction per row, shape ``(batch, outputs)``: for ensembles the mean over the members.
