@@ -249,6 +249,19 @@ def test_the_average_of_another_network_is_refused(tmp_path: Path) -> None:
         run("average_weights", max_epochs=2, ckpt_path=tmp_path / "other.ckpt")
 
 
+@pytest.mark.train
+def test_an_average_without_the_trained_weights_is_not_resumed(tmp_path: Path) -> None:
+    _, trainer = run("average_weights", max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    content = torch.load(tmp_path / "one.ckpt", weights_only=True)
+    del content["callbacks"]["AverageWeights"]
+    torch.save(content, tmp_path / "other.ckpt")
+    with pytest.raises(
+        CheckpointError, match="Expected the trained weights beside their average in the file to resume"
+    ):
+        run("average_weights", max_epochs=2, ckpt_path=tmp_path / "other.ckpt")
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 2])
 def test_a_decay_out_of_range_is_refused(decay: float) -> None:
     with pytest.raises(ConfigurationError, match="Expected decay to be at least 0 and below 1, but got"):

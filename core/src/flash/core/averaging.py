@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
+from flash.core.run_state import AVERAGED
 from flash.errors import CheckpointError, ConfigurationError
 
 __all__ = ["AverageWeights"]
@@ -119,13 +120,29 @@ class AverageWeights(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Save the averaged weights as those of the task."""
+        """Save the averaged weights as those of the task, and that they are."""
+        checkpoint[AVERAGED] = bool(self._average)
         if not self._trained:
             current = checkpoint["state_dict"]
             checkpoint["state_dict"] = {
                 name: self._average[name].to(value.dtype) if name in self._average else value
                 for name, value in current.items()
             }
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Check that a file with averaged weights has the trained weights too.
+
+        Raises:
+            CheckpointError: If it has not.
+        """
+        is_resumed = trainer.state.fn == "fit"
+        if is_resumed and checkpoint.get(AVERAGED) and self.state_key not in checkpoint.get("callbacks", {}):
+            raise CheckpointError(
+                "Expected the trained weights beside their average in the file to resume from, but there is only the "
+                "average. The file is damaged: resume from another one."
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average and the trained weights, for the checkpoint."""
