@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,11 +14,15 @@ from torch.utils._pytree import tree_map
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
+from flash.data.folders import table_folder
 from flash.data.loader import batches_in_order, make_loader
+from flash.data.process import Preprocess
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream
+from flash.data.table_parts import is_large_table, table_parts
+from flash.data.tables import ReadOptions, Table, read_table
 
-__all__ = ["PredictedBatch", "evaluating", "predict_batches"]
+__all__ = ["PredictedBatch", "evaluating", "parts_to_predict", "predict_batches", "table_to_predict"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,31 @@ class PredictedBatch:
     inputs: Any
     targets: Any
     output: Any
+
+
+def parts_to_predict(
+    raw: Any, preprocess: Preprocess, reading: ReadOptions, *, as_table: bool = False
+) -> Iterator[Any]:
+    """Yield what a preprocess loads in turn for an argument of ``predict``: the parts of a large table, or all of it.
+
+    Args:
+        raw: The argument.
+        preprocess: It says whether the argument is the path of a table whose rows are samples.
+        reading: How to read a table of text.
+        as_table: Whether to read any table here.
+    """
+    is_table = preprocess.is_table_to_predict(raw)
+    if is_table and is_large_table(raw) and "field" not in reading:
+        yield from table_parts(raw, **reading)
+    elif reading or (as_table and is_table):
+        yield table_to_predict(raw, reading)
+    else:
+        yield raw
+
+
+def table_to_predict(raw: Any, reading: ReadOptions) -> Table:
+    """Read a table, with the folder that paths in its cells are relative to."""
+    return replace(read_table(raw, **reading), folder=table_folder(raw))
 
 
 def predict_batches(
