@@ -27,6 +27,7 @@ from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.console import describe_modules
 from flash.core.figures import TaskFigures
 from flash.core.finetuning import as_modules, finetuning_strategies
+from flash.core.hub import TaskHub
 from flash.core.layers import child_layers
 from flash.core.losses import LossSpec, losses, make_loss
 from flash.core.metrics import MetricSpec, StageMetrics, metric_registry, named_metrics, weight_of_loss
@@ -95,7 +96,7 @@ _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
 @with_former_members(FORMER_MEMBERS["Task"])
-class Task(Configurable, TaskFigures, pl.LightningModule):
+class Task(Configurable, TaskFigures, TaskHub, pl.LightningModule):
     """A network with its training, evaluation and prediction.
 
     Most tasks override ``__init__`` and ``forward``. ``step`` is used for training, validation and testing;
@@ -967,13 +968,13 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
         strict: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Load a task with its preprocess from a checkpoint file or URL, without downloading pretrained weights.
+        """Load a task with its preprocess from a checkpoint, without downloading pretrained weights.
 
         Called on :class:`Task` itself, it finds the class of the stored task among the installed plugins. No code
         in the file is executed.
 
         Args:
-            checkpoint_path: A path, or an http(s) URL.
+            checkpoint_path: A file, an http(s) URL, or what :meth:`from_pretrained` takes.
             map_location: The device for the weights.
             strict: Whether missing or unexpected weights are an error.
             kwargs: Arguments of the constructor that replace the stored ones; needed for those that a checkpoint
@@ -984,7 +985,7 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
                 task than the class, or one of a plugin that is not installed.
             UnsafeCheckpointError: If loading it would execute code.
         """
-        return load_task(cls, Task, str(checkpoint_path), map_location, strict, kwargs)
+        return load_task(cls, Task, checkpoint_path, map_location, strict, kwargs)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
