@@ -104,6 +104,7 @@ def piece_importance(
         ...         text, target = samples[row]
         ...         words = words_of(text, most)
         ...         return Pieces(text, words, lambda each: [(without_words(text, words, out), target) for out in each])
+        >>> import torch
         >>> class CountsGood(flash.Task):
         ...     def forward(self, texts):
         ...         return torch.tensor([[float(text.count("good"))] for text in texts])
