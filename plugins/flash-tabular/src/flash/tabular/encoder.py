@@ -29,11 +29,16 @@ _INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 _DATE_LIKE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?")
-_STAMP = re.compile(
-    r"(?P<year>[0-9]{4})(?:(?P<mark>[-/. ])(?P<month>[0-9]{1,2})(?:(?P=mark)(?P<day>[0-9]{1,2})"
-    r"(?:[ T](?P<hour>[0-9]{2})(?:(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]+))?)?)?)?"
-    r"(?P<zone>Z|[+-][0-9]{2}(?::?[0-9]{2})?)?)?)?)?"
+_CLOCK = (
+    r"(?P<hour>[0-9]{1,2})(?:(?P<colon>:?)(?P<minute>(?<=:)[0-9]{1,2}|[0-9]{2})"
+    r"(?:(?P=colon)(?P<second>(?<=:)[0-9]{1,2}|[0-9]{2})(?:\.(?P<fraction>[0-9]+))?)?)?"
+    r"(?P<zone>Z| ?[+-][0-9]{1,2}(?::?[0-9]{2})?)?"
 )
+_STAMP = re.compile(
+    r"[ \t\n\r\f\v]*(?P<year>[0-9]{4})(?:(?P<mark>[-/.\\ ])(?P<month>[0-9]{1,2})"
+    rf"(?:(?P=mark)(?P<day>[0-9]{{1,2}})(?:[ T]{_CLOCK})?)?)?"
+)
+_COMPACT = re.compile(rf"(?P<year>[0-9]{{4}})(?P<month>[0-9]{{2}})(?P<day>[0-9]{{2}})(?:[ T]{_CLOCK})?")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 # Whole numbers of this many bits are exact in a column without missing values.
 _BITS = 64
@@ -85,7 +90,7 @@ def encode(table: Mapping[str, list[str | None]], settings: Mapping[str, Any]) -
 
     Example:
         >>> age = {"name": "age", "part": "", "mean": 30.0, "std": 10.0, "is_truth": False}
-        >>> city = {"name": "city", "is_missing_flag": False, "categories": ["Oslo", "Rome"], "is_text": True}
+        >>> city = {"name": "city", "categories": ["Oslo", "Rome"], "aliases": {}, "is_text": True, "is_missing_flag": False}
         >>> settings = {"numerical": [age], "categorical": [city], "target_fields": [], "decimal": None, "limit": 1e6}
         >>> {name: array.tolist() for name, array in encode({"age": ["50"], "city": ["Rome"]}, settings).items()}
         {'numerical': [[2.0]], 'categorical': [[2]]}
@@ -227,10 +232,10 @@ def _date_parts(name: str, column: _Column, part: str) -> Any:
 
 def _moment(text: str) -> dt.datetime | None:
     """Return the moment that a text in ISO 8601 names, in UTC; ``None`` for other texts."""
-    found = _STAMP.fullmatch(text.strip())
+    found = _STAMP.fullmatch(text) or _COMPACT.fullmatch(text)
     if found is None:
         return None
-    fields = {name: int(found[name] or least) for name, least in (("year", 1), ("month", 1), ("day", 1))}
+    fields = {name: int(found[name] or 1) for name in ("year", "month", "day")}
     clock = {name: int(found[name] or 0) for name in ("hour", "minute", "second")}
     fraction = int((found["fraction"] or "0")[:6].ljust(6, "0"))
     try:
@@ -240,9 +245,10 @@ def _moment(text: str) -> dt.datetime | None:
     zone = found["zone"]
     if zone in (None, "Z"):
         return moment
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    ahead = dt.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return moment - ahead if zone[0] == "+" else moment + ahead
+    sign, digits = zone.strip()[0], zone.strip()[1:].replace(":", "")
+    hours, minutes = (digits[:2], digits[2:]) if len(digits) > 2 else (digits, "0")
+    ahead = dt.timedelta(hours=int(hours), minutes=int(minutes))
+    return moment - ahead if sign == "+" else moment + ahead
 
 
 def _is_date(column: _Column) -> bool:
@@ -255,13 +261,22 @@ def _is_date(column: _Column) -> bool:
 
 def _codes(column: _Column, category: Mapping[str, Any]) -> list[int]:
     places = {text: place for place, text in enumerate(category["categories"], 1)}
-    return [0 if cell is None else _code(_text(cell), places, category["is_text"]) for cell in column.cells]
+    # A truth value is one in any spelling.
+    aliases = category["aliases"]
+    codes = []
+    for cell in column.cells:
+        if cell is None:
+            codes.append(0)
+            continue
+        text = _text(cell)
+        known = text in places or _lowered(text) in aliases
+        text = text if known or category["is_text"] else _text_of_value(text)
+        codes.append(places.get(text) or aliases.get(_lowered(text), 0))
+    return codes
 
 
-def _code(text: str, places: Mapping[str, int], is_text: bool) -> int:
-    if text in places or is_text:
-        return places.get(text, 0)
-    return places.get(_text_of_value(text), 0)
+def _lowered(text: str) -> str:
+    return text.lower() if text.lower() in ("true", "false") else text
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.display import Display
+from flash.data.labels import class_indices
 from flash.data.portable import Portable, TensorSpec
 from flash.data.splits import split_inputs
 from flash.data.tables import Table
@@ -27,6 +28,8 @@ __all__ = ["TabularPreprocess"]
 
 # Columns of lists are named by integers, which frame.columns returns as NumPy integers.
 _NAME = (str, int, np.integer)
+# Of the values of a category, truth values alone have several spellings.
+_TRUTHS = ("true", "false", "1", "0")
 
 
 class TabularPreprocess(Preprocess):
@@ -177,6 +180,9 @@ class TabularPreprocess(Preprocess):
         schema = self.schema.to_serializable()
         for column, description in zip(self.schema.numerical, schema["numerical"], strict=True):
             description["is_truth"] = column.is_truth
+        for category in schema["categorical"]:
+            indices = class_indices(category["categories"])
+            category["aliases"] = {text: indices[text] + 1 for text in _TRUTHS if text in indices}
         is_class = self.kind == "classification" and not self.several_targets
         return Portable(
             {
