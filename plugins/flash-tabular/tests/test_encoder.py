@@ -1,4 +1,4 @@
-"""The encoder that exported folders have a copy of does what the preprocess does, on every cell that a file may hold."""
+"""The encoder of exported folders does what the preprocess does, on every cell that a file may hold."""
 
 from __future__ import annotations
 

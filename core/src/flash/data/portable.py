@@ -27,6 +27,7 @@ class TensorSpec:
             for the samples, and others such as ``"length"``.
         values: ``"numbers"`` for any numbers; ``"mask"`` for ones with zeros behind them in each row; the number of
             codes that there are, or one such number per column; or a tensor whose rows are examples.
+        longest: The largest size of a dimension with another name than ``"batch"``; ``None`` if there is no limit.
 
     Raises:
         ConfigurationError: If the first dimension is not ``"batch"``.
@@ -40,6 +41,7 @@ class TensorSpec:
     dtype: str
     shape: tuple[int | str, ...]
     values: str | int | Sequence[int] | Tensor = "numbers"
+    longest: int | None = None
 
     def __post_init__(self) -> None:
         if self.shape[:1] != ("batch",):
@@ -74,8 +76,9 @@ class TensorSpec:
         return (uniform * counts).floor().to(dtype)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the type and the shape as JSON can hold them."""
-        return {"dtype": self.dtype, "shape": list(self.shape)}
+        """Return the type, the shape and the largest open size as JSON can hold them."""
+        limit = {} if self.longest is None else {"longest": self.longest}
+        return {"dtype": self.dtype, "shape": list(self.shape), **limit}
 
 
 #: The inputs of a network: one tensor, or several by name.

@@ -16,7 +16,7 @@ __all__ = ["CHECKED", "TRACED", "sizes_of", "trace"]
 # The sizes of a batch that a network is traced with. Sizes of 0 and 1 would be fixed, and equal ones taken for one.
 TRACED = (3, 6)
 #: The sizes that a file is compared with the task at: the number of samples, and that of any other open dimension.
-CHECKED = ((1, 9), (5, 4))
+CHECKED = ((1, 17), (5, 1))
 
 
 class _Flat(nn.Module):
@@ -33,7 +33,8 @@ class _Flat(nn.Module):
 
 def sizes_of(part: ExportedPart, samples: int, other: int) -> dict[str, int]:
     """Return the size of each open dimension."""
-    return {name: samples if name == "batch" else other for name in open_dimensions(part.inputs)}
+    limits = [spec.longest for spec in named_specs(part.inputs).values() if spec.longest is not None]
+    return {name: samples if name == "batch" else min([other, *limits]) for name in open_dimensions(part.inputs)}
 
 
 def trace(part: ExportedPart, name: str) -> torch.export.ExportedProgram:

@@ -90,7 +90,8 @@ def encode(table: Mapping[str, list[str | None]], settings: Mapping[str, Any]) -
 
     Example:
         >>> age = {"name": "age", "part": "", "mean": 30.0, "std": 10.0, "is_truth": False}
-        >>> city = {"name": "city", "categories": ["Oslo", "Rome"], "aliases": {}, "is_text": True, "is_missing_flag": False}
+        >>> kind = {"is_text": True, "is_missing_flag": False, "aliases": {}}
+        >>> city = {"name": "city", "categories": ["Oslo", "Rome"], **kind}
         >>> settings = {"numerical": [age], "categorical": [city], "target_fields": [], "decimal": None, "limit": 1e6}
         >>> {name: array.tolist() for name, array in encode({"age": ["50"], "city": ["Rome"]}, settings).items()}
         {'numerical': [[2.0]], 'categorical': [[2]]}

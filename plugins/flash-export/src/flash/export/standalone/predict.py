@@ -23,6 +23,7 @@ import numpy as np
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 # UTF-32 first: its mark starts with that of UTF-16.
 _MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_NO_TEXT = (".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".xlsx", ".zip")
 _TABS = (".tsv", ".tab")
 
 
@@ -37,6 +38,8 @@ class Reader:
         """Return the columns of a delimited file as text; an empty cell is ``None``."""
         file = Path(path)
         opener = _OPENERS.get(file.suffix.lower())
+        if file.name.lower().endswith(_NO_TEXT):
+            raise ValueError(f"Expected a table of delimited text, such as CSV, but got {path}. Convert it to CSV.")
         with opener(file, "rb") if opener else file.open("rb") as opened:
             content = opened.read()
         encoding = next((code for mark, code in _MARKS.items() if content.startswith(mark)), "utf-8-sig")
