@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from flash.core.prediction import evaluating
 from flash.data.portable import InputSpecs, Portable, TensorSpec, make_inputs, open_dimensions
-from flash.data.process import Preprocess
+from flash.data.process import Postprocess, Preprocess
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, PluginError
 from flash.plugins import get_host
@@ -146,6 +146,20 @@ class TaskExport:
             names = tuple(network.named_outputs(*make_inputs(inputs, sizes)))
         return {"model": ExportedPart(network, inputs, names, self.exported_scale())}
 
+    def exported_encoder(self, portable: Portable) -> Portable:
+        """Return what the preprocess says of itself, as far as it holds for this task.
+
+        By default there is no encoder if a postprocess changes results, which no file does.
+
+        Args:
+            portable: What the preprocess says.
+        """
+        postprocess = getattr(self, "postprocess", None)
+        if portable.encoder is None or postprocess is None or type(postprocess) is Postprocess:
+            return portable
+        known = f"{type(postprocess).__name__} changes results in a way that the file does not"
+        return replace(portable, encoder=None, reason=known)
+
     def exported_scale(self) -> float:
         """Return the unit in which a difference of outputs is small or large; by default 1."""
         return 1.0
@@ -162,13 +176,13 @@ def as_float(tensor: Tensor) -> Tensor:
 
 
 def portable_of(task: Task) -> Portable:
-    """Return what the preprocess of a task says of itself for use without Flash.
+    """Return what the preprocess of a task says of itself for use without Flash, as far as it holds for the task.
 
     Args:
         task: The task.
     """
     preprocess: Preprocess = task.preprocess or task.preprocess_cls()
-    return preprocess.stage_hooks(Stage.PREDICT, task.input_spec).portable()
+    return task.exported_encoder(preprocess.stage_hooks(Stage.PREDICT, task.input_spec).portable())
 
 
 def to_json_labels(labels: Sequence[Any]) -> list[Any]:

@@ -12,7 +12,6 @@ import secrets
 import shutil
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +20,6 @@ from flash import Task
 from flash.core.export import ExportedPart, portable_of
 from flash.core.prediction import evaluating
 from flash.data.portable import InputSpecs, Portable, example_specs, named_specs
-from flash.data.process import Postprocess
 from flash.errors import ConfigurationError, ExportError
 from flash.plugins import dist_of, get_host
 from flash.serialization import explaining_write_errors
@@ -85,7 +83,7 @@ def write_export(
             f"Expected an empty or a new folder for the export, but {target} is there already. Choose another folder, "
             "or remove it."
         )
-    portable = _with_task(portable_of(task), task)
+    portable = portable_of(task)
     specs = portable.inputs if inputs is None else example_specs(inputs)
     if specs is None:
         raise ConfigurationError(
@@ -178,14 +176,6 @@ def _name_of(task: Task, part: str) -> str:
     with_backbone = f" with the backbone {backbone!r}" if isinstance(backbone, str) else ""
     of_part = "" if part == "model" else f" ({part})"
     return f"{type(task).__name__}{with_backbone}{of_part}"
-
-
-def _with_task(portable: Portable, task: Task) -> Portable:
-    """Return what is known, without the encoder if results are changed by a postprocess that no file has."""
-    if portable.encoder is not None and task.postprocess is not None and type(task.postprocess) is not Postprocess:
-        known = f"{type(task.postprocess).__name__} changes results in a way that the file does not"
-        return replace(portable, encoder=None, reason=known)
-    return portable
 
 
 def _output_of(task: Task) -> dict[str, str]:

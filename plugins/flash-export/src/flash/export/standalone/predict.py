@@ -82,17 +82,17 @@ class Predictor:
         """Yield the id and the result of each sample."""
         settings = self.description["preprocess"]["settings"]
         for ids, inputs in self._encoder.batches(str(source), settings, self._reader, batch_size):
-            outputs = self._run(inputs, settings)
-            yield from zip(ids, self._results(outputs, settings, output), strict=True)
+            outputs = self._run(inputs)
+            yield from zip(ids, self._results(outputs, output), strict=True)
 
-    def _run(self, inputs: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    def _run(self, inputs: dict[str, Any]) -> dict[str, Any]:
         if hasattr(self._encoder, "run"):
-            outputs: dict[str, Any] = self._encoder.run(self.networks, inputs, settings, self.result)
+            outputs: dict[str, Any] = self._encoder.run(self.networks, inputs, self.result)
             return outputs
         made: dict[str, Any] = self.networks["model"](inputs)
         return made
 
-    def _results(self, outputs: dict[str, Any], settings: dict[str, Any], output: str | None) -> list[Any]:
+    def _results(self, outputs: dict[str, Any], output: str | None) -> list[Any]:
         output = output or self.result.get("output")
         if output != "raw" and self.result["kind"] == "classes":
             return classes(outputs["probabilities"], self.result, output or "labels")
@@ -102,7 +102,7 @@ class Predictor:
             numbers: list[Any] = flat.tolist()
             return numbers
         if output != "raw" and hasattr(self._encoder, "results"):
-            results: list[Any] = self._encoder.results(outputs, settings, self.result)
+            results: list[Any] = self._encoder.results(outputs, self.result, self._reader)
             return results
         rows = zip(*(array.tolist() for array in outputs.values()), strict=True)
         return [row[0] if len(outputs) == 1 else dict(zip(outputs, row, strict=True)) for row in rows]
