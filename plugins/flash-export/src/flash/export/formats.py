@@ -130,14 +130,11 @@ def export_onnx(task: Task, folder: str | Path, inputs: Any = None, quantize: bo
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Context manager: keep what exporters print and warn of from the user, who cannot change it."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "torch.export", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)
