@@ -15,9 +15,7 @@ from flash.errors import ConfigurationError
 
 class TestTensorSpec:
     def test_the_first_dimension_is_the_batch(self) -> None:
-        with pytest.raises(
-            ConfigurationError, match=r"Expected a shape that begins with 'batch', but got \(3, 'batch'\)"
-        ):
+        with pytest.raises(ConfigurationError, match=r"a shape that begins with 'batch', but got \(3, 'batch'\)"):
             TensorSpec("float32", (3, "batch"))
 
     def test_tensors_have_the_type_and_the_open_sizes(self) -> None:
@@ -64,9 +62,7 @@ def test_a_batch_says_what_inputs_are() -> None:
 
 @pytest.mark.parametrize("wrong", [[1.0], {}, {"x": 1}, torch.tensor(1.0), torch.zeros(0, 2)])
 def test_what_is_no_batch_is_an_error(wrong: Any) -> None:
-    with pytest.raises(
-        ConfigurationError, match="Expected a batch of inputs as the network takes them, a tensor or a dict"
-    ):
+    with pytest.raises(ConfigurationError, match="Expected a batch of inputs as the network takes them, a tensor"):
         example_specs(wrong)
 
 

@@ -12,7 +12,8 @@ def batches(source, settings, reader, batch_size):
     table = reader.read_table(source)
     if not {"x", "y"} <= set(table):
         raise DataError(f"Expected the columns x and y, but got {list(table)}.")
-    rows = np.array([[float(cell or 0) for cell in row] for row in zip(table["x"], table["y"])], dtype=np.float32)
+    cells = zip(table["x"], table["y"], strict=True)
+    rows = np.array([[float(cell or 0) for cell in row] for row in cells], dtype=np.float32)
     for start in range(0, len(rows), batch_size):
         chosen = rows[start : start + batch_size] / settings["unit"]
         yield [f"point {start + place}" for place in range(len(chosen))], {"input": chosen}

@@ -190,9 +190,7 @@ class TestWhatGoesWrong:
     def test_a_file_that_disagrees_is_removed(self, classifier: Classifier, tmp_path: Path) -> None:
         other = classifier().export(tmp_path / "other") / "model.pt2"
         copying = replace(PT2, write=lambda program, inputs, outputs, path: path.write_bytes(other.read_bytes()))
-        expected = (
-            "Expected the output probabilities of PointClassifier with batch 1 to agree with the task within 0.0001"
-        )
+        expected = "Expected the output probabilities of PointClassifier with batch 1 to agree with the task within"
         with pytest.raises(ExportError, match=expected):
             write_export(classifier(), tmp_path / "out", copying)
         assert nothing_is_left(tmp_path / "out")
@@ -201,17 +199,13 @@ class TestWhatGoesWrong:
         other = PointClassifier(num_classes=2, model=nn.Linear(2, 2))
         first = other.export(tmp_path / "other") / "model.pt2"
         copying = replace(PT2, write=lambda program, inputs, outputs, path: path.write_bytes(first.read_bytes()))
-        with pytest.raises(
-            ExportError, match=r"of PointClassifier with batch 1 to have shape \(1, 3\), as of the task"
-        ):
+        with pytest.raises(ExportError, match=r"with batch 1 to have shape \(1, 3\), as of the task"):
             write_export(classifier(), tmp_path / "out", copying)
         assert nothing_is_left(tmp_path / "out")
 
     def test_a_file_that_cannot_be_loaded_is_removed(self, classifier: Classifier, tmp_path: Path) -> None:
         broken = replace(ONNX, write=lambda program, inputs, outputs, path: path.write_bytes(b"no network"))
-        with pytest.raises(
-            ExportError, match="Expected a file of PointClassifier that can be loaded, but it cannot be:"
-        ):
+        with pytest.raises(ExportError, match="Expected a file of PointClassifier that can be loaded, but it cannot"):
             write_export(classifier(), tmp_path / "out", broken)
         assert nothing_is_left(tmp_path / "out")
 
@@ -223,9 +217,7 @@ class TestWhatGoesWrong:
                 torch.export.export(task.exported_parts(_INPUTS)["model"].module, (torch.zeros(3, 2),)), path
             )
 
-        with pytest.raises(
-            ExportError, match="Expected a file of PointClassifier that runs with batch 1, but it does not"
-        ):
+        with pytest.raises(ExportError, match="Expected a file of PointClassifier that runs with batch 1, but it does"):
             write_export(task, tmp_path / "out", replace(PT2, write=fixed))
         assert nothing_is_left(tmp_path / "out")
 
@@ -264,9 +256,7 @@ class TestWhatGoesWrong:
             def portable(self) -> Portable:
                 return replace(super().portable(), files={"../outside.txt": "x"})
 
-        with pytest.raises(
-            ExportError, match=r"Expected the name of a file, without folders, but got '../outside.txt'"
-        ):
+        with pytest.raises(ExportError, match=r"Expected the name of a file, without folders, but got '../outside"):
             classifier(preprocess=Hostile()).export(tmp_path / "out")
         assert not (tmp_path / "outside.txt").exists()
 
@@ -321,9 +311,7 @@ class TestWithoutProgram:
         assert description_of(tmp_path / "out")["networks"]["model"]["inputs"] == {
             "input": {"dtype": "float32", "shape": ["batch", 3]}
         }
-        with pytest.raises(
-            ConfigurationError, match="Expected a batch of inputs as the network takes them, a tensor or"
-        ):
+        with pytest.raises(ConfigurationError, match="Expected a batch of inputs as the network takes them, a tensor"):
             task.export(tmp_path / "other", inputs="batch")
 
     def test_a_hook_that_is_overridden(self, classifier: Classifier, tmp_path: Path) -> None:
