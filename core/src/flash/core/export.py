@@ -60,7 +60,7 @@ class InferenceNetwork(nn.Module):
         super().__init__()
         self.task = task
         self._names = None if isinstance(inputs, TensorSpec) else list(inputs)
-        preprocess = task.preprocess or task.preprocess_cls()
+        preprocess: Preprocess = task.preprocess or task.preprocess_cls()
         self._hooks = preprocess.stage_hooks(Stage.PREDICT, task.input_spec)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:

@@ -188,7 +188,8 @@ class _Attention(rtdl.MultiheadAttention):  # type: ignore[misc]  # the library 
             weights = self.dropout(weights)
         mixed = (weights @ self._reshape(v)).reshape(batch, heads, tokens, size).transpose(1, 2)
         mixed = mixed.reshape(batch, tokens, width)
-        return mixed if self.W_out is None else self.W_out(mixed)
+        result: Tensor = mixed if self.W_out is None else self.W_out(mixed)
+        return result
 
 
 class _FTTransformer(TableBackbone):

@@ -240,7 +240,7 @@ def _moment(text: str) -> dt.datetime | None:
     clock = {name: int(found[name] or 0) for name in ("hour", "minute", "second")}
     fraction = int((found["fraction"] or "0")[:6].ljust(6, "0"))
     try:
-        moment = dt.datetime(**fields, **clock, microsecond=fraction, tzinfo=dt.timezone.utc)  # type: ignore[arg-type]
+        moment = dt.datetime(**fields, **clock, microsecond=fraction, tzinfo=dt.timezone.utc)
     except ValueError:
         return None
     zone = found["zone"]

@@ -18,8 +18,10 @@ __all__ = ["batches", "encode", "generate", "results", "run"]
 
 _NEVER = np.float32(-1e9)
 # What transformers undoes where a tokenizer asks for it.
-_SPACES = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"))
-_SPACES += ((" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
+_SPACES = (
+    *((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'")),
+    *((" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")),
+)
 
 
 def batches(

@@ -228,8 +228,12 @@ def token_inputs(
     """
     # How many ids a callable has is unknown, but there are two.
     count = len(tokenizer) if isinstance(tokenizer, PreTrainedTokenizerBase) else 2
-    shape = ("batch", "length" if length is None else length)
-    names = {"input_ids": count, "attention_mask": "mask", **({"token_type_ids": 2} if segments else {})}
+    shape: tuple[int | str, ...] = ("batch", "length" if length is None else length)
+    names: dict[str, int | str] = {
+        "input_ids": count,
+        "attention_mask": "mask",
+        **({"token_type_ids": 2} if segments else {}),
+    }
     return {name: TensorSpec("int64", shape, values, longest=max_length) for name, values in names.items()}
 
 
