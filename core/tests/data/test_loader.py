@@ -13,8 +13,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 import flash
 from flash.data.auto_dataset import AutoDataset
+from flash.data.columns import Columns
 from flash.data.data_module import DataModule
-from flash.data.loader import make_loader
+from flash.data.loader import batches_in_order, make_loader
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order, sorted_rows
 from flash.data.stage import Stage
@@ -187,3 +188,15 @@ class TestPrediction:
         else:
             task.predict(LENGTHS, batch_size=5)
         assert [int(torch.load(tmp_path / f"{row}.pt")) for row in range(12)] == list(range(12))
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+@pytest.mark.parametrize("by_length", [False, True])
+def test_batches_without_a_loader_are_those_of_a_loader(by_length: bool, batch_size: int) -> None:
+    columns = AutoDataset(Columns((torch.randn(7, 2), torch.arange(7))), Stage.VAL, Preprocess())
+    options: Any = {"batch_size": batch_size, "by_length": by_length}
+    for each in (dataset(Stage.PREDICT), columns, columns.subset([5, 1, 3], Stage.TEST)):
+        loader: Any = make_loader(each, Stage.PREDICT, None, **options)
+        rows, batches = zip(*batches_in_order(each, **options), strict=True)
+        assert [list(batch) for batch in rows] == list(loader.batch_sampler)
+        torch.testing.assert_close(list(batches), list(loader), rtol=0, atol=0)

@@ -511,6 +511,18 @@ DEFECTS = [
         r"Expected a checkpoint of serializable values, but torch says",
     ),
     Defect(
+        "saves only with a trainer",
+        *_after(
+            TASK,
+            HEAD_INIT,
+            "\n    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:\n"
+            "        super().on_save_checkpoint(checkpoint)\n"
+            '        checkpoint["epoch_of_the_task"] = self.trainer.current_epoch\n',
+        ),
+        "test_a_folder_for_the_hub_restores_the_task",
+        r"Expected a task without a trainer to be saved, but got RuntimeError: .*not attached to a `Trainer`",
+    ),
+    Defect(
         "cannot be sent to another process",
         *_after(TASK, HEAD_INIT, "        self.shift = lambda scores: scores\n"),
         "test_a_pickled_copy_predicts_the_same",

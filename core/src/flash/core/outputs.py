@@ -19,6 +19,7 @@ __all__ = [
     "OutputSpec",
     "classification_outputs",
     "components_of",
+    "find_output",
     "outputs_of",
     "regression_outputs",
     "resolve_output",
@@ -133,17 +134,13 @@ def components_of(task: type[TaskLike], registry: Registry) -> Registry:
     return registry.of_task(task, *scopes)
 
 
-def resolve_output(
-    task: TaskLike, output: OutputSpec | None, inputs: Any = None, ids: Any = None
-) -> Callable[[Any], Any]:
-    """Return the function that converts a batch of predictions to results.
+def find_output(task: TaskLike, output: OutputSpec | None) -> Callable[..., Any]:
+    """Return the function of an output.
 
     Args:
         task: The task.
         output: A name from ``task.available_outputs()``, a callable that takes a batch of predictions, or ``None``
-            for the task's default. A function with parameters ``task``, ``inputs`` or ``ids`` receives those too.
-        inputs: The inputs of the batch.
-        ids: The ids of the samples of the batch.
+            for the task's default.
 
     Raises:
         ConfigurationError: If it is neither a name nor a callable.
@@ -153,27 +150,37 @@ def resolve_output(
     if isinstance(chosen, str):
         chosen = outputs_of(type(task)).get(chosen, prefer=_default_owner(task) if output is None else None)
     if callable(chosen):
-        known = {"task": task, "inputs": inputs, "ids": ids}
-        wanted = {name: known[name] for name in known.keys() & _parameters(chosen)}
-        return partial(chosen, **wanted) if wanted else chosen
+        return chosen
     raise ConfigurationError(
         f"Expected an output's name, such as {task.default_output!r}, or a callable, but got {output!r}."
     )
 
 
-def takes_ids(task: TaskLike, output: OutputSpec | None) -> bool:
-    """Return whether an output takes the ids of the samples.
+def resolve_output(
+    task: TaskLike, output: OutputSpec | None, inputs: Any = None, ids: Any = None
+) -> Callable[[Any], Any]:
+    """Return the function that converts a batch of predictions to results.
 
     Args:
         task: The task.
-        output: As in :func:`resolve_output`.
+        output: As in :func:`find_output`. A function with parameters ``task``, ``inputs`` or ``ids`` receives those
+            too.
+        inputs: The inputs of the batch.
+        ids: The ids of the samples of the batch.
 
     Raises:
         ConfigurationError: If it is neither a name nor a callable.
         UnknownNameError: If the task has no output of that name.
     """
-    resolved = resolve_output(task, output)
-    return isinstance(resolved, partial) and "ids" in resolved.keywords
+    chosen = find_output(task, output)
+    known = {"task": task, "inputs": inputs, "ids": ids}
+    wanted = {name: known[name] for name in known.keys() & _parameters(chosen)}
+    return partial(chosen, **wanted) if wanted else chosen
+
+
+def takes_ids(output: Callable[..., Any]) -> bool:
+    """Return whether an output, as :func:`find_output` returns it, takes the ids of the samples."""
+    return "ids" in _parameters(output)
 
 
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,11 +14,15 @@ from torch.utils._pytree import tree_map
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
-from flash.data.loader import make_loader
+from flash.data.folders import table_folder
+from flash.data.loader import batches_in_order, make_loader
+from flash.data.process import Preprocess
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream
+from flash.data.table_parts import is_large_table, table_parts
+from flash.data.tables import ReadOptions, Table, read_table
 
-__all__ = ["PredictedBatch", "evaluating", "predict_batches"]
+__all__ = ["PredictedBatch", "evaluating", "parts_to_predict", "predict_batches", "table_to_predict"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,31 @@ class PredictedBatch:
     inputs: Any
     targets: Any
     output: Any
+
+
+def parts_to_predict(
+    raw: Any, preprocess: Preprocess, reading: ReadOptions, *, as_table: bool = False
+) -> Iterator[Any]:
+    """Yield what a preprocess loads in turn for an argument of ``predict``: the parts of a large table, or all of it.
+
+    Args:
+        raw: The argument.
+        preprocess: It says whether the argument is the path of a table whose rows are samples.
+        reading: How to read a table of text.
+        as_table: Whether to read any table here.
+    """
+    is_table = preprocess.is_table_to_predict(raw)
+    if is_table and is_large_table(raw) and "field" not in reading:
+        yield from table_parts(raw, **reading)
+    elif reading or (as_table and is_table):
+        yield table_to_predict(raw, reading)
+    else:
+        yield raw
+
+
+def table_to_predict(raw: Any, reading: ReadOptions) -> Table:
+    """Read a table, with the folder that paths in its cells are relative to."""
+    return replace(read_table(raw, **reading), folder=table_folder(raw))
 
 
 def predict_batches(
@@ -62,17 +91,13 @@ def predict_batches(
         track_gradients: Whether to track gradients; otherwise the output is computed in inference mode.
     """
     hooks = dataset.hooks
-    # In order, regardless of the stage.
-    loader = make_loader(
-        dataset, Stage.PREDICT, None, batch_size=batch_size, num_workers=num_workers, by_length=by_length
-    )
-    # A stream has no indices except those of its order.
-    places: Any = None if isinstance(dataset, AutoStream) else iter(loader.batch_sampler or ())
-    seen = 0
+    batches: Iterator[tuple[Sequence[int], Any]]
+    if num_workers or isinstance(dataset, AutoStream):
+        batches = _loaded(dataset, batch_size=batch_size, num_workers=num_workers, by_length=by_length)
+    else:
+        batches = batches_in_order(dataset, batch_size=batch_size, by_length=by_length)
     with evaluating(task):
-        for batch in loader:
-            rows = list(range(seen, seen + count_rows(batch))) if places is None else [int(row) for row in next(places)]
-            seen += len(rows)
+        for rows, batch in batches:
             with torch.enable_grad() if track_gradients else torch.inference_mode():
                 converted = batch if precision is None else precision.convert_input(batch)
                 moved = hooks.transform_on_device(task.transfer_batch_to_device(converted, task.device, 0))
@@ -81,14 +106,28 @@ def predict_batches(
                     inputs = _to_precision_of(task, inputs)
                 with nullcontext() if precision is None else precision.val_step_context():
                     output = (forward or task)(inputs)
-            yield PredictedBatch(rows, inputs, targets, output)
+            yield PredictedBatch(list(rows), inputs, targets, output)
+
+
+def _loaded(dataset: AutoDataset | AutoStream, **options: Any) -> Iterator[tuple[Sequence[int], Any]]:
+    """Yield the rows of each batch of a loader and the batch."""
+    # In order, regardless of the stage.
+    loader = make_loader(dataset, Stage.PREDICT, None, **options)
+    # A stream has no indices except those of its order.
+    places: Any = None if isinstance(dataset, AutoStream) else iter(loader.batch_sampler or ())
+    seen = 0
+    for batch in loader:
+        rows = range(seen, seen + count_rows(batch)) if places is None else next(places)
+        seen += len(rows)
+        yield rows, batch
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Set a module to eval mode for the duration of the context, and restore the mode of each submodule."""
     training = [each for each in module.modules() if each.training]
-    module.eval()
+    if training:
+        module.eval()
     try:
         yield
     finally:

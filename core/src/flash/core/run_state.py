@@ -37,7 +37,7 @@ def check_run(checkpoint: Mapping[str, Any], source: object) -> None:
         ...
         flash.errors.CheckpointError: Expected a checkpoint that a Trainer saved, to resume from, but weights.pth \
 holds something else, such as weights alone. Load weights with task.load_state_dict(torch.load(path, \
-weights_only=True)).
+weights_only=True)), and a folder of save_pretrained with flash.Task.from_pretrained(folder).
     """
     if _VERSION not in checkpoint:
         raise CheckpointError(_no_run(source))
@@ -206,7 +206,8 @@ def _is_of_restoring(trace: TracebackType | None) -> bool:
 def _no_run(source: object) -> str:
     return (
         f"Expected a checkpoint that a Trainer saved, to resume from, but {source} holds something else, such as "
-        "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True))."
+        "weights alone. Load weights with task.load_state_dict(torch.load(path, weights_only=True)), and a folder of "
+        "save_pretrained with flash.Task.from_pretrained(folder)."
     )
 
 

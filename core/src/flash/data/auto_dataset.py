@@ -140,6 +140,22 @@ class AutoDataset(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         return self._hooks.load_sample(self.raw(index), self)
 
+    def batch(self, rows: Sequence[int]) -> Any:
+        """Return the batch of some samples, as a loader makes it.
+
+        Args:
+            rows: The indices of the samples.
+
+        Example:
+            >>> from flash import Preprocess
+            >>> AutoDataset([1.0, 2.0, 3.0], Stage.PREDICT, Preprocess()).batch([2, 0])
+            tensor([3., 1.])
+        """
+        columns = self.columns
+        if columns is not None:
+            return self._hooks.transform_batch(columns.take(rows))
+        return self._hooks.collate([self[row] for row in rows])
+
     def id_of(self, index: int) -> Any:
         """Return the id of a sample: its entry in ``ids`` of ``load_data``'s result, else its file or row."""
         row = index if self._rows is None else self._rows[index]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -30,7 +30,7 @@ from flash.data.streams import AutoStream, shard_stream
 from flash.errors import DataError
 from flash.serialization import capture_rng_state, restore_rng_state
 
-__all__ = ["Loader", "SamplerSpec", "make_loader", "rows_of_batch", "samples_of"]
+__all__ = ["Loader", "SamplerSpec", "batches_in_order", "make_loader", "rows_of_batch", "samples_of"]
 
 
 #: A sampler of rows: any iterable of row indices, or a class or function that returns one for the dataset.
@@ -264,7 +264,7 @@ def make_loader(
         )
     length = len(sized)
     lengths = dataset.lengths if by_length and isinstance(dataset, AutoDataset) else None
-    rows: Any = SequentialSampler(sized) if lengths is None else SortedRows(lengths)
+    rows = _rows_in_order(sized, lengths)
     if stage is Stage.TRAIN:
         rows = _train_rows(dataset, lengths, batch_size, seed, epoch, shard, sampler)
         length = len(rows) if hasattr(rows, "__len__") else length
@@ -289,6 +289,32 @@ def make_loader(
         generator=generator,
         **options,
     )
+
+
+def batches_in_order(
+    dataset: AutoDataset, *, batch_size: int, by_length: bool = False
+) -> Iterator[tuple[Sequence[int], Any]]:
+    """Yield the rows of each batch and the batch, as :func:`make_loader`'s loader without workers makes them.
+
+    There is no loader, which costs more than a network takes for one row.
+
+    Args:
+        dataset: The samples.
+        batch_size: Number of rows per batch.
+        by_length: Whether to sort the samples by length, if the dataset has lengths.
+
+    Example:
+        >>> dataset = AutoDataset([1.0, 2.0, 3.0], Stage.PREDICT, Preprocess())
+        >>> list(batches_in_order(dataset, batch_size=2))
+        [([0, 1], tensor([1., 2.])), ([2], tensor([3.]))]
+    """
+    rows = _rows_in_order(dataset, dataset.lengths if by_length else None)
+    for batch in BatchRows(rows, batch_size, drop_last=False):
+        yield batch, dataset.batch(batch)
+
+
+def _rows_in_order(dataset: Any, lengths: Tensor | None) -> Any:
+    return SequentialSampler(dataset) if lengths is None else SortedRows(lengths)
 
 
 def _train_rows(

@@ -182,6 +182,17 @@ class Preprocess(Configurable):
         """
         return samples
 
+    def is_table_to_predict(self, data: Any) -> bool:
+        """Return whether an argument of ``task.predict`` is the path of a table, each row of which is a sample.
+
+        ``task.predict_each`` then reads a large table part by part: ``predict_load_data`` gets
+        :class:`flash.data.tables.Table` objects.
+
+        Args:
+            data: The argument.
+        """
+        return False
+
     def check_input_spec(self, input_spec: Any) -> None:
         """Reject a network whose inputs this object cannot prepare; called when a task is connected.
 

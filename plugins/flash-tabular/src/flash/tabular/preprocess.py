@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ from flash.data.splits import split_inputs
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
 
+from ._few import columns_of_rows
 from .read import read_table
 from .schema import MAX_ABS_ZSCORE, Schema, learn_schema
 from .targets import NumberTargets, Targets, learn_targets, targets_from_serializable
@@ -140,7 +143,13 @@ class TabularPreprocess(Preprocess):
                 "Expected a trained task, whose preprocess knows the columns, but this one has seen no train rows. "
                 "Train it, or load it from a checkpoint."
             )
-        return Columns(_inputs(self.schema, self._read(data), "predict"))
+        columns = columns_of_rows(data)
+        encoded = None if columns is None else self.schema.encode_few(columns, len(data))
+        return Columns(_tensors(*(encoded or self.schema.encode(self._read(data), "predict"))))
+
+    def is_table_to_predict(self, data: Any) -> bool:
+        """Return whether the argument of ``predict`` is a path."""
+        return isinstance(data, str | os.PathLike)
 
     def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
         """Return each row by the names of its columns, with numbers, categories and dates as they are written.
@@ -249,7 +258,10 @@ class TabularPreprocess(Preprocess):
 
 
 def _inputs(schema: Schema, frame: pd.DataFrame, stage: str) -> dict[str, Tensor]:
-    numbers, codes = schema.encode(frame, stage)
+    return _tensors(*schema.encode(frame, stage))
+
+
+def _tensors(numbers: npt.NDArray[np.float32], codes: npt.NDArray[np.int32]) -> dict[str, Tensor]:
     return {"numerical": torch.from_numpy(numbers), "categorical": torch.from_numpy(codes)}
 
 

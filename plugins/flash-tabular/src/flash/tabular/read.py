@@ -34,6 +34,7 @@ __all__ = [
     "read_numbers",
     "read_table",
     "text_of_value",
+    "value_as_text",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -391,10 +392,16 @@ def as_text(series: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f" and series.dtype.itemsize < 8:
         # As Python floats, 0.1 of 32 bits would be 0.10000000149011612.
         series = pd.Series(list(series.to_numpy()), index=series.index, name=series.name, dtype=object)
-    return series.astype(object).map(_text, na_action="ignore")
+    return series.astype(object).map(value_as_text, na_action="ignore")
 
 
-def _text(value: Any) -> str:
+def value_as_text(value: Any) -> str:
+    """Return the text of one value that is not missing; see :func:`as_text`.
+
+    Example:
+        >>> value_as_text(1.0), value_as_text("1.0")
+        ('1', '1.0')
+    """
     if isinstance(value, float | np.floating | Decimal) and value == value // 1:
         return str(int(value))
     if isinstance(value, dt.datetime) and value.tzinfo is None and value.time() == dt.time():
@@ -410,7 +417,7 @@ def text_of_value(text: str) -> str:
         ('1', '2024-01-31', 'red')
     """
     if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
-        return _text(float(text)) if len(text) <= _EXACT_DIGITS else text
+        return value_as_text(float(text)) if len(text) <= _EXACT_DIGITS else text
     return re.sub(r"^(\d{4}-\d{2}-\d{2})[ T]00:00(:00(\.0+)?)?$", r"\1", text)
 
 

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
 
 from ._disguises import disguise_of
+from ._few import PlainColumns, codes_of, columns_of_frame, floats_of
 from .read import (
     DATE_PARTS,
     Floats,
@@ -69,7 +71,7 @@ class NumericalColumn:
     std: float
     bins: list[float]
 
-    @property
+    @cached_property
     def is_truth(self) -> bool:
         """True if the training rows hold only zeros and ones."""
         edges = [edge * self.std + self.mean for edge in self.bins]
@@ -92,6 +94,11 @@ class CategoricalColumn:
     is_missing_flag: bool
     categories: list[str]
     is_text: bool = False
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The index of each category."""
+        return class_indices(self.categories)
 
 
 @dataclass
@@ -124,6 +131,10 @@ class Schema:
         """The number of codes per categorical feature, including code 0."""
         return [len(column.categories) + 1 for column in self.categorical]
 
+    @cached_property
+    def _means_and_stds(self) -> tuple[Floats, Floats]:
+        return np.array([each.mean for each in self.numerical]), np.array([each.std for each in self.numerical])
+
     @property
     def bins(self) -> list[list[float]]:
         """The bin edges per numerical feature."""
@@ -137,6 +148,10 @@ class Schema:
             DataError: If a numerical column has a value that is not a number.
         """
         check_columns(frame, self.fields, stage)
+        columns = columns_of_frame(frame)
+        few = None if columns is None else self.encode_few(columns, len(frame))
+        if few is not None:
+            return few
         numbers = np.empty((len(frame), len(self.numerical)), dtype=np.float32)
         codes = np.empty((len(frame), len(self.categorical)), dtype=np.int32)
         parts: dict[str, str] = {}
@@ -156,6 +171,35 @@ class Schema:
             else:
                 codes[:, place] = _codes(series, category, stage)
         return numbers, codes
+
+    def encode_few(
+        self, columns: PlainColumns, rows: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]] | None:
+        """Return the result of :meth:`encode` for a few rows, if it is values alone; else ``None``.
+
+        Whatever else there is, such as dates, and all that is an error or a warning, is for :meth:`encode`.
+
+        Args:
+            columns: The values of each column.
+            rows: The number of rows.
+        """
+        if not columns.keys() >= set(self.fields) or any(column.part for column in self.numerical):
+            return None
+        numbers = [floats_of(columns[column.name]) for column in self.numerical]
+        codes = [_few_codes(columns[category.name], category) for category in self.categorical]
+        if None in numbers or None in codes:
+            return None
+        if rows >= MIN_ROWS_FOR_UNKNOWN_WARNING and any(
+            not category.is_missing_flag and not any(found or ())
+            for found, category in zip(codes, self.categorical, strict=True)
+        ):
+            return None
+        means, stds = self._means_and_stds
+        raw = np.array(numbers, dtype=np.float64).reshape(-1, rows).T
+        return (
+            _standardize(raw, means, stds).astype(np.float32),
+            np.array(codes, dtype=np.int32).reshape(-1, rows).T.copy(),
+        )
 
     def decode(self, numbers: npt.NDArray[Any], codes: npt.NDArray[Any]) -> dict[str, list[Any]]:
         """Return the values of each column as a person writes them, which undoes :meth:`encode`.
@@ -356,7 +400,7 @@ def mean_and_std(values: Floats) -> tuple[float, float]:
     return float(mean * scale), float(((scaled - mean) / spread).std() * spread * scale)
 
 
-def _standardize(values: Floats, mean: float, std: float) -> Floats:
+def _standardize(values: Floats, mean: float | Floats, std: float | Floats) -> Floats:
     with np.errstate(over="ignore"):
         return np.nan_to_num(np.clip((values - mean) / std, -MAX_ABS_ZSCORE, MAX_ABS_ZSCORE), nan=0.0)
 
@@ -400,13 +444,23 @@ def _bins(values: Floats) -> list[float]:
     return edges
 
 
+def _few_codes(values: Sequence[Any], column: CategoricalColumn) -> list[int] | None:
+    """Return the codes of categories, or of a flag; ``None`` if the values are not numbers, but flagged as such."""
+    if not column.is_missing_flag:
+        return codes_of(values, column.places, column.is_text)
+    if column.is_text:
+        return [value is None for value in values]
+    floats = floats_of(values)
+    return None if floats is None else [math.isnan(each) for each in floats]
+
+
 def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str) -> npt.NDArray[np.int32]:
     if not is_hashable(series):
         raise DataError(
             f"Expected categories in column {column.name!r} of the {stage} table, but got "
             f"{series.dropna().iloc[0]!r}. Convert it to text, as in the train table."
         )
-    places = class_indices(column.categories)
+    places = column.places
     rows, texts = factorize_as_text(series)
     if not column.is_text:
         texts = [text if text in places else text_of_value(text) for text in texts]
