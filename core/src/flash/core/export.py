@@ -60,7 +60,8 @@ class InferenceNetwork(nn.Module):
         super().__init__()
         self.task = task
         self._names = None if isinstance(inputs, TensorSpec) else list(inputs)
-        preprocess: Preprocess = task.preprocess or task.preprocess_cls()
+        owner: Any = task  # Of the class that this module is a part of.
+        preprocess: Preprocess = owner.preprocess or owner.preprocess_cls()
         self._hooks = preprocess.stage_hooks(Stage.PREDICT, task.input_spec)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:

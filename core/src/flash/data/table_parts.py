@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from flash.data._delimited import MisfitError, delimited_parts
+from flash.data.delimited import MisfitError, delimited_parts
 from flash.data._frames import columns_of, parquet_parts
 from flash.data._json_table import parse_json
 from flash.data.folders import table_folder
