@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,6 @@ from flash.data.process import Postprocess, Preprocess
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, PluginError
 from flash.plugins import get_host
-
-if TYPE_CHECKING:
-    from flash.core.model import Task
 
 __all__ = ["ExportedPart", "InferenceNetwork", "TaskExport", "as_float", "portable_of", "to_json_labels"]
 
@@ -56,12 +53,11 @@ class InferenceNetwork(nn.Module):
         [torch.Size([3, 1])]
     """
 
-    def __init__(self, task: Task, inputs: InputSpecs) -> None:
+    def __init__(self, task: Any, inputs: InputSpecs) -> None:
         super().__init__()
         self.task = task
         self._names = None if isinstance(inputs, TensorSpec) else list(inputs)
-        owner: Any = task  # Of the class that this module is a part of.
-        preprocess: Preprocess = owner.preprocess or owner.preprocess_cls()
+        preprocess: Preprocess = task.preprocess or task.preprocess_cls()
         self._hooks = preprocess.stage_hooks(Stage.PREDICT, task.input_spec)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -72,7 +68,8 @@ class InferenceNetwork(nn.Module):
         """Return the outputs with their names."""
         inputs = tensors[0] if self._names is None else dict(zip(self._names, tensors, strict=True))
         predictions = self.task(self._hooks.transform_on_device(inputs))
-        return self.task.exported_outputs(predictions)
+        outputs: dict[str, Tensor] = self.task.exported_outputs(predictions)
+        return outputs
 
 
 class TaskExport:
@@ -176,14 +173,15 @@ def as_float(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def portable_of(task: Task) -> Portable:
+def portable_of(task: Any) -> Portable:
     """Return what the preprocess of a task says of itself for use without Flash, as far as it holds for the task.
 
     Args:
         task: The task.
     """
     preprocess: Preprocess = task.preprocess or task.preprocess_cls()
-    return task.exported_encoder(preprocess.stage_hooks(Stage.PREDICT, task.input_spec).portable())
+    found: Portable = task.exported_encoder(preprocess.stage_hooks(Stage.PREDICT, task.input_spec).portable())
+    return found
 
 
 def to_json_labels(labels: Sequence[Any]) -> list[Any]:

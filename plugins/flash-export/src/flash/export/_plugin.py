@@ -10,9 +10,9 @@ from flash.plugins import Command, Exporter, hookimpl
 @hookimpl
 def flash_exporters() -> Iterator[Exporter]:
     """Yield the formats."""
-    formats = "flash.export.formats"
-    yield Exporter("pt2", target=f"{formats}:export_pt2", summary="A program of torch.export, for PyTorch.")
-    yield Exporter("onnx", target=f"{formats}:export_onnx", summary="ONNX, for ONNX Runtime and other runtimes.")
+    exporters = "flash.export.exporters"
+    yield Exporter("pt2", target=f"{exporters}:export_pt2", summary="A program of torch.export, for PyTorch.")
+    yield Exporter("onnx", target=f"{exporters}:export_onnx", summary="ONNX, for ONNX Runtime and other runtimes.")
 
 
 @hookimpl

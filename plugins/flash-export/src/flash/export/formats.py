@@ -1,4 +1,4 @@
-"""The formats ``pt2`` and ``onnx``, and how another plugin adds one."""
+"""What a format of files is, and the formats ``pt2`` and ``onnx``."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 
-from flash import Task
-from flash.errors import ConfigurationError
-
-__all__ = ["Format", "export_onnx", "export_pt2", "quiet"]
+__all__ = ["ONNX", "PT2", "Format", "quiet"]
 
 #: Writes a traced network to a path, given the names of its inputs and outputs.
 Write: TypeAlias = Callable[[torch.export.ExportedProgram, Sequence[str], Sequence[str], Path], None]
@@ -83,48 +80,6 @@ def _write_onnx(
 
 PT2 = Format("pt2", ".pt2", _write_pt2, "flash.export.standalone.pt2_runner", ("torch",))
 ONNX = Format("onnx", ".onnx", _write_onnx, "flash.export.standalone.onnx_runner", ("onnxruntime",))
-
-
-def export_pt2(task: Task, folder: str | Path, inputs: Any = None) -> Path:
-    """Write a task as a program of torch.export; for arguments see :func:`flash.export.folder.write_export`."""
-    from .folder import write_export
-
-    return write_export(task, folder, PT2, inputs)
-
-
-def export_onnx(task: Task, folder: str | Path, inputs: Any = None, quantize: bool = False, data: Any = None) -> Path:
-    """Write a task as ONNX.
-
-    Args:
-        task: The task.
-        folder: A new folder.
-        inputs: A batch of inputs, if the preprocess does not say what they are.
-        quantize: Whether to store the weights of matrix products as 8-bit integers. What that changes is measured and
-            written to ``export.json``.
-        data: A data module, on whose validation samples, or else test samples, it is measured; by default it is
-            measured on random inputs.
-
-    Raises:
-        ConfigurationError: If a package of the extra is missing, or there is ``data`` without ``quantize``.
-        ExportError: If the network cannot be exported, or the file disagrees with the task.
-    """
-    from .folder import write_export
-
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise ConfigurationError(
-                f"Expected the package {package} for the format onnx, but it is not installed. Install it: pip install "
-                '"flash-export[onnx]".'
-            ) from error
-    if data is not None and not quantize:
-        raise ConfigurationError("Expected data together with quantize=True, but got it alone. Leave it out.")
-    if not quantize:
-        return write_export(task, folder, ONNX, inputs)
-    from .quantization import Quantization
-
-    return write_export(task, folder, ONNX, inputs, change=Quantization(data))
 
 
 @contextlib.contextmanager
