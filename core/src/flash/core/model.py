@@ -144,6 +144,9 @@ class Task(Configurable, TaskFigures, TaskExport, TaskHub, pl.LightningModule):
     default_output: str = "raw"
     #: Learning rate of the modules of :meth:`modules_to_freeze`, as a multiple of that of the other modules.
     backbone_lr_factor: float = 1.0
+    #: Whether a training without ``max_epochs``, which stops early by itself, averages the weights, as
+    #: ``callbacks=["average_weights"]`` does in any training. True where that was measured to be better.
+    averages_weights: bool = False
 
     def __init__(
         self,

@@ -365,7 +365,9 @@ def _learn_categories(schema: Schema, series: pd.Series[Any]) -> None:
             f"{type(series.dropna().iloc[0]).__name__}. Convert them to text, or leave the column out."
         )
     # One-hot inputs grow with the number of categories, and rare categories carry little information.
-    categories = sorted(as_text(series).value_counts().index[:MAX_CATEGORIES].tolist())
+    categories = sorted(set(factorize_as_text(series)[1]))
+    if len(categories) > MAX_CATEGORIES:
+        categories = sorted(as_text(series).value_counts().index[:MAX_CATEGORIES].tolist())
     if len(categories) == 1 and series.notna().all():
         schema.left_out[name] = "constant"
         return
