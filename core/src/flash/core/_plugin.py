@@ -76,7 +76,7 @@ _COMMANDS = (
     ("strategies", "list the finetuning strategies"),
     (
         "components",
-        "list what has a name: outputs, optimizers, metrics, losses, heads, augmentations, recipes, sources, ...",
+        "list what has a name: outputs, optimizers, metrics, losses, heads, augmentations, recipes, exporters, ...",
     ),
     ("plugins", "list the plugins with their states and contributions"),
     ("plugin", "start a plugin of your own: flash plugin new acme-audio; check one: flash plugin check acme-audio"),

@@ -24,6 +24,7 @@ from flash.core.binding import bind, check_pair
 from flash.core.callbacks import HyperparameterLogger, MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.console import describe_modules
+from flash.core.export import TaskExport
 from flash.core.figures import TaskFigures
 from flash.core.finetuning import as_modules, finetuning_strategies
 from flash.core.hub import TaskHub
@@ -86,7 +87,7 @@ _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
 @with_former_members(FORMER_MEMBERS["Task"])
-class Task(Configurable, TaskFigures, TaskHub, TaskPrediction, pl.LightningModule):
+class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.LightningModule):
     """A network with its training, evaluation and prediction.
 
     Most tasks override ``__init__`` and ``forward``. ``step`` is used for training, validation and testing;

@@ -16,19 +16,23 @@ from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.display import Display
+from flash.data.labels import class_indices
+from flash.data.portable import Portable, TensorSpec
 from flash.data.splits import split_inputs
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
 
 from ._few import columns_of_rows
 from .read import read_table
-from .schema import Schema, learn_schema
+from .schema import MAX_ABS_ZSCORE, Schema, learn_schema
 from .targets import NumberTargets, Targets, learn_targets, targets_from_serializable
 
 __all__ = ["TabularPreprocess"]
 
 # Columns of lists are named by integers, which frame.columns returns as NumPy integers.
 _NAME = (str, int, np.integer)
+# Of the values of a category, truth values alone have several spellings.
+_TRUTHS = ("true", "false", "1", "0")
 
 
 class TabularPreprocess(Preprocess):
@@ -177,6 +181,34 @@ class TabularPreprocess(Preprocess):
             changed[name] = inputs[name].clone()
             changed[name][:, places] = inputs[name][order][:, places]
         return Columns(changed if self.predicting else (changed, samples.tree[1]))
+
+    def portable(self) -> Portable:
+        """Return the inputs, and the schema for the encoder of delimited files."""
+        if self.schema is None:
+            return Portable(reason="the preprocess has seen no train rows")
+        schema = self.schema.to_serializable()
+        for column, description in zip(self.schema.numerical, schema["numerical"], strict=True):
+            description["is_truth"] = column.is_truth
+        for category in schema["categorical"]:
+            indices = class_indices(category["categories"])
+            category["aliases"] = {text: indices[text] + 1 for text in _TRUTHS if text in indices}
+        is_class = self.kind == "classification" and not self.several_targets
+        return Portable(
+            {
+                "numerical": TensorSpec("float32", ("batch", len(self.schema.numerical))),
+                "categorical": TensorSpec(
+                    "int32", ("batch", len(self.schema.categorical)), values=self.schema.cardinalities
+                ),
+            },
+            encoder=f"{__package__}.encoder",
+            settings={
+                **schema,
+                "decimal": self.decimal,
+                "limit": MAX_ABS_ZSCORE,
+                # Classes stay as they are written, and so are not read as numbers.
+                "target_fields": self.target_fields if is_class else [],
+            },
+        )
 
     def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
         targets = self._learn_targets(frame)
