@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, default_collate
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display, check_displays, summarize
 from flash.data.parts import default_exchange, default_parts, inputs_of
+from flash.data.requests import RequestFields
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -63,6 +64,7 @@ class Preprocess(Configurable):
     ``display_inputs(inputs)``                for ``show_batch``          the inputs of a batch, on the device
     ``display_targets(samples, rows)``        for figures                 all samples, and which to show
     ``parts(samples)``, ``exchange(...)``     for importance              all samples
+    ``request_fields()``                      for services
     ========================================  ==========================  =====================================
 
     While a hook runs, exactly one of ``self.training``, ``self.validating``, ``self.testing`` and
@@ -302,6 +304,24 @@ class Preprocess(Configurable):
             Samples of the same type, or another object with a length and ``[index]``.
         """
         return default_exchange(samples, part, order, self.predicting)
+
+    def request_fields(self) -> RequestFields:
+        """Return what a sample is in a request to a service, such as the columns of a row with their types.
+
+        A service checks requests against it, and passes ``task.predict`` what its kind says; a text of a request is
+        never opened as a path or URL. By default a sample is an array of numbers.
+
+        Raises:
+            DataError: If it is learned from train data, and there was none.
+
+        Example:
+            >>> class Words(Preprocess):
+            ...     def request_fields(self):
+            ...         return RequestFields("text")
+            >>> Words().request_fields().kind
+            'text'
+        """
+        return RequestFields("numbers")
 
     def stage_hooks(self, stage: Stage, input_spec: Any = None) -> StageHooks:
         """Return the hooks for one stage and the input requirements of a network."""

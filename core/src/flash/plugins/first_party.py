@@ -13,6 +13,7 @@ CORE: Final = "flash-core"
 DOMAINS: Final[dict[str, str]] = {
     "baseline": "flash-baseline",
     "image": "flash-image",
+    "serve": "flash-serve",
     "solver": "flash-solver",
     "tabular": "flash-tabular",
     "text": "flash-text",
@@ -20,7 +21,7 @@ DOMAINS: Final[dict[str, str]] = {
 }
 
 # Packages that work with the tasks of others.
-_WITHOUT_TASKS: Final = ("baseline", "solver")
+_WITHOUT_TASKS: Final = ("baseline", "serve", "solver")
 
 # Published, but with a top-level package of their own.
 _OTHERS: Final = ("flash-offline",)

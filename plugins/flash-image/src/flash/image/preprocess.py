@@ -16,6 +16,7 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.files import FileInputs, FilePreprocess, FileSample
 from flash.data.process import Preprocess
+from flash.data.requests import RequestFields
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
 from flash.data.targets import NumberTargets
@@ -24,7 +25,7 @@ from flash.plugins import default_owner
 
 from .config import ImageConfig, ImageInputSpec
 from .files import IMAGE_EXTENSIONS
-from .read import load_into_memory, open_image, thumbnail
+from .read import check_upload, load_into_memory, open_image, thumbnail
 from .transforms import Augmentation, ImageTransforms, augmentations
 
 __all__ = ["ImagePreprocess", "ImageRegressionPreprocess"]
@@ -249,6 +250,10 @@ class ImagePreprocess(FilePreprocess):
             images = (images - low) / (high - low).clamp(min=1e-6)
         pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
         return list(pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy())
+
+    def request_fields(self) -> RequestFields:
+        """Return that a sample is an uploaded image of a bounded number of pixels."""
+        return RequestFields("image", extensions=self.extensions, check=check_upload)
 
     # ------------------------------------------------------------------ determinism and state
 

@@ -15,6 +15,7 @@ from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.display import Display
+from flash.data.requests import RequestFields
 from flash.data.splits import split_inputs
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
@@ -133,14 +134,18 @@ class TabularPreprocess(Preprocess):
 
     def predict_load_data(self, data: Any) -> Columns:
         """Encode a table without targets."""
+        schema = self._learned_schema()
+        columns = columns_of_rows(data)
+        encoded = None if columns is None else schema.encode_few(columns, len(data))
+        return Columns(_tensors(*(encoded or schema.encode(self._read(data), "predict"))))
+
+    def _learned_schema(self) -> Schema:
         if self.schema is None:
             raise DataError(
                 "Expected a trained task, whose preprocess knows the columns, but this one has seen no train rows. "
                 "Train it, or load it from a checkpoint."
             )
-        columns = columns_of_rows(data)
-        encoded = None if columns is None else self.schema.encode_few(columns, len(data))
-        return Columns(_tensors(*(encoded or self.schema.encode(self._read(data), "predict"))))
+        return self.schema
 
     def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
         """Return each row by the names of its columns, with numbers, categories and dates as they are written.
@@ -153,6 +158,14 @@ class TabularPreprocess(Preprocess):
         assert self.schema is not None
         columns = self.schema.decode(inputs["numerical"].numpy(), inputs["categorical"].numpy())
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def request_fields(self) -> RequestFields:
+        """Return the columns that the network uses, with their types, categories, and medians of the train rows.
+
+        Raises:
+            DataError: If there were no train rows.
+        """
+        return RequestFields("table", self._learned_schema().request_fields)
 
     def parts(self, samples: Any) -> list[str]:
         """Return the columns that the network uses."""
