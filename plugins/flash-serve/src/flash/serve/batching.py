@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flash.errors import DataError
@@ -209,8 +210,9 @@ def _request_error(job: _Job, errors: Sequence[tuple[int, Exception]]) -> Reques
 
 def _sentence(job: _Job, row: int, error: Exception) -> str:
     if isinstance(error, DataError):
+        sample = job.samples.values[row]
         # The path of a temporary file is nobody's business.
-        return str(error).replace(str(job.samples.values[row]), "the file")
+        return str(error).replace(str(sample), "the file") if isinstance(sample, Path) else str(error)
     return f"Expected the task to predict the sample, but it failed with {type(error).__name__}; its log says why."
 
 

@@ -322,7 +322,8 @@ def _number(value: Any) -> float:
         if math.isfinite(number):
             return number
         raise _WrongValueError("Expected a number that fits into 64 bits, but got a larger one.")
-    raise _WrongValueError(f"Expected a number, but got {_kind(value)}.")
+    advice = "Send it without quotes." if type(value) is str else "Send one, or null."
+    raise _WrongValueError(f"Expected a number, but got {_kind(value)}. {advice}")
 
 
 def _date(value: Any) -> str:
