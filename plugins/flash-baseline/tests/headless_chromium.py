@@ -34,7 +34,7 @@ class Browser:
         flags = [
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
             *("--disable-dev-shm-usage", "--disable-extensions", "--disable-component-update", "--hide-scrollbars"),
-            *("--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}"),
+            *("--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}"),
         ]
         shell = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
         self._process = subprocess.Popen(
@@ -111,9 +111,18 @@ class Browser:
 
     def await_true(self, script: str) -> None:
         """Wait until an expression of JavaScript is true."""
-        condition = f"() => {{ try {{ return Boolean({script}); }} catch {{ return false; }} }}"
-        self.evaluate(f"new Promise(done => {{ const is = {condition}; const look = () => is() ? done(true) "
-                      ": requestAnimationFrame(look); look(); })")
+        look = f"""new Promise((done, fail) => {{
+            const end = performance.now() + 20000;
+            const look = () => {{
+                let is = false;
+                try {{ is = Boolean({script}); }} catch {{}}
+                if (is) done(true);
+                else if (performance.now() > end) fail(new Error({json.dumps(script)} + " is not true"));
+                else setTimeout(look, 10);
+            }};
+            look();
+        }})"""
+        self.evaluate(look)
 
     def requests(self) -> list[str]:
         """The addresses that were asked for, without those inside the page."""
