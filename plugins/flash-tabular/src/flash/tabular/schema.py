@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -444,10 +444,15 @@ def _request_field(name: str, parts: Mapping[str, NumericalColumn], may_be_missi
         )
     of_dates = "" not in parts
     column = parts.get("days") or next(iter(parts.values()))
-    middle = column.mean if of_dates else column.bins[len(column.bins) // 2] * column.std + column.mean
+    middle = _typical_date(column, parts) if of_dates else column.bins[len(column.bins) // 2] * column.std + column.mean
     has_typical = not of_dates or "days" in parts
     typical = _written({column.part: (column, np.array([middle]))})[0] if has_typical else None
     return RequestField(name, "date" if of_dates else "number", may_be_missing=may_be_missing, typical=typical)
+
+
+def _typical_date(column: NumericalColumn, parts: Collection[str]) -> float:
+    """Return the mean of a column of dates; a day, if no date has a time."""
+    return column.mean if "hour" in parts else math.floor(column.mean)
 
 
 def _rounded(column: NumericalColumn, values: Floats) -> Floats:
