@@ -69,10 +69,6 @@ class Letters(nn.Module):
         return embedded
 
 
-def bytes_of(text: str) -> list[int]:
-    return list(text.encode())
-
-
 def table() -> flash.Task:
     data = TabularClassificationData.from_data_frame(
         target_fields="bought", train_data_frame=FRAME.drop(columns="price"), verbose=False
@@ -80,13 +76,9 @@ def table() -> flash.Task:
     return TabularClassifier.from_data(data, backbone="mlp")
 
 
-def text(**options: Any) -> flash.Task:
-    samples = [("good", "film")] * 4 if options.pop("pairs", False) else ["good film", "bad film"] * 2
-    data = TextClassificationData.from_lists(samples, ["yes", "no"] * 2)
-
-    def tokenize(texts: Any, *more: Any) -> Any:
-        return [bytes_of(each) for each in texts]
-
+def text() -> flash.Task:
+    data = TextClassificationData.from_lists(["good film", "bad film"] * 2, ["yes", "no"] * 2)
+    tokenize: Any = lambda texts: [list(text.encode()) for text in texts]  # noqa: E731
     return TextClassifier.from_data(data, backbone=Letters(), tokenizer=tokenize)
 
 
@@ -165,11 +157,11 @@ class TestAnswers:
         assert predictions(serve(task)(json=ROWS)) == pytest.approx(task.predict(ROWS["rows"]))
 
     def test_texts(self, serve: Callable[..., Post]) -> None:
-        task = text()
-        assert predictions(serve(task)(json={"texts": ["fine", "/etc/passwd"]})) == task.predict(["fine", "/etc/passwd"])
+        task, texts = text(), ["fine", "/etc/passwd"]
+        assert predictions(serve(task)(json={"texts": texts})) == task.predict(texts)
 
     def test_photos(self, serve: Callable[..., Post]) -> None:
-        task, post = image(), None
+        task = image()
         post = serve(task)
         expected = task.predict([photo(), photo("JPEG")])
         assert predictions(post(json={"images": [encoded(photo()), encoded(photo("JPEG"))]})) == expected
@@ -201,14 +193,12 @@ def test_what_a_sample_is_was_learned() -> None:
         ("code", "category", False),
     ]
     assert fields["city"].values == ("Lima", "Oslo", "Rome")
-    assert (fields["age"].typical, fields["day"].typical) == (40, "2024-02-12")
+    assert (fields["age"].typical, fields["day"].typical) == (40, "2024-02-11")
 
 
 def test_durations_cannot_be_served() -> None:
     frame = FRAME.assign(took=pd.to_timedelta(range(20), unit="s"))
-    data = TabularClassificationData.from_data_frame(
-        target_fields="bought", train_data_frame=frame, verbose=False
-    )
+    data = TabularClassificationData.from_data_frame(target_fields="bought", train_data_frame=frame, verbose=False)
     with pytest.raises(ConfigurationError, match="Expected columns that JSON can hold, but the task learned durations"):
         make_app(TabularClassifier.from_data(data, backbone="mlp"))
 
@@ -265,7 +255,7 @@ class TestStrangers:
 
     @pytest.mark.parametrize(
         "content",
-        [b"", b"GIF89a", b"%!PS-Adobe-3.0 EPSF-3.0", b"<svg xmlns='x'/>", photo()[:50], photo()[:-30], photo("JPEG")[:400]],
+        [b"", b"GIF89a", b"%!PS-Adobe-3.0", b"<svg xmlns='x'/>", photo()[:50], photo()[:-30], photo("JPEG")[:400]],
     )
     def test_a_damaged_photo_is_refused_and_leaves_others_alone(
         self, serve: Callable[..., Post], content: bytes
@@ -398,6 +388,7 @@ def test_the_command_serves_a_checkpoint_and_answers_what_has_arrived_before_it_
     assert service.end() in (0, -signal.SIGTERM)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_worker_that_is_killed_is_replaced(checkpoint: Path, command: Callable[..., Command]) -> None:
     service = command(str(checkpoint), "--workers", "2", "--timeout", "10")

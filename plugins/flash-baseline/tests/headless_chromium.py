@@ -34,7 +34,11 @@ class Browser:
         flags = [
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
             *("--disable-dev-shm-usage", "--disable-extensions", "--disable-component-update", "--hide-scrollbars"),
-            *("--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", f"--user-data-dir={profile}"),
+            *(
+                "--remote-debugging-pipe",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                f"--user-data-dir={profile}",
+            ),
         ]
         shell = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
         self._process = subprocess.Popen(

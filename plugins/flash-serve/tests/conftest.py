@@ -20,6 +20,7 @@ sys.path.append(str(Path(__file__).parents[2] / "flash-baseline" / "tests"))
 
 from small_domains import Pairs, Recordings, Rows, Service, Words, task_of
 
+
 @pytest.fixture
 def rows() -> flash.Task:
     """A classifier of rows."""

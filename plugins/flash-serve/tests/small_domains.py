@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import torch
@@ -68,7 +68,7 @@ class Pairs(flash.Preprocess):
 class Recordings(flash.Preprocess):
     """A domain of files: the network gets their size and that of their names."""
 
-    opened: list[Path] = []
+    opened: ClassVar[list[Path]] = []
 
     def request_fields(self) -> RequestFields:
         return RequestFields("file", extensions=(".wav", ".flac"), check=self.check)

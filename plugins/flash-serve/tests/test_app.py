@@ -104,7 +104,9 @@ def test_metrics_count_requests_samples_and_batches(serve: Serve, rows: flash.Ta
     assert text.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     lines = text.text.splitlines()
     assert {'flash_requests_total{code="200"} 1', 'flash_requests_total{code="422"} 1'} <= set(lines)
-    assert {"flash_samples_total 3", 'flash_batch_samples_bucket{le="4"} 1', "flash_batch_samples_count 1"} <= set(lines)
+    assert {"flash_samples_total 3", 'flash_batch_samples_bucket{le="4"} 1', "flash_batch_samples_count 1"} <= set(
+        lines
+    )
     assert {"flash_request_seconds_count 2", "flash_queue_requests 0", "flash_held_bytes 0"} <= set(lines)
     assert all(line.startswith(("# HELP flash_", "# TYPE flash_", "flash_")) for line in lines)
 

@@ -217,7 +217,9 @@ def test_32_clients_each_get_the_answers_to_their_own_samples(serve: Serve) -> N
     async def talk(client: httpx.AsyncClient) -> None:
         async def one(number: int) -> None:
             for turn in range(8):
-                rows = [{"age": 1000 * number + 10 * turn + place, "city": "x" * place} for place in range(turn % 3 + 1)]
+                rows = [
+                    {"age": 1000 * number + 10 * turn + place, "city": "x" * place} for place in range(turn % 3 + 1)
+                ]
                 answer = await client.post("/v1/predict", json={"rows": rows})
                 expected = [[float(row["age"]), float(len(row["city"]))] for row in rows]
                 assert [each["prediction"] for each in answer.json()["predictions"]] == expected

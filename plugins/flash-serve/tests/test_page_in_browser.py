@@ -174,7 +174,7 @@ def test_the_policy_of_the_page_stops_what_would_be_added_to_it(browser: Browser
     show(rows)
     browser.evaluate(
         "document.body.insertAdjacentHTML('beforeend', '<img src=\"https://example.com/x.png\" onerror=\"document.title"
-        " = 1\"><p style=\"color: red\">x</p>')"
+        ' = 1"><p style="color: red">x</p>\')'
     )
     browser.await_true("document.querySelector('img[src^=https]').complete")
     assert browser.evaluate("document.title") == "ClassificationTask"

@@ -24,8 +24,8 @@ from flash.data.folders import (
 )
 from flash.data.inputs import SampleInputs, Samples, Targets, source_name, with_article
 from flash.data.labels import ClassLabels
-from flash.data.requests import RequestFields
 from flash.data.recognition import RawData, Recognition, certainty_of_kind, part_folders
+from flash.data.requests import RequestFields
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
 from flash.data.tables import Table, is_missing, is_table_file

@@ -16,7 +16,7 @@ FieldType: TypeAlias = Literal["number", "category", "date", "text"]
 
 #: What a sample is, and so what ``task.predict`` gets for a request with several samples:
 #:
-#: - ``"table"``: a list of dicts, one per row, with a value for each field: a number, a text, a truth value or ``None``.
+#: - ``"table"``: a list of dicts, one per row, with a value for each field: a number, a text, a bool or ``None``.
 #: - ``"text"``: a list of texts; with several fields a list of tuples of texts.
 #: - ``"image"``: a list of the bytes of image files.
 #: - ``"file"``: a list of paths of temporary files, one per uploaded file.

@@ -28,8 +28,8 @@ _Array = npt.NDArray[Any]
 
 # Pillow would also read PostScript, which it passes to an interpreter: untrusted files must not execute code.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "MPO", "DIB", "ICO", "PCX", "TGA")
-# A stranger's image of more pixels is refused before it is decoded: a file of some kilobytes may hold them. Photos of the
-# largest cameras in phones have as many.
+# A stranger's image of more pixels is refused before it is decoded: a file of some kilobytes may hold them. Photos of
+# the largest cameras in phones have as many.
 _MAX_UPLOADED_PIXELS = 50_000_000
 # A 16-bit image without a value of this is nearly black: its values have 12 bits or fewer.
 _DARK = 1 << 12

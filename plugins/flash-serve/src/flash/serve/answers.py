@@ -21,9 +21,7 @@ __all__ = ["predictor", "to_json"]
 _PLAIN = frozenset({str, int, bool, type(None), float})
 
 
-def predictor(
-    task: flash.Task, kind: RequestKind, max_classes: int
-) -> Callable[[Sequence[Any]], list[dict[str, Any]]]:
+def predictor(task: flash.Task, kind: RequestKind, max_classes: int) -> Callable[[Sequence[Any]], list[dict[str, Any]]]:
     """Return a function from samples to their answers, one dict each, by one call of ``task.predict``.
 
     An answer has the ``prediction``, which is what ``task.predict`` returns, and if the task has probabilities of

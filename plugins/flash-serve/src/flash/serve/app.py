@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -56,7 +55,9 @@ def load(checkpoint: str | os.PathLike[str], device: str = "cpu", precision: str
     try:
         return task.to(device=torch.device(device), dtype=None if precision == "32" else _PRECISIONS[precision])
     except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(f"Expected a device that is there, such as cpu, but got {device!r}: {error}") from error
+        raise ConfigurationError(
+            f"Expected a device that is there, such as cpu, but got {device!r}: {error}"
+        ) from error
 
 
 def make_app(task: flash.Task | str | os.PathLike[str], **limits: Any) -> FastAPI:
@@ -105,7 +106,7 @@ class _Service:
         }
 
         @asynccontextmanager
-        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
             yield
             await asyncio.get_running_loop().run_in_executor(None, self.batcher.close, limits.timeout)
             self._executor.shutdown(wait=False)
@@ -171,7 +172,8 @@ class _Service:
     async def _body(self, request: Request, hold: Callable[[int], None]) -> bytes:
         most = self.limits.max_body
         declared = request.headers.get("content-length", "")
-        chunks, size = [], 0
+        chunks: list[bytes] = []
+        size = 0
         try:
             with _within(self.limits.timeout):
                 if declared.isdecimal() and int(declared) > most:

@@ -98,11 +98,11 @@ class Metrics:
                 "Samples that were predicted together.",
                 [*self.batches.lines("flash_batch_samples")],
             ),
-            *((name, "gauge", help, [f"{name} {value():g}"]) for name, (help, value) in gauges.items()),
+            *((name, "gauge", what, [f"{name} {value():g}"]) for name, (what, value) in gauges.items()),
         ]
         lines = [
             line
-            for name, kind, help, values in sections
-            for line in (f"# HELP {name} {help}", f"# TYPE {name} {kind}", *values)
+            for name, kind, what, values in sections
+            for line in (f"# HELP {name} {what}", f"# TYPE {name} {kind}", *values)
         ]
         return "\n".join(lines) + "\n"

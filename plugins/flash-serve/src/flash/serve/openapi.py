@@ -28,9 +28,7 @@ _ERRORS = {
 _NULL = {"type": "null"}
 
 
-def describe(
-    task: flash.Task, fields: RequestFields, limits: Limits, classes: Sequence[str] | None
-) -> dict[str, Any]:
+def describe(task: flash.Task, fields: RequestFields, limits: Limits, classes: Sequence[str] | None) -> dict[str, Any]:
     """Return what a task takes and gives, as values of JSON.
 
     Args:
@@ -174,21 +172,22 @@ def _sample(fields: RequestFields, limits: Limits) -> dict[str, Any]:
         return {"type": "string", "contentEncoding": "base64", "description": "The bytes of a file."}
     if fields.kind == "text" and not fields.fields:
         return text
-    kinds = {name: text for name in ("text",)} if fields.kind == "text" else None
+    are_texts = fields.kind == "text"
     return {
         "type": "object",
-        "properties": {each.name: kinds["text"] if kinds else _value(each, limits) for each in fields.fields},
+        "properties": {each.name: text if are_texts else _value(each, limits) for each in fields.fields},
         "required": [each.name for each in fields.fields if not each.may_be_missing],
     }
 
 
 def _value(field: RequestField, limits: Limits) -> dict[str, Any]:
-    schema: dict[str, Any] = {
+    schemas: dict[str, dict[str, Any]] = {
         "number": {"type": ["number", "boolean", "null"]},
         "category": {"type": ["string", "number", "boolean", "null"], "maxLength": limits.max_text},
         "date": {"type": ["string", "null"], "description": "A date such as 2024-12-31 or 2024-12-31T18:30."},
         "text": {"type": ["string", "number", "boolean", "null"], "maxLength": limits.max_text},
-    }[field.type]
+    }
+    schema = schemas[field.type]
     if field.values:
         shown = ", ".join(field.values[:_SHOWN_VALUES]) + ", ..." * (len(field.values) > _SHOWN_VALUES)
         schema["description"] = f"Known values: {shown}."
