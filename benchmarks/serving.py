@@ -2,8 +2,8 @@
 
 For a row of a table, a sentence and a photo: samples per second of 32 clients, each with one sample a request, as a
 share of the forward pass of the network alone with batches of 32 (bar 0.8), and beside LitServe with the same task and
-the same JSON (bar 1); and the latency of one client as a multiple of ``task.predict`` of one sample in this process (bar
-1.5). The services and the clients are processes of their own, on the same cores. Run: ``nox -s bench -- serving``.
+the same JSON (bar 1); and the latency of one client as a multiple of ``task.predict`` of one sample in this process
+(bar 1.5). The services and the clients are processes of their own, on the same cores. Run: ``nox -s bench -- serving``.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ def await_health(process: subprocess.Popen[bytes], address: str) -> None:
 @contextmanager
 def service(arguments: list[str], port: int, health: str) -> Iterator[None]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
-    process = subprocess.Popen(
-        arguments, env=environment, cwd=tempfile.gettempdir(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    # LitServe writes a file into the folder in which it starts.
+    options: Any = {"cwd": tempfile.gettempdir(), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(arguments, env=environment, **options)
     try:
         await_health(process, f"http://127.0.0.1:{port}{health}")
         yield
