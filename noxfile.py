@@ -20,6 +20,7 @@ PLUGINS = sorted(str(file.parent.relative_to(ROOT)) for file in ROOT.glob("plugi
 ALL_TESTS = ["core/tests", *(f"{plugin}/tests" for plugin in PLUGINS), "tests"]
 # What a plugin's own tests need besides it: its extras, and packages that carry data or weights.
 EXTRAS = {
+    "core": "[hub]",
     "flash-image": "[contrastive]",
     "flash-offline": "[image,text]",
     "flash-solver": "[dora,tensorboard,wandb]",
@@ -152,7 +153,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def tests_core(session: nox.Session) -> None:
     """Core's tests, with no plugin installed: ``nox -s tests_core -- tests/test_imports.py``."""
-    install(session, CORE, tools=[*TEST_TOOLS, *CORE_TOOLS])
+    install(session, *with_extras([CORE]), tools=[*TEST_TOOLS, *CORE_TOOLS])
     test_package(session, CORE)
 
 
@@ -214,7 +215,11 @@ def tests_lowest(session: nox.Session, package: str) -> None:
     """A package's tests with the lowest versions of all that it requires: ``nox -s "tests_lowest(flash-text)"``."""
     if not session.python:
         session.skip(f"Python {PYTHONS[0]}, for which the lowest versions have wheels, is not installed here")
-    needed = [CORE] if package == CORE else [CORE, *NEEDS.get(package, []), *with_extras([f"plugins/{package}"])]
+    needed = (
+        with_extras([CORE])
+        if package == CORE
+        else [CORE, *NEEDS.get(package, []), *with_extras([f"plugins/{package}"])]
+    )
     install(session, *needed, tools=["--resolution", "lowest-direct"])
     # What the tests need besides is of today, and leaves the versions as they are.
     frozen = session.run("uv", "pip", "freeze", "--exclude-editable", silent=True, external=True)

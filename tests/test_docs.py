@@ -259,8 +259,11 @@ _REVIEWS = [("great", "positive"), ("awful", "negative")]
 @pytest.mark.usefixtures("pictures", "_random_weights")
 @pytest.mark.parametrize("page", pages_with_code(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_python_blocks_of_a_page_run(
-    page: Path, tables: Path, texts: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    page: Path, tables: Path, texts: Callable[[], None], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    if page.stem == "hub":
+        monkeypatch.setenv("HF_TOKEN", request.getfixturevalue("hub").token)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
     if page.parent.name == "flash-text" or page.stem == "text":
         texts()
     torch.manual_seed(0)

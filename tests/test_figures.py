@@ -25,6 +25,7 @@ from flash.core.classification import ClassificationTask
 from flash.core.evaluation import ClassScores
 from flash.core.importance import part_importance
 from flash.core.regression import RegressionTask
+from flash.data.pieces import patches_of, words_of
 from flash.errors import ConfigurationError, DataError
 from flash.figures import (
     Panel,
@@ -32,6 +33,7 @@ from flash.figures import (
     draw_curves,
     draw_importance,
     draw_numbers,
+    draw_pieces,
     draw_samples,
     draw_scores,
     new_figure,
@@ -294,6 +296,16 @@ def test_a_date_is_one_part_of_several_features() -> None:
     assert [other[row][1] for row in range(200)] == [dataset[row][1] for row in range(200)]
 
 
+def test_rows_of_a_table_have_no_importance_alone() -> None:
+    dm = TabularClassificationData.from_data_frame(
+        target_fields="bought", train_data_frame=bought().drop(columns="fare"), verbose=False, seed=0
+    )
+    with pytest.raises(
+        ConfigurationError, match="samples that are divided into pieces, .* Leave rows out for the import"
+    ):
+        ByCity(labels=["no", "yes"]).plot_importance(dm, "train", rows=[0])
+
+
 # ---------------------------------------------------------------------- how it is drawn
 
 
@@ -307,6 +319,9 @@ def dark() -> Iterator[None]:
 
 IMAGE = np.zeros((9, 12, 3), np.uint8)
 LONG = {f"a long name of column {place}": place / 7 for place in range(40)}
+WORDS = "word " * 300
+SPANS = words_of(WORDS)
+PATCHES = patches_of(9, 12, 12)
 FIGURES: dict[str, Callable[[], Figure]] = {
     "images": lambda: draw_samples([Panel(IMAGE, "a black one " * 9, "right", "loss 1\nblack.png" * 9)] * 4, "val"),
     "texts": lambda: draw_samples(
@@ -325,6 +340,23 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         np.ones((4, 12)), np.ones((4, 12)), [f"a long name of number {n}" for n in range(12)]
     ),
     "no numbers": lambda: draw_numbers([float("nan")], [1.0]),
+    "words": lambda: draw_pieces(
+        [Panel(WORDS, "a title " * 30, "wrong", "a note " * 9), Panel("x" * 400, "b"), Panel("", "c")],
+        [SPANS, words_of("x" * 400), []],
+        [[0.5 - place / 300 for place in range(300)], [1.0], []],
+        "drop of the probability",
+        "val",
+    ),
+    "words of pairs": lambda: draw_pieces(
+        [Panel({"question": "who is it", "answer": WORDS}, "yes", note="row 7")] * 3,
+        [[*words_of("who is it", field="question"), *words_of(WORDS, 20, "answer")]] * 3,
+        [[0.1] * 23] * 3,
+        "drop of the number",
+    ),
+    "patches": lambda: draw_pieces(
+        [Panel(IMAGE, "a black one " * 9, "", "black.png" * 9)] * 3, [PATCHES] * 3, [[0.1] * 12] * 3, "drop", "val"
+    ),
+    "no importance": lambda: draw_pieces([Panel(IMAGE, "a")], [PATCHES], [[0.0] * 12], "drop of the probability"),
     "importance": lambda: draw_importance([f"column {n}" for n in range(50)], [1e-3] * 50, [1e-4] * 50, "rise of loss"),
 }
 
@@ -337,6 +369,17 @@ def test_texts_do_not_overlap_on_a_white_ground_whatever_style_is_set(name: str)
     pixels = png_of(figure)
     # Nothing is cut at the edges, which are white.
     assert (np.concatenate([pixels[:, 0], pixels[:, -1], pixels[0], pixels[-1]]) > 250).all()
+
+
+def test_long_texts_are_cut_after_lines_that_fit_and_each_word_has_its_color() -> None:
+    axes: Any = FIGURES["words"]().axes[0]
+    words = texts_of(axes)
+    assert (words[-1], set(words[:-1]), len(axes.patches)) == ("…", {"word"}, len(words) - 1)
+    assert 12 * 10 < len(words) < 300
+    assert len({text.get_position()[1] for text in axes.texts}) == 12
+    long: Any = FIGURES["words"]().axes[1]
+    assert "".join(texts_of(long)) == "x" * 400
+    assert len({each.get_facecolor() for each in long.patches}) == 1
 
 
 def test_notebooks_display_figures_without_the_state_of_pyplot() -> None:
@@ -380,6 +423,8 @@ def test_numbers_are_written_for_people() -> None:
 def test_nothing_to_draw_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="Expected at least one sample to draw, but got none"):
         draw_samples([])
+    with pytest.raises(ConfigurationError, match="Expected at least one sample to draw, but got none"):
+        draw_pieces([], [], [], "drop")
     with pytest.raises(DataError, match="Expected metrics of at least one epoch to draw, but there are none"):
         draw_curves([{"epoch": 0}])
 

@@ -18,6 +18,7 @@ WITHOUT_TESTS = {
     "figures/_curves.py": FIGURES,
     "figures/_matrix.py": FIGURES,
     "figures/_numbers.py": FIGURES,
+    "figures/_pieces.py": FIGURES,
     "figures/_samples.py": FIGURES,
     "figures/_style.py": FIGURES,
     "testing/_augmentation.py": KIT,

@@ -21,6 +21,7 @@ CAUGHT_AS = {
     errors.UnsafeCheckpointError: errors.CheckpointError,
     errors.DownloadError: OSError,
     errors.ChecksumError: errors.DownloadError,
+    errors.UnreachableError: errors.DownloadError,
     errors.UnsafeArchiveError: errors.DownloadError,
     errors.PluginError: RuntimeError,
     errors.PluginConflictError: errors.PluginError,

@@ -23,6 +23,7 @@ __all__ = [
     "PluginWarning",
     "UnknownArgumentError",
     "UnknownNameError",
+    "UnreachableError",
     "UnsafeArchiveError",
     "UnsafeCheckpointError",
 ]
@@ -82,6 +83,10 @@ class UnsafeCheckpointError(CheckpointError):
 
 class DownloadError(FlashError, OSError):
     """A file that could not be downloaded or unpacked."""
+
+
+class UnreachableError(DownloadError):
+    """A server that gave no answer, which says nothing of what it has."""
 
 
 class ChecksumError(DownloadError):

@@ -107,3 +107,26 @@ def test_a_failure_in_the_middle_leaves_the_old_file(predict: Any) -> None:
     assert "Expected a word in every row" in result.err
     assert Path("out.csv").read_text() == "old\n"
     assert not list(Path().glob(".out*"))
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("source", ["net", "me/net", "me/net@main"])
+def test_a_folder_or_a_repository_of_the_hub_is_taken_as_a_checkpoint(
+    flash: Any, words: Any, checkpoint: str, source: str, hub: Any
+) -> None:
+    from flash import Task
+
+    Task.load_from_checkpoint(checkpoint).save_pretrained("net")
+    hub.commit("me/net", {file.name: file.read_bytes() for file in Path("net").iterdir()})
+    for place in (checkpoint, source):
+        result = flash("predict", place, "new.csv", "-o", f"{place}.csv", plugins=words)
+        assert (result.code, result.out) == (0, f"5 predictions are in {place}.csv.\n")
+    assert Path(f"{source}.csv").read_text() == Path(f"{checkpoint}.csv").read_text()
+
+
+@pytest.mark.train
+def test_a_repository_that_is_not_there_is_said(flash: Any, words: Any, checkpoint: str, hub: Any) -> None:
+    result = flash("predict", "me/gone", "new.csv", "-o", "out.csv", plugins=words)
+    assert result.code == 2
+    assert "there is no such file or folder here" in result.err
+    assert not Path("out.csv").exists()

@@ -19,7 +19,7 @@ BLOCKS: list[list[tuple[Any, Any]]] = [[("a,b", "x"), (1, 2.5)], [("ü\n", ["x",
 def write(path: Path, blocks: Any = BLOCKS) -> None:
     with row_writer(path) as writer:
         for block in blocks:
-            writer(NAMES, block)
+            writer(NAMES, list(zip(*block, strict=True)))
 
 
 def test_cells_of_csv_are_quoted_and_lists_are_json(tmp_path: Path) -> None:
@@ -70,6 +70,6 @@ def test_another_suffix_is_no_format() -> None:
 
 def test_names_with_a_percent_sign_are_names(tmp_path: Path) -> None:
     with row_writer(tmp_path / "out.jsonl") as write_rows:
-        write_rows(["id", '50 % of "it"'], [(1, "a"), (2, "a")])
+        write_rows(["id", '50 % of "it"'], [(1, 2), ("a", "a")])
     lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[1]) == {"id": 2, '50 % of "it"': "a"}

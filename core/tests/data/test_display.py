@@ -52,6 +52,7 @@ def test_only_arrays_of_bytes_with_three_channels_are_images() -> None:
         (None, "one value for each of 2 samples, but got a NoneType"),
         (["one", 2], r"\(height, width, 3\), but got a int. Convert it."),
         ([{1: "one"}, ""], r"but got a dict"),
+        ([{"a": "one"}, {1: "one"}], r"but got a dict"),
         (["", torch.zeros(3)], r"but got Tensor of torch.float32 and shape \(3,\)"),
     ],
 )

@@ -18,7 +18,14 @@ import torch
 import flash
 from flash.errors import CheckpointError, UnsafeCheckpointError
 from flash.serialization import files as files_module
-from flash.serialization import link_or_copy, read_checkpoint, replacing, write_checkpoint, writing
+from flash.serialization import (
+    link_or_copy,
+    read_checkpoint,
+    replacing,
+    replacing_together,
+    write_checkpoint,
+    writing,
+)
 
 
 def test_empty_bytes_come_back(tmp_path: Path) -> None:
@@ -48,30 +55,6 @@ def test_a_flipped_bit_is_an_error(tmp_path: Path) -> None:
     assert torch.load(file, weights_only=True)["weights"][500] != 500
     with pytest.raises(CheckpointError, match=r"task\.ckpt is truncated or damaged"):
         read_checkpoint(file)
-
-
-@pytest.mark.parametrize("name", ["x" * 5000, "null\0byte"])
-def test_a_name_that_no_file_can_have_is_an_error(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CheckpointError, match=r"Expected a checkpoint at (?s:.)*, but (it cannot|there is no)"):
-        read_checkpoint(tmp_path / name)
-
-
-def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="but it is a folder. Pass the path of a file in it"):
-        read_checkpoint(tmp_path)
-
-
-def test_a_file_that_is_not_there_says_where_relative_paths_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=f"there is no such file. Check the path; .* start at {tmp_path}"):
-        read_checkpoint("task.ckpt")
-
-
-def test_the_address_of_another_service_is_to_be_downloaded_first() -> None:
-    with pytest.raises(CheckpointError, match=r"but got s3://bucket/task\.ckpt\. Download it first, and pass its path"):
-        read_checkpoint("s3://bucket/task.ckpt")
 
 
 class Evil:
@@ -178,7 +161,7 @@ def write_text(path: Path, content: str) -> None:
         file.write(content * 10_000)
 
 
-WRITERS = {
+WRITERS: dict[str, Any] = {
     "a checkpoint": lambda path, content: write_checkpoint({"content": content * 10_000}, path),
     "a text": write_text,
     "a prediction": lambda path, content: flash.Postprocess("unused").save_sample(content * 10_000, str(path)),
@@ -270,3 +253,17 @@ def test_an_error_of_flash_in_between_stays_what_it_is(tmp_path: Path) -> None:
     ):
         raise UnsafeCheckpointError("no")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_files_are_replaced_once_all_of_them_are_complete(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text("old")
+    with pytest.raises(ZeroDivisionError), replacing_together([one, other], "w") as files:  # noqa: PT012
+        files[0].write("new")
+        raise ZeroDivisionError
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("one", "old")]
+    with replacing_together([one, other], "w") as files:
+        for file in files:
+            file.write("new")
+        assert one.read_text() == "old"
+    assert sorted((file.name, file.read_text()) for file in tmp_path.iterdir()) == [("one", "new"), ("other", "new")]

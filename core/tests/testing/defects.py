@@ -72,6 +72,15 @@ def _other_constructor(train: str, predict: str = "predict_data_frame") -> tuple
     return _after(DATA, DATA_CLASS, constructor)
 
 
+def _pieces(without: str, place: str = "Span(0, 1)") -> str:
+    """A hook that divides a signal into one piece, which is said to be the first letter of what a person looks at."""
+    return (
+        "\n    def pieces(self, samples, row, most):\n"
+        "        from flash.data.pieces import Pieces, Span\n"
+        f"        return Pieces(self.display(samples, [row])[0], [{place}], lambda each: {without})\n"
+    )
+
+
 DEFECTS = [
     # ------------------------------------------------------------------ the plugin
     Defect(
@@ -511,6 +520,18 @@ DEFECTS = [
         r"Expected a checkpoint of serializable values, but torch says",
     ),
     Defect(
+        "saves only with a trainer",
+        *_after(
+            TASK,
+            HEAD_INIT,
+            "\n    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:\n"
+            "        super().on_save_checkpoint(checkpoint)\n"
+            '        checkpoint["epoch_of_the_task"] = self.trainer.current_epoch\n',
+        ),
+        "test_a_folder_for_the_hub_restores_the_task",
+        r"Expected a task without a trainer to be saved, but got RuntimeError: .*not attached to a `Trainer`",
+    ),
+    Defect(
         "cannot be sent to another process",
         *_after(TASK, HEAD_INIT, "        self.shift = lambda scores: scores\n"),
         "test_a_pickled_copy_predicts_the_same",
@@ -863,5 +884,23 @@ DEFECTS = [
         ),
         "test_each_sample_can_be_shown_to_a_person",
         r"Expected display to return the train samples of the rows that it was asked for",
+    ),
+    Defect(
+        "leaves out no piece",
+        *_after(DATA, RETURN_SAMPLES, _pieces("Columns(samples.take([row] * len(each)))")),
+        "test_a_sample_without_some_of_its_pieces_is_a_sample",
+        r"Expected val samples that change if a piece is left out, but none of 3 pieces changes them",
+    ),
+    Defect(
+        "leaves out pieces of another sample",
+        *_after(DATA, RETURN_SAMPLES, _pieces("Columns(samples.take([row + 1] * len(each)))")),
+        "test_a_sample_without_some_of_its_pieces_is_a_sample",
+        r"Expected a val sample without no piece to be as it was",
+    ),
+    Defect(
+        "has a piece outside of what is shown",
+        *_after(DATA, RETURN_SAMPLES, _pieces("Columns(samples.take([row] * len(each)))", "Span(0, 9999)")),
+        "test_a_sample_without_some_of_its_pieces_is_a_sample",
+        r"Expected AudioPreprocess\.pieces to return places inside of what is shown, .* but got Span",
     ),
 ]

@@ -35,12 +35,13 @@ from flash.baseline.detect import detect, find_target, without_columns
 from flash.baseline.ensemble import make_ensemble, select
 from flash.baseline.folder import Folder
 from flash.baseline.leaderboard import metrics_for, score
-from flash.baseline.models import Constant, models_for, pixels
+from flash.baseline.models import Constant, Features, models_for, pixels
 from flash.baseline.problem import Source, pose
 from flash.baseline.race import Outcome, Race
 from flash.baseline.recipes import make_runs
 from flash.baseline.runs import HeadRun, ModelRun, OutOfTime, Run, TaskRun, has_pretrained_features
-from flash.baseline.samples import outputs_of, targets_of
+from flash.baseline.samples import outputs_in, targets_of
+from flash.core.evaluation import evaluate_rows
 from flash.data.recognition import RawData
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.errors import ConfigurationError, DataError, MissingColumnError
@@ -348,6 +349,31 @@ def test_rows_are_numbers_and_categories() -> None:
     assert found["linear"] < 0.8  # It cannot know that the two depend on each other.
 
 
+def test_models_share_what_a_person_looks_at_and_other_rows_are_asked_for_again() -> None:
+    asked: list[int] = []
+
+    class Rows(SamplePreprocess):
+        def display(self, samples: Any, rows: Any) -> Any:
+            asked.append(len(rows))
+            return [samples[row][0] for row in rows]
+
+    class RowData(SampleData):
+        preprocess_cls: ClassVar[type[SamplePreprocess]] = Rows
+
+    shown = [{"age": row, "town": "Rome"} for row in range(100)]
+    data = RowData.from_lists(shown, ["a", "b"] * 50, val_split=0.25, seed=0)
+    for _, model in models_for(shown[0], 2).values():
+        model.fit(data)
+        model.predict(data.val_dataset)
+    assert asked == [75, 25]
+    table = Features(lambda displays: [each["age"] for each in displays])
+    train = data.train_dataset
+    ages = [each["age"] for each in train.display(range(75))]
+    for chosen in ([3, 1], [3, 1], [2], range(75)):
+        assert table.of(train, chosen) == [ages[row] for row in chosen]
+    assert table.of(data.val_dataset, [0]) != table.of(train, [0])
+
+
 # ---------------------------------------------------------------------- the race
 
 
@@ -467,8 +493,8 @@ def test_an_ensemble_is_one_task_and_one_checkpoint(tmp_path: Path, kind: str) -
         data = DotData.from_lists(table["dot"], several if kind == "labels" else table["color"], val_split=0.25, seed=0)
         tasks = {name: DotClassifier.from_data(data) for name in "ab"}
     ensemble = make_ensemble(tasks, {"a": 0.75, "b": 0.25}, data)
-    parts = [outputs_of(each, data.val_dataset, 64) for each in tasks.values()]
-    found = outputs_of(ensemble, data.val_dataset, 64)
+    parts = [outputs_in(evaluate_rows(each, data)) for each in tasks.values()]
+    found = outputs_in(evaluate_rows(ensemble, data))
     assert np.allclose(found, 0.75 * parts[0] + 0.25 * parts[1], atol=1e-5)
     from flash.baseline.baseline import _save
 

@@ -60,11 +60,11 @@ def test_every_stage_leaves_out_its_own(class_folders: Folders) -> None:
 
 def test_missing_files_are_bad_samples_too() -> None:
     images = [np.zeros((4, 4), np.uint8), "gone.jpg", b"", Image.new("L", (3, 3))]
-    inputs, bad = without_damaged(
+    inputs, bad, kept = without_damaged(
         FileInputs(images, ["a", "b", "c", "d"]), ImagePreprocess().try_sample, "image", "val"
     )
     assert [name for name, _ in bad] == ["gone.jpg", "image 2 of the val data"]
-    assert (len(inputs.sources), inputs.targets) == (2, ["a", "d"])
+    assert (len(inputs.sources), inputs.targets, kept) == (2, ["a", "d"], [0, 3])
     assert inputs.sources[1] is images[3]
 
 

@@ -116,6 +116,8 @@ def test_random_rows_are_encoded_as_in_whole_columns(learned: Schema, monkeypatc
     numbers = [None, math.nan, math.inf, 0, 1, -0.0, 1.0, 2.5, 7, -3, 1e308]
     texts = [None, math.nan, "", "a", "b", "A", " a", "1", "1.0", "1.5", "007", "nan", "true", "é", "2024-01-31"]
     compared = 0
+    kinds: list[list[Any]]
+    rows: list[dict[str, Any]]
     for turn in range(300):
         # In every second table any column holds any value; in the others they are plain.
         kinds = [VALUES] * 3 if turn % 2 else [numbers, texts, numbers + texts]
@@ -132,6 +134,7 @@ def test_random_rows_are_encoded_as_in_whole_columns(learned: Schema, monkeypatc
 
 def test_typed_columns_are_encoded_as_in_whole_columns(learned: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = [1, 2, 7]
+    kind: Any
     for kind in ("int8", "int64", "uint64", "float16", "float32", "float64", "Int64", "Float32", "object"):
         frame = pd.DataFrame({name: pd.Series(numbers).astype(kind) for name in learned.fields})
         same_as_whole_columns(learned, frame, monkeypatch)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from flash.errors import DataError
-from flash.tabular.read import get_column, read_numbers, read_table
+from flash.tabular.read import _as_numbers, get_column, read_numbers, read_table
 
 
 def write(name: str, text: str, encoding: str = "utf-8") -> Path:
@@ -237,3 +237,22 @@ def test_tensors_and_arrays_of_one_number_are_numbers(data: Any) -> None:
 def test_an_integer_that_no_float_can_hold_is_infinite_and_so_missing() -> None:
     column = get_column(read_table({"a": [1, 10**400, -(10**400)]}), "a", "train")
     assert np.isnan(read_numbers(column, "", "train")).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["1", "2", "3"],
+        ["1", "2.5", None],
+        ["1e3", "-7", "9007199254740993"],
+        ["a", "1", "b", None],
+        ["18446744073709551615", "1"],
+        ["", "1", " 2 "],
+        ["yes", "no"],
+        [None, None],
+    ],
+)
+def test_values_that_repeat_are_read_as_those_of_few_rows(values: list[str | None]) -> None:
+
+    cells = pd.Series(values * 1000, dtype=object)
+    pd.testing.assert_series_equal(_as_numbers(cells), pd.to_numeric(cells, errors="coerce"))

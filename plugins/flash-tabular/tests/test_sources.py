@@ -39,8 +39,15 @@ def test_test_rows_are_split_off_the_same_way_for_the_same_seed() -> None:
         assert (len(dm.train_dataset), len(dm.val_dataset), len(dm.test_dataset)) == (108, 12, 30)
         return torch.cat([y for _, y in dm.test_dataloader()])
 
+    def ids(seed: int) -> list[int]:
+        dm = TabularClassificationData.from_source("sklearn", dataset="iris", test_split=0.2, seed=seed, verbose=False)
+        found: list[int] = dm.test_dataset.ids_of(range(30))
+        return found
+
+    assert ids(0) != ids(1)
+    # As every data module: stratified.
+    assert torch.bincount(rows(0)).tolist() == [10, 10, 10]
     assert torch.equal(rows(0), rows(0))
-    assert not torch.equal(rows(0), rows(1))
 
 
 def test_an_unknown_table_is_an_error_that_lists_the_known_ones() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,12 +13,12 @@ from tqdm import tqdm
 import flash
 from flash.cli._command import command_parser
 from flash.cli._row_writers import check_format, row_writer
-from flash.data.tables import ReadOptions, is_table_file, read_table
-from flash.errors import ConfigurationError, DataError
+from flash.data.tables import ReadOptions
+from flash.errors import ConfigurationError
 
 __all__ = ["main"]
 
-_ROWS_AT_ONCE = 4096
+_ROWS_AT_ONCE = 32_768
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
@@ -42,23 +41,19 @@ def main(arguments: Sequence[str]) -> int:
     task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device)
     given: ReadOptions = {"sep": chosen.sep, "encoding": chosen.encoding}
     reading: Any = {name: value for name, value in given.items() if value is not None}
-    ids = _ids_of(chosen.input, id_name, reading) if chosen.columns else None
-    predictions = task.predict_each(chosen.input, chosen.output, chosen.batch_size, **reading)
+    id_field = id_name if chosen.columns else None
+    batches = task.predict_blocks(chosen.input, chosen.output, chosen.batch_size, id_field=id_field, **reading)
     rows, labels = 0, task.output_names
     names: list[str] = []
     with row_writer(target) as write, tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
-        for block in _blocks(predictions):
-            inputs, results = zip(*block, strict=True)
+        for ids, results in _blocks(batches):
             values = _all_plain(results)
-            shown = _all_plain(inputs) if ids is None else ids[rows : rows + len(block)]
             classes = _classes_of(values[0], labels)
             names = names or [id_name, *([name] if classes is None else [f"{name}_{label}" for label in classes])]
-            pairs = zip(shown, values, strict=False)
-            write(names, [(each, *value) for each, value in pairs] if classes else list(pairs))
-            rows += len(block)
-            bar.update(len(block))
-        if ids is not None and len(ids) != rows:
-            raise DataError(f"Expected one prediction per row of {chosen.input}, but got {rows} for {len(ids)} rows.")
+            columns = [values] if classes is None else [list(column) for column in zip(*values, strict=True)]
+            write(names, [_all_plain(ids), *columns])
+            rows += len(ids)
+            bar.update(len(ids))
     print(f"{rows:,} predictions are in {target}.")
     return 0
 
@@ -72,18 +67,18 @@ def _column_names(columns: str | None) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def _ids_of(source: str, name: str, reading: ReadOptions) -> list[Any] | None:
-    """Return the column of ids, if the input is a table that has it."""
-    if not is_table_file(source) or not Path(source).is_file():
-        return None
-    table = read_table(source, **reading)
-    return table.get(name)
-
-
-def _blocks(predictions: Iterator[tuple[Any, Any]]) -> Iterator[list[tuple[Any, Any]]]:
-    """Yield predictions in lists, so that a row costs no call of its own."""
-    while block := list(itertools.islice(predictions, _ROWS_AT_ONCE)):
-        yield block
+def _blocks(batches: Iterator[tuple[Sequence[Any], list[Any]]]) -> Iterator[tuple[list[Any], list[Any]]]:
+    """Yield the ids and results of several batches together, so that a row costs no call of its own."""
+    ids: list[Any] = []
+    results: list[Any] = []
+    for some_ids, some_results in batches:
+        ids += some_ids
+        results += some_results
+        if len(ids) >= _ROWS_AT_ONCE:
+            yield ids, results
+            ids, results = [], []
+    if ids:
+        yield ids, results
 
 
 def _classes_of(value: Any, labels: Sequence[str] | None) -> Sequence[str] | None:

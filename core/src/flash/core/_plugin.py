@@ -108,6 +108,11 @@ def flash_callbacks() -> Iterable[CallbackSpec]:
     yield CallbackSpec(
         "keep_best", "flash.core.callbacks:KeepBest", "Leave the task with the weights of its best epoch."
     )
+    yield CallbackSpec(
+        "average_weights",
+        "flash.core.averaging:AverageWeights",
+        "Validate a moving average of the weights, and leave the task with it.",
+    )
 
 
 @hookimpl

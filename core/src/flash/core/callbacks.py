@@ -24,7 +24,15 @@ from flash.data.loader import rows_of_batch
 from flash.errors import ConfigurationError
 from flash.serialization import writing
 
-__all__ = ["CheckResumed", "GatherPredictions", "HyperparameterLogger", "KeepBest", "KeepBestIfLogged", "MetricLogger"]
+__all__ = [
+    "CheckResumed",
+    "GatherPredictions",
+    "HyperparameterLogger",
+    "KeepBest",
+    "KeepBestIfLogged",
+    "MetricLogger",
+    "strategy_of",
+]
 
 log = logging.getLogger(__name__)
 
@@ -94,12 +102,22 @@ class HyperparameterLogger(Callback):
         given = {name: value for name, value in pl_module.hparams.items() if name not in facts}
         values = _as_json(given)
         values |= {name: getattr(data, name) for name in ("batch_size", "seed") if hasattr(data, name)}
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # as above
-        for callback in callbacks:
-            if isinstance(callback, FlashBaseFinetuning | BaseFinetuning):
-                values["strategy"] = type(callback).__name__
+        strategy = strategy_of(trainer)
+        values |= {} if strategy is None else {"strategy": strategy}
         for logger in trainer.loggers:
             logger.log_hyperparams(values)
+
+
+def strategy_of(trainer: pl.Trainer) -> str | None:
+    """Return the class of the finetuning strategy of a run; ``None`` if it has none.
+
+    Example:
+        >>> strategy_of(pl.Trainer(logger=False, enable_checkpointing=False, barebones=True)) is None
+        True
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it
+    names = [type(each).__name__ for each in callbacks if isinstance(each, FlashBaseFinetuning | BaseFinetuning)]
+    return names[-1] if names else None
 
 
 def _as_json(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,11 +9,12 @@ import torch
 from torch import Tensor
 
 from flash.core.outputs import to_probabilities
-from flash.core.prediction import predict_batches
+from flash.core.prediction import PredictedBatch, gather_rows, predict_batches
+from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
 from flash.errors import ConfigurationError
 
-__all__ = ["ClassScores", "Evaluated", "TargetKind", "evaluate_rows"]
+__all__ = ["ClassScores", "Evaluated", "TargetKind", "evaluate_dataset", "evaluate_rows"]
 
 #: One class per row, any number of labels per row, or numbers; ``None`` for targets of another kind.
 TargetKind = Literal["classes", "labels", "numbers"] | None
@@ -170,25 +170,44 @@ def evaluate_rows(task: Any, data: DataModule, stage: str = "val") -> Evaluated:
         ConfigurationError: If the data is for another kind of task.
     """
     task.use_data(data)
-    dataset = data.indexed_dataset(stage)
-    rows: list[int] = []
-    parts: dict[str, list[Tensor] | None] = {"outputs": [], "targets": [], "losses": []}
+    return evaluate_dataset(task, data, data.indexed_dataset(stage))
+
+
+def evaluate_dataset(
+    task: Any, data: DataModule, dataset: AutoDataset, *, batch_size: int | None = None, num_workers: int | None = None
+) -> Evaluated:
+    """Predict each sample of a dataset, such as a subset of a stage, and compare it with its target.
+
+    Args:
+        task: A :class:`flash.Task`, which is bound to the data.
+        data: The data module that the dataset is of, which knows the classes.
+        dataset: The samples; the inputs are not held in memory.
+        batch_size: The number of samples per batch; by default that of the data.
+        num_workers: The number of worker processes; by default that of the data.
+
+    Example:
+        >>> import flash
+        >>> dm = flash.DataModule.from_tensors(val_data=torch.tensor([[1.0], [3.0]]), val_targets=torch.zeros(2, 1))
+        >>> part = dm.val_dataset.subset([1], dm.val_dataset.hooks.stage)
+        >>> evaluate_dataset(flash.Task(torch.nn.Identity(), torch.nn.functional.mse_loss), dm, part).losses
+        tensor([9.])
+    """
+
+    def values_of(batch: PredictedBatch) -> dict[str, Any]:
+        found = {"outputs": batch.output, "targets": batch.targets}
+        losses = None if batch.targets is None else task.sample_losses(batch.output, batch.targets)
+        found["losses"] = losses
+        return {name: value if isinstance(value, Tensor) and value.ndim <= 2 else None for name, value in found.items()}
+
     batches = predict_batches(
-        task, dataset, batch_size=data.batch_size, num_workers=data.num_workers, by_length=dataset.lengths is not None
+        task,
+        dataset,
+        batch_size=data.batch_size if batch_size is None else batch_size,
+        num_workers=data.num_workers if num_workers is None else num_workers,
+        by_length=dataset.lengths is not None,
     )
-    for batch in batches:
-        rows += batch.rows
-        found = {"outputs": batch.output, "targets": batch.targets, "losses": None}
-        if batch.targets is not None:
-            with torch.inference_mode():
-                found["losses"] = task.sample_losses(batch.output, batch.targets)
-        for name, value in found.items():
-            kept = parts[name]
-            if isinstance(value, Tensor) and 0 < value.ndim <= 2 and len(value) == len(batch.rows) and kept is not None:
-                kept.append(value.cpu())
-            else:
-                parts[name] = None
-    outputs, targets, losses = (_in_order(parts[name], rows) for name in ("outputs", "targets", "losses"))
+    gathered = gather_rows(batches, values_of)
+    outputs, targets, losses = (gathered[name] for name in ("outputs", "targets", "losses"))
     outputs = None if outputs is None else outputs.float()
     kind = _kind_of(task, outputs, targets, data.num_classes)
     probabilities = None
@@ -203,21 +222,13 @@ def evaluate_rows(task: Any, data: DataModule, stage: str = "val") -> Evaluated:
         stage=dataset.hooks.stage.value,
         kind=kind,
         names=None if probabilities is None else _names_of(task, data, probabilities.shape[1]),
-        ids=[dataset.id_of(row) for row in range(len(dataset))],
+        ids=dataset.ids_of(range(len(dataset))),
         outputs=outputs,
         targets=targets,
         losses=losses,
         probabilities=probabilities,
         threshold=float(getattr(task, "threshold", 0.5)),
     )
-
-
-def _in_order(batches: list[Tensor] | None, rows: Sequence[int]) -> Tensor | None:
-    """Return the values of all batches in the order of the rows."""
-    if not batches or len({batch.shape[1:] for batch in batches}) > 1:
-        return None
-    order = torch.tensor(rows).argsort()
-    return torch.cat(batches)[order].clone()
 
 
 def _kind_of(task: Any, outputs: Tensor | None, targets: Tensor | None, num_classes: int | None) -> TargetKind:

@@ -11,6 +11,7 @@ from torch import Tensor
 from flash import figures
 from flash.core.evaluation import Evaluated, evaluate_rows
 from flash.core.importance import part_importance
+from flash.core.occlusion import PieceImportance, piece_importance
 from flash.core.prediction import predict_batches
 from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
@@ -28,7 +29,8 @@ class TaskFigures:
     """Methods of a task that draw what it predicts and how it was trained, as matplotlib figures.
 
     The numbers behind them are those of :func:`flash.core.evaluation.evaluate_rows`,
-    :func:`flash.core.importance.part_importance` and :attr:`flash.Task.history`; what a sample looks like is said by
+    :func:`flash.core.importance.part_importance`, :func:`flash.core.occlusion.piece_importance` and
+    :attr:`flash.Task.history`; what a sample looks like is said by
     :meth:`flash.Preprocess.display`. Figures need matplotlib: ``pip install "flash-core[figures]"``.
     """
 
@@ -60,7 +62,7 @@ class TaskFigures:
             shown = _presented(self, dataset, rows)
             titles = [(title, "") for title in shown]
         panels = [
-            figures.Panel(content, title, mark, _note_of(found, row, dataset))
+            figures.Panel(content, title, mark, _note_of(found, row))
             for row, content, (title, mark) in zip(rows, dataset.display(rows), titles, strict=True)
         ]
         order = f", {found.order}" if found.order else ""
@@ -128,22 +130,57 @@ class TaskFigures:
         figures.check_matplotlib()
         return figures.draw_curves(self.history)
 
-    def plot_importance(self, data: DataModule, stage: str = "val", repeats: int = 5) -> Figure:
-        """Draw how much the task depends on each column of a table, or each text of a pair, by permutation.
+    def plot_importance(
+        self,
+        data: DataModule,
+        stage: str = "val",
+        repeats: int = 5,
+        *,
+        rows: Sequence[int] | None = None,
+        count: int = 4,
+        target: str | int | None = None,
+        pieces: int = 64,
+    ) -> Figure:
+        """Draw what the task depends on: the columns of a table, the words of texts, or the patches of images.
+
+        Columns, and the two texts of pairs, are exchanged between rows (:func:`flash.core.importance.part_importance`).
+        Of single texts and images, and of all samples that ``rows`` names, words are left out, and patches get the mean
+        color of their image (:func:`flash.core.occlusion.piece_importance`): words are shaded, and each image is beside
+        its heat map.
 
         Args:
             data: The data; the task is bound to it.
-            stage: ``"val"``, ``"test"`` or ``"train"``.
-            repeats: The number of permutations of each part; the bars have their standard deviation.
+            stage: ``"val"``, ``"test"``, ``"train"``; or ``"predict"``, if words or patches are drawn.
+            repeats: The number of permutations of each column; the bars have their standard deviation.
+            rows: The indices of the samples to draw, such as ``evaluate_rows(task, data).worst(4)``.
+            count: The number of samples, drawn at random with the data module's ``seed``, if ``rows`` is not passed.
+            target: The class, the label or the number to explain, by its name or index; by default what is predicted.
+            pieces: The greatest number of words or patches of a sample: of longer texts, several words are one piece.
 
         Raises:
-            DataError: If there is no data for the stage, or it has no targets.
-            ConfigurationError: If the inputs have no parts, such as single texts and images.
+            DataError: If there is no data for the stage, it has no targets to compute a score of columns from, or
+                there are no such rows.
+            ConfigurationError: If the inputs have neither parts nor pieces, or the task predicts neither classes nor
+                numbers.
         """
+        figures.check_count(count)
         figures.check_matplotlib()
-        found = part_importance(self, data, stage, repeats=repeats)
-        heading = f"{stage}: {found.score} {found.baseline:.4g} on {found.rows:,} rows, {found.repeats} permutations"
-        return figures.draw_importance(found.names, found.means, found.deviations, found.meaning, heading)
+        task: Any = self
+        task.use_data(data)
+        dataset = data.indexed_dataset(stage)
+        if rows is None and (dataset.parts() or dataset.pieces(0, 1) is None):
+            found = part_importance(self, data, stage, repeats=repeats)
+            heading = (
+                f"{stage}: {found.score} {found.baseline:.4g} on {found.rows:,} rows, {found.repeats} permutations"
+            )
+            return figures.draw_importance(found.names, found.means, found.deviations, found.meaning, heading)
+        if rows is None:
+            order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(data.seed))
+            rows = order[:count].sort().values.tolist()
+        samples = piece_importance(self, data, stage, rows=rows, target=target, most=pieces, progress=True)
+        panels = [figures.Panel(each.shown, _explained(each, data), note=_name_of(each.id)) for each in samples]
+        places, values = [each.places for each in samples], [each.values for each in samples]
+        return figures.draw_pieces(panels, places, values, f"{samples[0].meaning} without the piece", stage)
 
     def _evaluated_classes(self, data: DataModule, stage: str, method: str) -> Evaluated:
         found = evaluate_rows(self, data, stage)
@@ -187,12 +224,27 @@ def _title_of(found: Evaluated, row: int) -> tuple[str, Any]:
     return f"{title},\nbut {show_target(truth.long(), found.names)}", "wrong"
 
 
-def _note_of(found: Evaluated, row: int, dataset: AutoDataset) -> str:
-    name = str(getattr(dataset.raw(row), "name", found.ids[row])).replace("\\", "/").rpartition("/")[2]
-    name = f"row {name}" if name.isdigit() else name
+def _note_of(found: Evaluated, row: int) -> str:
+    name = _name_of(found.ids[row])
     if found.losses is not None:
         return f"loss {found.losses[row]:.2f}\n{name}"
     return name if found.uncertainties is None else f"uncertain {found.uncertainties[row]:.0%}\n{name}"
+
+
+def _name_of(id: Any) -> str:
+    """Return a file without its folders, or a row."""
+    name = str(id).replace("\\", "/").rpartition("/")[2]
+    return f"row {name}" if name.isdigit() else name
+
+
+def _explained(sample: PieceImportance, data: DataModule) -> str:
+    """Return what is explained of a sample, and its target."""
+    value = figures.write_number(sample.value) if sample.is_number else f"{sample.value:.0%}"
+    title = f"{sample.name} {value}".strip()
+    if sample.truth is None:
+        return title
+    truth = sample.truth if sample.is_number else sample.truth.long()
+    return f"{title}, truth {show_target(truth, data.labels)}"
 
 
 def _presented(task: Any, dataset: AutoDataset, rows: Sequence[int]) -> list[str]:

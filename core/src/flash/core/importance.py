@@ -102,8 +102,9 @@ def part_importance(
     if not names:
         raise ConfigurationError(
             f"Expected inputs of several parts, such as the columns of a table or the two texts of a pair, but those "
-            f"of this {type(data).__name__} are one whole. See its mistakes with task.plot_predictions(data), "
-            "or define the parts with the hooks parts and exchange of the preprocess."
+            f"of this {type(data).__name__} are one whole. See its results with task.plot_predictions(data); for a "
+            "task that predicts classes or numbers, define the parts with the hooks parts and exchange of the "
+            "preprocess, or pieces of single samples, such as words, with its hook pieces."
         )
     score, higher_is_better, baseline = _evaluate(task, data, chosen)
     found = {}

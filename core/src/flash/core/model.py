@@ -6,8 +6,7 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,6 +27,7 @@ from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.console import describe_modules
 from flash.core.figures import TaskFigures
 from flash.core.finetuning import as_modules, finetuning_strategies
+from flash.core.hub import TaskHub
 from flash.core.layers import child_layers
 from flash.core.losses import LossSpec, losses, make_loss
 from flash.core.metrics import MetricSpec, StageMetrics, metric_registry, named_metrics, weight_of_loss
@@ -52,22 +52,21 @@ from flash.core.outputs import (
     takes_ids,
     task_outputs,
 )
-from flash.core.prediction import PredictedBatch, predict_batches
+from flash.core.prediction import PredictedBatch, parts_to_predict, predict_batches, table_to_predict
 from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, checked_metadata, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
 from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
-from flash.data.folders import table_folder
 from flash.data.loader import rows_of_batch, samples_of
 from flash.data.messages import show_some, show_values
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
-from flash.data.tables import READ_OPTIONS, ReadOptions, read_table
-from flash.errors import CheckpointError, ConfigurationError, FormerMemberError
+from flash.data.tables import READ_OPTIONS, ReadOptions, Table
+from flash.errors import CheckpointError, ConfigurationError, DataError, FormerMemberError
 from flash.former import FORMER_MEMBERS, with_former_members
 from flash.plugins import default_owner
 from flash.serialization import (
@@ -97,7 +96,7 @@ _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
 @with_former_members(FORMER_MEMBERS["Task"])
-class Task(Configurable, TaskFigures, pl.LightningModule):
+class Task(Configurable, TaskFigures, TaskHub, pl.LightningModule):
     """A network with its training, evaluation and prediction.
 
     Most tasks override ``__init__`` and ``forward``. ``step`` is used for training, validation and testing;
@@ -144,6 +143,9 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
     default_output: str = "raw"
     #: Learning rate of the modules of :meth:`modules_to_freeze`, as a multiple of that of the other modules.
     backbone_lr_factor: float = 1.0
+    #: Whether a training without ``max_epochs``, which stops early by itself, averages the weights, as
+    #: ``callbacks=["average_weights"]`` does in any training. True where that was measured to be better.
+    averages_weights: bool = False
 
     def __init__(
         self,
@@ -715,7 +717,8 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
     ) -> Iterator[tuple[Any, Any]]:
         """Yield the id and the result of each raw input, in their order, while batches are predicted.
 
-        The results are not held in memory. The arguments are those of :meth:`predict`.
+        The results are not held in memory, and neither is a large table in a file; see
+        :func:`flash.data.table_parts.is_large_table`. The arguments are those of :meth:`predict`.
 
         Yields:
             The file of the sample, or its row, counted from 0; and its result.
@@ -725,21 +728,69 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
             >>> [row for row, result in task.predict_each(torch.zeros(3, 2), batch_size=2)]
             [0, 1, 2]
         """
+        for ids, results in self.predict_blocks(raw, output, batch_size, **reading):
+            yield from zip(ids, results, strict=True)
+
+    def predict_blocks(
+        self,
+        raw: Any,
+        output: OutputSpec | None = None,
+        batch_size: int = 64,
+        *,
+        id_field: str | None = None,
+        **reading: Unpack[ReadOptions],
+    ) -> Iterator[tuple[Sequence[Any], list[Any]]]:
+        """Yield the ids and the results of each batch of raw inputs, as :meth:`predict_each` does one by one.
+
+        Args:
+            raw: As for :meth:`predict`, and so are ``output``, ``batch_size`` and ``reading``.
+            output: What is predicted.
+            batch_size: Number of samples per batch.
+            id_field: A column whose values are the ids, if ``raw`` is the path of a table that has it.
+            reading: How to read a table of text.
+
+        Example:
+            >>> task = Task(nn.Linear(2, 1))
+            >>> [(list(rows), len(results)) for rows, results in task.predict_blocks(torch.zeros(3, 2), batch_size=2)]
+            [([0, 1], 2), ([2], 1)]
+        """
         self._warn_if_untrained()
-        dataset = self._dataset_to_predict(raw, reading)
-        for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
-            yield from zip(dataset.ids_of(batch.rows), presented, strict=True)
+        self._check_reading(reading, ["id_field"])
+        preprocess = self._preprocess_to_predict()
+        first = 0
+        for part in parts_to_predict(raw, preprocess, reading, as_table=id_field is not None):
+            has_ids = isinstance(part, Table) and id_field is not None and id_field in part
+            given = part[id_field] if has_ids else None
+            dataset = load_dataset(part, Stage.PREDICT, preprocess, self.input_spec)
+            rows = 0
+            for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
+                if given is not None:
+                    ids: Sequence[Any] = given[rows : rows + len(batch.rows)]
+                else:
+                    # Those that are rows of the part become rows of the whole.
+                    ids = [first + each if type(each) is int else each for each in dataset.ids_of(batch.rows)]
+                rows += len(batch.rows)
+                yield ids, presented
+            if given is not None and len(given) != rows:
+                raise DataError(f"Expected one prediction per row of {raw}, but got {rows} for {len(given)} rows.")
+            first += rows
 
     def _dataset_to_predict(self, raw: Any, reading: ReadOptions) -> AutoDataset | AutoStream:
+        preprocess = self._preprocess_to_predict()
+        self._check_reading(reading)
+        raw = table_to_predict(raw, reading) if reading else raw
+        return load_dataset(raw, Stage.PREDICT, preprocess, self.input_spec)
+
+    def _preprocess_to_predict(self) -> Preprocess:
         if self.preprocess_error is not None and self.preprocess is None:
             raise self.preprocess_error
-        preprocess, input_spec = self.preprocess or self.preprocess_cls(), self.input_spec
-        preprocess.check_input_spec(input_spec)
-        if reading:
-            taken = ["raw", "output", "batch_size", *READ_OPTIONS]
-            refuse_unknown_arguments(f"{type(self).__name__}.predict", reading, taken)
-            raw = replace(read_table(raw, **reading), folder=table_folder(raw))
-        return load_dataset(raw, Stage.PREDICT, preprocess, input_spec)
+        preprocess = self.preprocess or self.preprocess_cls()
+        preprocess.check_input_spec(self.input_spec)
+        return preprocess
+
+    def _check_reading(self, reading: ReadOptions, others: Sequence[str] = ()) -> None:
+        taken = ["raw", "output", "batch_size", *others, *READ_OPTIONS]
+        refuse_unknown_arguments(f"{type(self).__name__}.predict", reading, taken)
 
     def _predicted(
         self, dataset: AutoDataset | AutoStream, output: OutputSpec | None, batch_size: int, by_length: bool
@@ -917,13 +968,13 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
         strict: bool = True,
         **kwargs: Any,
     ) -> Self:
-        """Load a task with its preprocess from a checkpoint file or URL, without downloading pretrained weights.
+        """Load a task with its preprocess from a checkpoint, without downloading pretrained weights.
 
         Called on :class:`Task` itself, it finds the class of the stored task among the installed plugins. No code
         in the file is executed.
 
         Args:
-            checkpoint_path: A path, or an http(s) URL.
+            checkpoint_path: A file, an http(s) URL, or what :meth:`from_pretrained` takes.
             map_location: The device for the weights.
             strict: Whether missing or unexpected weights are an error.
             kwargs: Arguments of the constructor that replace the stored ones; needed for those that a checkpoint
@@ -934,7 +985,7 @@ class Task(Configurable, TaskFigures, pl.LightningModule):
                 task than the class, or one of a plugin that is not installed.
             UnsafeCheckpointError: If loading it would execute code.
         """
-        return load_task(cls, Task, str(checkpoint_path), map_location, strict, kwargs)
+        return load_task(cls, Task, checkpoint_path, map_location, strict, kwargs)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

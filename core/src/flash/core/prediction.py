@@ -1,10 +1,10 @@
-"""The prediction loop over a dataset, used by ``task.predict``, frozen features and plots."""
+"""The prediction loop over a dataset, used by ``task.predict``, frozen features, evaluation and figures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,11 +14,22 @@ from torch.utils._pytree import tree_map
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
+from flash.data.folders import table_folder
 from flash.data.loader import batches_in_order, make_loader
+from flash.data.process import Preprocess
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream
+from flash.data.table_parts import is_large_table, table_parts
+from flash.data.tables import ReadOptions, Table, read_table
 
-__all__ = ["PredictedBatch", "evaluating", "predict_batches"]
+__all__ = [
+    "PredictedBatch",
+    "evaluating",
+    "gather_rows",
+    "parts_to_predict",
+    "predict_batches",
+    "table_to_predict",
+]
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,31 @@ class PredictedBatch:
     inputs: Any
     targets: Any
     output: Any
+
+
+def parts_to_predict(
+    raw: Any, preprocess: Preprocess, reading: ReadOptions, *, as_table: bool = False
+) -> Iterator[Any]:
+    """Yield what a preprocess loads in turn for an argument of ``predict``: the parts of a large table, or all of it.
+
+    Args:
+        raw: The argument.
+        preprocess: It says whether the argument is the path of a table whose rows are samples.
+        reading: How to read a table of text.
+        as_table: Whether to read any table here.
+    """
+    is_table = preprocess.is_table_to_predict(raw)
+    if is_table and is_large_table(raw) and "field" not in reading:
+        yield from table_parts(raw, **reading)
+    elif reading or (as_table and is_table):
+        yield table_to_predict(raw, reading)
+    else:
+        yield raw
+
+
+def table_to_predict(raw: Any, reading: ReadOptions) -> Table:
+    """Read a table, with the folder that paths in its cells are relative to."""
+    return replace(read_table(raw, **reading), folder=table_folder(raw))
 
 
 def predict_batches(
@@ -91,6 +127,46 @@ def _loaded(dataset: AutoDataset | AutoStream, **options: Any) -> Iterator[tuple
         rows = range(seen, seen + count_rows(batch)) if places is None else next(places)
         seen += len(rows)
         yield rows, batch
+
+
+def gather_rows(
+    batches: Iterable[PredictedBatch], values_of: Callable[[PredictedBatch], Mapping[str, Any]]
+) -> dict[str, Tensor | None]:
+    """Return values per sample of all batches, on the CPU, in the order of the samples.
+
+    Args:
+        batches: The batches, in any order; they are not held in memory.
+        values_of: Returns the values of a batch by name, each of shape ``(batch,)`` or ``(batch, ...)``.
+
+    Returns:
+        The values by name, shape ``(samples, ...)``; ``None`` where they are no such tensor, or of several widths.
+
+    Example:
+        >>> batches = [PredictedBatch([row], None, None, torch.tensor([[2.0 * row]])) for row in (1, 0)]
+        >>> gather_rows(batches, lambda batch: {"output": batch.output})["output"].tolist()
+        [[0.0], [2.0]]
+    """
+    rows: list[int] = []
+    kept: dict[str, list[Tensor] | None] = {}
+    for batch in batches:
+        rows += batch.rows
+        with torch.inference_mode():
+            found = values_of(batch)
+        for name, value in found.items():
+            values = kept.setdefault(name, [])
+            is_per_row = isinstance(value, Tensor) and value.ndim > 0 and len(value) == len(batch.rows)
+            if is_per_row and values is not None:
+                values.append(value.detach().cpu())
+            else:
+                kept[name] = None
+    order = torch.tensor(rows).argsort()
+    return {name: _in_order(values, order) for name, values in kept.items()}
+
+
+def _in_order(batches: list[Tensor] | None, order: Tensor) -> Tensor | None:
+    if not batches or len({batch.shape[1:] for batch in batches}) > 1:
+        return None
+    return torch.cat(batches)[order].clone()
 
 
 @contextmanager

@@ -5,42 +5,56 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import Tensor
+from typing_extensions import Unpack
 
 from flash import __version__
 from flash.core.checkpoint import explaining_missing_backbone
 from flash.core.protocols import TaskLike
 from flash.core.structure import is_change, repeat_changes
 from flash.data.process import Postprocess, Preprocess
+from flash.download import HubOptions
 from flash.errors import CheckpointError, FlashError
 from flash.serialization import MapLocation, from_serializable, instantiate, read_checkpoint, resolve_class
 
-__all__ = ["FORMAT", "checked_metadata", "load_task"]
+__all__ = ["FORMAT", "RUN_STATES", "checked_metadata", "load_task"]
 
 #: Version of the metadata that :meth:`flash.Task.on_save_checkpoint` stores.
 FORMAT = 2
+#: What of the metadata is the state of a run, which only a run that is resumed needs.
+RUN_STATES = ("random_state", "train_metrics", "monitored", "gradients")
 
 T = TypeVar("T", bound=TaskLike)
 
 
 def load_task(
-    asked: type[T], base: type[TaskLike], source: str, map_location: MapLocation, strict: bool, replaced: dict[str, Any]
+    asked: type[T],
+    base: type[TaskLike],
+    source: str | Path,
+    map_location: MapLocation,
+    strict: bool,
+    replaced: dict[str, Any],
+    door: str = "load_from_checkpoint",
+    **hub: Unpack[HubOptions],
 ) -> T:
     """Rebuild the task of a checkpoint, with its weights and its preprocess.
 
     Args:
-        asked: The class that ``load_from_checkpoint`` was called on.
+        asked: The class that was called.
         base: :class:`flash.Task`.
-        source: The path or URL.
+        source: What :func:`~flash.serialization.read_checkpoint` takes.
         map_location: The device for the weights.
         strict: Whether weights that are missing or unexpected are an error.
         replaced: Arguments that replace the recorded ones.
+        door: The method that the user called.
+        hub: How a repository of the Hub is downloaded.
     """
-    checkpoint = read_checkpoint(source, map_location)
+    checkpoint = read_checkpoint(source, map_location, **hub)
     stored = checked_metadata(checkpoint, source)
-    task_class = _choose_class(asked, base, stored["task"])
+    task_class = _choose_class(asked, base, stored["task"], door)
     given: dict[str, Any] = {name: replaced.pop(name) for name in ("preprocess", "postprocess") if name in replaced}
     # The weights are in the file: pretrained weights are not downloaded.
     offline = {"pretrained": False} if "pretrained" in inspect.signature(task_class.__init__).parameters else {}
@@ -51,7 +65,7 @@ def load_task(
     if backbone is not None and arguments.get("backbone") == backbone["name"]:
         qualified = f"{backbone['dist']}/"
         arguments["backbone"] = qualified + backbone["name"].removeprefix(qualified)
-    call = f"{asked.__name__}.load_from_checkpoint"
+    call = f"{asked.__name__}.{door}"
     with explaining_missing_backbone(stored.get("backbone")), _damaged_metadata(source):
         task: T = instantiate(stored["task"], task_class, {**offline, **replaced}, source=call)
         repeat_changes(task, stored.get("structure") or [])
@@ -61,7 +75,7 @@ def load_task(
         task.to(devices.pop())
     task.history = [dict(epoch) for epoch in stored.get("history", [])]
     with _damaged_metadata(source):
-        _restore_processes(task, stored, given)
+        _restore_processes(task, stored, given, door)
     return task
 
 
@@ -93,7 +107,7 @@ def checked_metadata(checkpoint: Mapping[str, Any], source: object) -> dict[str,
         ("backbone", lambda: stored.get("backbone") is None or _is_description_of_backbone(stored["backbone"])),
         ("preprocess", lambda: stored.get("preprocess") is None or _is_description(stored["preprocess"])),
         ("postprocess", lambda: stored.get("postprocess") is None or _is_description(stored["postprocess"])),
-        ("random_state", lambda: isinstance(stored.get("random_state"), dict)),
+        ("random_state", lambda: isinstance(stored.get("random_state", {}), dict)),
         ("structure", lambda: _is_list_of_changes(stored.get("structure"))),
         ("history", lambda: _is_history(stored.get("history", []))),
         ("state_dict", lambda: isinstance(weights, dict) and all(map(_is_weight, weights.items()))),
@@ -147,7 +161,7 @@ def _damage(source: object, reason: object) -> str:
 
 
 @contextlib.contextmanager
-def _damaged_metadata(source: str) -> Iterator[None]:
+def _damaged_metadata(source: object) -> Iterator[None]:
     """Raise a CheckpointError if stored arguments or states are invalid for their class."""
     try:
         yield
@@ -157,7 +171,7 @@ def _damaged_metadata(source: str) -> Iterator[None]:
         raise CheckpointError(_damage(source, f"{type(error).__name__}: {error}")) from error
 
 
-def _choose_class(asked: type[T], base: type[TaskLike], description: dict[str, Any]) -> type[T]:
+def _choose_class(asked: type[T], base: type[TaskLike], description: dict[str, Any], door: str) -> type[T]:
     """Return the stored class, or the requested one if it is a subclass of that or has its name."""
     name = description["class"].partition(":")[2]
     has_the_name = asked is not base and asked.__qualname__ == name
@@ -173,11 +187,11 @@ def _choose_class(asked: type[T], base: type[TaskLike], description: dict[str, A
         return asked
     raise CheckpointError(
         f"Expected a checkpoint of a {asked.__name__}, but this one holds a {found.__name__}. "
-        f"Call {found.__name__}.load_from_checkpoint, or flash.Task.load_from_checkpoint, which finds the class."
+        f"Call {found.__name__}.{door}, or flash.Task.{door}, which finds the class."
     )
 
 
-def _restore_processes(task: TaskLike, stored: dict[str, Any], given: dict[str, Any]) -> None:
+def _restore_processes(task: TaskLike, stored: dict[str, Any], given: dict[str, Any], door: str) -> None:
     task.preprocess = given.get("preprocess")
     task.postprocess = given.get("postprocess")
     description = stored.get("preprocess")
@@ -189,7 +203,7 @@ def _restore_processes(task: TaskLike, stored: dict[str, Any], given: dict[str, 
             name = description["class"].partition(":")[2]
             task.preprocess_error = CheckpointError(
                 f"Expected the preprocess {name} that the task was trained with, but it cannot be rebuilt here. "
-                f"{error} Or pass it: load_from_checkpoint(path, preprocess={name}(...))."
+                f"{error} Or pass it: {door}(path, preprocess={name}(...))."
             )
     if task.preprocess is not None and description is not None and description.get("state"):
         task.preprocess.load_state_dict(from_serializable(description["state"]))

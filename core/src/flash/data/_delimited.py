@@ -11,18 +11,24 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import IO, Any
 
 from flash.errors import DataError
 
-__all__ = ["check_unique", "parse_delimited"]
+__all__ = ["MisfitError", "check_unique", "delimited_parts", "parse_delimited"]
 
 _SEPARATORS = (",", ";", "\t", "|")
 _NAMES = {"\t": "a tab"}
 # Number of rows that are parsed to detect the separator if the first line is ambiguous.
 _TRIED_ROWS = 50
+# Number of characters that are read to detect the separator of a table that is read in parts.
+_HEAD = 1 << 20
 # csv.field_size_limit, whose default is too small for documents, is global to the process.
 _SETTINGS = threading.RLock()
+
+
+class MisfitError(Exception):
+    """A part of a table has a row that does not fit; reading the whole tells its line."""
 
 
 def parse_delimited(
@@ -52,8 +58,54 @@ def parse_delimited(
         _check_header(header, name)
         if any(length != len(header) for length in set(map(len, rows))):
             raise DataError(_misfit(text, name, header, separator, quotechar))
-        columns = zip(*rows, strict=True) if rows else [() for _ in header]
-        return {title: [cell or None for cell in column] for title, column in zip(header, columns, strict=True)}
+        return _columns_of(header, rows)
+
+
+def delimited_parts(
+    file: IO[str], name: str, *, sep: str | None, quotechar: str | None, rows: int
+) -> Iterator[dict[str, list[str | None]]]:
+    """Yield the parts of delimited text with several rows each, as :func:`parse_delimited` parses the whole.
+
+    Args:
+        file: An open file, with its line ends as they are.
+        name: The file, for error messages.
+        sep: As for :func:`parse_delimited`; the first million characters decide.
+        quotechar: As for :func:`parse_delimited`.
+        rows: The number of rows of a part.
+
+    Raises:
+        DataError: If the header is wrong, or the separator is ambiguous.
+        MisfitError: If a row is; it does not tell the line.
+    """
+    head = file.read(_HEAD)
+    file.seek(0)
+    if len(head) == _HEAD:
+        head = head[: head.rfind("\n") + 1] or head
+    with _fast_unlimited_parsing():
+        separator = _find_separator(head, name, quotechar) if sep is None else sep
+    reader = _reader(file, separator, quotechar)
+    records = filter(None, reader)
+    header: list[str] = []
+    while True:
+        with _fast_unlimited_parsing():
+            try:
+                if not header:
+                    header = next(records, [])
+                    _check_header(header, name)
+                part = list(islice(records, rows))
+            except csv.Error as error:
+                raise MisfitError(str(error)) from error
+            if not part:
+                return
+            if set(map(len, part)) != {len(header)}:
+                raise MisfitError("A row has another number of values than the header.")
+            columns = _columns_of(header, part)
+        yield columns
+
+
+def _columns_of(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, list[str | None]]:
+    columns = zip(*rows, strict=True) if rows else [() for _ in header]
+    return {title: [cell or None for cell in column] for title, column in zip(header, columns, strict=True)}
 
 
 @contextmanager
@@ -73,7 +125,7 @@ def _fast_unlimited_parsing() -> Iterator[None]:
 def _rows(text: str, name: str, separator: str, quotechar: str | None, limit: int | None = None) -> list[list[str]]:
     """Return the rows that are not blank."""
     try:
-        return list(filter(None, islice(_reader(text, separator, quotechar), limit)))
+        return list(filter(None, islice(_reader(io.StringIO(text, newline=""), separator, quotechar), limit)))
     except csv.Error as error:
         line = max(start for start, _ in _numbered(text, separator, quotechar))
         raise DataError(
@@ -83,9 +135,9 @@ def _rows(text: str, name: str, separator: str, quotechar: str | None, limit: in
         ) from error
 
 
-def _reader(text: str, separator: str, quotechar: str | None) -> Any:
+def _reader(file: IO[str], separator: str, quotechar: str | None) -> Any:
     return csv.reader(
-        io.StringIO(text, newline=""),
+        file,
         delimiter=separator,
         quotechar=quotechar,
         quoting=csv.QUOTE_NONE if quotechar is None else csv.QUOTE_MINIMAL,
@@ -95,7 +147,7 @@ def _reader(text: str, separator: str, quotechar: str | None) -> Any:
 
 def _numbered(text: str, separator: str, quotechar: str | None) -> Iterator[tuple[int, list[str]]]:
     """Yield each row with the number of its first line, counted from 1; a malformed row is empty and the last."""
-    reader = _reader(text, separator, quotechar)
+    reader = _reader(io.StringIO(text, newline=""), separator, quotechar)
     while True:
         line = reader.line_num + 1
         try:

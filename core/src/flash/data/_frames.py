@@ -11,7 +11,7 @@ from flash.data._json_table import columns_of_rows
 from flash.data._missing import without_missing
 from flash.errors import DataError
 
-__all__ = ["FrameColumns", "columns_of", "read_parquet"]
+__all__ = ["FrameColumns", "columns_of", "parquet_parts", "read_parquet"]
 
 
 class FrameColumns(Mapping[str, list[Any]]):
@@ -83,6 +83,30 @@ def read_parquet(path: Path, name: str) -> Any:
         raise DataError(
             f"Expected a Parquet file at {name}, but: {reason}. Copy, download or write it again."
         ) from error
+
+
+def parquet_parts(path: Path, rows: int) -> Iterator[Any]:
+    """Yield Arrow tables of several rows each, of a Parquet file or all Parquet files in a folder, in their order.
+
+    Args:
+        path: The file or folder, which :func:`read_parquet` can read.
+        rows: The number of rows of a part; the last may have fewer.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as datasets
+
+    # Partitions as parquet.read_table has them. A few batches are read ahead, so memory is bounded.
+    dataset = datasets.dataset(path, format="parquet", partitioning="hive")
+    batches = dataset.to_batches(batch_size=rows, batch_readahead=1, fragment_readahead=1, use_threads=False)
+    held: list[Any] = []
+    for batch in batches:
+        held.append(batch)
+        while sum(each.num_rows for each in held) >= rows:
+            table = pa.Table.from_batches(held)
+            yield table.slice(0, rows)
+            held = table.slice(rows).to_batches()
+    if sum(each.num_rows for each in held):
+        yield pa.Table.from_batches(held)
 
 
 def _of_mapping(data: Mapping[Any, Any]) -> dict[str, list[Any]]:

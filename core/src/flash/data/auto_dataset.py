@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
@@ -13,10 +16,32 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from flash.data.columns import Columns
 from flash.data.display import Display
 from flash.data.hooks import HooksByStage, SampleHooks
+from flash.data.pieces import Pieces
 from flash.data.stage import Stage
 from flash.errors import DataError
 
-__all__ = ["AutoDataset", "is_indexed"]
+__all__ = ["AutoDataset", "SourceRows", "is_indexed"]
+
+
+#: Numbers of rows, counted from 0.
+RowNumbers: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """Rows of the data that the user passed, which the samples of a dataset are.
+
+    Args:
+        stage: The stage that the data was passed for: of validation samples that were split off, the train stage.
+        rows: The row of each sample, counted from 0.
+    """
+
+    stage: Stage
+    rows: RowNumbers
+
+    def take(self, rows: RowNumbers) -> SourceRows:
+        """Return those of some samples."""
+        return SourceRows(self.stage, [int(self.rows[row]) for row in rows])
 
 
 class AutoDataset(Dataset[Any]):
@@ -32,6 +57,7 @@ class AutoDataset(Dataset[Any]):
         preprocess: The :class:`~flash.data.process.Preprocess` whose hooks transform the samples.
         input_spec: The requirements of the network on its inputs, if known; see
             :meth:`~flash.data.process.Preprocess.prepare_samples`.
+        source_rows: The rows of the data that the user passed, if ``data`` is a part of it.
         streams: Whether ``load_data`` may return an iterable; use :func:`flash.data.streams.load_dataset`, which
             handles it.
 
@@ -46,9 +72,17 @@ class AutoDataset(Dataset[Any]):
     """
 
     def __init__(
-        self, data: Any, stage: Stage, preprocess: HooksByStage, input_spec: Any = None, *, streams: bool = False
+        self,
+        data: Any,
+        stage: Stage,
+        preprocess: HooksByStage,
+        input_spec: Any = None,
+        *,
+        source_rows: SourceRows | None = None,
+        streams: bool = False,
     ) -> None:
         self._hooks = preprocess.stage_hooks(stage, input_spec)
+        self._source_rows = source_rows
         self._rows: Sequence[int] | None = None
         # The samples prepared for the network, computed on first access.
         self._prepared: Any = None
@@ -77,6 +111,20 @@ class AutoDataset(Dataset[Any]):
     def source(self) -> Any:
         """The return value of ``load_data``."""
         return self._samples
+
+    @property
+    def source_rows(self) -> SourceRows | None:
+        """The rows of the data that the user passed; ``None`` if the samples are all of its rows, or are not rows."""
+        return self._source_rows
+
+    def keep_rows(self, kept: Sequence[int]) -> None:
+        """Say which rows were kept; called by ``load_data`` if it drops some.
+
+        Args:
+            kept: The rows of the data that ``load_data`` got.
+        """
+        whole = self._source_rows
+        self._source_rows = SourceRows(self._hooks.stage, list(kept)) if whole is None else whole.take(kept)
 
     @property
     def samples(self) -> Any:
@@ -131,6 +179,9 @@ class AutoDataset(Dataset[Any]):
         other._rows = rows if self._rows is None else [self._rows[row] for row in rows]
         if isinstance(samples, Columns):
             other._samples = other._prepared = Columns(samples.take(rows))
+            other._source_rows = (
+                SourceRows(self._hooks.stage, rows) if self._source_rows is None else self._source_rows.take(rows)
+            )
             other._rows = None
         return other
 
@@ -157,19 +208,29 @@ class AutoDataset(Dataset[Any]):
         return self._hooks.collate([self[row] for row in rows])
 
     def id_of(self, index: int) -> Any:
-        """Return the id of a sample: its entry in ``ids`` of ``load_data``'s result, else its file or row."""
+        """Return the id of a sample: its entry in ``ids`` of ``load_data``'s result, its file, or its row.
+
+        It is the row of the data that the user passed, counted from 0, also of samples that were split off. If
+        ``prepare_samples`` returned another number of samples, such as windows of series, it is their number.
+        """
         row = index if self._rows is None else self._rows[index]
         samples = self.samples
         ids = getattr(samples, "ids", None)
         if ids is not None:
             return ids[row]
         name = None if self.columns is not None else getattr(samples[row], "name", None)
-        return name if isinstance(name, str | PurePath) else row
+        return name if isinstance(name, str | PurePath) else self._source_row(row)
+
+    def _source_row(self, row: int) -> int:
+        known = self._source_rows
+        return row if known is None or len(known.rows) != len(self.samples) else int(known.rows[row])
 
     def ids_of(self, rows: Sequence[int]) -> list[Any]:
         """Return the ids of several samples."""
         if self.columns is not None and self._rows is None and getattr(self.samples, "ids", None) is None:
-            return list(rows)
+            known = self._source_rows
+            same = known is None or len(known.rows) != len(self.samples)
+            return list(rows) if same or known is None else [int(known.rows[row]) for row in rows]
         return [self.id_of(row) for row in rows]
 
     def raw(self, index: int) -> Any:
@@ -227,6 +288,44 @@ class AutoDataset(Dataset[Any]):
         full = torch.arange(len(self.samples))
         full[places] = places[order]
         other._samples = other._prepared = self._hooks.exchange(self.samples, part, full)
+        return other
+
+    def pieces(self, row: int, most: int) -> Pieces | None:
+        """Return how one sample is divided into pieces, such as words; ``None`` if it is one whole.
+
+        Args:
+            row: The index of the sample.
+            most: The greatest number of pieces.
+
+        Raises:
+            ConfigurationError: If the hook ``pieces`` returns something else.
+        """
+        return self._hooks.pieces(self.samples, self._places([row])[0], most)
+
+    def without_pieces(self, pieces: Pieces, left_out: Sequence[Collection[int]]) -> AutoDataset:
+        """Return a dataset of one sample without some of its pieces for each entry of ``left_out``.
+
+        Args:
+            pieces: The result of :meth:`pieces`.
+            left_out: The indices of the pieces to leave out.
+
+        Example:
+            >>> from flash import Preprocess
+            >>> from flash.data.pieces import words_of, without_words
+            >>> class Words(Preprocess):
+            ...     def pieces(self, samples, row, most):
+            ...         text, words = samples[row], words_of(samples[row], most)
+            ...         return Pieces(text, words, lambda each: [without_words(text, words, out) for out in each])
+            >>> dataset = AutoDataset(["good", "not so bad"], Stage.PREDICT, Preprocess())
+            >>> dataset.pieces(1, most=9) is None
+            True
+            >>> dataset = AutoDataset(["good", "not so bad"], Stage.PREDICT, Words())
+            >>> list(dataset.without_pieces(dataset.pieces(1, most=9), [[], [0, 1]]))
+            ['not so bad', 'bad']
+        """
+        other = self._copy()
+        other._samples = other._prepared = self._hooks.without_pieces(pieces, left_out)
+        other._rows = other._source_rows = None
         return other
 
 

@@ -26,7 +26,7 @@ T = TypeVar("T", bound=SampleInputs)
 
 def without_damaged(
     inputs: T, attempt: Callable[[Any, str], None], noun: str, stage: str
-) -> tuple[T, list[tuple[str, str]]]:
+) -> tuple[T, list[tuple[str, str]], list[int]]:
     """Try to open every sample, and drop those that cannot be opened.
 
     Args:
@@ -37,16 +37,16 @@ def without_damaged(
         stage: The stage.
 
     Returns:
-        The remaining inputs, and the name and the reason of each dropped sample.
+        The remaining inputs, the name and the reason of each dropped sample, and the rows of the remaining ones.
 
     Raises:
         DataError: If no sample remains.
 
     Example:
         >>> numbers = SampleInputs(["1", "x"])
-        >>> kept, damaged = without_damaged(numbers, lambda source, name: float(source), "number", "val")
-        >>> kept.sources, damaged
-        (['1'], [('x', "could not convert string to float: 'x'")])
+        >>> kept, damaged, rows = without_damaged(numbers, lambda source, name: float(source), "number", "val")
+        >>> kept.sources, damaged, rows
+        (['1'], [('x', "could not convert string to float: 'x'")], [0])
     """
     total = len(inputs.sources)
     results: list[tuple[str, str | None]] = []
@@ -61,10 +61,11 @@ def without_damaged(
             f"{damaged[0][1]}"
         )
     if not damaged:
-        return inputs, []
+        return inputs, [], list(range(total))
     names = list_some(name for name, _ in damaged)
     _log.warning("Left out %d of %d %s %ss that cannot be opened: %s.", len(damaged), total, stage, noun, names)
-    return inputs.take([row for row, (_, reason) in enumerate(results) if reason is None]), damaged
+    rows = [row for row, (_, reason) in enumerate(results) if reason is None]
+    return inputs.take(rows), damaged, rows
 
 
 def _tried(

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Self
 
-from flash.data.auto_dataset import AutoDataset
+from flash.data.auto_dataset import AutoDataset, SourceRows
 from flash.data.columns import ArrayTree, Columns
 from flash.data.features import Features
 from flash.data.loader import Loader, SamplerSpec, make_loader
@@ -24,7 +24,7 @@ from flash.data.messages import show_values
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.recognition import RawData, Recognition
 from flash.data.showing import draw_batch
-from flash.data.splits import GroupSpec, groups_of, split_inputs, times_of
+from flash.data.splits import GroupSpec, Split, groups_of, split_inputs, times_of
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
 from flash.errors import CheckpointError, ConfigurationError, DataError
@@ -129,6 +129,8 @@ class DataModule(pl.LightningDataModule):
             Stage.PREDICT: predict_dataset,
         }
         given = {stage: dataset for stage, dataset in given.items() if dataset is not None}
+        # The rows of the train data that the samples of a stage are, after a split.
+        self._source_rows: dict[Stage, SourceRows] = {}
         splits = {"val_split": val_split, "test_split": test_split, "groups": groups, "times": times}
         splits = {name: value for name, value in splits.items() if value is not None}
         if splits:
@@ -162,7 +164,13 @@ class DataModule(pl.LightningDataModule):
             fraction = options[f"{stage.value}_split"]
             _check_split(stage, fraction, given, self.sampler)
             rest = parts.get(Stage.TRAIN, given[Stage.TRAIN])
-            parts[Stage.TRAIN], parts[stage] = self._split_off(stage, rest, fraction, by)
+            parts[Stage.TRAIN], parts[stage] = split = self._split_off(stage, rest, fraction, by)
+            is_first = len(parts) == 2
+            before = self._source_rows.pop(Stage.TRAIN, None)
+            # The split of a preprocess may return another pair.
+            if isinstance(split, Split) and (is_first or before is not None):
+                for part, rows in zip((Stage.TRAIN, stage), split.rows, strict=True):
+                    self._source_rows[part] = SourceRows(Stage.TRAIN, rows) if before is None else before.take(rows)
         return parts
 
     def _split_off(self, stage: Stage, data: Any, fraction: float, by: Mapping[str, GroupSpec]) -> tuple[Any, Any]:
@@ -490,7 +498,8 @@ class DataModule(pl.LightningDataModule):
                 f"data module is made, or choose a stage that has data: stage={self._stages_with_data()}."
             )
         if not _is_loaded(dataset):  # any torch dataset, without hooks
-            dataset = load_dataset(dataset, chosen, self.preprocess or Preprocess(), self._input_spec)
+            hooks = self.preprocess or Preprocess()
+            dataset = load_dataset(dataset, chosen, hooks, self._input_spec, self._source_rows.get(chosen))
         if isinstance(dataset, AutoStream):
             raise DataError(
                 f"Expected {chosen.value} data with a length and indices, to look at some samples again, but it is a "
@@ -505,7 +514,9 @@ class DataModule(pl.LightningDataModule):
         assert self.preprocess is not None
         # In the order of the stages: train first.
         for stage in sorted(self._pending_inputs, key=list(Stage).index):
-            self._datasets[stage] = load_dataset(self._pending_inputs[stage], stage, self.preprocess, self._input_spec)
+            self._datasets[stage] = load_dataset(
+                self._pending_inputs[stage], stage, self.preprocess, self._input_spec, self._source_rows.get(stage)
+            )
         self._pending_inputs = {}
 
     # ------------------------------------------------------------------ the task

@@ -72,8 +72,12 @@ def check_displays(displays: Sequence[Any], count: int, owner: str) -> list[Disp
             f"Expected {owner} to return a list with one value for each of {count} samples, but got {got}. Return "
             "[... for row in rows]."
         )
+    known: Any = None
     for value in displays:
+        if known is not None and type(value) is dict and value.keys() == known:
+            continue  # Rows of a table have the same columns.
         named = isinstance(value, dict) and all(isinstance(name, str) for name in value)
+        known = value.keys() if named else known
         if not (isinstance(value, str) or named or is_image(value)):
             raise ConfigurationError(
                 f"Expected {owner} to return text, dicts of values by name, or images as uint8 arrays of shape "

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from typing_extensions import Self
 
-from flash.data.auto_dataset import AutoDataset
+from flash.data.auto_dataset import AutoDataset, SourceRows
 from flash.data.damaged import without_damaged
 from flash.data.display import Display
 from flash.data.folders import (
@@ -91,6 +91,9 @@ class _FileSamples:
         stage: The stage of the samples, for the same names.
     """
 
+    #: The rows of the data that the user passed, for the same names.
+    source_rows: SourceRows | None = None
+
     def __init__(self, sources: Sequence[Any], targets: Any, noun: str, stage: Stage) -> None:
         self.targets = targets
         self._sources = sources
@@ -103,7 +106,16 @@ class _FileSamples:
     def __getitem__(self, index: int) -> FileSample:
         source = self._sources[index]
         target = None if self.targets is None else self.targets[index]
-        return FileSample(source, target, source_name(source, index, self._noun, self._stage.value))
+        known = self.source_rows
+        row, stage = (index, self._stage) if known is None else (int(known.rows[index]), known.stage)
+        return FileSample(source, target, source_name(source, row, self._noun, stage.value))
+
+
+def _numbered(samples: Any, dataset: AutoDataset) -> Any:
+    """Return samples whose names have the rows of the data that the user passed."""
+    if isinstance(samples, _FileSamples):
+        samples.source_rows = dataset.source_rows
+    return samples
 
 
 class FilePreprocess(SamplePreprocess):
@@ -160,13 +172,20 @@ class FilePreprocess(SamplePreprocess):
         if not inputs.deterministic:
             self.nondeterministic_stages |= {stage}
         if inputs.on_bad_sample == "skip":
-            inputs, vars(dataset)["bad_samples"] = without_damaged(inputs, self.try_sample, self.noun, stage.value)
+            inputs, bad, kept = without_damaged(inputs, self.try_sample, self.noun, stage.value)
+            vars(dataset)["bad_samples"] = bad
+            if bad:
+                dataset.keep_rows(kept)
         else:
             advice = "Check the path."
             if stage is not Stage.PREDICT:
                 advice = f'Check the paths and {self.noun}s_root, or pass on_bad_sample="skip" to leave them out.'
             check_files_exist(inputs.sources, stage.value, self.noun, advice)
         return inputs
+
+    def load_data(self, data: Any, dataset: AutoDataset) -> Any:
+        """Encode the targets; for train data, learn classes or statistics first."""
+        return _numbered(super().load_data(data, dataset), dataset)
 
     def make_samples(self, sources: Sequence[Any], targets: Any, stage: Stage) -> Any:
         """Return the samples of a dataset, each with its name."""
@@ -175,7 +194,7 @@ class FilePreprocess(SamplePreprocess):
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Load the samples to predict: a path, a URL, a folder, a list of these, or a table or its path."""
         inputs = data if isinstance(data, FileInputs) else as_file_inputs(self.inputs_to_predict(data))
-        return super().predict_load_data(inputs, dataset)
+        return _numbered(super().predict_load_data(inputs, dataset), dataset)
 
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
         """Return one source per sample for a path, a URL, a folder, or a list of these."""

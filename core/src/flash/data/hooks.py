@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from flash.data.display import Display
+from flash.data.pieces import Pieces
 from flash.data.stage import Stage
 
 __all__ = ["HooksByStage", "SampleHooks"]
@@ -78,3 +79,9 @@ class SampleHooks(Protocol):
 
     def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
         """Return samples with one part of the inputs from other samples."""
+
+    def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
+        """Return how one sample is divided into pieces; ``None`` if it is one whole."""
+
+    def without_pieces(self, pieces: Pieces, left_out: Sequence[Collection[int]]) -> Any:
+        """Return the samples without some pieces, one for each collection of pieces."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, default_collate
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display, check_displays, summarize
 from flash.data.parts import default_exchange, default_parts, inputs_of
+from flash.data.pieces import Pieces, check_pieces
 from flash.data.requests import RequestFields
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
@@ -37,6 +38,7 @@ _HOOKS = (
     "display_targets",
     "parts",
     "exchange",
+    "pieces",
 )
 
 
@@ -65,6 +67,7 @@ class Preprocess(Configurable):
     ``display_targets(samples, rows)``        for figures                 all samples, and which to show
     ``parts(samples)``, ``exchange(...)``     for importance              all samples
     ``request_fields()``                      for services
+    ``pieces(samples, row, most)``            for importance              all samples, and which to divide
     ========================================  ==========================  =====================================
 
     While a hook runs, exactly one of ``self.training``, ``self.validating``, ``self.testing`` and
@@ -153,6 +156,10 @@ class Preprocess(Configurable):
             groups: One group per row, if the data module was made with ``groups``; an override without this argument
                 cannot be used with them.
             times: One time per row, if the data module was made with ``times``; as for ``groups``.
+
+        Returns:
+            The train and the validation inputs; as a :class:`flash.data.splits.Split`, which ``split_inputs`` returns,
+            the ids of samples are their rows of ``data``.
         """
         return split_inputs(data, fraction, seed, groups=groups, times=times)
 
@@ -178,6 +185,17 @@ class Preprocess(Configurable):
             An object with a length and ``[index]``.
         """
         return samples
+
+    def is_table_to_predict(self, data: Any) -> bool:
+        """Return whether an argument of ``task.predict`` is the path of a table, each row of which is a sample.
+
+        ``task.predict_each`` then reads a large table part by part: ``predict_load_data`` gets
+        :class:`flash.data.tables.Table` objects.
+
+        Args:
+            data: The argument.
+        """
+        return False
 
     def check_input_spec(self, input_spec: Any) -> None:
         """Reject a network whose inputs this object cannot prepare; called when a task is connected.
@@ -323,6 +341,29 @@ class Preprocess(Configurable):
         """
         return RequestFields("numbers")
 
+    def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
+        """Return how one sample is divided into pieces, for their importance to its prediction: words, or patches.
+
+        Unlike :meth:`parts`, which all samples have in common, each sample has its own pieces. By default it is
+        ``None``: the sample is one whole. Samples without some pieces go through the other hooks as all samples do.
+
+        Args:
+            samples: As in :meth:`display`.
+            row: The index of the sample.
+            most: The greatest number of pieces.
+
+        Example:
+            >>> from flash.data.pieces import without_words, words_of
+            >>> class Sentences(Preprocess):
+            ...     def pieces(self, samples, row, most):
+            ...         text = samples[row]
+            ...         words = words_of(text, most)
+            ...         return Pieces(text, words, lambda each: [without_words(text, words, out) for out in each])
+            >>> Sentences().stage_hooks(Stage.PREDICT).pieces(["not bad"], 0, 9).without([[0]])
+            ['bad']
+        """
+        return None
+
     def stage_hooks(self, stage: Stage, input_spec: Any = None) -> StageHooks:
         """Return the hooks for one stage and the input requirements of a network."""
         return StageHooks(self, stage, input_spec)
@@ -383,7 +424,7 @@ class StageHooks:
         self._display = resolved["display"]
         self._display_inputs = resolved["display_inputs"]
         self._display_targets = resolved["display_targets"]
-        self._parts, self._exchange = resolved["parts"], resolved["exchange"]
+        self._parts, self._exchange, self._pieces = resolved["parts"], resolved["exchange"], resolved["pieces"]
         self._sample_arguments = _positional_arguments(self._load_sample)
         self.has_default_sample_path = all(self._is_default(name) for name in (*_SAMPLE_HOOKS, "collate"))
         self._transforms_samples_on_device = not self._is_default("per_sample_transform_on_device")
@@ -479,6 +520,21 @@ class StageHooks:
         """Run ``exchange``."""
         with self.preprocess.at(self.stage, self.input_spec):
             return self._exchange(samples, part, order)
+
+    def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
+        """Run ``pieces``, and check its result.
+
+        Raises:
+            ConfigurationError: If it returns something else, or a piece is not inside of what is shown.
+        """
+        with self.preprocess.at(self.stage, self.input_spec):
+            found = self._pieces(samples, row, most)
+        return check_pieces(found, f"{type(self.preprocess).__name__}.pieces")
+
+    def without_pieces(self, pieces: Pieces, left_out: Sequence[Collection[int]]) -> Any:
+        """Return the samples without some pieces, one for each collection of pieces."""
+        with self.preprocess.at(self.stage, self.input_spec):
+            return pieces.without(left_out)
 
     def transform_on_device(self, batch: Any) -> Any:
         """Run the two device hooks, after the batch has been moved to the device."""

@@ -157,7 +157,7 @@ def target_kind(values: Sequence[Any]) -> tuple[TargetKind, str]:
         >>> target_kind(["1.5", "2.25", "4"])
         ('numbers', 'has numbers with fractions')
     """
-    present = [value for value in values if not is_missing(value)]
+    present = [value for value in _distinct(values) if not is_missing(value)]
     numbers = [_as_number(value) for value in present]
     if any(number is None for number in numbers):
         count = len(set(map(str, present)))
@@ -168,6 +168,15 @@ def target_kind(values: Sequence[Any]) -> tuple[TargetKind, str]:
     if len(distinct) <= _MOST_CLASSES:
         return "classes", f"has only {len(distinct)} different value{'s' * (len(distinct) != 1)}"
     return "numbers", f"has {len(distinct):,} different whole numbers"
+
+
+def _distinct(values: Sequence[Any]) -> list[Any]:
+    """Return each value of each type once; all of them if some cannot be compared by their hash."""
+    try:
+        # True and 1 are equal.
+        return [value for _, value in dict.fromkeys(zip(map(type, values), values, strict=True))]
+    except TypeError:
+        return list(values)
 
 
 def _as_number(value: Any) -> float | None:

@@ -225,8 +225,9 @@ class SamplePreprocess(Preprocess):
         if self.is_table_to_predict(data):
             return self._of_table(read_table(data), table_folder(data))
         if is_table(data):
-            table = read_table(data, name="the predict data")
-            return self._of_table(table, data.folder if isinstance(data, Table) else None)
+            if isinstance(data, Table):
+                return self._of_table(data, data.folder)
+            return self._of_table(read_table(data, name="the predict data"), None)
         return SampleInputs(self.sources_of(self.sources_to_predict(data), "the predict data"))
 
     def is_table_to_predict(self, data: Any) -> bool:

@@ -22,6 +22,7 @@ from flash.errors import ConfigurationError, DataError
 
 __all__ = [
     "GroupSpec",
+    "Split",
     "classes_of",
     "count_inputs",
     "groups_of",
@@ -39,6 +40,29 @@ _ORDERS = 50
 _MAX_DRAWS = 100_000
 
 
+class Split(tuple[Any, Any]):
+    """Train and held-out inputs, a pair that knows which rows of the whole inputs they are.
+
+    Args:
+        train: The inputs to train on.
+        held_out: The others.
+        rows: The rows of each, counted from 0.
+
+    Example:
+        >>> train, val = split = Split(["a", "c"], ["b"], ([0, 2], [1]))
+        >>> val, split.rows
+        (['b'], ([0, 2], [1]))
+    """
+
+    rows: tuple[Sequence[int] | Rows, Sequence[int] | Rows]
+
+    def __new__(cls, train: Any, held_out: Any, rows: tuple[Sequence[int] | Rows, Sequence[int] | Rows]) -> Split:
+        """Make the pair, which has the rows beside it."""
+        split = super().__new__(cls, (train, held_out))
+        split.rows = rows
+        return split
+
+
 def split_inputs(
     data: Any,
     fraction: float,
@@ -46,7 +70,7 @@ def split_inputs(
     classes: Any = None,
     groups: Sequence[Any] | None = None,
     times: Sequence[float] | None = None,
-) -> tuple[Any, Any]:
+) -> Split:
     """Split the inputs of ``load_data`` into those for training and those for validation, at random or by time.
 
     Data has rows if it is a tensor, an array, a data frame, a :class:`~flash.data.columns.Columns`, a
@@ -64,7 +88,7 @@ def split_inputs(
         times: One time per row: the latest rows are for validation, and neither classes nor the seed decide.
 
     Returns:
-        The train and the validation inputs, of the type of ``data``; neither is empty.
+        The train and the validation inputs, of the type of ``data``, neither of which is empty, with their rows.
 
     Raises:
         ConfigurationError: If ``fraction`` is not between 0 and 1, or the data has no rows.
@@ -81,7 +105,7 @@ def split_inputs(
         classes = classes if classes is not None and _repeats(classes) else None
     classes = None if classes is None or not len(classes) else classes
     train, val = split_rows(count_inputs(data), fraction, seed, classes, groups, times)
-    return take_rows(data, train), take_rows(data, val)
+    return Split(take_rows(data, train), take_rows(data, val), (train, val))
 
 
 def count_inputs(data: Any) -> int:
@@ -385,11 +409,9 @@ def split_rows(
 def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows:
     if isinstance(given, Sequence) and any(isinstance(each, list | tuple | set | frozenset) for each in given):
         return _stratified_multi_label(given, wanted, random)
-    # As text: a missing class, or a mix of numbers and strings, cannot be sorted.
-    plain = given.tolist() if hasattr(given, "tolist") else given
-    classes = np.array([str(each) for each in plain])
-    _, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    exact = counts * (wanted / len(classes))
+    codes = _class_codes(given.tolist() if hasattr(given, "tolist") else given)
+    counts = np.bincount(codes)
+    exact = counts * (wanted / len(codes))
     quota = np.minimum(np.floor(exact).astype(np.int64), counts - 1)
     # The rows that remain after rounding down are assigned by the largest remainders.
     for index in np.argsort(-(exact - np.floor(exact)), kind="stable"):
@@ -397,10 +419,19 @@ def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows:
             break
         if quota[index] < counts[index] - 1:
             quota[index] += 1
-    order = random.permutation(len(classes))
+    order = random.permutation(len(codes))
     order = order[np.argsort(codes[order], kind="stable")]
     starts = np.cumsum(counts) - counts
     return np.concatenate([order[start : start + n] for start, n in zip(starts, quota, strict=True)])
+
+
+def _class_codes(classes: Sequence[Any]) -> Rows:
+    """Return the place of the class of each row among all of them, in the order of their texts."""
+    # As text: a missing class, or a mix of numbers and strings, cannot be sorted. True and 1 are two texts.
+    texts = {key: str(key[1]) for key in dict.fromkeys(zip(map(type, classes), classes, strict=True))}
+    places = {text: place for place, text in enumerate(sorted(set(texts.values())))}
+    codes = {key: places[text] for key, text in texts.items()}
+    return np.fromiter((codes[key] for key in zip(map(type, classes), classes, strict=True)), np.int64, len(classes))
 
 
 def _stratified_multi_label(given: Sequence[Any], wanted: int, random: np.random.Generator) -> Rows:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from flash.data.auto_dataset import AutoDataset, is_indexed
+from flash.data.auto_dataset import AutoDataset, SourceRows, is_indexed
 from flash.data.hooks import HooksByStage, SampleHooks
 from flash.data.samplers import seed_batch
 from flash.data.stage import Stage
@@ -173,7 +173,13 @@ def is_stream(samples: Any) -> bool:
     return not is_indexed(samples) and (isinstance(samples, Iterable) or callable(samples))
 
 
-def load_dataset(data: Any, stage: Stage, preprocess: HooksByStage, input_spec: Any = None) -> AutoDataset | AutoStream:
+def load_dataset(
+    data: Any,
+    stage: Stage,
+    preprocess: HooksByStage,
+    input_spec: Any = None,
+    source_rows: SourceRows | None = None,
+) -> AutoDataset | AutoStream:
     """Load data by the hooks of a preprocess: as a stream if ``load_data`` returns something without a length or index.
 
     Args:
@@ -181,12 +187,13 @@ def load_dataset(data: Any, stage: Stage, preprocess: HooksByStage, input_spec: 
         stage: The stage of the samples.
         preprocess: The hooks.
         input_spec: The requirements of the network on its inputs, if known.
+        source_rows: The rows of the data that the user passed, if ``data`` is a part of it.
 
     Raises:
         DataError: If ``load_data`` returned an iterator, which can be read only once, for another stage than
             prediction.
     """
-    dataset = AutoDataset(data, stage, preprocess, input_spec, streams=True)
+    dataset = AutoDataset(data, stage, preprocess, input_spec, source_rows=source_rows, streams=True)
     source = dataset.source
     if not is_stream(source):
         return dataset

@@ -2,5 +2,15 @@
 
 from flash.download._download import download_data, fetch
 from flash.download._progress import Bar, progress_bar
+from flash.download._repository import HubOptions, explaining_hub_errors, fetch_repository, hub_library
 
-__all__ = ["Bar", "download_data", "fetch", "progress_bar"]
+__all__ = [
+    "Bar",
+    "HubOptions",
+    "download_data",
+    "explaining_hub_errors",
+    "fetch",
+    "fetch_repository",
+    "hub_library",
+    "progress_bar",
+]

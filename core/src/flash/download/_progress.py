@@ -19,8 +19,12 @@ class Bar(Protocol):
         """Advance by ``n`` units."""
 
 
-def progress_bar(what: str, total: int | None, *, done: int = 0, shown: bool = True, unit: str = "B") -> Bar:
+def progress_bar(
+    what: str, total: int | None, *, done: int = 0, shown: bool = True, unit: str = "B", delay: float = 0.0
+) -> Bar:
     """Show a progress bar of bytes, or another unit, with rate and remaining time, also in notebooks.
+
+    With a ``delay``, work that takes fewer seconds shows none.
 
     Example:
         >>> with progress_bar("data.zip", total=2048, shown=False) as bar:
@@ -37,5 +41,6 @@ def progress_bar(what: str, total: int | None, *, done: int = 0, shown: bool = T
         unit_scale=unit == "B",
         unit_divisor=1024,
         disable=not shown,
+        delay=delay,
     )
     return bar

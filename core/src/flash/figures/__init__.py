@@ -14,6 +14,7 @@ from flash.figures._bars import draw_importance, draw_scores
 from flash.figures._curves import draw_curves
 from flash.figures._matrix import draw_confusion
 from flash.figures._numbers import draw_numbers
+from flash.figures._pieces import draw_pieces
 from flash.figures._samples import Panel, draw_samples
 from flash.figures._style import COLORS, check_count, check_matplotlib, new_figure, shorten, style, wrap, write_number
 
@@ -26,6 +27,7 @@ __all__ = [
     "draw_curves",
     "draw_importance",
     "draw_numbers",
+    "draw_pieces",
     "draw_samples",
     "draw_scores",
     "new_figure",

@@ -1,4 +1,4 @@
-"""Serialization for checkpoints: values, recorded arguments, objects, files and RNG states.
+"""Serialization for checkpoints: values, recorded arguments, objects, files, folders for the Hub, and RNG states.
 
 Everything in a checkpoint can be read with ``torch.load(weights_only=True)``; nothing in it is executed.
 """
@@ -8,13 +8,15 @@ from flash.serialization.files import (
     MapLocation,
     explaining_write_errors,
     link_or_copy,
-    read_checkpoint,
     replacing,
+    replacing_together,
     write_checkpoint,
     writing,
 )
+from flash.serialization.folders import write_folder
 from flash.serialization.objects import describe, instantiate, resolve_class, resolve_function
 from flash.serialization.rng import capture_rng_state, restore_rng_state
+from flash.serialization.sources import is_checkpoint_name, read_checkpoint
 from flash.serialization.values import (
     NotSerializableError,
     equal,
@@ -35,15 +37,18 @@ __all__ = [
     "explaining_write_errors",
     "from_serializable",
     "instantiate",
+    "is_checkpoint_name",
     "link_or_copy",
     "made_from",
     "read_checkpoint",
     "refuse_unknown_arguments",
     "replacing",
+    "replacing_together",
     "resolve_class",
     "resolve_function",
     "restore_rng_state",
     "to_serializable",
     "write_checkpoint",
+    "write_folder",
     "writing",
 ]

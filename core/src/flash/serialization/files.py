@@ -8,16 +8,14 @@ import pickle
 import re
 import secrets
 import shutil
-import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import torch
 
-from flash.download import fetch
 from flash.errors import CheckpointError, FlashError, UnsafeCheckpointError
 
 try:
@@ -29,8 +27,9 @@ __all__ = [
     "MapLocation",
     "explaining_write_errors",
     "link_or_copy",
-    "read_checkpoint",
+    "read_file",
     "replacing",
+    "replacing_together",
     "write_checkpoint",
     "writing",
 ]
@@ -56,48 +55,19 @@ class _Bytes:
 _HARMLESS = (set, complex, type("bytes", (_Bytes,), {"__module__": "builtins"}))
 
 
-def read_checkpoint(
-    path_or_url: str | Path, map_location: MapLocation = "cpu", *, allowed: Iterable[Any] = ()
-) -> dict[str, Any]:
-    """Read a checkpoint without executing code.
-
-    The checksums of the archive are verified, so that a flipped bit is an error.
+def read_file(path: Path, name: str, map_location: MapLocation, allowed: Iterable[Any] = ()) -> dict[str, Any]:
+    """Read the file of a checkpoint without executing code; the checksums of the archive are verified.
 
     Args:
-        path_or_url: A file, or an http(s) URL.
+        path: The file.
+        name: What the user calls it, for error messages.
         map_location: Device of the tensors, as in ``torch.load``.
         allowed: Additional classes that the file may hold, as in ``torch.serialization.safe_globals``.
 
     Raises:
         UnsafeCheckpointError: If loading would execute code.
-        CheckpointError: If the file does not exist, is damaged or is not a checkpoint.
+        CheckpointError: If the file is damaged or is not a checkpoint.
     """
-    if str(path_or_url).startswith(("http://", "https://")):
-        with tempfile.TemporaryDirectory() as folder:
-            file = fetch(str(path_or_url), Path(folder) / "checkpoint")
-            return _read_file(file, str(path_or_url), map_location, allowed)
-    path = Path(path_or_url)
-    try:
-        found, is_folder = path.is_file(), path.is_dir()
-    except (OSError, ValueError) as error:  # Such as a name that is too long, or has a null byte.
-        raise CheckpointError(
-            f"Expected a checkpoint at {path}, but it cannot be opened: {error}. Pass the path of a file."
-        ) from error
-    if not found and "://" in str(path_or_url):
-        raise CheckpointError(
-            f"Expected a file or an http(s) URL, but got {path_or_url}. Download it first, and pass its path."
-        )
-    if is_folder:
-        raise CheckpointError(f"Expected a checkpoint at {path}, but it is a folder. Pass the path of a file in it.")
-    if not found:
-        raise CheckpointError(
-            f"Expected a checkpoint at {path}, but there is no such file. Check the path; relative ones start at "
-            f"{Path.cwd()}."
-        )
-    return _read_file(path, str(path), map_location, allowed)
-
-
-def _read_file(path: Path, name: str, map_location: MapLocation, allowed: Iterable[Any]) -> dict[str, Any]:
     try:
         _compare_checksums(path)
         with torch.serialization.safe_globals([*_HARMLESS, *allowed]):
@@ -174,6 +144,7 @@ def writing(
         CheckpointError: If the file cannot be written, such as when the disk is full; the old file is untouched.
 
     Example:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> with writing(folder / "runs" / "first.txt", "w", folder_argument="folder=") as file:
         ...     _ = file.write("done")
@@ -232,19 +203,42 @@ def replacing(target: Path, mode: str = "wb", encoding: str | None = None) -> It
         mode: As in ``open``.
         encoding: As in ``open``.
     """
-    _remove_left_behind(target.parent)
-    temporary = _temporary(target)
+    with replacing_together([target], mode, encoding) as (file,):
+        yield file
+
+
+@contextlib.contextmanager
+def replacing_together(
+    targets: Sequence[Path], mode: str = "wb", encoding: str | None = None
+) -> Iterator[list[IO[Any]]]:
+    """Open temporary files that replace ``targets``, in their order, once all of them are complete and synced to disk.
+
+    What fails while they are written, such as a full disk, leaves all targets as they were.
+
+    Args:
+        targets: The files to write, all in one folder.
+        mode: As in ``open``.
+        encoding: As in ``open``.
+    """
+    folder = targets[0].parent
+    _remove_left_behind(folder)
+    temporaries = [_temporary(target) for target in targets]
     try:
-        with temporary.open(mode, encoding=encoding) as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
+        with contextlib.ExitStack() as opened:
+            files = [opened.enter_context(each.open(mode, encoding=encoding)) for each in temporaries]
+            for file in files:
+                if fcntl is not None:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            yield files
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
+        for temporary, target in zip(temporaries, targets, strict=True):
+            temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(target.parent)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
+    _sync_folder(folder)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -37,6 +37,9 @@ from flash.testing._with_data import (
 
 __all__ = ["DataModuleConformance"]
 
+# The samples of a stage that are divided, and the pieces of each.
+_DIVIDED, _MOST_PIECES = 3, 9
+
 
 class DataModuleConformance(AugmentationChecks, ConstructorChecks):
     """Conformance checks of a data module.
@@ -235,6 +238,47 @@ class DataModuleConformance(AugmentationChecks, ConstructorChecks):
             )
             assert same(dataset.subset(last, Stage(stage)).display([0]), [shown[last[0]]]), (
                 f"Expected display to show the samples of a subset of the {stage} data, but it showed others."
+            )
+
+    def test_a_sample_without_some_of_its_pieces_is_a_sample(self, make_data: MakeData) -> None:
+        """Check the hook ``pieces``, if there is one: places in what is shown, samples that change by what is left out.
+
+        Without no piece, it is the sample as it was.
+        """
+        data = make_data(*STAGES)
+        for stage in STAGES[1:]:
+            dataset = dataset_of(data, stage)
+            if not isinstance(dataset, AutoDataset) or not _is_prepared(dataset):
+                continue
+            changes, count = False, 0
+            for row in range(min(len(dataset), _DIVIDED)):
+                # Raises an error if a place is not inside of what is shown.
+                pieces = dataset.pieces(row, _MOST_PIECES)
+                if pieces is None:
+                    continue
+                count += len(pieces.places)
+                assert same(dataset.display([row]), [pieces.shown]), (
+                    f"Expected pieces of what display shows of the {stage} samples, but pieces shows something else."
+                )
+                assert len(pieces.places) <= _MOST_PIECES, (
+                    f"Expected at most {_MOST_PIECES} pieces, but got {len(pieces.places)} of a {stage} sample."
+                )
+                without = dataset.without_pieces(pieces, [[], *([place] for place in range(len(pieces.places)))])
+                assert len(without) == len(pieces.places) + 1, (
+                    f"Expected one {stage} sample for each collection of pieces, {len(pieces.places) + 1}, but got "
+                    f"{len(without)}."
+                )
+                whole, *others = (without[place] for place in range(len(without)))
+                assert same(whole, dataset[row]), (
+                    f"Expected a {stage} sample without no piece to be as it was, but it differs."
+                )
+                changes = changes or any(not same(each, whole) for each in others)
+                has_target = stage != "predict" and isinstance(whole, tuple) and len(whole) == 2
+                assert not has_target or all(same(each[1], whole[1]) for each in others), (
+                    f"Expected a {stage} sample without a piece to keep its target, but it has another."
+                )
+            assert changes or not count, (
+                f"Expected {stage} samples that change if a piece is left out, but none of {count} pieces changes them."
             )
 
     def test_bad_data_is_refused_in_words(self, constructor: Constructor, parts: Parts, bad_parts: Parts) -> None:

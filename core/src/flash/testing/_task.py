@@ -309,6 +309,26 @@ class TaskConformance(FeatureChecks, PredictionTwinChecks):
                 f"got {result[0]!r}."
             )
 
+    def test_a_folder_for_the_hub_restores_the_task(self, trained: flash.Task, raw_inputs: Any) -> None:
+        """Check that a folder of ``save_pretrained`` restores the task, which is saved again without a trainer."""
+        pytest.importorskip("safetensors", reason="the extra flash-core[hub] is not installed")
+        expected = predict_of(trained, raw_inputs)
+        trained.save_pretrained("folder")
+        found = flash.Task.from_pretrained("folder")
+        assert type(found) is type(trained), f"Expected a {type(trained).__name__}, but got a {type(found).__name__}."
+        assert same(predict_of(found, raw_inputs), expected), (
+            "Expected the results of before from a folder for the Hub, but they differ."
+        )
+        try:
+            found.save_pretrained("again")
+        except Exception as error:
+            raise AssertionError(
+                f"Expected a task without a trainer to be saved, but got {type(error).__name__}: {error}"
+            ) from error
+        assert Path("again", "model.safetensors").read_bytes() == Path("folder", "model.safetensors").read_bytes(), (
+            "Expected the weights that were loaded to be saved again, but others were."
+        )
+
     def test_a_pickled_copy_predicts_the_same(self, fitted: flash.Task, raw_inputs: Any) -> None:
         """Check that the task can be pickled, as multi-process training requires."""
         expected = predict_of(fitted, raw_inputs)

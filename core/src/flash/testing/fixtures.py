@@ -8,22 +8,24 @@ brings:
 - ``trainer``, which makes trainers for one epoch without logger, checkpoints and output:
   :func:`flash.testing.silent_trainer`.
 - ``killed``, which kills a training again and again, resumes it, and compares it with a run that was never killed.
+- ``hub``, a server on this machine in place of the Hugging Face Hub, which tasks are pushed to and loaded from.
 - ``plugin_site``, a :class:`flash.testing.PluginSite` that is open for the test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import flash
+from flash.testing._hub_server import HubServer, hub_server
 from flash.testing._kills import Killed, Train, is_same, run_whole, run_with_kills
 from flash.testing._site import plugin_site
 from flash.testing._trainer import settle, silent_trainer
 
-__all__ = ["killed", "plugin_site", "settled", "trainer"]
+__all__ = ["hub", "killed", "plugin_site", "settled", "trainer"]
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,18 @@ def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def trainer() -> Callable[..., flash.Trainer]:
     """Return a function that makes trainers without output: :func:`flash.testing.silent_trainer`."""
     return silent_trainer
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """Replace the Hugging Face Hub by a server on this machine, with an empty cache; skip without huggingface_hub.
+
+    Pass ``token=hub.token`` to write, and to read what is private or gated.
+    """
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache of the hub"))
+    with hub_server() as server:
+        yield server
 
 
 @pytest.fixture

@@ -98,6 +98,14 @@ def test_the_task_draws_what_the_data_draw_and_counts_are_checked(draw: Draw, ti
             draw_with(count=0)
     with pytest.raises(ConfigurationError, match=r"outputs of another kind. Call task.plot_predictions\(data\)"):
         task.plot_confusion(dm)
+    with pytest.raises(
+        ConfigurationError, match=r"ObjectDetectionData are one whole. See its results with task.plot_pred"
+    ):
+        task.plot_importance(dm)
+    with pytest.raises(
+        ConfigurationError, match=r"this ObjectDetector predicts something else. See its results with ta"
+    ):
+        task.plot_importance(dm, rows=[0])
 
 
 def test_a_person_is_shown_images_without_boxes(draw: Draw) -> None:

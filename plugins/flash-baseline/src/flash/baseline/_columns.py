@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -147,7 +149,11 @@ def columns_of_parts(parts: Mapping[str, Table], targets: Sequence[str] = ()) ->
     names = [name for name in tables[0] if name in targets or all(name in table for table in tables[1:])]
     columns = [
         _column(
-            name, [value for table in tables for value in (table[name] if name in table else [None] * table.num_rows)]
+            name,
+            # Without a copy, if there is one table.
+            tables[0][name]
+            if len(tables) == 1
+            else [value for table in tables for value in (table[name] if name in table else [None] * table.num_rows)],
         )
         for name in names
     ]
@@ -167,10 +173,10 @@ def _column(name: str, values: Sequence[Any]) -> Column:
         values = [None if value != value else value for value in values] if float in types else values
     else:
         values = [None if is_missing(value) else value if _is_hashable(value) else repr(value) for value in values]
-    places: dict[Any, int] = {value: place for place, value in enumerate(dict.fromkeys(values)) if value is not None}
-    # Places count a missing value that came before; close the gap.
-    places = {value: place for place, value in enumerate(places)}
-    codes = np.fromiter((-1 if value is None else places[value] for value in values), np.int64, len(values))
+    # One pass: each new value gets the next place.
+    places: defaultdict[Any, int] = defaultdict(count().__next__, {None: -1})
+    codes = np.fromiter(map(places.__getitem__, values), np.int64, len(values))
+    del places[None]
     return Column(name, list(places), codes)
 
 

@@ -20,7 +20,7 @@ from ._balance import balance_findings
 from ._columns import Column
 from ._images import similar_images
 from ._skill import goal_of, skill
-from .results import Finding
+from .results import Finding, row_name
 
 __all__ = ["sample_findings"]
 
@@ -102,7 +102,7 @@ def _label(label: Any) -> Hashable:
 def _name(part: str, place: int, value: Any, names: Mapping[str, Sequence[Any]] | None) -> Any:
     if names is not None:
         return names[part][place]
-    return str(value) if isinstance(value, os.PathLike) else place
+    return str(value) if isinstance(value, os.PathLike) else row_name(place, part)
 
 
 # --- Duplicates -----------------------------------------------------------------------------------------------------
@@ -189,8 +189,8 @@ def _said(samples: _Samples, keys: Sequence[Hashable], what: str, kind: str) -> 
             kind,
             "info" if len(places) < _MANY_DUPLICATES * samples.count(part) else "warning",
             f"Expected samples that differ, but there are {what}: {len(places):,} of {samples.count(part):,} {part} "
-            f"samples, such as {show(samples.names[places[0]])}, which is like "
-            f"{show(samples.names[first[keys[places[0]]]])}. A model is tested on what it has seen if copies are on "
+            f"samples, such as {_said_name(samples, places[0])}, which is like "
+            f"{_said_name(samples, first[keys[places[0]]])}. A model is tested on what it has seen if copies are on "
             "both sides of a split. Remove them.",
             rows=[samples.names[place] for place in places[:_SHOWN_ROWS]],
         )
@@ -199,11 +199,17 @@ def _said(samples: _Samples, keys: Sequence[Hashable], what: str, kind: str) -> 
             f"{kind} between parts",
             "info" if len(places) < _MANY_DUPLICATES * samples.count(part) else "warning",
             f"Expected {part} samples that are not among those of {samples.train}, but there are {what}: "
-            f"{len(places):,} of {samples.count(part):,}, such as {show(samples.names[places[0]])}, which is like "
-            f"{show(samples.names[first[keys[places[0]]]])} of {samples.train}. The score on them says nothing about "
+            f"{len(places):,} of {samples.count(part):,}, such as {_said_name(samples, places[0])}, which is like "
+            f"{_said_name(samples, first[keys[places[0]]])} of {samples.train}. The score on them says nothing about "
             f"new samples. Remove them from {samples.train}.",
             rows=[samples.names[place] for place in places[:_SHOWN_ROWS]],
         )
+
+
+def _said_name(samples: _Samples, place: int) -> str:
+    """Return the name of a sample in a sentence: a row, or a file in quotes."""
+    name = samples.names[place]
+    return name if str(name).startswith("row ") else show(name)
 
 
 def _contradictions(samples: _Samples, keys: Sequence[Hashable]) -> Iterator[Finding]:
@@ -218,7 +224,7 @@ def _contradictions(samples: _Samples, keys: Sequence[Hashable]) -> Iterator[Fin
             "contradictions",
             "warning",
             f"Expected one label for equal samples, but {len(places):,} samples are equal to one with another label, "
-            f"such as {show(samples.names[places[0]])} with {show_some(sorted(map(str, labels[keys[places[0]]])))}. No "
+            f"such as {_said_name(samples, places[0])} with {show_some(sorted(map(str, labels[keys[places[0]]])))}. No "
             "model can be right on all of them. Correct or remove them.",
             rows=[samples.names[place] for place in places[:_SHOWN_ROWS]],
         )

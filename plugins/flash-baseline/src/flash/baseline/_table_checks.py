@@ -15,7 +15,7 @@ from ._balance import balance_findings
 from ._columns import Column, is_gap
 from ._resampling import Array
 from ._skill import Goal, best_of, goal_of, skill
-from .results import Finding
+from .results import Finding, row_name
 
 __all__ = ["CHECKS", "TableParts"]
 
@@ -237,11 +237,16 @@ def duplicates(table: TableParts) -> Iterator[Finding]:
                 f"Expected rows that differ, but there are copies of earlier ones: {len(repeated):,} of {total:,} "
                 f"{part} rows{but}. A model is tested on what it has seen if copies are on both sides of a split. "
                 "Remove them.",
-                rows=repeated[:_SHOWN_ROWS].tolist(),
+                rows=_named(repeated, part),
             )
     for part in table.slices:
         if part != table.train_name:
             yield from _between(table, part, columns, but)
+
+
+def _named(rows: Array, part: str) -> list[str]:
+    """Return the names of the first rows."""
+    return [row_name(row, part) for row in rows[:_SHOWN_ROWS].tolist()]
 
 
 def _between(table: TableParts, part: str, columns: Sequence[Column], but: str) -> Iterator[Finding]:
@@ -264,7 +269,7 @@ def _between(table: TableParts, part: str, columns: Sequence[Column], but: str) 
             f"Expected {part} rows that are not among the {table.train_name} rows, but there are copies: "
             f"{len(found):,} of {total:,}{but}. The score on them says nothing about new rows. Remove them from "
             f"the {table.train_name} rows.",
-            rows=found[:_SHOWN_ROWS].tolist(),
+            rows=_named(found, part),
         )
 
 
@@ -291,7 +296,7 @@ def contradictions(table: TableParts) -> Iterator[Finding]:
                 f"Expected one {show(target)} for equal rows, but some are equal to one with another {show(target)}: "
                 f"{len(rows):,} of {table.rows:,} {table.train_name} rows. No model can be right on all of them. Look "
                 "at them, or add a column that tells them apart.",
-                rows=rows[:_SHOWN_ROWS].tolist(),
+                rows=_named(rows, table.train_name),
                 columns=[target],
             )
 
@@ -324,7 +329,7 @@ def balance(table: TableParts) -> Iterator[Finding]:
                     "warning",
                     f"Expected a value of {show(target)} in every {part} row, but {len(missing):,} of "
                     f"{rows.stop - rows.start:,} have none. Remove these rows, or fill them in.",
-                    rows=missing[:_SHOWN_ROWS].tolist(),
+                    rows=_named(missing, part),
                     columns=[target],
                 )
         if table.is_class(target):
@@ -504,7 +509,7 @@ def mixed(table: TableParts) -> Iterator[Finding]:
                 f"Expected numbers in {show(name)}, but {len(rows):,} of {table.rows:,} rows have text, such as "
                 f"{show(column.values[wrong[0]])}. Empty these cells, or correct them: with text the whole column is "
                 "read as categories.",
-                rows=rows[:_SHOWN_ROWS].tolist(),
+                rows=_named(rows, table.train_name),
                 columns=[name],
             )
 
@@ -668,7 +673,7 @@ def _divided_groups(table: TableParts) -> Iterator[Finding]:
                 f"Expected no {show(table.group)} both in {table.train_name} and in {part}, but {len(found):,} of "
                 f"{len(codes):,} {part} rows have one of {table.train_name}. The score is that of known groups. Divide "
                 "the rows by group.",
-                rows=found[:_SHOWN_ROWS].tolist(),
+                rows=_named(found, part),
                 columns=[str(table.group)],
             )
 

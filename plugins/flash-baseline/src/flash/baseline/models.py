@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
@@ -22,7 +23,7 @@ from flash.data.display import Display, is_image
 from ._resampling import Array
 from .samples import targets_of
 
-__all__ = ["Constant", "Model", "OnDisplays", "models_for", "pixels", "rows"]
+__all__ = ["Constant", "Features", "Model", "OnDisplays", "models_for", "pixels", "rows"]
 
 # As scikit-learn's boosting allows.
 _MOST_CATEGORIES = 254
@@ -70,12 +71,44 @@ class Constant:
         return np.tile(self._value, (len(dataset), 1))
 
 
+class Features:
+    """Features of what a person looks at, computed once for each dataset: several models share them.
+
+    Args:
+        function: From the displays of samples to features.
+
+    Example:
+        >>> data = DataModule.from_load_data_inputs([("sun", 1.0), ("evening", 0.0)])
+        >>> lengths = Features(lambda displays: [len(each) for each in displays])
+        >>> found = lengths.of(data.train_dataset, [0, 1])
+        >>> found, lengths.of(data.train_dataset, [0, 1]) is found
+        ([3, 7], True)
+    """
+
+    def __init__(self, function: Callable[[Sequence[Display]], Any]) -> None:
+        self.function = function
+        self._known: WeakKeyDictionary[AutoDataset, tuple[list[int], Any]] = WeakKeyDictionary()
+
+    def of(self, dataset: AutoDataset, rows: Sequence[int]) -> Any:
+        """Return the features of some samples; the last ones of each dataset are kept as long as it is.
+
+        Args:
+            dataset: The samples.
+            rows: Their indices.
+        """
+        chosen = list(rows)
+        known = self._known.get(dataset)
+        if known is None or known[0] != chosen:
+            known = self._known[dataset] = (chosen, self.function(dataset.display(chosen)))
+        return known[1]
+
+
 class OnDisplays:
     """A model of scikit-learn on what a person looks at: ``dataset.display(rows)``.
 
     Args:
         make_estimator: Returns a classifier or a regressor for the features of the train samples.
-        features: From the displays of samples to what the estimator is fitted on.
+        features: What the estimator is fitted on.
         num_classes: The number of classes; ``None`` for numbers.
         most_rows: The greatest number of train samples; more are drawn at random.
         seed: The seed of the drawing.
@@ -84,7 +117,7 @@ class OnDisplays:
     def __init__(
         self,
         make_estimator: Callable[[Any], Any],
-        features: Callable[[Sequence[Display]], Any],
+        features: Features,
         num_classes: int | None,
         most_rows: int | None = None,
         seed: int = 0,
@@ -103,14 +136,14 @@ class OnDisplays:
         if self.most_rows is not None and len(rows) > self.most_rows:
             rows = np.sort(np.random.default_rng(self.seed).permutation(len(rows))[: self.most_rows])
         targets = targets_of(dataset)[rows]
-        inputs = self.features(dataset.display(rows.tolist()))
+        inputs = self.features.of(dataset, rows.tolist())
         columns = targets.T if targets.ndim > 1 and self.num_classes is not None else [targets]
         self._fitted = [_fit(self.make_estimator(inputs), inputs, column) for column in columns]
         return self
 
     def predict(self, dataset: AutoDataset) -> Array:
         """Return probabilities ``(samples, classes)``, or numbers ``(samples, targets)``."""
-        inputs = self.features(dataset.display(range(len(dataset))))
+        inputs = self.features.of(dataset, range(len(dataset)))
         if self.num_classes is None:
             return np.asarray(self._fitted[0].predict(inputs)).reshape(len(dataset), -1)
         if len(self._fitted) == 1:
@@ -159,22 +192,21 @@ def models_for(
     """
     kind = "Ridge regression" if num_classes is None else "Logistic regression"
 
-    def on(features: Callable[[Sequence[Display]], Any], make: Callable[[Any], Any]) -> OnDisplays:
+    def on(features: Features, make: Callable[[Any], Any]) -> OnDisplays:
         return OnDisplays(make, features, num_classes, most_rows, seed)
 
     def linear(*steps: Any) -> Any:
         return make_pipeline(*steps, Ridge() if num_classes is None else LogisticRegression(max_iter=500))
 
     if is_image(display):
-        model = on(pixels, lambda _: linear(StandardScaler()))
+        model = on(Features(pixels), lambda _: linear(StandardScaler()))
         return {"pixels": (f"{kind} of {_SIDE} x {_SIDE} pixels.", model)}
     if isinstance(display, str) or _are_texts(display):
-        model = on(_as_texts, lambda _: linear(_words()))
+        model = on(Features(_as_texts), lambda _: linear(_words()))
         return {"words": (f"{kind} of words and pairs of words (TF-IDF).", model)}
     names = list(display)
 
-    def table(displays: Sequence[Display]) -> Array:
-        return rows(displays, names)
+    table = Features(lambda displays: rows(displays, names))
 
     def boosted(inputs: Array) -> Any:
         return make_pipeline(_encoder(inputs, one_hot=False), _boosting(num_classes, num_targets, seed))

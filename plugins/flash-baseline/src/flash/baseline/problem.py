@@ -24,7 +24,7 @@ from .checks import check_samples, check_table
 from .detect import Detected, detect, find_target, without_columns
 from .leaderboard import Kind
 from .results import Finding
-from .samples import targets_of
+from .samples import names_of, targets_of
 
 __all__ = ["Problem", "Source", "pose"]
 
@@ -159,7 +159,8 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
         shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
         if all(isinstance(each, str | np.ndarray) for each in shown["train"]):
             labels = {part: problem.named(part)[: len(rows[part])] for part in problem.parts}
-            problem.findings += _told(check_samples(shown, labels), say)
+            ids = {part: names_of(each, part, rows[part]) for part, each in problem.parts.items()}
+            problem.findings += _told(check_samples(shown, labels, names=ids), say)
     problem.findings.sort(key=lambda each: _LEVELS.index(each.level))
     return problem
 

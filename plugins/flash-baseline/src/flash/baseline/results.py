@@ -8,7 +8,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Command", "Comparison", "Entry", "Finding", "Importance", "Results", "Sample"]
+__all__ = ["Command", "Comparison", "Entry", "Finding", "Importance", "Results", "Sample", "row_name"]
+
+
+def row_name(row: int, part: str = "train") -> str:
+    """Return the name of a row of the data that a person passed, counted from 0, without the header.
+
+    Args:
+        row: The row.
+        part: The part that the data was passed for; rows that were split off are still of the train data.
+
+    Example:
+        >>> row_name(67), row_name(3, "test")
+        ('row 67', 'row 3 of the test data')
+    """
+    return f"row {row}" if part == "train" else f"row {row} of the {part} data"
 
 
 @dataclass(frozen=True)
@@ -20,7 +34,7 @@ class Finding:
         level: ``"error"`` if nothing can be learned from the data, ``"warning"`` if scores would be wrong, or
             ``"info"``.
         sentence: What was expected, what came, and what to do.
-        rows: The first of the samples that it is about, as ids: row numbers or file names.
+        rows: The first of the samples that it is about: files, or rows as :func:`row_name` names them.
         columns: The columns that it is about.
     """
 
@@ -95,7 +109,7 @@ class Sample:
     """A sample with its prediction.
 
     Args:
-        id: Its row, counted from 0, or its file.
+        id: Its file, or its row as :func:`row_name` names it.
         shown: What a person looks at: a text, the columns of a row, or an image ``(height, width, 3)`` of uint8.
         truth: The target, as a label or a number.
         prediction: The prediction, as a label or a number.

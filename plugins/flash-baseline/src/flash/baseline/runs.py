@@ -21,12 +21,13 @@ from torch import Tensor, nn
 
 import flash
 from flash import DataModule, Task
+from flash.core.evaluation import evaluate_dataset
 from flash.core.regression import RegressionTask
 from flash.data.auto_dataset import AutoDataset
 
 from ._resampling import Array
 from .models import Model
-from .samples import features_of, outputs_of, targets_of
+from .samples import features_of, outputs_in, targets_of
 
 __all__ = ["HeadRun", "ModelRun", "OutOfTime", "Run", "TaskRun", "has_pretrained_features"]
 
@@ -128,7 +129,7 @@ class _NetworkRun(Run):
         """Return the predictions of the task."""
         self.task.use_data(data)
         own = dataset.with_input_spec(self.task.input_spec)
-        return outputs_of(self.task, own, _prediction_batch(data), data.num_workers)
+        return outputs_in(evaluate_dataset(self.task, data, own, batch_size=_prediction_batch(data)))
 
 
 class TaskRun(_NetworkRun):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,34 @@ import torch
 from torch import Tensor
 
 from flash import Task
-from flash.core.outputs import to_probabilities
-from flash.core.prediction import PredictedBatch, predict_batches
-from flash.core.regression import RegressionTask
+from flash.core.evaluation import Evaluated
+from flash.core.prediction import gather_rows, predict_batches
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
-from flash.data.samplers import restore_order
 
 from ._resampling import Array
+from .results import row_name
 
-__all__ = ["features_of", "outputs_of", "targets_of"]
+__all__ = ["features_of", "names_of", "outputs_in", "targets_of"]
+
+
+def names_of(dataset: AutoDataset, part: str, rows: Sequence[int]) -> list[str]:
+    """Return the names of samples: their ids, and rows of the data that a person passed as ``row_name`` names them.
+
+    Args:
+        dataset: The samples of a part.
+        part: The name of the part.
+        rows: Their places in it.
+
+    Example:
+        >>> from flash import DataModule
+        >>> data = DataModule.from_load_data_inputs(list("abcdef"), list("ab"), test_split=0.5, seed=0)
+        >>> names_of(data.test_dataset, "test", [0, 1]), names_of(data.val_dataset, "val", [1])
+        (['row 2', 'row 3'], ['row 1 of the val data'])
+    """
+    source = dataset.source_rows
+    whose = part if source is None else source.stage.value
+    return [row_name(each, whose) if isinstance(each, int) else str(each) for each in dataset.ids_of(rows)]
 
 
 def targets_of(dataset: AutoDataset) -> Array:
@@ -43,16 +61,11 @@ def targets_of(dataset: AutoDataset) -> Array:
     return np.asarray(found.cpu() if isinstance(found, Tensor) else found)
 
 
-def outputs_of(task: Task, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> Array:
-    """Return the predictions of a task: probabilities ``(samples, classes)``, or numbers ``(samples, targets)``."""
-    is_regression = isinstance(task, RegressionTask)
-    multi_label = bool(getattr(task, "multi_label", False))
-
-    def present(output: Tensor) -> Tensor:
-        return output if is_regression else to_probabilities(output, multi_label)
-
-    batches = predict_batches(task, dataset, batch_size=batch_size, num_workers=num_workers, by_length=True)
-    return _in_order(batches, present)
+def outputs_in(evaluated: Evaluated) -> Array:
+    """Return probabilities ``(samples, classes)``, or numbers ``(samples, targets)``."""
+    found = evaluated.outputs if evaluated.probabilities is None else evaluated.probabilities
+    assert found is not None
+    return found.numpy().reshape(len(evaluated), -1)
 
 
 def features_of(
@@ -68,14 +81,7 @@ def features_of(
         then: What to apply to the features of a batch.
     """
     options: dict[str, Any] = {"batch_size": batch_size, "num_workers": num_workers, "forward": task.forward_features}
-    return _in_order(predict_batches(task, dataset, by_length=True, **options), then)
-
-
-def _in_order(batches: Iterator[PredictedBatch], present: Callable[[Tensor], Tensor]) -> Array:
-    rows: list[int] = []
-    results: list[Array] = []
-    for batch in batches:
-        with torch.inference_mode():
-            results += list(present(batch.output).float().cpu().numpy())
-        rows += batch.rows
-    return np.stack(restore_order(rows, results))
+    batches = predict_batches(task, dataset, by_length=True, **options)
+    found = gather_rows(batches, lambda batch: {"features": then(batch.output).float()})["features"]
+    assert found is not None
+    return found.numpy()

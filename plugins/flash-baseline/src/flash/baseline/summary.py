@@ -28,6 +28,7 @@ from .leaderboard import Metric, bootstrap, compare, score
 from .problem import Problem, Source
 from .race import Outcome, Race
 from .results import Command, Comparison, Entry, Importance, Results, Sample
+from .samples import names_of, outputs_in
 
 __all__ = ["Finalist", "choose", "summarize"]
 
@@ -121,7 +122,7 @@ def summarize(
     seconds = time.monotonic() - since
     outputs: dict[str, Array] = {}
     if finalist is not None and evaluated is not None:
-        outputs[finalist.name] = _presented(evaluated)
+        outputs[finalist.name] = outputs_in(evaluated)
     for outcome in race.ranking():
         if outcome.run.name not in outputs and (part == "val" or time.monotonic() < deadline):
             known = outcome.outputs if part == "val" else race.predict(outcome, part)
@@ -163,13 +164,6 @@ def summarize(
         comparisons=_comparisons(problem, metric, part, entries, outputs, best),
         time_limit=time_limit,
     )
-
-
-def _presented(evaluated: Evaluated) -> Array:
-    """Return probabilities, or numbers, shape ``(samples, outputs)``."""
-    found = evaluated.outputs if evaluated.probabilities is None else evaluated.probabilities
-    assert found is not None
-    return found.numpy().reshape(len(evaluated), -1)
 
 
 def _entry(outcome: Outcome, problem: Problem, metric: Metric, test: Array | None) -> Entry:
@@ -261,9 +255,9 @@ def _samples(
     probabilities: Sequence[float | None],
 ) -> list[Sample]:
     dataset, targets = problem.parts[part], problem.targets[part]
-    # The number of a row is that in its part, which is not that in the file.
-    names = [f"{part} {each}" if isinstance(each, int) else str(each) for each in dataset.ids_of(rows)]
-    columns = zip(names, dataset.display(rows), rows, predicted, losses, probabilities, strict=True)
+    columns = zip(
+        names_of(dataset, part, rows), dataset.display(rows), rows, predicted, losses, probabilities, strict=True
+    )
     return [
         Sample(name, shown, problem.label_of(targets[row]), problem.label_of(prediction), loss, probability)
         for name, shown, row, prediction, loss, probability in columns

@@ -27,6 +27,7 @@ from flash.core.backbones import num_features
 from flash.core.layers import child_layers, layers_by_group
 from flash.errors import ConfigurationError, UnknownNameError
 from flash.plugins import dist_of
+from flash.serialization import is_checkpoint_name
 
 from .hub import load_from_hub
 from .weights import load_weights
@@ -95,8 +96,8 @@ def timm_backbone(
 
     Args:
         name: ``"resnet18"``, or with the tag of its weights ``"resnet18.a1_in1k"``.
-        pretrained: ``True`` for timm's default weights, their tag, a path or URL of weights, or ``False`` for random
-            ones.
+        pretrained: ``True`` for timm's default weights, their tag, a path or URL of weights, a folder or repository of
+            ``task.save_pretrained``, or ``False`` for random ones.
         in_chans: The number of channels of the images.
         img_size: Pixels per side, or ``(height, width)``, for models that are made for one size, such as ``vit_*``.
         kwargs: Other arguments of timm's model, such as ``drop_path_rate``.
@@ -174,7 +175,7 @@ def _no_such_weights(architecture: str, asked: str) -> str:
 
 
 def _existing(source: str | Path, architecture: str) -> str | Path:
-    if str(source).startswith(("http://", "https://")) or Path(source).is_file():
+    if is_checkpoint_name(source):
         return source
     raise ConfigurationError(_no_such_weights(architecture, str(source)))
 

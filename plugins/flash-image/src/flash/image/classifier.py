@@ -31,7 +31,8 @@ class ImageClassifier(ImageTask, ClassificationTask):
         class_counts: The number of train images per class.
         backbone: A name from ``ImageClassifier.available_backbones()``, for models of timm optionally with the tag of
             their weights (``"resnet18.a1_in1k"``); or a module as described in :mod:`flash.image.backbones`.
-        pretrained: ``True``, the tag of timm's weights, a path or URL of weights, or ``False`` for random ones.
+        pretrained: ``True``, the tag of timm's weights, a path or URL of weights, a folder or repository of
+            ``task.save_pretrained``, or ``False`` for random ones.
         head: ``"linear"``, ``"mlp"``, a module, or a callable ``(in_features, num_classes) -> module``.
         backbone_kwargs: Arguments of the backbone, such as ``{"drop_path_rate": 0.1}``.
         data_config: Entries that replace those of the backbone's own data config: ``input_size``

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.files import FileInputs, FilePreprocess, FileSample
+from flash.data.pieces import Box, Pieces, patches_of, without_patches
 from flash.data.process import Preprocess
 from flash.data.requests import RequestFields
 from flash.data.samples import SamplePreprocess
@@ -198,10 +199,13 @@ class ImagePreprocess(FilePreprocess):
 
     def load_sample(self, sample: FileSample, dataset: AutoDataset) -> Any:
         """Decode an image; return it with its target, if it has one."""
+        image = self._open(sample)
+        return image if sample.target is None else (image, sample.target)
+
+    def _open(self, sample: FileSample) -> Image.Image:
         custom = self.train_transform if self.training else self.transform
         min_size = None if custom is not None else self.transforms.min_size(self.training)
-        image = open_image(sample.source, min_size, sample.name)
-        return image if sample.target is None else (image, sample.target)
+        return open_image(sample.source, min_size, sample.name)
 
     def to_tensor_transform(self, sample: Any) -> Any:
         """Convert the image to a tensor of the network's size."""
@@ -254,6 +258,23 @@ class ImagePreprocess(FilePreprocess):
     def request_fields(self) -> RequestFields:
         """Return that a sample is an uploaded image of a bounded number of pixels."""
         return RequestFields("image", extensions=self.extensions, check=check_upload)
+
+    def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
+        """Return the patches of an image, in place of which it gets its mean color."""
+        sample = samples[row]
+        shown = thumbnail(sample.source, sample.name)
+        image = np.asarray(self._open(sample))
+        # The image that the network gets may have more pixels than the one that is shown.
+        (height, width), (rows, columns) = image.shape[:2], shown.shape[:2]
+        places = patches_of(rows, columns, most)
+        patches = [
+            Box(
+                *(each.left * width // columns, each.top * height // rows),
+                *(each.right * width // columns, each.bottom * height // rows),
+            )
+            for each in places
+        ]
+        return Pieces(shown, places, lambda left_out: _Patched(sample, image, patches, left_out))
 
     # ------------------------------------------------------------------ determinism and state
 
@@ -309,6 +330,29 @@ class ImageRegressionPreprocess(ImagePreprocess):
 
     targets_cls = NumberTargets
     advice = "For classes use ImageClassificationData and ImageClassifier."
+
+
+class _Patched:
+    """Samples of one image, each without some of its patches."""
+
+    def __init__(
+        self,
+        sample: FileSample,
+        image: np.ndarray[Any, Any],
+        patches: Sequence[Box],
+        left_out: Sequence[Collection[int]],
+    ) -> None:
+        self._sample = sample
+        self._image = image
+        self._patches = patches
+        self._left_out = left_out
+
+    def __len__(self) -> int:
+        return len(self._left_out)
+
+    def __getitem__(self, index: int) -> FileSample:
+        changed = without_patches(self._image, self._patches, self._left_out[index])
+        return self._sample._replace(source=Image.fromarray(changed))
 
 
 def _name(value: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import pandas as pd
@@ -57,8 +58,12 @@ def _cell(series: pd.Series[Any]) -> str:
 
 def _like(texts: list[str], pattern: str, also: str | None = None) -> list[str]:
     """Return the texts of a pattern, if nearly all are of it or of another one."""
-    fits = [text for text in texts if re.fullmatch(pattern, text)]
-    others = 0 if also is None else sum(bool(re.fullmatch(also, text)) for text in texts if text not in set(fits))
+    # Each different text is compared once.
+    counts = Counter(texts)
+    like = set(filter(re.compile(pattern).fullmatch, counts))
+    fits = [text for text in texts if text in like]
+    is_other = None if also is None else re.compile(also).fullmatch
+    others = 0 if is_other is None else sum(n for text, n in counts.items() if text not in like and is_other(text))
     return fits if len(fits) + others >= _SHARE * len(texts) else []
 
 

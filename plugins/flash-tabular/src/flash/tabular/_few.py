@@ -1,14 +1,13 @@
-"""Encode a few rows of plain values without a step of pandas per column, which costs more than a network does."""
+"""Values of a few rows one by one, without a step of pandas per column, which costs more than a network does."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from flash.data.tables import check_encodable
@@ -16,10 +15,7 @@ from flash.errors import DataError
 
 from .read import text_of_value, value_as_text
 
-if TYPE_CHECKING:
-    from .schema import CategoricalColumn, Schema
-
-__all__ = ["MAX_FEW", "PlainColumns", "columns_of_frame", "columns_of_rows", "encode_few"]
+__all__ = ["MAX_FEW", "PlainColumns", "codes_of", "columns_of_frame", "columns_of_rows", "floats_of"]
 
 #: The number of rows up to which values one by one take less time than columns.
 MAX_FEW = 64
@@ -42,8 +38,9 @@ def columns_of_frame(frame: pd.DataFrame) -> PlainColumns | None:
     if len(frame) > MAX_FEW or not all(map(_is_plain, set(frame.dtypes))):
         return None
     # One call for all columns.
-    columns = frame.to_numpy(dtype=object, na_value=np.nan).T.tolist()
-    return _checked(dict(zip(frame.columns, columns, strict=True)))
+    columns = frame.to_numpy(dtype=object).T.tolist()
+    without_na = ([None if value is pd.NA else value for value in column] for column in columns)
+    return _checked(dict(zip(frame.columns, without_na, strict=True)))
 
 
 def columns_of_rows(data: Any) -> PlainColumns | None:
@@ -61,36 +58,38 @@ def columns_of_rows(data: Any) -> PlainColumns | None:
     return _checked({name: [row[name] for row in data] for name in names})
 
 
-def encode_few(
-    columns: PlainColumns, schema: Schema, warns: bool
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int32]] | None:
-    """Return what :meth:`flash.tabular.schema.Schema.encode` encodes, if it is values alone; else ``None``.
+def floats_of(values: Sequence[Any]) -> list[float] | None:
+    """Return numbers, with NaN for missing and infinite ones; ``None`` if there is text.
 
-    Whatever else there is, such as dates, and all that is an error or a warning, is for the encoder of whole columns.
+    Example:
+        >>> floats_of([1, 2.5, None])
+        [1.0, 2.5, nan]
+    """
+    if any(type(value) is str for value in values):
+        return None
+    return [float(value) if value is not None and math.isfinite(value) else math.nan for value in values]
+
+
+def codes_of(values: Sequence[Any], places: Mapping[str, int], is_text: bool) -> list[int]:
+    """Return the codes of categories: one more than the place of each, 0 if there is none.
 
     Args:
-        columns: At least the columns of the schema.
-        schema: What was learned from train rows.
-        warns: Whether a column without any known category is a warning.
+        values: Those of the rows.
+        places: The place of each category.
+        is_text: Whether all categories were text.
 
-    Returns:
-        Numbers before they are standardized, NaN where they are missing, shape ``(rows, numerical)``; and codes, shape
-        ``(rows, categorical)``.
+    Example:
+        >>> codes_of(["red", None, "blue"], {"green": 0, "red": 1}, True)
+        [2, 0, 0]
     """
-    if not columns.keys() >= set(schema.fields) or any(column.part for column in schema.numerical):
-        return None
-    numbers = [_floats(columns[column.name]) for column in schema.numerical]
-    codes = [_codes(columns[category.name], category) for category in schema.categorical]
-    if None in numbers or None in codes:
-        return None
-    categories = zip(codes, schema.categorical, strict=True)
-    if warns and any(not category.is_missing_flag and not any(found or ()) for found, category in categories):
-        return None
-    rows = len(next(iter(columns.values())))
-    return (
-        np.array(numbers, dtype=np.float64).reshape(-1, rows).T,
-        np.array(codes, dtype=np.int32).reshape(-1, rows).T,
-    )
+    codes = []
+    for value in values:
+        if value is None:
+            codes.append(0)
+            continue
+        text = value_as_text(value)
+        codes.append(places.get(text if text in places or is_text else text_of_value(text), -1) + 1)
+    return codes
 
 
 def _is_plain(kind: Any) -> bool:
@@ -116,28 +115,3 @@ def _checked(columns: Mapping[Any, list[Any]]) -> PlainColumns | None:
 
 def _has_large_integer(values: Iterable[Any]) -> bool:
     return any(type(value) is int and abs(value) > _MAX_INT for value in values)
-
-
-def _floats(values: Sequence[Any]) -> list[float] | None:
-    """Return numbers, with NaN for missing and infinite ones; ``None`` if there is text."""
-    if any(type(value) is str for value in values):
-        return None
-    return [float(value) if value is not None and math.isfinite(value) else math.nan for value in values]
-
-
-def _codes(values: Sequence[Any], column: CategoricalColumn) -> list[int] | None:
-    """Return the codes of categories, or of a flag; ``None`` if the values are not for this encoder."""
-    if column.is_missing_flag and column.is_text:
-        return [value is None for value in values]
-    if column.is_missing_flag:
-        floats = _floats(values)
-        return None if floats is None else list(map(math.isnan, floats))
-    places = column.places
-    codes = []
-    for value in values:
-        if value is None:
-            codes.append(0)
-            continue
-        text = value_as_text(value)
-        codes.append(places.get(text if text in places or column.is_text else text_of_value(text), -1) + 1)
-    return codes

@@ -4,7 +4,7 @@ A factory takes the column statistics of the training rows, and returns a module
 ``{"numerical": (batch, num_numerical), "categorical": (batch, num_categorical)}`` to features of shape
 ``(batch, out_features)``; or ``(batch, members, out_features)`` for an ensemble of ``members`` networks; or a tuple
 of features and an auxiliary loss. ``out_features`` is measured on a row of zeros if a module does not have it.
-``learning_rate`` and ``weight_decay`` of the module are its default
+``learning_rate``, ``weight_decay`` and ``averages_weights`` of the module are its default
 hyperparameters.
 """
 
@@ -39,12 +39,14 @@ class TableBackbone(nn.Module):
         members: The number of networks in the ensemble; 1 for a single network.
         learning_rate: The default learning rate.
         weight_decay: The default weight decay.
+        averages_weights: Whether a training without ``max_epochs`` averages the weights.
     """
 
     out_features: int
     members: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 3e-4
+    averages_weights: bool = False
 
     def layers(self) -> list[nn.Module]:
         """Return the column embeddings and the blocks, in the order of the forward pass."""
@@ -309,6 +311,7 @@ def tabnet(
 
 class _TabM(TableBackbone):
     learning_rate = 3e-3
+    averages_weights = True
 
     def __init__(
         self,

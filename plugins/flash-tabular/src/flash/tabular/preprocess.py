@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -146,6 +147,10 @@ class TabularPreprocess(Preprocess):
                 "Train it, or load it from a checkpoint."
             )
         return self.schema
+
+    def is_table_to_predict(self, data: Any) -> bool:
+        """Return whether the argument of ``predict`` is a path."""
+        return isinstance(data, str | os.PathLike)
 
     def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
         """Return each row by the names of its columns, with numbers, categories and dates as they are written.

@@ -46,6 +46,8 @@ _MISSING = frozenset(
 _BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 # Numbers of this many characters are exact as floats.
 _EXACT_DIGITS = 15
+# The first cells of a column that say whether its values repeat.
+_HEAD = 1000
 _DECIMAL_COMMA = r"[+-]?\d+(,\d+)?"
 _DATE_LIKE = r"\d{4}-\d{1,2}-\d{1,2}.*"
 _ISO_DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?"
@@ -132,24 +134,44 @@ def _infer_column_type(name: str, cells: list[str | None], source: str, is_numbe
     text = pd.Series(cells, dtype=object)
     if decimal not in (None, "."):
         text = text.str.replace(decimal, ".", regex=False).where(text.notna(), None)
-    numbers = pd.to_numeric(text, errors="coerce")
-    rest = text[numbers.isna() & text.notna()]
+    numbers = _as_numbers(text)
+    unread = numbers.isna()
+    if not unread.any():
+        return numbers
+    known = text.notna()
+    rest = text[unread & known]
     words = set(rest.unique())
     if words <= _MISSING:
-        known = len(text) - len(rest)
-        return numbers if is_number or len(rest) < known or not words else pd.Series(cells, dtype=object)
-    if words <= _BOOLEANS.keys() and numbers.isna().all():
+        others = len(text) - len(rest)
+        return numbers if is_number or len(rest) < others or not words else pd.Series(cells, dtype=object)
+    if words <= _BOOLEANS.keys() and unread.all():
         truth = text.map(_BOOLEANS)
-        return truth.astype(bool) if text.notna().all() else truth.astype(object).where(text.notna(), None)
-    wanted = rest[~rest.isin(_MISSING)]
-    if decimal is None and wanted.str.fullmatch(_DECIMAL_COMMA).all():
+        return truth.astype(bool) if known.all() else truth.astype(object).where(known, None)
+    wanted = words - _MISSING
+    if decimal is None and all(map(re.compile(_DECIMAL_COMMA).fullmatch, wanted)):
+        first = rest[~rest.isin(_MISSING)].iloc[0]
         raise DataError(
-            f"Expected numbers with a decimal point in column {name!r} of {source}, but got {wanted.iloc[0]!r}. If the "
+            f"Expected numbers with a decimal point in column {name!r} of {source}, but got {first!r}. If the "
             "comma is the decimal mark, pass decimal=','; if this is no number, pass decimal='.'."
         )
-    if is_number or wanted.str.fullmatch(_DATE_LIKE).all():
+    if is_number or all(map(re.compile(_DATE_LIKE).fullmatch, wanted)):
         return pd.Series(cells, dtype=object).where(~text.isin(_MISSING), None)
     return pd.Series(cells, dtype=object)
+
+
+def _as_numbers(text: pd.Series[Any]) -> pd.Series[Any]:
+    """Return texts as numbers, NaN where they are none or missing."""
+    head = text.head(_HEAD)
+    if len(text) <= _HEAD or head.nunique() > _HEAD / 2:
+        numbers: Any = pd.to_numeric(text, errors="coerce")
+        return numbers  # type: ignore[no-any-return]  # a series of a series
+    # Few values, many times each: each is read once.
+    rows, distinct = pd.factorize(text)
+    read = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce")
+    if (rows < 0).any():
+        read = pd.concat([read, pd.Series([math.nan])], ignore_index=True)
+    each: pd.Series[Any] = pd.Series(read.to_numpy()[rows])
+    return each
 
 
 # ---------------------------------------------------------------------- rows and columns
@@ -235,6 +257,9 @@ def get_column(frame: pd.DataFrame, name: str, stage: str) -> pd.Series[Any]:
     series: pd.Series[Any] = frame[name]
     if series.dtype == object or isinstance(series.dtype, pd.StringDtype | pd.CategoricalDtype):
         check_encodable(series.tolist(), f"column {name!r} of the {stage} table")
+    kind = pd.api.types.infer_dtype(series, skipna=True) if series.dtype == object else ""
+    if kind == "string":
+        return series
     if series.dtype == object:
         series = _without_scalar_tensors(series)
     if isinstance(series.dtype, pd.ArrowDtype) and series.dtype.kind in "mMO":
@@ -269,7 +294,12 @@ def is_date(series: pd.Series[Any]) -> bool:
     if pd.api.types.is_numeric_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
         return False
     kind = pd.api.types.infer_dtype(series, skipna=True)
-    return kind in ("date", "datetime") or (kind == "string" and bool(series.dropna().str.fullmatch(_ISO_DATE).all()))
+    if kind == "string":
+        # Of most columns of text the first one tells.
+        fits = re.compile(_ISO_DATE).fullmatch
+        first = next((value for value in series if isinstance(value, str)), "")
+        return bool(fits(first)) and all(map(fits, series.dropna().unique()))
+    return kind in ("date", "datetime")
 
 
 def is_hashable(series: pd.Series[Any]) -> bool:

@@ -19,7 +19,7 @@ from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
 
 from ._disguises import disguise_of
-from ._few import PlainColumns, columns_of_frame, encode_few
+from ._few import PlainColumns, codes_of, columns_of_frame, floats_of
 from .read import (
     DATE_PARTS,
     DURATION_PARTS,
@@ -197,17 +197,31 @@ class Schema:
     def encode_few(
         self, columns: PlainColumns, rows: int
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]] | None:
-        """Return the result of :meth:`encode` for a few rows of plain values; ``None`` for others.
+        """Return the result of :meth:`encode` for a few rows, if it is values alone; else ``None``.
+
+        Whatever else there is, such as dates, and all that is an error or a warning, is for :meth:`encode`.
 
         Args:
             columns: The values of each column.
             rows: The number of rows.
         """
-        few = encode_few(columns, self, warns=rows >= MIN_ROWS_FOR_UNKNOWN_WARNING)
-        if few is None:
+        if not columns.keys() >= set(self.fields) or any(column.part for column in self.numerical):
+            return None
+        numbers = [floats_of(columns[column.name]) for column in self.numerical]
+        codes = [_few_codes(columns[category.name], category) for category in self.categorical]
+        if None in numbers or None in codes:
+            return None
+        if rows >= MIN_ROWS_FOR_UNKNOWN_WARNING and any(
+            not category.is_missing_flag and not any(found or ())
+            for found, category in zip(codes, self.categorical, strict=True)
+        ):
             return None
         means, stds = self._means_and_stds
-        return _standardize(few[0], means, stds).astype(np.float32), few[1]
+        raw = np.array(numbers, dtype=np.float64).reshape(-1, rows).T
+        return (
+            _standardize(raw, means, stds).astype(np.float32),
+            np.array(codes, dtype=np.int32).reshape(-1, rows).T.copy(),
+        )
 
     def decode(self, numbers: npt.NDArray[Any], codes: npt.NDArray[Any]) -> dict[str, list[Any]]:
         """Return the values of each column as a person writes them, which undoes :meth:`encode`.
@@ -373,7 +387,9 @@ def _learn_categories(schema: Schema, series: pd.Series[Any]) -> None:
             f"{type(series.dropna().iloc[0]).__name__}. Convert them to text, or leave the column out."
         )
     # One-hot inputs grow with the number of categories, and rare categories carry little information.
-    categories = sorted(as_text(series).value_counts().index[:MAX_CATEGORIES].tolist())
+    categories = sorted(set(factorize_as_text(series)[1]))
+    if len(categories) > MAX_CATEGORIES:
+        categories = sorted(as_text(series).value_counts().index[:MAX_CATEGORIES].tolist())
     if len(categories) == 1 and series.notna().all():
         schema.left_out[name] = "constant"
         return
@@ -470,6 +486,16 @@ def _bins(values: Floats) -> list[float]:
         distinct = np.unique(np.quantile(distinct, np.linspace(0, 1, count + 1)).astype(np.float32))
     edges: list[float] = distinct.tolist()
     return edges
+
+
+def _few_codes(values: Sequence[Any], column: CategoricalColumn) -> list[int] | None:
+    """Return the codes of categories, or of a flag; ``None`` if the values are not numbers, but flagged as such."""
+    if not column.is_missing_flag:
+        return codes_of(values, column.places, column.is_text)
+    if column.is_text:
+        return [value is None for value in values]
+    floats = floats_of(values)
+    return None if floats is None else [math.isnan(each) for each in floats]
 
 
 def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str) -> npt.NDArray[np.int32]:

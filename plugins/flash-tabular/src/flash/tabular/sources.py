@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 from sklearn import datasets
-from sklearn.model_selection import train_test_split
 
 from flash.errors import ConfigurationError
 
@@ -17,17 +16,14 @@ __all__ = ["from_sklearn"]
 _NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 
-def from_sklearn(
-    data: type[TabularData], dataset: Any, test_split: float | None = None, seed: int = 0, **kwargs: Any
-) -> TabularData:
+def from_sklearn(data: type[TabularData], dataset: Any, seed: int = 0, **kwargs: Any) -> TabularData:
     """Create a data module from a built-in dataset of scikit-learn; nothing is downloaded.
 
     Args:
         data: The data module's class.
         dataset: A name, such as ``"breast_cancer"``, or a Bunch returned by a function of ``sklearn.datasets``.
-        test_split: The fraction of rows to test on.
         seed: The seed of the test and validation splits.
-        kwargs: Arguments of ``from_data_frame``, such as ``val_split``.
+        kwargs: Arguments of ``from_data_frame``, such as ``val_split`` and ``test_split``.
 
     Raises:
         ConfigurationError: If there is no dataset of that name.
@@ -48,9 +44,4 @@ def from_sklearn(
     if names is not None and target.dtype.kind in "iu":
         target = target.map(dict(enumerate(map(str, names))))
     frame["target"] = target
-    test = None
-    if test_split is not None:
-        frame, test = train_test_split(frame, test_size=test_split, random_state=seed)
-    return data.from_data_frame(
-        target_fields="target", train_data_frame=frame, test_data_frame=test, seed=seed, **kwargs
-    )
+    return data.from_data_frame(target_fields="target", train_data_frame=frame, seed=seed, **kwargs)

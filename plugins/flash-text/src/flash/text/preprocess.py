@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
+from flash.data.pieces import Pieces, without_words, words_of
 from flash.data.requests import RequestField, RequestFields
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
@@ -153,11 +154,41 @@ class TextPreprocess(SamplePreprocess):
         is_first = part == self._pair_names[0]
         taken = (texts.first if is_first else texts.second).take(order.tolist())
         changed = PackedPairs(taken, texts.second) if is_first else PackedPairs(texts.first, taken)
+        return self._samples_of(changed, samples.targets)
+
+    def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
+        """Return the words of a text, or of both texts of a pair."""
+        shown, target = self.display(samples, [row])[0], None if samples.targets is None else samples.targets[row]
+        texts: dict[str | None, str] = {None: shown} if isinstance(shown, str) else {**shown}  # type: ignore[dict-item]
+        words = {name: words_of(text, field=name) for name, text in texts.items()}
+        total = sum(map(len, words.values()))
+        if total > most:
+            # Each text of a pair has a share that is as large as its share of the words.
+            shares = {name: max(1, most * len(each) // total) for name, each in words.items()}
+            words = {name: words_of(text, shares[name], name) for name, text in texts.items()}
+        places = [word for each in words.values() for word in each]
+
+        def without(left_out: Sequence[Collection[int]]) -> Any:
+            changed = []
+            for chosen in left_out:
+                first, left = 0, []
+                for name, text in texts.items():
+                    own = range(first, first + len(words[name]))
+                    left.append(without_words(text, words[name], [place - first for place in chosen if place in own]))
+                    first = own.stop
+                changed.append(left[0] if len(left) == 1 else tuple(left))
+            targets = None if target is None else target.expand(len(changed), *target.shape)
+            return self._samples_of(packed(changed, "the data"), targets)
+
+        return Pieces(shown, places, without)
+
+    def _samples_of(self, texts: PackedTexts | PackedPairs, targets: Tensor | None) -> Texts | TokenizedTexts:
+        """Return samples, with tokens if a task is connected."""
         spec = self.input_spec
         if not isinstance(spec, TokenizerConfig):
-            return Texts(changed, samples.targets)
-        tokens, _ = tokenize(spec.tokenizer, changed, spec.max_length, spec.pad_id, spec.segments)
-        return TokenizedTexts(tokens, samples.targets, changed)
+            return Texts(texts, targets)
+        tokens, _ = tokenize(spec.tokenizer, texts, spec.max_length, spec.pad_id, spec.segments)
+        return TokenizedTexts(tokens, targets, texts)
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return ``True``: tokenization is deterministic."""

@@ -85,6 +85,7 @@ def _page(results: Results) -> str:
         words=metric_words,
         part_name=lambda part: _PARTS.get(part, str(part)),
         bar=_charts.bar,
+        has_rows=lambda names: any(str(name).startswith("row ") for name in names),
         shown_columns=lambda row: _shown_columns(row, numbers["importance"]),
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -104,6 +105,7 @@ def _page(results: Results) -> str:
         per_class=_weakest_first(numbers["evaluation"].get("per_class", [])),
         mistake_pictures=_pictures(results.mistakes),
         suspicious_pictures=_pictures(results.suspicious),
+        counted="Rows are counted from 0, and the header is not counted.",
         total_time=sum(value or 0 for value in numbers["times"].values()) or 1,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -61,20 +62,20 @@ class DetectionInputs:
         lazy = self.images.take(rows) if isinstance(self.images, LazyAnnotations) else None
         return replace(self, images=[self.images[row] for row in rows] if lazy is None else lazy)
 
-    def usable(self, stage: str) -> tuple[Sequence[AnnotatedImage], list[tuple[str, str]]]:
-        """Return the images, and the names and errors of those skipped with ``on_bad_sample="skip"``."""
+    def usable(self, stage: str) -> tuple[Sequence[AnnotatedImage], list[tuple[str, str]], Sequence[int]]:
+        """Return the images, the names and errors of those skipped with ``on_bad_sample="skip"``, and the rows kept."""
         if isinstance(self.images, LazyAnnotations):
             if self.on_bad_sample != "error":
                 raise ConfigurationError(
                     "Expected on_bad_sample='error' with datasets, whose samples are read lazily, "
                     f"but got {self.on_bad_sample!r}."
                 )
-            return self.images, []
+            return self.images, [], range(len(self.images))
         rows = FileInputs([image.source for image in self.images], range(len(self.images)), None, self.on_bad_sample)
         if self.on_bad_sample == "error":
-            return self.images, []
-        kept, bad = without_damaged(rows, ImagePreprocess().try_sample, "image", stage)
-        return [self.images[row] for row in kept.targets], bad
+            return self.images, [], range(len(self.images))
+        _, bad, kept = without_damaged(rows, ImagePreprocess().try_sample, "image", stage)
+        return [self.images[row] for row in kept], bad, kept
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ class _Encoded:
 
     image: AnnotatedImage
     classes: Tensor
+
+    @property
+    def name(self) -> str | None:
+        """The path of the image, which identifies it; ``None`` if it is in memory."""
+        return self.image.name if isinstance(self.image.source, str | Path) else None
 
 
 class ObjectDetectionPreprocess(Preprocess):
@@ -137,7 +143,10 @@ class ObjectDetectionPreprocess(Preprocess):
         if self.training:
             facts: Any = dataset
             facts.num_classes, facts.labels = len(labels), labels
-        images, vars(dataset)["bad_samples"] = data.usable(stage)
+        images, bad, kept = data.usable(stage)
+        vars(dataset)["bad_samples"] = bad
+        if bad:
+            dataset.keep_rows(kept)
         return images.with_labels(labels) if isinstance(images, LazyAnnotations) else self._encode_all(images, stage)
 
     def _known_labels(self) -> list[Any]:

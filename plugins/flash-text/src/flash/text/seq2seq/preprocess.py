@@ -90,6 +90,13 @@ class Seq2SeqPreprocess(TextPreprocess):
         """Return each target text."""
         return samples.target_texts.pick(rows)  # type: ignore[no-any-return]  # of PackedTexts
 
+    def parts(self, samples: Any) -> list[str]:
+        """Return no parts: the importance of a word to a whole text is no number."""
+        return []
+
+    def pieces(self, samples: Any, row: int, most: int) -> None:
+        """Return ``None``, as there are no parts."""
+
     def collate(self, samples: Sequence[Any]) -> Any:
         """Pad texts to the longest one of the batch."""
         if not isinstance(self.input_spec, Seq2SeqTokenizerConfig):
