@@ -69,7 +69,7 @@ COVERAGE = {
     "flash-core": 96.1,
     "flash-image": 98.6,
     "flash-offline": 100,
-    "flash-serve": 90,
+    "flash-serve": 95,
     "flash-solver": 96,
     "flash-tabular": 99.4,
     "flash-text": 98.5,

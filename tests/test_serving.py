@@ -175,7 +175,7 @@ class TestAnswers:
         assert vector == pytest.approx(expected[0])
 
     def test_objects_of_photos(self, serve: Callable[..., Post]) -> None:
-        task = ObjectDetector(labels=["ants", "bees"], pretrained=False)
+        task = ObjectDetector(labels=["ants", "bees"], pretrained=False, min_size=64, max_size=96)
         (found,) = predictions(serve(task)(files=[("a", ("a.png", photo(size=(64, 48))))]))
         (expected,) = task.predict([photo(size=(64, 48))])
         assert found == expected
@@ -225,7 +225,9 @@ class TestStrangers:
         for body in (value, [value], {"texts": value}, {"texts": [[value]]}, {"texts": [{"text": value}]}):
             assert post(json=body).status_code == 422
 
-    @pytest.mark.parametrize("make", [image, lambda: ObjectDetector(labels=["a", "b"], pretrained=False)])
+    @pytest.mark.parametrize(
+        "make", [image, lambda: ObjectDetector(labels=["a", "b"], pretrained=False, min_size=64, max_size=96)]
+    )
     @pytest.mark.parametrize("value", PATHS)
     def test_no_photo_is_opened(self, serve: Callable[..., Post], make: Any, value: str) -> None:
         post = serve(make())
