@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -72,13 +73,16 @@ def service(arguments: list[str], port: int, health: str) -> Iterator[None]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
     # LitServe writes a file into the folder in which it starts.
     options: Any = {"cwd": tempfile.gettempdir(), "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(arguments, env=environment, **options)
+    process = subprocess.Popen(arguments, env=environment, start_new_session=True, **options)
     try:
         await_health(process, f"http://127.0.0.1:{port}{health}")
         yield
     finally:
         process.terminate()
         process.wait(60)
+        # LitServe leaves processes of its own behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 # ---------------------------------------------------------------------- tasks
