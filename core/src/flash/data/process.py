@@ -17,6 +17,7 @@ from flash.data.display import Display, check_displays, summarize
 from flash.data.parts import default_exchange, default_parts, inputs_of
 from flash.data.pieces import Pieces, check_pieces
 from flash.data.portable import Portable
+from flash.data.requests import RequestFields
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -70,6 +71,7 @@ class Preprocess(Configurable):
     ``display_targets(samples, rows)``        for figures                 all samples, and which to show
     ``parts(samples)``, ``exchange(...)``     for importance              all samples
     ``portable()``                            for export
+    ``request_fields()``                      for services
     ``pieces(samples, row, most)``            for importance              all samples, and which to divide
     ========================================  ==========================  =====================================
 
@@ -342,6 +344,24 @@ class Preprocess(Configurable):
             'acme_flash_audio.encoder'
         """
         return Portable(reason=f"{type(self).__name__}.portable does not say how inputs are made")
+
+    def request_fields(self) -> RequestFields:
+        """Return what a sample is in a request to a service, such as the columns of a row with their types.
+
+        A service checks requests against it, and passes ``task.predict`` what its kind says; a text of a request is
+        never opened as a path or URL. By default a sample is an array of numbers.
+
+        Raises:
+            DataError: If it is learned from train data, and there was none.
+
+        Example:
+            >>> class Words(Preprocess):
+            ...     def request_fields(self):
+            ...         return RequestFields("text")
+            >>> Words().request_fields().kind
+            'text'
+        """
+        return RequestFields("numbers")
 
     def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
         """Return how one sample is divided into pieces, for their importance to its prediction: words, or patches.

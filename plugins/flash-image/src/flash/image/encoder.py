@@ -19,7 +19,17 @@ from PIL import Image, UnidentifiedImageError
 
 from flash.errors import DataError
 
-__all__ = ["BadImageError", "batches", "center_crop", "decode", "image_of_array", "resized_center", "upright_rgb"]
+__all__ = [
+    "BadImageError",
+    "batches",
+    "center_crop",
+    "decode",
+    "formats",
+    "image_of_array",
+    "problem_of",
+    "resized_center",
+    "upright_rgb",
+]
 
 _Array = npt.NDArray[Any]
 
@@ -65,7 +75,7 @@ def decode(file: str | Path | io.BytesIO, min_size: tuple[int, int] | None, name
         DataError: If there is no such file, or the image is larger than Pillow allows.
     """
     try:
-        with Image.open(file, formats=_formats()) as image:
+        with Image.open(file, formats=formats()) as image:
             if min_size is not None:
                 image.draft(None, (2 * min_size[0], 2 * min_size[1]))
             return upright_rgb(image, name)
@@ -83,18 +93,20 @@ def decode(file: str | Path | io.BytesIO, min_size: tuple[int, int] | None, name
     # For damaged files, Pillow's decoders raise errors of nearly any type.
     except Exception as error:
         raise BadImageError(
-            f"Expected an image, but {name} {_problem(file, error)}. Replace or remove it; data "
+            f"Expected an image, but {name} {problem_of(file, error)}. Replace or remove it; data "
             'modules take on_bad_sample="skip" to leave such files out.'
         ) from error
 
 
 @cache
-def _formats() -> tuple[str, ...]:
+def formats() -> tuple[str, ...]:
+    """Return the formats that are read, without those that may execute code."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
-def _problem(file: str | Path | io.BytesIO, error: Exception) -> str:
+def problem_of(file: str | Path | io.BytesIO, error: Exception) -> str:
+    """Return why a file cannot be decoded, the end of a sentence."""
     start = file.getvalue()[:16] if isinstance(file, io.BytesIO) else _first_bytes(Path(file))
     if not start:
         return "is empty (0 bytes)"

@@ -18,6 +18,7 @@ from flash.data.files import FileInputs, FilePreprocess, FileSample
 from flash.data.pieces import Box, Pieces, patches_of, without_patches
 from flash.data.portable import Portable, TensorSpec
 from flash.data.process import Preprocess
+from flash.data.requests import RequestFields
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
 from flash.data.targets import NumberTargets
@@ -27,7 +28,7 @@ from flash.plugins import default_owner
 from . import encoder
 from .config import ImageConfig, ImageInputSpec
 from .files import IMAGE_EXTENSIONS
-from .read import load_into_memory, open_image, thumbnail
+from .read import check_upload, load_into_memory, open_image, thumbnail
 from .transforms import Augmentation, ImageTransforms, augmentations, geometry_of
 
 __all__ = ["ImagePreprocess", "ImageRegressionPreprocess"]
@@ -285,6 +286,10 @@ class ImagePreprocess(FilePreprocess):
             "input_field": self.input_field,
         }
         return Portable(inputs, encoder=encoder.__name__, settings=settings, requires=("Pillow",))
+
+    def request_fields(self) -> RequestFields:
+        """Return that a sample is an uploaded image of a bounded number of pixels."""
+        return RequestFields("image", extensions=self.extensions, check=check_upload)
 
     def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
         """Return the patches of an image, in place of which it gets its mean color."""

@@ -18,6 +18,7 @@ from flash.data.columns import Columns
 from flash.data.display import Display
 from flash.data.labels import class_indices
 from flash.data.portable import Portable, TensorSpec
+from flash.data.requests import RequestFields
 from flash.data.splits import split_inputs
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
@@ -138,14 +139,18 @@ class TabularPreprocess(Preprocess):
 
     def predict_load_data(self, data: Any) -> Columns:
         """Encode a table without targets."""
+        schema = self._learned_schema()
+        columns = columns_of_rows(data)
+        encoded = None if columns is None else schema.encode_few(columns, len(data))
+        return Columns(_tensors(*(encoded or schema.encode(self._read(data), "predict"))))
+
+    def _learned_schema(self) -> Schema:
         if self.schema is None:
             raise DataError(
                 "Expected a trained task, whose preprocess knows the columns, but this one has seen no train rows. "
                 "Train it, or load it from a checkpoint."
             )
-        columns = columns_of_rows(data)
-        encoded = None if columns is None else self.schema.encode_few(columns, len(data))
-        return Columns(_tensors(*(encoded or self.schema.encode(self._read(data), "predict"))))
+        return self.schema
 
     def is_table_to_predict(self, data: Any) -> bool:
         """Return whether the argument of ``predict`` is a path."""
@@ -162,6 +167,14 @@ class TabularPreprocess(Preprocess):
         assert self.schema is not None
         columns = self.schema.decode(inputs["numerical"].numpy(), inputs["categorical"].numpy())
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def request_fields(self) -> RequestFields:
+        """Return the columns that the network uses, with their types, categories, and medians of the train rows.
+
+        Raises:
+            DataError: If there were no train rows.
+        """
+        return RequestFields("table", self._learned_schema().request_fields)
 
     def parts(self, samples: Any) -> list[str]:
         """Return the columns that the network uses."""

@@ -13,6 +13,7 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.pieces import Pieces, without_words, words_of
 from flash.data.portable import Portable
+from flash.data.requests import RequestField, RequestFields
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
 from flash.data.targets import NumberTargets
@@ -132,6 +133,11 @@ class TextPreprocess(SamplePreprocess):
         first, second = self._pair_names
         pairs = zip(texts.first.pick(rows), texts.second.pick(rows), strict=True)
         return [{first: one, second: other} for one, other in pairs]
+
+    def request_fields(self) -> RequestFields:
+        """Return that a sample is a text, or a pair of texts by the names of their columns."""
+        names = self._pair_names if self.pairs else ()
+        return RequestFields("text", [RequestField(name, "text") for name in names])
 
     @property
     def _pair_names(self) -> tuple[str, str]:
