@@ -70,6 +70,7 @@ def write_export(
     Example:
         >>> import tempfile
         >>> import torch
+        >>> from torch import nn
         >>> from flash.export.formats import PT2
         >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         ...     warnings.simplefilter("ignore")
