@@ -244,8 +244,13 @@ def lines(tmp_path: Path) -> Path:
 
 
 def encoder(kind: str) -> nn.Module:
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    more = {"vocab_size": 40, "max_position_embeddings": 64, "pad_token_id": 0}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    more: dict[str, Any] = {"vocab_size": 40, "max_position_embeddings": 64, "pad_token_id": 0}
     config = {
         "bert": lambda: BertConfig(**sizes, **more),
         "roberta": lambda: RobertaConfig(**sizes, **more),
@@ -286,14 +291,19 @@ def test_numbers_and_vectors_of_texts_are_exported(
 def test_generated_texts_are_those_of_the_task(
     tokenizer: Any, lines: Path, tmp_path: Path, kind: str, name: str
 ) -> None:
-    ids = {"vocab_size": 40, "pad_token_id": 0, "eos_token_id": 2}
+    ids: dict[str, Any] = {"vocab_size": 40, "pad_token_id": 0, "eos_token_id": 2}
     if kind == "t5":
-        sizes = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2}
-        model: Any = T5ForConditionalGeneration(T5Config(decoder_start_token_id=0, **sizes, **ids))
+        sizes: dict[str, Any] = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+        sizes["decoder_start_token_id"] = 0
+        model: Any = T5ForConditionalGeneration(T5Config(**sizes, **ids))
     else:
         sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
-        more = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 64}
-        start = {"decoder_start_token_id": 2, "bos_token_id": 1, "forced_eos_token_id": 2}
+        more: dict[str, Any] = {
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "max_position_embeddings": 64,
+        }
+        start: dict[str, Any] = {"decoder_start_token_id": 2, "bos_token_id": 1, "forced_eos_token_id": 2}
         model = BartForConditionalGeneration(BartConfig(**sizes, **more, **start, **ids))
     for parameter in model.parameters():
         if parameter.ndim > 1:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 
 from flash.errors import DataError
 
 
-def batches(source, settings, reader, batch_size):
+def batches(source: str, settings: dict[str, Any], reader: Any, batch_size: int) -> Iterator[tuple[list[str], Any]]:
     """Points are the columns x and y of a table."""
     table = reader.read_table(source)
     if not {"x", "y"} <= set(table):

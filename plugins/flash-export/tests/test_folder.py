@@ -179,6 +179,15 @@ def test_a_table_of_another_format_is_an_error(classifier: Classifier, tmp_path:
         predictor_of(classifier().export(tmp_path / "out")).predict(str(path))
 
 
+def writes(content: bytes) -> Callable[..., None]:
+    """Return the writer of a format that writes these bytes."""
+
+    def write(program: Any, inputs: Any, outputs: Any, path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
+
+
 class TestWhatGoesWrong:
     @pytest.mark.parametrize("network", [Branching(), OfOneSize()])
     def test_a_network_that_cannot_be_traced(self, tmp_path: Path, network: nn.Module) -> None:
@@ -189,7 +198,7 @@ class TestWhatGoesWrong:
 
     def test_a_file_that_disagrees_is_removed(self, classifier: Classifier, tmp_path: Path) -> None:
         other = classifier().export(tmp_path / "other") / "model.pt2"
-        copying = replace(PT2, write=lambda program, inputs, outputs, path: path.write_bytes(other.read_bytes()))
+        copying = replace(PT2, write=writes(other.read_bytes()))
         expected = "Expected the output probabilities of PointClassifier with batch 1 to agree with the task within"
         with pytest.raises(ExportError, match=expected):
             write_export(classifier(), tmp_path / "out", copying)
@@ -198,13 +207,13 @@ class TestWhatGoesWrong:
     def test_a_file_with_outputs_of_another_shape_is_removed(self, classifier: Classifier, tmp_path: Path) -> None:
         other = PointClassifier(num_classes=2, model=nn.Linear(2, 2))
         first = other.export(tmp_path / "other") / "model.pt2"
-        copying = replace(PT2, write=lambda program, inputs, outputs, path: path.write_bytes(first.read_bytes()))
+        copying = replace(PT2, write=writes(first.read_bytes()))
         with pytest.raises(ExportError, match=r"with batch 1 to have shape \(1, 3\), as of the task"):
             write_export(classifier(), tmp_path / "out", copying)
         assert nothing_is_left(tmp_path / "out")
 
     def test_a_file_that_cannot_be_loaded_is_removed(self, classifier: Classifier, tmp_path: Path) -> None:
-        broken = replace(ONNX, write=lambda program, inputs, outputs, path: path.write_bytes(b"no network"))
+        broken = replace(ONNX, write=writes(b"no network"))
         with pytest.raises(ExportError, match="Expected a file of PointClassifier that can be loaded, but it cannot"):
             write_export(classifier(), tmp_path / "out", broken)
         assert nothing_is_left(tmp_path / "out")

@@ -73,9 +73,9 @@ def both(photos: Path) -> Callable[..., tuple[Any, Any]]:
     def encode(**changed: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         preprocess, spec = ImagePreprocess(), ImageInputSpec.of({**CONFIG, **changed})
         dataset = AutoDataset(str(photos), Stage.PREDICT, preprocess, spec)
-        settings = dataset.hooks.preprocess.stage_hooks(Stage.PREDICT, spec).portable().settings
+        settings = preprocess.stage_hooks(Stage.PREDICT, spec).portable().settings
         expected = {str(dataset.id_of(row)): dataset[row].numpy() for row in range(len(dataset))}
-        found = {}
+        found: dict[str, Any] = {}
         for ids, inputs in batches(str(photos), settings, Reader(), 3):
             assert 1 <= len(ids) <= 3
             found |= dict(zip(ids, inputs["input"], strict=True))

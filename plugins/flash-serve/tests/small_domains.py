@@ -116,11 +116,11 @@ class Service:
         return asyncio.run(main())
 
     def get(self, path: str) -> httpx.Response:
-        return self.run(lambda client: client.get(path))  # type: ignore[no-any-return]
+        return self.run(lambda client: client.get(path))
 
     def post(self, **content: Any) -> httpx.Response:
         """Send one request, as in httpx."""
-        return self.run(lambda client: client.post("/v1/predict", **content))  # type: ignore[no-any-return]
+        return self.run(lambda client: client.post("/v1/predict", **content))
 
     def predictions(self, **content: Any) -> list[Any]:
         """Send one request that is answered, and return the predictions alone."""

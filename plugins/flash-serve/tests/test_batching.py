@@ -93,7 +93,7 @@ def test_a_large_request_shares_batches_with_small_ones(network: Network) -> Non
         large.add_done_callback(lambda _: done.append("large"))
         small.add_done_callback(lambda _: done.append("small"))
         network.gate.set()
-        assert await asyncio.gather(first, large, small) == [[2], list(range(40, 60, 2)), [4]]
+        assert list(await asyncio.gather(first, large, small)) == [[2], list(range(40, 60, 2)), [4]]
         return done
 
     batcher = Batcher(network, 4, 8, Metrics())
@@ -217,7 +217,7 @@ def test_32_clients_each_get_the_answers_to_their_own_samples(serve: Serve) -> N
     async def talk(client: httpx.AsyncClient) -> None:
         async def one(number: int) -> None:
             for turn in range(8):
-                rows = [
+                rows: list[dict[str, Any]] = [
                     {"age": 1000 * number + 10 * turn + place, "city": "x" * place} for place in range(turn % 3 + 1)
                 ]
                 answer = await client.post("/v1/predict", json={"rows": rows})

@@ -110,14 +110,15 @@ def compare(learned: TabularPreprocess, tmp_path: Path) -> Callable[..., bool]:
 @pytest.mark.parametrize("column", ["number", "gaps", "truth", "word", "code", "mixed", "flag", "same", "note"])
 @pytest.mark.parametrize("kind", ["numbers", "words", "missing", "truths", "infinite", "dates"])
 def test_a_column_of_one_kind_is_encoded_as_in_flash(compare: Callable[..., bool], column: str, kind: str) -> None:
-    cells = {
-        "numbers": NUMBERS,
+    of_kind: dict[str, list[Any]] = {
+        "numbers": [*NUMBERS],
         "words": WORDS,
         "missing": MISSING,
         "truths": TRUTHS,
         "infinite": INFINITE,
         "dates": DATES,
-    }[kind]
+    }
+    cells = of_kind[kind]
     compare(**{column: cells})
     compare(**{column: [*cells, None]})
     for cell in cells:
@@ -142,8 +143,8 @@ def test_dates_and_numbers_are_read_at_all(compare: Callable[..., bool]) -> None
 @pytest.mark.parametrize("seed", range(60))
 def test_mixed_columns_are_encoded_as_in_flash(compare: Callable[..., bool], seed: int) -> None:
     draw = random.Random(seed)
-    kinds = [NUMBERS, WORDS, MISSING, TRUTHS, INFINITE, DATES, NO_DATES]
-    columns = {}
+    kinds: list[Any] = [NUMBERS, WORDS, MISSING, TRUTHS, INFINITE, DATES, NO_DATES]
+    columns: dict[str, list[Any]] = {}
     for name in ("number", "gaps", "truth", "word", "code", "mixed", "flag", "day", "seldom", "note", "same"):
         if draw.random() < 0.4:
             chosen = draw.sample(kinds, draw.choice([1, 1, 2, 3]))
@@ -181,10 +182,12 @@ def test_durations_are_in_no_text_file() -> None:
 def test_batches_are_the_rows_in_order(learned: TabularPreprocess) -> None:
     settings = learned.portable().settings
     names = [*dict.fromkeys(column["name"] for column in [*settings["numerical"], *settings["categorical"]])]
-    table = {name: ["2024-01-01" if name in ("day", "seldom") else str(row) for row in range(5)] for name in names}
+    table: dict[str, list[str | None]] = {
+        name: ["2024-01-01" if name in ("day", "seldom") else str(row) for row in range(5)] for name in names
+    }
 
     class Reader:
-        def read_table(self, path: str) -> dict[str, list[str]]:
+        def read_table(self, path: str) -> dict[str, list[str | None]]:
             return table
 
     found = list(batches("t.csv", settings, Reader(), 2))

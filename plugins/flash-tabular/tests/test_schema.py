@@ -624,7 +624,7 @@ def test_the_fields_of_a_request_are_the_columns_with_what_was_learned() -> None
         {
             "rooms": [1, 2, 3, 4, 9],
             "city": ["b", "a", "b", None, "a"],
-            "seen": pd.to_datetime(["2024-01-01", "2024-01-03", None, "2024-01-05", "2024-01-06"]),
+            "seen": pd.to_datetime(pd.Series(["2024-01-01", "2024-01-03", None, "2024-01-05", "2024-01-06"])),
             "at": pd.to_datetime([f"2024-01-01 {hour}:00" for hour in (10, 12, 10, 12, 14)]),
         }
     )

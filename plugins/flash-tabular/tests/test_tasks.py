@@ -628,7 +628,7 @@ def test_a_default_run_of_tabm_ends_with_the_average_of_its_best_epoch(
     run.fit(task, dm)
     losses = [epoch["val_loss"] for epoch in task.history]
     best = seen.weights[losses.index(min(losses))]
-    average = next(each for each in run.callbacks if isinstance(each, AverageWeights))  # type: ignore[attr-defined]
+    average = next(each for each in run.callbacks if isinstance(each, AverageWeights))
     trained = average.state_dict()["trained"]["head.weight"]
     assert all(torch.equal(value, best[name]) for name, value in task.state_dict().items())
     assert not torch.equal(seen.weights[-1]["head.weight"], trained)

@@ -143,17 +143,23 @@ def test_what_is_not_portable_says_why(tokenizers: Any) -> None:
 
 def _model(kind: str, tokenizer: Any) -> Any:
     torch.manual_seed(0)
-    ids = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    ids: dict[str, Any] = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     if kind == "t5":
-        sizes = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2}
-        model: Any = T5ForConditionalGeneration(
-            T5Config(vocab_size=len(tokenizer), decoder_start_token_id=0, **sizes, **ids)
-        )
+        sizes: dict[str, Any] = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+        sizes["decoder_start_token_id"] = 0
+        model: Any = T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), **sizes, **ids))
     else:
         sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
-        more = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "max_position_embeddings": 64}
-        start = {"decoder_start_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id}
-        forced = {"forced_eos_token_id": tokenizer.eos_token_id}
+        more: dict[str, Any] = {
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "max_position_embeddings": 64,
+        }
+        start: dict[str, Any] = {
+            "decoder_start_token_id": tokenizer.eos_token_id,
+            "bos_token_id": tokenizer.bos_token_id,
+        }
+        forced: dict[str, Any] = {"forced_eos_token_id": tokenizer.eos_token_id}
         config = BartConfig(vocab_size=len(tokenizer), **sizes, **more, **start, **forced, **ids)
         model = BartForConditionalGeneration(config)
     for parameter in model.parameters():

@@ -49,7 +49,7 @@ from flash.core.outputs import (
     outputs_of,
     task_outputs,
 )
-from flash.core.predicting import TaskPrediction
+from flash.core.prediction import TaskPrediction
 from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, checked_metadata, load_task
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change

@@ -37,7 +37,7 @@ class PieceImportance:
         name: What is predicted: the name of a class, a label or a number; empty for a single number.
         is_number: Whether it is a number; otherwise the value is a probability.
         value: The value that the task predicts for the whole sample.
-        truth: The target, as in :attr:`flash.core.evaluation.Evaluated.targets`; ``None`` if there is none.
+        truth: The target, as in ``targets`` of :class:`flash.core.evaluation.Evaluated`; ``None`` if there is none.
     """
 
     row: int
