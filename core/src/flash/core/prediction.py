@@ -30,6 +30,7 @@ from flash.serialization import refuse_unknown_arguments
 
 __all__ = [
     "PredictedBatch",
+    "TaskPrediction",
     "evaluating",
     "gather_rows",
     "parts_to_predict",
