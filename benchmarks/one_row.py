@@ -20,7 +20,7 @@ from _timing import compare, quiet
 from PIL import Image
 
 import flash
-from flash.core.prediction import predict_batches
+from flash.core.prediction import predict_batches, preprocess_of
 from flash.data.stage import Stage
 from flash.data.streams import load_dataset
 from flash.image import ImageClassifier
@@ -54,7 +54,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def report(what: str, task: flash.Task, raw: Any, rounds: int, bar: float | None = None) -> None:
-    dataset = load_dataset(raw, Stage.PREDICT, task.preprocess or task.preprocess_cls(), task.input_spec)
+    dataset = load_dataset(raw, Stage.PREDICT, preprocess_of(task), task.input_spec)
     (batch,) = predict_batches(task, dataset, batch_size=1)
     task.eval()
 

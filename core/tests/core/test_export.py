@@ -1,4 +1,4 @@
-"""What of a task goes into an exported file, as plugins that write files ask for it."""
+"""The parts of a task that go into an exported file, as plugins that write files ask for them."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ from torch import nn
 
 import flash
 from flash.core.classification import ClassificationTask
-from flash.core.registry import backbone_registry
 from flash.core.structure import changes_structure
 from flash.errors import CheckpointError, ConfigurationError, DownloadError, UnreachableError, UnsafeCheckpointError
-from flash.plugins import Backbone, hookimpl, isolated_plugins
+from flash.plugins import isolated_plugins
 from flash.serialization import equal, read_checkpoint, write_checkpoint, write_folder
+
+from .zoo import OnBackbone, Zoo
 
 
 class Net(ClassificationTask):
@@ -241,20 +241,6 @@ def test_missing_weights_are_an_error_unless_they_are_allowed(trainer: Any) -> N
     with pytest.raises(CheckpointError, match=r'Missing key\(s\) in state_dict: "head.bias"'):
         flash.Task.from_pretrained("net")
     assert flash.Task.from_pretrained("net", strict=False).labels == ["ants", "bées"]
-
-
-class Zoo:
-    @hookimpl
-    def flash_backbones(self) -> Iterator[Backbone]:
-        yield Backbone("Wav-CNN", domain="audio", factory="builtins:int")
-
-
-class OnBackbone(flash.Task):
-    backbones = backbone_registry("audio")
-
-    def __init__(self, backbone: str) -> None:
-        super().__init__(loss_fn=nn.functional.mse_loss)
-        self.model = nn.Linear(self.backbones.get(backbone)(3), 1)
 
 
 def test_a_missing_plugin_is_named() -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 import flash
-from flash.core.registry import backbone_registry
 from flash.errors import CheckpointError, UnknownNameError
-from flash.plugins import Backbone, PluginHost, hookimpl, isolated_plugins
+from flash.plugins import PluginHost, isolated_plugins
 from flash.plugins._current import use_host
 from flash.plugins._discovery import from_objects
 from flash.serialization import (
@@ -20,19 +17,7 @@ from flash.serialization import (
     write_checkpoint,
 )
 
-
-class Zoo:
-    @hookimpl
-    def flash_backbones(self) -> Iterator[Backbone]:
-        yield Backbone("Wav-CNN", domain="audio", factory="builtins:int")
-
-
-class OnBackbone(flash.Task):
-    backbones = backbone_registry("audio")
-
-    def __init__(self, backbone: str) -> None:
-        super().__init__(loss_fn=nn.functional.mse_loss)
-        self.model = nn.Linear(self.backbones.get(backbone)(3), 1)
+from .zoo import OnBackbone, Zoo
 
 
 class TestABackboneOfAnotherPlugin:

@@ -1,4 +1,4 @@
-"""What a preprocess says of the inputs that it makes."""
+"""Descriptions of the inputs that a preprocess makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sample is in a request: what a preprocess may say."""
+"""Descriptions of a sample in a request, as a preprocess returns them."""
 
 from __future__ import annotations
 

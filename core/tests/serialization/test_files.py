@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -208,15 +206,6 @@ FAILURES = {
     "a folder is in the file's place": a_folder,
     "the name is too long": too_long,
 }
-
-
-@pytest.fixture
-def _limits() -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.usefixtures("_limits")

@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -404,15 +404,6 @@ FAILURES: dict[str, Callable[[pytest.MonkeyPatch, Path], Path]] = {
     "a file is above": lambda _, folder: folder / "flash.json" / "below",
     "the name is too long": lambda _, folder: folder.with_name("n" * 300),
 }
-
-
-@pytest.fixture
-def _limits() -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.usefixtures("_limits")

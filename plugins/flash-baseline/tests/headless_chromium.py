@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import select
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 _SECONDS = 60
 
@@ -20,6 +23,17 @@ def find_chromium() -> str | None:
     """The path of Chromium or Chrome, if there is one."""
     names = ("chromium", "chromium-browser", "google-chrome", "chrome")
     return next((found for name in names if (found := shutil.which(name))), None)
+
+
+@contextlib.contextmanager
+def launched(profile: Path) -> Iterator[Browser]:
+    """Context manager: a browser with an empty profile; the test is skipped if none is installed."""
+    program = find_chromium()
+    if program is None:
+        pytest.skip("Chromium is not installed")
+    browser = Browser(program, profile)
+    yield browser
+    browser.close()
 
 
 class Browser:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headless_chromium import Browser, find_chromium
+from headless_chromium import Browser, launched
 
 from flash.baseline.report import write_report
 from flash.baseline.results import Results
@@ -17,12 +17,8 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    browser = Browser(program, tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+    with launched(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture(params=["classification", "multi-label", "regression", "images", "texts", "hostile", "many", "nothing"])

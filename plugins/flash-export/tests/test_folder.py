@@ -304,7 +304,7 @@ _INPUTS = TensorSpec("float32", ("batch", 2))
 
 
 class TestWithoutProgram:
-    """Where raw inputs cannot be encoded without Flash, the network is written alone, and it is said why."""
+    """The network is written alone, and it is said why, where raw inputs cannot be encoded without Flash."""
 
     @staticmethod
     def reason(task: Task, folder: Path, **options: Any) -> str:

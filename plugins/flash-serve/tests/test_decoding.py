@@ -1,4 +1,4 @@
-"""What requests may hold: each kind of sample, and what is refused with which sentence."""
+"""Contents of requests: each kind of sample, and what is refused with which sentence."""
 
 from __future__ import annotations
 

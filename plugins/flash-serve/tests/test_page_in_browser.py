@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from headless_chromium import Browser, find_chromium
+from headless_chromium import Browser, launched
 from small_domains import Recordings, Rows, Words, on_loopback, task_of
 
 import flash
@@ -40,12 +40,8 @@ class Boxes(flash.Postprocess):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    program = find_chromium()
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    browser = Browser(program, tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+    with launched(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 Open = Callable[..., str]

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from tqdm import tqdm
 
 import flash
 from flash.cli._command import command_parser
 from flash.cli._row_writers import check_format, row_writer
+from flash.core.outputs import PLAIN_TYPES, plain
 from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError
 
 __all__ = ["main"]
 
 _ROWS_AT_ONCE = 32_768
-_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -89,17 +88,4 @@ def _classes_of(value: Any, labels: Sequence[str] | None) -> Sequence[str] | Non
 
 def _all_plain(values: Sequence[Any]) -> Sequence[Any]:
     """Return values as JSON can hold them, without a call per value where they are plain already."""
-    return values if all(map(_PLAIN.__contains__, map(type, values))) else list(map(_plain, values))
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    if type(value) in _PLAIN:
-        return value
-    if isinstance(value, Tensor):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value if isinstance(value, bool | int | float) else str(value)
+    return values if PLAIN_TYPES.issuperset(map(type, values)) else list(map(plain, values))

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from flash.core.prediction import evaluating
+from flash.core.prediction import evaluating, preprocess_of
 from flash.data.portable import InputSpecs, Portable, TensorSpec, make_inputs, open_dimensions
-from flash.data.process import Postprocess, Preprocess
+from flash.data.process import Postprocess
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, PluginError
 from flash.plugins import get_host
@@ -57,8 +57,7 @@ class InferenceNetwork(nn.Module):
         super().__init__()
         self.task = task
         self._names = None if isinstance(inputs, TensorSpec) else list(inputs)
-        preprocess: Preprocess = task.preprocess or task.preprocess_cls()
-        self._hooks = preprocess.stage_hooks(Stage.PREDICT, task.input_spec)
+        self._hooks = preprocess_of(task).stage_hooks(Stage.PREDICT, task.input_spec)
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs for the inputs of a batch."""
@@ -179,8 +178,8 @@ def portable_of(task: Any) -> Portable:
     Args:
         task: The task.
     """
-    preprocess: Preprocess = task.preprocess or task.preprocess_cls()
-    found: Portable = task.exported_encoder(preprocess.stage_hooks(Stage.PREDICT, task.input_spec).portable())
+    hooks = preprocess_of(task).stage_hooks(Stage.PREDICT, task.input_spec)
+    found: Portable = task.exported_encoder(hooks.portable())
     return found
 
 

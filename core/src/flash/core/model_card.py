@@ -20,7 +20,7 @@ MARK = "<!-- Written by Flash. Without this line, a save keeps your text. -->"
 
 
 class TaskFacts(TypedDict):
-    """What a card says of a task."""
+    """Facts of a task that its card states."""
 
     #: The name of its class.
     name: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,11 +17,13 @@ from flash.errors import ConfigurationError
 from flash.plugins import dist_of
 
 __all__ = [
+    "PLAIN_TYPES",
     "OutputSpec",
     "classification_outputs",
     "components_of",
     "find_output",
     "outputs_of",
+    "plain",
     "regression_outputs",
     "resolve_output",
     "takes_ids",
@@ -29,6 +32,9 @@ __all__ = [
 
 #: An output: a name, or a callable that takes a batch of predictions.
 OutputSpec: TypeAlias = str | Callable[..., Any]
+
+#: The types of what :func:`plain` returns as it is.
+PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
 
 #: Outputs of every task.
 task_outputs = ComponentRegistry("output", "outputs", "-/-")
@@ -94,6 +100,29 @@ def values(predictions: Tensor, task: Any) -> list[Any]:
     flat = numbers.squeeze(-1) if numbers.ndim > 1 and numbers.shape[-1] == 1 else numbers
     result: list[Any] = flat.tolist()
     return result
+
+
+def plain(value: Any) -> Any:
+    """Return a result of ``task.predict`` as JSON can hold it: tensors and arrays as lists, keys as text.
+
+    Args:
+        value: One result.
+
+    Example:
+        >>> plain({"vector": torch.ones(2), 3: (1, None)})
+        {'vector': [1.0, 1.0], '3': [1, None]}
+    """
+    if type(value) in PLAIN_TYPES:
+        return value
+    if isinstance(value, Tensor):
+        return value.detach().cpu().tolist()
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return value if isinstance(value, bool | int | float) else str(value)
 
 
 def outputs_of(task: type[TaskLike]) -> Registry:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -35,6 +35,7 @@ __all__ = [
     "gather_rows",
     "parts_to_predict",
     "predict_batches",
+    "preprocess_of",
     "table_to_predict",
 ]
 
@@ -54,6 +55,28 @@ class PredictedBatch:
     inputs: Any
     targets: Any
     output: Any
+
+
+def preprocess_of(task: Any) -> Preprocess:
+    """Return the preprocess of the raw inputs that a task predicts: that of its train data, or else its default.
+
+    Args:
+        task: The task.
+
+    Raises:
+        CheckpointError: If the task was loaded from a checkpoint whose preprocess cannot be restored.
+        ConfigurationError: If the preprocess cannot make what the network needs.
+
+    Example:
+        >>> from flash import Task
+        >>> type(preprocess_of(Task(nn.Linear(2, 1)))).__name__
+        'Preprocess'
+    """
+    if task.preprocess_error is not None and task.preprocess is None:
+        raise task.preprocess_error
+    preprocess: Preprocess = task.preprocess or task.preprocess_cls()
+    preprocess.check_input_spec(task.input_spec)
+    return preprocess
 
 
 def parts_to_predict(
@@ -207,8 +230,6 @@ class TaskPrediction:
 
     # What it uses of flash.Task, which it is a part of.
     preprocess: Preprocess | None
-    preprocess_cls: ClassVar[type[Preprocess]]
-    preprocess_error: Exception | None
     postprocess: Postprocess | None
     _output: OutputSpec | None
     _has_trained: bool
@@ -327,7 +348,7 @@ class TaskPrediction:
         """
         self._warn_if_untrained()
         self._check_reading(reading, ["id_field"])
-        preprocess = self._preprocess_to_predict()
+        preprocess = preprocess_of(self)
         first = 0
         for part in parts_to_predict(raw, preprocess, reading, as_table=id_field is not None):
             has_ids = isinstance(part, Table) and id_field is not None and id_field in part
@@ -347,17 +368,10 @@ class TaskPrediction:
             first += rows
 
     def _dataset_to_predict(self, raw: Any, reading: ReadOptions) -> AutoDataset | AutoStream:
-        preprocess = self._preprocess_to_predict()
+        preprocess = preprocess_of(self)
         self._check_reading(reading)
         raw = table_to_predict(raw, reading) if reading else raw
         return load_dataset(raw, Stage.PREDICT, preprocess, self._as_task.input_spec)
-
-    def _preprocess_to_predict(self) -> Preprocess:
-        if self.preprocess_error is not None and self.preprocess is None:
-            raise self.preprocess_error
-        preprocess = self.preprocess or self.preprocess_cls()
-        preprocess.check_input_spec(self._as_task.input_spec)
-        return preprocess
 
     def _check_reading(self, reading: ReadOptions, others: Sequence[str] = ()) -> None:
         taken = ["raw", "output", "batch_size", *others, *READ_OPTIONS]

@@ -219,18 +219,20 @@ class AutoDataset(Dataset[Any]):
         if ids is not None:
             return ids[row]
         name = None if self.columns is not None else getattr(samples[row], "name", None)
-        return name if isinstance(name, str | PurePath) else self._source_row(row)
+        known = self._known_rows
+        return name if isinstance(name, str | PurePath) else row if known is None else int(known[row])
 
-    def _source_row(self, row: int) -> int:
+    @property
+    def _known_rows(self) -> RowNumbers | None:
+        """The row of each sample in the data that the user passed; ``None`` if it is the number of the sample."""
         known = self._source_rows
-        return row if known is None or len(known.rows) != len(self.samples) else int(known.rows[row])
+        return None if known is None or len(known.rows) != len(self.samples) else known.rows
 
     def ids_of(self, rows: Sequence[int]) -> list[Any]:
         """Return the ids of several samples."""
         if self.columns is not None and self._rows is None and getattr(self.samples, "ids", None) is None:
-            known = self._source_rows
-            same = known is None or len(known.rows) != len(self.samples)
-            return list(rows) if same or known is None else [int(known.rows[row]) for row in rows]
+            known = self._known_rows
+            return list(rows) if known is None else [int(known[row]) for row in rows]
         return [self.id_of(row) for row in rows]
 
     def raw(self, index: int) -> Any:

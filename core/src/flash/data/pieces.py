@@ -51,7 +51,7 @@ Place: TypeAlias = Span | Box
 
 @dataclass(frozen=True)
 class Pieces:
-    """How a sample is divided into pieces, and how it looks to the network without some of them.
+    """Pieces that a sample is divided into, and the sample without some of them.
 
     Args:
         shown: What a person looks at: a text, values by name, or an image, as :meth:`flash.Preprocess.display` returns.

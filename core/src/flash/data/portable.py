@@ -1,4 +1,4 @@
-"""What a preprocess says of itself for use without Flash: the inputs that it makes, and a numpy encoder of raw data."""
+"""Description of a preprocess for use without Flash: the inputs that it makes, and a numpy encoder of raw data."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ InputSpecs: TypeAlias = TensorSpec | Mapping[str, TensorSpec]
 
 @dataclass(frozen=True)
 class Portable:
-    """What is needed to make the inputs of a network without Flash, from raw inputs.
+    """Description of how the inputs of a network are made from raw inputs without Flash.
 
     The encoder is a module of the domain that needs numpy, and what ``requires`` names, but nothing of Flash: its
     source is copied beside an exported network. It has

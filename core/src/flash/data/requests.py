@@ -59,7 +59,7 @@ class RequestField:
 
 @dataclass(frozen=True)
 class RequestFields:
-    """What a sample is in a request; the result of :meth:`flash.Preprocess.request_fields`.
+    """Description of a sample in a request; the result of :meth:`flash.Preprocess.request_fields`.
 
     Args:
         kind: What a sample is, which decides what ``task.predict`` gets.

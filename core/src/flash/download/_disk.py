@@ -46,7 +46,18 @@ def size_of(file: Path) -> int:
 
 
 def digest(file: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
+    """Return the sha256 of a file, in hexadecimal; the file is not held in memory.
+
+    Args:
+        file: The file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     Path(folder, "empty").touch()
+        ...     digest(Path(folder, "empty"))[:8]
+        'e3b0c442'
+    """
     sha256 = hashlib.sha256()
     with file.open("rb") as stream:
         while chunk := stream.read(1 << 20):

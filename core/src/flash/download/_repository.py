@@ -17,7 +17,7 @@ _TIMEOUT = 10.0
 
 
 class HubOptions(TypedDict, total=False):
-    """How a repository is downloaded, with the names and meanings of huggingface_hub."""
+    """Options of the download of a repository, with the names and meanings of huggingface_hub."""
 
     #: A branch, a tag or a commit; by default the newest commit.
     revision: str | None

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from flash.download import digest
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serialization.files import MapLocation, explaining_write_errors, link_or_copy, replacing_together
 from flash.serialization.json_values import decode, dumps, encode, loads
@@ -79,7 +80,7 @@ def write_folder(
             # A KeyError is what earlier versions raise for types that they do not know.
             except (safetensors.SafetensorError, KeyError) as error:
                 raise OSError(f"{type(error).__name__}: {error}") from error
-            described = {"weights_sha256": _digest(weights), **parts}
+            described = {"weights_sha256": digest(weights), **parts}
             files[-1].write(dumps({"flash_folder": _LAYOUT, "sha256": _checksum(described), **described}, indent=1))
             if (target / WEIGHTS).exists():
                 link_or_copy(target / WEIGHTS, target / _PREVIOUS)
@@ -186,14 +187,6 @@ def _checksum(described: Mapping[str, Any]) -> str:
     return hashlib.sha256(dumps(described)).hexdigest()
 
 
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 @contextlib.contextmanager
 def _settled(folder: Path) -> Iterator[None]:
     """Context manager: go back to the weights that are described if writing fails, now or in a process before."""
@@ -212,7 +205,7 @@ def _settle(folder: Path) -> None:
         # Without a sound description there is nothing that the previous weights belong to.
         with contextlib.suppress(CheckpointError, FileNotFoundError):
             stored = _description(folder / DESCRIPTION, str(folder))
-            if not weights.exists() or _digest(weights) != stored["weights_sha256"]:
+            if not weights.exists() or digest(weights) != stored["weights_sha256"]:
                 previous.replace(weights)
         previous.unlink(missing_ok=True)
 

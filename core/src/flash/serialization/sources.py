@@ -1,4 +1,4 @@
-"""What a checkpoint is read from: a file, a URL, a folder for the Hub, or a repository of the Hub."""
+"""Sources of a checkpoint: a file, a URL, a folder for the Hub, or a repository of the Hub."""
 
 from __future__ import annotations
 

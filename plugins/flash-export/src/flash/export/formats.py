@@ -1,4 +1,4 @@
-"""What a format of files is, and the formats ``pt2`` and ``onnx``."""
+"""Formats of files, ``pt2`` and ``onnx``, and the class that describes one."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from flash.errors import ConfigurationError, ExportError
 
 from .agreement import expected_outputs
 from .formats import Format, quiet
-from .tracing import sizes_of
+from .tracing import reason_of, sizes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,8 +79,8 @@ class Quantization:
         # The runtime raises errors of many types for a network that it cannot quantize.
         except Exception as error:
             raise ExportError(
-                f"Expected a network whose weights ONNX Runtime can quantize, but it cannot: "
-                f"{' '.join(str(error).split())[:300]}. Leave out quantize=True."
+                f"Expected a network whose weights ONNX Runtime can quantize, but it cannot: {reason_of(error)}. Leave "
+                "out quantize=True."
             ) from error
         sizes = {"bytes": path.stat().st_size, "bytes_before": whole.stat().st_size}
         return {"weights": "int8", **sizes, **measured}

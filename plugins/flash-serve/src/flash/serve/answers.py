@@ -5,20 +5,17 @@ from __future__ import annotations
 import heapq
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 import flash
-from flash.core.outputs import find_output, resolve_output, takes_ids
+from flash.core.outputs import find_output, plain, resolve_output, takes_ids
 from flash.data.requests import RequestKind
 from flash.errors import DataError
 
 __all__ = ["predictor", "to_json"]
-
-_PLAIN = frozenset({str, int, bool, type(None), float})
 
 
 def predictor(task: flash.Task, kind: RequestKind, max_classes: int) -> Callable[[Sequence[Any]], list[dict[str, Any]]]:
@@ -87,27 +84,6 @@ def _most_probable(probabilities: Sequence[float], names: Sequence[str], most: i
     pairs = enumerate(probabilities)
     best = heapq.nlargest(most, pairs, key=lambda pair: -1.0 if math.isnan(pair[1]) else pair[1])
     return [{"label": names[place], "probability": value} for place, value in best]
-
-
-def plain(value: Any) -> Any:
-    """Return a prediction as JSON can hold it.
-
-    Example:
-        >>> import torch
-        >>> plain({"vector": torch.ones(2), 3: (1, None)})
-        {'vector': [1.0, 1.0], '3': [1, None]}
-    """
-    if type(value) in _PLAIN:
-        return value
-    if isinstance(value, Tensor):
-        return value.detach().cpu().tolist()
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return value if isinstance(value, bool | int | float) else str(value)
 
 
 def to_json(content: Any) -> bytes:

@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 import flash
+from flash.core.prediction import preprocess_of
 from flash.data.messages import show
 from flash.errors import ConfigurationError
 
@@ -88,7 +89,7 @@ class _Service:
     """The state of an application: its task, its batches, and what it counts."""
 
     def __init__(self, task: flash.Task, limits: Limits) -> None:
-        fields = (task.preprocess or task.preprocess_cls()).request_fields()
+        fields = preprocess_of(task).request_fields()
         self.limits = limits
         self.metrics = Metrics()
         self.decoder = Decoder(fields, limits)

@@ -75,7 +75,7 @@ class Batcher:
 
     @property
     def is_alive(self) -> bool:
-        """Whether requests are taken."""
+        """True if requests are taken."""
         return not self._is_closing and (self._thread is None or self._thread.is_alive())
 
     async def submit(self, samples: Samples, timeout: float) -> list[Any]:

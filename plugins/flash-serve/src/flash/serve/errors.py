@@ -1,4 +1,4 @@
-"""What is answered to a request that cannot be: a status code of HTTP and a sentence."""
+"""Errors of requests: a status code of HTTP and a sentence."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may hold, and how long it may take.
+    """Limits of a request: what it may hold, and how long it may take.
 
     Args:
         max_batch: The number of samples that are predicted together.

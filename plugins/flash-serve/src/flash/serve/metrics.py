@@ -1,4 +1,4 @@
-"""What a service has done, in the text format of Prometheus."""
+"""Counts of what a service has done, in the text format of Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service takes and gives: for the page, and as a document of OpenAPI."""
+"""Description of what a service takes and gives: for the page, and as a document of OpenAPI."""
 
 from __future__ import annotations
 

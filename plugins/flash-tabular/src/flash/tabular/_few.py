@@ -13,7 +13,8 @@ import pandas as pd
 from flash.data.tables import check_encodable
 from flash.errors import DataError
 
-from .read import text_of_value, value_as_text
+from .encoder import text_of_value
+from .read import value_as_text
 
 __all__ = ["MAX_FEW", "PlainColumns", "codes_of", "columns_of_frame", "columns_of_rows", "floats_of"]
 

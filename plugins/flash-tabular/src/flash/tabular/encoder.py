@@ -16,19 +16,24 @@ import numpy as np
 
 from flash.errors import DataError
 
-__all__ = ["batches", "encode"]
+__all__ = ["BOOLEANS", "DATE_LIKE", "DECIMAL_COMMA", "ISO_DATE", "MISSING", "batches", "encode", "text_of_value"]
 
-_MISSING = frozenset(
+#: The spellings of missing numbers and dates; in a text column they are ordinary text.
+MISSING = frozenset(
     {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
 )
-_BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+#: The spellings of truth values.
+BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
 _SPACE = r"[ \t\n\r\f\v]*"
 _NUMBER = re.compile(rf"{_SPACE}[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?{_SPACE}")
 _WHOLE = re.compile(rf"{_SPACE}[+-]?[0-9]+{_SPACE}")
 _INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
-_DATE_LIKE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*")
-_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?")
+#: A number that may have a decimal comma.
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+#: Text that looks like a date.
+DATE_LIKE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*")
+#: A date of ISO 8601.
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?")
 _CLOCK = (
     r"(?P<hour>[0-9]{1,2})(?:(?P<colon>:?)(?P<minute>(?<=:)[0-9]{1,2}|[0-9]{2})"
     r"(?:(?P=colon)(?P<second>(?<=:)[0-9]{1,2}|[0-9]{2})(?:\.(?P<fraction>[0-9]+))?)?)?"
@@ -110,7 +115,8 @@ def encode(table: Mapping[str, list[str | None]], settings: Mapping[str, Any]) -
     codes = np.zeros((rows, len(categorical)), dtype=np.int32)
     parts, truths = {}, set()
     for place, column in enumerate(numerical):
-        name, parts[column["name"]] = column["name"], column["part"]
+        name = column["name"]
+        parts[name] = column["part"]
         if column["is_truth"]:
             truths.add(name)
         raw = _numbers(name, columns[name], column["part"], column["is_truth"])
@@ -149,20 +155,20 @@ def _inferred(name: str, cells: list[str | None], is_number: bool, decimal: str 
     parsed = [None if cell is None else _number(cell) for cell in cells]
     rest = [cell for cell, number in zip(cells, parsed, strict=True) if cell is not None and number is None]
     words = set(rest)
-    if words <= _MISSING:
+    if words <= MISSING:
         if is_number or len(rest) < len(cells) - len(rest) or not words:
             return _numeric(cells, parsed)
         return _Column("text", cells)
-    if words <= _BOOLEANS.keys() and all(number is None for number in parsed):
-        return _Column("truth", [None if cell is None else _BOOLEANS[cell] for cell in cells])
-    wanted = [cell for cell in rest if cell not in _MISSING]
-    if decimal is None and all(_DECIMAL_COMMA.fullmatch(cell) for cell in wanted):
+    if words <= BOOLEANS.keys() and all(number is None for number in parsed):
+        return _Column("truth", [None if cell is None else BOOLEANS[cell] for cell in cells])
+    wanted = [cell for cell in rest if cell not in MISSING]
+    if decimal is None and all(DECIMAL_COMMA.fullmatch(cell) for cell in wanted):
         raise DataError(
             f"Expected numbers with a decimal point in column {name!r}, but got {wanted[0]!r}. If the comma is the "
             "decimal mark, train with decimal=','; if this is no number, with decimal='.'."
         )
-    if is_number or all(_DATE_LIKE.fullmatch(cell) for cell in wanted):
-        return _Column("text", [None if cell in _MISSING else cell for cell in cells])
+    if is_number or all(DATE_LIKE.fullmatch(cell) for cell in wanted):
+        return _Column("text", [None if cell in MISSING else cell for cell in cells])
     return _Column("text", cells)
 
 
@@ -209,8 +215,8 @@ def _value(cell: Any, column: _Column, is_truth: bool) -> float:
         return math.nan
     if column.kind != "text":
         return float(cell)
-    if is_truth and cell in _BOOLEANS:
-        return float(_BOOLEANS[cell])
+    if is_truth and cell in BOOLEANS:
+        return float(BOOLEANS[cell])
     number = _number(cell)
     return math.nan if number is None else number
 
@@ -254,7 +260,7 @@ def _moment(text: str) -> dt.datetime | None:
 
 def _is_date(column: _Column) -> bool:
     known = [cell for cell in column.cells if cell is not None]
-    return column.kind == "text" and bool(known) and all(_ISO_DATE.fullmatch(cell) for cell in known)
+    return column.kind == "text" and bool(known) and all(ISO_DATE.fullmatch(cell) for cell in known)
 
 
 # ---------------------------------------------------------------------- categories
@@ -271,7 +277,7 @@ def _codes(column: _Column, category: Mapping[str, Any]) -> list[int]:
             continue
         text = _text(cell)
         known = text in places or _lowered(text) in aliases
-        text = text if known or category["is_text"] else _text_of_value(text)
+        text = text if known or category["is_text"] else text_of_value(text)
         codes.append(places.get(text) or aliases.get(_lowered(text), 0))
     return codes
 
@@ -286,7 +292,13 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _text_of_value(text: str) -> str:
+def text_of_value(text: str) -> str:
+    """Return the text of the value that a text writes, such as ``1.0`` or a date, as categories are compared.
+
+    Example:
+        >>> text_of_value("1.0"), text_of_value("2024-01-31T00:00:00"), text_of_value("red")
+        ('1', '2024-01-31', 'red')
+    """
     if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
         return _text(float(text)) if len(text) <= _EXACT_DIGITS else text
     return re.sub(r"^(\d{4}-\d{2}-\d{2})[ T]00:00(:00(\.0+)?)?$", r"\1", text)

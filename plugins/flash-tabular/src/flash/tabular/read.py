@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -21,6 +20,7 @@ from flash.data.tables import check_encodable
 from flash.errors import DataError, MissingColumnError
 
 from ._disguises import disguise_of
+from .encoder import BOOLEANS, DATE_LIKE, DECIMAL_COMMA, ISO_DATE, MISSING
 
 __all__ = [
     "as_text",
@@ -33,24 +33,13 @@ __all__ = [
     "parts_of",
     "read_numbers",
     "read_table",
-    "text_of_value",
     "value_as_text",
 ]
 
 Floats = npt.NDArray[np.float64]
 
-# The spellings of missing numbers and dates; in a text column they are ordinary text.
-_MISSING = frozenset(
-    {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
-)
-_BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
-# Numbers of this many characters are exact as floats.
-_EXACT_DIGITS = 15
 # The first cells of a column that say whether its values repeat.
 _HEAD = 1000
-_DECIMAL_COMMA = r"[+-]?\d+(,\d+)?"
-_DATE_LIKE = r"\d{4}-\d{1,2}-\d{1,2}.*"
-_ISO_DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?"
 DATE_PARTS = ("days", "month", "weekday", "hour")
 DURATION_PARTS = ("seconds",)
 _NUMBER_PARTS = ("",)
@@ -141,21 +130,21 @@ def _infer_column_type(name: str, cells: list[str | None], source: str, is_numbe
     known = text.notna()
     rest = text[unread & known]
     words = set(rest.unique())
-    if words <= _MISSING:
+    if words <= MISSING:
         others = len(text) - len(rest)
         return numbers if is_number or len(rest) < others or not words else pd.Series(cells, dtype=object)
-    if words <= _BOOLEANS.keys() and unread.all():
-        truth = text.map(_BOOLEANS)
+    if words <= BOOLEANS.keys() and unread.all():
+        truth = text.map(BOOLEANS)
         return truth.astype(bool) if known.all() else truth.astype(object).where(known, None)
-    wanted = words - _MISSING
-    if decimal is None and all(map(re.compile(_DECIMAL_COMMA).fullmatch, wanted)):
-        first = rest[~rest.isin(_MISSING)].iloc[0]
+    wanted = words - MISSING
+    if decimal is None and all(map(DECIMAL_COMMA.fullmatch, wanted)):
+        first = rest[~rest.isin(MISSING)].iloc[0]
         raise DataError(
             f"Expected numbers with a decimal point in column {name!r} of {source}, but got {first!r}. If the "
             "comma is the decimal mark, pass decimal=','; if this is no number, pass decimal='.'."
         )
-    if is_number or all(map(re.compile(_DATE_LIKE).fullmatch, wanted)):
-        return pd.Series(cells, dtype=object).where(~text.isin(_MISSING), None)
+    if is_number or all(map(DATE_LIKE.fullmatch, wanted)):
+        return pd.Series(cells, dtype=object).where(~text.isin(MISSING), None)
     return pd.Series(cells, dtype=object)
 
 
@@ -296,7 +285,7 @@ def is_date(series: pd.Series[Any]) -> bool:
     kind = pd.api.types.infer_dtype(series, skipna=True)
     if kind == "string":
         # Of most columns of text the first one tells.
-        fits = re.compile(_ISO_DATE).fullmatch
+        fits = ISO_DATE.fullmatch
         first = next((value for value in series if isinstance(value, str)), "")
         return bool(fits(first)) and all(map(fits, series.dropna().unique()))
     return kind in ("date", "datetime")
@@ -364,7 +353,7 @@ def read_numbers(
 
 
 def _truth_as_number(value: Any) -> Any:
-    return int(_BOOLEANS[value]) if isinstance(value, str) and value in _BOOLEANS else value
+    return int(BOOLEANS[value]) if isinstance(value, str) and value in BOOLEANS else value
 
 
 def _within_float(value: Any) -> Any:
@@ -437,18 +426,6 @@ def value_as_text(value: Any) -> str:
     if isinstance(value, dt.datetime) and value.tzinfo is None and value.time() == dt.time():
         return value.date().isoformat()
     return str(value)
-
-
-def text_of_value(text: str) -> str:
-    """Return the text that :func:`as_text` gives for the value that a text writes, such as ``1.0`` or a date.
-
-    Example:
-        >>> text_of_value("1.0"), text_of_value("2024-01-31T00:00:00"), text_of_value("red")
-        ('1', '2024-01-31', 'red')
-    """
-    if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
-        return value_as_text(float(text)) if len(text) <= _EXACT_DIGITS else text
-    return re.sub(r"^(\d{4}-\d{2}-\d{2})[ T]00:00(:00(\.0+)?)?$", r"\1", text)
 
 
 def factorize_as_text(series: pd.Series[Any]) -> tuple[npt.NDArray[np.int64], list[str]]:

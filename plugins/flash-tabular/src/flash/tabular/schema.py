@@ -20,6 +20,7 @@ from flash.serialization import made_from
 
 from ._disguises import disguise_of
 from ._few import PlainColumns, codes_of, columns_of_frame, floats_of
+from .encoder import text_of_value
 from .read import (
     DATE_PARTS,
     DURATION_PARTS,
@@ -33,7 +34,6 @@ from .read import (
     is_numeric,
     parts_of,
     read_numbers,
-    text_of_value,
 )
 
 __all__ = ["CategoricalColumn", "NumericalColumn", "Schema", "learn_schema"]

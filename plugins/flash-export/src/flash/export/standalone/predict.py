@@ -28,7 +28,7 @@ _TABS = (".tsv", ".tab")
 
 
 class Reader:
-    """What an encoder reads with: the folder of the export, and tables."""
+    """Reader that an encoder is given: the folder of the export, and tables."""
 
     def __init__(self, folder: Path, delimited: Any) -> None:
         self.folder = folder
