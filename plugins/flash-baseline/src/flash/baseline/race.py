@@ -23,7 +23,7 @@ from ._resampling import Array
 from .folder import Folder
 from .leaderboard import Metric, score
 from .problem import Problem
-from .recipes import Maker
+from .recipes import FEWEST_ROWS, Maker
 from .runs import OutOfTime, Run, TaskRun
 
 __all__ = ["Outcome", "Race"]
@@ -37,6 +37,8 @@ _FITTED = 0.6
 # The number of samples by which the time of an evaluation is measured.
 _MEASURED = 32
 _LONG_ENOUGH = 0.2
+# The part of the time limit by which a first model that learns may be late, if reading and checks took all of it.
+_OVERTIME = 0.1
 
 
 @dataclass
@@ -131,9 +133,23 @@ class Race:
                 if isinstance(run, TaskRun):
                     trainings.append(outcome)
                     run.seconds = self.folder.seconds.get(run.name, 0.0)
-                elif self._left() > 0 or run.kind == "trivial":
+                elif self._left() > 0 or run.kind == "trivial" or self._is_owed(run):
                     self._step(outcome, self._left() * _FITTED)
         return trainings
+
+    def _is_owed(self, run: Run) -> bool:
+        """Return whether a run is fitted after the deadline: quickly, and as the first model that learns."""
+        learned = [each for each in self.outcomes.values() if each.run.kind != "trivial" and each.outputs is not None]
+        if run.kind != "classical" or learned:
+            return False
+        dataset, parts = self.problem.data.train_dataset, self.problem.parts
+        count = min(len(dataset), _MEASURED)
+        start = time.monotonic()
+        dataset.display(range(count))
+        per_sample = (time.monotonic() - start) / count
+        evaluated = sum(len(parts[name]) for name in ("val", "test") if name in parts)
+        samples = min(len(dataset), FEWEST_ROWS) + evaluated
+        return per_sample * samples < _OVERTIME * (self.deadline - self.start)
 
     def _halve(self, trainings: list[Outcome]) -> None:
         """Give the trainings time in rounds, and the rest of the time to those that can still improve."""
@@ -163,6 +179,9 @@ class Race:
     def _step_within(self, outcome: Outcome, seconds: float) -> bool:
         """Train a run for some seconds, its evaluation included; return whether there was time for it."""
         if not _can_go_on(outcome):
+            return False
+        if seconds < _SHORTEST:  # Not even the evaluation has to be measured.
+            outcome.reason = outcome.reason or "no time was left for it"
             return False
         if outcome.evaluation is None:
             with self._contained(outcome.run.name):
