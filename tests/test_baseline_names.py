@@ -65,7 +65,7 @@ def test_report_and_numbers_have_the_rows_of_the_table(by: dict[str, Any], tmp_p
 def test_rows_of_a_table_of_its_own_say_so() -> None:
     problem = pose(Source(table(), "kind", test=table(1).iloc[:50]), silent)
     for part, end in (("train", ""), ("val", ""), ("test", " of the test data")):
-        rows = [shown["number"] for shown in problem.parts[part].display(range(20))]  # type: ignore[index,call-overload]
+        rows = [shown["number"] for shown in problem.parts[part].display(range(20))]
         names = names_of(problem.parts[part], part, range(20))
         assert names == [f"row {int(row)}{end}" for row in rows]
 

@@ -33,7 +33,7 @@ FRAME = pd.DataFrame(
     }
 )
 IMAGES = np.stack([np.full((4, 4, 3), row, np.uint8) for row in range(COUNT)])
-SPLITS = {
+SPLITS: dict[str, dict[str, Any]] = {
     "at random": {"val_split": 0.2},
     "twice": {"val_split": 0.2, "test_split": 0.25},
     "by groups": {"val_split": 0.2, "test_split": 0.25, "groups": "patient"},
@@ -42,7 +42,7 @@ SPLITS = {
 
 
 def rows_of_table(dataset: AutoDataset) -> list[Any]:
-    return [shown["number"] for shown in dataset.display(range(len(dataset)))]  # type: ignore[index,call-overload]
+    return [shown["number"] for shown in dataset.display(range(len(dataset)))]
 
 
 def rows_of_text(dataset: AutoDataset) -> list[int]:
@@ -163,7 +163,7 @@ def test_tensors_and_datasets_of_torch_have_rows_too() -> None:
 class Halves(flash.Preprocess):
     """A split of a third party, which says nothing about rows, and windows of a network."""
 
-    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:  # type: ignore[override]  # of old
+    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:  # as before
         return data[: len(data) // 2], data[len(data) // 2 :]
 
     def prepare_samples(self, samples: Any, dataset: Any) -> Any:
@@ -171,7 +171,7 @@ class Halves(flash.Preprocess):
 
 
 class KnownHalves(Halves):
-    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:  # type: ignore[override]  # of old
+    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:  # as before
         half = len(data) // 2
         return Split(data[:half], data[half:], (range(half), range(half, len(data))))
 

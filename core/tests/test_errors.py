@@ -20,6 +20,7 @@ CAUGHT_AS = {
     errors.CheckpointError: RuntimeError,
     errors.UnsafeCheckpointError: errors.CheckpointError,
     errors.DownloadError: OSError,
+    errors.ExportError: RuntimeError,
     errors.ChecksumError: errors.DownloadError,
     errors.UnreachableError: errors.DownloadError,
     errors.UnsafeArchiveError: errors.DownloadError,

@@ -92,7 +92,7 @@ def finetune(file: Path | None, folder: Path, epochs: int = 2) -> Any:
     """Finetune with a strategy and a callback that have a state of their own."""
     data = make_data()
     task = make_task(data)
-    trainer = silent_trainer(max_epochs=epochs, callbacks=["keep_best"], default_root_dir=folder)
+    trainer = silent_trainer(max_epochs=epochs, callbacks=["average_weights", "keep_best"], default_root_dir=folder)
     trainer.finetune(task, data, strategy=("freeze_unfreeze", 1), ckpt_path=file)
     if file is None:
         trainer.save_checkpoint(folder / "finetuning.ckpt")

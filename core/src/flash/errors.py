@@ -13,6 +13,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "DuplicateNameError",
+    "ExportError",
     "FinetuningError",
     "FlashError",
     "FormerMemberError",
@@ -67,6 +68,10 @@ class UnknownNameError(FlashError, KeyError):
 
 class DuplicateNameError(FlashError, ValueError):
     """A name that is registered already."""
+
+
+class ExportError(FlashError, RuntimeError):
+    """A task that cannot be exported, or whose file disagrees with it."""
 
 
 class FinetuningError(FlashError, ValueError):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flash.plugins import CallbackSpec, DataSource, Head, Optimizer, Output, Recipe, hookimpl
+from flash.plugins import CallbackSpec, DataSource, Exporter, Head, Optimizer, Output, Recipe, hookimpl
 from flash.plugins.components import Component
 
 
@@ -29,6 +29,10 @@ class Zoo:
         yield Recipe("tiny", "acme.zoo:tiny", "audio/*", "A small network.")
 
     @hookimpl
+    def flash_exporters(self) -> Iterator[Exporter]:
+        yield Exporter("coreml", "acme.zoo:coreml", summary="For phones.")
+
+    @hookimpl
     def flash_callbacks(self) -> Iterator[CallbackSpec]:
         yield CallbackSpec("carbon", factory="acme.zoo:Carbon", summary="Counts.", automatic=True)
 
@@ -49,6 +53,7 @@ def zoo(flash: Any) -> Any:
         ("outputs", "top3 audio/* acme-zoo 1.2 The three most probable classes."),
         ("heads", "cosine audio/classification acme-zoo 1.2"),
         ("recipes", "tiny audio/* acme-zoo 1.2 A small network."),
+        ("exporters", "coreml * acme-zoo 1.2 For phones."),
         ("sources", "zip audio/classification acme-zoo 1.2 A zip file."),
         ("callbacks", "carbon * acme-zoo 1.2 Counts."),
     ],

@@ -63,7 +63,8 @@ def test_the_drop_of_the_predicted_classs_probability_is_that_by_hand() -> None:
     assert good.value == pytest.approx(sigmoid(1))
     assert good.values == pytest.approx([0, sigmoid(1) - sigmoid(0), 0], abs=1e-6)
     # One "good" less makes it more negative: the word speaks against the prediction.
-    assert (bad.name, bad.value) == ("minus", pytest.approx(sigmoid(1)))
+    assert bad.name == "minus"
+    assert bad.value == pytest.approx(sigmoid(1))
     assert bad.values == pytest.approx([sigmoid(1) - 0.5, sigmoid(1) - 0.5, 0, sigmoid(1) - sigmoid(2)], abs=1e-6)
     assert whole.values == [0]
     assert [None if each.truth is None else int(each.truth) for each in (good, bad, whole)] == [1, 0, 0]
@@ -73,7 +74,8 @@ def test_another_class_can_be_explained() -> None:
     task = Judge(labels=["minus", "plus"])
     for target in ("minus", 0):
         (found,) = piece_importance(task, data(), rows=[0], target=target)
-        assert (found.name, found.value) == ("minus", pytest.approx(1 - sigmoid(1)))
+        assert found.name == "minus"
+        assert found.value == pytest.approx(1 - sigmoid(1))
         assert found.values == pytest.approx([0, sigmoid(0) - sigmoid(1), 0], abs=1e-6)
 
 
@@ -85,7 +87,8 @@ def test_of_several_labels_the_most_probable_one_is_explained() -> None:
 
     task = Labels(labels=["sad", "fine"], multi_label=True)
     (found,) = piece_importance(task, data([[0.0, 1.0]] * 3, preprocess=Pairs()), rows=[0])
-    assert (found.name, found.value) == ("fine", pytest.approx(sigmoid(2)))
+    assert found.name == "fine"
+    assert found.value == pytest.approx(sigmoid(2))
     assert found.values == pytest.approx([0, sigmoid(2) - sigmoid(0), 0], abs=1e-6)
 
 
@@ -124,7 +127,7 @@ def test_it_is_the_same_whatever_the_batches_and_without_targets(batch_size: int
 
 def test_longer_samples_have_no_more_pieces_than_asked_for() -> None:
     (found,) = piece_importance(Judge(2), data(), rows=[1], most=2)
-    assert [TEXTS[1][place.start : place.stop] for place in found.places] == ["bad, bad", "and good"]  # type: ignore[union-attr]
+    assert [TEXTS[1][place.start : place.stop] for place in found.places] == ["bad, bad", "and good"]
 
 
 def test_train_samples_are_not_augmented() -> None:

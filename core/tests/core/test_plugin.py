@@ -39,3 +39,8 @@ class TestUnfreezeMilestones(StrategyConformance):
 class TestKeepBest(CallbackConformance):
     name = "keep_best"
     changes_training = True
+
+
+class TestAverageWeights(CallbackConformance):
+    name = "average_weights"
+    changes_training = True

@@ -79,6 +79,14 @@ def test_versions_before_2_may_lack_loops() -> None:
     check_run({**old, "pytorch-lightning_version": "1.4.0"}, "a.ckpt")
 
 
+def test_an_average_without_the_state_of_callbacks_is_an_error_since_they_have_the_trained_weights() -> None:
+    check_run({**RUN, "averaged_weights": True}, "a.ckpt")
+    alone = {key: value for key, value in RUN.items() if key != "callbacks"}
+    check_run({**alone, "averaged_weights": False}, "a.ckpt")
+    with pytest.raises(CheckpointError, match="'callbacks' is missing"):
+        check_run({**alone, "averaged_weights": True}, "a.ckpt")
+
+
 def test_weights_alone_are_told_from_a_run() -> None:
     with pytest.raises(
         CheckpointError, match="Expected a checkpoint that a Trainer saved, .* but a.pth holds something"
@@ -180,6 +188,13 @@ def test_a_part_of_a_schedule_that_is_missing_is_an_error() -> None:
     del state["last_epoch"]
     with pytest.raises(CheckpointError, match="'last_epoch' of the learning-rate schedule is missing"):
         check_schedule(schedule, state, "a.ckpt")
+
+
+@pytest.mark.parametrize("value", [(1, 2), None, -3, "one"])
+def test_the_epoch_of_a_schedule_is_a_count(value: Any) -> None:
+    schedule = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1), 2)
+    with pytest.raises(CheckpointError, match="'last_epoch' of the learning-rate schedule is"):
+        check_schedule(schedule, {**schedule.state_dict(), "last_epoch": value}, "a.ckpt")
 
 
 @pytest.mark.train

@@ -10,7 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning import seed_everything
-from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, StochasticWeightAveraging, TQDMProgressBar
 
 import flash
 from flash.core.callbacks import KeepBest
@@ -287,9 +287,13 @@ def test_without_validation_data_the_learning_rate_ends_at_zero(task_class: Any)
 
 
 @pytest.mark.train
-@pytest.mark.parametrize("val_split", [None, 0.2], ids=["without validation", "with validation"])
+@pytest.mark.parametrize(
+    ("val_split", "averages"),
+    [(None, False), (0.2, False), (0.2, True)],
+    ids=["without validation", "with validation", "with averaged weights"],
+)
 def test_a_resumed_training_whose_length_nobody_said_equals_the_uninterrupted_one(
-    val_split: float | None, task_class: Any, tmp_path: Path
+    val_split: float | None, averages: bool, task_class: Any, tmp_path: Path
 ) -> None:
     def fit(stop: int | None = None, ckpt_path: Path | None = None) -> tuple[int, dict[str, Any]]:
         seed_everything(0, verbose=False)
@@ -297,6 +301,7 @@ def test_a_resumed_training_whose_length_nobody_said_equals_the_uninterrupted_on
         targets = (inputs[:, 0] > 0).long()
         data = flash.DataModule.from_tensors(inputs, targets, batch_size=2, seed=0, val_split=val_split)
         task = task_class(lr_scheduler="cosine")
+        task.averages_weights = averages
         trainer = flash.Trainer(**QUIET)
         if stop is not None:
 
@@ -335,6 +340,41 @@ def test_a_callback_of_the_user_that_stops_is_not_doubled(task_class: Any, datam
         trainer = fit_without_length(task_class(learning_rate=5.0), datamodule, callbacks=[callback])
         kinds = [each for each in trainer.callbacks if isinstance(each, KeepBest | EarlyStopping)]
         assert kinds == [callback]
+
+
+def callbacks_without_length(
+    monkeypatch: pytest.MonkeyPatch, task: Any, data: Any, *given: Any, **options: Any
+) -> list[str]:
+    """Return the names of the callbacks that average or keep weights, without training."""
+    monkeypatch.setattr(pl.Trainer, "fit", lambda *_: None)
+    made = fit_without_length(task, data, callbacks=list(given), **options).callbacks
+    names = [type(each).__name__ for each in made]
+    return sorted(name for name in names if "Average" in name or "Averaging" in name or "Best" in name)
+
+
+def test_the_weights_of_tasks_that_say_so_are_averaged_where_nobody_said_the_length(
+    monkeypatch: pytest.MonkeyPatch, task_class: Any, datamodule: flash.DataModule, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Averaging(task_class):  # type: ignore[misc]  # a fixture
+        averages_weights = True
+
+    caplog.set_level("INFO")
+    assert callbacks_without_length(monkeypatch, task_class(), datamodule) == ["KeepBestIfLogged"]
+    assert "moving average" not in caplog.text
+    assert callbacks_without_length(monkeypatch, Averaging(), datamodule) == ["AverageWeights", "KeepBestIfLogged"]
+    assert "What is validated and kept is a moving average of the weights (the callback average_w" in caplog.text
+    assert callbacks_without_length(monkeypatch, Averaging(), datamodule, max_epochs=3) == []
+
+
+@pytest.mark.parametrize("given", [("average_weights", {"decay": 0.5}), StochasticWeightAveraging(swa_lrs=0.1)])
+def test_an_average_of_the_user_is_not_doubled(
+    given: Any, monkeypatch: pytest.MonkeyPatch, task_class: Any, datamodule: flash.DataModule
+) -> None:
+    task = task_class()
+    task.averages_weights = True
+    found = callbacks_without_length(monkeypatch, task, datamodule, given)
+    assert len(found) == 2
+    assert "KeepBestIfLogged" in found
 
 
 @pytest.mark.train

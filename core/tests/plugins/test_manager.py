@@ -47,7 +47,7 @@ def test_each_kind_has_its_look_up(host: PluginHost) -> None:
     assert list(host.backbones("audio")) == ["wav_cnn"]
     assert list(host.catalogues("birds")) == ["zoo"]
     assert list(host.strategies())[-1] == "chain_thaw"
-    assert list(host.callbacks()) == ["keep_best", "carbon"]
+    assert list(host.callbacks()) == ["keep_best", "average_weights", "carbon"]
 
 
 def test_data_sources_are_those_of_the_task_and_those_of_all(host: PluginHost) -> None:

@@ -28,7 +28,7 @@ VALUES: dict[str, Any] = {
     "tuple": (1, (2, [3])),
     "no tuple": (),
     "list": [[], [None]],
-    "set": {"a", "b", 3},
+    "set": {1, 3},
     "keys": {3: "three", 2.5: "float", None: "none", (1, 2): "tuple", True: "bool", "3": "text"},
     "keys like tags": {"$tuple": [1, 2], "other": 1},
     "one key like a tag": {"$float": "nan"},

@@ -34,7 +34,11 @@ class Browser:
         flags = [
             *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
             *("--disable-dev-shm-usage", "--disable-extensions", "--disable-component-update", "--hide-scrollbars"),
-            *("--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={profile}"),
+            *(
+                "--remote-debugging-pipe",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+                f"--user-data-dir={profile}",
+            ),
         ]
         shell = f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}'
         self._process = subprocess.Popen(
@@ -79,15 +83,15 @@ class Browser:
         line, _, self._buffer = self._buffer.partition(b"\0")
         return dict(json.loads(line))
 
-    def open(self, path: Path, width: int = 1280, *, dark: bool = False) -> None:
-        """Show a file, at a width in pixels, and wait until it is loaded."""
+    def open(self, page: Path | str, width: int = 1280, *, dark: bool = False) -> None:
+        """Show a file or an address, at a width in pixels, and wait until it is loaded."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
 
@@ -96,6 +100,33 @@ class Browser:
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def click(self, selector: str) -> None:
+        """Press and release the mouse on an element, as a person does."""
+        script = f"""(() => {{
+            const element = document.querySelector({json.dumps(selector)});
+            element.scrollIntoView({{block: "center"}});
+            const box = element.getBoundingClientRect();
+            return [box.left + box.width / 2, box.top + box.height / 2];
+        }})()"""
+        x, y = self.evaluate(script)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def await_true(self, script: str) -> None:
+        """Wait until an expression of JavaScript is true."""
+        look = f"""new Promise((done, fail) => {{
+            const end = performance.now() + 20000;
+            const look = () => {{
+                let is = false;
+                try {{ is = Boolean({script}); }} catch {{}}
+                if (is) done(true);
+                else if (performance.now() > end) fail(new Error({json.dumps(script)} + " is not true"));
+                else setTimeout(look, 10);
+            }};
+            look();
+        }})"""
+        self.evaluate(look)
 
     def requests(self) -> list[str]:
         """The addresses that were asked for, without those inside the page."""

@@ -48,7 +48,8 @@ def test_the_one_patch_that_decides_is_the_only_important_one() -> None:
         images, ["a", "b", "a"], images, ["a", "b", "a"], data_config=CONFIG, batch_size=10
     )
     for found, image in zip(piece_importance(Corner(labels=["a", "b"]), data, rows=[0, 1, 2]), images, strict=True):
-        assert (found.name, found.value) == ("b", pytest.approx(1 / (1 + np.exp(-2)), abs=1e-5))
+        assert found.name == "b"
+        assert found.value == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-5)
         mean = np.round(image[:, :, 0].mean()) / 255
         assert found.places[7] == Box(28, 0, 32, 4)
         assert found.values[7] == pytest.approx(1 / (1 + np.exp(-2)) - 1 / (1 + np.exp(-2 * mean)), abs=1e-5)
@@ -75,9 +76,7 @@ def test_a_patch_changes_a_number_by_what_its_pixels_say() -> None:
     )
     for target, channel in ((None, 0), (1, 2)):
         (found,) = piece_importance(Mean(2), data, rows=[0], most=8, target=target)
-        assert [(place.left, place.top) for place in found.places] == [  # type: ignore[union-attr]
-            (x, y) for y in (0, 16) for x in (0, 16, 32, 48)
-        ]
+        assert [(place.left, place.top) for place in found.places] == [(x, y) for y in (0, 16) for x in (0, 16, 32, 48)]
         whole = 10 * image[:, :, channel].mean() / 255
         without = [
             10 * covered(image, slice(y, y + 16), slice(x, x + 16))[:, :, channel].mean() / 255
@@ -105,9 +104,9 @@ def test_the_whole_image_is_predicted_as_always_and_patches_are_where_they_are_d
     evaluated = evaluate_rows(task, data)
     assert evaluated.probabilities is not None
     assert found.value == float(evaluated.probabilities[3].max())
-    height, width = found.shown.shape[:2]  # type: ignore[union-attr]
+    height, width = found.shown.shape[:2]
     assert max(height, width) == 512
-    assert (found.places[-1].right, found.places[-1].bottom) == (width, height)  # type: ignore[union-attr]
+    assert (found.places[-1].right, found.places[-1].bottom) == (width, height)
     dataset = data.indexed_dataset("val")
     pieces = dataset.pieces(3, 6)
     assert pieces is not None

@@ -15,11 +15,13 @@ from torchvision.transforms import v2
 
 from flash.data.auto_dataset import AutoDataset
 from flash.data.files import FileInputs
-from flash.data.process import StageHooks
+from flash.data.process import Preprocess, StageHooks
 from flash.data.stage import Stage
 from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.image import ImageClassificationData, ImageClassifier, ImagePreprocess
 from flash.image.config import ImageInputSpec
+from flash.image.detection.preprocess import ObjectDetectionPreprocess
+from flash.image.read import check_upload
 
 Picture = Callable[..., Image.Image]
 CONFIG: dict[str, Any] = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop_pct": 1.0}
@@ -348,3 +350,10 @@ def test_a_person_is_shown_what_the_network_takes_in_its_own_colors(picture: Pic
     inputs, _ = hooks.transform_on_device(hooks.collate([dataset[0], dataset[1]]))
     for shown, original in zip(hooks.display_inputs(inputs, 2), dataset.display([0, 1]), strict=True):
         np.testing.assert_allclose(shown.astype(int), original.astype(int), atol=1)
+
+
+@pytest.mark.parametrize("preprocess", [ImagePreprocess(), ObjectDetectionPreprocess()])
+def test_a_sample_of_a_request_is_an_image(preprocess: Preprocess) -> None:
+    fields = preprocess.request_fields()
+    assert (fields.kind, fields.check) == ("image", check_upload)
+    assert ".jpg" in fields.extensions

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from flash.errors import DataError, FlashError
-from flash.image.read import BadImageError, open_image
+from flash.image.read import BadImageError, check_upload, open_image
 
 Picture = Callable[..., Image.Image]
 
@@ -337,3 +337,33 @@ def test_an_image_in_memory_is_left_as_it_was(picture: Picture) -> None:
     before = gray.tobytes()
     open_image(gray)
     assert (gray.mode, gray.tobytes()) == ("L", before)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A file that says so, without its pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(("width", "height"), [(8000, 6250), (1, 50_000_000)])
+def test_an_upload_of_so_many_pixels_is_taken(width: int, height: int) -> None:
+    check_upload(png_of(width, height))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "got"),
+    [(8000, 6251, "8,000 x 6,251"), (20_000, 5000, "20,000 x 5,000"), (90_000, 9000, "more")],
+)
+def test_an_upload_of_more_pixels_is_refused_before_it_is_decoded(width: int, height: int, got: str) -> None:
+    with pytest.raises(DataError, match=f"Expected an image of at most 50,000,000 pixels, but the upload has {got}."):
+        check_upload(png_of(width, height))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"%!PS-Adobe-3.0 EPSF-3.0"])
+def test_an_upload_that_is_no_image_is_refused(content: bytes) -> None:
+    with pytest.raises(BadImageError, match="Expected an image, but the upload is .* Send another file."):
+        check_upload(content)

@@ -24,7 +24,7 @@ CASES: dict[str, dict[str, Any]] = {
     "sampler": {"data": {"sampler": drawn_with_weights}, "task": {"lr_scheduler": "OneCycleLR"}},
     "plateau": {
         "task": {"lr_scheduler": ("ReduceLROnPlateau", {"patience": 0, "threshold": 0.5}), "optimizer": "Adam"},
-        "trainer": {"callbacks": ["keep_best"]},
+        "trainer": {"callbacks": ["average_weights", "keep_best"]},
     },
 }
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flash.data.requests import RequestField
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.tabular.read import read_table
 from flash.tabular.schema import Schema, learn_schema, mean_and_std
@@ -616,3 +617,35 @@ def test_hours_of_one_day_and_columns_of_flags_are_decoded_too() -> None:
     columns = schema.decode(*schema.encode(frame, "train"))
     assert columns["hour"][:2] == ["2020-01-31 10:00", "2020-01-31 11:00"]
     assert columns["name"][:2] == [None, "(not missing)"]
+
+
+def test_the_fields_of_a_request_are_the_columns_with_what_was_learned() -> None:
+    frame = pd.DataFrame(
+        {
+            "rooms": [1, 2, 3, 4, 9],
+            "city": ["b", "a", "b", None, "a"],
+            "seen": pd.to_datetime(pd.Series(["2024-01-01", "2024-01-03", None, "2024-01-05", "2024-01-06"])),
+            "at": pd.to_datetime([f"2024-01-01 {hour}:00" for hour in (10, 12, 10, 12, 14)]),
+        }
+    )
+    fields = {field.name: field for field in learn_schema(frame, None, None, []).request_fields}
+    assert fields == {
+        "rooms": RequestField("rooms", "number", typical=3),
+        "seen": RequestField("seen", "date", may_be_missing=True, typical="2024-01-03"),
+        "at": RequestField("at", "date", typical="2024-01-01 11:36"),
+        "city": RequestField("city", "category", ("a", "b")),
+    }
+
+
+def test_a_column_that_is_used_for_whether_it_is_missing_may_be_left_out_of_a_request() -> None:
+    frame = pd.DataFrame({"id": [None, *(f"text number {row}" for row in range(59))], "n": range(60)})
+    fields = {field.name: field for field in learn_schema(frame, None, None, []).request_fields}
+    assert fields["id"] == RequestField("id", "text", may_be_missing=True)
+
+
+def test_durations_cannot_be_in_a_request() -> None:
+    schema = learn_schema(pd.DataFrame({"took": pd.to_timedelta(range(5), unit="s")}), None, None, [])
+    with pytest.raises(
+        ConfigurationError, match="Expected columns that JSON can hold, but the task learned durations in"
+    ):
+        _ = schema.request_fields

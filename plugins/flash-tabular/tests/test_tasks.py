@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 import torch
 from pytorch_lightning import seed_everything
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassF1Score
 
 import flash
+from flash.core.averaging import AverageWeights
 from flash.errors import ConfigurationError, DataError, MissingColumnError, UnknownNameError
 from flash.tabular import (
     TabularClassificationData,
@@ -595,3 +597,40 @@ def test_the_scores_of_several_targets_are_named_after_their_columns(
     assert {"val_rmse_rent", "val_rmse_heat", "val_mae_rent", "val_mae_heat"} <= set(fitted.callback_metrics)
     fitted.save_checkpoint(tmp_path / "a.ckpt")
     assert TabularRegressor.load_from_checkpoint(tmp_path / "a.ckpt").output_names == ["rent", "heat"]
+
+
+def test_tabm_has_its_weights_averaged_by_default_as_it_was_measured_and_others_have_not(
+    table: Table, kinds: dict[str, Any], tiny: Tiny
+) -> None:
+    dm = kinds["binary"].load(table())
+    found = {name: TabularClassifier.from_data(dm, **tiny(name)).averages_weights for name in ("tabm", "mlp", "resnet")}
+    assert found == {"tabm": True, "mlp": False, "resnet": False}
+
+
+@pytest.mark.train
+def test_a_default_run_of_tabm_ends_with_the_average_of_its_best_epoch(
+    table: Table, kinds: dict[str, Any], tiny: Tiny, trainer: MakeTrainer, tmp_path: Path
+) -> None:
+    class Validated(Callback):
+        weights: list[dict[str, Tensor]]
+
+        def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+            self.weights = []
+
+        def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+            if trainer.state.fn == "fit" and not trainer.sanity_checking:
+                self.weights.append({name: value.clone() for name, value in pl_module.state_dict().items()})
+
+    seen = Validated()
+    dm = kinds["number"].load(table(), val_split=0.2, seed=0)
+    task = TabularRegressor.from_data(dm, **tiny("tabm"))
+    run = trainer(max_epochs=None, callbacks=[seen])
+    run.fit(task, dm)
+    losses = [epoch["val_loss"] for epoch in task.history]
+    best = seen.weights[losses.index(min(losses))]
+    average = next(each for each in run.callbacks if isinstance(each, AverageWeights))
+    trained = average.state_dict()["trained"]["head.weight"]
+    assert all(torch.equal(value, best[name]) for name, value in task.state_dict().items())
+    assert not torch.equal(seen.weights[-1]["head.weight"], trained)
+    run.validate(task, dm, verbose=False)
+    assert float(run.callback_metrics["val_loss"]) == pytest.approx(min(losses), rel=1e-5)

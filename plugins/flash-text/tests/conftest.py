@@ -155,6 +155,12 @@ def by_letter(texts: list[str]) -> list[list[int]]:
     return [[byte + 1 for byte in text.encode()] for text in texts]
 
 
+@pytest.fixture(scope="session")
+def tokenizers() -> dict[str, PreTrainedTokenizerFast]:
+    """A tokenizer of word pieces, and one of bytes."""
+    return {"word pieces": _word_pieces(), "bytes": _bytes()}
+
+
 @pytest.fixture
 def letters() -> dict[str, Any]:
     """The arguments of a task with an encoder and a tokenizer of the user's own."""

@@ -43,7 +43,7 @@ def test_a_word_is_as_important_as_the_prediction_of_the_text_without_it_says(be
         texts = [without(text, word) for word in range(len(text.split()))]
         left = [probabilities[place] for probabilities in task.predict(texts, output="probabilities")]
         assert each.values == pytest.approx([whole[place] - one for one in left], abs=1e-5)
-        assert [text[word.start : word.stop] for word in each.places] == text.split()  # type: ignore[union-attr]
+        assert [text[word.start : word.stop] for word in each.places] == text.split()
 
 
 def test_words_of_both_texts_of_a_pair_are_left_out_of_their_own(bert: str) -> None:
@@ -56,7 +56,8 @@ def test_words_of_both_texts_of_a_pair_are_left_out_of_their_own(bert: str) -> N
     (whole,) = task.predict([pairs[1]])
     changed = [("", pairs[1][1]), *(("where", without(pairs[1][1], word)) for word in range(3))]
     assert found.values == pytest.approx([whole - each for each in task.predict(changed)], abs=1e-4)
-    assert (found.is_number, found.value) == (True, pytest.approx(whole))
+    assert found.is_number
+    assert found.value == pytest.approx(whole)
 
 
 def test_a_pair_has_no_more_pieces_than_asked_for() -> None:

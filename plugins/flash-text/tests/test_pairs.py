@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import GPT2Config, XLNetConfig
 
 import flash
+from flash.data.requests import RequestField, RequestFields
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.text import (
     SummarizationData,
@@ -28,6 +29,7 @@ from flash.text import (
 )
 from flash.text.backbones import takes_segments
 from flash.text.hub import load_model, load_tokenizer, make_model
+from flash.text.preprocess import TextPreprocess
 
 MakeTrainer = Callable[..., flash.Trainer]
 FIELDS = ["premise", "hypothesis"]
@@ -296,3 +298,13 @@ def test_pairs_from_lists_have_numbers_and_single_texts_no_parts() -> None:
     assert pairs.train_dataset.exchange("text 2", torch.tensor([1, 0])).display([0]) == [{"text 1": "a", "text 2": "d"}]
     texts = TextClassificationData.from_lists(["a", "b"], ["x", "y"])
     assert (texts.train_dataset.display([1]), texts.train_dataset.parts()) == (["b"], [])
+
+
+def test_a_sample_of_a_request_is_a_text_or_a_pair_by_the_names_of_its_columns() -> None:
+    assert TextPreprocess().request_fields() == RequestFields("text", [])
+    rows = {"question": ["Who?"] * 2, "answer": ["Ada.", "Bo."], "y": ["a", "b"]}
+    named: Any = TextClassificationData.from_data_frame(["question", "answer"], "y", rows).preprocess
+    fields = [RequestField("question", "text"), RequestField("answer", "text")]
+    assert named.request_fields() == RequestFields("text", fields)
+    unnamed: Any = TextClassificationData.from_lists([("Who?", "Ada."), ("Who?", "Bo.")], ["a", "b"]).preprocess
+    assert [field.name for field in unnamed.request_fields().fields] == ["text 1", "text 2"]

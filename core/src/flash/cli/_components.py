@@ -1,4 +1,4 @@
-"""``flash components``: list the parts of tasks, data modules, trainers and baselines that have a name."""
+"""``flash components``: list the parts of tasks, data modules, trainers, baselines and exports that have a name."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _KINDS = {
     "heads": "head",
     "augmentations": "augmentation",
     "recipes": "recipe",
+    "exporters": "exporter",
     "sources": "data source",
     "callbacks": "callback",
 }

@@ -76,7 +76,7 @@ _COMMANDS = (
     ("strategies", "list the finetuning strategies"),
     (
         "components",
-        "list what has a name: outputs, optimizers, metrics, losses, heads, augmentations, recipes, sources, ...",
+        "list what has a name: outputs, optimizers, metrics, losses, heads, augmentations, recipes, exporters, ...",
     ),
     ("plugins", "list the plugins with their states and contributions"),
     ("plugin", "start a plugin of your own: flash plugin new acme-audio; check one: flash plugin check acme-audio"),
@@ -107,6 +107,11 @@ def flash_callbacks() -> Iterable[CallbackSpec]:
     """Yield the built-in callbacks, which a Trainer accepts by name."""
     yield CallbackSpec(
         "keep_best", "flash.core.callbacks:KeepBest", "Leave the task with the weights of its best epoch."
+    )
+    yield CallbackSpec(
+        "average_weights",
+        "flash.core.averaging:AverageWeights",
+        "Validate a moving average of the weights, and leave the task with it.",
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAccuracy
 
+from flash.core.export import to_json_labels
 from flash.core.losses import LossSpec
 from flash.core.metrics import MetricSpec, named_metrics
 from flash.core.model import Task
@@ -118,6 +119,15 @@ class ClassificationTask(Task):
     def to_probabilities(self, predictions: Tensor) -> Tensor:
         """Convert scores to probabilities of the same shape."""
         return to_probabilities(predictions, self.multi_label)
+
+    def exported_outputs(self, predictions: Any) -> dict[str, Tensor]:
+        """Return the probabilities, shape ``(batch, num_classes)``."""
+        return {"probabilities": self.to_probabilities(predictions.float())}
+
+    def exported_result(self) -> dict[str, Any]:
+        """Return the classes in the order of their indices, and what chooses among them."""
+        labels = None if self.labels is None else to_json_labels(self.labels)
+        return {"kind": "classes", "labels": labels, "multi_label": self.multi_label, "threshold": self.threshold}
 
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
         """Return scores and class indices; with ``multi_label`` probabilities and integer targets."""

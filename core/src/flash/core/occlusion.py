@@ -37,7 +37,7 @@ class PieceImportance:
         name: What is predicted: the name of a class, a label or a number; empty for a single number.
         is_number: Whether it is a number; otherwise the value is a probability.
         value: The value that the task predicts for the whole sample.
-        truth: The target, as in :attr:`flash.core.evaluation.Evaluated.targets`; ``None`` if there is none.
+        truth: The target, as in ``targets`` of :class:`flash.core.evaluation.Evaluated`; ``None`` if there is none.
     """
 
     row: int
@@ -104,6 +104,7 @@ def piece_importance(
         ...         text, target = samples[row]
         ...         words = words_of(text, most)
         ...         return Pieces(text, words, lambda each: [(without_words(text, words, out), target) for out in each])
+        >>> import torch
         >>> class CountsGood(flash.Task):
         ...     def forward(self, texts):
         ...         return torch.tensor([[float(text.count("good"))] for text in texts])

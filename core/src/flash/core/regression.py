@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from flash.core._metric_factories import mae, r2, rmse
+from flash.core.export import as_float
 from flash.core.losses import LossSpec
 from flash.core.metrics import MetricSpec, named_metrics
 from flash.core.model import Task
@@ -123,6 +124,19 @@ class RegressionTask(Task):
             return super().sample_losses(y_hat, y)
         errors = self.standardize(y_hat) - self.standardize(_like(y, y_hat))
         return errors.square().flatten(1).mean(1)
+
+    def exported_outputs(self, predictions: Any) -> dict[str, Tensor]:
+        """Return the numbers in the units of the targets, shape ``(batch, num_targets)``."""
+        return {"values": as_float(predictions)}
+
+    def exported_result(self) -> dict[str, Any]:
+        """Return the names of the targets, and their mean and standard deviation in the train data."""
+        scale = {"mean": self.target_mean.tolist(), "std": self.target_std.tolist()}
+        return {"kind": "numbers", "names": self.output_names, **scale}
+
+    def exported_scale(self) -> float:
+        """Return the smallest standard deviation of a target."""
+        return float(self.target_std.min())
 
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
         """Return predictions and targets, shape ``(batch,)`` if there is one per sample, for the metrics."""

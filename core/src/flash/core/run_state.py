@@ -13,7 +13,10 @@ from torch.optim import Optimizer
 
 from flash.errors import CheckpointError, FlashError
 
-__all__ = ["check_counts", "check_optimizer", "check_run", "check_schedule", "explaining_damage"]
+__all__ = ["AVERAGED", "check_counts", "check_optimizer", "check_run", "check_schedule", "explaining_damage"]
+
+#: The entry of a checkpoint that says that the weights of the task are an average; a callback has the trained ones.
+AVERAGED = "averaged_weights"
 
 # The module of Lightning that restores a run, and the prefix of those that step an optimizer.
 _RESTORES, _STEPS, _TORCH = "pytorch_lightning.trainer.connectors.checkpoint_connector", "torch.optim", "torch"
@@ -55,6 +58,8 @@ weights_only=True)), and a folder of save_pretrained with flash.Task.from_pretra
     optional = {"callbacks", "optimizer_states", "lr_schedulers"}
     if str(checkpoint[_VERSION]).startswith(("0.", "1.")):
         optional.add("loops")
+    if checkpoint.get(AVERAGED):
+        optional.remove("callbacks")
     for name, check in checks.items():
         if name not in checkpoint and name in optional:
             continue
@@ -138,11 +143,15 @@ def check_schedule(scheduler: Any, stored: Mapping[str, Any], source: object) ->
         source: The path or URL of the file.
 
     Raises:
-        CheckpointError: If a part is missing. Those whose names begin with an underscore differ between versions.
+        CheckpointError: If a part is missing, or ``last_epoch`` is not a number of epochs or steps. Parts whose names
+            begin with an underscore differ between versions.
     """
     missing = [name for name in scheduler.state_dict() if not name.startswith("_") and name not in stored]
     if missing:
         raise CheckpointError(_damage(source, f"{missing[0]!r} of the learning-rate schedule is missing"))
+    if not _is_count(stored.get("last_epoch", 0)):
+        reason = f"'last_epoch' of the learning-rate schedule is {stored['last_epoch']!r:.50}"
+        raise CheckpointError(_damage(source, reason))
 
 
 def check_counts(found: Mapping[str, int], made: Mapping[str, int], source: object) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelSummary, ProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelSummary, ProgressBar, StochasticWeightAveraging
 from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]  # re-exported
 from pytorch_lightning.profilers import PassThroughProfiler
@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from flash.core._finetuning_state import release
+from flash.core.averaging import AverageWeights
 from flash.core.callbacks import CheckResumed, GatherPredictions, KeepBest, KeepBestIfLogged
 from flash.core.checkpoint import FlashCheckpointIO
 from flash.core.console import FlashProgressBar, NetworkSummary, clean_console, format_matrix
@@ -58,6 +59,13 @@ _EPOCHS_WITHOUT_VALIDATION = 20
 # Without validation data, small data is trained on for more epochs, until there are so many batches.
 _BATCHES_WITHOUT_VALIDATION = 300
 
+# Callbacks that average weights; Lightning has the last one since 2.6.
+_AVERAGES: tuple[type[Callback], ...] = (
+    AverageWeights,
+    StochasticWeightAveraging,
+    *(getattr(pl.callbacks, name) for name in ("WeightAveraging",) if hasattr(pl.callbacks, name)),
+)
+
 #: Callbacks of plugins by name.
 callback_registry = Registry(
     "callbacks",
@@ -90,7 +98,8 @@ class Trainer(pl.Trainer):
         plugin_callbacks: Whether to add the automatic callbacks of installed plugins.
         kwargs: The arguments of Lightning's ``Trainer``, such as ``max_epochs``. Without ``max_epochs``, ``max_steps``
             and ``max_time``, a task with validation data trains until its validation loss has not improved for 10
-            epochs, at most 100, and keeps its best weights; without validation data it trains for 20 epochs.
+            epochs, at most 100, and keeps its best weights, which some tasks average over the last steps; without
+            validation data it trains for 20 epochs.
 
     Example:
         >>> trainer = Trainer(max_epochs=3, callbacks=["keep_best"], logger=False, enable_checkpointing=False)
@@ -263,8 +272,12 @@ class Trainer(pl.Trainer):
                 "Neither max_epochs nor validation data is passed: training for %d epochs.", self.fit_loop.max_epochs
             )
             return
-        stops = any(isinstance(each, KeepBest | EarlyStopping) for each in self.callbacks)
-        if not stops and isinstance(model, Task):
+        if not isinstance(model, Task):
+            return
+        if model.averages_weights and not any(isinstance(each, _AVERAGES) for each in self.callbacks):
+            self.callbacks.insert(len(self._strategy), AverageWeights())
+            log.info("What is validated and kept is a moving average of the weights (the callback average_weights).")
+        if not any(isinstance(each, KeepBest | EarlyStopping) for each in self.callbacks):
             # Before the callbacks that write checkpoints, which hold its state.
             self.callbacks.insert(len(self._strategy), KeepBestIfLogged(patience=_PATIENCE))
             log.info(

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flash.data._delimited import check_unique
 from flash.data._json_table import columns_of_rows
 from flash.data._missing import without_missing
+from flash.data.delimited import check_unique
 from flash.errors import DataError
 
 __all__ = ["FrameColumns", "columns_of", "parquet_parts", "read_parquet"]

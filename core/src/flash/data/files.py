@@ -25,6 +25,7 @@ from flash.data.folders import (
 from flash.data.inputs import SampleInputs, Samples, Targets, source_name, with_article
 from flash.data.labels import ClassLabels
 from flash.data.recognition import RawData, Recognition, certainty_of_kind, part_folders
+from flash.data.requests import RequestFields
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
 from flash.data.tables import Table, is_missing, is_table_file
@@ -219,6 +220,10 @@ class FilePreprocess(SamplePreprocess):
     def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
         """Return the name of each file; a domain whose files can be seen overrides it."""
         return [samples[row].name for row in rows]
+
+    def request_fields(self) -> RequestFields:
+        """Return that a sample is an uploaded file, with the extensions of this class."""
+        return RequestFields("file", extensions=self.extensions)
 
     def _opened(self, source: Any, name: str) -> Any:
         try:

@@ -16,6 +16,8 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display, check_displays, summarize
 from flash.data.parts import default_exchange, default_parts, inputs_of
 from flash.data.pieces import Pieces, check_pieces
+from flash.data.portable import Portable
+from flash.data.requests import RequestFields
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -37,8 +39,11 @@ _HOOKS = (
     "display_targets",
     "parts",
     "exchange",
+    "portable",
     "pieces",
 )
+# The hooks that make the inputs of a network from raw inputs, before they are on its device.
+_ENCODING_HOOKS = ("load_data", "prepare_samples", *_SAMPLE_HOOKS, "collate", "per_batch_transform")
 
 
 class Preprocess(Configurable):
@@ -65,6 +70,8 @@ class Preprocess(Configurable):
     ``display_inputs(inputs)``                for ``show_batch``          the inputs of a batch, on the device
     ``display_targets(samples, rows)``        for figures                 all samples, and which to show
     ``parts(samples)``, ``exchange(...)``     for importance              all samples
+    ``portable()``                            for export
+    ``request_fields()``                      for services
     ``pieces(samples, row, most)``            for importance              all samples, and which to divide
     ========================================  ==========================  =====================================
 
@@ -321,6 +328,41 @@ class Preprocess(Configurable):
         """
         return default_exchange(samples, part, order, self.predicting)
 
+    def portable(self) -> Portable:
+        """Return what is needed to make the inputs of the network without Flash, for ``task.export``.
+
+        By default nothing is known. A subclass that overrides a hook which makes inputs overrides this too; otherwise
+        what its base class returns is not used.
+
+        Example:
+            >>> from flash.data.portable import TensorSpec
+            >>> class Pitch(Preprocess):
+            ...     def portable(self):
+            ...         inputs = TensorSpec("float32", ("batch", 128))
+            ...         return Portable(inputs, encoder="acme_flash_audio.encoder", settings={"rate": 16000})
+            >>> Pitch().stage_hooks(Stage.PREDICT).portable().encoder
+            'acme_flash_audio.encoder'
+        """
+        return Portable(reason=f"{type(self).__name__}.portable does not say how inputs are made")
+
+    def request_fields(self) -> RequestFields:
+        """Return what a sample is in a request to a service, such as the columns of a row with their types.
+
+        A service checks requests against it, and passes ``task.predict`` what its kind says; a text of a request is
+        never opened as a path or URL. By default a sample is an array of numbers.
+
+        Raises:
+            DataError: If it is learned from train data, and there was none.
+
+        Example:
+            >>> class Words(Preprocess):
+            ...     def request_fields(self):
+            ...         return RequestFields("text")
+            >>> Words().request_fields().kind
+            'text'
+        """
+        return RequestFields("numbers")
+
     def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
         """Return how one sample is divided into pieces, for their importance to its prediction: words, or patches.
 
@@ -404,6 +446,7 @@ class StageHooks:
         self._display = resolved["display"]
         self._display_inputs = resolved["display_inputs"]
         self._display_targets = resolved["display_targets"]
+        self._portable = resolved["portable"]
         self._parts, self._exchange, self._pieces = resolved["parts"], resolved["exchange"], resolved["pieces"]
         self._sample_arguments = _positional_arguments(self._load_sample)
         self.has_default_sample_path = all(self._is_default(name) for name in (*_SAMPLE_HOOKS, "collate"))
@@ -495,6 +538,24 @@ class StageHooks:
         """Run ``parts``."""
         with self.preprocess.at(self.stage, self.input_spec):
             return list(self._parts(samples))
+
+    def portable(self) -> Portable:
+        """Run ``portable``; nothing is known if a hook that makes inputs is overridden in a subclass of its class."""
+        classes = type(self.preprocess).__mro__
+        owner = self._owner("portable")
+        for name in _ENCODING_HOOKS:
+            other = self._owner(name)
+            if classes.index(other) < classes.index(owner):
+                known = f"{other.__name__} overrides {name}, of which {owner.__name__}.portable does not know"
+                return Portable(reason=known)
+        with self.preprocess.at(self.stage, self.input_spec):
+            found: Portable = self._portable()
+        return found
+
+    def _owner(self, name: str) -> type:
+        """Return the class that defines the hook of the stage."""
+        names = {name, f"{self.stage.value}_{name}"}
+        return next(each for each in type(self.preprocess).__mro__ if names & vars(each).keys())
 
     def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
         """Run ``exchange``."""

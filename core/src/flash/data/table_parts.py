@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from flash.data._delimited import MisfitError, delimited_parts
 from flash.data._frames import columns_of, parquet_parts
 from flash.data._json_table import parse_json
+from flash.data.delimited import MisfitError, delimited_parts
 from flash.data.folders import table_folder
 from flash.data.tables import ReadOptions, Table, encoding_of, format_of, read_table, separator_of
 from flash.errors import DataError

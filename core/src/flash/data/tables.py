@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol, TypeAlias, TypedDict, get_args
 from urllib.parse import urlsplit
 
-from flash.data._delimited import check_unique, parse_delimited
 from flash.data._frames import FrameColumns, columns_of, read_parquet
 from flash.data._json_table import parse_json
 from flash.data._missing import is_missing
+from flash.data.delimited import check_unique, parse_delimited
 from flash.data.messages import show, show_some
 from flash.download import fetch
 from flash.errors import ConfigurationError, DataError, MissingColumnError

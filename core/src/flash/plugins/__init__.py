@@ -20,7 +20,18 @@ from flash.plugins._current import get_host, isolated_plugins
 from flash.plugins._lazy import lazy_exports
 from flash.plugins._ownership import default_owner, dist_of
 from flash.plugins._targets import load_target
-from flash.plugins.components import Augmentation, Component, Head, Loss, LRScheduler, Metric, Optimizer, Output, Recipe
+from flash.plugins.components import (
+    Augmentation,
+    Component,
+    Exporter,
+    Head,
+    Loss,
+    LRScheduler,
+    Metric,
+    Optimizer,
+    Output,
+    Recipe,
+)
 from flash.plugins.hookspecs import HOOK_API, hookimpl
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider
 from flash.plugins.manager import PluginHost
@@ -37,6 +48,7 @@ __all__ = [
     "Component",
     "Contribution",
     "DataSource",
+    "Exporter",
     "Head",
     "LRScheduler",
     "Loss",

@@ -1,4 +1,4 @@
-"""Parts of tasks that are selected by name, such as outputs, optimizers and metrics, and recipes of baselines."""
+"""Parts of tasks that are selected by name, such as outputs and metrics; recipes of baselines; formats of export."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ __all__ = [
     "COMPONENTS",
     "Augmentation",
     "Component",
+    "Exporter",
     "Head",
     "LRScheduler",
     "Loss",
@@ -172,6 +173,21 @@ class Recipe(_Component):
     """
 
     kind: ClassVar[str] = "recipe"
+
+
+@dataclass(frozen=True)
+class Exporter(_Component):
+    """A format of exported tasks, ``task.export(folder, format="name")``.
+
+    The target is called as ``target(task, folder, inputs=inputs, **options)``, writes the folder and returns its path.
+    ``inputs`` is a batch of the user, or ``None``; see :mod:`flash.core.export` for what a task says of itself.
+
+    Example:
+        >>> Exporter("coreml", target="acme.coreml:export", summary="For phones.").scope
+        '*'
+    """
+
+    kind: ClassVar[str] = "exporter"
 
 
 Component = Output | Optimizer | LRScheduler | Metric | Loss | Head | Augmentation

@@ -12,7 +12,9 @@ CORE: Final = "flash-core"
 #: The packages ``flash.<name>`` that are published, and the distribution that has each.
 DOMAINS: Final[dict[str, str]] = {
     "baseline": "flash-baseline",
+    "export": "flash-export",
     "image": "flash-image",
+    "serve": "flash-serve",
     "solver": "flash-solver",
     "tabular": "flash-tabular",
     "text": "flash-text",
@@ -20,7 +22,7 @@ DOMAINS: Final[dict[str, str]] = {
 }
 
 # Packages that work with the tasks of others.
-_WITHOUT_TASKS: Final = ("baseline", "solver")
+_WITHOUT_TASKS: Final = ("baseline", "export", "serve", "solver")
 
 # Published, but with a top-level package of their own.
 _OTHERS: Final = ("flash-offline",)

@@ -19,6 +19,7 @@ from flash.plugins.types import (
     CallbackSpec,
     Command,
     DataSource,
+    Exporter,
     Recipe,
     Spec,
     Strategy,
@@ -172,6 +173,23 @@ def flash_recipes() -> Iterable[Recipe]:
 
 
 @hookspec
+def flash_exporters() -> Iterable[Exporter]:
+    """Return formats in which tasks are exported, selected by name in ``task.export``.
+
+    Example:
+        >>> from flash.plugins import Exporter, hookimpl, isolated_plugins
+        >>> class Plugin:
+        ...     @hookimpl
+        ...     def flash_exporters(self):
+        ...         yield Exporter("coreml", target="acme.coreml:export", summary="For phones.")
+        >>> with isolated_plugins(Plugin()) as host:
+        ...     print(*host.exporters("image/classification"))
+        coreml
+    """
+    return ()
+
+
+@hookspec
 def flash_renames() -> Iterable[Renamed]:
     """Return former names of this plugin's classes, tasks, backbones and components, so that old checkpoints load.
 
@@ -199,5 +217,6 @@ RESULTS: Final[dict[str, tuple[type[Spec], ...]]] = {
     "flash_components": COMPONENTS,
     "flash_commands": (Command,),
     "flash_recipes": (Recipe,),
+    "flash_exporters": (Exporter,),
     "flash_renames": (Renamed,),
 }

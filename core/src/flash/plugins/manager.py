@@ -17,7 +17,7 @@ from flash.plugins._discovery import Candidate, installed
 from flash.plugins._messages import sentence, warn_user
 from flash.plugins._name_index import NameIndex
 from flash.plugins._settings import Switches
-from flash.plugins.components import Component, Recipe, overlap
+from flash.plugins.components import Component, Exporter, Recipe, overlap
 from flash.plugins.first_party import CORE, DOMAINS
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider, S, canonical
 from flash.plugins.renames import Renamed, follow
@@ -108,6 +108,11 @@ class PluginHost:
         """Return the recipes for the baseline of a task by name."""
         found: _Many[Any] = self.in_scope("recipe", task)
         return self._index("recipe", f"recipes of {task}", found, task.partition("/")[0])
+
+    def exporters(self, task: str) -> Mapping[str, Contribution[Exporter]]:
+        """Return the formats in which a task is exported by name."""
+        found: _Many[Any] = self.in_scope("exporter", task)
+        return self._index("exporter", "formats of export", found, "export")
 
     def components(self, kind: str, *scopes: str) -> Mapping[str, Contribution[Component]]:
         """Return the components of one kind by name.

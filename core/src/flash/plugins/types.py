@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from flash.errors import ConfigurationError
 from flash.plugins._spec import ANY_CASE_NAME, SHA256, TASK_NAME, BaseSpec, check_name, check_target
-from flash.plugins.components import Component, Recipe
+from flash.plugins.components import Component, Exporter, Recipe
 from flash.plugins.renames import Renamed
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "CallbackSpec",
     "Command",
     "DataSource",
+    "Exporter",
     "Recipe",
     "Renamed",
     "Spec",
@@ -256,5 +257,7 @@ class Command(BaseSpec):
     target_fields: ClassVar[tuple[str, ...]] = ("target",)
 
 
-_Selected = Backbone | BackboneCatalogue | Strategy | DataSource | CallbackSpec | Command | Recipe | Component
+_Selected = (
+    Backbone | BackboneCatalogue | Strategy | DataSource | CallbackSpec | Command | Recipe | Exporter | Component
+)
 Spec = TaskSpec | Renamed | _Selected

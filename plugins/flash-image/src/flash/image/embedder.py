@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from flash import Registry
+from flash.core.export import as_float
 from flash.core.metrics import MetricSpec
 from flash.core.optimizers import LRSchedulerSpec
 from flash.core.registry import ComponentRegistry
@@ -124,3 +125,7 @@ class ImageEmbedder(ImageTask):
         if self.loss_fn is None and self._loss_name is not None:
             self.loss_fn = make_loss(self._loss_name, default_owner(self, "loss_fn", self._loss_name))
         return super().compute_loss(y_hat, y)
+
+    def exported_outputs(self, predictions: Any) -> dict[str, Tensor]:
+        """Return the vectors, shape ``(batch, embedding_dim)``."""
+        return {"vectors": as_float(predictions)}

@@ -16,17 +16,20 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.files import FileInputs, FilePreprocess, FileSample
 from flash.data.pieces import Box, Pieces, patches_of, without_patches
+from flash.data.portable import Portable, TensorSpec
 from flash.data.process import Preprocess
+from flash.data.requests import RequestFields
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
 from flash.data.targets import NumberTargets
 from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.plugins import default_owner
 
+from . import encoder
 from .config import ImageConfig, ImageInputSpec
 from .files import IMAGE_EXTENSIONS
-from .read import load_into_memory, open_image, thumbnail
-from .transforms import Augmentation, ImageTransforms, augmentations
+from .read import check_upload, load_into_memory, open_image, thumbnail
+from .transforms import Augmentation, ImageTransforms, augmentations, geometry_of
 
 __all__ = ["ImagePreprocess", "ImageRegressionPreprocess"]
 
@@ -253,6 +256,40 @@ class ImagePreprocess(FilePreprocess):
             images = (images - low) / (high - low).clamp(min=1e-6)
         pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
         return list(pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).contiguous().numpy())
+
+    # ------------------------------------------------------------------ export
+
+    def portable(self) -> Portable:
+        """Return the inputs, uint8 images of a fixed size, and their geometry for the encoder of files."""
+        if self.transform is not None:
+            return Portable(reason=f"images are made by the transform {_name(self.transform)}")
+        config = self.transforms.config
+        inputs = TensorSpec("uint8", ("batch", config.channels, config.height, config.width), values=256)
+        geometry = geometry_of(config)
+        if geometry is None:
+            return Portable(
+                inputs, reason=f"images of {config.resized} pixels are cropped by timm ({config.crop_mode})"
+            )
+        settings = {
+            "channels": config.channels,
+            "height": config.height,
+            "width": config.width,
+            "resized": list(config.resized),
+            "geometry": geometry,
+            "interpolation": config.interpolation,
+            "resampling": config.resampling.name,
+            "crop_pct": config.crop_pct,
+            "mean": list(config.mean),
+            "std": list(config.std),
+            "extensions": sorted(self.extensions),
+            "tables": [] if self.input_field is None else [".csv", ".tsv", ".txt"],
+            "input_field": self.input_field,
+        }
+        return Portable(inputs, encoder=encoder.__name__, settings=settings, requires=("Pillow",))
+
+    def request_fields(self) -> RequestFields:
+        """Return that a sample is an uploaded image of a bounded number of pixels."""
+        return RequestFields("image", extensions=self.extensions, check=check_upload)
 
     def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
         """Return the patches of an image, in place of which it gets its mean color."""

@@ -17,9 +17,10 @@ from flash.errors import ConfigurationError
 from flash.plugins import default_owner
 
 from .config import ImageConfig
+from .encoder import resized_center
 from .read import open_image
 
-__all__ = ["Augmentation", "ImageTransforms", "Steps", "augmentations"]
+__all__ = ["Augmentation", "ImageTransforms", "Steps", "augmentations", "geometry_of"]
 
 #: Takes an image and returns an image, or a uint8 tensor ``(channels, height, width)``.
 Augmentation = Callable[[Image.Image], Any]
@@ -64,19 +65,28 @@ class ResizedCenter:
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """Return the center crop, of the network's size."""
-        width, height = image.size
-        short = min(width, height)
-        # As torchvision's Resize and CenterCrop round.
-        new_width, new_height = int(self._short * width / short), int(self._short * height / short)
-        left, top = round((new_width - self._size) / 2), round((new_height - self._size) / 2)
-        across, down = width / new_width, height / new_height
-        box = (
-            left * across,
-            top * down,
-            min((left + self._size) * across, width),
-            min((top + self._size) * down, height),
-        )
-        return image.resize((self._size, self._size), self._resampling, box)
+        return resized_center(image, self._short, self._size, self._resampling)
+
+
+def geometry_of(config: ImageConfig) -> str | None:
+    """Return how images are resized and cropped for evaluation, as exported folders name it; ``None`` for other ways.
+
+    It is ``"fused"`` for the shorter side and the crop in one step, ``"shorter"`` for the same in two, and ``"squash"``
+    without regard to the aspect ratio.
+
+    Example:
+        >>> geometry_of(ImageConfig.of({"input_size": (3, 8, 8), "mean": (0.5,) * 3, "std": (0.2,) * 3}))
+        'fused'
+    """
+    height, width = config.resized
+    if height < config.height or width < config.width:
+        return None
+    if config.crop_mode == "squash":
+        return "squash"
+    if config.crop_mode != "center" or height != width:
+        return None
+    # Nearest-neighbor resampling is sensitive to rounding, so resize and crop are not fused.
+    return "fused" if config.interpolation != "nearest" and config.height == config.width else "shorter"
 
 
 def evaluation(config: ImageConfig) -> Steps:
@@ -89,9 +99,7 @@ def evaluation(config: ImageConfig) -> Steps:
     """
     height, width = config.resized
     min_size = (max(height, width), max(height, width))
-    # Nearest-neighbor resampling is sensitive to rounding, so resize and crop are not fused.
-    can_fuse = config.crop_mode == "center" and config.interpolation != "nearest"
-    if can_fuse and config.height == config.width and height >= config.height:
+    if geometry_of(config) == "fused":
         return Steps(ResizedCenter(config), min_size=min_size)
     from timm.data.transforms_factory import transforms_imagenet_eval
 
@@ -237,7 +245,11 @@ class ImageTransforms:
         return images.mul(std).add_(mean).div_(255).clamp_(0, 1)
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        if device not in self._constants:
-            mean, std = torch.tensor(self.config.mean) * 255, torch.tensor(self.config.std) * 255
-            self._constants[device] = (mean.view(-1, 1, 1).to(device), std.view(-1, 1, 1).to(device))
-        return self._constants[device]
+        if device in self._constants:
+            return self._constants[device]
+        mean, std = torch.tensor(self.config.mean) * 255, torch.tensor(self.config.std) * 255
+        constants = (mean.view(-1, 1, 1).to(device), std.view(-1, 1, 1).to(device))
+        # What torch.export traces with is no tensor for other calls.
+        if not torch.compiler.is_compiling():
+            self._constants[device] = constants
+        return constants

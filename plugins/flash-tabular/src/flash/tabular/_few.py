@@ -18,7 +18,7 @@ from .read import text_of_value, value_as_text
 __all__ = ["MAX_FEW", "PlainColumns", "codes_of", "columns_of_frame", "columns_of_rows", "floats_of"]
 
 #: The number of rows up to which values one by one take less time than columns.
-MAX_FEW = 64
+MAX_FEW = 32
 
 #: The values of each column: text, numbers, and ``None`` where one is missing.
 PlainColumns: TypeAlias = dict[str, list[Any]]

@@ -4,12 +4,13 @@ A factory takes the column statistics of the training rows, and returns a module
 ``{"numerical": (batch, num_numerical), "categorical": (batch, num_categorical)}`` to features of shape
 ``(batch, out_features)``; or ``(batch, members, out_features)`` for an ensemble of ``members`` networks; or a tuple
 of features and an auxiliary loss. ``out_features`` is measured on a row of zeros if a module does not have it.
-``learning_rate`` and ``weight_decay`` of the module are its default
+``learning_rate``, ``weight_decay`` and ``averages_weights`` of the module are its default
 hyperparameters.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,12 +40,14 @@ class TableBackbone(nn.Module):
         members: The number of networks in the ensemble; 1 for a single network.
         learning_rate: The default learning rate.
         weight_decay: The default weight decay.
+        averages_weights: Whether a training without ``max_epochs`` averages the weights.
     """
 
     out_features: int
     members: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 3e-4
+    averages_weights: bool = False
 
     def layers(self) -> list[nn.Module]:
         """Return the column embeddings and the blocks, in the order of the forward pass."""
@@ -69,7 +72,8 @@ class _ColumnEmbedding(nn.Module):
         if self.numerical is not None:
             parts.append(self.numerical(numbers).flatten(1))
         if self.num_codes:
-            ones = torch.zeros(len(codes), self.num_codes, dtype=numbers.dtype, device=numbers.device)
+            # Not len(codes), which would fix the batch size of an exported network.
+            ones = torch.zeros(codes.shape[0], self.num_codes, dtype=numbers.dtype, device=numbers.device)
             parts.append(ones.scatter_(1, codes.long() + self.starts, 1))
         return torch.cat(parts, dim=1)
 
@@ -170,6 +174,26 @@ def resnet(
     return _EmbeddedNetwork(embedded, nn.Sequential(network, nn.BatchNorm1d(d_block), nn.ReLU()), d_block)
 
 
+class _Attention(rtdl.MultiheadAttention):  # type: ignore[misc]  # the library has no types
+    """The library's attention, whose batch size is not fixed in an exported network: ``len(q)`` would fix it."""
+
+    def forward(self, x_q: Tensor, x_kv: Tensor) -> Tensor:
+        q, k, v = self.W_q(x_q), self.W_k(x_kv), self.W_v(x_kv)
+        if self.key_compression is not None:
+            compress = self.key_compression if self.value_compression is None else self.value_compression
+            k = self.key_compression(k.transpose(1, 2)).transpose(1, 2)
+            v = compress(v.transpose(1, 2)).transpose(1, 2)
+        heads, size = self._n_heads, k.shape[-1] // self._n_heads
+        batch, tokens, width = q.shape
+        weights = torch.softmax(self._reshape(q) @ self._reshape(k).transpose(1, 2) / math.sqrt(size), dim=-1)
+        if self.dropout is not None:
+            weights = self.dropout(weights)
+        mixed = (weights @ self._reshape(v)).reshape(batch, heads, tokens, size).transpose(1, 2)
+        mixed = mixed.reshape(batch, tokens, width)
+        result: Tensor = mixed if self.W_out is None else self.W_out(mixed)
+        return result
+
+
 class _FTTransformer(TableBackbone):
     weight_decay = 1e-4
 
@@ -178,6 +202,9 @@ class _FTTransformer(TableBackbone):
         self.network = rtdl.FTTransformer(
             n_cont_features=num_numerical, cat_cardinalities=list(cardinalities), d_out=None, **options
         )
+        for module in self.network.modules():
+            if type(module) is rtdl.MultiheadAttention:
+                module.__class__ = _Attention
         self.network.cont_embeddings = _piecewise(bins, options["d_block"])
         self.normalization = nn.LayerNorm(options["d_block"])
         self.out_features = options["d_block"]
@@ -256,7 +283,7 @@ class _TabNet(TableBackbone):
             # Equal to the embedder's forward, with a single lookup for all columns.
             vectors = torch.cat([embedding.weight for embedding in self.embedder.embeddings])
             embedded = vectors.index_select(0, (codes + self.starts).flatten())
-            x = torch.cat([x, embedded.view(len(x), len(self.starts) * vectors.shape[1])], dim=1)
+            x = torch.cat([x, embedded.view(x.shape[0], len(self.starts) * vectors.shape[1])], dim=1)
         steps, sparsity = self.encoder(x)
         return torch.stack(steps).sum(0), -self.lambda_sparse * sparsity
 
@@ -309,6 +336,7 @@ def tabnet(
 
 class _TabM(TableBackbone):
     learning_rate = 3e-3
+    averages_weights = True
 
     def __init__(
         self,
@@ -330,8 +358,15 @@ class _TabM(TableBackbone):
         self.out_features = options["d_block"]
 
     def forward(self, inputs: Inputs) -> Tensor:
+        # As TabM.forward, without its check of the batch, which takes len(x) and so would fix the batch size of an
+        # exported network, and with one type for all columns, which ONNX Runtime needs.
         numbers, codes = inputs["numerical"], inputs["categorical"]
-        features: Tensor = self.network(numbers if numbers.shape[1] else None, codes.long() if codes.shape[1] else None)
+        network, parts = self.network, []
+        if numbers.shape[1]:
+            parts.append((numbers if network.num_module is None else network.num_module(numbers)).flatten(1))
+        if codes.shape[1]:
+            parts.append(network.cat_module(codes.long()).to(numbers.dtype))
+        features: Tensor = network.backbone(network.ensemble_view(torch.cat(parts, dim=1)))
         return features
 
 

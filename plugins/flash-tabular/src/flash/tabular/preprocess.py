@@ -16,19 +16,24 @@ from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.display import Display
+from flash.data.labels import class_indices
+from flash.data.portable import Portable, TensorSpec
+from flash.data.requests import RequestFields
 from flash.data.splits import split_inputs
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
 
 from ._few import columns_of_rows
 from .read import read_table
-from .schema import Schema, learn_schema
+from .schema import MAX_ABS_ZSCORE, Schema, learn_schema
 from .targets import NumberTargets, Targets, learn_targets, targets_from_serializable
 
 __all__ = ["TabularPreprocess"]
 
 # Columns of lists are named by integers, which frame.columns returns as NumPy integers.
 _NAME = (str, int, np.integer)
+# Of the values of a category, truth values alone have several spellings.
+_TRUTHS = ("true", "false", "1", "0")
 
 
 class TabularPreprocess(Preprocess):
@@ -134,14 +139,18 @@ class TabularPreprocess(Preprocess):
 
     def predict_load_data(self, data: Any) -> Columns:
         """Encode a table without targets."""
+        schema = self._learned_schema()
+        columns = columns_of_rows(data)
+        encoded = None if columns is None else schema.encode_few(columns, len(data))
+        return Columns(_tensors(*(encoded or schema.encode(self._read(data), "predict"))))
+
+    def _learned_schema(self) -> Schema:
         if self.schema is None:
             raise DataError(
                 "Expected a trained task, whose preprocess knows the columns, but this one has seen no train rows. "
                 "Train it, or load it from a checkpoint."
             )
-        columns = columns_of_rows(data)
-        encoded = None if columns is None else self.schema.encode_few(columns, len(data))
-        return Columns(_tensors(*(encoded or self.schema.encode(self._read(data), "predict"))))
+        return self.schema
 
     def is_table_to_predict(self, data: Any) -> bool:
         """Return whether the argument of ``predict`` is a path."""
@@ -158,6 +167,14 @@ class TabularPreprocess(Preprocess):
         assert self.schema is not None
         columns = self.schema.decode(inputs["numerical"].numpy(), inputs["categorical"].numpy())
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    def request_fields(self) -> RequestFields:
+        """Return the columns that the network uses, with their types, categories, and medians of the train rows.
+
+        Raises:
+            DataError: If there were no train rows.
+        """
+        return RequestFields("table", self._learned_schema().request_fields)
 
     def parts(self, samples: Any) -> list[str]:
         """Return the columns that the network uses."""
@@ -177,6 +194,34 @@ class TabularPreprocess(Preprocess):
             changed[name] = inputs[name].clone()
             changed[name][:, places] = inputs[name][order][:, places]
         return Columns(changed if self.predicting else (changed, samples.tree[1]))
+
+    def portable(self) -> Portable:
+        """Return the inputs, and the schema for the encoder of delimited files."""
+        if self.schema is None:
+            return Portable(reason="the preprocess has seen no train rows")
+        schema = self.schema.to_serializable()
+        for column, description in zip(self.schema.numerical, schema["numerical"], strict=True):
+            description["is_truth"] = column.is_truth
+        for category in schema["categorical"]:
+            indices = class_indices(category["categories"])
+            category["aliases"] = {text: indices[text] + 1 for text in _TRUTHS if text in indices}
+        is_class = self.kind == "classification" and not self.several_targets
+        return Portable(
+            {
+                "numerical": TensorSpec("float32", ("batch", len(self.schema.numerical))),
+                "categorical": TensorSpec(
+                    "int32", ("batch", len(self.schema.categorical)), values=self.schema.cardinalities
+                ),
+            },
+            encoder=f"{__package__}.encoder",
+            settings={
+                **schema,
+                "decimal": self.decimal,
+                "limit": MAX_ABS_ZSCORE,
+                # Classes stay as they are written, and so are not read as numbers.
+                "target_fields": self.target_fields if is_class else [],
+            },
+        )
 
     def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
         targets = self._learn_targets(frame)

@@ -52,7 +52,7 @@ _DECIMAL_COMMA = r"[+-]?\d+(,\d+)?"
 _DATE_LIKE = r"\d{4}-\d{1,2}-\d{1,2}.*"
 _ISO_DATE = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?"
 DATE_PARTS = ("days", "month", "weekday", "hour")
-_DURATION_PARTS = ("seconds",)
+DURATION_PARTS = ("seconds",)
 _NUMBER_PARTS = ("",)
 
 
@@ -316,7 +316,7 @@ def is_hashable(series: pd.Series[Any]) -> bool:
 def parts_of(series: pd.Series[Any]) -> tuple[str, ...]:
     """Return the parts of a column that become numbers: of dates and durations several, else the value itself."""
     if series.dtype.kind == "m":
-        return _DURATION_PARTS
+        return DURATION_PARTS
     return DATE_PARTS if is_date(series) else _NUMBER_PARTS
 
 
@@ -339,7 +339,7 @@ def read_numbers(
     Raises:
         DataError: If a value is neither a number nor missing; the message shows the value, and ends with ``hint``.
     """
-    if part in _DURATION_PARTS:
+    if part in DURATION_PARTS:
         return _seconds(series, stage)
     if part:
         return _date_part(series, part, stage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from flash.data.labels import class_indices
+from flash.data.requests import RequestField
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
 
@@ -21,6 +22,7 @@ from ._disguises import disguise_of
 from ._few import PlainColumns, codes_of, columns_of_frame, floats_of
 from .read import (
     DATE_PARTS,
+    DURATION_PARTS,
     Floats,
     as_text,
     check_columns,
@@ -139,6 +141,26 @@ class Schema:
     def bins(self) -> list[list[float]]:
         """The bin edges per numerical feature."""
         return [column.bins for column in self.numerical]
+
+    @property
+    def request_fields(self) -> list[RequestField]:
+        """The required columns in a request, each with its categories, or with a median of the training rows.
+
+        Raises:
+            ConfigurationError: If a column has durations, which JSON cannot hold.
+        """
+        may_be_missing = {column.name for column in self.categorical if column.is_missing_flag}
+        parts: dict[str, dict[str, NumericalColumn]] = {}
+        for column in self.numerical:
+            parts.setdefault(column.name, {})[column.part] = column
+        fields = {name: _request_field(name, of_name, name in may_be_missing) for name, of_name in parts.items()}
+        for category in self.categorical:
+            name = category.name
+            if not category.is_missing_flag:
+                fields[name] = RequestField(name, "category", tuple(category.categories), typical=None)
+            elif name not in fields:  # a column that is used for whether it has a value
+                fields[name] = RequestField(name, "text", may_be_missing=True)
+        return [fields[name] for name in self.fields]
 
     def encode(self, frame: pd.DataFrame, stage: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Return numbers, shape ``(rows, len(numerical))``, and codes, shape ``(rows, len(categorical))``.
@@ -427,6 +449,26 @@ def _written(parts: Mapping[str, tuple[NumericalColumn, Floats]]) -> list[Any]:
         return values.tolist()  # type: ignore[no-any-return]  # one dimension
     # Whole numbers, as in the training rows, are written without a point.
     return [int(value) if value.is_integer() else value for value in values.tolist()]
+
+
+def _request_field(name: str, parts: Mapping[str, NumericalColumn], may_be_missing: bool) -> RequestField:
+    """Return the field of a column of numbers or dates, given its parts."""
+    if parts.keys() & set(DURATION_PARTS):
+        raise ConfigurationError(
+            f"Expected columns that JSON can hold, but the task learned durations in column {name!r}. Train it on "
+            "seconds: frame[column].dt.total_seconds()."
+        )
+    of_dates = "" not in parts
+    column = parts.get("days") or next(iter(parts.values()))
+    middle = _typical_date(column, parts) if of_dates else column.bins[len(column.bins) // 2] * column.std + column.mean
+    has_typical = not of_dates or "days" in parts
+    typical = _written({column.part: (column, np.array([middle]))})[0] if has_typical else None
+    return RequestField(name, "date" if of_dates else "number", may_be_missing=may_be_missing, typical=typical)
+
+
+def _typical_date(column: NumericalColumn, parts: Collection[str]) -> float:
+    """Return the mean of a column of dates; a day, if no date has a time."""
+    return column.mean if "hour" in parts else math.floor(column.mean)
 
 
 def _rounded(column: NumericalColumn, values: Floats) -> Floats:

@@ -123,22 +123,28 @@ class GLUBlock(GLU_Block):  # type: ignore[misc]  # the library has no types
 
 
 def _sort_descending(scores: Tensor) -> Tensor:
-    if scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64):
+    is_plain = scores.device.type == "cpu" and scores.dtype in (torch.float32, torch.float64)
+    if is_plain and not torch.compiler.is_compiling():
         # For short rows NumPy takes a third of the time of torch.sort, which computes indices too.
         return torch.from_numpy(np.sort(scores.detach().neg().numpy())).neg_()
     return scores.sort(dim=1, descending=True).values
+
+
+def _project(scores: Tensor) -> Tensor:
+    """Project each row onto the simplex."""
+    ordered = _sort_descending(scores)
+    highest = ordered[:, :1]
+    places = torch.arange(1, scores.shape[1] + 1, dtype=scores.dtype, device=scores.device)
+    # The threshold is the maximum over k of the thresholds of the k largest scores.
+    threshold = (ordered - highest).cumsum(1).sub_(1).div_(places).amax(1, keepdim=True)
+    return (scores - highest).sub_(threshold).relu_()
 
 
 class _Sparsemax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor) -> Tensor:
         """Project each row onto the simplex."""
-        ordered = _sort_descending(scores)
-        highest = ordered[:, :1]
-        places = torch.arange(1, scores.shape[1] + 1, dtype=scores.dtype, device=scores.device)
-        # The threshold is the maximum over k of the thresholds of the k largest scores.
-        threshold = (ordered - highest).cumsum(1).sub_(1).div_(places).amax(1, keepdim=True)
-        weights = (scores - highest).sub_(threshold).relu_()
+        weights = _project(scores)
         ctx.save_for_backward(weights)
         return weights
 
@@ -162,6 +168,8 @@ class FastSparsemax(Sparsemax):  # type: ignore[misc]  # the library has no type
 
     def forward(self, x: Tensor) -> Tensor:
         """Return non-negative weights that sum to one per row, shape ``(batch, columns)`` in and out."""
+        if torch.compiler.is_compiling():
+            return _project(x)  # An exported network has no backward pass.
         weights: Tensor = _Sparsemax.apply(x)
         return weights
 
@@ -253,6 +261,10 @@ class FastEncoder(TabNetEncoder):  # type: ignore[misc]  # the library has no ty
             x: The columns.
             prior: The prior scale of the attention per group, shape ``(batch, groups)``; by default 1.
         """
+        if not self.training:
+            # Before the number of rows is read, which would fix the batch size of an exported network.
+            evaluated: tuple[list[Tensor], Tensor] = super().forward(x, prior)
+            return evaluated
         batches = _virtual_batches(len(x), self.virtual_batch_size)
         first, *others = chains = [
             *(list(_iter_units(transformer)) for transformer in (self.initial_splitter, *self.feat_transformers)),

@@ -63,6 +63,7 @@ class _TabularTask(Task):
         self.head = tabm.LinearEnsemble(features, outputs, k=members) if members > 1 else nn.Linear(features, outputs)
         rate, decay = (getattr(self.backbone, name, None) for name in ("learning_rate", "weight_decay"))
         self.use_default_rates(rate, weight_decay=decay)
+        self.averages_weights = getattr(self.backbone, "averages_weights", False)
 
     def forward(self, x: Any) -> Tensor:
         """Return one prediction per row, shape ``(batch, outputs)``: for ensembles the mean over the members.

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from flash.core.export import as_float
+
 from ._task import TextVectorTask
 from .tokens import TokenizerSpec
 
@@ -64,3 +66,7 @@ class TextEmbedder(TextVectorTask):
     def forward_head(self, features: Tensor) -> Tensor:
         """Return the vectors for features, shape ``(batch, features)``."""
         return nn.functional.normalize(features, dim=-1) if self.normalize else features
+
+    def exported_outputs(self, predictions: Any) -> dict[str, Tensor]:
+        """Return the vectors, shape ``(batch, features)``."""
+        return {"vectors": as_float(predictions)}

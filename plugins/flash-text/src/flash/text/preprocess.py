@@ -12,6 +12,8 @@ from torch import Tensor
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.pieces import Pieces, without_words, words_of
+from flash.data.portable import Portable
+from flash.data.requests import RequestField, RequestFields
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
 from flash.data.targets import NumberTargets
@@ -19,7 +21,7 @@ from flash.errors import DataError
 
 from .samples import Texts, TokenizedTexts, TokenizerConfig
 from .texts import PackedPairs, PackedTexts, packed
-from .tokens import pad, tokenize
+from .tokens import pad, portable_tokens, token_inputs, tokenize
 
 __all__ = ["NO_TASK", "TextPreprocess", "TextRegressionPreprocess"]
 
@@ -132,6 +134,11 @@ class TextPreprocess(SamplePreprocess):
         pairs = zip(texts.first.pick(rows), texts.second.pick(rows), strict=True)
         return [{first: one, second: other} for one, other in pairs]
 
+    def request_fields(self) -> RequestFields:
+        """Return that a sample is a text, or a pair of texts by the names of their columns."""
+        names = self._pair_names if self.pairs else ()
+        return RequestFields("text", [RequestField(name, "text") for name in names])
+
     @property
     def _pair_names(self) -> tuple[str, str]:
         """The names of the two texts of a pair: those of their columns, if they were in a table."""
@@ -183,6 +190,26 @@ class TextPreprocess(SamplePreprocess):
             return Texts(texts, targets)
         tokens, _ = tokenize(spec.tokenizer, texts, spec.max_length, spec.pad_id, spec.segments)
         return TokenizedTexts(tokens, targets, texts)
+
+    def portable(self) -> Portable:
+        """Return the inputs, the file of the tokenizer, and its settings for the encoder of texts."""
+        spec = self.input_spec
+        if not isinstance(spec, TokenizerConfig):
+            return Portable(reason="no task is connected, whose backbone has the tokenizer")
+        with_segments = bool(spec.segments and self.pairs)
+        inputs = token_inputs(spec.tokenizer, spec.max_length, spec.padded_length, with_segments)
+        fields = [self.input_field] if isinstance(self.input_field, str) else list(self.input_field or ())
+        if self.pairs and not fields:
+            return Portable(inputs, reason="the pairs of texts of the train data were in no table, and have no columns")
+        settings = {
+            "max_length": spec.max_length,
+            "pad_id": spec.pad_id,
+            "padded_length": spec.padded_length,
+            "segments": with_segments,
+            "prefix": "",
+            "input_fields": fields,
+        }
+        return portable_tokens(inputs, spec.tokenizer, settings)
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return ``True``: tokenization is deterministic."""

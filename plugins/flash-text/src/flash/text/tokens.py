@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from flash.data.portable import Portable, TensorSpec
 from flash.errors import ConfigurationError, DataError
 
+from . import encoder
 from .texts import PackedPairs, PackedTexts
 
-__all__ = ["TokenStore", "pad", "tokenize"]
+__all__ = ["TokenStore", "pad", "portable_tokens", "token_inputs", "tokenize"]
 
 Ids = npt.NDArray[np.int32]
 #: Takes a list of texts and returns a list of lists of token ids, or a mapping that has them as ``input_ids``.
@@ -211,3 +213,44 @@ def pad(rows: Sequence[Ids], pad_id: int = 0, length: int | None = None) -> dict
         segments[mask] = tokens[1]
         padded["token_type_ids"] = torch.from_numpy(segments)
     return padded
+
+
+def token_inputs(
+    tokenizer: Tokenizer, max_length: int, length: int | None = None, segments: bool = False
+) -> dict[str, TensorSpec]:
+    """Return what the inputs of :func:`pad` are, for the export of a network.
+
+    Args:
+        tokenizer: The tokenizer.
+        max_length: The maximum number of tokens per text.
+        length: As for :func:`pad`.
+        segments: Whether there are ``token_type_ids``.
+    """
+    # How many ids a callable has is unknown, but there are two.
+    count = len(tokenizer) if isinstance(tokenizer, PreTrainedTokenizerBase) else 2
+    shape: tuple[int | str, ...] = ("batch", "length" if length is None else length)
+    names: dict[str, int | str] = {
+        "input_ids": count,
+        "attention_mask": "mask",
+        **({"token_type_ids": 2} if segments else {}),
+    }
+    return {name: TensorSpec("int64", shape, values, longest=max_length) for name, values in names.items()}
+
+
+def portable_tokens(inputs: Mapping[str, TensorSpec], tokenizer: Tokenizer, settings: Mapping[str, Any]) -> Portable:
+    """Return the inputs with the file of the tokenizer, and its settings for the encoder of texts.
+
+    Args:
+        inputs: The inputs.
+        tokenizer: The tokenizer; a callable has no file.
+        settings: The other settings of :mod:`flash.text.encoder`.
+    """
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return Portable(inputs, reason="the tokenizer is a function, which no file can hold")
+    return Portable(
+        inputs,
+        encoder=encoder.__name__,
+        settings={**settings, "truncation_side": tokenizer.truncation_side},
+        files={"tokenizer.json": tokenizer.backend_tokenizer.to_str()},
+        requires=("tokenizers",),
+    )

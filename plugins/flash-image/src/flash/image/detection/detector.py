@@ -19,8 +19,9 @@ from flash.core.layers import child_layers
 from flash.core.metrics import MetricSpec
 from flash.core.optimizers import LRSchedulerSpec
 from flash.core.registry import backbone_registry
+from flash.data.portable import Portable
 from flash.data.tables import ReadOptions
-from flash.errors import ConfigurationError
+from flash.errors import ConfigurationError, ExportError
 
 from .._former import DETECTOR_ARGUMENTS
 from .metrics import BoxMeanAveragePrecision
@@ -222,6 +223,18 @@ class ObjectDetector(Task):
         losses: dict[str, Tensor] = self.model(inputs["images"], learned)
         logs = {name if name.startswith("loss") else f"loss_{name}": loss.detach() for name, loss in losses.items()}
         return {"loss": torch.stack([loss.float() for loss in losses.values()]).sum(), "logs": logs}
+
+    def exported_encoder(self, portable: Portable) -> Portable:
+        """Raise an error that says why detectors are not exported.
+
+        Raises:
+            ExportError: Always.
+        """
+        raise ExportError(
+            "Expected a network with outputs of one shape, but this is a detector, whose number of boxes differs from "
+            "image to image, which torch.export cannot trace in torchvision's suppression of overlapping boxes. "
+            "Predict with task.predict, or with flash predict."
+        )
 
     # ------------------------------------------------------------------ prediction
 

@@ -18,6 +18,7 @@ from flash.data.damaged import without_damaged
 from flash.data.display import Display
 from flash.data.files import FileInputs, FileSample, OnBadSample
 from flash.data.messages import show, show_some
+from flash.data.requests import RequestFields
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import default_owner
@@ -247,6 +248,10 @@ class ObjectDetectionPreprocess(Preprocess):
         chosen = [samples[row] for row in rows]
         images = [each.image if isinstance(each, _Encoded) else each for each in chosen]
         return [thumbnail(image.source, image.name) for image in images]
+
+    def request_fields(self) -> RequestFields:
+        """Return that a sample is an uploaded image."""
+        return ImagePreprocess().request_fields()
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return whether samples are the same each time: unless train images are augmented."""

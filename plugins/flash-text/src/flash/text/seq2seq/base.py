@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,8 +12,10 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from flash import Preprocess, Registry
+from flash.core.export import ExportedPart
 from flash.core.layers import block_layers
 from flash.core.registry import ComponentRegistry, backbone_registry
+from flash.data.portable import InputSpecs, Portable
 from flash.data.tables import READ_OPTIONS
 from flash.errors import ConfigurationError
 
@@ -21,6 +24,7 @@ from ..backbones import max_positions, order_by_execution
 from ..hub import load_tokenizer, tokenizer_from_dict, tokenizer_to_dict
 from ..tokens import TokenizerSpec
 from .backbones import Seq2SeqBackbone, model_from_dict, model_to_dict
+from .export import exported_networks, generation_settings, unknown_setting
 from .generation import checked_settings, effective_config
 from .preprocess import Seq2SeqPreprocess
 from .samples import Seq2SeqTokenizerConfig
@@ -237,6 +241,25 @@ class Seq2SeqTask(AdaptableTask):
             config = effective_config(self.model, settings, self.max_target_length, self._max_positions)
             self._generation = dict(self.generation_kwargs), config
         return self._generation[1]
+
+    def exported_parts(self, inputs: InputSpecs) -> dict[str, ExportedPart]:
+        """Return the encoder, and the decoder for the next token; the loop around them is in the encoder of texts."""
+        return exported_networks(self.model, inputs, self._max_positions)
+
+    def exported_result(self) -> dict[str, Any]:
+        """Return the settings of the generation loop."""
+        config: Any = self._generation_config()
+        start = config.decoder_start_token_id
+        settings = generation_settings(config, config.bos_token_id if start is None else start)
+        clean_up = bool(getattr(self.tokenizer, "clean_up_tokenization_spaces", False))
+        return {"kind": "texts", "generation": settings, "clean_up": clean_up}
+
+    def exported_encoder(self, portable: Portable) -> Portable:
+        """Return what the preprocess says, without an encoder if texts are generated in a way that it does not know."""
+        unknown = unknown_setting(self._generation_config())
+        if unknown is None:
+            return super().exported_encoder(portable)
+        return replace(portable, encoder=None, reason=f"its generation loop does not know the setting {unknown}")
 
     def decode(self, ids: Tensor) -> list[str]:
         """Decode token ids, shape ``(batch, tokens)``, to texts."""

@@ -9,12 +9,13 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.inputs import SampleInputs
 from flash.data.messages import show
+from flash.data.portable import Portable
 from flash.data.stage import Stage
 from flash.errors import DataError
 
 from ..preprocess import NO_TASK, TextPreprocess
 from ..texts import PackedTexts, texts_of
-from ..tokens import pad
+from ..tokens import pad, portable_tokens, token_inputs
 from .samples import Seq2SeqTokenizerConfig, TextPairs, pad_labels
 
 __all__ = ["Seq2SeqPreprocess"]
@@ -89,6 +90,21 @@ class Seq2SeqPreprocess(TextPreprocess):
     def display_targets(self, samples: Any, rows: Sequence[int]) -> Sequence[str] | None:
         """Return each target text."""
         return samples.target_texts.pick(rows)  # type: ignore[no-any-return]  # of PackedTexts
+
+    def portable(self) -> Portable:
+        """Return the inputs of the encoder, and the file and the settings of the tokenizer."""
+        spec = self.input_spec
+        if not isinstance(spec, Seq2SeqTokenizerConfig):
+            return Portable(reason="no task is connected, whose backbone has the tokenizer")
+        settings = {
+            "max_length": spec.max_source_length,
+            "pad_id": spec.pad_id,
+            "padded_length": None,
+            "segments": False,
+            "prefix": spec.prefix,
+            "input_fields": [] if self.input_field is None else [self.input_field],
+        }
+        return portable_tokens(token_inputs(spec.tokenizer, spec.max_source_length), spec.tokenizer, settings)
 
     def parts(self, samples: Any) -> list[str]:
         """Return no parts: the importance of a word to a whole text is no number."""

@@ -1,4 +1,4 @@
-"""Parse delimited text, CSV and TSV, with detection of the separator."""
+"""Parse delimited text, CSV and TSV, with detection of the separator; exported folders have a copy of this file."""
 
 from __future__ import annotations
 

@@ -1,0 +1,94 @@
+"""A sample in a request to a service: what a preprocess takes from a stranger, without opening a path or a URL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from flash.errors import ConfigurationError
+
+__all__ = ["FieldType", "RequestField", "RequestFields", "RequestKind"]
+
+#: What a value of a sample is: a number; one of some categories, of which a network may know only some; a date, as text
+#: of ISO 8601; or any text.
+FieldType: TypeAlias = Literal["number", "category", "date", "text"]
+
+#: What a sample is, and so what ``task.predict`` gets for a request with several samples:
+#:
+#: - ``"table"``: a list of dicts, one per row, with a value for each field: a number, a text, a bool or ``None``.
+#: - ``"text"``: a list of texts; with several fields a list of tuples of texts.
+#: - ``"image"``: a list of the bytes of image files.
+#: - ``"file"``: a list of paths of temporary files, one per uploaded file.
+#: - ``"numbers"``: an array of floats, one row per sample.
+RequestKind: TypeAlias = Literal["table", "text", "image", "file", "numbers"]
+
+
+@dataclass(frozen=True)
+class RequestField:
+    """A named value of a sample.
+
+    Args:
+        name: The name, such as that of a column.
+        type: What the value is.
+        values: The categories that the network knows; another one is no error.
+        may_be_missing: Whether it may be left out of a request.
+        typical: A value to begin with in a form, such as the median of the train rows.
+
+    Raises:
+        ConfigurationError: If the type is unknown.
+
+    Example:
+        >>> RequestField("city", "category", ("Oslo", "Rome")).may_be_missing
+        False
+    """
+
+    name: str
+    type: FieldType
+    values: Sequence[str] = ()
+    may_be_missing: bool = False
+    typical: Any = None
+
+    def __post_init__(self) -> None:
+        if self.type not in get_args(FieldType):
+            raise ConfigurationError(
+                f"Expected the type of a field of a request to be one of {', '.join(get_args(FieldType))}, but "
+                f"{self.name!r} has {self.type!r}. Use 'text' for anything else."
+            )
+
+
+@dataclass(frozen=True)
+class RequestFields:
+    """What a sample is in a request; the result of :meth:`flash.Preprocess.request_fields`.
+
+    Args:
+        kind: What a sample is, which decides what ``task.predict`` gets.
+        fields: The values of a row, or the texts of a pair.
+        extensions: The extensions of files, such as ``".wav"``; empty for all.
+        check: Called with the bytes of each file, to reject one from a stranger before it is opened, by a
+            :class:`~flash.errors.DataError`; it has to be fast.
+
+    Raises:
+        ConfigurationError: If the kind is unknown, or a table has no fields.
+
+    Example:
+        >>> RequestFields("table", (RequestField("age", "number", typical=40),)).kind
+        'table'
+    """
+
+    kind: RequestKind
+    fields: Sequence[RequestField] = ()
+    extensions: Collection[str] = ()
+    check: Callable[[bytes], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(RequestKind):
+            raise ConfigurationError(
+                f"Expected the kind of samples of a request to be one of {', '.join(get_args(RequestKind))}, but got "
+                f"{self.kind!r}. Use 'file' for uploads and 'numbers' for arrays."
+            )
+        if self.kind == "table" and not self.fields:
+            raise ConfigurationError(
+                "Expected the fields of the rows of a table, but got none. Name them: RequestFields('table', "
+                "[RequestField('age', 'number'), ...])."
+            )

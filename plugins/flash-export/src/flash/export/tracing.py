@@ -1,0 +1,67 @@
+"""Trace a network with torch.export, for batches of any size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from flash.core.export import ExportedPart
+from flash.data.portable import make_inputs, named_specs, open_dimensions
+from flash.errors import ExportError
+
+from .formats import quiet
+
+__all__ = ["CHECKED", "TRACED", "sizes_of", "trace"]
+
+# The sizes of a batch that a network is traced with. Sizes of 0 and 1 would be fixed, and equal ones taken for one.
+TRACED = (3, 6)
+#: The sizes that a file is compared with the task at: the number of samples, and that of any other open dimension.
+CHECKED = ((1, 17), (5, 1))
+
+
+class _Flat(nn.Module):
+    """Call a network with the tensors in the order of its inputs."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = self.network(*tensors)
+        return outputs
+
+
+def sizes_of(part: ExportedPart, samples: int, other: int) -> dict[str, int]:
+    """Return the size of each open dimension."""
+    limits = [spec.longest for spec in named_specs(part.inputs).values() if spec.longest is not None]
+    return {name: samples if name == "batch" else min([other, *limits]) for name in open_dimensions(part.inputs)}
+
+
+def trace(part: ExportedPart, name: str) -> torch.export.ExportedProgram:
+    """Trace a network.
+
+    Args:
+        part: The network, in eval mode on the CPU.
+        name: What it is, for messages.
+
+    Raises:
+        ExportError: If it cannot be traced, or only for batches of one size.
+    """
+    specs = named_specs(part.inputs)
+    example = make_inputs(part.inputs, sizes_of(part, *TRACED))
+    dynamic = tuple(dict.fromkeys(spec.dynamic, torch.export.Dim.DYNAMIC) for spec in specs.values())
+    try:
+        with quiet(), torch.no_grad():
+            return torch.export.export(_Flat(part.module), tuple(example), dynamic_shapes=(dynamic,))
+    # For what it cannot trace, torch.export raises errors of many types.
+    except Exception as error:
+        raise ExportError(
+            f"Expected a network that torch.export can trace with a batch of any size, but {name} cannot be: "
+            f"{reason_of(error)}. Choose another backbone; docs/export.md lists those that are known to work."
+        ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first sentences of an error, on one line."""
+    text = " ".join(str(error).split())
+    return (f"{text[:300]}..." if len(text) > 300 else text).rstrip(".") or type(error).__name__

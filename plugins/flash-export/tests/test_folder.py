@@ -1,0 +1,369 @@
+"""The folder of an exported task: what is in it, that it agrees with the task, and what goes wrong in words."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from points_domain import Branching, OfOneSize, PointClassifier, PointRegressor, Points, PointTask
+from torch import nn
+
+from flash import Postprocess, Task
+from flash.core.export import ExportedPart
+from flash.data.portable import Portable, TensorSpec
+from flash.errors import CheckpointError, ConfigurationError, ExportError, PluginError, UnknownNameError
+from flash.export import Format, write_export
+from flash.export.folder import standalone_source
+from flash.export.formats import ONNX, PT2
+from flash.plugins import Exporter, hookimpl, isolated_plugins
+
+Classifier = Callable[..., PointClassifier]
+
+
+def description_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "export.json").read_text())
+    return found
+
+
+def predictor_of(folder: Path) -> Any:
+    """Import the program of a folder, as its user would."""
+    import importlib.util
+
+    specification = importlib.util.spec_from_file_location(f"predict_{abs(hash(folder))}", folder / "predict.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.Predictor()
+
+
+def nothing_is_left(folder: Path) -> bool:
+    return not folder.exists() and not [*folder.parent.glob(".*.tmp")]
+
+
+@pytest.mark.parametrize("name", ["pt2", "onnx"])
+def test_the_folder_predicts_as_the_task_does(classifier: Classifier, points: str, tmp_path: Path, name: str) -> None:
+    task = classifier()
+    folder = task.export(tmp_path / "out", name)
+    files = {file.name for file in folder.iterdir()}
+    programs = {"predict.py", "runner.py", "encoder.py", "delimited.py"}
+    assert files == {f"model.{name}", "export.json", "note.txt", *programs}
+    predictor = predictor_of(folder)
+    assert predictor.predict(points) == task.predict(points)
+    assert predictor.predict(points, "classes", batch_size=2) == task.predict(points, "classes")
+    expected = task.predict(points, "probabilities")
+    np.testing.assert_allclose(predictor.predict(points, "probabilities"), expected, atol=1e-6)
+    assert [identifier for identifier, _ in predictor.predict_each(points)] == [f"point {row}" for row in range(5)]
+
+
+def test_the_description_says_what_the_network_takes_and_returns(classifier: Classifier, tmp_path: Path) -> None:
+    found = description_of(classifier(threshold=0.3).export(tmp_path / "out"))
+    assert found["networks"] == {
+        "model": {
+            "file": "model.pt2",
+            "inputs": {"input": {"dtype": "float32", "shape": ["batch", 2]}},
+            "outputs": ["probabilities"],
+        }
+    }
+    labels = ["left", "right", "top"]
+    assert found["result"] == {"kind": "classes", "labels": labels, "multi_label": False, "threshold": 0.3}
+    assert found["preprocess"] == {"requires": ["numpy", "torch"], "settings": {"unit": 2.0}}
+    assert [each["batch"] for each in found["agreement"]["checked"]["model"]] == [1, 5]
+    assert found["agreement"]["absolute"] == {"model": 1e-4}
+    assert found["versions"]["torch"] == torch.__version__.partition("+")[0]
+
+
+def test_several_labels_are_those_above_the_threshold(points: str, tmp_path: Path) -> None:
+    labels = ["a", "b", "c"]
+    task = PointClassifier(labels=labels, model=nn.Linear(2, 3), multi_label=True, threshold=0.4)
+    predictor = predictor_of(task.export(tmp_path / "out"))
+    assert predictor.predict(points) == task.predict(points)
+    assert predictor.predict(points, "classes") == task.predict(points, "classes")
+
+
+def test_numbers_are_in_the_units_of_the_targets(points: str, tmp_path: Path) -> None:
+    task = PointRegressor(1, target_mean=[1e6], target_std=[1e5], model=nn.Linear(2, 1))
+    folder = task.export(tmp_path / "out")
+    np.testing.assert_allclose(predictor_of(folder).predict(points), task.predict(points), rtol=1e-6)
+    found = description_of(folder)
+    assert found["result"] == {"kind": "numbers", "names": None, "mean": [1e6], "std": [1e5]}
+    assert found["agreement"]["absolute"] == {"model": pytest.approx(10.0)}
+
+
+def test_a_task_of_no_kind_has_rows_of_numbers(points: str, tmp_path: Path) -> None:
+    task = PointTask(nn.Linear(2, 4))
+    found = predictor_of(task.export(tmp_path / "out")).predict(points)
+    np.testing.assert_allclose(found, torch.stack(task.predict(points)), atol=1e-6)
+
+
+def test_the_output_that_was_chosen_is_the_default_of_the_folder(
+    classifier: Classifier, points: str, tmp_path: Path
+) -> None:
+    task = classifier()
+    task.output = "classes"
+    assert predictor_of(task.export(tmp_path / "out")).predict(points) == task.predict(points)
+
+
+def test_the_task_is_as_before(classifier: Classifier, points: str, tmp_path: Path) -> None:
+    task = classifier()
+    task.train()
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    predicted = task.predict(points, "probabilities")
+    task.export(tmp_path / "out")
+    assert task.training
+    assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
+    assert task.predict(points, "probabilities") == predicted
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", ["onnx"])
+def test_the_program_needs_neither_torch_nor_flash(
+    classifier: Classifier, points: str, tmp_path: Path, name: str
+) -> None:
+    task = classifier()
+    folder = task.export(tmp_path / "out", name)
+    blocked = "import sys\nfor name in ('torch', 'flash', 'pandas', 'onnx'):\n    sys.modules[name] = None\n"
+    run = (
+        f"import runpy\nsys.argv[0] = {str(folder / 'predict.py')!r}\nrunpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    written = tmp_path / "predictions.jsonl"
+    for options in ([], ["-o", str(written)]):
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", blocked + run, points, *options], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        lines = (written.read_text() if options else done.stdout).splitlines()
+        assert [json.loads(line)["prediction"] for line in lines] == task.predict(points)
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("a,b\n1,2\n")
+    command = [sys.executable, str(folder / "predict.py"), str(wrong)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "Expected the columns x and y, but got ['a', 'b'].\n")
+
+
+def test_a_wrong_output_is_an_error(classifier: Classifier, points: str, tmp_path: Path) -> None:
+    predictor = predictor_of(classifier().export(tmp_path / "out"))
+    with pytest.raises(ValueError, match="Expected output to be labels, classes, probabilities or raw, but got 'top3'"):
+        predictor.predict(points, "top3")
+
+
+@pytest.mark.parametrize("packed", ["points.csv.gz", "points.tsv", "utf-16"])
+def test_tables_are_read_as_in_flash(classifier: Classifier, tmp_path: Path, packed: str) -> None:
+    import gzip
+
+    text = "x,y\n1,2\n3,4\n"
+    path = tmp_path / (packed if packed != "utf-16" else "points.csv")
+    if packed == "utf-16":
+        path.write_text(text, encoding="utf-16")
+    elif packed.endswith(".gz"):
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text.replace(",", "\t"))
+    task = classifier()
+    assert predictor_of(task.export(tmp_path / "out")).predict(str(path)) == task.predict(str(path))
+
+
+def test_a_table_of_another_format_is_an_error(classifier: Classifier, tmp_path: Path) -> None:
+    path = tmp_path / "points.jsonl"
+    path.write_text('{"x": 1}')
+    with pytest.raises(ValueError, match=r"Expected a table of delimited text, such as CSV, but got .*points.jsonl"):
+        predictor_of(classifier().export(tmp_path / "out")).predict(str(path))
+
+
+def writes(content: bytes) -> Callable[..., None]:
+    """Return the writer of a format that writes these bytes."""
+
+    def write(program: Any, inputs: Any, outputs: Any, path: Path) -> None:
+        path.write_bytes(content)
+
+    return write
+
+
+class TestWhatGoesWrong:
+    @pytest.mark.parametrize("network", [Branching(), OfOneSize()])
+    def test_a_network_that_cannot_be_traced(self, tmp_path: Path, network: nn.Module) -> None:
+        expected = "Expected a network that torch.export can trace with a batch of any size, but PointTask cannot be: "
+        with pytest.raises(ExportError, match=expected):
+            PointTask(network).export(tmp_path / "out")
+        assert nothing_is_left(tmp_path / "out")
+
+    def test_a_file_that_disagrees_is_removed(self, classifier: Classifier, tmp_path: Path) -> None:
+        other = classifier().export(tmp_path / "other") / "model.pt2"
+        copying = replace(PT2, write=writes(other.read_bytes()))
+        expected = "Expected the output probabilities of PointClassifier with batch 1 to agree with the task within"
+        with pytest.raises(ExportError, match=expected):
+            write_export(classifier(), tmp_path / "out", copying)
+        assert nothing_is_left(tmp_path / "out")
+
+    def test_a_file_with_outputs_of_another_shape_is_removed(self, classifier: Classifier, tmp_path: Path) -> None:
+        other = PointClassifier(num_classes=2, model=nn.Linear(2, 2))
+        first = other.export(tmp_path / "other") / "model.pt2"
+        copying = replace(PT2, write=writes(first.read_bytes()))
+        with pytest.raises(ExportError, match=r"with batch 1 to have shape \(1, 3\), as of the task"):
+            write_export(classifier(), tmp_path / "out", copying)
+        assert nothing_is_left(tmp_path / "out")
+
+    def test_a_file_that_cannot_be_loaded_is_removed(self, classifier: Classifier, tmp_path: Path) -> None:
+        broken = replace(ONNX, write=writes(b"no network"))
+        with pytest.raises(ExportError, match="Expected a file of PointClassifier that can be loaded, but it cannot"):
+            write_export(classifier(), tmp_path / "out", broken)
+        assert nothing_is_left(tmp_path / "out")
+
+    def test_a_file_that_runs_for_one_size_only_is_removed(self, classifier: Classifier, tmp_path: Path) -> None:
+        task = classifier()
+
+        def fixed(program: Any, inputs: Any, outputs: Any, path: Path) -> None:
+            torch.export.save(
+                torch.export.export(task.exported_parts(_INPUTS)["model"].module, (torch.zeros(3, 2),)), path
+            )
+
+        with pytest.raises(ExportError, match="Expected a file of PointClassifier that runs with batch 1, but it does"):
+            write_export(task, tmp_path / "out", replace(PT2, write=fixed))
+        assert nothing_is_left(tmp_path / "out")
+
+    def test_an_operation_that_a_format_lacks(self, classifier: Classifier, tmp_path: Path) -> None:
+        def refuse(program: Any, inputs: Any, outputs: Any, path: Path) -> None:
+            raise NotImplementedError("no such\noperation")
+
+        expected = "Expected a network that can be written as pt2, but PointClassifier cannot be: no such operation."
+        with pytest.raises(ExportError, match=expected):
+            write_export(classifier(), tmp_path / "out", replace(PT2, write=refuse))
+
+    def test_a_full_disk(self, classifier: Classifier, tmp_path: Path) -> None:
+        def fill(program: Any, inputs: Any, outputs: Any, path: Path) -> None:
+            raise OSError(28, "No space left on device")
+
+        with pytest.raises(CheckpointError, match=r"The folder .*out could not be written: .*No space left on device"):
+            write_export(classifier(), tmp_path / "out", replace(PT2, write=fill))
+        assert nothing_is_left(tmp_path / "out")
+
+    def test_a_folder_with_files_in_it(self, classifier: Classifier, tmp_path: Path) -> None:
+        (tmp_path / "mine.txt").touch()
+        with pytest.raises(ConfigurationError, match="Expected an empty or a new folder for the export, but "):
+            classifier().export(tmp_path)
+        (tmp_path / "empty").mkdir()
+        assert (classifier().export(tmp_path / "empty") / "model.pt2").is_file()
+
+    def test_inputs_that_nobody_knows(self, tmp_path: Path) -> None:
+        expected = (
+            "Expected to know the inputs of the network, but Preprocess.portable does not say how inputs are made"
+        )
+        with pytest.raises(ConfigurationError, match=expected):
+            Task(nn.Linear(2, 1)).export(tmp_path / "out")
+
+    def test_a_name_that_is_a_path(self, classifier: Classifier, tmp_path: Path) -> None:
+        class Hostile(Points):
+            def portable(self) -> Portable:
+                return replace(super().portable(), files={"../outside.txt": "x"})
+
+        with pytest.raises(ExportError, match=r"Expected the name of a file, without folders, but got '../outside"):
+            classifier(preprocess=Hostile()).export(tmp_path / "out")
+        assert not (tmp_path / "outside.txt").exists()
+
+        class Odd(PointTask):
+            def exported_parts(self, inputs: Any) -> dict[str, ExportedPart]:
+                return {"../model": super().exported_parts(inputs)["model"]}
+
+        with pytest.raises(ExportError, match=r"Expected an identifier as the name of a network, but got '../model'"):
+            Odd(nn.Linear(2, 1)).export(tmp_path / "out")
+
+    def test_an_encoder_that_imports_flash(self) -> None:
+        with pytest.raises(ExportError, match="Expected points_domain to import nothing of Flash"):
+            standalone_source("points_domain")
+
+    def test_predictions_that_are_no_tensors(self, tmp_path: Path) -> None:
+        class Words(PointTask):
+            def forward(self, x: Any) -> Any:
+                return ["word"] * len(x)
+
+        with pytest.raises(
+            ConfigurationError, match="Expected predictions that are a tensor, or a dict of tensors, but"
+        ):
+            Words(nn.Linear(2, 1)).export(tmp_path / "out")
+
+    def test_a_format_that_is_unknown(self, classifier: Classifier, tmp_path: Path) -> None:
+        with pytest.raises(UnknownNameError, match=r"'onx' is not among the formats of export. Did you mean 'onnx'"):
+            classifier().export(tmp_path / "out", "onx")
+
+    def test_no_plugin_that_exports(self, classifier: Classifier, tmp_path: Path) -> None:
+        task = classifier()
+        with isolated_plugins(), pytest.raises(PluginError, match="Expected a plugin that exports tasks as 'pt2', but"):
+            task.export(tmp_path / "out")
+
+
+_INPUTS = TensorSpec("float32", ("batch", 2))
+
+
+class TestWithoutProgram:
+    """Where raw inputs cannot be encoded without Flash, the network is written alone, and it is said why."""
+
+    @staticmethod
+    def reason(task: Task, folder: Path, **options: Any) -> str:
+        with pytest.warns(UserWarning, match="Expected to write predict.py too, which makes inputs from raw data, but"):
+            task.export(folder, **options)
+        assert {file.name for file in folder.iterdir()} == {"export.json", "model.pt2"}
+        reason: str = description_of(folder)["preprocess"]["reason"]
+        return reason
+
+    def test_a_batch_says_what_the_inputs_are(self, tmp_path: Path) -> None:
+        task = Task(nn.Linear(3, 1))
+        assert "Preprocess.portable" in self.reason(task, tmp_path / "out", inputs=torch.randn(4, 3))
+        assert description_of(tmp_path / "out")["networks"]["model"]["inputs"] == {
+            "input": {"dtype": "float32", "shape": ["batch", 3]}
+        }
+        with pytest.raises(ConfigurationError, match="Expected a batch of inputs as the network takes them, a tensor"):
+            task.export(tmp_path / "other", inputs="batch")
+
+    def test_a_hook_that_is_overridden(self, classifier: Classifier, tmp_path: Path) -> None:
+        class Shifted(Points):
+            def predict_to_tensor_transform(self, sample: Any) -> Any:
+                return super().to_tensor_transform(sample) + 1
+
+        task = classifier(preprocess=Shifted())
+        with pytest.raises(ConfigurationError, match="Shifted overrides to_tensor_transform, of which Points.portable"):
+            task.export(tmp_path / "out")
+        reason = self.reason(task, tmp_path / "out", inputs=torch.randn(4, 2))
+        assert reason == "Shifted overrides to_tensor_transform, of which Points.portable does not know"
+
+    def test_a_postprocess_that_changes_results(self, classifier: Classifier, tmp_path: Path) -> None:
+        class Louder(Postprocess):
+            def per_sample_transform(self, sample: Any) -> Any:
+                return str(sample).upper()
+
+        reason = self.reason(classifier(postprocess=Louder()), tmp_path / "out")
+        assert reason == "Louder changes results in a way that the file does not"
+
+
+def test_another_plugin_adds_a_format(classifier: Classifier, points: str, tmp_path: Path) -> None:
+    class Plugin:
+        @hookimpl
+        def flash_exporters(self) -> Any:
+            yield Exporter("acme", target=f"{__name__}:export_acme", scope="*", summary="A format of Acme.")
+
+    task = classifier()
+    sys.modules.setdefault(__name__, sys.modules[export_acme.__module__])
+    with isolated_plugins(Plugin()) as host:
+        assert list(host.exporters("points/classification")) == ["acme"]
+        folder = task.export(tmp_path / "out", "acme")
+    assert (folder / "model.acme").is_file()
+    assert predictor_of(folder).predict(points) == task.predict(points)
+
+
+def export_acme(task: Task, folder: Path, inputs: Any = None) -> Path:
+    return write_export(task, folder, Format("acme", ".acme", PT2.write, PT2.runner), inputs)
+
+
+def test_nothing_is_printed(classifier: Classifier, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier().export(tmp_path / "out", "onnx", quantize=True)
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,283 @@
+"""The application: paths, limits and errors around the batches of a task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import torch
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+import flash
+from flash.data.messages import show
+from flash.errors import ConfigurationError
+
+from .answers import class_names, predictor, to_json
+from .batching import Batcher
+from .decoding import Decoder, Samples
+from .errors import RequestError
+from .limits import Limits
+from .metrics import Metrics
+from .openapi import describe, openapi
+from .page import POLICY, page
+
+__all__ = ["load", "make_app"]
+
+# A larger body is decoded beside the event loop.
+_LARGE = 100_000
+# A body that is refused is read on for a while, so that its sender gets to reading the answer.
+_SECONDS_TO_DRAIN = 1.0
+_PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16, "64": torch.float64}
+
+
+def load(checkpoint: str | os.PathLike[str], device: str = "cpu", precision: str = "32") -> flash.Task:
+    """Load a task to serve.
+
+    Args:
+        checkpoint: A checkpoint, as in :meth:`flash.Task.load_from_checkpoint`.
+        device: The device, such as ``"cuda"``.
+        precision: The precision of the weights: ``"32"``, ``"16"``, ``"bf16"`` or ``"64"``.
+
+    Raises:
+        ConfigurationError: If the device or the precision is unknown.
+        CheckpointError: If it is no checkpoint of a task.
+    """
+    if precision not in _PRECISIONS:
+        raise ConfigurationError(f"Expected precision to be one of {', '.join(_PRECISIONS)}, but got {precision!r}.")
+    task = flash.Task.load_from_checkpoint(os.fspath(checkpoint))
+    try:
+        return task.to(device=torch.device(device), dtype=None if precision == "32" else _PRECISIONS[precision])
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigurationError(
+            f"Expected a device that is there, such as cpu, but got {device!r}: {error}"
+        ) from error
+
+
+def make_app(task: flash.Task | str | os.PathLike[str], **limits: Any) -> FastAPI:
+    """Make the application of a service, for ASGI servers such as uvicorn; it can be mounted in another.
+
+    Args:
+        task: A trained task, or its checkpoint.
+        limits: The arguments of :class:`~flash.serve.limits.Limits`.
+
+    Raises:
+        ConfigurationError: If a limit is wrong.
+        DataError: If the task has not learned what a sample is.
+
+    Example:
+        >>> from torch import nn
+        >>> app = make_app(flash.Task(nn.Linear(2, 1)), max_rows=10)
+        >>> app.openapi()["paths"]["/v1/predict"]["post"]["operationId"]
+        'predict'
+    """
+    bounds = Limits(**limits)
+    if isinstance(task, str | os.PathLike):
+        task = load(task)
+    task.eval()
+    return _Service(task, bounds).app
+
+
+class _Service:
+    """The state of an application: its task, its batches, and what it counts."""
+
+    def __init__(self, task: flash.Task, limits: Limits) -> None:
+        fields = (task.preprocess or task.preprocess_cls()).request_fields()
+        self.limits = limits
+        self.metrics = Metrics()
+        self.decoder = Decoder(fields, limits)
+        predict = predictor(task, fields.kind, limits.max_classes)
+        self.batcher = Batcher(predict, limits.max_batch, limits.queue, self.metrics)
+        self._held = 0
+        # One body at a time, since a small one may become large in memory.
+        self._executor = ThreadPoolExecutor(1, "flash-serve-decode")
+        about = describe(task, fields, limits, class_names(task))
+        document = openapi(about, fields, limits)
+        self._about, self._page = to_json(about), page().encode()
+        self._gauges = {
+            "flash_queue_requests": ("Requests that wait for the network.", lambda: float(self.batcher.waiting)),
+            "flash_held_bytes": ("Bytes of the bodies of requests in memory.", lambda: float(self._held)),
+        }
+
+        @asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            yield
+            await asyncio.get_running_loop().run_in_executor(None, self.batcher.close, limits.timeout)
+            self._executor.shutdown(wait=False)
+
+        # Its pages of documentation would load scripts from elsewhere.
+        without: Any = {"docs_url": None, "redoc_url": None, "redirect_slashes": False}
+        app = FastAPI(title=about["title"], openapi_url="/openapi.json", lifespan=lifespan, **without)
+        app.openapi = lambda: document  # type: ignore[method-assign]  # as its documentation says
+        app.add_exception_handler(HTTPException, _of_path)
+        get: Any = {"methods": ["GET"], "include_in_schema": False}
+        app.add_route("/v1/predict", self.predict, ["POST"])
+        app.add_api_route("/v1/task", self.about, **get)
+        app.add_api_route("/health", self.health, **get)
+        app.add_api_route("/metrics", self.numbers, **get)
+        app.add_api_route("/", self.page, **get)
+        app.state.service = self
+        self.app = app
+
+    # ------------------------------------------------------------------ paths
+
+    async def predict(self, request: Request) -> Response:
+        """Answer a request for predictions."""
+        start = time.perf_counter()
+        status, body, headers, count = 200, b"", {}, 0
+        try:
+            samples = await self._samples(request)
+            count = len(samples)
+            answers = await self.batcher.submit(samples, self.limits.timeout)
+            body = to_json({"predictions": answers})
+        except RequestError as error:
+            status, body, headers, count = error.status, to_json(error.body), error.headers, 0
+        self.metrics.answered(status, time.perf_counter() - start, count)
+        return _answer(body, status, headers)
+
+    async def about(self) -> Response:
+        """Return what the task takes and gives."""
+        return _answer(self._about)
+
+    async def health(self) -> Response:
+        """Say whether requests are taken."""
+        is_ready = self.batcher.is_alive
+        return _answer(to_json({"status": "ready" if is_ready else "stopping"}), 200 if is_ready else 503)
+
+    async def numbers(self) -> Response:
+        """Return the numbers of this process for Prometheus."""
+        return Response(self.metrics.text(self._gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def page(self) -> Response:
+        """Return the page."""
+        return Response(self._page, media_type="text/html; charset=utf-8", headers=POLICY)
+
+    # ------------------------------------------------------------------ bodies
+
+    async def _samples(self, request: Request) -> Samples:
+        content_type = request.headers.get("content-type", "")
+        with self._reading() as hold:
+            body = await self._body(request, hold)
+            if len(body) < _LARGE:
+                return self.decoder.decode(content_type, body)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, self.decoder.decode, content_type, body)
+
+    async def _body(self, request: Request, hold: Callable[[int], None]) -> bytes:
+        most = self.limits.max_body
+        declared = request.headers.get("content-length", "")
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            with _within(self.limits.timeout):
+                if declared.isdecimal() and int(declared) > most:
+                    await _drain(request.receive)
+                    raise _too_large(most, f"{int(declared):,}")
+                while True:
+                    message = await request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise RequestError(400, "Expected the whole body, but the connection ended.")
+                    chunk = message.get("body", b"")
+                    size += len(chunk)
+                    if size > most:
+                        chunks.clear()
+                        await _drain(request.receive)
+                        raise _too_large(most, "more")
+                    hold(len(chunk))
+                    chunks.append(chunk)
+                    if not message.get("more_body", False):
+                        return b"".join(chunks)
+        except TimeoutError as error:
+            raise RequestError(
+                408,
+                f"Expected the whole body within {self.limits.timeout:g} s, but it is not there. Send it again.",
+                headers={"Connection": "close"},
+            ) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[Callable[[int], None]]:
+        """Count the bytes that are held in memory, and refuse more than there is room for."""
+        mine = 0
+
+        def hold(count: int) -> None:
+            nonlocal mine
+            if self._held + count > self.limits.max_bytes:
+                raise RequestError(
+                    503,
+                    "Expected a service that is free, but it reads as many other requests as it has memory for. Send "
+                    "the request again later.",
+                    headers={"Retry-After": "1", "Connection": "close"},
+                )
+            mine += count
+            self._held += count
+
+        try:
+            yield hold
+        finally:
+            self._held -= mine
+
+
+def _too_large(most: int, got: str) -> RequestError:
+    return RequestError(
+        413,
+        f"Expected a body of at most {most:,} bytes, but got {got}. Send fewer samples, or start the service with a "
+        "larger --max_body.",
+        headers={"Connection": "close"},
+    )
+
+
+async def _drain(receive: Callable[[], Awaitable[Any]]) -> None:
+    with contextlib.suppress(TimeoutError), _within(_SECONDS_TO_DRAIN):
+        while (await receive()).get("more_body", False):
+            # A sender that is fast enough would never let the timer run.
+            await asyncio.sleep(0)
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Raise a TimeoutError after some seconds; without a task of its own, as ``asyncio.wait_for`` has."""
+    task = asyncio.current_task()
+    assert task is not None
+    is_over = False
+
+    def expire() -> None:
+        nonlocal is_over
+        is_over = True
+        task.cancel()
+
+    timer = asyncio.get_running_loop().call_later(seconds, expire)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not is_over:
+            raise
+        if hasattr(task, "uncancel"):  # since Python 3.11
+            task.uncancel()
+        raise TimeoutError from None
+    finally:
+        timer.cancel()
+
+
+def _answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(
+        body, status, {"X-Content-Type-Options": "nosniff", **(headers or {})}, media_type="application/json"
+    )
+
+
+async def _of_path(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = show(request.url.path)
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        sentence = f"Expected {allowed} for {path}, but got {request.method}."
+    elif error.status_code == 404:
+        sentence = f"Expected /v1/predict, /v1/task, /health, /metrics, /openapi.json or /, but got {path}."
+    else:
+        sentence = str(error.detail)
+    return _answer(to_json({"error": sentence}), error.status_code, dict(error.headers or {}))

@@ -1,0 +1,237 @@
+"use strict";
+const find = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+const address = new URL("v1/predict", document.baseURI).href;
+let about = null;
+let file = null;
+let shown = null;
+
+function make(tag, attributes = {}, ...inside) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...inside);
+  return element;
+}
+
+// ---------------------------------------------------------------- the form
+
+function field(name, control, note) {
+  control.name = name;
+  control.id = "field-" + document.querySelectorAll(".field").length;
+  const label = make("label", { for: control.id }, name);
+  if (note) label.append(make("span", { class: "quiet" }, " " + note));
+  return make("div", { class: "field" }, label, control);
+}
+
+function controlOf(each) {
+  let control;
+  if (each.type === "category" && each.values.length && each.values.length <= 200) {
+    control = make("select");
+    for (const value of each.values) control.append(new Option(value, value));
+    control.append(new Option("(not known)", ""));
+  } else if (each.type === "category" || each.type === "text") {
+    control = make("input", { type: "text" });
+    if (each.values.length) {
+      const list = make("datalist", { id: "values-" + about.fields.indexOf(each) });
+      for (const value of each.values) list.append(new Option(value, value));
+      document.body.append(list);
+      control.setAttribute("list", list.id);
+    }
+  } else if (each.type === "number") {
+    control = make("input", { type: "number", step: "any", inputmode: "decimal" });
+  } else {
+    control = make("input", { type: "text", placeholder: "2024-12-31" });
+  }
+  if (each.typical !== null) control.value = String(each.typical);
+  return control;
+}
+
+function build() {
+  const fields = find("fields");
+  if (about.kind === "image" || about.kind === "file") {
+    const input = make("input", { type: "file", id: "file" });
+    input.accept = about.extensions.join(",") || (about.kind === "image" ? "image/*" : "");
+    const noun = about.kind === "image" ? "photo" : "file";
+    const drop = make("div", { class: "drop", id: "drop" }, make("p", { id: "chosen" }, `Drop a ${noun} here, or choose one.`), input);
+    input.addEventListener("change", () => choose(input.files[0]));
+    for (const kind of ["dragenter", "dragover"]) {
+      drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+    }
+    for (const kind of ["dragleave", "drop"]) {
+      drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.remove("over"); });
+    }
+    drop.addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
+    fields.append(drop);
+    find("submit").disabled = true;
+  } else if (about.kind === "table") {
+    for (const each of about.fields) fields.append(field(each.name, controlOf(each), each.may_be_missing ? "may be empty" : ""));
+  } else if (about.kind === "text") {
+    const names = about.fields.length ? about.fields.map((each) => each.name) : ["Text"];
+    for (const name of names) fields.append(field(name, make("textarea", { required: "" })));
+  } else {
+    fields.append(field("Numbers", make("textarea", { required: "", placeholder: "[0.5, 1, 2]" }), "one sample, as JSON"));
+  }
+}
+
+function choose(chosen) {
+  if (!chosen) return;
+  file = chosen;
+  find("chosen").textContent = chosen.name;
+  find("submit").disabled = false;
+  const old = document.querySelector("#drop img");
+  if (old) old.remove();
+  if (about.kind === "image") {
+    if (shown) URL.revokeObjectURL(shown);
+    shown = URL.createObjectURL(chosen);
+    find("drop").prepend(make("img", { src: shown, alt: "" }));
+  }
+}
+
+// ---------------------------------------------------------------- the request
+
+function valueOf(each, text) {
+  if (text.trim() === "") return null;
+  return each.type === "number" ? Number(text) : text;
+}
+
+function content() {
+  const form = new FormData(find("form"));
+  if (about.kind === "table") {
+    return { [about.key]: [Object.fromEntries(about.fields.map((each) => [each.name, valueOf(each, form.get(each.name))]))] };
+  }
+  if (about.kind === "text" && about.fields.length) {
+    return { [about.key]: [Object.fromEntries(about.fields.map((each) => [each.name, form.get(each.name)]))] };
+  }
+  return { [about.key]: [about.kind === "text" ? form.get("Text") : JSON.parse(form.get("Numbers"))] };
+}
+
+async function send(event) {
+  event.preventDefault();
+  const button = find("submit");
+  button.disabled = true;
+  find("error").hidden = true;
+  const start = performance.now();
+  try {
+    let answer, body = null;
+    if (file) {
+      const form = new FormData();
+      form.append(about.key, file, file.name);
+      answer = await fetch(address, { method: "POST", body: form });
+    } else {
+      body = JSON.stringify(content());
+      answer = await fetch(address, { method: "POST", body, headers: { "Content-Type": "application/json" } });
+    }
+    const found = await answer.json();
+    if (!answer.ok) throw new Error(found.error);
+    show(found.predictions[0], performance.now() - start);
+    commands(body);
+  } catch (error) {
+    find("result").hidden = find("code").hidden = true;
+    find("error").textContent = error instanceof SyntaxError ? "Expected numbers as JSON, such as [0.5, 1, 2]." : error.message;
+    find("error").hidden = false;
+  }
+  button.disabled = false;
+}
+
+// ---------------------------------------------------------------- the answer
+
+const isBoxes = (value) => value !== null && typeof value === "object" && Array.isArray(value.boxes) && Array.isArray(value.scores);
+
+function words(value) {
+  if (value === null) return "nothing";
+  if (typeof value === "number") return String(Number(value.toPrecision(6)));
+  if (typeof value === "string") return value;
+  if (isBoxes(value)) return value.boxes.length === 1 ? "1 object" : `${value.boxes.length} objects`;
+  if (Array.isArray(value)) return value.length ? value.map(words).join(", ") : "none";
+  return JSON.stringify(value);
+}
+
+function show(answer, milliseconds) {
+  const prediction = find("prediction");
+  const value = answer.prediction;
+  const names = about.names;
+  const named = Array.isArray(value) && names && !answer.probabilities && names.length === value.length;
+  prediction.textContent = named ? value.map((each, place) => `${names[place]}: ${words(each)}`).join("\n") : words(value);
+  prediction.classList.toggle("long", prediction.textContent.length > 80);
+  const rows = answer.probabilities
+    ? answer.probabilities.map((each) => [each.label, each.probability])
+    : isBoxes(value) ? value.labels.map((label, place) => [label, value.scores[place]]) : [];
+  find("probabilities").tBodies[0].replaceChildren(...rows.map(([label, share]) => make("tr", {},
+    make("td", {}, String(label)),
+    make("td", {}, make("progress", { max: "1", value: String(share ?? 0), "aria-label": String(label) })),
+    make("td", {}, share === null ? "–" : `${(100 * share).toFixed(1)} %`))));
+  picture(isBoxes(value) ? value : null);
+  find("time").textContent = `${Math.round(milliseconds)} ms`;
+  find("result").hidden = false;
+}
+
+function picture(found) {
+  find("picture").hidden = about.kind !== "image";
+  if (about.kind !== "image") return;
+  const photo = find("photo");
+  photo.onload = () => {
+    const boxes = find("boxes");
+    const width = photo.naturalWidth, height = photo.naturalHeight, size = width / 28;
+    boxes.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    boxes.replaceChildren();
+    for (const [place, [left, top, right, bottom]] of (found ? found.boxes : []).entries()) {
+      const box = document.createElementNS(SVG, "rect");
+      for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) box.setAttribute(name, value);
+      const text = document.createElementNS(SVG, "text");
+      for (const [name, value] of Object.entries({ x: left + size / 4, y: Math.max(top, size) + size, "font-size": size, "stroke-width": size / 6 })) text.setAttribute(name, value);
+      text.textContent = found.labels[place];
+      boxes.append(box, text);
+    }
+  };
+  photo.src = shown;
+}
+
+// ---------------------------------------------------------------- the same from a program
+
+const quoted = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
+
+function pythonOf(value) {
+  if (value === null) return "None";
+  if (Array.isArray(value)) return `[${value.map(pythonOf).join(", ")}]`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([name, each]) => `${JSON.stringify(name)}: ${pythonOf(each)}`).join(", ")}}`;
+  return JSON.stringify(value);
+}
+
+function commands(body) {
+  if (body === null) {
+    find("curl").textContent = `curl ${address} \\\n  -F ${quoted(`${about.key}=@${file.name}`)}`;
+    find("python").textContent = `import requests\n\nwith open(${JSON.stringify(file.name)}, "rb") as file:\n    answer = requests.post("${address}", files={"${about.key}": file})\nprint(answer.json()["predictions"])`;
+  } else {
+    find("curl").textContent = `curl ${address} \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(body)}`;
+    find("python").textContent = `import requests\n\nanswer = requests.post(\n    "${address}",\n    json=${pythonOf(JSON.parse(body))},\n)\nprint(answer.json()["predictions"])`;
+  }
+  find("code").hidden = false;
+}
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", async () => {
+    const text = find(button.dataset.copy);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected";
+    }
+  });
+}
+
+const LEADS = {
+  table: "Fill in a row.", text: "Type a text.", image: "Drop a photo.", file: "Drop a file.", numbers: "Type numbers.",
+};
+
+fetch(new URL("v1/task", document.baseURI)).then((answer) => answer.json()).then((found) => {
+  about = found;
+  document.title = find("title").textContent = about.title;
+  const classes = about.classes ?? [];
+  const some = classes.slice(0, 8).join(", ") + (classes.length > 8 ? ", ..." : "");
+  find("lead").textContent = LEADS[about.kind] + (some ? ` The classes are ${some}.` : "");
+  build();
+  find("form").addEventListener("submit", send);
+  document.body.dataset.ready = "yes";
+});

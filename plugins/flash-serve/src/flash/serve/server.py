@@ -1,0 +1,86 @@
+"""Serve a task with uvicorn, in one process or several."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import torch
+import uvicorn
+
+import flash
+from flash.errors import ConfigurationError
+
+from .app import load, make_app
+from .limits import Limits
+
+__all__ = ["run", "worker"]
+
+# What the processes of a service are told by their parent.
+_SETTINGS = "FLASH_SERVE_SETTINGS"
+
+
+def run(
+    task: flash.Task | str | os.PathLike[str],
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    device: str = "cpu",
+    precision: str = "32",
+    **limits: Any,
+) -> None:
+    """Serve a task until the process gets SIGINT or SIGTERM; requests that have arrived are answered first.
+
+    Args:
+        task: A checkpoint, or a trained task.
+        host: The address to listen on; others reach the service on ``"0.0.0.0"``.
+        port: The port; 0 for a free one.
+        workers: The number of processes, each with a task of its own; one that ends is replaced.
+        device: The device for a checkpoint, such as ``"cuda"``.
+        precision: The precision of the weights of a checkpoint: ``"32"``, ``"16"``, ``"bf16"`` or ``"64"``.
+        limits: The arguments of :class:`~flash.serve.limits.Limits`.
+
+    Raises:
+        ConfigurationError: If an argument is wrong, or several processes are to serve a task in memory.
+        CheckpointError: If there is no checkpoint of a task.
+    """
+    bounds = Limits(**limits)
+    if workers < 1:
+        raise ConfigurationError(f"Expected workers to be a whole number above 0, but got {workers!r}.")
+    is_path = isinstance(task, str | os.PathLike)
+    if workers > 1 and not is_path:
+        raise ConfigurationError(
+            f"Expected a checkpoint for {workers} workers, each of which loads it, but got a task in memory. Save it: "
+            "trainer.save_checkpoint(path)."
+        )
+    # What is wrong with a checkpoint is said here, once.
+    loaded = load(task, device, precision) if isinstance(task, str | os.PathLike) else task
+    app = make_app(loaded, **dataclasses.asdict(bounds))
+    options: Any = {
+        "host": host,
+        "port": port,
+        "http": "flash.serve.protocol:GuardedProtocol",
+        "ws": "none",
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": 5,
+        "timeout_graceful_shutdown": int(bounds.timeout) + 5,
+    }
+    if workers == 1:
+        uvicorn.run(app, **options)
+        return
+    del app, loaded
+    settings = {"checkpoint": os.fspath(task), "device": device, "precision": precision}  # type: ignore[arg-type]
+    threads = max(torch.get_num_threads() // workers, 1)
+    os.environ[_SETTINGS] = json.dumps({**settings, "threads": threads, "limits": dataclasses.asdict(bounds)})
+    uvicorn.run("flash.serve.server:worker", factory=True, workers=workers, **options)
+
+
+def worker() -> Any:
+    """Make the application of one of several processes."""
+    settings = json.loads(os.environ[_SETTINGS])
+    torch.set_num_threads(settings["threads"])
+    task = load(settings["checkpoint"], settings["device"], settings["precision"])
+    return make_app(task, **settings["limits"])

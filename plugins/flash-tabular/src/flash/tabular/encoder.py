@@ -1,0 +1,292 @@
+"""Encode a delimited file as the inputs of a network, as :class:`~flash.tabular.preprocess.TabularPreprocess` does.
+
+An exported folder has a copy of this file, which therefore needs nothing but numpy.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from flash.errors import DataError
+
+__all__ = ["batches", "encode"]
+
+_MISSING = frozenset(
+    {"#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "NaT", "None", "n/a", "nan", "null"}
+)
+_BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+_SPACE = r"[ \t\n\r\f\v]*"
+_NUMBER = re.compile(rf"{_SPACE}[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?{_SPACE}")
+_WHOLE = re.compile(rf"{_SPACE}[+-]?[0-9]+{_SPACE}")
+_INFINITY = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+_DATE_LIKE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*")
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?")
+_CLOCK = (
+    r"(?P<hour>[0-9]{1,2})(?:(?P<colon>:?)(?P<minute>(?<=:)[0-9]{1,2}|[0-9]{2})"
+    r"(?:(?P=colon)(?P<second>(?<=:)[0-9]{1,2}|[0-9]{2})(?:\.(?P<fraction>[0-9]+))?)?)?"
+    r"(?P<zone>Z| ?[+-][0-9]{1,2}(?::?[0-9]{2})?)?"
+)
+_STAMP = re.compile(
+    r"[ \t\n\r\f\v]*(?P<year>[0-9]{4})(?:(?P<mark>[-/.\\ ])(?P<month>[0-9]{1,2})"
+    rf"(?:(?P=mark)(?P<day>[0-9]{{1,2}})(?:[ T]{_CLOCK})?)?)?"
+)
+_COMPACT = re.compile(rf"(?P<year>[0-9]{{4}})(?P<month>[0-9]{{2}})(?P<day>[0-9]{{2}})(?:[ T]{_CLOCK})?")
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+# Whole numbers of this many bits are exact in a column without missing values.
+_BITS = 64
+# Numbers of this many characters are exact as floats.
+_EXACT_DIGITS = 15
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column whose type was inferred from its text."""
+
+    kind: Literal["whole", "number", "truth", "text"]
+    cells: list[Any]
+
+
+def batches(
+    source: str, settings: Mapping[str, Any], reader: Any, batch_size: int
+) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """Yield the inputs of batches of rows.
+
+    Args:
+        source: The path of a delimited file.
+        settings: The schema, as :meth:`flash.tabular.preprocess.TabularPreprocess.portable` returns it.
+        reader: Its ``read_table(path)`` returns the columns of a delimited file.
+        batch_size: Rows per batch.
+
+    Yields:
+        The indices of the rows, and ``numerical`` and ``categorical``, each of shape ``(rows, columns)``.
+
+    Raises:
+        DataError: If the table has no rows, lacks a column, or a number is none.
+    """
+    inputs = encode(reader.read_table(source), settings)
+    rows = len(inputs["numerical"])
+    for start in range(0, rows, batch_size):
+        places = list(range(start, min(start + batch_size, rows)))
+        yield places, {name: array[start : start + batch_size] for name, array in inputs.items()}
+
+
+def encode(table: Mapping[str, list[str | None]], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``numerical``, float32, and ``categorical``, int32, each of shape ``(rows, columns)``.
+
+    Args:
+        table: The cells of each column as text; a missing one is ``None``.
+        settings: As for :func:`batches`.
+
+    Raises:
+        DataError: If the table has no rows, lacks a column, or a number is none.
+
+    Example:
+        >>> age = {"name": "age", "part": "", "mean": 30.0, "std": 10.0, "is_truth": False}
+        >>> kind = {"is_text": True, "is_missing_flag": False, "aliases": {}}
+        >>> city = {"name": "city", "categories": ["Oslo", "Rome"], **kind}
+        >>> settings = {"numerical": [age], "categorical": [city], "target_fields": [], "decimal": None, "limit": 1e6}
+        >>> {name: array.tolist() for name, array in encode({"age": ["50"], "city": ["Rome"]}, settings).items()}
+        {'numerical': [[2.0]], 'categorical': [[2]]}
+    """
+    numerical, categorical = settings["numerical"], settings["categorical"]
+    rows = len(next(iter(table.values()), ()))
+    _check(table, rows, [column["name"] for column in [*numerical, *categorical]])
+    texts = {column["name"] for column in categorical if column["is_text"]}
+    numbers = {column["name"] for column in numerical}
+    columns = {
+        name: _Column("text", cells) if name in texts else _inferred(name, cells, name in numbers, settings["decimal"])
+        for name, cells in table.items()
+        if name not in settings["target_fields"]
+    }
+    values = np.zeros((rows, len(numerical)), dtype=np.float32)
+    codes = np.zeros((rows, len(categorical)), dtype=np.int32)
+    parts, truths = {}, set()
+    for place, column in enumerate(numerical):
+        name, parts[column["name"]] = column["name"], column["part"]
+        if column["is_truth"]:
+            truths.add(name)
+        raw = _numbers(name, columns[name], column["part"], column["is_truth"])
+        with np.errstate(over="ignore"):
+            scaled = np.clip((raw - column["mean"]) / column["std"], -settings["limit"], settings["limit"])
+        values[:, place] = np.nan_to_num(scaled, nan=0.0)
+    for place, column in enumerate(categorical):
+        name = column["name"]
+        if column["is_missing_flag"] and column["is_text"]:
+            codes[:, place] = [cell is None for cell in columns[name].cells]
+        elif column["is_missing_flag"]:
+            part = parts.get(name, "days" if _is_date(columns[name]) else "")
+            codes[:, place] = np.isnan(_numbers(name, columns[name], part, name in truths))
+        else:
+            codes[:, place] = _codes(columns[name], column)
+    return {"numerical": values, "categorical": codes}
+
+
+def _check(table: Mapping[str, Any], rows: int, needed: Sequence[str]) -> None:
+    if not rows:
+        raise DataError("Expected at least one row in the table, but it has none.")
+    missing = [name for name in dict.fromkeys(needed) if name not in table]
+    if missing:
+        raise DataError(
+            f"Expected the predict table to have the column{'s' * (len(missing) > 1)} "
+            f"{', '.join(map(repr, missing))}, but it has only {', '.join(map(repr, table))}. Add what is missing."
+        )
+
+
+# ---------------------------------------------------------------------- types
+
+
+def _inferred(name: str, cells: list[str | None], is_number: bool, decimal: str | None) -> _Column:
+    if decimal not in (None, "."):
+        cells = [None if cell is None else cell.replace(str(decimal), ".") for cell in cells]
+    parsed = [None if cell is None else _number(cell) for cell in cells]
+    rest = [cell for cell, number in zip(cells, parsed, strict=True) if cell is not None and number is None]
+    words = set(rest)
+    if words <= _MISSING:
+        if is_number or len(rest) < len(cells) - len(rest) or not words:
+            return _numeric(cells, parsed)
+        return _Column("text", cells)
+    if words <= _BOOLEANS.keys() and all(number is None for number in parsed):
+        return _Column("truth", [None if cell is None else _BOOLEANS[cell] for cell in cells])
+    wanted = [cell for cell in rest if cell not in _MISSING]
+    if decimal is None and all(_DECIMAL_COMMA.fullmatch(cell) for cell in wanted):
+        raise DataError(
+            f"Expected numbers with a decimal point in column {name!r}, but got {wanted[0]!r}. If the comma is the "
+            "decimal mark, train with decimal=','; if this is no number, with decimal='.'."
+        )
+    if is_number or all(_DATE_LIKE.fullmatch(cell) for cell in wanted):
+        return _Column("text", [None if cell in _MISSING else cell for cell in cells])
+    return _Column("text", cells)
+
+
+def _number(text: str) -> float | None:
+    if _NUMBER.fullmatch(text) or _INFINITY.fullmatch(text.strip()):
+        return float(text)
+    return None
+
+
+def _numeric(cells: Sequence[str | None], numbers: list[float | None]) -> _Column:
+    """Return whole numbers if all cells are, and floats if one is not, or is missing."""
+    if all(cell is not None and _WHOLE.fullmatch(cell) for cell in cells):
+        whole = [int(str(cell)) for cell in cells]
+        if all(-(1 << (_BITS - 1)) <= each < 1 << (_BITS - 1) for each in whole):
+            return _Column("whole", whole)
+    return _Column("number", numbers)
+
+
+# ---------------------------------------------------------------------- numbers and dates
+
+
+def _numbers(name: str, column: _Column, part: str, is_truth: bool) -> Any:
+    """Return the numbers of a column, or a part of its dates, with NaN for missing and infinite values."""
+    if part == "seconds":
+        known = [cell for cell in column.cells if cell is not None]
+        if known:
+            raise DataError(f"Expected durations in column {name!r}, but got {known[0]!r}. A text file has none.")
+        return np.full(len(column.cells), np.nan)
+    if part:
+        return _date_parts(name, column, part)
+    found = [_value(cell, column, is_truth) for cell in column.cells]
+    wrong = [cell for cell, value in zip(column.cells, found, strict=True) if cell is not None and math.isnan(value)]
+    if wrong:
+        raise DataError(
+            f"Expected numbers in column {name!r} of the predict table, but got {wrong[0]!r} in {len(wrong)} of "
+            f"{len(found)} rows. Clean it."
+        )
+    values = np.array(found, dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _value(cell: Any, column: _Column, is_truth: bool) -> float:
+    if cell is None:
+        return math.nan
+    if column.kind != "text":
+        return float(cell)
+    if is_truth and cell in _BOOLEANS:
+        return float(_BOOLEANS[cell])
+    number = _number(cell)
+    return math.nan if number is None else number
+
+
+def _date_parts(name: str, column: _Column, part: str) -> Any:
+    values = np.full(len(column.cells), np.nan)
+    for row, cell in enumerate(column.cells):
+        if cell is None:
+            continue
+        moment = _moment(cell) if column.kind == "text" else None
+        if moment is None:
+            raise DataError(
+                f"Expected dates such as 2024-12-31 in column {name!r} of the predict table, but got {cell!r}."
+            )
+        elapsed = moment - _EPOCH
+        days = elapsed.days + (elapsed.seconds + elapsed.microseconds / 1e6) / 86400
+        values[row] = {"days": days, "month": moment.month, "weekday": moment.weekday(), "hour": moment.hour}[part]
+    return values
+
+
+def _moment(text: str) -> dt.datetime | None:
+    """Return the moment that a text in ISO 8601 names, in UTC; ``None`` for other texts."""
+    found = _STAMP.fullmatch(text) or _COMPACT.fullmatch(text)
+    if found is None:
+        return None
+    fields = {name: int(found[name] or 1) for name in ("year", "month", "day")}
+    clock = {name: int(found[name] or 0) for name in ("hour", "minute", "second")}
+    fraction = int((found["fraction"] or "0")[:6].ljust(6, "0"))
+    try:
+        moment = dt.datetime(**fields, **clock, microsecond=fraction, tzinfo=dt.timezone.utc)
+    except ValueError:
+        return None
+    zone = found["zone"]
+    if zone in (None, "Z"):
+        return moment
+    sign, digits = zone.strip()[0], zone.strip()[1:].replace(":", "")
+    hours, minutes = (digits[:2], digits[2:]) if len(digits) > 2 else (digits, "0")
+    ahead = dt.timedelta(hours=int(hours), minutes=int(minutes))
+    return moment - ahead if sign == "+" else moment + ahead
+
+
+def _is_date(column: _Column) -> bool:
+    known = [cell for cell in column.cells if cell is not None]
+    return column.kind == "text" and bool(known) and all(_ISO_DATE.fullmatch(cell) for cell in known)
+
+
+# ---------------------------------------------------------------------- categories
+
+
+def _codes(column: _Column, category: Mapping[str, Any]) -> list[int]:
+    places = {text: place for place, text in enumerate(category["categories"], 1)}
+    # A truth value is one in any spelling.
+    aliases = category["aliases"]
+    codes = []
+    for cell in column.cells:
+        if cell is None:
+            codes.append(0)
+            continue
+        text = _text(cell)
+        known = text in places or _lowered(text) in aliases
+        text = text if known or category["is_text"] else _text_of_value(text)
+        codes.append(places.get(text) or aliases.get(_lowered(text), 0))
+    return codes
+
+
+def _lowered(text: str) -> str:
+    return text.lower() if text.lower() in ("true", "false") else text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float) and value == value // 1:
+        return str(int(value))
+    return str(value)
+
+
+def _text_of_value(text: str) -> str:
+    if re.fullmatch(r"[+-]?\d+(\.\d*)?", text):
+        return _text(float(text)) if len(text) <= _EXACT_DIGITS else text
+    return re.sub(r"^(\d{4}-\d{2}-\d{2})[ T]00:00(:00(\.0+)?)?$", r"\1", text)

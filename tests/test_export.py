@@ -1,0 +1,340 @@
+"""Exported folders of every domain predict what the task predicts, from the same files, without Flash."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import nn
+from transformers import (
+    AutoModel,
+    BartConfig,
+    BartForConditionalGeneration,
+    BertConfig,
+    DistilBertConfig,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from flash import Task, Trainer
+from flash.cli import main
+from flash.errors import ExportError
+from flash.image import ImageClassifier, ImageEmbedder, ImageRegressor, ObjectDetector
+from flash.tabular import (
+    TabularClassificationData,
+    TabularClassifier,
+    TabularRegressionData,
+    TabularRegressor,
+)
+from flash.text import SummarizationTask, TextClassifier, TextEmbedder, TextRegressor
+
+FORMATS = ("pt2", "onnx")
+TINY: dict[str, dict[str, Any]] = {
+    "mlp": {"d_block": 16},
+    "resnet": {"d_block": 16},
+    "ft_transformer": {"d_block": 16},
+    "tabm": {"d_block": 16, "k": 3},
+    "tabnet": {},
+}
+TEXTS = ["good film", "", "bad " * 200, "x", "a good and a bad film", "ünïcode 漢字"]
+
+pytestmark = pytest.mark.filterwarnings("ignore:Expected this .* to be trained or loaded before it predicts")
+
+
+def predictor_of(folder: Path) -> Any:
+    name = f"exported_{abs(hash(folder))}"
+    specification = importlib.util.spec_from_file_location(name, folder / "predict.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.Predictor()
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Callable[..., Path]:
+    """Exports a task and compares its predictions of a file with those of the folder."""
+
+    def run(task: Task, name: str, source: Any, raw: Any = None, output: str | None = None) -> Path:
+        folder = task.export(tmp_path / f"exported_{name}", name)
+        found = predictor_of(folder).predict(str(source), output, batch_size=4)
+        expected = task.predict(source if raw is None else raw, output)
+        plain = [each.tolist() if isinstance(each, torch.Tensor) else each for each in expected]
+        np.testing.assert_allclose(np.array(found), np.array(plain), rtol=1e-4, atol=1e-5)
+        return folder
+
+    return run
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def people(rows: int = 80) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "age": rng.integers(18, 90, rows).astype(float),
+            "city": rng.choice(["Rome", "Oslo", "Paris"], rows),
+            "code": rng.choice([1, 2, 3], rows),
+            "seen": pd.date_range("2024-01-01", periods=rows, freq="19h").astype(str),
+            "member": rng.choice([True, False], rows),
+            "income": rng.normal(30_000, 5_000, rows).round(2),
+        }
+    )
+    frame.loc[::7, "age"] = np.nan
+    frame.loc[::9, "city"] = None
+    frame["bought"] = np.where(frame["income"] > 30_000, "yes", "no")
+    return frame
+
+
+@pytest.fixture
+def new_people(tmp_path: Path) -> Path:
+    """Rows as they come: missing values, new categories, other spellings."""
+    path = tmp_path / "new.csv"
+    path.write_text(
+        "age,city,code,seen,member,income,note\n"
+        "30,Rome,1,2024-02-03,True,1000,\n"
+        ",Lima,9,,false,1e6,x\n"
+        "NA,,2.0,2024-03-01 12:30,TRUE,,y\n"
+        "7,Oslo,,2024-01-31T23:00:00+02:00,,-5,\n"
+    )
+    return path
+
+
+def tabular(backbone: str, **options: Any) -> Any:
+    frame = people()
+    if options.pop("regression", False):
+        numbers = TabularRegressionData.from_data_frame(
+            target_fields="income", train_data_frame=frame.drop(columns="bought"), verbose=False
+        )
+        return TabularRegressor.from_data(numbers, backbone=backbone, backbone_kwargs=TINY[backbone])
+    data = TabularClassificationData.from_data_frame(
+        target_fields="bought", train_data_frame=frame, verbose=False, **options
+    )
+    return TabularClassifier.from_data(data, backbone=backbone, backbone_kwargs=TINY[backbone])
+
+
+def test_a_table_is_predicted_by_its_folder(check: Callable[..., Path], new_people: Path) -> None:
+    task = tabular("mlp")
+    folder = check(task, "onnx", new_people, output="probabilities")
+    assert predictor_of(folder).predict(str(new_people)) == task.predict(str(new_people))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", TINY)
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_backbone_of_tables_is_exported(
+    check: Callable[..., Path], new_people: Path, backbone: str, name: str
+) -> None:
+    check(tabular(backbone), name, new_people, output="probabilities")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fields", [{"categorical_fields": ["city"]}, {"numerical_fields": ["age"]}])
+@pytest.mark.parametrize("backbone", TINY)
+def test_columns_of_one_kind_are_exported(
+    check: Callable[..., Path], new_people: Path, backbone: str, fields: dict[str, Any]
+) -> None:
+    check(tabular(backbone, **fields), "onnx", new_people, output="probabilities")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["tabm", "tabnet"])
+def test_numbers_of_tables_are_exported(check: Callable[..., Path], new_people: Path, backbone: str) -> None:
+    check(tabular(backbone, regression=True), "onnx", new_people)
+
+
+def test_a_checkpoint_is_exported_by_the_command(
+    tmp_path: Path, new_people: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = tabular("mlp")
+    trainer = Trainer(max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.strategy.connect(task)
+    trainer.save_checkpoint(tmp_path / "task.ckpt", weights_only=True)
+    out = tmp_path / "out"
+    assert main(["export", str(tmp_path / "task.ckpt"), "--format", "pt2", "-o", str(out)]) == 0
+    assert capsys.readouterr().out.endswith(
+        f"Wrote {out}: delimited.py, encoder.py, export.json, model.pt2, predict.py, runner.py.\n"
+    )
+    assert predictor_of(out).predict(str(new_people)) == task.predict(str(new_people))
+    assert main(["export", str(tmp_path / "task.ckpt"), "--format", "onx", "-o", str(tmp_path / "other")]) != 0
+    assert "'onx' is not among the formats of export. Did you mean 'onnx'?" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------- photos
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for place, (height, width, channels) in enumerate([(300, 200, 3), (90, 120, 4), (50, 60, 2), (170, 800, 3)]):
+        Image.fromarray(rng.integers(0, 256, (height, width, channels), dtype=np.uint8)).save(folder / f"{place}.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(rng.integers(0, 256, (200, 300, 3), dtype=np.uint8)).save(folder / "turned.jpg", exif=exif)
+    return folder
+
+
+def test_photos_are_predicted_by_their_folder(check: Callable[..., Path], photos: Path) -> None:
+    task = ImageClassifier(labels=["ants", "bees"], backbone="test_resnet", pretrained=False)
+    folder = check(task, "onnx", photos, output="probabilities")
+    inputs = json.loads((folder / "export.json").read_text())["networks"]["model"]["inputs"]
+    assert inputs == {"input": {"dtype": "uint8", "shape": ["batch", 3, 160, 160]}}
+    task.predict(photos)  # The constants of the traced network are not kept.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet", "resnet18"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_networks_of_timm_are_exported(check: Callable[..., Path], photos: Path, backbone: str, name: str) -> None:
+    check(ImageClassifier(3, backbone=backbone, pretrained=False), name, photos, output="probabilities")
+
+
+@pytest.mark.slow
+def test_numbers_and_vectors_of_photos_are_exported(check: Callable[..., Path], photos: Path) -> None:
+    numbers = ImageRegressor(2, target_mean=[5.0, 0.0], target_std=[9.0, 2.0], backbone="test_resnet", pretrained=False)
+    check(numbers, "onnx", photos)
+    check(ImageEmbedder(backbone="test_resnet", pretrained=False, embedding_dim=8), "pt2", photos)
+
+
+def test_detectors_say_why_they_are_not_exported(tmp_path: Path) -> None:
+    task = ObjectDetector(labels=["cat"], backbone="ssdlite320_mobilenet_v3_large", pretrained=False)
+    with pytest.raises(ExportError, match="whose number of boxes differs from image to image"):
+        task.export(tmp_path / "out", "onnx")
+    assert not (tmp_path / "out").exists()
+
+
+# ---------------------------------------------------------------------- texts
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    words = ["<pad>", "<s>", "</s>", "<unk>", *["good", "bad", "film", "a", "and", "x"], *"abcdefghijklmnopqrstuvwxyz"]
+    known = {word: place for place, word in enumerate(dict.fromkeys(words))}
+    backend = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=40, **special)
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    path = tmp_path / "texts.txt"
+    path.write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    return path
+
+
+def encoder(kind: str) -> nn.Module:
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    more: dict[str, Any] = {"vocab_size": 40, "max_position_embeddings": 64, "pad_token_id": 0}
+    config = {
+        "bert": lambda: BertConfig(**sizes, **more),
+        "roberta": lambda: RobertaConfig(**sizes, **more),
+        "distilbert": lambda: DistilBertConfig(dim=16, n_layers=1, n_heads=2, hidden_dim=16, **more),
+    }[kind]()
+    model: nn.Module = AutoModel.from_config(config).eval()
+    return model
+
+
+def test_texts_are_predicted_by_their_folder(check: Callable[..., Path], tokenizer: Any, lines: Path) -> None:
+    task = TextClassifier(labels=["good", "bad"], backbone=encoder("bert"), tokenizer=tokenizer)
+    folder = check(task, "onnx", lines, TEXTS, "probabilities")
+    assert (folder / "tokenizer.json").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_encoders_of_transformers_are_exported(
+    check: Callable[..., Path], tokenizer: Any, lines: Path, kind: str, name: str
+) -> None:
+    check(TextClassifier(3, backbone=encoder(kind), tokenizer=tokenizer), name, lines, TEXTS, "probabilities")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_numbers_and_vectors_of_texts_are_exported(
+    check: Callable[..., Path], tokenizer: Any, lines: Path, pooling: Any
+) -> None:
+    options: dict[str, Any] = {"backbone": encoder("bert"), "tokenizer": tokenizer, "pooling": pooling}
+    check(TextRegressor(1, target_mean=[100.0], target_std=[20.0], **options), "onnx", lines, TEXTS)
+    check(TextEmbedder(**options), "pt2", lines, TEXTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["t5", "bart"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_generated_texts_are_those_of_the_task(
+    tokenizer: Any, lines: Path, tmp_path: Path, kind: str, name: str
+) -> None:
+    ids: dict[str, Any] = {"vocab_size": 40, "pad_token_id": 0, "eos_token_id": 2}
+    if kind == "t5":
+        sizes: dict[str, Any] = {"d_model": 16, "d_kv": 4, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+        sizes["decoder_start_token_id"] = 0
+        model: Any = T5ForConditionalGeneration(T5Config(**sizes, **ids))
+    else:
+        sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16}
+        more: dict[str, Any] = {
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "max_position_embeddings": 64,
+        }
+        start: dict[str, Any] = {"decoder_start_token_id": 2, "bos_token_id": 1, "forced_eos_token_id": 2}
+        model = BartForConditionalGeneration(BartConfig(**sizes, **more, **start, **ids))
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.4)
+    task = SummarizationTask(model.eval(), tokenizer=tokenizer, max_new_tokens=8, num_beams=3, prefix="a good ")
+    folder = task.export(tmp_path / "out", name)
+    assert {f"encoder.{name}", f"decoder.{name}", "tokenizer.json"} <= {file.name for file in folder.iterdir()}
+    expected = task.predict(TEXTS)
+    assert predictor_of(folder).predict(str(lines), batch_size=4) == expected
+    assert len(set(expected)) > 1
+
+
+# ---------------------------------------------------------------------- without torch
+
+
+@pytest.mark.env
+def test_a_folder_is_used_in_an_environment_with_numpy_and_onnxruntime_alone(
+    run: Any, uv: str, tmp_path: Path, new_people: Path
+) -> None:
+    task = tabular("tabm")
+    folder = task.export(tmp_path / "out", "onnx")
+    run(uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
+    (site_packages,) = tmp_path.glob("venv/lib/*/site-packages")
+    installed = Path(np.__file__).parent.parent
+    names = ("numpy", "onnxruntime", "flatbuffers", "google", "protobuf", "packaging", "coloredlogs", "humanfriendly")
+    for entry in installed.iterdir():
+        if entry.name.startswith(names):
+            (site_packages / entry.name).symlink_to(entry)
+    python = tmp_path / "venv" / "bin" / "python"
+    missing = run(python, "-c", "import torch", check=False)
+    assert "No module named 'torch'" in missing.stderr
+    done = run(python, folder / "predict.py", new_people, "--output", "probabilities")
+    found = [json.loads(line)["prediction"] for line in done.stdout.splitlines()]
+    np.testing.assert_allclose(found, task.predict(str(new_people), "probabilities"), atol=1e-6)
