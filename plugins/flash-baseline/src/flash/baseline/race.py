@@ -37,6 +37,7 @@ _FITTED = 0.6
 # The number of samples by which the time of an evaluation is measured.
 _MEASURED = 32
 _LONG_ENOUGH = 0.2
+_BRIEF = 0.02
 # The part of the time limit by which a first model that learns may be late, if reading and checks took all of it.
 _OVERTIME = 0.1
 
@@ -143,10 +144,7 @@ class Race:
         if run.kind != "classical" or learned:
             return False
         dataset, parts = self.problem.data.train_dataset, self.problem.parts
-        count = min(len(dataset), _MEASURED)
-        start = time.monotonic()
-        dataset.display(range(count))
-        per_sample = (time.monotonic() - start) / count
+        per_sample = _seconds_per_sample(len(dataset), lambda count: dataset.display(range(count)), _BRIEF)
         evaluated = sum(len(parts[name]) for name in ("val", "test") if name in parts)
         samples = min(len(dataset), FEWEST_ROWS) + evaluated
         return per_sample * samples < _OVERTIME * (self.deadline - self.start)
@@ -200,14 +198,11 @@ class Race:
     def _measure(self, run: Run) -> float:
         """Return about how many seconds the prediction of the validation samples takes."""
         dataset = self.problem.parts["val"]
-        count, seconds = 0, 0.0
-        # Of few samples, most of the time is that of the start.
-        while count < len(dataset) and seconds < _LONG_ENOUGH:
-            count = min(len(dataset), max(_MEASURED, 8 * count))
-            start = time.monotonic()
+
+        def predict(count: int) -> None:
             run.predict(self.problem.data, dataset.subset(list(range(count)), Stage.VAL))
-            seconds = time.monotonic() - start
-        return seconds * len(dataset) / count
+
+        return _seconds_per_sample(len(dataset), predict, _LONG_ENOUGH) * len(dataset)
 
     def _step(self, outcome: Outcome, seconds: float) -> None:
         """Train a run for some seconds, and evaluate it."""
@@ -261,6 +256,20 @@ class Race:
         epochs = "" if outcome.run.epochs is None else f", {outcome.run.epochs} epochs"
         value = outcome.scores.get(self.metric.name, math.nan)
         self.say(f"{outcome.run.name}: {self.metric.name} {value:.4g} after {outcome.run.seconds:.1f} s{epochs}")
+
+
+def _seconds_per_sample(most: int, work: Callable[[int], object], long_enough: float) -> float:
+    """Return the seconds that work takes for each sample, of as many samples as take long enough to measure.
+
+    Of few samples, most of the time is that of the start.
+    """
+    count, seconds = 0, 0.0
+    while count < most and seconds < long_enough:
+        count = min(most, max(_MEASURED, 8 * count))
+        start = time.monotonic()
+        work(count)
+        seconds = time.monotonic() - start
+    return seconds / count
 
 
 def _can_go_on(outcome: Outcome) -> bool:
