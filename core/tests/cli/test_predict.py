@@ -86,7 +86,7 @@ def test_json_lines_and_parquet_hold_the_same(predict: Any, checkpoint: str) -> 
         (["-o", "out.xlsx"], "Expected -o to end in .csv, .jsonl, .parquet, but got out.xlsx."),
         (
             ["-o", "out.csv", "--columns", "id"],
-            "Expected --columns with two names, such as PassengerId,Survived, but",
+            "Expected --columns with two different names, such as PassengerId,Survived, but",
         ),
         (["-o", "out.csv", "--output", "boxes"], "boxes"),
     ],

@@ -41,6 +41,28 @@ def test_blocks_of_parquet_are_one_table(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {"id": [1, 2, 3], "prediction": ["x", "y", "z"]}
 
 
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        ([[None, None], ["x", "y"], ["z"]], [None, None, "x", "y", "z"]),
+        ([[1, 2], ["A7", None], [3]], ["1", "2", "A7", None, "3"]),
+        ([[1, 2], [2.5], [None]], [1.0, 2.0, 2.5, None]),
+        ([[2.5], [1], ["x"]], ["2.5", "1.0", "x"]),
+        ([[[], []], [["a"]], [[]]], [[], [], ["a"], []]),
+        ([[[1.0]], ["x"]], ["[1.0]", "x"]),
+        ([[1, "A7", None, [2]]], ["1", "A7", None, "[2]"]),
+    ],
+)
+def test_blocks_of_parquet_have_the_type_that_holds_all_of_them(
+    values: list[list[Any]], read: list[Any], tmp_path: Path
+) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    write(tmp_path / "out.parquet", [[(value, 0) for value in block] for block in values])
+    found = pq.read_table(tmp_path / "out.parquet").to_pydict()
+    assert found == {"id": read, "prediction": [0] * len(read)}
+    assert [each.name for each in tmp_path.iterdir()] == ["out.parquet"]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_a_failure_leaves_the_old_file(suffix: str, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
+from flash.baseline._columns import Column
 from flash.baseline.checks import check_table
 from flash.baseline.results import Finding
 from flash.data.tables import Table, read_table
@@ -440,3 +441,15 @@ class TestLimits:
 
     def test_the_target_alone(self) -> None:
         assert check({"sold": made()["sold"]}) == []
+
+
+@pytest.mark.parametrize(
+    "texts", [["1", " 2.5 ", "-1e3", "nan", "inf", "1e400", "007"], ["1_000", "3"], ["\u0663", "3"], ["true", "0"], []]
+)
+def test_texts_are_the_same_numbers_beside_a_text_that_is_none(texts: list[str]) -> None:
+    known = {"1": 1.0, " 2.5 ": 2.5, "-1e3": -1000.0, "007": 7.0, "3": 3.0, "true": 1.0, "0": 0.0}
+    expected = [known.get(text, float("nan")) for text in texts]
+    alone = Column("size", texts, np.arange(len(texts)))
+    beside = Column("size", [*texts, "large"], np.arange(len(texts) + 1))
+    np.testing.assert_array_equal(alone.value_numbers, expected)
+    np.testing.assert_array_equal(beside.value_numbers, [*expected, float("nan")])

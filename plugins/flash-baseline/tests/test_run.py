@@ -42,6 +42,7 @@ from flash.baseline.recipes import make_runs
 from flash.baseline.runs import HeadRun, ModelRun, OutOfTime, Run, TaskRun, has_pretrained_features
 from flash.baseline.samples import outputs_in, targets_of
 from flash.core.evaluation import evaluate_rows
+from flash.data.auto_dataset import AutoDataset
 from flash.data.recognition import RawData
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.errors import ConfigurationError, DataError, MissingColumnError
@@ -446,6 +447,36 @@ def test_without_time_there_is_the_trivial_one_alone(tmp_path: Path, monkeypatch
     race = race_of(runs, tmp_path, 0.0, clock, monkeypatch)
     assert [each.run.name for each in race.ranking()] == ["constant"]
     assert race.outcomes["nearest"].status == race.outcomes["slow"].status == "out of time"
+
+
+@pytest.mark.parametrize("per_sample", [0.0, 10.0])
+def test_a_quick_model_that_learns_is_fitted_although_reading_took_all_of_the_time(
+    per_sample: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, posed = Clock(), problem()
+    show = AutoDataset.display
+
+    def slowly(dataset: Any, rows: Any) -> Any:
+        clock.now += per_sample * len(rows)
+        return show(dataset, rows)
+
+    monkeypatch.setattr("flash.baseline.race.time.monotonic", clock)
+    monkeypatch.setattr(AutoDataset, "display", slowly)
+    clock.now = 100.0
+    runs: list[Any] = [
+        ModelRun("constant", "", Constant(2), "trivial"),
+        ModelRun("nearest", "", Nearest()),
+        ModelRun("another", "", Nearest()),
+        Learning("slow", 1e-4, clock),
+    ]
+    makers: Any = {each.name: lambda each=each: [each] for each in runs}
+    metric = metrics_for("classification")["log_loss"]
+    race = Race(makers, posed, metric, 0.0, 10.0, Folder(tmp_path / "out", {}), ignore)
+    race.run()
+    trained = {name for name, each in race.outcomes.items() if each.outputs is not None}
+    assert trained == ({"constant", "nearest"} if per_sample == 0 else {"constant"})
+    assert race.outcomes["another"].status == race.outcomes["slow"].status == "out of time"
+    assert race.outcomes["slow"].reason == "no time was left for it"
 
 
 @pytest.mark.parametrize("failing", ["fit", "predict", "predict of the test part"])

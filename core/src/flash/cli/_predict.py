@@ -59,9 +59,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _column_names(columns: str | None) -> tuple[str, str]:
     names = (columns or "id,prediction").split(",")
-    if len(names) != 2 or not all(names):
+    if len(names) != 2 or not all(names) or names[0] == names[1]:
         raise ConfigurationError(
-            f"Expected --columns with two names, such as PassengerId,Survived, but got {columns!r}."
+            f"Expected --columns with two different names, such as PassengerId,Survived, but got {columns!r}."
         )
     return names[0], names[1]
 

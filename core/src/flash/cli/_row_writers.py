@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from flash.errors import ConfigurationError
 from flash.serialization import writing
@@ -104,9 +106,13 @@ def _parquet(path: Path) -> Iterator[Write]:
 
         def write(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
             nonlocal writer
-            named = dict(zip(names, columns, strict=True))
-            table = pa.table(named, schema=None if writer is None else writer.schema)
-            writer = pq.ParquetWriter(file, table.schema) if writer is None else writer
+            table = pa.table(dict(zip(names, map(_array, columns), strict=True)))
+            if writer is None:
+                writer = pq.ParquetWriter(file, table.schema)
+            elif table.schema != writer.schema:
+                schema = _common_schema(writer.schema, table.schema)
+                writer = writer if schema == writer.schema else _with_schema(writer, file, schema)
+                table = _cast(table, schema)
             writer.write_table(table)
 
         try:
@@ -114,6 +120,69 @@ def _parquet(path: Path) -> Iterator[Write]:
         finally:  # Also after a failure: it would be closed when the file is no longer open.
             if writer is not None:
                 writer.close()
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """Return values of one type as they are, and values of several as text."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        return pa.array(_texts(values))
+
+
+def _texts(values: Sequence[Any]) -> list[str | None]:
+    """Return texts as they are, and other values as JSON."""
+    return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+
+
+def _common_schema(one: Any, other: Any) -> Any:
+    """Return the schema of columns that hold the values of two blocks: the wider type, or text."""
+    import pyarrow as pa
+
+    def common(first: Any, second: Any) -> Any:
+        try:
+            return pa.unify_schemas([pa.schema([first]), pa.schema([second])], promote_options="permissive").field(0)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            return pa.field(first.name, pa.string())
+
+    return pa.schema([common(first, second) for first, second in zip(one, other, strict=True)])
+
+
+def _with_schema(writer: Any, file: IO[bytes], schema: Any) -> Any:
+    """Return a writer of a file with the rows that a writer has written, in the columns of another schema.
+
+    A later block has a wider type, such as text after numbers. The rows go through a copy on the disk, not the memory.
+    """
+    import pyarrow.parquet as pq
+
+    writer.close()
+    file.flush()
+    with tempfile.TemporaryFile() as copy:
+        with Path(file.name).open("rb") as written:
+            shutil.copyfileobj(written, copy)
+        copy.seek(0)
+        file.seek(0)
+        file.truncate()
+        wider = pq.ParquetWriter(file, schema)
+        for batch in pq.ParquetFile(copy).iter_batches():
+            wider.write_batch(_cast(batch, schema))
+    return wider
+
+
+def _cast(table: Any, schema: Any) -> Any:
+    """Return a table, or a batch of one, with the types of a schema; what has no text of its own is JSON."""
+    import pyarrow as pa
+
+    def column(values: Any, kind: Any) -> Any:
+        if kind != pa.string() or values.type == kind:
+            return values.cast(kind)
+        return pa.array(_texts(values.to_pylist()), kind)
+
+    return type(table).from_arrays(
+        [column(values, each.type) for values, each in zip(table.columns, schema, strict=True)], schema=schema
+    )
 
 
 _WRITERS: dict[str, Callable[[Path], AbstractContextManager[Write]]] = {

@@ -431,7 +431,8 @@ def _class_codes(classes: Sequence[Any]) -> Rows:
     texts = {key: str(key[1]) for key in dict.fromkeys(zip(map(type, classes), classes, strict=True))}
     places = {text: place for place, text in enumerate(sorted(set(texts.values())))}
     codes = {key: places[text] for key, text in texts.items()}
-    return np.fromiter((codes[key] for key in zip(map(type, classes), classes, strict=True)), np.int64, len(classes))
+    keys = zip(map(type, classes), classes, strict=True)
+    return np.fromiter(map(codes.__getitem__, keys), np.int64, len(classes))
 
 
 def _stratified_multi_label(given: Sequence[Any], wanted: int, random: np.random.Generator) -> Rows:

@@ -81,6 +81,9 @@ class Column:
                 pass
             else:
                 return np.where(np.isfinite(numbers), numbers, np.nan)
+        numbers_of_texts = _plain_numbers(self.values)
+        if numbers_of_texts is not None:
+            return numbers_of_texts
         return np.array([_as_number(value) for value in self.values], dtype=np.float64)
 
     @cached_property
@@ -188,6 +191,20 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
+def _plain_numbers(values: Sequence[Any]) -> Array | None:
+    """Return texts as numbers if all of them are, NaN for those that are not finite; otherwise ``None``.
+
+    A step of Python per value would take most of the time of the checks of a large table.
+    """
+    try:
+        joined = "".join(values)
+        # float also reads "1_000" and digits of other scripts.
+        numbers = np.array(list(map(float, values))) if joined.isascii() and "_" not in joined else None
+    except (TypeError, ValueError):
+        return None
+    return None if numbers is None else np.where(np.isfinite(numbers), numbers, np.nan)
+
+
 def _as_number(value: Any) -> float:
     try:
         if isinstance(value, str):
@@ -195,7 +212,9 @@ def _as_number(value: Any) -> float:
             if text in _TRUTHS:
                 return _TRUTHS[text]
             # float also reads "1_000", "nan" and "infinity".
-            return float(text) if "_" not in text and text[-1:] in _LAST else math.nan
+            if "_" in text or text[-1:] not in _LAST:
+                return math.nan
+            value = text
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan

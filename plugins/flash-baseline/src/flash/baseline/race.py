@@ -23,7 +23,7 @@ from ._resampling import Array
 from .folder import Folder
 from .leaderboard import Metric, score
 from .problem import Problem
-from .recipes import Maker
+from .recipes import FEWEST_ROWS, Maker
 from .runs import OutOfTime, Run, TaskRun
 
 __all__ = ["Outcome", "Race"]
@@ -37,6 +37,9 @@ _FITTED = 0.6
 # The number of samples by which the time of an evaluation is measured.
 _MEASURED = 32
 _LONG_ENOUGH = 0.2
+_BRIEF = 0.02
+# The part of the time limit by which a first model that learns may be late, if reading and checks took all of it.
+_OVERTIME = 0.1
 
 
 @dataclass
@@ -131,9 +134,20 @@ class Race:
                 if isinstance(run, TaskRun):
                     trainings.append(outcome)
                     run.seconds = self.folder.seconds.get(run.name, 0.0)
-                elif self._left() > 0 or run.kind == "trivial":
+                elif self._left() > 0 or run.kind == "trivial" or self._is_owed(run):
                     self._step(outcome, self._left() * _FITTED)
         return trainings
+
+    def _is_owed(self, run: Run) -> bool:
+        """Return whether a run is fitted after the deadline: quickly, and as the first model that learns."""
+        learned = [each for each in self.outcomes.values() if each.run.kind != "trivial" and each.outputs is not None]
+        if run.kind != "classical" or learned:
+            return False
+        dataset, parts = self.problem.data.train_dataset, self.problem.parts
+        per_sample = _seconds_per_sample(len(dataset), lambda count: dataset.display(range(count)), _BRIEF)
+        evaluated = sum(len(parts[name]) for name in ("val", "test") if name in parts)
+        samples = min(len(dataset), FEWEST_ROWS) + evaluated
+        return per_sample * samples < _OVERTIME * (self.deadline - self.start)
 
     def _halve(self, trainings: list[Outcome]) -> None:
         """Give the trainings time in rounds, and the rest of the time to those that can still improve."""
@@ -164,6 +178,9 @@ class Race:
         """Train a run for some seconds, its evaluation included; return whether there was time for it."""
         if not _can_go_on(outcome):
             return False
+        if seconds < _SHORTEST:  # Not even the evaluation has to be measured.
+            outcome.reason = outcome.reason or "no time was left for it"
+            return False
         if outcome.evaluation is None:
             with self._contained(outcome.run.name):
                 outcome.evaluation = self._measure(outcome.run)
@@ -181,14 +198,11 @@ class Race:
     def _measure(self, run: Run) -> float:
         """Return about how many seconds the prediction of the validation samples takes."""
         dataset = self.problem.parts["val"]
-        count, seconds = 0, 0.0
-        # Of few samples, most of the time is that of the start.
-        while count < len(dataset) and seconds < _LONG_ENOUGH:
-            count = min(len(dataset), max(_MEASURED, 8 * count))
-            start = time.monotonic()
+
+        def predict(count: int) -> None:
             run.predict(self.problem.data, dataset.subset(list(range(count)), Stage.VAL))
-            seconds = time.monotonic() - start
-        return seconds * len(dataset) / count
+
+        return _seconds_per_sample(len(dataset), predict, _LONG_ENOUGH) * len(dataset)
 
     def _step(self, outcome: Outcome, seconds: float) -> None:
         """Train a run for some seconds, and evaluate it."""
@@ -242,6 +256,20 @@ class Race:
         epochs = "" if outcome.run.epochs is None else f", {outcome.run.epochs} epochs"
         value = outcome.scores.get(self.metric.name, math.nan)
         self.say(f"{outcome.run.name}: {self.metric.name} {value:.4g} after {outcome.run.seconds:.1f} s{epochs}")
+
+
+def _seconds_per_sample(most: int, work: Callable[[int], object], long_enough: float) -> float:
+    """Return the seconds that work takes for each sample, of as many samples as take long enough to measure.
+
+    Of few samples, most of the time is that of the start.
+    """
+    count, seconds = 0, 0.0
+    while count < most and seconds < long_enough:
+        count = min(most, max(_MEASURED, 8 * count))
+        start = time.monotonic()
+        work(count)
+        seconds = time.monotonic() - start
+    return seconds / count
 
 
 def _can_go_on(outcome: Outcome) -> bool:

@@ -16,13 +16,15 @@ from .models import Constant, Model, models_for
 from .problem import Problem
 from .runs import HeadRun, ModelRun, Run, TaskRun, has_pretrained_features
 
-__all__ = ["Maker", "make_runs"]
+__all__ = ["FEWEST_ROWS", "Maker", "make_runs"]
 
 #: Returns the runs of one recipe.
 Maker = Callable[[], list[Run]]
 
 # The rows per second that scikit-learn's models are sure to manage.
 _ROWS_PER_SECOND = 4_000
+#: The train samples that they get however little time there is.
+FEWEST_ROWS = 1_000
 
 
 def make_runs(
@@ -46,7 +48,7 @@ def make_runs(
     data = problem.data
     num_classes = data.num_classes
     num_targets = int(data.facts.get("num_targets", 1))
-    most_rows = max(1_000, int(seconds * _ROWS_PER_SECOND))
+    most_rows = max(FEWEST_ROWS, int(seconds * _ROWS_PER_SECOND))
     what = "The mean of each target" if num_classes is None else "The frequency of each class"
     constant = ModelRun("constant", f"{what}, for every sample.", Constant(num_classes), "trivial")
     makers: dict[str, Maker] = {"constant": lambda: [constant]}
