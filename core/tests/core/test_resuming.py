@@ -219,3 +219,35 @@ def test_a_run_with_other_metrics_says_that_those_of_the_epoch_are_of_its_rest(
     fit(None)
     fit({"mae": nn.functional.l1_loss}, ckpt_path=tmp_path / "step=2.ckpt")
     assert "those of this epoch are of the batches that are left" in caplog.text
+
+
+@pytest.mark.train
+def test_a_training_after_the_validation_of_a_checkpoint_is_a_new_one(
+    trainer_options: dict[str, Any], tmp_path: Path
+) -> None:
+    data = flash.DataModule.from_tensors(torch.randn(12, 3), torch.randn(12, 1), batch_size=4, val_split=0.5, seed=0)
+    file, task = tmp_path / "sound.ckpt", flash.Task(nn.Linear(3, 1), nn.functional.mse_loss)
+    trainer = flash.Trainer(max_epochs=1, **trainer_options)
+    trainer.fit(task, data)
+    trainer.save_checkpoint(file)
+
+    again = flash.Task(nn.Linear(3, 1), nn.functional.mse_loss)
+    trainer = flash.Trainer(max_epochs=2, **trainer_options)
+    trainer.validate(again, data, ckpt_path=file, verbose=False)
+    assert again.history == task.history
+    trainer.fit(again, data)
+    assert [epoch["epoch"] for epoch in again.history] == [0, 1]
+
+
+@pytest.mark.train
+def test_a_run_is_not_resumed_from_a_file_without_random_state(trainer_options: dict[str, Any], tmp_path: Path) -> None:
+    data = flash.DataModule.from_tensors(torch.randn(12, 3), torch.randn(12, 1), batch_size=4, seed=0)
+    file, task = tmp_path / "damaged.ckpt", flash.Task(nn.Linear(3, 1), nn.functional.mse_loss)
+    trainer = flash.Trainer(max_epochs=1, **trainer_options)
+    trainer.fit(task, data)
+    trainer.save_checkpoint(file)
+    content = torch.load(file, weights_only=True)
+    del content["flash"]["random_state"]
+    torch.save(content, file)
+    with pytest.raises(CheckpointError, match="'random_state' is not what Flash writes"):
+        flash.Trainer(max_epochs=2, **trainer_options).fit(task, data, ckpt_path=file)

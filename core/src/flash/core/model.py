@@ -13,6 +13,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.precision import MixedPrecision
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar
@@ -730,10 +731,13 @@ class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.Li
         return {**describe(process), "state": state}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Apply the structure changes of the interrupted run, and keep its other states for the start of training."""
+        """Apply the structure changes of the checkpoint, and keep its other states for a run that is resumed."""
         stored = checked_metadata(checkpoint, "the file to resume from")
         repeat_changes(self, stored.get("structure") or [])
         self.history = [dict(epoch) for epoch in stored.get("history", [])]
+        if isinstance(self._trainer, pl.Trainer) and self._trainer.state.fn != TrainerFn.FITTING:
+            # validate, test and predict take the weights.
+            return
         self._random_state = stored.get("random_state")
         self._train_metrics = stored.get("train_metrics")
         self._is_resumed = True
