@@ -10,9 +10,11 @@ from typing import Any
 from tqdm import tqdm
 
 import flash
+from flash.cli._arguments import value_of, wants_help
 from flash.cli._command import command_parser
-from flash.cli._row_writers import check_format, row_writer
-from flash.core.outputs import PLAIN_TYPES, plain
+from flash.cli._engines import HELP, find_engine
+from flash.cli._options import add_options, new_parser, parse_options
+from flash.core.prediction_files import check_format, prediction_columns, row_writer
 from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError
 
@@ -32,29 +34,64 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sep", help="the separator of a table of text, if it is not detected")
     parser.add_argument("--encoding", help="the encoding of a table of text (default: UTF-8)")
     parser.add_argument("--batch_size", type=int, default=64, help="inputs per batch (default: 64)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
-    chosen = parser.parse_args(arguments)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    parser.add_argument("--engine", help=HELP)
+    engine = find_engine(value_of(arguments, "--engine"), "predict")
+    if engine is None:
+        chosen = parser.parse_args(arguments)
+        own: dict[str, Any] = {}
+    else:
+        options = new_parser(f"flash predict --engine {engine.name}", "flash predict CHECKPOINT INPUT -o FILE", "")
+        add_options(options, engine.name, engine.title, engine.options)
+        if wants_help(arguments):
+            parser.print_help()
+            print(f"\n{engine.title}:{options.format_help().partition(f'{engine.title}:')[2].rstrip()}")
+            return 0
+        chosen, rest = parser.parse_known_args(arguments)
+        own = parse_options(options, rest).get(engine.name, {})
     target = Path(chosen.output_file)
     check_format(target)
     id_name, name = _column_names(chosen.columns)
-    task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device)
-    given: ReadOptions = {"sep": chosen.sep, "encoding": chosen.encoding}
-    reading: Any = {name: value for name, value in given.items() if value is not None}
-    id_field = id_name if chosen.columns else None
-    batches = task.predict_blocks(chosen.input, chosen.output, chosen.batch_size, id_field=id_field, **reading)
-    rows, labels = 0, task.output_names
-    names: list[str] = []
-    with row_writer(target) as write, tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
-        for ids, results in _blocks(batches):
-            values = _all_plain(results)
-            classes = _classes_of(values[0], labels)
-            names = names or [id_name, *([name] if classes is None else [f"{name}_{label}" for label in classes])]
-            columns = [values] if classes is None else [list(column) for column in zip(*values, strict=True)]
-            write(names, [_all_plain(ids), *columns])
-            rows += len(ids)
-            bar.update(len(ids))
+    reading: Any = {"sep": chosen.sep, "encoding": chosen.encoding}
+    reading = {option: value for option, value in reading.items() if value is not None}
+    passed: dict[str, Any] = {"id_field": id_name if chosen.columns else None, "output": chosen.output}
+    passed["batch_size"] = chosen.batch_size
+    if engine is None:
+        rows = _predict(
+            chosen.checkpoint, chosen.input, target, (id_name, name), chosen.device or "cpu", reading, passed
+        )
+    elif chosen.device is None:
+        rows = engine.run(
+            chosen.checkpoint, chosen.input, target, names=(id_name, name), reading=reading, **passed, **own
+        )
+    else:
+        raise ConfigurationError(
+            f"Expected no --device with --engine, which chooses the devices itself, but got {chosen.device}. See the "
+            f"options of the engine: flash predict --engine {engine.name} --help."
+        )
     print(f"{rows:,} predictions are in {target}.")
     return 0
+
+
+def _predict(
+    checkpoint: str,
+    source: str,
+    target: Path,
+    names: tuple[str, str],
+    device: str,
+    reading: ReadOptions,
+    options: dict[str, Any],
+) -> int:
+    """Write the predictions, and return their number."""
+    task = flash.Task.load_from_checkpoint(checkpoint).to(device)
+    batches = task.predict_blocks(source, **options, **reading)
+    rows = 0
+    with row_writer(target) as write, tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
+        for ids, results in _blocks(batches):
+            write(*prediction_columns(ids, results, names, task.output_names))
+            rows += len(ids)
+            bar.update(len(ids))
+    return rows
 
 
 def _column_names(columns: str | None) -> tuple[str, str]:
@@ -78,14 +115,3 @@ def _blocks(batches: Iterator[tuple[Sequence[Any], list[Any]]]) -> Iterator[tupl
             ids, results = [], []
     if ids:
         yield ids, results
-
-
-def _classes_of(value: Any, labels: Sequence[str] | None) -> Sequence[str] | None:
-    """Return the classes that a prediction has a number for each of, such as probabilities; ``None`` for another."""
-    is_numbers = isinstance(value, list) and value and all(isinstance(each, float) for each in value)
-    return labels if is_numbers and labels is not None and len(labels) == len(value) else None
-
-
-def _all_plain(values: Sequence[Any]) -> Sequence[Any]:
-    """Return values as JSON can hold them, without a call per value where they are plain already."""
-    return values if PLAIN_TYPES.issuperset(map(type, values)) else list(map(plain, values))

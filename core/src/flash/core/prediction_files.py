@@ -1,4 +1,7 @@
-"""Write rows to a file of CSV, JSON Lines or Parquet, in blocks; the file is complete, or the old one."""
+"""Predictions in files: the columns of their rows, and writers of CSV, JSON Lines and Parquet.
+
+Rows are written in blocks; a file is complete, or the old one.
+"""
 
 from __future__ import annotations
 
@@ -10,42 +13,104 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import repeat
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
+from flash.core.outputs import PLAIN_TYPES, plain
 from flash.errors import ConfigurationError
 from flash.serialization import writing
 
-__all__ = ["check_format", "row_writer"]
+__all__ = ["FORMATS", "Write", "check_format", "prediction_columns", "row_writer"]
 
-# Takes the names of the columns, the same each time, and the columns of a block of rows.
-Write = Callable[[Sequence[str], Sequence[Sequence[Any]]], None]
+#: Takes the names of the columns, the same each time, and the columns of a block of rows.
+Write: TypeAlias = Callable[[Sequence[str], Sequence[Sequence[Any]]], None]
 
 
-def check_format(path: Path) -> None:
+def prediction_columns(
+    ids: Sequence[Any],
+    results: Sequence[Any],
+    names: tuple[str, str] = ("id", "prediction"),
+    labels: Sequence[str] | None = None,
+) -> tuple[list[str], list[Sequence[Any]]]:
+    """Return the columns of a block of predictions: ids, and results; a number for each class has a column of its own.
+
+    Args:
+        ids: The id of each row.
+        results: The result of each row, at least one, as ``task.predict_blocks`` yields them.
+        names: The names of the column of ids and of that of predictions.
+        labels: The classes, ``task.output_names``.
+
+    Returns:
+        The names of the columns, and their values as JSON can hold them.
+
+    Example:
+        >>> prediction_columns([7, 8], ["no", "yes"])
+        (['id', 'prediction'], [[7, 8], ['no', 'yes']])
+        >>> prediction_columns([7, 8], [[0.5, 0.5], [0.75, 0.25]], labels=["no", "yes"])
+        (['id', 'prediction_no', 'prediction_yes'], [[7, 8], [0.5, 0.75], [0.5, 0.25]])
+    """
+    id_name, name = names
+    values = _all_plain(results)
+    classes = _classes_of(values[0], labels)
+    if classes is None:
+        return [id_name, name], [_all_plain(ids), values]
+    columns = [list(column) for column in zip(*values, strict=True)]
+    return [id_name, *(f"{name}_{label}" for label in classes)], [_all_plain(ids), *columns]
+
+
+def _classes_of(value: Any, labels: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the classes that a prediction has a number for each of, such as probabilities; ``None`` for another."""
+    is_numbers = isinstance(value, list) and value and all(isinstance(each, float) for each in value)
+    return labels if is_numbers and labels is not None and len(labels) == len(value) else None
+
+
+def _all_plain(values: Sequence[Any]) -> Sequence[Any]:
+    """Return values as JSON can hold them, without a call per value where they are plain already."""
+    return values if PLAIN_TYPES.issuperset(map(type, values)) else list(map(plain, values))
+
+
+def check_format(path: Path, argument: str = "-o") -> None:
     """Check that the suffix of a path is that of a format.
+
+    Args:
+        path: The path.
+        argument: Where the user chose it, for the message.
 
     Raises:
         ConfigurationError: If it is not.
     """
-    if path.suffix not in _WRITERS:
-        raise ConfigurationError(f"Expected -o to end in {', '.join(_WRITERS)}, but got {path}.")
+    if path.suffix not in FORMATS:
+        raise ConfigurationError(f"Expected {argument} to end in {', '.join(FORMATS)}, but got {path}.")
 
 
-def row_writer(path: Path) -> AbstractContextManager[Write]:
+def row_writer(path: Path, argument: str = "-o") -> AbstractContextManager[Write]:
     """Open a file of the format that its suffix says.
+
+    Args:
+        path: The file; its folder is created.
+        argument: Where the user chose it, for messages.
 
     Returns:
         A context manager whose value is called with the names of the columns and the columns of a block of rows.
 
     Raises:
         CheckpointError: If the file cannot be written; an older file of that name is untouched.
+        ConfigurationError: If it is one of Parquet, and pyarrow is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "out.csv"
+        ...     with row_writer(path) as write:
+        ...         write(["id", "prediction"], [[7, 8], ["no", "yes"]])
+        ...     path.read_text().split()
+        ['id,prediction', '7,no', '8,yes']
     """
-    return _WRITERS[path.suffix](path)
+    return _WRITERS[path.suffix](path, argument)
 
 
 @contextmanager
-def _csv(path: Path) -> Iterator[Write]:
-    with writing(path, "w", folder_argument="-o", encoding="utf-8") as file:
+def _csv(path: Path, argument: str) -> Iterator[Write]:
+    with writing(path, "w", folder_argument=argument, encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         begun = False
 
@@ -67,8 +132,8 @@ def _cells(column: Sequence[Any]) -> Iterable[Any]:
 
 
 @contextmanager
-def _jsonl(path: Path) -> Iterator[Write]:
-    with writing(path, "w", folder_argument="-o", encoding="utf-8") as file:
+def _jsonl(path: Path, argument: str) -> Iterator[Write]:
+    with writing(path, "w", folder_argument=argument, encoding="utf-8") as file:
         encode = json.JSONEncoder(ensure_ascii=False).encode
 
         def write(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
@@ -93,7 +158,7 @@ def _encoded(column: Sequence[Any], encode: Callable[[Any], str]) -> Iterable[st
 
 
 @contextmanager
-def _parquet(path: Path) -> Iterator[Write]:
+def _parquet(path: Path, argument: str) -> Iterator[Write]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -101,7 +166,7 @@ def _parquet(path: Path) -> Iterator[Write]:
         raise ConfigurationError(
             'Expected pyarrow, which writes Parquet files, but it is not installed: pip install "flash-core[parquet]".'
         ) from error
-    with writing(path, folder_argument="-o") as file:
+    with writing(path, folder_argument=argument) as file:
         writer: Any = None
 
         def write(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
@@ -185,8 +250,10 @@ def _cast(table: Any, schema: Any) -> Any:
     )
 
 
-_WRITERS: dict[str, Callable[[Path], AbstractContextManager[Write]]] = {
+_WRITERS: dict[str, Callable[[Path, str], AbstractContextManager[Write]]] = {
     ".csv": _csv,
     ".jsonl": _jsonl,
     ".parquet": _parquet,
 }
+#: The suffixes of the formats.
+FORMATS = tuple(_WRITERS)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from flash.cli._row_writers import check_format, row_writer
+from flash.core.prediction_files import check_format, prediction_columns, row_writer
 from flash.errors import CheckpointError, ConfigurationError
 
 NAMES = ["id", "prediction"]
@@ -88,6 +90,41 @@ def test_another_suffix_is_no_format() -> None:
     check_format(Path("out.jsonl"))
     with pytest.raises(ConfigurationError, match="Expected -o to end in .csv, .jsonl, .parquet, but got out.xlsx"):
         check_format(Path("out.xlsx"))
+    with pytest.raises(ConfigurationError, match="Expected target to end in"):
+        check_format(Path("out.xlsx"), "target")
+
+
+def test_an_error_of_writing_names_the_argument_that_chose_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="target"), row_writer(tmp_path / "file" / "out.csv", "target"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("results", "labels", "names", "columns"),
+    [
+        (["no", "yes"], ["no", "yes"], ["id", "prediction"], [["no", "yes"]]),
+        (
+            [[0.5, 0.5], [0.25, 0.75]],
+            ["no", "yes"],
+            ["id", "prediction_no", "prediction_yes"],
+            [[0.5, 0.25], [0.5, 0.75]],
+        ),
+        ([[0.5, 0.5], [0.25, 0.75]], None, ["id", "prediction"], [[[0.5, 0.5], [0.25, 0.75]]]),
+        ([[0.5, 0.5], [0.25, 0.75]], ["one"], ["id", "prediction"], [[[0.5, 0.5], [0.25, 0.75]]]),
+        ([[], ["no"]], ["no", "yes"], ["id", "prediction"], [[[], ["no"]]]),
+        ([torch.tensor([1.0]), torch.tensor([2.0])], None, ["id", "prediction"], [[[1.0], [2.0]]]),
+    ],
+)
+def test_a_number_for_each_class_has_a_column_of_its_own(
+    results: list[Any], labels: list[str] | None, names: list[str], columns: list[list[Any]]
+) -> None:
+    assert prediction_columns([7, 8], results, labels=labels) == (names, [[7, 8], *columns])
+
+
+def test_ids_that_json_cannot_hold_are_text() -> None:
+    names, (ids, _) = prediction_columns([date(2024, 12, 31), 8], ["no", "yes"], ("day", "answer"))
+    assert (names, ids) == (["day", "answer"], ["2024-12-31", 8])
 
 
 def test_names_with_a_percent_sign_are_names(tmp_path: Path) -> None:
