@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ __all__ = ["predict"]
 Source = Any
 
 # Rows that an actor predicts at once; their results are one message.
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS = 1024
 # Rows of a file in a folder that is written.
 _FILE_ROWS = 1_000_000
 _PARQUET = (".parquet", ".pq")
@@ -50,8 +51,8 @@ def predict(
 ) -> int:
     """Predict the rows of a table on Ray Data, each once, and write them with their ids.
 
-    Each worker loads the checkpoint once. The columns are those of ``flash predict``. Nothing is written if a row cannot
-    be predicted, and an older file stays.
+    Each worker loads the checkpoint once. The columns are those of ``flash predict``. Nothing is written if a row
+    cannot be predicted, and an older file stays.
 
     Args:
         checkpoint: A checkpoint of a task, which each machine finds at this path or address.
@@ -104,7 +105,7 @@ def predict(
         "device": "cuda" if use_gpu else "cpu",
         "reading": dict(reading),
     }
-    with _data_context(ray_data, ordered):
+    with _data_context(ray_data, ordered), warnings.catch_warnings():
         rows = _rows_of(ray_data, source, files, reading)
         by_file = files is not None and not _is_parquet(files[0])
         results = rows.map_batches(
@@ -116,6 +117,8 @@ def predict(
             compute=ray_data.ActorPoolStrategy(size=num_workers),
             **worker,
         )
+        # Ray warns of small tables, which have too few blocks for all workers.
+        warnings.filterwarnings("ignore", "The minimum number of concurrent actors")
         return _write(path, (row[PAYLOAD] for row in results.iter_rows()))
 
 
@@ -178,7 +181,8 @@ def _check_target(path: Path) -> None:
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigurationError(
-            f"Expected target to be a new or an empty folder, but {path} is there already. Choose another, or remove it."
+            f"Expected target to be a new or an empty folder, but {path} is there already. Choose another, or remove "
+            "it."
         )
 
 
@@ -209,7 +213,8 @@ def _files_of(source: Any) -> list[str]:
     if len(formats) != 1 or formats[0] not in (*_PARQUET, *_TEXT):
         what = ", ".join(formats) or "no table"
         raise DataError(
-            f"Expected files of one format, Parquet, CSV or JSON Lines, but {given[0]} has {what}. Pass a list of files."
+            f"Expected files of one format, Parquet, CSV or JSON Lines, but {given[0]} has {what}. Pass a list of "
+            "files."
         )
     return found
 
@@ -254,7 +259,7 @@ def _cpus_of_worker(num_workers: int, use_gpu: bool, resources: Mapping[str, flo
 
 @contextlib.contextmanager
 def _data_context(ray_data: Any, ordered: bool) -> Iterator[None]:
-    """Keep the order of rows, if it is asked for, and print no bar for each operation, for the duration of the context."""
+    """Keep the order of rows, if it is asked for, and print no bars, for the duration of the context."""
     context = ray_data.DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars
     context.execution_options.preserve_order, context.enable_progress_bars = ordered, False

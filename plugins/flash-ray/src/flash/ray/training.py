@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +22,6 @@ from .cluster import Failures, check_fits, check_workers, packed, started, unpac
 from .worker import TASK_FILE, train
 
 __all__ = ["Run", "finetune", "fit"]
-
-log = logging.getLogger(__name__)
 
 # Arguments of a trainer that Ray decides, each with what to pass instead.
 _OF_RAY = {
@@ -91,8 +88,8 @@ def fit(
         trainer: Arguments of :class:`flash.Trainer`, such as ``max_epochs``. Callbacks run in the workers.
 
     Raises:
-        ConfigurationError: If an argument is wrong, or is one that Ray decides; if the cluster is too small, or the task
-            cannot be sent to it.
+        ConfigurationError: If an argument is wrong, or is one that Ray decides; if the cluster is too small, or the
+            task cannot be sent to it.
         FlashError: What the training of a worker raised.
         ray.train.TrainingFailedError: If workers died more often than ``max_failures``.
     """

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import ray
-import ray.train
-import ray.train.torch
 import torch
 from pytorch_lightning import seed_everything
 from pytorch_lightning.callbacks import Checkpoint
@@ -21,6 +18,9 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]  # likewise
 
 import flash
+import ray
+import ray.train
+import ray.train.torch
 from flash.errors import FlashError
 from flash.serialization import capture_rng_state, read_checkpoint, restore_rng_state, write_checkpoint
 
@@ -136,8 +136,8 @@ def train(config: Mapping[str, Any]) -> None:
     """Train as one worker of a group.
 
     Args:
-        config: ``content``, a reference to the packed task, data, strategy and arguments of the trainer; ``failures``, an
-            actor; ``seed``.
+        config: ``content``, a reference to the packed task, data, strategy and arguments of the trainer; ``failures``,
+            an actor; ``seed``.
     """
     failures = config["failures"]
     if ray.get(failures.first.remote()) is not None:
