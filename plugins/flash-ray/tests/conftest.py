@@ -16,7 +16,7 @@ import torch
 import flash
 from flash.tabular import TabularClassificationData, TabularClassifier
 
-# Workers import what the callbacks of the tests are in.
+# The module of callbacks.
 sys.path.insert(0, str(Path(__file__).parent))
 
 
@@ -89,8 +89,11 @@ def tables(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
     """A local cluster of two CPUs."""
+    import killing
     import ray
 
+    # Workers do not find the folder of the tests.
+    ray.cloudpickle.register_pickle_by_value(killing)
     with pytest.MonkeyPatch.context() as patch:
         # Each worker finds the bytecode of torch.
         patch.setenv("PYTHONDONTWRITEBYTECODE", "")

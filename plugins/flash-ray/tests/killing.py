@@ -1,4 +1,4 @@
-"""Callbacks that workers import."""
+"""Callbacks of workers."""
 
 from __future__ import annotations
 

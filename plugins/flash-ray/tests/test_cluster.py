@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,6 +51,16 @@ def test_workers_that_do_not_fit_are_an_error_here_and_a_warning_where_the_clust
 def test_what_cannot_be_sent_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="Expected a task and data that can be sent to other machines, but it"):
         clusters.packed(threading.Lock(), "a task and data")
+
+
+def test_a_module_that_a_worker_does_not_have_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("acme_of_here")
+    exec("class Net: ...", module.__dict__)
+    monkeypatch.setitem(sys.modules, "acme_of_here", module)
+    content = clusters.packed(module.Net, "a task and data")
+    monkeypatch.delitem(sys.modules, "acme_of_here")
+    with pytest.raises(ConfigurationError, match="Expected the modules of the program on each machine, but: No module"):
+        clusters.unpacked(content)
 
 
 class PairError(FlashError):

@@ -61,7 +61,7 @@ def test_callbacks_are_taken_as_a_trainer_takes_them(callbacks: Any, monkeypatch
     report = worker.ReportEpochs()
     options = {} if callbacks is None else {"callbacks": callbacks}
     trainer = worker._make_trainer({"max_epochs": 1, "logger": False, **options}, report)
-    kinds = [type(each).__name__ for each in trainer.callbacks]  # type: ignore[attr-defined]  # Lightning sets it
+    kinds = [type(each).__name__ for each in trainer.callbacks]
     assert kinds.count("KeepBest") == (callbacks is not None)
     assert kinds[-1] == "ReportEpochs"
     assert trainer.max_epochs == 1

@@ -104,8 +104,9 @@ def _train_in_folder(
     given = {group: as_choices(chosen.get(group, {})) for group in _GROUPS}
     data = make_data(data_class, source, given["data"])
     task = task_class.from_data(data, **given["task"])
-    logger = CSVLogger(folder.path, name="", version="")
-    options = {"default_root_dir": folder.path, "logger": logger, **given["trainer"]}
+    root = folder.path.absolute()  # An engine may run it in another folder.
+    logger = CSVLogger(root, name="", version="")
+    options = {"default_root_dir": root, "logger": logger, **given["trainer"]}
     # An engine checks and uses the options itself; here its task is evaluated.
     trainer = flash.Trainer(**(options if engine is None else {"logger": False, "enable_checkpointing": False}))
     folder.create({name: value for name, value in settings.items() if value not in (None, {})})
@@ -117,7 +118,7 @@ def _train_in_folder(
             trainer.save_checkpoint(folder.task_file, weights_only=True)
         else:
             own = as_choices(chosen.get(engine.name, {}))
-            written = engine.run(task, data, strategy=strategy, trainer=options, folder=folder.path, **own)
+            written = engine.run(task, data, strategy=strategy, trainer=options, folder=root, **own)
             link_or_copy(Path(written), folder.task_file)
             code = 0
         if code == 0:

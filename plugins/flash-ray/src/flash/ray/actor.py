@@ -7,8 +7,8 @@ from typing import Any
 
 import flash
 from flash.core.prediction_files import prediction_columns
-from flash.data.tables import ReadOptions, Table, read_table
-from flash.errors import FlashError
+from flash.data.tables import ReadOptions, read_table
+from flash.errors import DataError, FlashError
 
 from .cluster import packed, packed_error
 
@@ -67,24 +67,26 @@ class Predictor:
             yield {PAYLOAD: [packed_error(error)]}
 
     def _predict(self, task: flash.Task, batch: Any) -> Iterator[Any]:
-        for raw, reading in self._sources(batch):
-            blocks = task.predict_blocks(raw, self.output, self.batch_size, id_field=self.id_field, **reading)
-            for ids, results in _joined(blocks):
-                names, columns = prediction_columns(ids, results, self.names, task.output_names)
-                yield names, [columns[0] if self.id_field is not None else None, *columns[1:]]
-
-    def _sources(self, batch: Any) -> Iterator[tuple[Any, ReadOptions]]:
         if batch.column_names == ["file"]:
             for file in batch.column("file").to_pylist():
-                yield file, self.reading
+                yield from self._columns(task, file, self.reading)
             return
         table = read_table(batch)
-        if self.id_field is None:
-            yield table, {}
-            return
-        ids = table[self.id_field]
-        name = f"the rows with {self.id_field} from {ids[0]!r} to {ids[-1]!r}"
-        yield Table(table.columns, name, table.is_text), {}
+        ids = None if self.id_field is None else table[self.id_field]
+        try:
+            yield from self._columns(task, table, {})
+        except DataError as error:
+            if ids is None:
+                raise
+            # What the caller knows of a row is its id.
+            where = f"It is among the rows with {self.id_field} from {ids[0]!r} to {ids[-1]!r}."
+            raise DataError(f"{error} {where}") from error
+
+    def _columns(self, task: flash.Task, raw: Any, reading: ReadOptions) -> Iterator[Any]:
+        blocks = task.predict_blocks(raw, self.output, self.batch_size, id_field=self.id_field, **reading)
+        for ids, results in _joined(blocks):
+            names, columns = prediction_columns(ids, results, self.names, task.output_names)
+            yield names, [columns[0] if self.id_field is not None else None, *columns[1:]]
 
 
 def _joined(blocks: Iterator[tuple[Any, list[Any]]], rows: int = 4096) -> Iterator[tuple[list[Any], list[Any]]]:

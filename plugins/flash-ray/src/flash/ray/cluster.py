@@ -89,7 +89,7 @@ def packed(value: Any, what: str) -> bytes:
     from ray import cloudpickle
 
     try:
-        content: bytes = cloudpickle.dumps(value)
+        content: bytes = cloudpickle.dumps(value)  # type: ignore[no-untyped-call]  # Ray's own
     # Objects raise errors of any type when they are pickled.
     except Exception as error:
         reason = " ".join(str(error).split()).rstrip(".")
@@ -101,8 +101,18 @@ def packed(value: Any, what: str) -> bytes:
 
 
 def unpacked(content: bytes) -> Any:
-    """Return the value that :func:`packed` made bytes of."""
-    return pickle.loads(content)  # noqa: S301  # of the program that started the workers
+    """Return the value that :func:`packed` made bytes of.
+
+    Raises:
+        ConfigurationError: If a module that it is from is not there.
+    """
+    try:
+        return pickle.loads(content)  # noqa: S301  # of the program that started the workers
+    except ImportError as error:
+        raise ConfigurationError(
+            f"Expected the modules of the program on each machine, but: {error}. Install them there, or pass "
+            "ray.init(runtime_env={'working_dir': '.'})."
+        ) from error
 
 
 class Failures:

@@ -179,7 +179,9 @@ def _train(
     )
     per_worker = dict(resources) if resources else {"GPU" if use_gpu else "CPU": 1.0}
     check_fits({each: amount * num_workers for each, amount in per_worker.items()}, ray.cluster_resources())
-    content = packed((task, _without_trainer(data), strategy, dict(trainer)), "a task and data")
+    # As a trainer here would have it: the workers are in another folder.
+    options = {**trainer, "default_root_dir": _as_storage(trainer.get("default_root_dir") or Path.cwd())}
+    content = packed((task, _without_trainer(data), strategy, options), "a task and data")
     failures = ray.remote(num_cpus=0)(Failures).remote()
     config = {
         "content": ray.put(content),
