@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ def test_a_row_that_cannot_be_predicted_is_the_sentence_of_flash_and_an_older_fi
     assert "'long'" in str(there.value)
     assert str(there.value).endswith("It is among the rows with row_id from 'r0' to 'r49'.")
     assert target.read_text() == "old"
+    # The workers have ended, though the error is still held.
+    assert len(await_processors(cluster)) == 1
+
+
+def await_processors(cluster: Any) -> list[float]:
+    """The processors of the cluster, as soon as nothing has reserved any."""
+    end = time.monotonic() + 60
+    while cluster.available_resources().get("CPU") != 2 and time.monotonic() < end:
+        cluster.wait([cluster.put(None)])
+    return [cpus for cpus in [cluster.available_resources().get("CPU")] if cpus == 2]
 
 
 class TestThePredictor:

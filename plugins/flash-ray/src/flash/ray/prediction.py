@@ -119,7 +119,9 @@ def predict(
         )
         # Ray warns of small tables, which have too few blocks for all workers.
         warnings.filterwarnings("ignore", "The minimum number of concurrent actors")
-        return _write(path, (row[PAYLOAD] for row in results.iter_rows()))
+        # Closing it ends the workers, also after an error, whose traceback would keep them.
+        with contextlib.closing(iter(results.iter_batches(batch_size=None, batch_format="pyarrow"))) as batches:
+            return _write(path, (message for batch in batches for message in batch[PAYLOAD].to_pylist()))
 
 
 def _write(path: Path, messages: Iterable[bytes]) -> int:
