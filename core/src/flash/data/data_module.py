@@ -147,6 +147,7 @@ class DataModule(pl.LightningDataModule):
         self._features: dict[Stage, Columns] = {}
         # Off by default: prediction samples are sorted by length only if the caller restores the order of the results.
         self._predicts_by_length = False
+        self._rows_to_predict: Sequence[int] | None = None
         if preprocess is not None and (Stage.TRAIN in self._pending_inputs or preprocess.state_dict()):
             self._load_pending()
 
@@ -574,6 +575,22 @@ class DataModule(pl.LightningDataModule):
         finally:
             self._predicts_by_length = False
 
+    @contextmanager
+    def predicting(self) -> Iterator[None]:
+        """Forget at the end of the context which samples :meth:`predict_only` chose."""
+        try:
+            yield
+        finally:
+            self._rows_to_predict = None
+
+    def predict_only(self, rows: Sequence[int]) -> None:
+        """Let the prediction loader have some samples alone, within :meth:`predicting`.
+
+        Args:
+            rows: Their places among the samples for prediction.
+        """
+        self._rows_to_predict = rows
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the train samples, shuffled."""
         if self.train_dataset is None:
@@ -605,8 +622,11 @@ class DataModule(pl.LightningDataModule):
 
     def _loader(self, stage: Stage) -> DataLoader[Any]:
         trainer: Any = self.trainer
+        dataset = self._dataset(stage)
+        if stage is Stage.PREDICT and self._rows_to_predict is not None:
+            dataset = dataset.subset(self._rows_to_predict, stage)
         loader = make_loader(
-            self._dataset(stage),
+            dataset,
             stage,
             self.preprocess,
             batch_size=self.batch_size,
