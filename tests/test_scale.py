@@ -67,3 +67,12 @@ def test_two_processes_by_torchrun(folder: Path) -> None:
 def test_two_machines_with_a_process_each(folder: Path) -> None:
     options = ["--nnodes=2", "--nproc_per_node=1", "--master_addr=127.0.0.1", f"--master_port={free_port()}"]
     check(folder, *(start(*TORCHRUN, *options, f"--node_rank={rank}") for rank in range(2)))
+
+
+@pytest.mark.slow
+def test_the_check_of_a_gpu_runs_where_there_is_none() -> None:
+    program = Path(__file__).parent.parent / "benchmarks/gpu.py"
+    options = ["--device", "cpu", "--tiny", "--rounds", "1", "--no_compile"]
+    result = subprocess.run([sys.executable, str(program), *options], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("fit, finetune, resume, predict, save, export: done") == 6

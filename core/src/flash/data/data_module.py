@@ -10,6 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -292,7 +293,7 @@ class DataModule(pl.LightningDataModule):
         """Create a data module from tensors in memory, one row per sample.
 
         Args:
-            train_data: Inputs, shape ``(rows, ...)``.
+            train_data: Inputs, shape ``(rows, ...)``; also a dict or tuple of such, for a network of several inputs.
             train_targets: Targets, shape ``(rows,)`` or ``(rows, ...)``.
             val_data: Inputs for validation.
             val_targets: Targets for validation.
@@ -738,8 +739,9 @@ class TensorPreprocess(Preprocess):
         columns = Columns(tuple(_in_default_dtype(part) for part in data))
         if self.training:
             inputs, targets = columns.tree
-            dataset.num_inputs = inputs.shape[-1]
-            if not targets.is_floating_point() and targets.ndim == 1:
+            if isinstance(inputs, Tensor):
+                dataset.num_inputs = inputs.shape[-1]
+            if isinstance(targets, Tensor) and not targets.is_floating_point() and targets.ndim == 1:
                 dataset.num_classes = int(targets.max()) + 1
         return columns
 
@@ -761,7 +763,11 @@ def _constructor_called(cls: type) -> str:
     return found
 
 
-def _in_default_dtype(data: Any) -> Tensor:
+def _in_default_dtype(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {name: _in_default_dtype(part) for name, part in data.items()}
+    if isinstance(data, tuple) and any(isinstance(part, Tensor | np.ndarray | Mapping) for part in data):
+        return tuple(map(_in_default_dtype, data))
     tensor = torch.as_tensor(data)
     return tensor.to(torch.get_default_dtype()) if tensor.dtype is torch.float64 else tensor
 
