@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,12 @@ from flash.cli._arguments import value_of, wants_help
 from flash.cli._command import command_parser
 from flash.cli._engines import HELP, find_engine
 from flash.cli._options import add_options, new_parser, parse_options
-from flash.core.prediction_files import check_format, prediction_columns, row_writer
+from flash.core.prediction_files import PredictionFile, digest_of_weights
+from flash.data.row_files import row_format
 from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError
 
 __all__ = ["main"]
-
-_ROWS_AT_ONCE = 32_768
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,20 +50,16 @@ def main(arguments: Sequence[str]) -> int:
         chosen, rest = parser.parse_known_args(arguments)
         own = parse_options(options, rest).get(engine.name, {})
     target = Path(chosen.output_file)
-    check_format(target)
-    id_name, name = _column_names(chosen.columns)
-    reading: Any = {"sep": chosen.sep, "encoding": chosen.encoding}
-    reading = {option: value for option, value in reading.items() if value is not None}
-    passed: dict[str, Any] = {"id_field": id_name if chosen.columns else None, "output": chosen.output}
-    passed["batch_size"] = chosen.batch_size
+    row_format(target, "-o")
+    columns = _column_names(chosen.columns)
+    given: ReadOptions = {"sep": chosen.sep, "encoding": chosen.encoding}
+    reading: Any = {name: value for name, value in given.items() if value is not None}
+    id_field = columns[0] if chosen.columns else None
     if engine is None:
-        rows = _predict(
-            chosen.checkpoint, chosen.input, target, (id_name, name), chosen.device or "cpu", reading, passed
-        )
+        rows = _predict(chosen, target, columns, id_field, reading)
     elif chosen.device is None:
-        rows = engine.run(
-            chosen.checkpoint, chosen.input, target, names=(id_name, name), reading=reading, **passed, **own
-        )
+        passed = {"id_field": id_field, "output": chosen.output, "batch_size": chosen.batch_size}
+        rows = engine.run(chosen.checkpoint, chosen.input, target, names=columns, reading=reading, **passed, **own)
     else:
         raise ConfigurationError(
             f"Expected no --device with --engine, which chooses the devices itself, but got {chosen.device}. See the "
@@ -74,24 +70,39 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _predict(
-    checkpoint: str,
-    source: str,
-    target: Path,
-    names: tuple[str, str],
-    device: str,
-    reading: ReadOptions,
-    options: dict[str, Any],
+    chosen: argparse.Namespace, target: Path, columns: tuple[str, str], id_field: str | None, reading: Any
 ) -> int:
-    """Write the predictions, and return their number."""
-    task = flash.Task.load_from_checkpoint(checkpoint).to(device)
-    batches = task.predict_blocks(source, **options, **reading)
-    rows = 0
-    with row_writer(target) as write, tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
-        for ids, results in _blocks(batches):
-            write(*prediction_columns(ids, results, names, task.output_names))
-            rows += len(ids)
-            bar.update(len(ids))
-    return rows
+    """Write the predictions, after those of an interrupted run, and return their number."""
+    task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device or "cpu")
+
+    def run() -> dict[str, Any]:
+        options = {"output": chosen.output, "id_field": id_field, **reading}
+        return {"weights": digest_of_weights(task), "input": _state_of(Path(chosen.input)), **options}
+
+    file = PredictionFile(target, run=run, columns=columns, classes=task.output_names, argument="-o")
+    if not file.begin(resume=True):
+        print(f"The parts of {target} that an interrupted run left are of another task or input: they are removed.")
+    rows = file.first_missing()
+    if rows:
+        print(f"{rows:,} rows were predicted before an interruption: the others follow.")
+    options: Any = {"id_field": id_field, "start": rows, **reading}
+    with tqdm(unit=" rows", initial=rows, disable=not sys.stderr.isatty()) as bar:
+        try:
+            for ids, results in task.predict_blocks(chosen.input, chosen.output, chosen.batch_size, **options):
+                file.write(range(rows, rows + len(ids)), ids, results)
+                rows += len(ids)
+                bar.update(len(ids))
+        except KeyboardInterrupt:
+            file.save_part()
+            raise
+    return file.finish()
+
+
+def _state_of(source: Path) -> list[Any]:
+    """Return what changes if a file, or a folder of them, is written again."""
+    files = sorted(each for each in source.rglob("*") if each.is_file()) if source.is_dir() else [source]
+    states = [(str(each), each.stat()) for each in files if each.exists()]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states] or [str(source)]
 
 
 def _column_names(columns: str | None) -> tuple[str, str]:
@@ -101,17 +112,3 @@ def _column_names(columns: str | None) -> tuple[str, str]:
             f"Expected --columns with two different names, such as PassengerId,Survived, but got {columns!r}."
         )
     return names[0], names[1]
-
-
-def _blocks(batches: Iterator[tuple[Sequence[Any], list[Any]]]) -> Iterator[tuple[list[Any], list[Any]]]:
-    """Yield the ids and results of several batches together, so that a row costs no call of its own."""
-    ids: list[Any] = []
-    results: list[Any] = []
-    for some_ids, some_results in batches:
-        ids += some_ids
-        results += some_results
-        if len(ids) >= _ROWS_AT_ONCE:
-            yield ids, results
-            ids, results = [], []
-    if ids:
-        yield ids, results
