@@ -40,7 +40,7 @@ nitpicky = True
 # Their documentation is elsewhere, and its index would have to be fetched.
 _LIBRARIES = (
     *("PIL", "fastapi", "lightning_fabric", "matplotlib", "numpy", "pandas", "pytorch_lightning", "pytorch_tabnet"),
-    *("torch", "torchmetrics", "transformers", "uvicorn"),
+    *("ray", "torch", "torchmetrics", "transformers", "uvicorn"),
     *("nn", "np", "npt", "pd"),  # as they are written in annotations
     *(
         "abc",
