@@ -9,19 +9,17 @@ from typing import Any
 
 import pytest
 
-from flash.data.row_files import row_format
+from flash.data.row_files import row_format, row_writer
 from flash.errors import CheckpointError, ConfigurationError
-from flash.serialization import writing
 
 NAMES = ["id", "prediction"]
 BLOCKS: list[list[tuple[Any, Any]]] = [[("a,b", "x"), (1, 2.5)], [("ü\n", ["x", "y"]), (None, {"boxes": [[1, 2]]})]]
 
 
 def write(path: Path, blocks: Any = BLOCKS) -> None:
-    rows = row_format(path, "-o")
-    with writing(path, folder_argument="-o") as file, rows.writer(file, NAMES) as writer:
+    with row_writer(path, "-o") as writer:
         for block in blocks:
-            writer(rows.block(NAMES, list(zip(*block, strict=True))))
+            writer(NAMES, list(zip(*block, strict=True)))
 
 
 def test_cells_of_csv_are_quoted_and_lists_are_json(tmp_path: Path) -> None:
