@@ -261,8 +261,11 @@ def test_what_ctrl_c_interrupts_is_kept(trainer_options: dict[str, Any], tmp_pat
         raise KeyboardInterrupt
 
     task = Dies(nn.Linear(3, 1), 20, stop)
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         flash.Trainer(**trainer_options).predict(task, make_data(), output=first, to=path)
+    # Lightning ignores it from then on.
+    signal.signal(signal.SIGINT, handler)
     task.how, task.predicted = int, []
     flash.Trainer(**trainer_options).predict(task, make_data(), output=first, to=path, resume=True)
     assert task.predicted[0] == 18 * 3.0
