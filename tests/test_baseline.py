@@ -83,6 +83,35 @@ def test_a_table_gets_a_baseline(tmp_path: Path) -> None:
     assert set(task.predict(people(seed=1))) <= {"yes", "no"}
 
 
+def test_boosting_that_wins_has_importance_and_is_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    people(400).to_csv("people.csv", index=False)
+    found = run("people.csv", "bought", **only(tmp_path / "out", "linear", "boosting"))
+    results = found.results
+    assert results.best == "boosting"
+    assert results.outputs.shape == (results.counts["test"], 2)
+    # The target depends on age and town; income follows from both.
+    ranked = [each.column for each in results.importance]
+    assert set(ranked) == {"age", "town", "income"}
+    assert results.importance[0].mean > 0.1
+    assert [each.mean for each in results.importance] == sorted(
+        (each.mean for each in results.importance), reverse=True
+    )
+    space: dict[str, Any] = {}
+    people(30, seed=1).drop(columns="bought").to_csv("new.csv", index=False)
+    (lines,) = [each.line for each in results.commands if each.title == "Fit boosting again, in Python"]
+    exec(lines, space)  # as a person would run it
+    model = space["model"]
+    assert np.allclose(model.model.predict(model.data.test_dataset), results.outputs)
+    predicted = model.predict("new.csv")
+    assert len(predicted) == 30
+    assert (np.array(predicted) == people(30, seed=1)["bought"]).mean() > 0.8
+    page = (tmp_path / "out" / "report.html").read_text()
+    for heading in ("Confusion matrix", "Scores per class", "Reliability diagram", "Importance of columns"):
+        assert heading in page
+    assert "No network was evaluated, so there is no checkpoint." in page
+
+
 @pytest.mark.train
 def test_numbers_of_a_table_get_a_baseline(tmp_path: Path) -> None:
     frame = people().drop(columns="bought")

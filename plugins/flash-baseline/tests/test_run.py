@@ -39,6 +39,7 @@ from flash.baseline.models import Constant, Features, models_for, pixels
 from flash.baseline.problem import Source, pose
 from flash.baseline.race import Outcome, Race
 from flash.baseline.recipes import make_runs
+from flash.baseline.refitting import refit, refit_lines
 from flash.baseline.runs import HeadRun, ModelRun, OutOfTime, Run, TaskRun, has_pretrained_features
 from flash.baseline.samples import outputs_in, targets_of
 from flash.core.evaluation import evaluate_rows
@@ -115,7 +116,92 @@ def test_the_files_have_the_numbers_of_the_results(tmp_path: Path) -> None:
     assert [row["name"] for row in table] == [entry.name for entry in found.leaderboard]
     stored = json.loads((tmp_path / "out" / "results.json").read_text())
     assert stored["task"] == "dots/classification"
-    assert found.results.best is None  # No network ran.
+    assert (stored["best"], stored["checkpoint"]) == (table[0]["name"], None)
+    assert found.results.checkpoint is None  # No network ran.
+    assert found.task is None
+
+
+def test_a_model_that_is_no_network_wins_with_all_that_a_network_has(tmp_path: Path) -> None:
+    said: list[str] = []
+    found = run(
+        *(rows(), "color"),
+        time_limit=30,
+        output=tmp_path / "out",
+        recipes=["nearest", "frozen"],
+        seed=3,
+        say=said.append,
+    )
+    results, nearest = found.results, found.leaderboard[0]
+    # Of the test dots, the class of the nearest train dot, computed here.
+    data, parts = dots(), pose(Source(rows(), "color", seed=3), ignore).parts
+    assert data.labels == ["blue", "red"]
+    points = {part: np.stack([x.numpy() for x, _ in dataset]) for part, dataset in parts.items()}
+    distances = np.linalg.norm(points["test"][:, None] - points["train"][None], axis=2)
+    expected = targets_of(parts["train"])[distances.argmin(1)]
+    truth = targets_of(parts["test"])
+    assert (results.best, nearest.kind) == ("nearest", "classical")
+    assert results.outputs.argmax(1).tolist() == expected.tolist()
+    assert nearest.test_scores["accuracy"] == pytest.approx((expected == truth).mean())
+    wrong = np.flatnonzero(expected != truth)
+    assert len(results.mistakes) == len(wrong) > 0
+    assert {each.truth for each in results.mistakes} <= {"blue", "red"}
+    assert all(each.truth != each.prediction and each.probability == 1 for each in results.mistakes)
+    stored = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert np.trace(stored["evaluation"]["confusion"]["counts"]) == len(truth) - len(wrong)
+    # The best network is kept all the same, and three places say how far it is from the best.
+    head = next(entry for entry in found.leaderboard if entry.kind == "network")
+    assert (results.checkpoint, stored["checkpoint"]["name"]) == (head.name, "frozen (head)")
+    assert stored["checkpoint"]["score"] == head.test_scores["accuracy"]
+    distance = nearest.test_scores["accuracy"] - head.test_scores["accuracy"]
+    assert stored["checkpoint"]["behind"] == pytest.approx(distance)
+    (sentence,) = [line for line in said if line.startswith("best.ckpt holds the network “frozen (head)”")]
+    assert sentence in stored["verdict"]
+    assert "the classical model “nearest” by" in sentence
+    loaded = Task.load_from_checkpoint(tmp_path / "out" / "best.ckpt")
+    table = rows(seed=1)
+    assert found.task is not None
+    assert loaded.predict(table["dot"]) == found.task.predict(table["dot"])
+    lines = {each.title: each.line for each in results.commands}
+    assert lines["Predict"] == f"flash predict {tmp_path / 'out' / 'best.ckpt'} INPUT -o predictions.csv"
+    assert 'model = refit("nearest", data, "color", seed=3)' in lines["Fit nearest again, in Python"]
+
+
+def test_a_winner_is_fitted_again_by_the_lines_of_the_page(tmp_path: Path) -> None:
+    found = run(rows(), "color", time_limit=30, output=tmp_path / "out", recipes=["nearest"], say=ignore)
+    (line,) = [each.line for each in found.results.commands if each.title.startswith("Fit nearest")]
+    new = rows(40, seed=1)["dot"]
+    space: dict[str, Any] = {"data": rows(), "new": new}
+    exec(line, space)  # as a person would run it
+    model = space["model"]
+    assert np.array_equal(model.model.predict(model.data.test_dataset), found.results.outputs)
+    assert model.predict(new) == [model.labels[each] for each in model.outputs(new).argmax(1)]
+    assert set(model.predict(new)) == {"blue", "red"}
+
+
+def test_numbers_are_fitted_again_and_so_are_labels() -> None:
+    table = rows()
+    numbers = refit("words", table, "height")
+    assert all(isinstance(each, float) for each in numbers.predict(table["dot"][:3]))
+    assert numbers.labels == []
+    both = [f"{color},dot" if row % 2 else color for row, color in enumerate(table["color"])]
+    with pytest.raises(ConfigurationError, match="Expected the recipe of a model that is fitted at once, such as boo"):
+        refit("scratch", table, "color")
+    assert refit("words", {**table, "color": both}, "color").predict(table["dot"][:2])
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        (Source("a b.csv", "y"), 'refit("boosting", "a b.csv", "y")'),
+        (Source(Path("x.csv"), ["a", "b"], drop=("c",), seed=3, time="t"), '"x.csv", ["a", "b"], time="t", drop=["c"]'),
+        (Source("photos", val=Path("v"), task="image/classification"), 'val="v", task="image/classification")'),
+        (Source({"a": [1]}, "y", test={"a": [2]}), 'refit("boosting", data, "y", test=test)'),
+    ],
+)
+def test_lines_that_fit_again_have_the_arguments_of_the_run(source: Source, line: str) -> None:
+    lines = refit_lines("boosting", source)
+    assert line in lines
+    compile(lines, "page", "exec")
 
 
 @pytest.mark.train

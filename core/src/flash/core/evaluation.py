@@ -247,8 +247,8 @@ def evaluate_predictions(
 ) -> Evaluated:
     """Compare predictions of any model, such as one of scikit-learn, with targets row by row.
 
-    The loss of a row is the cross entropy of its class, the mean binary cross entropy of its labels, or the mean squared
-    error of its numbers, each in standard deviations of its target.
+    The loss of a row is the cross entropy of its class, the mean binary cross entropy of its labels, or the mean
+    squared error of its numbers, each in standard deviations of its target.
 
     Args:
         kind: The kind of the targets.

@@ -14,6 +14,7 @@ import flash
 from flash import Task
 from flash.errors import ConfigurationError
 
+from ._verdict import summary_of
 from .folder import Folder
 from .leaderboard import Metric, metrics_for, write_leaderboard
 from .problem import Problem, Source, pose
@@ -21,7 +22,7 @@ from .race import Race
 from .recipes import make_runs
 from .report import write_report
 from .results import Entry, Results
-from .summary import choose, summarize
+from .summary import add_ensemble, summarize
 
 __all__ = ["Baseline", "run"]
 
@@ -35,7 +36,7 @@ class Baseline:
 
     Args:
         results: All values of the report.
-        task: The best task, with its weights; ``None`` if none was trained in time.
+        task: The best task, with its weights, which is in ``best.ckpt``; ``None`` if none was trained in time.
         folder: The folder with ``report.html``, ``leaderboard.csv``, ``results.json`` and ``best.ckpt``.
         is_interrupted: Whether the user stopped the race, so that the report has what was there.
     """
@@ -129,15 +130,17 @@ def run(
     times["race"] = clock.monotonic() - since
 
     since = clock.monotonic()
-    finalist = choose(race.ranking(), problem, chosen)
-    results = summarize(problem, source, chosen, race, finalist, times, since, time_limit, start + time_limit)
-    if finalist is not None:
-        _save(finalist.task, folder.task_file)
+    add_ensemble(race)
+    results, best_task = summarize(race, source, times, since, time_limit, start + time_limit)
+    if best_task is not None:
+        _save(best_task, folder.task_file)
     write_leaderboard(folder.path, results)
     write_report(folder.report, results)
     folder.finish()
+    for sentence in summary_of(results):
+        say(sentence)
     say(f"The report is {folder.report}.")
-    return Baseline(results, None if finalist is None else finalist.task, folder.path, race.is_interrupted)
+    return Baseline(results, best_task, folder.path, race.is_interrupted)
 
 
 def _metric(problem: Problem, name: str | None) -> Metric:
