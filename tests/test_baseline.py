@@ -208,6 +208,57 @@ def test_the_latest_rows_are_tested(tmp_path: Path) -> None:
     assert found.results.counts == {"train": 64, "val": 16, "test": 20}
 
 
+@pytest.mark.parametrize("form", ["table", "numbers", "texts", "several"])
+def test_rows_without_a_target_are_left_out_and_said(form: str, tmp_path: Path) -> None:
+    frame = {"texts": reviews(120)}.get(form, people(120))
+    target: Any = {"table": "bought", "numbers": "income", "texts": "label", "several": ["a", "b"]}[form]
+    if form == "several":
+        frame = frame.drop(columns=["bought"]).assign(
+            a=[row % 2 for row in range(120)], b=[row % 3 % 2 for row in range(120)]
+        )
+    frame["row"] = [f"text {row} that is there" for row in range(120)] if form == "texts" else np.arange(120)
+    frame = frame.astype(object)
+    frame.loc[[3, 50], "a" if form == "several" else target] = None
+    if form != "numbers":
+        frame.loc[[70], "b" if form == "several" else target] = " "
+    else:
+        frame.loc[[70], target] = float("nan")
+    file = tmp_path / "data.csv"
+    frame.drop(columns="row" if form == "texts" else []).to_csv(file, index=False)
+    said: list[str] = []
+    recipes = ["words"] if form == "texts" else ["linear"]
+    found = run(file, target, recipes=recipes, time_limit=60, output=tmp_path / "out", say=said.append)
+    results = found.results
+    assert sum(results.counts.values()) == 117
+    findings = [each for each in results.findings if each.kind == "missing targets"]
+    rows = {row for each in findings for row in each.rows}
+    assert rows == {"row 3", "row 50", "row 70"}
+    assert all("A baseline leaves these rows out." in each.sentence for each in findings)
+    assert all(f"warning: {each.sentence}" in said for each in findings)
+    stored = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {each["kind"] for each in stored["findings"]} >= {"missing targets"}
+    assert "missing targets" in (tmp_path / "out" / "report.html").read_text()
+    # The samples that are shown have the numbers of the rows of the file.
+    for sample in [*results.mistakes, *results.suspicious]:
+        row = int(sample.id.removeprefix("row "))
+        assert row not in (3, 50, 70)
+        if isinstance(sample.shown, str):
+            assert sample.shown == frame["review"][row]
+        else:
+            assert sample.shown["row"] == row
+    assert results.mistakes
+
+
+def test_no_target_at_all_and_a_test_part_without_targets_say_so(tmp_path: Path) -> None:
+    frame = people(60).assign(bought=None)
+    with pytest.raises(DataError, match="Expected a value of 'bought' in some train row, but all 60 have none. Fill"):
+        run(frame, "bought", **only(tmp_path / "out", "linear"))
+    with pytest.raises(
+        DataError, match="Expected a value of 'bought' in some test row, but all 60 have none. .* leave"
+    ):
+        run(people(), "bought", test=frame, **only(tmp_path / "out", "linear"))
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [

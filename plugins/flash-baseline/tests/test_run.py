@@ -249,7 +249,11 @@ def test_the_report_of_an_interrupted_race_has_what_is_there(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"time_limit": 0}, "Expected a time limit in seconds above 0, but got 0"),
+        ({"time_limit": 0}, "Expected a time above 0 such as 90s, 10m or 2h, or a number of seconds, but got 0"),
+        (
+            {"time_limit": "soon"},
+            "Expected a time above 0 such as 90s, 10m or 2h, or a number of seconds, but got 'soo",
+        ),
         ({"metric": "rmse"}, "Expected a metric among accuracy, balanced_accuracy, .*, but got 'rmse'"),
         ({"recipes": ["nothing"]}, "Expected recipes among constant, words, default, .*, but got nothing"),
         ({"task": "dots/counting"}, "dots/counting"),
@@ -642,6 +646,24 @@ def test_a_killed_run_goes_on_with_the_same_arguments_alone(tmp_path: Path) -> N
         Folder(tmp_path / "out", {"target": "y", "seed": 0})
 
 
+def test_a_run_whose_arguments_are_wrong_leaves_no_folder_and_the_next_may_have_others(tmp_path: Path) -> None:
+    for there in (False, True):
+        output = tmp_path / str(there)
+        if there:
+            output.mkdir()
+        with pytest.raises(ConfigurationError, match="Expected the name of the column to predict"):
+            run(rows(), output=output, say=ignore)
+        assert output.exists() == there
+        with pytest.raises(ConfigurationError, match="Expected recipes among"):
+            run(rows(), "color", output=output, recipes=["nothing"], say=ignore)
+        assert run(rows(), "color", output=output, recipes=["nearest"], say=ignore).leaderboard
+    # That of a run that was killed is kept for the next try.
+    Folder(tmp_path / "killed", Source(rows(), "color").described() | {"metric": None, "recipes": ["nothing"]})
+    with pytest.raises(ConfigurationError, match="Expected recipes among"):
+        run(rows(), "color", output=tmp_path / "killed", recipes=["nothing"], say=ignore)
+    assert (tmp_path / "killed" / "runs" / "state.json").exists()
+
+
 def _run_for_ever(folder: Path) -> None:
     with isolated_plugins(Plugin()):
         run(rows(400), "color", time_limit=600, output=folder, recipes=["scratch"], say=ignore)
@@ -681,15 +703,22 @@ def _slowly(method: Any) -> Any:
     return slow
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200)])
-def test_times_have_units(text: str, seconds: float) -> None:
-    assert seconds_of(text) == seconds
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("10 m", 600), (90, 90), (0.5, 0.5)]
+)
+def test_times_have_units(value: Any, seconds: float) -> None:
+    assert seconds_of(value) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1s", "0m", "1d"])
-def test_what_is_no_time_says_so(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="Expected a time such as 90s, 10m or 2h, but got"):
-        seconds_of(text)
+@pytest.mark.parametrize("value", ["", "soon", "-1s", "0m", "1d", 0, -1, True, None, float("nan"), float("inf"), [1]])
+def test_what_is_no_time_says_so(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Expected a time above 0 such as 90s, 10m or 2h, or a number of sec"):
+        seconds_of(value)
+
+
+def test_the_time_limit_of_python_is_that_of_the_command(tmp_path: Path) -> None:
+    found = run(rows(), "color", time_limit="0.5m", output=tmp_path / "out", recipes=["nearest"], say=ignore)
+    assert found.results.time_limit == 30
 
 
 @pytest.mark.train

@@ -15,6 +15,7 @@ from flash import Task
 from flash.errors import ConfigurationError
 
 from ._verdict import summary_of
+from .command import seconds_of
 from .folder import Folder
 from .leaderboard import Metric, metrics_for, write_leaderboard
 from .problem import Problem, Source, pose
@@ -65,7 +66,7 @@ def run(
     val: Any = None,
     test: Any = None,
     task: str | None = None,
-    time_limit: float = 600.0,
+    time_limit: float | str = 600.0,
     output: str | Path = "baseline",
     group: str | None = None,
     time: str | None = None,
@@ -85,7 +86,7 @@ def run(
         val: Validation data; by default a fifth of the train data.
         test: Test data; by default a fifth of the data.
         task: The name of the task, such as ``"tabular/regression"``; by default it is detected.
-        time_limit: The time in seconds, from the start of reading to the report.
+        time_limit: The time from the start of reading to the report: seconds, or text such as ``"10m"``.
         output: The folder for the report. A run that was killed goes on if it is started again with its folder.
         group: A column whose values the splits do not divide, such as that of patients.
         time: A column of times: the latest rows are for validation and testing.
@@ -111,20 +112,20 @@ def run(
         ['linear', 'constant']
     """
     start = clock.monotonic()
-    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit > 0:
-        raise ConfigurationError(f"Expected a time limit in seconds above 0, but got {time_limit!r}.")
+    time_limit = seconds_of(time_limit)
     source = Source(data, target, val, test, task, group, time, tuple(drop), seed)
     folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes})
     start -= folder.elapsed
     times: dict[str, float] = {}
-    seed_everything(seed, verbose=False)
-    problem = pose(source, say)
-    chosen = _metric(problem, metric)
-    times["reading and checks"] = clock.monotonic() - start
+    with folder.kept_if_it_begins():
+        seed_everything(seed, verbose=False)
+        problem = pose(source, say)
+        chosen = _metric(problem, metric)
+        times["reading and checks"] = clock.monotonic() - start
 
-    since = clock.monotonic()
-    deadline = start + time_limit * (1 - _RESERVE)
-    makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
+        since = clock.monotonic()
+        deadline = start + time_limit * (1 - _RESERVE)
+        makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
     race = Race(makers, problem, chosen, start, deadline, folder, say)
     race.run()
     times["race"] = clock.monotonic() - since

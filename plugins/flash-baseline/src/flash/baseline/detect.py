@@ -10,13 +10,14 @@ from typing import Any
 from flash import DataModule, Task
 from flash.core.classification import ClassificationTask
 from flash.core.regression import RegressionTask
-from flash.data.messages import list_some
+from flash.data.labels import is_missing_target
+from flash.data.messages import list_some, show
 from flash.data.recognition import RawData, Recognition
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import get_host
 
-__all__ = ["Detected", "detect", "find_target", "without_columns"]
+__all__ = ["Detected", "detect", "find_target", "rows_with_targets", "taken", "without_columns"]
 
 # The usual names of the column to predict.
 _TARGET_NAMES = ("target", "label", "class", "y")
@@ -105,6 +106,45 @@ def without_columns(raw: RawData, dropped: Sequence[str]) -> RawData:
         raw.table[name]
     kept = {name: raw.table[name] for name in raw.table if name not in dropped}
     return replace(raw, table=replace(raw.table, columns=kept))
+
+
+def rows_with_targets(raw: RawData, target: str | Sequence[str] | None, part: str) -> list[int] | None:
+    """Return the rows of a table that have a target, from the others nothing can be learned; ``None`` if all have one.
+
+    Args:
+        raw: The data.
+        target: The columns of targets.
+        part: The part that the data is of, for the error.
+
+    Raises:
+        DataError: If no row has a target.
+
+    Example:
+        >>> rows_with_targets(RawData.of({"x": [1, 2, 3], "y": ["a", " ", "b"]}), "y", "train")
+        [0, 2]
+    """
+    names = [target] if isinstance(target, str) else list(target or ())
+    table = raw.table
+    if table is None or any(name not in table for name in names):
+        return None
+    targets = list(zip(*(table[name] for name in names), strict=True))
+    kept = [row for row, values in enumerate(targets) if not any(map(is_missing_target, values))]
+    if not kept:
+        raise DataError(
+            f"Expected a value of {' and '.join(map(show, names))} in some {part} row, but all {len(targets):,} have "
+            "none. Fill the targets in, name another column to predict, or leave this data out."
+        )
+    return kept if len(kept) < len(targets) else None
+
+
+def taken(raw: RawData, rows: Sequence[int] | None) -> RawData:
+    """Return some rows of a table, or all of the data.
+
+    Args:
+        raw: The data.
+        rows: The rows; ``None`` for all.
+    """
+    return raw if rows is None or raw.table is None else replace(raw, table=raw.table.take(rows))
 
 
 def detect(raw: RawData, target: str | Sequence[str] | None, asked: str | None = None) -> Detected:

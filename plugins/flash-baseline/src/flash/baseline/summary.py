@@ -30,7 +30,7 @@ from .race import Outcome, Race, seconds_per_sample
 from .refitting import refit_lines
 from .results import Command, Comparison, Entry, Importance, Results, Sample
 from .runs import EnsembleRun
-from .samples import names_of, targets_of
+from .samples import targets_of
 
 __all__ = ["add_ensemble", "summarize"]
 
@@ -240,7 +240,7 @@ def _samples(
 ) -> list[Sample]:
     dataset, targets = problem.parts[part], problem.targets[part]
     columns = zip(
-        names_of(dataset, part, rows), dataset.display(rows), rows, predicted, losses, probabilities, strict=True
+        problem.names_of(part, rows), dataset.display(rows), rows, predicted, losses, probabilities, strict=True
     )
     return [
         Sample(name, shown, problem.label_of(targets[row]), problem.label_of(prediction), loss, probability)
