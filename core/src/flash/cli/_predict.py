@@ -19,6 +19,8 @@ from flash.errors import ConfigurationError
 __all__ = ["main"]
 
 _ROWS_AT_ONCE = 32_768
+# The name of the column of ids that are no values of the input: rows, or files.
+_ROW = "id"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,7 +30,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("input", help="a table, a folder or a file, as task.predict takes it")
     parser.add_argument("-o", "--output_file", required=True, help="the file to write: .csv, .jsonl or .parquet")
     parser.add_argument("--output", help="what is predicted, such as labels or probabilities (default: the task's)")
-    parser.add_argument("--columns", help="two names: the column of ids, of the input if it has it, and of predictions")
+    parser.add_argument(
+        "--columns",
+        help="two names: of the ids, a column of the input or id, and of the predictions (default: id,prediction)",
+    )
+    parser.add_argument(
+        "--id_field", metavar="COLUMN", help="the column of ids in the input, if it is not the first of --columns"
+    )
     parser.add_argument("--sep", help="the separator of a table of text, if it is not detected")
     parser.add_argument("--encoding", help="the encoding of a table of text (default: UTF-8)")
     parser.add_argument("--batch_size", type=int, default=64, help="inputs per batch (default: 64)")
@@ -36,12 +44,14 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parser.parse_args(arguments)
     target = Path(chosen.output_file)
     check_format(target)
-    id_name, name = _column_names(chosen.columns)
+    id_name, name = _column_names(chosen.columns or f"{chosen.id_field or _ROW},prediction")
+    id_field = chosen.id_field or (id_name if chosen.columns else None)
     task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device)
     given: ReadOptions = {"sep": chosen.sep, "encoding": chosen.encoding}
     reading: Any = {name: value for name, value in given.items() if value is not None}
-    id_field = id_name if chosen.columns else None
-    batches = task.predict_blocks(chosen.input, chosen.output, chosen.batch_size, id_field=id_field, **reading)
+    needs_ids = chosen.id_field is not None or id_name != _ROW
+    options: Any = {"id_field": id_field, "needs_ids": needs_ids, **reading}
+    batches = task.predict_blocks(chosen.input, chosen.output, chosen.batch_size, **options)
     rows, labels = 0, task.output_names
     names: list[str] = []
     with row_writer(target) as write, tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
@@ -57,8 +67,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _column_names(columns: str | None) -> tuple[str, str]:
-    names = (columns or "id,prediction").split(",")
+def _column_names(columns: str) -> tuple[str, str]:
+    names = columns.split(",")
     if len(names) != 2 or not all(names) or names[0] == names[1]:
         raise ConfigurationError(
             f"Expected --columns with two different names, such as PassengerId,Survived, but got {columns!r}."
