@@ -17,7 +17,7 @@ from PIL import Image
 from flash import Task
 from flash.baseline import run
 from flash.cli import main
-from flash.errors import ConfigurationError, DataError
+from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.plugins import Recipe, get_host, hookimpl, isolated_plugins
 from flash.plugins.manager import PluginHost
 
@@ -181,6 +181,36 @@ def test_rows_that_are_there_twice_are_found(tmp_path: Path) -> None:
     frame = people(100)
     found = run(pd.concat([frame, frame.head(40)]), "bought", **only(tmp_path / "out", "linear"))
     assert [finding for finding in found.results.findings if finding.kind == "duplicates"]
+
+
+def test_files_that_cannot_be_opened_are_left_out_and_said(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 40)
+    (folder / "dark" / "note.png").write_text("no image")
+    whole = (folder / "light" / "1.png").read_bytes()
+    (folder / "light" / "half.png").write_bytes(whole[: len(whole) // 2])
+    said: list[str] = []
+    found = run(folder, **{**only(tmp_path / "out", "pixels"), "say": said.append})
+    (finding,) = [each for each in found.results.findings if each.kind == "unreadable files"]
+    assert sorted(Path(str(each)).name for each in finding.rows) == ["half.png", "note.png"]
+    assert "Expected files that can be opened, but 2 cannot, such as" in finding.sentence
+    assert f"warning: {finding.sentence}" in said
+    assert sum(found.results.counts.values()) == 40
+
+
+def test_columns_without_a_value_do_not_stop_a_baseline(tmp_path: Path) -> None:
+    found = run(people(80).assign(empty=None), "bought", **only(tmp_path / "out", "linear", "boosting"))
+    assert {entry.status for entry in found.leaderboard} == {"done"}
+
+
+def test_a_table_of_targets_alone_and_a_test_part_without_targets_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="Expected a table with columns besides the target .* its only column is bought"
+    ):
+        run(people()[["bought"]], "bought", **only(tmp_path / "out"))
+    with pytest.raises(
+        MissingColumnError, match="Expected test data with the target 'bought', by which .* Leave it out"
+    ):
+        run(people(), "bought", test=people().drop(columns="bought"), **only(tmp_path / "out"))
 
 
 def test_photos_that_are_in_two_parts_are_found(tmp_path: Path) -> None:

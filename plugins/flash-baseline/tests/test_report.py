@@ -173,6 +173,10 @@ class TestVerdict:
             difference=-0.1, interval=(-0.15, -0.05)
         )
         assert "There are too few samples to tell it from" in said(interval=None)
+        assert (
+            "It is level with the trivial model “most frequent” (95% interval of the difference -0.100 to 0.000)."
+            in said(difference=0.0, interval=(-0.1, 1e-17))
+        )
 
     def test_says_which_model_the_checkpoint_is_and_how_far_it_is_from_the_best(
         self, tmp_path: Path, make_results: Callable[..., Results], write: Callable[[Results], Page]

@@ -13,6 +13,8 @@ _OVERCONFIDENT = 0.1
 _FEW_SAMPLES = 100
 _MUCH_LOWER = 0.3
 _LONGEST_NAME = 60
+# What is left of sums that are 0, whose sign says nothing.
+_NOTHING = 1e-15
 _METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "auroc": "AUROC", "f1_macro": "F1 (macro)"}
 
 
@@ -20,8 +22,8 @@ def format_number(value: float | int | None) -> str:
     """Return a score as people read it: three decimals, and fewer of large numbers.
 
     Example:
-        >>> format_number(0.83215), format_number(48679.2), format_number(None), format_number(12)
-        ('0.832', '48,679', 'none', '12')
+        >>> format_number(0.83215), format_number(48679.2), format_number(None), format_number(12), format_number(-1e-17)
+        ('0.832', '48,679', 'none', '12', '0.000')
     """
     if value is None:
         return "none"
@@ -32,7 +34,9 @@ def format_number(value: float | int | None) -> str:
         return f"{value:,.0f}"
     if size >= 10:
         return f"{value:.1f}"
-    if size >= 0.001 or size == 0:
+    if size < _NOTHING:
+        return "0.000"
+    if size >= 0.001:
         return f"{value:.3f}"
     return f"{value:.2g}"
 
@@ -147,6 +151,10 @@ def _beside(results: Results, comparison: Comparison) -> str:
     ahead = comparison.difference >= 0
     bounds = sorted(bound if ahead else -bound for bound in comparison.interval)
     by = f"by {size} (95% interval {format_number(bounds[0])} to {format_number(bounds[1])})"
+    if comparison.difference == 0 and not comparison.exceeds_noise:
+        return f"It is level with {name} (95% interval of the difference {format_number(bounds[0])} to " + (
+            f"{format_number(bounds[1])})."
+        )
     if not comparison.exceeds_noise:
         return f"It is ahead of {name} {by}, within noise." if ahead else f"It is behind {name} {by}, within noise."
     if ahead:

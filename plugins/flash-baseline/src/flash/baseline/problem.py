@@ -14,6 +14,7 @@ from flash import DataModule, Task
 from flash.core.classification import ClassificationTask
 from flash.core.regression import RegressionTask
 from flash.data.auto_dataset import AutoDataset
+from flash.data.files import FileData
 from flash.data.recognition import RawData
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import get_host
@@ -34,6 +35,7 @@ _SPLIT = 0.2
 _LEVELS = ("error", "warning", "info")
 # More samples are not compared with each other one by one.
 _MOST_COMPARED = 50_000
+_SHOWN_FILES = 10
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,7 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
                 [missing_targets(names, part, np.sort(gaps[part]), _count(given[part])) for part in gaps], say
             )
         data = _make(detected, source, others)
+        findings += _told(_unreadable(data), say)
     problem = _split_into_parts(title, name, task, why, data, findings, kept)
     say(f"Samples: {', '.join(f'{len(part):,} {each}' for each, part in problem.parts.items())}.")
     if not is_table:
@@ -188,10 +191,31 @@ def _make(detected: Detected, source: Source, others: Mapping[str, RawData]) -> 
     options: dict[str, Any] = {f"{part}_split": _SPLIT for part in ("val", "test") if part not in given}
     if options:
         options |= {"groups": source.group, "times": source.time}
+    if issubclass(detected.data, FileData):
+        options["on_bad_sample"] = "skip"
     if "verbose" in accepted_parameters(detected.data.preprocess_cls):
         options["verbose"] = False
     options = {name: value for name, value in options.items() if value is not None}
     return detected.make_data(others, seed=source.seed, **options)
+
+
+def _unreadable(data: DataModule) -> list[Finding]:
+    """Return a finding of the files that cannot be opened, which are left out."""
+    datasets = [getattr(data, f"{part}_dataset") for part in ("train", "val", "test")]
+    # Parts that are split off know the files of the whole.
+    bad = dict(each for dataset in datasets for each in getattr(dataset, "bad_samples", ()))
+    if not bad:
+        return []
+    name, reason = next(iter(bad.items()))
+    return [
+        Finding(
+            "unreadable files",
+            "warning",
+            f"Expected files that can be opened, but {len(bad):,} cannot, such as {name}: {reason} A baseline leaves "
+            "them out. Replace or remove them.",
+            rows=list(bad)[:_SHOWN_FILES],
+        )
+    ]
 
 
 def _count(raw: RawData) -> int:
