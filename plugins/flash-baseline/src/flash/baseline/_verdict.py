@@ -22,8 +22,8 @@ def format_number(value: float | int | None) -> str:
     """Return a score as people read it: three decimals, and fewer of large numbers.
 
     Example:
-        >>> format_number(0.83215), format_number(48679.2), format_number(None), format_number(12), format_number(-1e-17)
-        ('0.832', '48,679', 'none', '12', '0.000')
+        >>> [format_number(value) for value in (0.83215, 48679.2, None, 12, -1e-17)]
+        ['0.832', '48,679', 'none', '12', '0.000']
     """
     if value is None:
         return "none"
