@@ -317,9 +317,12 @@ def learn_schema(
     for name in columns:
         series = get_column(frame, name, "train")
         if series.isna().all():
+            if infer:  # As a constant.
+                schema.left_out[str(name)] = "without a value"
+                continue
             raise DataError(
-                f"Expected values in column {name!r} of the train table, but all {len(frame)} are missing. "
-                f"Drop it: frame.drop(columns={name!r}), or leave it out of the fields."
+                f"Expected values in column {name!r} of the train table, but all {len(frame)} are missing. Leave it "
+                "out of the fields."
             )
         if infer:
             _learn_inferred(schema, series)
