@@ -30,7 +30,8 @@ from sklearn.linear_model import LogisticRegression
 
 from flash import DataModule, Task
 from flash.baseline import run
-from flash.baseline.command import main, seconds_of
+from flash.baseline._durations import seconds_of
+from flash.baseline.command import main
 from flash.baseline.detect import detect, find_target, without_columns
 from flash.baseline.ensemble import make_ensemble, select
 from flash.baseline.folder import Folder
