@@ -11,7 +11,7 @@ import platform
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,7 +101,7 @@ def write_export(
             "result": {**task.exported_result(), **_output_of(task)},
             "preprocess": _describe(portable, format),
             "agreement": {
-                "absolute": {name: ABSOLUTE * each["scale"] for name, each in differences.items()},
+                "absolute": {name: each["absolute"] for name, each in differences.items()},
                 "relative": RELATIVE,
                 "checked": {name: each["checked"] for name, each in differences.items()},
             },
@@ -136,7 +136,7 @@ def _write_networks(
         _write(format, program, inputs, part, path, shown)
         found = _load_and_check(format, path, inputs, part, shown)
         checked = [{**each.sizes, "largest_difference": each.largest} for each in found]
-        differences[name] = {"scale": part.scale, "checked": checked}
+        differences[name] = {"absolute": _tolerance(part), "checked": checked}
         if change is not None:
             changes[name] = change.apply(task, part, path, format)
         networks[name] = {
@@ -170,6 +170,12 @@ def _load_and_check(format: Format, path: Path, inputs: list[str], part: Exporte
             "removed. Choose another format or another backbone."
         ) from error
     return check_agreement(part, run, name)
+
+
+def _tolerance(part: ExportedPart) -> float | dict[str, float]:
+    if isinstance(part.scale, Mapping):
+        return {output: ABSOLUTE * part.scale_of(output) for output in part.outputs}
+    return ABSOLUTE * part.scale
 
 
 def _name_of(task: Task, part: str) -> str:

@@ -101,7 +101,7 @@ class Predictor:
             flat = values[:, 0] if values.ndim > 1 and values.shape[1] == 1 else values
             numbers: list[Any] = flat.tolist()
             return numbers
-        if output != "raw" and hasattr(self._encoder, "results"):
+        if output != "raw" and self.result["kind"] != "raw" and hasattr(self._encoder, "results"):
             results: list[Any] = self._encoder.results(outputs, self.result, self._reader)
             return results
         rows = zip(*(array.tolist() for array in outputs.values()), strict=True)
