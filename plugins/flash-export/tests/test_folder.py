@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -367,3 +371,26 @@ def test_nothing_is_printed(classifier: Classifier, tmp_path: Path, capfd: pytes
         warnings.simplefilter("error")
         classifier().export(tmp_path / "out", "onnx", quantize=True)
     assert capfd.readouterr() == ("", "")
+
+
+def killing(program: Any, inputs: Any, outputs: Any, path: Path) -> None:
+    """Write half a file, and be killed."""
+    path.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.process
+def test_an_export_that_was_killed_leaves_nothing_for_the_next_one(classifier: Classifier, tmp_path: Path) -> None:
+    task = classifier()
+    process = multiprocessing.get_context("fork").Process(
+        target=write_export, args=(task, tmp_path / "out", replace(PT2, write=killing))
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert [file.name for file in left.iterdir()] == ["model.pt2"]
+    os.utime(left, (time.time() - 60,) * 2)
+    task.export(tmp_path / "out", "pt2")
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert "export.json" in {file.name for file in (tmp_path / "out").iterdir()}

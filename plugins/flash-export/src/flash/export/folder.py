@@ -6,10 +6,7 @@ import contextlib
 import importlib
 import inspect
 import json
-import os
 import platform
-import secrets
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from importlib import metadata
@@ -22,7 +19,7 @@ from flash.core.prediction import evaluating
 from flash.data.portable import InputSpecs, Portable, example_specs, named_specs
 from flash.errors import ConfigurationError, ExportError
 from flash.plugins import dist_of, get_host
-from flash.serialization import explaining_write_errors
+from flash.serialization import writing_folder
 
 from .agreement import ABSOLUTE, RELATIVE, Difference, check_agreement
 from .formats import Format
@@ -91,7 +88,8 @@ def write_export(
             f"Expected to know the inputs of the network, but {portable.reason}. Pass a batch of inputs: "
             "task.export(folder, inputs=...)."
         )
-    with _new_folder(target) as temporary, _on_cpu(task), evaluating(task):
+    writing = writing_folder(target, folder_argument="task.export(folder)")
+    with writing as temporary, _on_cpu(task), evaluating(task):
         networks, differences, changes = _write_networks(task, specs, format, temporary, change)
         description = {
             "version": FORMAT,
@@ -248,18 +246,3 @@ def _on_cpu(task: Task) -> Iterator[None]:
         yield
     finally:
         task.to(device)
-
-
-@contextlib.contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """Context manager: a temporary folder beside the target, which it becomes if no error was raised."""
-    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp")
-    with explaining_write_errors(target, what="folder", folder_argument="task.export(folder)"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-    try:
-        with explaining_write_errors(target, what="folder", folder_argument="task.export(folder)"):
-            yield temporary
-            os.replace(temporary, target)  # noqa: PTH105  # onto an empty folder too
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
