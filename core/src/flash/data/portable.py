@@ -97,7 +97,8 @@ class Portable:
 
     - ``batches(source, settings, reader, batch_size)``, which yields pairs of ids and named arrays: the inputs of up to
       ``batch_size`` samples. ``reader`` has ``folder``, the folder of ``files``, and ``read_table(path)``, which
-      returns the columns of a delimited file as lists of text, ``None`` for an empty cell;
+      returns the columns of a delimited file as lists of text, ``None`` for an empty cell, or those of JSON Lines with
+      their values; ``is_text`` of the result tells which;
     - optionally ``results(outputs, result, reader)``, which returns one result per sample, given the named arrays that
       the network returned and the ``result`` of the task;
     - optionally ``run(networks, inputs, result)``, which returns the outputs, for tasks of several networks.

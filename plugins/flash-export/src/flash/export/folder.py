@@ -30,7 +30,7 @@ __all__ = ["Change", "standalone_source", "write_export"]
 #: The version of export.json; it is incremented when a program that reads it has to change.
 FORMAT = 1
 _PREDICT = "flash.export.standalone.predict"
-_DELIMITED = "flash.data.delimited"
+_TABLES = {"delimited": "flash.data.delimited", "json_table": "flash.data._json_table"}
 _IMPORT = "from flash.errors import DataError\n"
 _CLASS = 'class DataError(ValueError):\n    """Data that cannot be used as asked."""\n'
 
@@ -195,7 +195,7 @@ def _describe(portable: Portable, format: Format) -> dict[str, Any]:
 
 def _write_program(folder: Path, portable: Portable, format: Format) -> None:
     assert portable.encoder is not None
-    modules = {"predict": _PREDICT, "delimited": _DELIMITED, "runner": format.runner, "encoder": portable.encoder}
+    modules = {"predict": _PREDICT, **_TABLES, "runner": format.runner, "encoder": portable.encoder}
     for name, module in modules.items():
         (folder / f"{name}.py").write_text(standalone_source(module), encoding="utf-8")
     for name, text in portable.files.items():

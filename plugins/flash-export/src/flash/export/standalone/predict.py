@@ -23,30 +23,48 @@ import numpy as np
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 # UTF-32 first: its mark starts with that of UTF-16.
 _MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_NO_TEXT = (".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".xlsx", ".zip")
+_JSON_LINES = (".jsonl", ".ndjson")
+_NO_TEXT = (".json", ".parquet", ".pq", ".xlsx", ".zip")
 _TABS = (".tsv", ".tab")
+
+
+class Table(dict[str, list[Any]]):
+    """The columns of a table.
+
+    Attributes:
+        is_text: Whether the file has no types: all cells are text, or ``None`` if they are empty.
+    """
+
+    is_text = True
 
 
 class Reader:
     """Reader that an encoder is given: the folder of the export, and tables."""
 
-    def __init__(self, folder: Path, delimited: Any) -> None:
+    def __init__(self, folder: Path, delimited: Any, json_table: Any) -> None:
         self.folder = folder
         self._delimited = delimited
+        self._json_table = json_table
 
-    def read_table(self, path: str) -> dict[str, list[str | None]]:
-        """Return the columns of a delimited file as text; an empty cell is ``None``."""
+    def read_table(self, path: str) -> Table:
+        """Return the columns of a delimited file, or of JSON Lines."""
         file = Path(path)
         opener = _OPENERS.get(file.suffix.lower())
-        if file.name.lower().endswith(_NO_TEXT):
-            raise ValueError(f"Expected a table of delimited text, such as CSV, but got {path}. Convert it to CSV.")
+        suffix = Path(file.stem if opener else file.name).suffix.lower()
+        if suffix in _NO_TEXT:
+            raise ValueError(
+                f"Expected a table of delimited text, such as CSV, or of JSON Lines, but got {path}. Convert it to one "
+                "of these; task.predict reads Parquet too."
+            )
         with opener(file, "rb") if opener else file.open("rb") as opened:
             content = opened.read()
         encoding = next((code for mark, code in _MARKS.items() if content.startswith(mark)), "utf-8-sig")
-        suffix = Path(file.stem).suffix if opener else file.suffix
-        sep = "\t" if suffix.lower() in _TABS else None
-        columns: dict[str, list[str | None]] = self._delimited.parse_delimited(content.decode(encoding), path, sep=sep)
-        return columns
+        text = content.decode(encoding)
+        if suffix in _JSON_LINES:
+            table = Table(self._json_table.parse_json(text, path, lines=True))
+            table.is_text = False
+            return table
+        return Table(self._delimited.parse_delimited(text, path, sep="\t" if suffix in _TABS else None))
 
 
 class Predictor:
@@ -61,7 +79,7 @@ class Predictor:
         self.description = json.loads((self.folder / "export.json").read_text(encoding="utf-8"))
         self.result: dict[str, Any] = self.description["result"]
         self._encoder = _sibling(self.folder, "encoder")
-        self._reader = Reader(self.folder, _sibling(self.folder, "delimited"))
+        self._reader = Reader(self.folder, _sibling(self.folder, "delimited"), _sibling(self.folder, "json_table"))
         runner = _sibling(self.folder, "runner")
         self.networks = {
             name: runner.load(str(self.folder / part["file"]), list(part["inputs"]), part["outputs"])

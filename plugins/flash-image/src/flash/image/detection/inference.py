@@ -30,7 +30,7 @@ __all__ = ["Inference", "TaskInference", "TaskReference", "align", "is_known", "
 # The detections that a file is compared with the task on: at least, and at most so many of an image.
 _LEAST_COMPARED, _MOST_COMPARED = 8, 50
 # Detections are of one object if their boxes overlap by this share or differ by so many pixels, and so do their scores.
-_SAME_OVERLAP, _SAME_PIXELS, _SAME_SCORE = 0.9, 1.0, 1e-3
+_SAME_OVERLAP, _SAME_PIXELS, _SAME_SCORE = 0.9, 0.1, 1e-3
 # Scores that are tied: the share that they differ by.
 _TIED = 1e-5
 _SHARE_MISSING = 0.1
