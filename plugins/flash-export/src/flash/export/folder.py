@@ -18,11 +18,13 @@ from flash.core.export import ExportedPart, portable_of
 from flash.core.prediction import evaluating
 from flash.data.portable import InputSpecs, Portable, example_specs, named_specs
 from flash.errors import ConfigurationError, ExportError
+from flash.download import digest
 from flash.plugins import dist_of, get_host
 from flash.serialization import writing_folder
 
 from .agreement import ABSOLUTE, RELATIVE, Difference, check_agreement
 from .formats import Format
+from .standalone.predict import checksum
 from .tracing import reason_of, trace
 
 __all__ = ["Change", "standalone_source", "write_export"]
@@ -106,8 +108,6 @@ def write_export(
             **({"changes": changes} if changes else {}),
             "versions": _versions(task, format, portable),
         }
-        text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
-        (temporary / "export.json").write_text(text, encoding="utf-8")
         if portable.encoder is None:
             warnings.warn(
                 f"Expected to write predict.py too, which makes inputs from raw data, but {portable.reason}. The "
@@ -116,6 +116,10 @@ def write_export(
             )
         else:
             _write_program(temporary, portable, format)
+        description["files"] = {file.name: digest(file) for file in sorted(temporary.iterdir())}
+        description["sha256"] = checksum(description)
+        text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
+        (temporary / "export.json").write_text(text, encoding="utf-8")
     return target
 
 

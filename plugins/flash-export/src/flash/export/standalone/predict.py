@@ -10,6 +10,7 @@ import argparse
 import bz2
 import contextlib
 import gzip
+import hashlib
 import importlib.util
 import json
 import lzma
@@ -23,6 +24,7 @@ import numpy as np
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 # UTF-32 first: its mark starts with that of UTF-16.
 _MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_VERSION = 1
 _JSON_LINES = (".jsonl", ".ndjson")
 _NO_TEXT = (".json", ".parquet", ".pq", ".xlsx", ".zip")
 _TABS = (".tsv", ".tab")
@@ -72,11 +74,14 @@ class Predictor:
 
     Args:
         folder: The folder of ``export.json``.
+
+    Raises:
+        ValueError: If the folder is damaged.
     """
 
     def __init__(self, folder: str | Path = Path(__file__).parent) -> None:
         self.folder = Path(folder)
-        self.description = json.loads((self.folder / "export.json").read_text(encoding="utf-8"))
+        self.description = described(self.folder)
         self.result: dict[str, Any] = self.description["result"]
         self._encoder = _sibling(self.folder, "encoder")
         self._reader = Reader(self.folder, _sibling(self.folder, "delimited"), _sibling(self.folder, "json_table"))
@@ -147,6 +152,50 @@ def classes(probabilities: Any, result: Mapping[str, Any], output: str) -> list[
     return places if names is None else [names[place] for place in places]
 
 
+def described(folder: Path) -> dict[str, Any]:
+    """Return what ``export.json`` of a folder says, if it and all files of the folder are as they were written.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        ValueError: If a file is missing or was changed, or is of a later version.
+    """
+    try:
+        content = (folder / "export.json").read_bytes()
+        description: Any = json.loads(content.decode("utf-8"))
+        version, files, own = description["version"], dict(description["files"]), description["sha256"]
+        is_sound = own == checksum(description)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(_damaged(folder, f"export.json cannot be read ({type(error).__name__}: {error})")) from error
+    if not is_sound:
+        raise ValueError(_damaged(folder, "export.json was changed"))
+    if version > _VERSION:
+        raise ValueError(f"Expected an export of version {_VERSION}, but {folder} has version {version}. Export again.")
+    for name, wanted in files.items():
+        try:
+            found = hashlib.sha256((folder / Path(name).name).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ValueError(_damaged(folder, f"{name} cannot be read ({error.strerror})")) from error
+        if found != wanted:
+            raise ValueError(_damaged(folder, f"{name} was changed"))
+    return dict(description)
+
+
+def checksum(description: Mapping[str, Any]) -> str:
+    """Return the checksum of ``export.json``.
+
+    Args:
+        description: What is in it; its own checksum is left out.
+    """
+    rest = {name: value for name, value in description.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(folder: Path, problem: str) -> str:
+    return f"Expected a folder as task.export wrote it, but in {folder} {problem}. Copy it again, or export again."
+
+
 def _sibling(folder: Path, name: str) -> Any:
     """Import a file of the folder, under a name that no other export has."""
     path = folder / f"{name}.py"
@@ -167,7 +216,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", help="labels, classes, probabilities or raw")
     parser.add_argument("--batch_size", type=int, default=64)
     options = parser.parse_args(arguments)
-    found = Predictor().predict_each(options.input, options.output, options.batch_size)
+    try:
+        found = Predictor().predict_each(options.input, options.output, options.batch_size)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     with contextlib.ExitStack() as stack:
         target = stack.enter_context(Path(options.o).open("w", encoding="utf-8")) if options.o else sys.stdout
         try:
