@@ -308,9 +308,7 @@ class TestFolders:
         write_checkpoint({}, tmp_path / "task.ckpt")
         assert self.names(tmp_path) == ["out", "task.ckpt"]
 
-    def test_the_folder_of_a_writer_that_is_alive_stays(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_folder_of_a_writer_that_is_alive_stays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(files_module, "_SECONDS_TO_LOCK", -1)
         with writing_folder(tmp_path / "slow", folder_argument="") as folder:
             self.write(tmp_path / "quick")

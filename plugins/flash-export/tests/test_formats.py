@@ -103,7 +103,9 @@ class TestQuantization:
                 (part,) = super().exported_parts(inputs).values()
                 return {"model": replace(part, align=lambda expected, got: (expected, got))}
 
-        with pytest.raises(ExportError, match="whose change can be measured, but a Finding has outputs of several sizes"):
+        with pytest.raises(
+            ExportError, match="whose change can be measured, but a Finding has outputs of several sizes"
+        ):
             Finding(Found()).export(tmp_path / "out", "onnx", quantize=True)
 
     def test_other_tasks_have_a_difference_alone(self, tmp_path: Path) -> None:

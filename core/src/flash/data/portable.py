@@ -11,7 +11,16 @@ from torch import Tensor
 
 from flash.errors import ConfigurationError
 
-__all__ = ["InputSpecs", "Portable", "Sizes", "TensorSpec", "example_specs", "make_inputs", "named_specs", "open_dimensions"]
+__all__ = [
+    "InputSpecs",
+    "Portable",
+    "Sizes",
+    "TensorSpec",
+    "example_specs",
+    "make_inputs",
+    "named_specs",
+    "open_dimensions",
+]
 
 #: The sizes of dimensions that an exported file leaves open.
 Sizes: TypeAlias = Mapping[str, int]

@@ -231,7 +231,9 @@ class TestTask:
     def test_another_kind_of_network_is_an_error(self) -> None:
         class Own(nn.Module):
             def forward(self, images: Any) -> Any:
-                return [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0), "scores": torch.zeros(0)} for _ in images]
+                return [
+                    {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0), "scores": torch.zeros(0)} for _ in images
+                ]
 
         task = ObjectDetector(2, backbone=Own(), metrics={})
         assert not is_known(task.model)

@@ -25,7 +25,16 @@ from torchvision.ops.boxes import box_area
 from flash.core.prediction import preprocess_of
 from flash.data.stage import Stage
 
-__all__ = ["Inference", "TaskInference", "TaskReference", "align", "is_known", "resized_size", "telling_threshold", "threshold_of"]
+__all__ = [
+    "Inference",
+    "TaskInference",
+    "TaskReference",
+    "align",
+    "is_known",
+    "resized_size",
+    "telling_threshold",
+    "threshold_of",
+]
 
 # The detections that a file is compared with the task on: at least, and at most so many of an image.
 _LEAST_COMPARED, _MOST_COMPARED = 8, 50
@@ -248,9 +257,7 @@ def _single_shot(model: Any, features: Any, image: Tensor, size: Size, threshold
     return _above(model, boxes[places.reshape(-1)], labels.reshape(-1), best.reshape(-1), size, threshold)
 
 
-def _above(
-    model: Any, boxes: Tensor, labels: Tensor, scores: Tensor, size: Size, threshold: Tensor
-) -> Detections:
+def _above(model: Any, boxes: Tensor, labels: Tensor, scores: Tensor, size: Size, threshold: Tensor) -> Detections:
     chosen = (scores > threshold).nonzero()[:, 0]
     boxes, labels, scores = boxes[chosen], labels[chosen], scores[chosen]
     kept = _suppress(boxes, scores, labels, size, model.nms_thresh, model.detections_per_img)
