@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,9 @@ EXPORTED_FILES = ("export.json", "model.pt2", "encoder.py")
 COUNT = (len(HUB_FILES) + len(EXPORTED_FILES)) * (BYTES + OTHERS) + VALUES + HOSTILE
 
 FRAME = pd.DataFrame({"size": [1.0, 2.0, 3.0, 4.0] * 4, "city": list("xyxz") * 4, "y": list("pq") * 8})
+
+
+_SENTENCE = r"Expected a folder as task\.export wrote it, but in .+\. Copy it again, or export again\."
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +122,8 @@ def described_anew(folder: Path, description: Any) -> None:
     description = json.loads(json.dumps(description, default=str))
     if isinstance(description, dict):
         described = {key: value for key, value in description.items() if key not in ("flash_folder", "sha256")}
-        description = {**description, "sha256": folders._checksum(described)}
+        with contextlib.suppress(ValueError):  # NaN, which no JSON of the house has
+            description = {**description, "sha256": folders._checksum(described)}
     (folder / folders.DESCRIPTION).write_text(json.dumps(description))
 
 
@@ -196,6 +202,8 @@ def test_a_damaged_file_of_an_export_is_an_error(
         try:
             assert program.Predictor(folder).predict(str(rows)) == right, damage.name
         except ValueError as error:
-            assert str(error).startswith("Expected a folder as task.export wrote it, but in "), damage.name
-            assert str(error).endswith(". Copy it again, or export again."), damage.name
+            said = str(error)
+        else:
+            said = ""
+        assert not said or re.fullmatch(_SENTENCE, said, re.DOTALL), damage.name
         assert not marker.exists(), damage.name

@@ -282,16 +282,17 @@ class TestFolders:
         assert (target / "file").read_text() == "content"
 
     def test_an_error_leaves_nothing(self, tmp_path: Path) -> None:
-        with pytest.raises(ZeroDivisionError), writing_folder(tmp_path / "out", folder_argument="") as folder:
+        with pytest.raises(ZeroDivisionError), writing_folder(tmp_path / "out", folder_argument="") as folder:  # noqa: PT012
             (folder / "file").write_text("content")
             raise ZeroDivisionError
         assert self.names(tmp_path) == []
 
     def test_a_folder_that_is_not_empty_stays(self, tmp_path: Path) -> None:
         self.write(tmp_path / "out")
-        with pytest.raises(CheckpointError, match="The export .*out could not be written: .* another folder with Mine"):
-            with writing_folder(tmp_path / "out", what="export", folder_argument="Mine(folder=...)"):
-                pass
+        writing = writing_folder(tmp_path / "out", what="export", folder_argument="Mine(folder=...)")
+        expected = "The export .*out could not be written: .* another folder with Mine"
+        with pytest.raises(CheckpointError, match=expected), writing:
+            pass
         assert self.names(tmp_path) == ["out"]
         assert (tmp_path / "out" / "inside" / "file").is_file()
 

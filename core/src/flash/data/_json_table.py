@@ -1,4 +1,7 @@
-"""Parse tables in JSON: lists of objects, objects of columns, and JSON Lines; exported folders have a copy of this file."""
+"""Parse tables in JSON: lists of objects, objects of columns, and JSON Lines.
+
+An exported folder has a copy of this file, which therefore needs nothing else.
+"""
 
 from __future__ import annotations
 

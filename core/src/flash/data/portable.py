@@ -56,7 +56,8 @@ class TensorSpec:
     def __post_init__(self) -> None:
         if self.shape[:1] not in (("batch",), (1,)):
             raise ConfigurationError(
-                f"Expected a shape that begins with 'batch', or with 1 for one sample at a time, but got {self.shape!r}."
+                "Expected a shape that begins with 'batch', or with 1 for one sample at a time, but got "
+                f"{self.shape!r}."
             )
 
     @property

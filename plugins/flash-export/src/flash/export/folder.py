@@ -17,8 +17,8 @@ from flash import Task
 from flash.core.export import ExportedPart, portable_of
 from flash.core.prediction import evaluating
 from flash.data.portable import InputSpecs, Portable, example_specs, named_specs
-from flash.errors import ConfigurationError, ExportError
 from flash.download import digest
+from flash.errors import ConfigurationError, ExportError
 from flash.plugins import dist_of, get_host
 from flash.serialization import writing_folder
 

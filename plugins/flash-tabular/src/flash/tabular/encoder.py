@@ -1,4 +1,4 @@
-"""Encode a delimited file, or JSON Lines, as the inputs of a network, as :class:`~flash.tabular.preprocess.TabularPreprocess` does.
+"""Encode delimited text or JSON Lines for a network, as :class:`~flash.tabular.preprocess.TabularPreprocess` does.
 
 An exported folder has a copy of this file, which therefore needs nothing but numpy.
 """
@@ -225,7 +225,7 @@ def _numbers(name: str, column: _Column, part: str, is_truth: bool) -> Any:
         return np.full(len(column.cells), np.nan)
     if part:
         return _date_parts(name, column, part)
-    found = [_value(cell, column, is_truth) for cell in column.cells]
+    found = [_value(cell, is_truth) for cell in column.cells]
     wrong = [cell for cell, value in zip(column.cells, found, strict=True) if cell is not None and math.isnan(value)]
     if wrong:
         raise DataError(
@@ -236,7 +236,7 @@ def _numbers(name: str, column: _Column, part: str, is_truth: bool) -> Any:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _value(cell: Any, column: _Column, is_truth: bool) -> float:
+def _value(cell: Any, is_truth: bool) -> float:
     if cell is None:
         return math.nan
     if isinstance(cell, bool | int | float):
@@ -303,8 +303,8 @@ def _codes(column: _Column, category: Mapping[str, Any]) -> list[int]:
     if kinds & {list, dict} and int not in kinds:
         first = next(cell for cell in column.cells if cell is not None)
         raise DataError(
-            f"Expected categories in column {category['name']!r} of the predict table, but got {first!r}. Convert it to "
-            "text, as in the train table."
+            f"Expected categories in column {category['name']!r} of the predict table, but got {first!r}. Convert it "
+            "to text, as in the train table."
         )
     codes = []
     for cell in column.cells:

@@ -1,9 +1,9 @@
 """Inference of torchvision's detectors as a program without branches, which torch.export can trace.
 
-The code of torchvision branches on how many boxes pass a threshold, and on the size of the image. Here the same layers are
-called with the same settings, and what branches is written in another way: candidates are padded to a fixed number before
-the best of them are taken; boxes of different classes are kept apart by an offset that depends on the size of the image;
-the size that an image is resized to is a number that the program computes.
+The code of torchvision branches on how many boxes pass a threshold, and on the size of the image. Here the same layers
+are called with the same settings, and what branches is written in another way: candidates are padded to a fixed number
+before the best of them are taken; boxes of different classes are kept apart by an offset that depends on the size of
+the image; the size that an image is resized to is a number that the program computes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.ssd import SSD
-from torchvision.ops import box_iou, nms, roi_align
+from torchvision.ops import nms, roi_align
 from torchvision.ops.boxes import box_area
 
 from flash.core.prediction import preprocess_of
@@ -38,11 +38,11 @@ __all__ = [
 
 # The detections that a file is compared with the task on: at least, and at most so many of an image.
 _LEAST_COMPARED, _MOST_COMPARED = 8, 50
-# Detections are of one object if their boxes overlap by this share or differ by so many pixels, and so do their scores.
-_SAME_OVERLAP, _SAME_PIXELS, _SAME_SCORE = 0.9, 0.1, 1e-3
+# Detections are the same if their edges differ by so many pixels and this share, and their scores by so much.
+_SAME_PIXELS, _SAME_SHARE, _SAME_SCORE = 0.1, 1e-5, 1e-3
 # Scores that are tied: the share that they differ by.
 _TIED = 1e-5
-_SHARE_MISSING = 0.1
+_SHARE_MISSING = 0.2
 
 Size = tuple[Any, Any]
 Detections = tuple[Tensor, Tensor, Tensor]
@@ -153,7 +153,7 @@ def _suppress(boxes: Tensor, scores: Tensor, groups: Tensor, size: Size, thresho
     # torchvision tells torch.export that two boxes or more are kept: these are, behind all others.
     apart = torch.tensor([[-2.0, -2.0, -1.0, -1.0], [-4.0, -4.0, -3.0, -3.0]])
     together = torch.cat([boxes + (groups * offset)[:, None], apart])
-    kept = nms(together, torch.cat([scores, torch.full((2,), -torch.inf)]), threshold)
+    kept: Tensor = nms(together, torch.cat([scores, torch.full((2,), -torch.inf)]), threshold)
     return kept[kept < boxes.shape[0]][:most]
 
 
@@ -348,9 +348,10 @@ def telling_threshold(reference: TaskReference, images: Sequence[Tensor]) -> flo
 def align(expected: Mapping[str, Any], got: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the detections of two programs in one order.
 
-    Rounding decides which of two candidates with nearly the same score is the better one, and whether two boxes overlap
-    by more than the threshold. Of the detections of the one program, a tenth may therefore be missing among those of
-    the other, and any whose score others have too; if more are missing, all detections are returned as they are.
+    Rounding decides which of two candidates with nearly the same score is the better one, whether two boxes overlap by
+    more than the threshold, and, in two stages, from which region a box comes. Of the detections of the one program, a
+    fifth may therefore be missing among those of the other, and any whose score others have too; if more are missing,
+    all detections are returned as they are.
 
     Args:
         expected: ``boxes``, ``labels`` and ``scores`` as arrays.
@@ -373,11 +374,10 @@ def align(expected: Mapping[str, Any], got: Mapping[str, Any]) -> tuple[dict[str
 
 
 def _pairs(expected: Mapping[str, Any], got: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Return the rows of detections that are the same object: of one class, in the same place, with nearly one score."""
-    boxes = [torch.from_numpy(each["boxes"]).double() for each in (expected, got)]
-    overlap = box_iou(*boxes).numpy()
+    """Return the rows of detections that are the same object: of one class, with the same box and score."""
     shift = np.abs(expected["boxes"][:, None] - got["boxes"][None]).max(-1, initial=0)
-    same = (expected["labels"][:, None] == got["labels"][None]) & ((overlap >= _SAME_OVERLAP) | (shift <= _SAME_PIXELS))
+    same = expected["labels"][:, None] == got["labels"][None]
+    same &= shift <= _SAME_PIXELS + _SAME_SHARE * np.abs(expected["boxes"]).max(-1, initial=0)[:, None]
     same &= np.abs(expected["scores"][:, None] - got["scores"][None]) <= _SAME_SCORE
     pairs: list[tuple[int, int]] = []
     free = np.ones(len(got["scores"]), dtype=bool)
