@@ -305,7 +305,8 @@ def test_detectors_of_torchvision_are_exported(tmp_path: Path, photos: Path, bac
     task = ObjectDetector(3, backbone=backbone, pretrained=False, score_threshold=0.0, backbone_kwargs=options)
     # Statistics of its own images, and a head with which scores differ.
     for module, parameter in task.model.named_parameters():
-        if parameter.ndim > 1 and ("head" in module or "predictor" in module):
+        # The layers of boxes stay: large ones make pixels of what is rounding.
+        if parameter.ndim > 1 and ("head" in module or "predictor" in module) and "bbox" not in module:
             nn.init.normal_(parameter, std=0.2 if backbone.startswith("ssdlite") else 0.02)
     for norm in task.modules():
         if isinstance(norm, nn.BatchNorm2d):
