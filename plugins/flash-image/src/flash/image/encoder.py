@@ -28,6 +28,8 @@ __all__ = [
     "image_of_array",
     "problem_of",
     "resized_center",
+    "results",
+    "run",
     "upright_rgb",
 ]
 
@@ -272,17 +274,24 @@ def batches(
 
     Args:
         source: The path of an image, of a folder of images, or of a table with a column of paths.
-        settings: What :meth:`flash.image.preprocess.ImagePreprocess.portable` returns.
+        settings: What :meth:`flash.image.preprocess.ImagePreprocess.portable` returns, or that of a detector.
         reader: Its ``read_table(path)`` returns the columns of a delimited file.
-        batch_size: Images per batch.
+        batch_size: Images per batch; a detector gets one at a time, since their sizes differ.
 
     Yields:
-        The paths, and ``input``, uint8, shape ``(images, channels, height, width)``.
+        The paths, and ``input``, uint8, shape ``(images, channels, height, width)``. For a detector ``image`` of shape
+        ``(1, 3, height, width)``, and ``score_threshold``, shape ``(1,)``.
 
     Raises:
         DataError: If there is no image, or one cannot be decoded.
     """
     paths = _paths(source, settings, reader)
+    if "score_threshold" in settings:
+        threshold = np.array([settings["score_threshold"]], dtype=np.float32)
+        for path in paths:
+            pixels = np.array(decode(path, None, str(path))).transpose(2, 0, 1)
+            yield [str(path)], {"image": np.ascontiguousarray(pixels[None]), "score_threshold": threshold}
+        return
     for start in range(0, len(paths), batch_size):
         chosen = paths[start : start + batch_size]
         yield [str(path) for path in chosen], {"input": np.stack([_encoded(path, settings) for path in chosen])}
@@ -325,3 +334,36 @@ def _encoded(path: Path, settings: Mapping[str, Any]) -> _Array:
         image = center_crop(image.resize((wide, tall), resampling), height, width)
     pixels = np.array(image.convert("L") if settings["channels"] == 1 else image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+# ---------------------------------------------------------------------- boxes
+
+
+def run(networks: Mapping[str, Any], inputs: dict[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the network; return its outputs with one row per image.
+
+    Args:
+        networks: Functions from named arrays to named arrays; ``model``.
+        inputs: Those of a batch.
+        result: What the task says of its results.
+    """
+    outputs: dict[str, Any] = networks["model"](inputs)
+    # The rows of a detector's outputs are boxes of its one image.
+    return {name: array[None] for name, array in outputs.items()} if result["kind"] == "boxes" else outputs
+
+
+def results(outputs: Mapping[str, Any], result: Mapping[str, Any], _: Any = None) -> list[dict[str, list[Any]]]:
+    """Return the boxes, labels and scores of each image, best first, as ``task.predict`` does.
+
+    Args:
+        outputs: ``boxes``, ``labels`` (from 1) and ``scores`` of each image.
+        result: ``labels``, or ``None``, and ``threshold``, the least score.
+    """
+    found = []
+    for boxes, numbers, scores in zip(outputs["boxes"], outputs["labels"], outputs["scores"], strict=True):
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] >= np.float32(result["threshold"])]
+        places = (numbers[order] - 1).tolist()
+        labels = places if result["labels"] is None else [result["labels"][place] for place in places]
+        found.append({"boxes": boxes[order].tolist(), "labels": labels, "scores": scores[order].tolist()})
+    return found

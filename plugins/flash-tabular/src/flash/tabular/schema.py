@@ -263,7 +263,14 @@ class Schema:
 
     @classmethod
     def from_serializable(cls, state: Mapping[str, Any]) -> Schema:
-        """Create a schema from the result of :meth:`to_serializable`."""
+        """Create a schema from the result of :meth:`to_serializable`.
+
+        Raises:
+            TypeError: If the columns are no lists, as in a damaged file.
+        """
+        for name in ("numerical", "categorical"):
+            if not isinstance(state[name], list):
+                raise TypeError(f"Expected a list of {name} columns, but got a {type(state[name]).__name__}.")
         return cls(
             [made_from(NumericalColumn, column) for column in state["numerical"]],
             [made_from(CategoricalColumn, column) for column in state["categorical"]],

@@ -52,6 +52,17 @@ def batches(
         yield list(range(start, start + len(chosen))), encode(chosen, settings, tokenizer)
 
 
+def _as_text(cell: Any, source: str) -> str | None:
+    """Return a cell as text: numbers of JSON Lines too, as in training."""
+    if cell is None or isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool | list | dict):
+        raise DataError(
+            f"Expected a text in each row of {source}, but one is a {type(cell).__name__}. Convert it to a text first."
+        )
+    return str(cell)
+
+
 def _texts(source: str, settings: Mapping[str, Any], reader: Any) -> list[Any]:
     fields = settings["input_fields"]
     if not fields:
@@ -62,7 +73,7 @@ def _texts(source: str, settings: Mapping[str, Any], reader: Any) -> list[Any]:
         raise DataError(
             f"Expected the column {missing[0]!r} in {source}, but it has only {', '.join(map(repr, table))}."
         )
-    columns = [table[name] for name in fields]
+    columns = [[_as_text(cell, source) for cell in table[name]] for name in fields]
     empty = [row for row, cells in enumerate(zip(*columns, strict=True)) if None in cells]
     if empty:
         raise DataError(
