@@ -20,8 +20,8 @@ from flash.core.classification import ClassificationTask
 from flash.core.regression import RegressionTask
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serve import Limits, make_app
-from flash.serve.app import load
 from flash.serve.limits import bytes_of
+from flash.serve.models import load
 
 Serve = Callable[..., Service]
 JSON = {"content-type": "application/json"}

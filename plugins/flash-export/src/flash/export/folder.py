@@ -20,18 +20,18 @@ from flash import Task
 from flash.core.export import ExportedPart, portable_of
 from flash.core.prediction import evaluating
 from flash.data.portable import InputSpecs, Portable, example_specs, named_specs
+from flash.download import digest
 from flash.errors import ConfigurationError, ExportError
 from flash.plugins import dist_of, get_host
 from flash.serialization import explaining_write_errors
 
 from .agreement import ABSOLUTE, RELATIVE, Difference, check_agreement
 from .formats import Format
+from .loading import DESCRIPTION, FORMAT, describe_service
 from .tracing import reason_of, trace
 
 __all__ = ["Change", "standalone_source", "write_export"]
 
-#: The version of export.json; it is incremented when a program that reads it has to change.
-FORMAT = 1
 _PREDICT = "flash.export.standalone.predict"
 _DELIMITED = "flash.data.delimited"
 _IMPORT = "from flash.errors import DataError\n"
@@ -100,6 +100,7 @@ def write_export(
             "networks": networks,
             "result": {**task.exported_result(), **_output_of(task)},
             "preprocess": _describe(portable, format),
+            "service": describe_service(task, portable, format),
             "agreement": {
                 "absolute": {name: ABSOLUTE * each["scale"] for name, each in differences.items()},
                 "relative": RELATIVE,
@@ -108,8 +109,6 @@ def write_export(
             **({"changes": changes} if changes else {}),
             "versions": _versions(task, format, portable),
         }
-        text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
-        (temporary / "export.json").write_text(text, encoding="utf-8")
         if portable.encoder is None:
             warnings.warn(
                 f"Expected to write predict.py too, which makes inputs from raw data, but {portable.reason}. The "
@@ -118,6 +117,9 @@ def write_export(
             )
         else:
             _write_program(temporary, portable, format)
+        description["sha256"] = {file.name: digest(file) for file in sorted(temporary.iterdir())}
+        text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
+        (temporary / DESCRIPTION).write_text(text, encoding="utf-8")
     return target
 
 

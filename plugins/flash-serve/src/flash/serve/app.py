@@ -11,61 +11,36 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import torch
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 import flash
-from flash.core.prediction import preprocess_of
 from flash.data.messages import show
-from flash.errors import ConfigurationError
 
-from .answers import class_names, predictor, to_json
+from .answers import answers, to_json
 from .batching import Batcher
 from .decoding import Decoder, Samples
 from .errors import RequestError
 from .limits import Limits
 from .metrics import Metrics
+from .models import Model, TaskModel, load
 from .openapi import describe, openapi
 from .page import POLICY, page
 
-__all__ = ["load", "make_app"]
+__all__ = ["make_app"]
 
 # A larger body is decoded beside the event loop.
 _LARGE = 100_000
 # A body that is refused is read on for a while, so that its sender gets to reading the answer.
 _SECONDS_TO_DRAIN = 1.0
-_PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16, "64": torch.float64}
 
 
-def load(checkpoint: str | os.PathLike[str], device: str = "cpu", precision: str = "32") -> flash.Task:
-    """Load a task to serve.
-
-    Args:
-        checkpoint: A checkpoint, as in :meth:`flash.Task.load_from_checkpoint`.
-        device: The device, such as ``"cuda"``.
-        precision: The precision of the weights: ``"32"``, ``"16"``, ``"bf16"`` or ``"64"``.
-
-    Raises:
-        ConfigurationError: If the device or the precision is unknown.
-        CheckpointError: If it is no checkpoint of a task.
-    """
-    if precision not in _PRECISIONS:
-        raise ConfigurationError(f"Expected precision to be one of {', '.join(_PRECISIONS)}, but got {precision!r}.")
-    task = flash.Task.load_from_checkpoint(os.fspath(checkpoint))
-    try:
-        return task.to(device=torch.device(device), dtype=None if precision == "32" else _PRECISIONS[precision])
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(
-            f"Expected a device that is there, such as cpu, but got {device!r}: {error}"
-        ) from error
-
-
-def make_app(task: flash.Task | str | os.PathLike[str], **limits: Any) -> FastAPI:
+def make_app(task: flash.Task | str | os.PathLike[str] | Model, **limits: Any) -> FastAPI:
     """Make the application of a service, for ASGI servers such as uvicorn; it can be mounted in another.
 
     Args:
-        task: A trained task, or its checkpoint.
+        task: A trained task, its checkpoint, a folder of :meth:`flash.Task.export`, or anything else that predicts as
+            a :class:`~flash.serve.models.Model` does.
         limits: The arguments of :class:`~flash.serve.limits.Limits`.
 
     Raises:
@@ -79,27 +54,29 @@ def make_app(task: flash.Task | str | os.PathLike[str], **limits: Any) -> FastAP
         'predict'
     """
     bounds = Limits(**limits)
-    if isinstance(task, str | os.PathLike):
-        task = load(task)
-    task.eval()
-    return _Service(task, bounds).app
+    if isinstance(task, flash.Task):
+        return _Service(TaskModel(task.eval()), bounds).app
+    return _Service(load(task) if isinstance(task, str | os.PathLike) else task, bounds).app
 
 
 class _Service:
-    """The state of an application: its task, its batches, and what it counts."""
+    """The state of an application: its model, its batches, and what it counts."""
 
-    def __init__(self, task: flash.Task, limits: Limits) -> None:
-        fields = preprocess_of(task).request_fields()
+    def __init__(self, model: Model, limits: Limits) -> None:
         self.limits = limits
         self.metrics = Metrics()
-        self.decoder = Decoder(fields, limits)
-        predict = predictor(task, fields.kind, limits.max_classes)
-        self.batcher = Batcher(predict, limits.max_batch, limits.queue, self.metrics)
+        self.decoder = Decoder(model.fields, limits)
+        self.batcher = Batcher(
+            lambda samples: answers(model.predict(samples), model.classes, limits.max_classes),
+            limits.max_batch,
+            limits.queue,
+            self.metrics,
+        )
         self._held = 0
         # One body at a time, since a small one may become large in memory.
         self._executor = ThreadPoolExecutor(1, "flash-serve-decode")
-        about = describe(task, fields, limits, class_names(task))
-        document = openapi(about, fields, limits)
+        about = describe(model, limits)
+        document = openapi(about, model.fields, limits)
         self._about, self._page = to_json(about), page().encode()
         self._gauges = {
             "flash_queue_requests": ("Requests that wait for the network.", lambda: float(self.batcher.waiting)),
@@ -135,8 +112,8 @@ class _Service:
         try:
             samples = await self._samples(request)
             count = len(samples)
-            answers = await self.batcher.submit(samples, self.limits.timeout)
-            body = to_json({"predictions": answers})
+            found = await self.batcher.submit(samples, self.limits.timeout)
+            body = to_json({"predictions": found})
         except RequestError as error:
             status, body, headers, count = error.status, to_json(error.body), error.headers, 0
         self.metrics.answered(status, time.perf_counter() - start, count)

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
         "/openapi.json.",
         allow_abbrev=False,
     )
-    parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint, such as task.ckpt of a run")
+    parser.add_argument("source", metavar="CKPT", help="a checkpoint, such as task.ckpt, or a folder of flash export")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all networks (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="0 for a free one (default: 8000)")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with its own task (default: 1)")
@@ -43,5 +43,5 @@ def main(arguments: Sequence[str]) -> int:
     options["max_body"] = bytes_of(options["max_body"])
     from .server import run  # Loads torch.
 
-    run(options.pop("checkpoint"), **options)
+    run(options.pop("source"), **options)
     return 0

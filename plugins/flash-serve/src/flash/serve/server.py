@@ -13,8 +13,9 @@ import uvicorn
 import flash
 from flash.errors import ConfigurationError
 
-from .app import load, make_app
+from .app import make_app
 from .limits import Limits
+from .models import load
 
 __all__ = ["run", "worker"]
 
@@ -34,7 +35,7 @@ def run(
     """Serve a task until the process gets SIGINT or SIGTERM; requests that have arrived are answered first.
 
     Args:
-        task: A checkpoint, or a trained task.
+        task: A checkpoint, a folder of :meth:`flash.Task.export`, or a trained task.
         host: The address to listen on; others reach the service on ``"0.0.0.0"``.
         port: The port; 0 for a free one.
         workers: The number of processes, each with a task of its own; one that ends is replaced.
@@ -44,7 +45,7 @@ def run(
 
     Raises:
         ConfigurationError: If an argument is wrong, or several processes are to serve a task in memory.
-        CheckpointError: If there is no checkpoint of a task.
+        CheckpointError: If there is neither a checkpoint nor an export of a task, or it is damaged.
     """
     bounds = Limits(**limits)
     if workers < 1:
@@ -56,8 +57,8 @@ def run(
             "trainer.save_checkpoint(path)."
         )
     # What is wrong with a checkpoint is said here, once.
-    loaded = load(task, device, precision) if isinstance(task, str | os.PathLike) else task
-    app = make_app(loaded, **dataclasses.asdict(bounds))
+    model = load(task, device, precision) if isinstance(task, str | os.PathLike) else task
+    app = make_app(model, **dataclasses.asdict(bounds))
     options: Any = {
         "host": host,
         "port": port,
@@ -71,8 +72,8 @@ def run(
     if workers == 1:
         uvicorn.run(app, **options)
         return
-    del app, loaded
-    settings = {"checkpoint": os.fspath(task), "device": device, "precision": precision}  # type: ignore[arg-type]
+    del app, model
+    settings = {"source": os.fspath(task), "device": device, "precision": precision}  # type: ignore[arg-type]
     threads = max(torch.get_num_threads() // workers, 1)
     os.environ[_SETTINGS] = json.dumps({**settings, "threads": threads, "limits": dataclasses.asdict(bounds)})
     uvicorn.run("flash.serve.server:worker", factory=True, workers=workers, **options)
@@ -82,5 +83,5 @@ def worker() -> Any:
     """Make the application of one of several processes."""
     settings = json.loads(os.environ[_SETTINGS])
     torch.set_num_threads(settings["threads"])
-    task = load(settings["checkpoint"], settings["device"], settings["precision"])
-    return make_app(task, **settings["limits"])
+    model = load(settings["source"], settings["device"], settings["precision"])
+    return make_app(model, **settings["limits"])

@@ -54,15 +54,17 @@ class Predictor:
 
     Args:
         folder: The folder of ``export.json``.
+        modules: The modules ``encoder``, ``delimited`` and ``runner``; by default they are imported from the folder.
     """
 
-    def __init__(self, folder: str | Path = Path(__file__).parent) -> None:
+    def __init__(self, folder: str | Path = Path(__file__).parent, modules: Mapping[str, Any] | None = None) -> None:
         self.folder = Path(folder)
         self.description = json.loads((self.folder / "export.json").read_text(encoding="utf-8"))
         self.result: dict[str, Any] = self.description["result"]
-        self._encoder = _sibling(self.folder, "encoder")
-        self._reader = Reader(self.folder, _sibling(self.folder, "delimited"))
-        runner = _sibling(self.folder, "runner")
+        if modules is None:
+            modules = {name: _sibling(self.folder, name) for name in ("encoder", "delimited", "runner")}
+        self._encoder, runner = modules["encoder"], modules["runner"]
+        self._reader = Reader(self.folder, modules["delimited"])
         self.networks = {
             name: runner.load(str(self.folder / part["file"]), list(part["inputs"]), part["outputs"])
             for name, part in self.description["networks"].items()
@@ -82,17 +84,25 @@ class Predictor:
         """Yield the id and the result of each sample."""
         settings = self.description["preprocess"]["settings"]
         for ids, inputs in self._encoder.batches(str(source), settings, self._reader, batch_size):
-            outputs = self._run(inputs)
-            yield from zip(ids, self._results(outputs, output), strict=True)
+            yield from zip(ids, self.results(self.run(inputs), output), strict=True)
 
-    def _run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def encode(self, samples: Sequence[Any]) -> dict[str, Any]:
+        """Return the inputs of samples in memory, as a request has them."""
+        inputs: dict[str, Any] = self._encoder.encode_samples(
+            samples, self.description["preprocess"]["settings"], self._reader
+        )
+        return inputs
+
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Return the outputs of the networks for a batch."""
         if hasattr(self._encoder, "run"):
             outputs: dict[str, Any] = self._encoder.run(self.networks, inputs, self.result)
             return outputs
         made: dict[str, Any] = self.networks["model"](inputs)
         return made
 
-    def _results(self, outputs: dict[str, Any], output: str | None) -> list[Any]:
+    def results(self, outputs: dict[str, Any], output: str | None = None) -> list[Any]:
+        """Return one result per sample, given the outputs for a batch."""
         output = output or self.result.get("output")
         if output != "raw" and self.result["kind"] == "classes":
             return classes(outputs["probabilities"], self.result, output or "labels")
