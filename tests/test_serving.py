@@ -105,7 +105,7 @@ def serve() -> Iterator[Callable[..., Post]]:
     """Makes services of tasks, as functions that send them a request, and none of which opens another connection."""
     services = []
 
-    def serve_one(task: flash.Task, **limits: Any) -> Post:
+    def serve_one(task: Any, **limits: Any) -> Post:
         app = make_app(task, **limits)
         services.append(app.state.service)
 

@@ -119,15 +119,13 @@ class RequestFields:
             'text'
         """
         try:
-            fields = [RequestField(**each) for each in content["fields"]]
+            fields = tuple(RequestField(**{**each, "values": tuple(each["values"])}) for each in content["fields"])
             are_texts = all(_are_texts([each.name, *each.values]) for each in fields)
             if not are_texts or not _are_texts(content["extensions"]):
                 raise TypeError("a name or a category is no text")
-            return cls(content["kind"], fields, list(content["extensions"]), check)
+            return cls(content["kind"], fields, tuple(content["extensions"]), check)
         except (ConfigurationError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"Expected what RequestFields.to_json writes, but got another description: {error}"
-            ) from error
+            raise ValueError(f"Expected what RequestFields.to_json writes, but got something else: {error}") from error
 
 
 def _are_texts(values: Any) -> bool:

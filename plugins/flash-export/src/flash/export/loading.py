@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import importlib
+import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from flash.data import delimited
 from flash.data.portable import Portable
 from flash.data.requests import RequestFields
 from flash.download import digest
-from flash.errors import CheckpointError, ConfigurationError, FlashError
+from flash.errors import CheckpointError, ConfigurationError, DataError, FlashError
 from flash.serialization import resolve_function
 from flash.serialization.objects import provider_of
 
@@ -33,6 +34,11 @@ DESCRIPTION = "export.json"
 FORMAT = 1
 
 _SAMPLES = "encode_samples"
+# A sample with which a folder is tried: values of its fields, or an image of one pixel.
+_VALUES: dict[str, Any] = {"number": 0.0, "category": "a", "date": "2024-12-31", "text": "a"}
+_PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 # The size of the open dimensions of a first batch.
 _FEW = 2
 
@@ -132,9 +138,10 @@ def load_export(folder: str | Path) -> ExportedTask:
                 check_archive(path / part["file"])
         with quiet():
             predictor = Predictor(path, {"encoder": encoder, "delimited": delimited, "runner": runner})
-        _try(predictor)
         fields = RequestFields.from_json(service["fields"], getattr(encoder, "check_upload", None))
-        return ExportedTask(predictor, str(service["title"]), fields)
+        exported = ExportedTask(predictor, str(service["title"]), fields)
+        _try(exported, predictor)
+        return exported
 
 
 @contextlib.contextmanager
@@ -173,15 +180,19 @@ def _check_files(folder: Path, description: Mapping[str, Any]) -> None:
 def _module(described: Mapping[str, Any], function: str) -> ModuleType:
     """Return a module of an installed plugin, or of Flash, by its function; no other module is imported."""
     name = described["module"]
+    is_known = provider_of(name)[0] is not None
+    if is_known and importlib.util.find_spec(name) is not None:
+        # What it imports itself may be missing.
+        importlib.import_module(name)
     found = resolve_function({**described, "target": f"{name}:{function}"})
     # A function of that name in another module, such as numpy.load, might read pickles.
-    if found.__module__ != name or (function == "load" and provider_of(name)[0] is None):
+    if found.__module__ != name or (function == "load" and not is_known):
         raise ValueError(f"{name!r:.100} is no module that runs networks")
     return importlib.import_module(name)
 
 
-def _try(predictor: Predictor) -> None:
-    """Run each network on zeros, and compare the number of classes with that of their names."""
+def _try(exported: ExportedTask, predictor: Predictor) -> None:
+    """Run each network on zeros, and predict a sample; compare the number of classes with that of their names."""
     result = predictor.result
     for name, part in predictor.description["networks"].items():
         inputs = {
@@ -192,3 +203,16 @@ def _try(predictor: Predictor) -> None:
         labels = result.get("labels")
         if result["kind"] == "classes" and labels is not None and found["probabilities"].shape[1] != len(labels):
             raise ValueError(f"there are {found['probabilities'].shape[1]} classes and {len(labels)} labels")
+    sample = _example(exported.fields)
+    if sample is not None:
+        with contextlib.suppress(DataError):  # such as of a column whose texts are none of these
+            exported.predict([sample])
+
+
+def _example(fields: RequestFields) -> Any:
+    """Return a sample as a request might have it; ``None`` if nothing is known of it."""
+    if fields.kind == "table":
+        return {each.name: _VALUES[each.type] if each.typical is None else each.typical for each in fields.fields}
+    if fields.kind == "text":
+        return tuple("a" for _ in fields.fields) or "a"
+    return _PIXEL if fields.kind == "image" else None

@@ -346,7 +346,12 @@ def encode_samples(
         settings: As for :func:`batches`.
         reader: Not used.
     """
-    return {"input": np.stack([_encoded(io.BytesIO(content), settings, "an image in memory") for content in samples])}
+    # As the samples of a list are called in Flash.
+    images = [
+        _encoded(io.BytesIO(content), settings, f"image {place} of the predict data")
+        for place, content in enumerate(samples)
+    ]
+    return {"input": np.stack(images)}
 
 
 def _paths(source: str, settings: Mapping[str, Any], reader: Any) -> list[Path]:
