@@ -13,6 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 import flash
 from flash.data.messages import show
@@ -33,6 +34,8 @@ __all__ = ["make_app"]
 _LARGE = 100_000
 # A body that is refused is read on for a while, so that its sender gets to reading the answer.
 _SECONDS_TO_DRAIN = 1.0
+_PREDICT = "/v1/predict"
+_JSON = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
 
 
 def make_app(task: flash.Task | str | os.PathLike[str] | Model, **limits: Any) -> FastAPI:
@@ -59,6 +62,26 @@ def make_app(task: flash.Task | str | os.PathLike[str] | Model, **limits: Any) -
     return _Service(load(task) if isinstance(task, str | os.PathLike) else task, bounds).app
 
 
+class _Application(FastAPI):
+    """FastAPI whose predictions do not pass its middleware and routes, which took as long as all else of a request."""
+
+    def __init__(self, service: _Service, **options: Any) -> None:
+        super().__init__(**options)
+        self._answer = service.answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        is_short = scope["type"] == "http" and scope["method"] == "POST" and not self.user_middleware
+        if not is_short or scope["path"] != scope.get("root_path", "") + _PREDICT:
+            await super().__call__(scope, receive, send)
+            return
+        status, body, headers = await self._answer(scope, receive)
+        more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        head = [*_JSON, (b"content-length", b"%d" % len(body)), *more]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": body})
+
+
 class _Service:
     """The state of an application: its model, its batches, and what it counts."""
 
@@ -68,7 +91,7 @@ class _Service:
         self.decoder = Decoder(model.fields, limits)
         self.batcher = Batcher(
             lambda samples: answers(model.predict(samples), model.classes, limits.max_classes),
-            limits.max_batch,
+            limits.batch_of(model.fields.kind),
             limits.queue,
             self.metrics,
         )
@@ -91,11 +114,11 @@ class _Service:
 
         # Its pages of documentation would load scripts from elsewhere.
         without: Any = {"docs_url": None, "redoc_url": None, "redirect_slashes": False}
-        app = FastAPI(title=about["title"], openapi_url="/openapi.json", lifespan=lifespan, **without)
+        app = _Application(self, title=about["title"], openapi_url="/openapi.json", lifespan=lifespan, **without)
         app.openapi = lambda: document  # type: ignore[method-assign]  # as its documentation says
         app.add_exception_handler(HTTPException, _of_path)
         get: Any = {"methods": ["GET"], "include_in_schema": False}
-        app.add_route("/v1/predict", self.predict, ["POST"])
+        app.add_route(_PREDICT, self.predict, ["POST"])
         app.add_api_route("/v1/task", self.about, **get)
         app.add_api_route("/health", self.health, **get)
         app.add_api_route("/metrics", self.numbers, **get)
@@ -106,18 +129,23 @@ class _Service:
     # ------------------------------------------------------------------ paths
 
     async def predict(self, request: Request) -> Response:
-        """Answer a request for predictions."""
+        """Answer a request for predictions that came through middleware."""
+        status, body, headers = await self.answer(request.scope, request.receive)
+        return _answer(body, status, headers)
+
+    async def answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, dict[str, str]]:
+        """Return the status, the body and the headers of the answer to a request for predictions."""
         start = time.perf_counter()
         status, body, headers, count = 200, b"", {}, 0
         try:
-            samples = await self._samples(request)
+            samples = await self._samples(scope, receive)
             count = len(samples)
             found = await self.batcher.submit(samples, self.limits.timeout)
             body = to_json({"predictions": found})
         except RequestError as error:
             status, body, headers, count = error.status, to_json(error.body), error.headers, 0
         self.metrics.answered(status, time.perf_counter() - start, count)
-        return _answer(body, status, headers)
+        return status, body, headers
 
     async def about(self) -> Response:
         """Return what the task takes and gives."""
@@ -138,34 +166,34 @@ class _Service:
 
     # ------------------------------------------------------------------ bodies
 
-    async def _samples(self, request: Request) -> Samples:
-        content_type = request.headers.get("content-type", "")
+    async def _samples(self, scope: Scope, receive: Receive) -> Samples:
+        headers = dict(scope["headers"])
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
         with self._reading() as hold:
-            body = await self._body(request, hold)
+            body = await self._body(headers.get(b"content-length", b""), receive, hold)
             if len(body) < _LARGE:
                 return self.decoder.decode(content_type, body)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._executor, self.decoder.decode, content_type, body)
 
-    async def _body(self, request: Request, hold: Callable[[int], None]) -> bytes:
+    async def _body(self, declared: bytes, receive: Receive, hold: Callable[[int], None]) -> bytes:
         most = self.limits.max_body
-        declared = request.headers.get("content-length", "")
         chunks: list[bytes] = []
         size = 0
         try:
             with _within(self.limits.timeout):
-                if declared.isdecimal() and int(declared) > most:
-                    await _drain(request.receive)
+                if declared.isdigit() and int(declared) > most:
+                    await _drain(receive)
                     raise _too_large(most, f"{int(declared):,}")
                 while True:
-                    message = await request.receive()
+                    message = await receive()
                     if message["type"] == "http.disconnect":
                         raise RequestError(400, "Expected the whole body, but the connection ended.")
                     chunk = message.get("body", b"")
                     size += len(chunk)
                     if size > most:
                         chunks.clear()
-                        await _drain(request.receive)
+                        await _drain(receive)
                         raise _too_large(most, "more")
                     hold(len(chunk))
                     chunks.append(chunk)

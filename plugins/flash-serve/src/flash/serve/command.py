@@ -32,7 +32,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes, each with its own task (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument("--precision", default="32", help="of the weights: 32, 16, bf16 or 64 (default: 32)")
-    parser.add_argument("--max_batch", type=int, default=usual.max_batch, help="samples at a time (default: 32)")
+    parser.add_argument(
+        "--max_batch",
+        type=int,
+        default=usual.max_batch,
+        help="samples at a time (default: 256 rows of a table, 32 of all else)",
+    )
     parser.add_argument("--max_body", default="10MB", metavar="SIZE", help="of a request (default: 10MB)")
     parser.add_argument("--max_rows", type=int, default=usual.max_rows, help="samples of a request (default: 1000)")
     parser.add_argument("--max_text", type=int, default=usual.max_text, help="characters (default: 100000)")

@@ -78,6 +78,8 @@ class TaskModel:
         # A postprocess of the user's own expects the results of the output that was chosen.
         is_default = task.postprocess is None or type(task.postprocess) is flash.Postprocess
         self._has_both = self.classes is not None and is_default and not takes_ids(chosen)
+        # They are looked up once.
+        self._outputs = [chosen, find_output(task, "probabilities")] if self._has_both else []
 
     def predict(self, samples: Sequence[Any]) -> list[tuple[Any, Sequence[float] | None]]:
         """Return the prediction of each sample and the probabilities of its classes, by one call of ``task.predict``.
@@ -90,8 +92,7 @@ class TaskModel:
         return [(each, None) for each in self._predict(samples, None)]
 
     def _both(self, predictions: Any, inputs: Any) -> list[Any]:
-        task = self._task
-        outputs = [resolve_output(task, each, inputs)(predictions) for each in (task.output, "probabilities")]
+        outputs = [resolve_output(self._task, each, inputs)(predictions) for each in self._outputs]
         return list(zip(*outputs, strict=True))
 
     def _predict(self, samples: Sequence[Any], output: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
 from typing import Any
@@ -66,10 +67,13 @@ def run(
         "ws": "none",
         "access_log": False,
         "server_header": False,
+        # Nobody asks for the address of a client.
+        "proxy_headers": False,
         "timeout_keep_alive": 5,
         "timeout_graceful_shutdown": int(bounds.timeout) + 5,
     }
     if workers == 1:
+        _keep_what_is_loaded()
         uvicorn.run(app, **options)
         return
     del app, model
@@ -84,4 +88,12 @@ def worker() -> Any:
     settings = json.loads(os.environ[_SETTINGS])
     torch.set_num_threads(settings["threads"])
     model = load(settings["source"], settings["device"], settings["precision"])
-    return make_app(model, **settings["limits"])
+    app = make_app(model, **settings["limits"])
+    _keep_what_is_loaded()
+    return app
+
+
+def _keep_what_is_loaded() -> None:
+    """Leave out of garbage collection what stays for the life of the process, which is a large part of each pass."""
+    gc.collect()
+    gc.freeze()
