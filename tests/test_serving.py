@@ -402,6 +402,9 @@ def test_a_worker_that_is_killed_is_replaced(checkpoint: Path, command: Callable
     service.await_lines("Application startup complete", 3)
     for _ in range(20):
         assert post(service.port, ROWS)["predictions"]
+    # Those of the process that was killed are counted too, whichever of the others is asked.
+    for _ in range(5):
+        assert b'flash_requests_total{code="200"} 21' in get(service.port, "/metrics")
     assert service.end(signal.SIGINT) in (0, -signal.SIGINT)
 
 

@@ -101,9 +101,9 @@ class _Service:
         about = describe(model, limits)
         document = openapi(about, model.fields, limits)
         self._about, self._page = to_json(about), page().encode()
-        self._gauges = {
-            "flash_queue_requests": ("Requests that wait for the network.", lambda: float(self.batcher.waiting)),
-            "flash_held_bytes": ("Bytes of the bodies of requests in memory.", lambda: float(self._held)),
+        self.metrics.gauges |= {
+            "flash_queue_requests": lambda: float(self.batcher.waiting),
+            "flash_held_bytes": lambda: float(self._held),
         }
 
         @asynccontextmanager
@@ -157,8 +157,8 @@ class _Service:
         return _answer(to_json({"status": "ready" if is_ready else "stopping"}), 200 if is_ready else 503)
 
     async def numbers(self) -> Response:
-        """Return the numbers of this process for Prometheus."""
-        return Response(self.metrics.text(self._gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
+        """Return what the service has done, for Prometheus."""
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def page(self) -> Response:
         """Return the page."""

@@ -114,7 +114,7 @@ def openapi(about: dict[str, Any], fields: RequestFields, limits: Limits) -> dic
                 {"application/json": {"schema": {"$ref": "#/components/schemas/Health"}}},
                 {"503": _json("The service is stopping.", "Health")},
             ),
-            "/metrics": _get("metrics", "What this process has done, for Prometheus.", text),
+            "/metrics": _get("metrics", "What the service has done, for Prometheus.", text),
         },
         "components": {
             "schemas": {

@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import json
 import os
+import tempfile
 from typing import Any
 
 import torch
@@ -79,8 +80,10 @@ def run(
     del app, model
     settings = {"source": os.fspath(task), "device": device, "precision": precision}  # type: ignore[arg-type]
     threads = max(torch.get_num_threads() // workers, 1)
-    os.environ[_SETTINGS] = json.dumps({**settings, "threads": threads, "limits": dataclasses.asdict(bounds)})
-    uvicorn.run("flash.serve.server:worker", factory=True, workers=workers, **options)
+    with tempfile.TemporaryDirectory(prefix="flash-serve-") as folder:
+        shared = {"threads": threads, "limits": dataclasses.asdict(bounds), "metrics": folder}
+        os.environ[_SETTINGS] = json.dumps({**settings, **shared})
+        uvicorn.run("flash.serve.server:worker", factory=True, workers=workers, **options)
 
 
 def worker() -> Any:
@@ -89,6 +92,7 @@ def worker() -> Any:
     torch.set_num_threads(settings["threads"])
     model = load(settings["source"], settings["device"], settings["precision"])
     app = make_app(model, **settings["limits"])
+    app.state.service.metrics.share(settings["metrics"])
     _keep_what_is_loaded()
     return app
 
