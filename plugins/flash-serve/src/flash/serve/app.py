@@ -117,7 +117,7 @@ class _Service:
         app = _Application(self, title=about["title"], openapi_url="/openapi.json", lifespan=lifespan, **without)
         app.openapi = lambda: document  # type: ignore[method-assign]  # as its documentation says
         app.add_exception_handler(HTTPException, _of_path)
-        get: Any = {"methods": ["GET"], "include_in_schema": False}
+        get: Any = {"methods": ["GET", "HEAD"], "include_in_schema": False}
         app.add_route(_PREDICT, self.predict, ["POST"])
         app.add_api_route("/v1/task", self.about, **get)
         app.add_api_route("/health", self.health, **get)
@@ -167,7 +167,11 @@ class _Service:
     # ------------------------------------------------------------------ bodies
 
     async def _samples(self, scope: Scope, receive: Receive) -> Samples:
-        headers = dict(scope["headers"])
+        # Of a header that is there twice, the first counts.
+        headers = dict(reversed(scope["headers"]))
+        encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
+        if encoding.strip().lower() != "identity":
+            raise RequestError(415, f"Expected a body that is not compressed, but got {show(encoding)}. Send it plain.")
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         with self._reading() as hold:
             body = await self._body(headers.get(b"content-length", b""), receive, hold)

@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import json
 import os
+import socket
 import tempfile
 from typing import Any
 
@@ -46,12 +47,14 @@ def run(
         limits: The arguments of :class:`~flash.serve.limits.Limits`.
 
     Raises:
-        ConfigurationError: If an argument is wrong, or several processes are to serve a task in memory.
+        ConfigurationError: If an argument is wrong, the port is taken, or several processes are to serve a task in
+            memory.
         CheckpointError: If there is neither a checkpoint nor an export of a task, or it is damaged.
     """
     bounds = Limits(**limits)
     if workers < 1:
         raise ConfigurationError(f"Expected workers to be a whole number above 0, but got {workers!r}.")
+    _check_address(host, port)
     is_path = isinstance(task, str | os.PathLike)
     if workers > 1 and not is_path:
         raise ConfigurationError(
@@ -84,6 +87,21 @@ def run(
         shared = {"threads": threads, "limits": dataclasses.asdict(bounds), "metrics": folder}
         os.environ[_SETTINGS] = json.dumps({**settings, **shared})
         uvicorn.run("flash.serve.server:worker", factory=True, workers=workers, **options)
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise an error before a model is loaded, if nobody could listen there."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # as the service does, where the port of one that has just ended is free
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"Expected an address to listen on, but {host}:{port} is none: {error}. Choose another host or port, such "
+            "as port=0 for a free one."
+        ) from error
 
 
 def worker() -> Any:
