@@ -92,6 +92,8 @@ def run(
 def _check_address(host: str, port: int) -> None:
     """Raise an error before a model is loaded, if nobody could listen there."""
     try:
+        if not 0 <= port < 1 << 16:
+            raise OverflowError("a port is from 0 to 65535")
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             if os.name == "posix":  # as the service does, where the port of one that has just ended is free
