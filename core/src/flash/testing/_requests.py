@@ -32,7 +32,7 @@ class RequestChecks(WithTask):
         assert found.to_json() == fields.to_json(), (
             f"Expected fields of a request that JSON can hold, but {fields.to_json()} become {found.to_json()}."
         )
-        for sample in _samples(fields, raw_inputs):
+        for sample in _samples_of(fields, raw_inputs):
             try:
                 count = len(trained.predict([sample]))
             except Exception as error:
@@ -43,7 +43,7 @@ class RequestChecks(WithTask):
             assert count == 1, f"Expected one result for the sample {str(sample)[:200]}, but got {count}."
 
 
-def _samples(fields: RequestFields, raw_inputs: Any) -> list[Any]:
+def _samples_of(fields: RequestFields, raw_inputs: Any) -> list[Any]:
     """Return samples as a service would pass them, each value of each field once."""
     if fields.kind == "table":
         usual = {each.name: _values(each)[0] for each in fields.fields}
