@@ -111,7 +111,10 @@ class Portable:
       their values; ``is_text`` of the result tells which;
     - optionally ``results(outputs, result, reader)``, which returns one result per sample, given the named arrays that
       the network returned and the ``result`` of the task;
-    - optionally ``run(networks, inputs, result)``, which returns the outputs, for tasks of several networks.
+    - optionally ``run(networks, inputs, result)``, which returns the outputs, for tasks of several networks;
+    - optionally, so that the folder can be served, ``encode_samples(samples, settings, reader)``, which returns the
+      named arrays of samples as a request has them (see :data:`flash.data.requests.RequestKind`), and
+      ``check_upload(content)``, which is the check of :class:`~flash.data.requests.RequestFields`.
 
     Args:
         inputs: The inputs of the network before the hooks of the device; ``None`` if they are unknown.

@@ -24,13 +24,12 @@ from flash.serialization import writing_folder
 
 from .agreement import ABSOLUTE, RELATIVE, Difference, check_agreement
 from .formats import Format
-from .standalone.predict import checksum
+from .loading import DESCRIPTION, describe_service
+from .standalone.predict import VERSION, checksum
 from .tracing import reason_of, trace
 
 __all__ = ["Change", "standalone_source", "write_export"]
 
-#: The version of export.json; it is incremented when a program that reads it has to change.
-FORMAT = 1
 _PREDICT = "flash.export.standalone.predict"
 _TABLES = {"delimited": "flash.data.delimited", "json_table": "flash.data._json_table"}
 _IMPORT = "from flash.errors import DataError\n"
@@ -94,12 +93,13 @@ def write_export(
     with writing as temporary, _on_cpu(task), evaluating(task):
         networks, differences, changes = _write_networks(task, specs, format, temporary, change)
         description = {
-            "version": FORMAT,
+            "version": VERSION,
             "format": format.name,
             "task": get_host().task_name(type(task)) or f"{type(task).__module__}.{type(task).__qualname__}",
             "networks": networks,
             "result": {**task.exported_result(), **_output_of(task)},
             "preprocess": _describe(portable, format),
+            "service": describe_service(task, portable, format),
             "agreement": {
                 "absolute": {name: each["absolute"] for name, each in differences.items()},
                 "relative": RELATIVE,
@@ -116,10 +116,12 @@ def write_export(
             )
         else:
             _write_program(temporary, portable, format)
-        description["files"] = {file.name: digest(file) for file in sorted(temporary.iterdir())}
+        # Not the program itself, which a user may change.
+        files = sorted(file for file in temporary.iterdir() if file.name != "predict.py")
+        description["files"] = {file.name: digest(file) for file in files}
         description["sha256"] = checksum(description)
         text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
-        (temporary / "export.json").write_text(text, encoding="utf-8")
+        (temporary / DESCRIPTION).write_text(text, encoding="utf-8")
     return target
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ __all__ = [
     "BadImageError",
     "batches",
     "center_crop",
+    "check_upload",
     "decode",
+    "encode_samples",
     "formats",
     "image_of_array",
     "problem_of",
@@ -44,6 +46,9 @@ _EIGHT_OF = {
     10: "(np.asarray(image) >> 2).astype(np.uint8)",
     12: "(np.asarray(image) >> 4).astype(np.uint8)",
 }
+# A stranger's image of more pixels is refused before it is decoded: a file of some kilobytes may hold them. Photos of
+# the largest cameras in phones have as many.
+_MAX_UPLOADED_PIXELS = 50_000_000
 _ORIENTATION = 0x0112
 _EXIF_KEYS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _UPRIGHT = {
@@ -120,6 +125,44 @@ def problem_of(file: str | Path | io.BytesIO, error: Exception) -> str:
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(16)
+
+
+def check_upload(content: bytes) -> None:
+    """Reject an image from a stranger by its first bytes, without decoding it.
+
+    Args:
+        content: The bytes of the file.
+
+    Raises:
+        BadImageError: If they are no image.
+        DataError: If the image has more than 50 million pixels.
+
+    Example:
+        >>> check_upload(b"no image")
+        Traceback (most recent call last):
+        flash.image.encoder.BadImageError: Expected an image, but the upload is of no format that can be read (...
+    """
+    file = io.BytesIO(content)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file, formats=formats()) as image:
+                width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise _too_large("more") from error
+    # As in decoding: nearly any error.
+    except Exception as error:
+        raise BadImageError(
+            f"Expected an image, but the upload {problem_of(file, error)}. Send another file."
+        ) from error
+    if width * height > _MAX_UPLOADED_PIXELS:
+        raise _too_large(f"{width:,} x {height:,}")
+
+
+def _too_large(got: str) -> DataError:
+    return DataError(
+        f"Expected an image of at most {_MAX_UPLOADED_PIXELS:,} pixels, but the upload has {got}. Make it smaller."
+    )
 
 
 # ---------------------------------------------------------------------- colors and orientation
@@ -294,7 +337,30 @@ def batches(
         return
     for start in range(0, len(paths), batch_size):
         chosen = paths[start : start + batch_size]
-        yield [str(path) for path in chosen], {"input": np.stack([_encoded(path, settings) for path in chosen])}
+        yield (
+            [str(path) for path in chosen],
+            {"input": np.stack([_encoded(path, settings, str(path)) for path in chosen])},
+        )
+
+
+def encode_samples(
+    samples: Sequence[bytes],
+    settings: Mapping[str, Any],
+    reader: Any,  # noqa: ARG001  # of others
+) -> dict[str, Any]:
+    """Return ``input``, as :func:`batches` does, for the files of a request.
+
+    Args:
+        samples: The bytes of each file.
+        settings: As for :func:`batches`.
+        reader: Not used.
+    """
+    # As the samples of a list are called in Flash.
+    images = [
+        _encoded(io.BytesIO(content), settings, f"image {place} of the predict data")
+        for place, content in enumerate(samples)
+    ]
+    return {"input": np.stack(images)}
 
 
 def _paths(source: str, settings: Mapping[str, Any], reader: Any) -> list[Path]:
@@ -319,11 +385,11 @@ def _is_hidden(file: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
-def _encoded(path: Path, settings: Mapping[str, Any]) -> _Array:
+def _encoded(file: Path | io.BytesIO, settings: Mapping[str, Any], name: str) -> _Array:
     height, width, resampling = settings["height"], settings["width"], Image.Resampling[settings["resampling"]]
     tall, wide = settings["resized"]
     longest = max(tall, wide)
-    image = decode(path, (longest, longest), str(path))
+    image = decode(file, (longest, longest), name)
     if settings["geometry"] == "fused":
         image = resized_center(image, tall, height, resampling)
     elif settings["geometry"] == "shorter":

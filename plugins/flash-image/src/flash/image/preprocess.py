@@ -28,7 +28,7 @@ from flash.plugins import default_owner
 from . import encoder
 from .config import ImageConfig, ImageInputSpec
 from .files import IMAGE_EXTENSIONS
-from .read import check_upload, load_into_memory, open_image, thumbnail
+from .read import load_into_memory, open_image, thumbnail
 from .transforms import Augmentation, ImageTransforms, augmentations, geometry_of
 
 __all__ = ["ImagePreprocess", "ImageRegressionPreprocess"]
@@ -289,7 +289,7 @@ class ImagePreprocess(FilePreprocess):
 
     def request_fields(self) -> RequestFields:
         """Return that a sample is an uploaded image of a bounded number of pixels."""
-        return RequestFields("image", extensions=self.extensions, check=check_upload)
+        return RequestFields("image", extensions=self.extensions, check=encoder.check_upload)
 
     def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
         """Return the patches of an image, in place of which it gets its mean color."""

@@ -16,7 +16,17 @@ import numpy as np
 
 from flash.errors import DataError
 
-__all__ = ["BOOLEANS", "DATE_LIKE", "DECIMAL_COMMA", "ISO_DATE", "MISSING", "batches", "encode", "text_of_value"]
+__all__ = [
+    "BOOLEANS",
+    "DATE_LIKE",
+    "DECIMAL_COMMA",
+    "ISO_DATE",
+    "MISSING",
+    "batches",
+    "encode",
+    "encode_samples",
+    "text_of_value",
+]
 
 #: The spellings of missing numbers and dates; in a text column they are ordinary text.
 MISSING = frozenset(
@@ -81,6 +91,24 @@ def batches(
     for start in range(0, rows, batch_size):
         places = list(range(start, min(start + batch_size, rows)))
         yield places, {name: array[start : start + batch_size] for name, array in inputs.items()}
+
+
+def encode_samples(
+    samples: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    reader: Any,  # noqa: ARG001  # of others
+) -> dict[str, Any]:
+    """Return what :func:`encode` does for rows of a request, whose values have types.
+
+    Args:
+        samples: The rows; a value is a number, a truth value, a text, or ``None``.
+        settings: As for :func:`batches`.
+        reader: Not used.
+    """
+    names = [column["name"] for column in [*settings["numerical"], *settings["categorical"]]]
+    table = {name: [None if row[name] is None else _text(row[name]) for row in samples] for name in names}
+    # In a request numbers are no text, and have no decimal comma.
+    return encode(table, {**settings, "decimal": "."})
 
 
 def encode(table: Mapping[str, list[Any]], settings: Mapping[str, Any]) -> dict[str, Any]:

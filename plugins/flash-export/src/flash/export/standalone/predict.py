@@ -24,7 +24,9 @@ import numpy as np
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 # UTF-32 first: its mark starts with that of UTF-16.
 _MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_VERSION = 1
+#: The version of export.json; it is incremented when a program that reads it has to change.
+VERSION = 1
+_PROGRAMS = ("encoder", "delimited", "json_table", "runner")
 _JSON_LINES = (".jsonl", ".ndjson")
 _NO_TEXT = (".json", ".parquet", ".pq", ".xlsx", ".zip")
 _TABS = (".tsv", ".tab")
@@ -74,18 +76,20 @@ class Predictor:
 
     Args:
         folder: The folder of ``export.json``.
+        modules: The modules ``encoder``, ``delimited``, ``json_table`` and ``runner``; by default those in the folder.
 
     Raises:
         ValueError: If the folder is damaged.
     """
 
-    def __init__(self, folder: str | Path = Path(__file__).parent) -> None:
+    def __init__(self, folder: str | Path = Path(__file__).parent, modules: Mapping[str, Any] | None = None) -> None:
         self.folder = Path(folder)
-        self.description = described(self.folder)
+        self.description = described(self.folder, programs=modules is None)
         self.result: dict[str, Any] = self.description["result"]
-        self._encoder = _sibling(self.folder, "encoder")
-        self._reader = Reader(self.folder, _sibling(self.folder, "delimited"), _sibling(self.folder, "json_table"))
-        runner = _sibling(self.folder, "runner")
+        if modules is None:
+            modules = {name: _sibling(self.folder, name) for name in _PROGRAMS}
+        self._encoder, runner = modules["encoder"], modules["runner"]
+        self._reader = Reader(self.folder, modules["delimited"], modules["json_table"])
         self.networks = {
             name: runner.load(str(self.folder / part["file"]), list(part["inputs"]), part["outputs"])
             for name, part in self.description["networks"].items()
@@ -105,17 +109,25 @@ class Predictor:
         """Yield the id and the result of each sample."""
         settings = self.description["preprocess"]["settings"]
         for ids, inputs in self._encoder.batches(str(source), settings, self._reader, batch_size):
-            outputs = self._run(inputs)
-            yield from zip(ids, self._results(outputs, output), strict=True)
+            yield from zip(ids, self.results(self.run(inputs), output), strict=True)
 
-    def _run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def encode(self, samples: Sequence[Any]) -> dict[str, Any]:
+        """Return the inputs of samples in memory, as a request has them."""
+        inputs: dict[str, Any] = self._encoder.encode_samples(
+            samples, self.description["preprocess"]["settings"], self._reader
+        )
+        return inputs
+
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Return the outputs of the networks for a batch."""
         if hasattr(self._encoder, "run"):
             outputs: dict[str, Any] = self._encoder.run(self.networks, inputs, self.result)
             return outputs
         made: dict[str, Any] = self.networks["model"](inputs)
         return made
 
-    def _results(self, outputs: dict[str, Any], output: str | None) -> list[Any]:
+    def results(self, outputs: dict[str, Any], output: str | None = None) -> list[Any]:
+        """Return one result per sample, given the outputs for a batch."""
         output = output or self.result.get("output")
         if output != "raw" and self.result["kind"] == "classes":
             return classes(outputs["probabilities"], self.result, output or "labels")
@@ -152,11 +164,12 @@ def classes(probabilities: Any, result: Mapping[str, Any], output: str) -> list[
     return places if names is None else [names[place] for place in places]
 
 
-def described(folder: Path) -> dict[str, Any]:
+def described(folder: Path, *, programs: bool = True) -> dict[str, Any]:
     """Return what ``export.json`` of a folder says, if it and all files of the folder are as they were written.
 
     Args:
         folder: The folder.
+        programs: Whether the programs in the folder are used, and so have to be.
 
     Raises:
         ValueError: If a file is missing or was changed, or is of a later version.
@@ -170,9 +183,14 @@ def described(folder: Path) -> dict[str, Any]:
         raise ValueError(_damaged(folder, f"export.json cannot be read ({type(error).__name__}: {error})")) from error
     if not is_sound:
         raise ValueError(_damaged(folder, "export.json was changed"))
-    if version > _VERSION:
-        raise ValueError(f"Expected an export of version {_VERSION}, but {folder} has version {version}. Export again.")
+    if version > VERSION:
+        raise ValueError(
+            f"Expected an export of version {VERSION} or older, but {folder} has version {version}: pip install --upgrade "
+            "flash-export, or export again."
+        )
     for name, wanted in files.items():
+        if not programs and name.endswith(".py"):
+            continue
         try:
             found = hashlib.sha256((folder / Path(name).name).read_bytes()).hexdigest()
         except OSError as error:
