@@ -299,9 +299,7 @@ def test_the_command_says_that_a_folder_is_damaged(tmp_path: Path, capsys: pytes
     (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:-1])
     assert main(["serve", str(folder), "--port", "0"]) != 0
     error = capsys.readouterr().err
-    assert (
-        "is damaged: ValueError: model.onnx is not what was written. Copy it again, or export the task again." in error
-    )
+    assert error.endswith("out model.onnx was changed. Copy it again, or export again.\n")
     assert "Traceback" not in error
 
 
@@ -309,5 +307,5 @@ def test_a_folder_of_something_else_is_no_export(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"Expected a checkpoint at .*, but it is a folder."):
         load(tmp_path)
     (tmp_path / "export.json").write_text(json.dumps({"exported": True}))
-    with pytest.raises(CheckpointError, match=r"Expected a folder that task.export wrote, but .* is damaged: KeyError"):
+    with pytest.raises(CheckpointError, match=r"Expected a folder as task.export wrote it, but .* cannot be read"):
         load(tmp_path)

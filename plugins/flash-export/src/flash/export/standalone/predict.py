@@ -185,8 +185,8 @@ def described(folder: Path, *, programs: bool = True) -> dict[str, Any]:
         raise ValueError(_damaged(folder, "export.json was changed"))
     if version > VERSION:
         raise ValueError(
-            f"Expected an export of version {VERSION} or older, but {folder} has version {version}: pip install --upgrade "
-            "flash-export, or export again."
+            f"Expected an export of version {VERSION} or older, but {folder} has version {version}: pip install "
+            "--upgrade flash-export, or export again."
         )
     for name, wanted in files.items():
         if not programs and name.endswith(".py"):
