@@ -14,8 +14,8 @@ import flash
 from flash import Task
 from flash.errors import ConfigurationError
 
+from ._durations import seconds_of
 from ._verdict import summary_of
-from .command import seconds_of
 from .folder import Folder
 from .leaderboard import Metric, metrics_for, write_leaderboard
 from .problem import Problem, Source, pose
