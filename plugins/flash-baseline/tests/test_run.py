@@ -157,7 +157,7 @@ def test_a_model_that_is_no_network_wins_with_all_that_a_network_has(tmp_path: P
     assert stored["checkpoint"]["behind"] == pytest.approx(distance)
     (sentence,) = [line for line in said if line.startswith("best.ckpt holds the network “frozen (head)”")]
     assert sentence in stored["verdict"]
-    assert "the classical model “nearest” by" in sentence
+    assert "the classical model “nearest”" in sentence
     loaded = Task.load_from_checkpoint(tmp_path / "out" / "best.ckpt")
     table = rows(seed=1)
     assert found.task is not None
