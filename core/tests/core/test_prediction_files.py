@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import flash
 from flash.core import prediction_files
-from flash.core.prediction_files import PredictionFile, digest_of_weights
+from flash.core.prediction_files import PredictionFile, digest_of_weights, prediction_columns
 from flash.errors import CheckpointError, ConfigurationError
 
 ROWS = 40
@@ -352,3 +353,30 @@ def test_the_digest_tells_weights_and_names_apart() -> None:
     digests = {digest_of_weights(each) for each in (one, nn.Sequential(one), nn.Linear(2, 2))}
     assert len(digests) == 3
     assert digest_of_weights(one) in digests
+
+
+@pytest.mark.parametrize(
+    ("results", "classes", "names", "columns"),
+    [
+        (["no", "yes"], ["no", "yes"], ["id", "prediction"], [["no", "yes"]]),
+        (
+            [[0.5, 0.5], [0.25, 0.75]],
+            ["no", "yes"],
+            ["id", "prediction_no", "prediction_yes"],
+            [[0.5, 0.25], [0.5, 0.75]],
+        ),
+        ([[0.5, 0.5], [0.25, 0.75]], None, ["id", "prediction"], [[[0.5, 0.5], [0.25, 0.75]]]),
+        ([[0.5, 0.5], [0.25, 0.75]], ["one"], ["id", "prediction"], [[[0.5, 0.5], [0.25, 0.75]]]),
+        ([[], ["no"]], ["no", "yes"], ["id", "prediction"], [[[], ["no"]]]),
+        ([torch.tensor([1.0]), torch.tensor([2.0])], None, ["id", "prediction"], [[[1.0], [2.0]]]),
+    ],
+)
+def test_a_number_for_each_class_has_a_column_of_its_own(
+    results: list[Any], classes: list[str] | None, names: list[str], columns: list[list[Any]]
+) -> None:
+    assert prediction_columns([7, 8], results, classes=classes) == (names, [[7, 8], *columns])
+
+
+def test_ids_that_json_cannot_hold_are_text() -> None:
+    names, (ids, _) = prediction_columns([date(2024, 12, 31), 8], ["no", "yes"], ("day", "answer"))
+    assert (names, ids) == (["day", "answer"], ["2024-12-31", 8])

@@ -103,3 +103,9 @@ def test_the_blocks_of_a_part_are_those_that_were_saved(suffix: str, tmp_path: P
     with path.open("wb") as file:
         sizes = rows.save_part(file, blocks)
     assert list(rows.load_part(path, sizes)) == blocks
+
+
+def test_an_error_of_writing_names_the_argument_that_chose_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="target"), row_writer(tmp_path / "file" / "out.csv", "target"):
+        pass

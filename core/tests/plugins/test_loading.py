@@ -56,8 +56,8 @@ def test_a_hook_with_a_default_is_called_without(site: Any) -> None:
 def test_a_plugin_without_hooks_fails(failure: Failure) -> None:
     assert failure("") == (
         "it implements no hook; there are flash_tasks, flash_backbones, flash_finetuning_strategies, "
-        "flash_data_sources, flash_callbacks, flash_components, flash_commands, flash_recipes, "
-        "flash_exporters, flash_renames"
+        "flash_data_sources, flash_callbacks, flash_components, flash_commands, flash_engines, "
+        "flash_recipes, flash_exporters, flash_renames"
     )
 
 

@@ -27,6 +27,7 @@ _KINDS = {
     "exporters": "exporter",
     "sources": "data source",
     "callbacks": "callback",
+    "engines": "engine",
 }
 
 
@@ -77,6 +78,8 @@ def _registries(kind: str, task: str | None) -> dict[str, Registry]:
     host = get_host()
     if kind == "callback":
         return {"*": Registry("callbacks", plugins=lambda: host.contributions("callback"))}
+    if kind == "engine":
+        return {"*": Registry("engines", plugins=lambda: host.contributions("engine"))}
     given = host.contributions("data source") if kind == "data source" else host.in_scope(kind)
     scopes = dict.fromkeys(each.spec.scope for each in given)
     wanted = [scope for scope in scopes if task is None or overlap(scope, task)]

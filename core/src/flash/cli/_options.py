@@ -30,6 +30,7 @@ __all__ = [
     "add_options",
     "data_options",
     "evaluate",
+    "function_options",
     "members_of",
     "new_parser",
     "parse_options",
@@ -112,6 +113,21 @@ def trainer_options(trainer: type) -> list[Option]:
     docs = _docs(*trainer.__mro__, *(vars(each)["__init__"] for each in trainer.__mro__ if "__init__" in vars(each)))
     skip = _OBJECTS | {"default_root_dir", "logger"}
     return list(_options(accepted_parameters(trainer), docs, skip, _names(trainer)))
+
+
+def function_options(function: Callable[..., Any], skip: Collection[str] = ()) -> list[Option]:
+    """Return the options of a function: its parameters with their descriptions.
+
+    Args:
+        function: The function.
+        skip: Parameters that are no options.
+
+    Example:
+        >>> [(each.name, each.default) for each in function_options(new_parser, ["prog", "usage"])]
+        [('description', <class 'inspect._empty'>)]
+    """
+    names = getattr(function, "__globals__", {})
+    return list(_options(inspect.signature(function).parameters, _docs(function), set(skip), names))
 
 
 def new_parser(prog: str, usage: str, description: str) -> ArgumentParser:

@@ -10,7 +10,10 @@ from typing import Any
 from tqdm import tqdm
 
 import flash
+from flash.cli._arguments import value_of, wants_help
 from flash.cli._command import command_parser
+from flash.cli._engines import HELP, find_engine
+from flash.cli._options import add_options, new_parser, parse_options
 from flash.core.prediction_files import PredictionFile, digest_of_weights
 from flash.data.row_files import row_format
 from flash.data.tables import ReadOptions
@@ -39,20 +42,49 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sep", help="the separator of a table of text, if it is not detected")
     parser.add_argument("--encoding", help="the encoding of a table of text (default: UTF-8)")
     parser.add_argument("--batch_size", type=int, default=64, help="inputs per batch (default: 64)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
-    chosen = parser.parse_args(arguments)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    parser.add_argument("--engine", help=HELP)
+    engine = find_engine(value_of(arguments, "--engine"), "predict")
+    if engine is None:
+        chosen = parser.parse_args(arguments)
+        own: dict[str, Any] = {}
+    else:
+        options = new_parser(f"flash predict --engine {engine.name}", "flash predict CHECKPOINT INPUT -o FILE", "")
+        add_options(options, engine.name, engine.title, engine.options)
+        if wants_help(arguments):
+            parser.print_help()
+            print(f"\n{engine.title}:{options.format_help().partition(f'{engine.title}:')[2].rstrip()}")
+            return 0
+        chosen, rest = parser.parse_known_args(arguments)
+        own = parse_options(options, rest).get(engine.name, {})
     target = Path(chosen.output_file)
     row_format(target, "-o")
     columns = _column_names(chosen.columns or f"{chosen.id_field or _ROW},prediction")
     id_field = chosen.id_field or (columns[0] if chosen.columns else None)
-    needs_ids = chosen.id_field is not None or columns[0] != _ROW
-    task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device)
     given: ReadOptions = {"sep": chosen.sep, "encoding": chosen.encoding}
     reading: Any = {name: value for name, value in given.items() if value is not None}
+    passed: dict[str, Any] = {"output": chosen.output, "batch_size": chosen.batch_size, "id_field": id_field}
+    if engine is None:
+        passed["needs_ids"] = chosen.id_field is not None or columns[0] != _ROW
+        task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device or "cpu")
+        rows = _predict(task, chosen.input, target, columns, {**passed, **reading})
+    elif chosen.device is None:
+        rows = engine.run(chosen.checkpoint, chosen.input, target, names=columns, reading=reading, **passed, **own)
+    else:
+        raise ConfigurationError(
+            f"Expected no --device with --engine, which chooses the devices itself, but got {chosen.device}. See the "
+            f"options of the engine: flash predict --engine {engine.name} --help."
+        )
+    print(f"{rows:,} predictions are in {target}.")
+    return 0
+
+
+def _predict(task: flash.Task, source: str, target: Path, columns: tuple[str, str], options: dict[str, Any]) -> int:
+    """Write the predictions, after those of an interrupted run, and return the number of rows of the file."""
 
     def run() -> dict[str, Any]:
-        options = {"output": chosen.output, "id_field": id_field, **reading}
-        return {"weights": digest_of_weights(task), "input": _state_of(Path(chosen.input)), **options}
+        decisive = {name: value for name, value in options.items() if name != "batch_size"}
+        return {"weights": digest_of_weights(task), "input": _state_of(Path(source)), **decisive}
 
     file = PredictionFile(target, run=run, columns=columns, classes=task.output_names, argument="-o")
     if not file.begin(resume=True):
@@ -60,18 +92,16 @@ def main(arguments: Sequence[str]) -> int:
     rows = file.first_missing()
     if rows:
         print(f"{rows:,} rows were predicted before an interruption: the others follow.")
-    options: Any = {"id_field": id_field, "needs_ids": needs_ids, "start": rows, **reading}
     with tqdm(unit=" rows", initial=rows, disable=not sys.stderr.isatty()) as bar:
         try:
-            for ids, results in task.predict_blocks(chosen.input, chosen.output, chosen.batch_size, **options):
+            for ids, results in task.predict_blocks(source, start=rows, **options):
                 file.write(range(rows, rows + len(ids)), ids, results)
                 rows += len(ids)
                 bar.update(len(ids))
         except KeyboardInterrupt:
             file.save_part()
             raise
-    print(f"{file.finish():,} predictions are in {target}.")
-    return 0
+    return file.finish()
 
 
 def _state_of(source: Path) -> list[Any]:

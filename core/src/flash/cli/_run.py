@@ -7,6 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]  # re-exported
@@ -15,9 +16,11 @@ from pytorch_lightning.loggers import CSVLogger
 
 import flash
 from flash.cli._arguments import FIT_USAGE, as_choices, value_of, values_of, wants_help
+from flash.cli._engines import HELP, ChosenEngine, find_engine
 from flash.cli._options import add_options, data_options, new_parser, parse_options, task_options, trainer_options
 from flash.cli._run_folder import RunFolder
 from flash.cli._sources import choose_source, describe_sources, make_data
+from flash.serialization import link_or_copy
 
 __all__ = ["run"]
 
@@ -47,13 +50,14 @@ def run(
     Raises:
         ConfigurationError: If there is no source for the options of data, or an option has a wrong value.
     """
+    engine = find_engine(value_of(arguments, "--engine") or config.get("engine"), "fit")
     given = {group: {**(config.get(group) or {}), **values_of(arguments, group)} for group in _GROUPS}
     asked = value_of(arguments, "--source") or config.get("source")
     only_help = wants_help(arguments) and not given["data"] and asked is None
     source = None if only_help else choose_source(data, given["data"], asked)
-    parser = _parser(name, task, data, source, given, with_defaults="--print_config" in arguments)
+    parser = _parser(name, task, data, source, given, engine, with_defaults="--print_config" in arguments)
     chosen = parse_options(parser, arguments)
-    return _train_in_folder(task, data, source or "", chosen)
+    return _train_in_folder(task, data, source or "", chosen, engine)
 
 
 def _parser(
@@ -62,6 +66,7 @@ def _parser(
     data: type[flash.DataModule],
     source: str | None,
     given: Mapping[str, Mapping[str, Any]],
+    engine: ChosenEngine | None,
     with_defaults: bool,
 ) -> ArgumentParser:
     """Return the parser of a task and, if it is known, of a constructor of its data."""
@@ -72,6 +77,7 @@ def _parser(
     parser.add_argument("-o", "--output", type=str, help="the folder of the run (default: run-1, run-2, ...)")
     parser.add_argument("--source", type=str, help="the source of the data, if the options do not tell it")
     parser.add_argument("--strategy", type=Any, help="the finetuning strategy: its name, or [name, {argument: value}]")
+    parser.add_argument("--engine", type=str, help=HELP)
     parser.add_argument("--seed", type=int, help="the seed of weights, splits and batches (default: drawn)")
     groups = {"task": task_options(task, task.data_facts), "trainer": trainer_options(flash.Trainer)}
     if source is not None:
@@ -79,11 +85,17 @@ def _parser(
     for group, options in groups.items():
         title = f"data ({source.removeprefix('from_')})" if group == "data" and source else group
         add_options(parser, group, title, options, with_defaults, given[group])
+    if engine is not None:
+        add_options(parser, engine.name, engine.title, engine.options, with_defaults)
     return parser
 
 
 def _train_in_folder(
-    task_class: type[flash.Task], data_class: type[flash.DataModule], source: str, chosen: dict[str, Any]
+    task_class: type[flash.Task],
+    data_class: type[flash.DataModule],
+    source: str,
+    chosen: dict[str, Any],
+    engine: ChosenEngine | None,
 ) -> int:
     folder = RunFolder(chosen.pop("output", None))
     chosen.pop("config", None)  # Its options are among the others.
@@ -92,13 +104,23 @@ def _train_in_folder(
     given = {group: as_choices(chosen.get(group, {})) for group in _GROUPS}
     data = make_data(data_class, source, given["data"])
     task = task_class.from_data(data, **given["task"])
-    logger = CSVLogger(folder.path, name="", version="")
-    trainer = flash.Trainer(**{"default_root_dir": folder.path, "logger": logger, **given["trainer"]})
+    root = folder.path.absolute()  # An engine may run it in another folder.
+    logger = CSVLogger(root, name="", version="")
+    options = {"default_root_dir": root, "logger": logger, **given["trainer"]}
+    # An engine checks and uses the options itself; here its task is evaluated.
+    trainer = flash.Trainer(**(options if engine is None else {"logger": False, "enable_checkpointing": False}))
     folder.create({name: value for name, value in settings.items() if value not in (None, {})})
+    strategy = as_choices(chosen.get("strategy"))
     with folder.logging():
-        _begin(logger)
-        code = _train(trainer, task, data, as_choices(chosen.get("strategy")))
-        trainer.save_checkpoint(folder.task_file, weights_only=True)
+        if engine is None:
+            _begin(logger)
+            code = _train(trainer, task, data, strategy)
+            trainer.save_checkpoint(folder.task_file, weights_only=True)
+        else:
+            own = as_choices(chosen.get(engine.name, {}))
+            written = engine.run(task, data, strategy=strategy, trainer=options, folder=root, **own)
+            link_or_copy(Path(written), folder.task_file)
+            code = 0
         if code == 0:
             folder.write_scores(_scores(trainer, task, data))
         folder.draw_curves(task.history)

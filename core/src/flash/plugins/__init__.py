@@ -36,7 +36,16 @@ from flash.plugins.hookspecs import HOOK_API, hookimpl
 from flash.plugins.info import Contribution, PluginInfo, PluginState, Provider
 from flash.plugins.manager import PluginHost
 from flash.plugins.renames import Renamed
-from flash.plugins.types import Backbone, BackboneCatalogue, CallbackSpec, Command, DataSource, Strategy, TaskSpec
+from flash.plugins.types import (
+    Backbone,
+    BackboneCatalogue,
+    CallbackSpec,
+    Command,
+    DataSource,
+    Engine,
+    Strategy,
+    TaskSpec,
+)
 
 __all__ = [
     "HOOK_API",
@@ -48,6 +57,7 @@ __all__ = [
     "Component",
     "Contribution",
     "DataSource",
+    "Engine",
     "Exporter",
     "Head",
     "LRScheduler",

@@ -14,6 +14,7 @@ DOMAINS: Final[dict[str, str]] = {
     "baseline": "flash-baseline",
     "export": "flash-export",
     "image": "flash-image",
+    "ray": "flash-ray",
     "serve": "flash-serve",
     "solver": "flash-solver",
     "tabular": "flash-tabular",
@@ -22,7 +23,7 @@ DOMAINS: Final[dict[str, str]] = {
 }
 
 # Packages that work with the tasks of others.
-_WITHOUT_TASKS: Final = ("baseline", "export", "serve", "solver")
+_WITHOUT_TASKS: Final = ("baseline", "export", "ray", "serve", "solver")
 
 # Published, but with a top-level package of their own.
 _OTHERS: Final = ("flash-offline",)

@@ -19,6 +19,7 @@ from flash.plugins.types import (
     CallbackSpec,
     Command,
     DataSource,
+    Engine,
     Exporter,
     Recipe,
     Spec,
@@ -156,6 +157,23 @@ def flash_commands() -> Iterable[Command]:
 
 
 @hookspec
+def flash_engines() -> Iterable[Engine]:
+    """Return where commands can train and predict, ``flash fit --engine <name>``.
+
+    Example:
+        >>> from flash.plugins import Engine, hookimpl, isolated_plugins
+        >>> class Plugin:
+        ...     @hookimpl
+        ...     def flash_engines(self):
+        ...         yield Engine("grid", fit="acme.grid:fit", predict="acme.grid:predict", summary="On the grid.")
+        >>> with isolated_plugins(Plugin()) as host:
+        ...     print(*host.engines())
+        grid
+    """
+    return ()
+
+
+@hookspec
 def flash_recipes() -> Iterable[Recipe]:
     """Return candidates for the baselines of tasks, of this plugin or of another one.
 
@@ -216,6 +234,7 @@ RESULTS: Final[dict[str, tuple[type[Spec], ...]]] = {
     "flash_callbacks": (CallbackSpec,),
     "flash_components": COMPONENTS,
     "flash_commands": (Command,),
+    "flash_engines": (Engine,),
     "flash_recipes": (Recipe,),
     "flash_exporters": (Exporter,),
     "flash_renames": (Renamed,),

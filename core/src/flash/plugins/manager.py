@@ -27,6 +27,7 @@ from flash.plugins.types import (
     CallbackSpec,
     Command,
     DataSource,
+    Engine,
     Spec,
     Strategy,
     TaskSpec,
@@ -104,6 +105,12 @@ class PluginHost:
         """Return the subcommands of the command line by name."""
         return self._index("command", "commands", self.contributions("command"))
 
+    def engines(self) -> Mapping[str, Contribution[Engine]]:
+        """Return where commands can train and predict, by name."""
+        found = self.contributions("engine")
+        # The package of an engine that is not installed is that of its name.
+        return NameIndex(found, "engines", lambda name: self.explain_missing("engine", name, domain=name))
+
     def recipes(self, task: str) -> Mapping[str, Contribution[Recipe]]:
         """Return the recipes for the baseline of a task by name."""
         found: _Many[Any] = self.in_scope("recipe", task)
@@ -175,6 +182,8 @@ class PluginHost:
     @overload
     def contributions(self, kind: Literal["command"], scope: str | None = None) -> _Many[Command]: ...
     @overload
+    def contributions(self, kind: Literal["engine"], scope: str | None = None) -> _Many[Engine]: ...
+    @overload
     def contributions(self, kind: Literal["rename"], scope: str | None = None) -> _Many[Renamed]: ...
     def contributions(self, kind: str, scope: str | None = None) -> _Many[Any]:
         """Return all contributions of one kind, including names that several plugins register.
@@ -214,7 +223,7 @@ class PluginHost:
         """Return a sentence that says why a contribution may be missing, or None if no reason is known.
 
         Args:
-            kind: ``"task"``, ``"backbone"``, ``"strategy"``, ``"callback"`` or ``"data source"``.
+            kind: ``"task"``, ``"backbone"``, ``"strategy"``, ``"callback"``, ``"engine"`` or ``"data source"``.
             name: Its name.
             domain: The domain it would belong to; for a task it is read from the name.
         """

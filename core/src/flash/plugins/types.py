@@ -17,6 +17,7 @@ __all__ = [
     "CallbackSpec",
     "Command",
     "DataSource",
+    "Engine",
     "Exporter",
     "Recipe",
     "Renamed",
@@ -257,7 +258,49 @@ class Command(BaseSpec):
     target_fields: ClassVar[tuple[str, ...]] = ("target",)
 
 
+@dataclass(frozen=True)
+class Engine(BaseSpec):
+    """Where commands train and predict, instead of in their own process: ``flash fit --engine <name>``.
+
+    Args:
+        name: The name to select it by; its options are ``--<name>.<option>``.
+        fit: Target of a function that is called as ``fit(task, data, strategy=strategy, trainer=options,
+            folder=folder, **own)``: with a finetuning strategy or ``None``, the arguments of :class:`flash.Trainer` as
+            a dict, and the folder of the run. It trains the task in place and returns the path of a checkpoint of it.
+        predict: Target of a function that is called as ``predict(checkpoint, source, target, id_field=name,
+            names=names, output=output, batch_size=number, reading=options, **own)``: with the column of ids or
+            ``None``, the names of the two columns, and the options of text tables as a dict. It writes the file, with
+            a row per input in their order, and returns the number of rows.
+        summary: One sentence for listings.
+
+    Further parameters of the functions are the engine's own options, with their types and docstrings.
+
+    Raises:
+        ConfigurationError: If the name or a target is malformed.
+
+    Example:
+        >>> Engine("grid", fit="acme.grid:fit", predict="acme.grid:predict").targets
+        {'fit': 'acme.grid:fit', 'predict': 'acme.grid:predict'}
+    """
+
+    fit: str
+    predict: str
+    summary: str = ""
+
+    kind: ClassVar[str] = "engine"
+    target_fields: ClassVar[tuple[str, ...]] = ("fit", "predict")
+
+
 _Selected = (
-    Backbone | BackboneCatalogue | Strategy | DataSource | CallbackSpec | Command | Recipe | Exporter | Component
+    Backbone
+    | BackboneCatalogue
+    | Strategy
+    | DataSource
+    | CallbackSpec
+    | Command
+    | Engine
+    | Recipe
+    | Exporter
+    | Component
 )
 Spec = TaskSpec | Renamed | _Selected
