@@ -314,7 +314,13 @@ def test_detectors_of_torchvision_are_exported(tmp_path: Path, photos: Path, bac
     target = {"boxes": torch.tensor([[10.0, 10, 90, 90]]), "labels": torch.tensor([1])}
     with torch.no_grad():
         task.train().model([torch.rand(3, 200, 160), torch.rand(3, 200, 160)], [target, target])
-    folder = task.eval().export(tmp_path / "out", name)
+    task.eval()
+    # Scores that round to 1 are all the same, and have no order.
+    layers = [each for module, each in task.model.named_parameters() if "cls" in module or "classification" in module]
+    while max(float(found["scores"].max()) for found in task.predict(photos, "raw")) > 0.9:
+        for parameter in layers:
+            parameter.data.mul_(0.7)
+    folder = task.export(tmp_path / "out", name)
     expected = task.predict(photos)
     assert min(len(each["labels"]) for each in expected) > 5
     same_boxes(predictor_of(folder).predict(str(photos)), expected, missing=4)
