@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from PIL import Image
 
+from flash.data.tables import read_table
 from flash.errors import ConfigurationError, DataError, DownloadError, UnknownArgumentError
 from flash.image import ImageClassificationData, ImageClassifier, ObjectDetectionData
 from flash.tabular import TabularClassificationData, TabularClassifier
@@ -294,3 +296,20 @@ def test_images_of_a_table_to_predict_lie_beside_it_however_it_is_read(written_e
     task = ImageClassifier.from_data(data, backbone="test_resnet", pretrained=False)
     wanted = task.predict([folder / "a.png", folder / "b.png"], output="probabilities")
     assert task.predict(written_elsewhere, output="probabilities", sep="%", encoding="cp1252") == wanted
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow"])
+def test_rows_that_are_split_off_keep_the_types_of_their_frame(kind: str) -> None:
+    frame = pd.DataFrame(
+        {
+            "count": pd.array([1, None, 3, 4] * 5, dtype="Int64"),
+            "city": pd.Categorical(["Rome", "Oslo"] * 10),
+            "day": pd.date_range("2024-01-01", periods=20),
+        }
+    )
+    given = frame if kind == "pandas" else pa.Table.from_pandas(frame)
+    taken = read_table(given).take([7, 0, 1])
+    assert taken.num_rows == 3
+    found = taken.frame if kind == "pandas" else taken.frame.to_pandas()
+    whole = given if kind == "pandas" else given.to_pandas()
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), whole.iloc[[7, 0, 1]].reset_index(drop=True))

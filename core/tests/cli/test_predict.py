@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -130,3 +133,91 @@ def test_a_repository_that_is_not_there_is_said(flash: Any, words: Any, checkpoi
     assert result.code == 2
     assert "there is no such file or folder here" in result.err
     assert not Path("out.csv").exists()
+
+
+@pytest.fixture
+def stops(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], list[range]]:
+    """Lets parts have two rows, does something at a row, and keeps the rows that are written."""
+    from flash.core import prediction_files
+
+    monkeypatch.setattr(prediction_files, "_ROWS_OF_PART", 2)
+    monkeypatch.setattr(prediction_files, "_ROWS_OF_BLOCK", 1)
+    write, written = prediction_files.PredictionFile.write, list[range]()
+
+    def stops(row: int, how: Callable[[], None]) -> list[range]:
+        def write_or_stop(file: Any, rows: range, *columns: Any) -> None:
+            if row in rows:
+                how()
+            written.append(rows)
+            write(file, rows, *columns)
+
+        monkeypatch.setattr(prediction_files.PredictionFile, "write", write_or_stop)
+        return written
+
+    return stops
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def rows_of_file() -> list[dict[str, str]]:
+    with Path("out.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.process
+def test_a_killed_command_goes_on_where_it_was(predict: Any, checkpoint: str, stops: Any) -> None:
+    stops(4, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    arguments = ("-o", "out.csv", "--batch_size", "1")
+    process = multiprocessing.get_context("fork").Process(target=predict, args=arguments)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not Path("out.csv").exists()
+    written = stops(-1, interrupt)
+    result = predict(*arguments)
+    assert result.out == (
+        "4 rows were predicted before an interruption: the others follow.\n5 predictions are in out.csv.\n"
+    )
+    assert written == [range(4, 5)]
+    assert [row["id"] for row in rows_of_file()] == list("01234")
+    assert [row["prediction"] for row in rows_of_file()] == expected(checkpoint)
+    assert not Path("out.csv.parts").exists()
+
+
+@pytest.mark.train
+def test_what_ctrl_c_interrupts_is_kept(predict: Any, checkpoint: str, stops: Any) -> None:
+    stops(3, interrupt)
+    arguments = ("-o", "out.csv", "--batch_size", "1", "--columns", "id,kind")
+    assert predict(*arguments).code == 130
+    stops(-1, interrupt)
+    assert "3 rows were predicted before an interruption" in predict(*arguments).out
+    assert rows_of_file() == [{"id": f"n{row}", "kind": label} for row, label in enumerate(expected(checkpoint))]
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("change", ["input", "output", "task"])
+def test_parts_of_another_run_are_not_used(
+    change: str, predict: Any, checkpoint: str, stops: Any, flash: Any, words: Any
+) -> None:
+    import torch
+
+    from flash import Task
+
+    stops(3, interrupt)
+    arguments = ["-o", "out.csv", "--batch_size", "1"]
+    assert predict(*arguments).code == 130
+    stops(-1, interrupt)
+    if change == "input":
+        Path("new.csv").write_text("word,id\nt,n0\nttt,n1\naea,n2\n")
+    elif change == "output":
+        arguments += ["--output", "classes"]
+    else:
+        content = torch.load(checkpoint, weights_only=True)
+        content["state_dict"] = {name: -weights for name, weights in content["state_dict"].items()}
+        torch.save(content, checkpoint)
+    result = predict(*arguments)
+    assert "left are of another task or input: they are removed" in result.out
+    right = Task.load_from_checkpoint(checkpoint).predict("new.csv", "classes" if change == "output" else None)
+    assert [row["prediction"] for row in rows_of_file()] == list(map(str, right))

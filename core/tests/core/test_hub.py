@@ -100,7 +100,7 @@ def test_a_folder_holds_what_a_checkpoint_does_without_the_run(trainer: Any) -> 
     same(flash.Task.load_from_checkpoint("net.ckpt"), flash.Task.from_pretrained("net"))
     file, folder = read_checkpoint("net.ckpt"), read_checkpoint("net")
     assert folder.keys() == {"state_dict", "flash"}
-    assert set(file["flash"]) - set(folder["flash"]) == {"random_state"}
+    assert set(file["flash"]) - set(folder["flash"]) == {"random_state", "world_size"}
     assert {name: file["flash"][name] for name in folder["flash"] if name != "preprocess"} == {
         name: value for name, value in folder["flash"].items() if name != "preprocess"
     }

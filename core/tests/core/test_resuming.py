@@ -17,6 +17,7 @@ from torch.utils.data import IterableDataset, WeightedRandomSampler
 import flash
 from flash.core._resuming import Position, position_of
 from flash.errors import CheckpointError
+from flash.serialization import equal
 
 EPOCHS, BATCHES = 3, 12
 DROPS_AT_ONCE = ("ReduceLROnPlateau", {"patience": 0, "threshold": 0.5})
@@ -82,6 +83,7 @@ class Run:
     kind: Callable[[Any], Any] = list
     data: dict[str, Any] = field(default_factory=dict)
     trainer: dict[str, Any] = field(default_factory=dict)
+    callbacks: tuple[Callback, ...] = ()
     keep: dict[str, Any] = field(default_factory=lambda: {"every_n_train_steps": 1})
     #: The checkpoints to resume from: each of that many.
     every: int = 5
@@ -103,7 +105,12 @@ class Run:
         keep = [] if folder is None else [ModelCheckpoint(folder, filename="{step}", save_top_k=-1, **self.keep)]
         silent: dict[str, Any] = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
         trainer = flash.Trainer(
-            max_epochs=EPOCHS, callbacks=keep, logger=log, enable_checkpointing=bool(keep), **silent, **self.trainer
+            max_epochs=EPOCHS,
+            callbacks=[*keep, *self.callbacks],
+            logger=log,
+            enable_checkpointing=bool(keep),
+            **silent,
+            **self.trainer,
         )
         trainer.fit(task, data, ckpt_path=ckpt_path)
         return (trainer.global_step, trainer.current_epoch, task.history), dict(task.state_dict()), log.values
@@ -251,3 +258,53 @@ def test_a_run_is_not_resumed_from_a_file_without_random_state(trainer_options: 
     torch.save(content, file)
     with pytest.raises(CheckpointError, match="'random_state' is not what Flash writes"):
         flash.Trainer(max_epochs=2, **trainer_options).fit(task, data, ckpt_path=file)
+
+
+PROCESSES: dict[str, dict[str, Any]] = {
+    "each step": {},
+    "accumulated gradients": {"accumulate_grad_batches": 4},
+    "less than all batches": {"limit_train_batches": 4},
+}
+
+
+class SeedEach(Callback):
+    """Each process draws other numbers, as augmentations and dropout should."""
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        torch.manual_seed(torch.initial_seed() + trainer.global_rank)
+
+
+def fit_by_two(folder: Path, seed: int, ckpt_path: Path | None = None, **options: Any) -> None:
+    """Train with two processes, and save a checkpoint after each batch."""
+    run = Run(trainer={"devices": 2, "strategy": "ddp_fork", **options}, callbacks=(SeedEach(),))
+    run.fit(seed, folder, ckpt_path)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_run_of_two_processes_is_resumed_by_two(name: str, tmp_path: Path) -> None:
+    fit_by_two(tmp_path / "whole", 0, **PROCESSES[name])
+    files = sorted((tmp_path / "whole").glob("*.ckpt"), key=lambda file: int(file.stem.partition("=")[2]))
+    last = torch.load(files[-1], weights_only=True)
+    states = [each["random_state"] for each in last["flash"]["processes"]]
+    assert not torch.equal(*(state["torch"] for state in states))
+    for number in (1, len(files) // 2):
+        folder = tmp_path / str(number)
+        fit_by_two(folder, 99, files[number], **PROCESSES[name])
+        found = torch.load(folder / files[-1].name, weights_only=True)
+        assert equal(found["state_dict"], last["state_dict"])
+        assert equal(found["flash"]["processes"], last["flash"]["processes"])
+        assert found["flash"]["history"] == last["flash"]["history"]
+
+
+@pytest.mark.process
+def test_the_middle_of_an_epoch_belongs_to_the_number_of_processes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fit_by_two(tmp_path, 0)
+    with pytest.raises(
+        CheckpointError, match="Expected 2 processes, .*the middle of an epoch, but got 1: .*as many dev"
+    ):
+        Run().fit(0, ckpt_path=tmp_path / "step=2.ckpt")
+    Run().fit(0, ckpt_path=tmp_path / "step=6.ckpt")
+    assert "had 2 processes, and this one has 1: the next epochs have other batches" in caplog.text

@@ -190,11 +190,12 @@ def test_a_part_of_a_schedule_that_is_missing_is_an_error() -> None:
         check_schedule(schedule, state, "a.ckpt")
 
 
+@pytest.mark.parametrize("name", ["last_epoch", "_step_count"])
 @pytest.mark.parametrize("value", [(1, 2), None, -3, "one"])
-def test_the_epoch_of_a_schedule_is_a_count(value: Any) -> None:
+def test_what_a_schedule_counts_is_a_count(name: str, value: Any) -> None:
     schedule = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1), 2)
-    with pytest.raises(CheckpointError, match="'last_epoch' of the learning-rate schedule is"):
-        check_schedule(schedule, {**schedule.state_dict(), "last_epoch": value}, "a.ckpt")
+    with pytest.raises(CheckpointError, match=f"{name!r} of the learning-rate schedule is"):
+        check_schedule(schedule, {**schedule.state_dict(), name: value}, "a.ckpt")
 
 
 @pytest.mark.train

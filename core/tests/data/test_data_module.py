@@ -384,3 +384,15 @@ def test_a_constructor_that_checks_nothing_is_named_too() -> None:
         Reads.from_text("a b", val_splt=0.5)
     with pytest.raises(UnknownArgumentError, match=r"DataModule\.from_datasets takes, but got 'seeds'"):
         DataModule.from_datasets(Rows(2), seeds=1)
+
+
+@pytest.mark.parametrize("nest", [lambda one, two: {"one": one, "two": two}, lambda one, two: (one, two)])
+def test_tensors_of_a_network_with_several_inputs_are_nested(nest: Any) -> None:
+    one, two = torch.arange(6.0).reshape(3, 2), np.arange(3.0)
+    dm = DataModule.from_tensors(nest(one, two), torch.tensor([0, 1, 0]), predict_data=nest(one, two), batch_size=3)
+    (inputs,) = dm.predict_dataloader()
+    assert type(inputs) is type(nest(one, two))
+    found = list(inputs.values()) if isinstance(inputs, dict) else list(inputs)
+    assert torch.equal(found[0], one)
+    assert torch.equal(found[1], torch.arange(3.0))
+    assert dm.num_classes == 2

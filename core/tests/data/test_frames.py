@@ -51,3 +51,32 @@ class TestFrames:
             assert dict(table) == {"a": [1, 2], "b": [None, "x"]}
             assert table.frame is not None
             assert table.num_rows == 2
+
+    def test_rows_are_taken_by_the_library_of_the_frame(self) -> None:
+        class Arrow:
+            column_names = ("a", "b")
+
+            def __init__(self, columns: Any) -> None:
+                self.columns = columns
+
+            def to_pydict(self) -> None: ...
+
+            def take(self, rows: Any) -> Any:
+                return type(self)([[column[row] for row in rows] for column in self.columns])
+
+        class Polars:
+            columns = ("a", "b")
+
+            def __init__(self, values: Any) -> None:
+                self.values = values
+
+            def get_columns(self) -> Any:
+                return self.values
+
+            def __getitem__(self, rows: Any) -> Any:
+                return type(self)([[column[row] for row in rows] for column in self.values])
+
+        for cls in (Arrow, Polars):
+            taken = read_table(cls([[1, 2, 3], ["x", None, float("nan")]])).take([2, 0])
+            assert dict(taken) == {"a": [3, 1], "b": [None, "x"]}
+            assert type(taken.frame) is cls

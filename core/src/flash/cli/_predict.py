@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,12 @@ from tqdm import tqdm
 
 import flash
 from flash.cli._command import command_parser
-from flash.cli._row_writers import check_format, row_writer
-from flash.core.outputs import PLAIN_TYPES, plain
+from flash.core.prediction_files import PredictionFile, digest_of_weights
+from flash.data.row_files import row_format
 from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError
 
 __all__ = ["main"]
-
-_ROWS_AT_ONCE = 32_768
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,26 +33,42 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     chosen = parser.parse_args(arguments)
     target = Path(chosen.output_file)
-    check_format(target)
-    id_name, name = _column_names(chosen.columns)
+    row_format(target, "-o")
+    columns = _column_names(chosen.columns)
     task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device)
     given: ReadOptions = {"sep": chosen.sep, "encoding": chosen.encoding}
     reading: Any = {name: value for name, value in given.items() if value is not None}
-    id_field = id_name if chosen.columns else None
-    batches = task.predict_blocks(chosen.input, chosen.output, chosen.batch_size, id_field=id_field, **reading)
-    rows, labels = 0, task.output_names
-    names: list[str] = []
-    with row_writer(target) as write, tqdm(unit=" rows", disable=not sys.stderr.isatty()) as bar:
-        for ids, results in _blocks(batches):
-            values = _all_plain(results)
-            classes = _classes_of(values[0], labels)
-            names = names or [id_name, *([name] if classes is None else [f"{name}_{label}" for label in classes])]
-            columns = [values] if classes is None else [list(column) for column in zip(*values, strict=True)]
-            write(names, [_all_plain(ids), *columns])
-            rows += len(ids)
-            bar.update(len(ids))
-    print(f"{rows:,} predictions are in {target}.")
+    id_field = columns[0] if chosen.columns else None
+
+    def run() -> dict[str, Any]:
+        options = {"output": chosen.output, "id_field": id_field, **reading}
+        return {"weights": digest_of_weights(task), "input": _state_of(Path(chosen.input)), **options}
+
+    file = PredictionFile(target, run=run, columns=columns, classes=task.output_names, argument="-o")
+    if not file.begin(resume=True):
+        print(f"The parts of {target} that an interrupted run left are of another task or input: they are removed.")
+    rows = file.first_missing()
+    if rows:
+        print(f"{rows:,} rows were predicted before an interruption: the others follow.")
+    options: Any = {"id_field": id_field, "start": rows, **reading}
+    with tqdm(unit=" rows", initial=rows, disable=not sys.stderr.isatty()) as bar:
+        try:
+            for ids, results in task.predict_blocks(chosen.input, chosen.output, chosen.batch_size, **options):
+                file.write(range(rows, rows + len(ids)), ids, results)
+                rows += len(ids)
+                bar.update(len(ids))
+        except KeyboardInterrupt:
+            file.save_part()
+            raise
+    print(f"{file.finish():,} predictions are in {target}.")
     return 0
+
+
+def _state_of(source: Path) -> list[Any]:
+    """Return what changes if a file, or a folder of them, is written again."""
+    files = sorted(each for each in source.rglob("*") if each.is_file()) if source.is_dir() else [source]
+    states = [(str(each), each.stat()) for each in files if each.exists()]
+    return [(name, state.st_size, state.st_mtime_ns) for name, state in states] or [str(source)]
 
 
 def _column_names(columns: str | None) -> tuple[str, str]:
@@ -64,28 +78,3 @@ def _column_names(columns: str | None) -> tuple[str, str]:
             f"Expected --columns with two different names, such as PassengerId,Survived, but got {columns!r}."
         )
     return names[0], names[1]
-
-
-def _blocks(batches: Iterator[tuple[Sequence[Any], list[Any]]]) -> Iterator[tuple[list[Any], list[Any]]]:
-    """Yield the ids and results of several batches together, so that a row costs no call of its own."""
-    ids: list[Any] = []
-    results: list[Any] = []
-    for some_ids, some_results in batches:
-        ids += some_ids
-        results += some_results
-        if len(ids) >= _ROWS_AT_ONCE:
-            yield ids, results
-            ids, results = [], []
-    if ids:
-        yield ids, results
-
-
-def _classes_of(value: Any, labels: Sequence[str] | None) -> Sequence[str] | None:
-    """Return the classes that a prediction has a number for each of, such as probabilities; ``None`` for another."""
-    is_numbers = isinstance(value, list) and value and all(isinstance(each, float) for each in value)
-    return labels if is_numbers and labels is not None and len(labels) == len(value) else None
-
-
-def _all_plain(values: Sequence[Any]) -> Sequence[Any]:
-    """Return values as JSON can hold them, without a call per value where they are plain already."""
-    return values if PLAIN_TYPES.issuperset(map(type, values)) else list(map(plain, values))

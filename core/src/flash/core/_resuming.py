@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 import pytorch_lightning as pl
+import torch.distributed as dist
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from flash.data.loader import Loader
 from flash.errors import CheckpointError
 
-__all__ = ["Position", "monitored_values", "position_of", "resume_loops", "unused_gradients"]
+__all__ = [
+    "Position",
+    "monitored_values",
+    "position_of",
+    "resume_loops",
+    "states_of_processes",
+    "states_of_this_process",
+    "unused_gradients",
+]
+
+log = logging.getLogger(__name__)
 
 
 class Position(Enum):
@@ -102,6 +115,55 @@ def unused_gradients(trainer: pl.Trainer, module: nn.Module) -> dict[str, Tensor
     if not accumulates:
         return {}
     return {name: each.grad for name, each in module.named_parameters() if each.grad is not None}
+
+
+def states_of_processes(trainer: pl.Trainer, states: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the number of processes of a run, and, if there are several, the states of each.
+
+    Each process calls this at the same time, as it saves a checkpoint.
+
+    Args:
+        trainer: The trainer.
+        states: Those of this process.
+    """
+    if trainer.world_size == 1 or not dist.is_initialized():
+        return {"world_size": 1}
+    gathered: list[Any] = [None] * trainer.world_size
+    dist.all_gather_object(gathered, tree_map_only(Tensor, Tensor.cpu, dict(states)))
+    return {"world_size": trainer.world_size, "processes": gathered}
+
+
+def states_of_this_process(trainer: Any, stored: Mapping[str, Any], loops: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the states of this process in a checkpoint; none if the run had another number of processes.
+
+    Args:
+        trainer: The trainer of the resumed run.
+        stored: The metadata of the checkpoint.
+        loops: The state of the fit loop in it.
+
+    Raises:
+        CheckpointError: If the number of processes is another one, in the middle of an epoch.
+    """
+    processes = trainer.world_size if isinstance(trainer, pl.Trainer) else 1
+    # Files of 0.1.0 do not say it, and have the states of the first process.
+    before = stored.get("world_size")
+    if before == processes or (before is None and processes == 1):
+        return stored if processes == 1 else stored["processes"][trainer.global_rank]
+    if before is None:
+        return {}
+    progress = loops.get("epoch_loop.batch_progress") or {}
+    if progress.get("current", {}).get("ready") and not progress.get("is_last_batch"):
+        raise CheckpointError(
+            f"Expected {before} process{'es' if before > 1 else ''}, as the run had that was interrupted in the middle "
+            f"of an epoch, but got {processes}: which samples of the epoch are left depends on their number. Resume "
+            f"with as many devices and nodes, or from a checkpoint of the end of an epoch."
+        )
+    log.warning(
+        "The run that is resumed had %s processes, and this one has %s: the next epochs have other batches.",
+        before,
+        processes,
+    )
+    return {}
 
 
 def resume_loops(trainer: pl.Trainer, position: Position, monitored: Mapping[str, Tensor]) -> None:

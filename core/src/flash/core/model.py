@@ -19,7 +19,15 @@ from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar
 
 from flash import __version__
-from flash.core._resuming import Position, monitored_values, position_of, resume_loops, unused_gradients
+from flash.core._resuming import (
+    Position,
+    monitored_values,
+    position_of,
+    resume_loops,
+    states_of_processes,
+    states_of_this_process,
+    unused_gradients,
+)
 from flash.core.backbones import build_backbone, stated_layers
 from flash.core.binding import bind, check_pair
 from flash.core.callbacks import HyperparameterLogger, MetricLogger
@@ -708,7 +716,10 @@ class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.Li
             "history": [dict(epoch) for epoch in self.history],
         }
         if isinstance(self._trainer, pl.Trainer):
-            checkpoint["flash"] |= self._states_of_epoch(self._trainer)
+            states = self._states_of_epoch(self._trainer)
+            checkpoint["flash"] |= states | states_of_processes(
+                self._trainer, {"random_state": capture_rng_state(), **states}
+            )
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
             checkpoint[key] = {name: value for name, value in checkpoint[key].items() if _is_plain(value)}
@@ -738,20 +749,20 @@ class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.Li
         if isinstance(self._trainer, pl.Trainer) and self._trainer.state.fn != TrainerFn.FITTING:
             # validate, test and predict take the weights.
             return
-        self._random_state = stored.get("random_state")
-        self._train_metrics = stored.get("train_metrics")
+        loops = checkpoint.get("loops", {}).get("fit_loop", {})
+        states = states_of_this_process(self._trainer, stored, loops)
+        self._random_state, self._train_metrics = states.get("random_state"), states.get("train_metrics")
         self._is_resumed = True
-        self._monitored, self._gradients = stored.get("monitored", {}), stored.get("gradients", {})
-        self._position = position_of(checkpoint.get("loops", {}).get("fit_loop", {}))
+        self._monitored, self._gradients = stored.get("monitored", {}), states.get("gradients", {})
+        self._position = position_of(loops)
 
     def on_train_start(self) -> None:
         """Go on where an interrupted run was: its batch, RNG state, metrics, accumulated gradients, and schedule.
 
-        With several processes RNG state, metrics and gradients are not restored, since a checkpoint has those of one
-        process only.
+        With several processes, each has its own RNG state, metrics and gradients.
         """
         ours = self.lr_scheduler is not None and type(self).configure_optimizers is Task.configure_optimizers
-        if self._random_state is not None and ours:
+        if self._is_resumed and ours:
             for config in self.trainer.lr_scheduler_configs:
                 choice = qualified_choice(lr_schedulers, self, "lr_scheduler", self.lr_scheduler)
                 follow_new_length(choice, config.scheduler, self.trainer)
@@ -760,16 +771,16 @@ class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.Li
             self.history = [each for each in self.history if each["epoch"] < self.trainer.current_epoch]
         if self._is_resumed:
             resume_loops(self.trainer, self._position, self._monitored)
-        if self._train_metrics is not None and self.trainer.world_size == 1:
+        if self._train_metrics is not None:
             metrics: Any = self.stage_metrics["train_metrics"]
             is_restored = metrics.restore(self._train_metrics, self.device)
             if not is_restored:
                 log.warning("The checkpoint has other metrics: those of this epoch are of the batches that are left.")
-        if self._gradients and self.trainer.world_size == 1:
+        if self._gradients:
             for name, parameter in self.named_parameters():
                 gradient = self._gradients.get(name)
                 parameter.grad = None if gradient is None else gradient.to(parameter.device)
-        if self._random_state is not None and self.trainer.world_size == 1:
+        if self._random_state is not None:
             restore_rng_state(self._random_state)
         self._is_resumed, self._random_state, self._train_metrics = False, None, None
         self._gradients = {}

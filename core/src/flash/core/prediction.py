@@ -329,6 +329,7 @@ class TaskPrediction:
         batch_size: int = 64,
         *,
         id_field: str | None = None,
+        start: int = 0,
         **reading: Unpack[ReadOptions],
     ) -> Iterator[tuple[Sequence[Any], list[Any]]]:
         """Yield the ids and the results of each batch of raw inputs, as :meth:`predict_each` does one by one.
@@ -338,6 +339,7 @@ class TaskPrediction:
             output: What is predicted.
             batch_size: Number of samples per batch.
             id_field: A column whose values are the ids, if ``raw`` is the path of a table that has it.
+            start: The first sample to predict, counted from 0; those before are left out.
             reading: How to read a table of text.
 
         Example:
@@ -347,7 +349,7 @@ class TaskPrediction:
             [([0, 1], 2), ([2], 1)]
         """
         self._warn_if_untrained()
-        self._check_reading(reading, ["id_field"])
+        self._check_reading(reading, ["id_field", "start"])
         preprocess = preprocess_of(self)
         first = 0
         for part in parts_to_predict(raw, preprocess, reading, as_table=id_field is not None):
@@ -355,6 +357,9 @@ class TaskPrediction:
             given = part[id_field] if has_ids else None
             dataset = load_dataset(part, Stage.PREDICT, preprocess, self._as_task.input_spec)
             rows = 0
+            if start > first and isinstance(dataset, AutoDataset):
+                rows = min(start - first, len(dataset))
+                dataset = dataset.subset(range(rows, len(dataset)), Stage.PREDICT)
             for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
                 if given is not None:
                     ids: Sequence[Any] = given[rows : rows + len(batch.rows)]
@@ -362,7 +367,10 @@ class TaskPrediction:
                     # Those that are rows of the part become rows of the whole.
                     ids = [first + each if type(each) is int else each for each in dataset.ids_of(batch.rows)]
                 rows += len(batch.rows)
-                yield ids, presented
+                # A stream has to be read from its beginning.
+                left_out = len(ids) - min(max(first + rows - start, 0), len(ids))
+                if left_out < len(ids):
+                    yield (ids[left_out:], presented[left_out:]) if left_out else (ids, presented)
             if given is not None and len(given) != rows:
                 raise DataError(f"Expected one prediction per row of {raw}, but got {rows} for {len(given)} rows.")
             first += rows

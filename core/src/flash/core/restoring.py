@@ -25,7 +25,7 @@ __all__ = ["FORMAT", "RUN_STATES", "checked_metadata", "load_task"]
 #: Version of the metadata that :meth:`flash.Task.on_save_checkpoint` stores.
 FORMAT = 2
 #: What of the metadata is the state of a run, which only a run that is resumed needs.
-RUN_STATES = ("random_state", "train_metrics", "monitored", "gradients")
+RUN_STATES = ("random_state", "train_metrics", "monitored", "gradients", "world_size", "processes")
 
 T = TypeVar("T", bound=TaskLike)
 
@@ -109,6 +109,8 @@ def checked_metadata(checkpoint: Mapping[str, Any], source: object) -> dict[str,
         ("postprocess", lambda: stored.get("postprocess") is None or _is_description(stored["postprocess"])),
         # What a run is resumed from has it: the random numbers of the resumed run would be others.
         ("random_state", lambda: isinstance(stored.get("random_state", None if "loops" in checkpoint else {}), dict)),
+        ("world_size", lambda: type(count := stored.get("world_size", 1)) is int and count > 0),
+        ("processes", lambda: _are_states(stored.get("processes", []), stored.get("world_size", 1))),
         ("structure", lambda: _is_list_of_changes(stored.get("structure"))),
         ("history", lambda: _is_history(stored.get("history", []))),
         ("state_dict", lambda: isinstance(weights, dict) and all(map(_is_weight, weights.items()))),
@@ -134,6 +136,14 @@ def _is_description_of_backbone(value: Any) -> bool:
 
 def _is_list_of_changes(value: Any) -> bool:
     return value is None or (isinstance(value, list) and all(map(is_change, value)))
+
+
+def _are_states(value: Any, count: int) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == (count if count > 1 else 0)
+        and all(isinstance(each, dict) and isinstance(each.get("random_state"), dict) for each in value)
+    )
 
 
 def _is_history(value: Any) -> bool:

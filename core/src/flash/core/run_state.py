@@ -143,15 +143,16 @@ def check_schedule(scheduler: Any, stored: Mapping[str, Any], source: object) ->
         source: The path or URL of the file.
 
     Raises:
-        CheckpointError: If a part is missing, or ``last_epoch`` is not a number of epochs or steps. Parts whose names
-            begin with an underscore differ between versions.
+        CheckpointError: If a part is missing, or what is counted is not a number of epochs or steps. Which parts
+            there are whose names begin with an underscore differs between versions.
     """
     missing = [name for name in scheduler.state_dict() if not name.startswith("_") and name not in stored]
     if missing:
         raise CheckpointError(_damage(source, f"{missing[0]!r} of the learning-rate schedule is missing"))
-    if not _is_count(stored.get("last_epoch", 0)):
-        reason = f"'last_epoch' of the learning-rate schedule is {stored['last_epoch']!r:.50}"
-        raise CheckpointError(_damage(source, reason))
+    for name in ("last_epoch", "_step_count"):
+        if not _is_count(stored.get(name, 0)):
+            reason = f"{name!r} of the learning-rate schedule is {stored[name]!r:.50}"
+            raise CheckpointError(_damage(source, reason))
 
 
 def check_counts(found: Mapping[str, int], made: Mapping[str, int], source: object) -> None:

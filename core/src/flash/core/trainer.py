@@ -30,6 +30,7 @@ from flash.core.finetuning import StrategySpec, is_strategy, resolve_strategy
 from flash.core.frozen_features import FrozenFeatures
 from flash.core.model import Task
 from flash.core.outputs import OutputSpec
+from flash.core.prediction_files import WritePredictions
 from flash.core.registry import Registry
 from flash.core.run_state import explaining_damage
 from flash.data.data_module import DataModule
@@ -333,6 +334,8 @@ class Trainer(pl.Trainer):
         dataloaders: Loaders | pl.LightningDataModule | None = None,
         datamodule: pl.LightningDataModule | None = None,
         output: OutputSpec | None = None,
+        to: str | Path | None = None,
+        resume: bool = False,
         **kwargs: Any,
     ) -> list[Any] | None:
         """Predict, and convert the predictions to the task's output.
@@ -343,11 +346,16 @@ class Trainer(pl.Trainer):
             datamodule: The data.
             output: A name from ``task.available_outputs()``, a callable that takes a batch of predictions, or
                 ``None`` for ``task.output``, else the task's default.
+            to: A file to write the predictions to, as they come: .csv, .jsonl or .parquet. It has a row for each
+                sample, with its id, in their order, from any number of processes. Until it is complete, what is
+                predicted is kept in the folder of that name with ``.parts``, and an older file stays.
+            resume: Whether to go on after what an interrupted run has written to that folder, with the same task,
+                output and data.
             kwargs: Additional arguments of Lightning's ``predict``.
 
         Returns:
             A list of batches, each a list with one result per sample, such as ``[["ants", "bees"], ["ants"]]``; with
-            several processes complete, in order and without duplicates.
+            several processes complete, in order and without duplicates. ``None`` with ``to``.
         """
         task = model if model is not None else self.lightning_module
         self._connect(task, dataloaders, datamodule)
@@ -357,21 +365,57 @@ class Trainer(pl.Trainer):
             with clean_console(self.progress_bar_callback), _resuming_from(kwargs.get("ckpt_path")):
                 return super().predict(model, dataloaders, datamodule, **kwargs)
         before, task.output = task.output, task.output if output is None else output
+        try:
+            if to is not None:
+                self._predict_to(WritePredictions(Path(to), resume=resume), model, dataloaders, datamodule, **kwargs)
+                return None
+            if resume:
+                raise ConfigurationError(
+                    "Expected to= with the file of the interrupted run, but got resume=True alone."
+                )
+            return self._predict(task, model, dataloaders, datamodule, **kwargs)
+        finally:
+            task.output = before
+
+    def _predict(self, task: Task, model: Any, dataloaders: Any, datamodule: Any, **kwargs: Any) -> list[Any] | None:
+        """Predict, and return the results of all processes in the order of the samples."""
         with tempfile.TemporaryDirectory() as folder:
             gather = GatherPredictions(Path(folder) / "predictions")
-            self.callbacks.append(gather)
-            try:
-                by_length = self._by_length(task, dataloaders if datamodule is None else datamodule)
-                resuming = _resuming_from(kwargs.get("ckpt_path"))
-                with clean_console(self.progress_bar_callback), by_length, resuming:
-                    batches = super().predict(model, dataloaders, datamodule, **kwargs)
-                wanted = kwargs.get("return_predictions") is not False
-                if batches is None:
-                    return gather.load_saved() if wanted else None
-                return _in_input_order(batches, self.predict_dataloaders)
-            finally:
-                self.callbacks.remove(gather)
-                task.output = before
+            by_length = self._by_length(task, dataloaders if datamodule is None else datamodule)
+            resuming = _resuming_from(kwargs.get("ckpt_path"))
+            with self._with_callback(gather), clean_console(self.progress_bar_callback), by_length, resuming:
+                batches = super().predict(model, dataloaders, datamodule, **kwargs)
+            wanted = kwargs.get("return_predictions") is not False
+            if batches is None:
+                return gather.load_saved() if wanted else None
+            return _in_input_order(batches, self.predict_dataloaders)
+
+    def _predict_to(
+        self, write: WritePredictions, model: Any, dataloaders: Any, datamodule: Any, **kwargs: Any
+    ) -> None:
+        """Predict, and let a callback write the results."""
+        if kwargs.pop("return_predictions", None):
+            raise ConfigurationError(
+                "Expected return_predictions=True or to=, but got both: what is written is not held in memory."
+            )
+        if isinstance(dataloaders, list | tuple | dict):
+            raise ConfigurationError(
+                f"Expected one loader or a DataModule, to write predictions to one file, but got a "
+                f"{type(dataloaders).__name__} of loaders. Call predict for each."
+            )
+        data = dataloaders if datamodule is None else datamodule
+        predicting = data.predicting() if isinstance(data, DataModule) else nullcontext()
+        resuming = _resuming_from(kwargs.get("ckpt_path"))
+        with self._with_callback(write), clean_console(self.progress_bar_callback), predicting, resuming:
+            super().predict(model, dataloaders, datamodule, return_predictions=False, **kwargs)
+
+    @contextmanager
+    def _with_callback(self, callback: Callback) -> Iterator[None]:
+        self.callbacks.append(callback)
+        try:
+            yield
+        finally:
+            self.callbacks.remove(callback)
 
     def _by_length(self, task: Task, data: Any) -> AbstractContextManager[None]:
         """Bucket prediction batches by length when the original order can be restored afterwards."""

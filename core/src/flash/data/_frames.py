@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from flash.data._json_table import columns_of_rows
 from flash.data._missing import without_missing
 from flash.data.delimited import check_unique
@@ -29,11 +31,30 @@ class FrameColumns(Mapping[str, list[Any]]):
     def __getitem__(self, name: str) -> list[Any]:
         return without_missing(_to_list(self._columns[name]))
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 
     def __len__(self) -> int:
         return len(self._columns)
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self._columns.values()), ()))
+
+    def take(self, rows: Sequence[int]) -> FrameColumns:
+        """Return the columns of a data frame of the given rows, of the same library."""
+        index, frame = np.asarray(rows, dtype=np.int64), self.frame
+        if hasattr(frame, "iloc"):  # pandas
+            taken = frame.iloc[index]
+        else:  # Arrow; polars
+            taken = frame.take(index) if hasattr(frame, "take") else frame[index]
+        columns = columns_of(taken)
+        assert isinstance(columns, FrameColumns)
+        return columns
 
 
 def columns_of(data: Any) -> Mapping[str, list[Any]] | None:

@@ -8,6 +8,10 @@ from typing import Any
 __all__ = ["is_missing", "without_missing"]
 
 
+# None stays None.
+_NEVER_MISSING = frozenset({str, int, bool, type(None)})
+
+
 def is_missing(value: Any) -> bool:
     """Return whether a value is missing: ``None``, NaN, NaT, or NA of pandas; strings never are.
 
@@ -24,4 +28,9 @@ def is_missing(value: Any) -> bool:
 
 def without_missing(values: Sequence[Any]) -> list[Any]:
     """Return values with ``None`` in place of every missing value."""
+    kinds = set(map(type, values))
+    if kinds <= _NEVER_MISSING:
+        return list(values)
+    if kinds <= _NEVER_MISSING | {float}:
+        return [value if value == value else None for value in values]
     return [None if is_missing(value) else value for value in values]

@@ -10,6 +10,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -147,6 +148,7 @@ class DataModule(pl.LightningDataModule):
         self._features: dict[Stage, Columns] = {}
         # Off by default: prediction samples are sorted by length only if the caller restores the order of the results.
         self._predicts_by_length = False
+        self._rows_to_predict: Sequence[int] | None = None
         if preprocess is not None and (Stage.TRAIN in self._pending_inputs or preprocess.state_dict()):
             self._load_pending()
 
@@ -291,7 +293,7 @@ class DataModule(pl.LightningDataModule):
         """Create a data module from tensors in memory, one row per sample.
 
         Args:
-            train_data: Inputs, shape ``(rows, ...)``.
+            train_data: Inputs, shape ``(rows, ...)``; also a dict or tuple of such, for a network of several inputs.
             train_targets: Targets, shape ``(rows,)`` or ``(rows, ...)``.
             val_data: Inputs for validation.
             val_targets: Targets for validation.
@@ -574,6 +576,22 @@ class DataModule(pl.LightningDataModule):
         finally:
             self._predicts_by_length = False
 
+    @contextmanager
+    def predicting(self) -> Iterator[None]:
+        """Forget at the end of the context which samples :meth:`predict_only` chose."""
+        try:
+            yield
+        finally:
+            self._rows_to_predict = None
+
+    def predict_only(self, rows: Sequence[int]) -> None:
+        """Let the prediction loader have some samples alone, within :meth:`predicting`.
+
+        Args:
+            rows: Their places among the samples for prediction.
+        """
+        self._rows_to_predict = rows
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the train samples, shuffled."""
         if self.train_dataset is None:
@@ -605,8 +623,11 @@ class DataModule(pl.LightningDataModule):
 
     def _loader(self, stage: Stage) -> DataLoader[Any]:
         trainer: Any = self.trainer
+        dataset = self._dataset(stage)
+        if stage is Stage.PREDICT and self._rows_to_predict is not None:
+            dataset = dataset.subset(self._rows_to_predict, stage)
         loader = make_loader(
-            self._dataset(stage),
+            dataset,
             stage,
             self.preprocess,
             batch_size=self.batch_size,
@@ -718,8 +739,9 @@ class TensorPreprocess(Preprocess):
         columns = Columns(tuple(_in_default_dtype(part) for part in data))
         if self.training:
             inputs, targets = columns.tree
-            dataset.num_inputs = inputs.shape[-1]
-            if not targets.is_floating_point() and targets.ndim == 1:
+            if isinstance(inputs, Tensor):
+                dataset.num_inputs = inputs.shape[-1]
+            if isinstance(targets, Tensor) and not targets.is_floating_point() and targets.ndim == 1:
                 dataset.num_classes = int(targets.max()) + 1
         return columns
 
@@ -741,7 +763,11 @@ def _constructor_called(cls: type) -> str:
     return found
 
 
-def _in_default_dtype(data: Any) -> Tensor:
+def _in_default_dtype(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {name: _in_default_dtype(part) for name, part in data.items()}
+    if isinstance(data, tuple) and any(isinstance(part, Tensor | np.ndarray | Mapping) for part in data):
+        return tuple(map(_in_default_dtype, data))
     tensor = torch.as_tensor(data)
     return tensor.to(torch.get_default_dtype()) if tensor.dtype is torch.float64 else tensor
 

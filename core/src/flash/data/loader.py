@@ -274,7 +274,7 @@ def make_loader(
             # Each process needs a batch. In prediction, some predict the same row, whose result is used once; otherwise
             # all evaluate all rows, which changes no mean.
             shard = (shard[0] % length, length) if stage is Stage.PREDICT else (0, 1)
-        rows = EvaluationShard(rows, *shard)
+        rows = EvaluationShard(rows, *shard, consecutive=stage is Stage.PREDICT)
         batches = BatchRows if stage is Stage.PREDICT else EvenBatches
     drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
     batch_sampler = batches(rows, batch_size, drop_last)

@@ -197,21 +197,32 @@ class EvaluationShard(DistributedSampler[Any]):
         order: The order of all rows, the same in each process.
         rank: The rank of this process.
         processes: The number of processes.
+        consecutive: Whether a process has rows that follow one another, so that it writes them together.
 
     Example:
         >>> [list(EvaluationShard(range(5), rank, processes=2)) for rank in (0, 1)]
         [[0, 2, 4], [1, 3]]
+        >>> [list(EvaluationShard(range(5), rank, processes=2, consecutive=True)) for rank in (0, 1)]
+        [[0, 1, 2], [3, 4]]
     """
 
-    def __init__(self, order: Sampler[int] | Sequence[int], rank: int, processes: int) -> None:
+    def __init__(
+        self, order: Sampler[int] | Sequence[int], rank: int, processes: int, *, consecutive: bool = False
+    ) -> None:
         rows: Any = order
         super().__init__(rows, num_replicas=processes, rank=rank, shuffle=False)
         self.order = order
         self.total_size = len(rows)
         self.num_samples = len(range(rank, self.total_size, processes))
+        self._consecutive = consecutive
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(list(self.order)[self.rank :: self.num_replicas])
+        order = list(self.order)
+        if not self._consecutive:
+            return iter(order[self.rank :: self.num_replicas])
+        small, larger = divmod(len(order), self.num_replicas)
+        start = self.rank * small + min(self.rank, larger)
+        return iter(order[start : start + self.num_samples])
 
 
 class SeededRows(NamedTuple):

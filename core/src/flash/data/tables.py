@@ -125,6 +125,8 @@ class Table(Mapping[str, list[Any]]):
     @property
     def num_rows(self) -> int:
         """The number of rows."""
+        if isinstance(self.columns, FrameColumns):
+            return self.columns.num_rows
         return len(next(iter(self.columns.values()), ()))
 
     @property
@@ -134,6 +136,8 @@ class Table(Mapping[str, list[Any]]):
 
     def take(self, rows: Sequence[int]) -> Table:
         """Return the given rows."""
+        if isinstance(self.columns, FrameColumns):
+            return Table(self.columns.take(rows), self.name, self.is_text, self.folder)
         # Several times as fast as a loop; of fewer than two rows it returns no tuple.
         taken = itemgetter(*rows) if len(rows) > 1 else lambda values: [values[row] for row in rows]
         columns = {name: list(taken(values)) for name, values in self.columns.items()}

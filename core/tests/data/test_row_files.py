@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from flash.cli._row_writers import check_format, row_writer
+from flash.data.row_files import row_format
 from flash.errors import CheckpointError, ConfigurationError
+from flash.serialization import writing
 
 NAMES = ["id", "prediction"]
 BLOCKS: list[list[tuple[Any, Any]]] = [[("a,b", "x"), (1, 2.5)], [("ü\n", ["x", "y"]), (None, {"boxes": [[1, 2]]})]]
 
 
 def write(path: Path, blocks: Any = BLOCKS) -> None:
-    with row_writer(path) as writer:
+    rows = row_format(path, "-o")
+    with writing(path, folder_argument="-o") as file, rows.writer(file, NAMES) as writer:
         for block in blocks:
-            writer(NAMES, list(zip(*block, strict=True)))
+            writer(rows.block(NAMES, list(zip(*block, strict=True))))
 
 
 def test_cells_of_csv_are_quoted_and_lists_are_json(tmp_path: Path) -> None:
@@ -85,13 +87,21 @@ def test_a_folder_in_the_place_of_the_file_says_so(tmp_path: Path) -> None:
 
 
 def test_another_suffix_is_no_format() -> None:
-    check_format(Path("out.jsonl"))
+    row_format(Path("out.jsonl"), "-o")
     with pytest.raises(ConfigurationError, match="Expected -o to end in .csv, .jsonl, .parquet, but got out.xlsx"):
-        check_format(Path("out.xlsx"))
+        row_format(Path("out.xlsx"), "-o")
 
 
-def test_names_with_a_percent_sign_are_names(tmp_path: Path) -> None:
-    with row_writer(tmp_path / "out.jsonl") as write_rows:
-        write_rows(["id", '50 % of "it"'], [(1, 2), ("a", "a")])
-    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
-    assert json.loads(lines[1]) == {"id": 2, '50 % of "it"': "a"}
+def test_names_with_a_percent_sign_are_names() -> None:
+    block = row_format(Path("out.jsonl"), "-o").block(["id", '50 % of "it"'], [(1, 2), ("a", "a")])
+    assert json.loads(block.decode().splitlines()[1]) == {"id": 2, '50 % of "it"': "a"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_the_blocks_of_a_part_are_those_that_were_saved(suffix: str, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    rows, path = row_format(Path(f"out.{suffix}"), "-o"), tmp_path / f"part.{suffix}"
+    blocks = [rows.block(NAMES, list(zip(*block, strict=True))) for block in ([(1, "x"), (2, "y")], [(3, "z")])]
+    with path.open("wb") as file:
+        sizes = rows.save_part(file, blocks)
+    assert list(rows.load_part(path, sizes)) == blocks
