@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ def test_a_row_that_cannot_be_predicted_is_the_sentence_of_flash_and_an_older_fi
     assert "'long'" in str(there.value)
     assert str(there.value).endswith("It is among the rows with row_id from 'r0' to 'r49'.")
     assert target.read_text() == "old"
+    # The workers have ended, though the error is still held.
+    assert len(await_processors(cluster)) == 1
+
+
+def await_processors(cluster: Any) -> list[float]:
+    """The processors of the cluster, as soon as nothing has reserved any."""
+    end = time.monotonic() + 60
+    while cluster.available_resources().get("CPU") != 2 and time.monotonic() < end:
+        cluster.wait([cluster.put(None)])
+    return [cpus for cpus in [cluster.available_resources().get("CPU")] if cpus == 2]
 
 
 class TestThePredictor:
@@ -91,7 +102,7 @@ class TestThePredictor:
     @pytest.fixture
     def predictor(self, checkpoint: str) -> Any:
         def make(**changes: Any) -> Any:
-            options = {"id_field": "row_id", "names": ("row_id", "prediction"), "output": None, "batch_size": 16}
+            options = {"id_field": "row_id", "output": None, "batch_size": 16}
             return Predictor(**{"checkpoint": checkpoint, "device": "cpu", "reading": {}, **options, **changes})
 
         return make
@@ -99,19 +110,19 @@ class TestThePredictor:
     def results(self, predictor: Any, batch: Any) -> list[Any]:
         return [unpacked(each) for message in predictor(batch) for each in message[PAYLOAD]]
 
-    def test_it_gives_the_columns_of_the_command(self, predictor: Any, checkpoint: str) -> None:
+    def test_it_gives_the_ids_and_the_results_with_the_classes(self, predictor: Any, checkpoint: str) -> None:
         batch = pa.Table.from_pandas(frame_of(40).drop(columns="answer"))
-        ((names, columns),) = self.results(predictor(), batch)
-        assert names == ["row_id", "prediction"]
-        assert columns == [[f"r{row}" for row in range(40)], expected(checkpoint)[:40]]
-        ((_, columns),) = self.results(predictor(id_field=None), batch)
-        assert columns == [None, expected(checkpoint)[:40]]
+        ((classes, ids, results),) = self.results(predictor(), batch)
+        assert (classes, ids) == (["no", "yes"], [f"r{row}" for row in range(40)])
+        assert results == expected(checkpoint)[:40]
+        ((_, ids, results),) = self.results(predictor(id_field=None), batch)
+        assert (ids, results) == (None, expected(checkpoint)[:40])
 
     def test_it_reads_a_file_with_the_options_of_text(self, predictor: Any, checkpoint: str, tmp_path: Path) -> None:
         frame_of(5).drop(columns="answer").to_csv(tmp_path / "a.csv", sep="|", index=False)
         batch = pa.table({"file": [str(tmp_path / "a.csv")]})
-        ((_, columns),) = self.results(predictor(reading={"sep": "|"}), batch)
-        assert columns == [[f"r{row}" for row in range(5)], expected(checkpoint)[:5]]
+        ((_, ids, results),) = self.results(predictor(reading={"sep": "|"}), batch)
+        assert (ids, results) == ([f"r{row}" for row in range(5)], expected(checkpoint)[:5])
 
     def test_it_loads_the_checkpoint_once(self, predictor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         made = predictor()
@@ -132,7 +143,7 @@ class TestWriting:
     """The messages of workers, written in this process."""
 
     def messages(self, *blocks: Any) -> list[bytes]:
-        return [packed((["id", "prediction"], list(block)), "a block") for block in blocks]
+        return [packed((None, *block), "a block") for block in blocks]
 
     def test_rows_without_ids_are_numbered(self, tmp_path: Path) -> None:
         written = prediction._write(tmp_path / "a.jsonl", self.messages((None, ["x", "y"]), (None, ["z"])))

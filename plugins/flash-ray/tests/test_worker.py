@@ -1,8 +1,7 @@
-"""What a worker stores of an epoch, and goes on with, without a cluster."""
+"""What a worker knows of its group and reports, without a cluster."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 from flash.ray import worker
-from flash.serialization import capture_rng_state, write_checkpoint
 
 
 @pytest.fixture
@@ -19,23 +17,6 @@ def second_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
         get_world_size=lambda: 3, get_world_rank=lambda: 1, get_local_rank=lambda: 1, get_node_rank=lambda: 0
     )
     monkeypatch.setattr("ray.train.get_context", lambda: context)
-
-
-@pytest.mark.usefixtures("second_of_three")
-def test_a_resumed_worker_goes_on_with_its_own_random_numbers(tmp_path: Path) -> None:
-    torch.manual_seed(5)
-    write_checkpoint(capture_rng_state(), tmp_path / "random_1.ckpt")
-    expected = torch.rand(3)
-    nothing: Any = None
-    report = worker.ReportEpochs(tmp_path)
-    report.on_train_start(nothing, nothing)
-    assert torch.equal(torch.rand(3), expected)
-    report.on_train_start(nothing, nothing)  # Once.
-    assert not torch.equal(torch.rand(3), expected)
-    for fresh in (worker.ReportEpochs(), worker.ReportEpochs(tmp_path / "nothing")):
-        before = torch.get_rng_state()
-        fresh.on_train_start(nothing, nothing)
-        assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.usefixtures("second_of_three")

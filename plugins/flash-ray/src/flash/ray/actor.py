@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import flash
-from flash.core.prediction_files import prediction_columns
+from flash.core.outputs import plain
 from flash.data.tables import ReadOptions, read_table
 from flash.errors import DataError, FlashError
 
@@ -14,7 +14,7 @@ from .cluster import packed, packed_error
 
 __all__ = ["PAYLOAD", "Predictor"]
 
-#: The column of messages: the packed names and columns of a block of rows, or an error.
+#: The column of messages: packed classes, ids and results of a block of rows, or an error.
 PAYLOAD = "payload"
 
 
@@ -26,7 +26,6 @@ class Predictor:
     Args:
         checkpoint: The checkpoint.
         id_field: The column of ids; ``None`` for none.
-        names: The names of the columns of ids and predictions.
         output: What is predicted.
         batch_size: Number of rows per batch of the network.
         device: The device of the network.
@@ -37,7 +36,6 @@ class Predictor:
         self,
         checkpoint: str,
         id_field: str | None,
-        names: tuple[str, str],
         output: str | None,
         batch_size: int,
         device: str,
@@ -45,7 +43,6 @@ class Predictor:
     ) -> None:
         self.checkpoint = checkpoint
         self.id_field = id_field
-        self.names = names
         self.output = output
         self.batch_size = batch_size
         self.device = device
@@ -85,8 +82,11 @@ class Predictor:
     def _columns(self, task: flash.Task, raw: Any, reading: ReadOptions) -> Iterator[Any]:
         blocks = task.predict_blocks(raw, self.output, self.batch_size, id_field=self.id_field, **reading)
         for ids, results in _joined(blocks):
-            names, columns = prediction_columns(ids, results, self.names, task.output_names)
-            yield names, [columns[0] if self.id_field is not None else None, *columns[1:]]
+            yield (
+                task.output_names,
+                None if self.id_field is None else list(map(plain, ids)),
+                list(map(plain, results)),
+            )
 
 
 def _joined(blocks: Iterator[tuple[Any, list[Any]]], rows: int = 4096) -> Iterator[tuple[list[Any], list[Any]]]:

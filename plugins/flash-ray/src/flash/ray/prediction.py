@@ -7,13 +7,13 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import Unpack
 
-from flash.data.row_files import FORMATS, Write, row_writer
+from flash.core.prediction_files import PredictionFile
 from flash.data.tables import READ_OPTIONS, ReadOptions
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import refuse_unknown_arguments
@@ -31,6 +31,8 @@ _BLOCK_ROWS = 1024
 # Rows of a file in a folder that is written.
 _FILE_ROWS = 1_000_000
 _PARQUET = (".parquet", ".pq")
+# Of files that are written.
+_FORMATS = (".csv", ".jsonl", ".parquet")
 # Read by Flash, which knows what a cell of text is from the train rows, and not by Ray, for which "007" is 7.
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json")
 
@@ -99,7 +101,6 @@ def predict(
     predictor = {
         "checkpoint": str(found),
         "id_field": id_field,
-        "names": names or (id_field or "id", "prediction"),
         "output": output,
         "batch_size": batch_size,
         "device": "cuda" if use_gpu else "cpu",
@@ -119,65 +120,54 @@ def predict(
         )
         # Ray warns of small tables, which have too few blocks for all workers.
         warnings.filterwarnings("ignore", "The minimum number of concurrent actors")
-        return _write(path, (row[PAYLOAD] for row in results.iter_rows()))
+        # Closing it ends the workers, also after an error, whose traceback would keep them.
+        with contextlib.closing(iter(results.iter_batches(batch_size=None, batch_format="pyarrow"))) as batches:
+            messages = (message for batch in batches for message in batch[PAYLOAD].to_pylist())
+            return _write(path, messages, names or (id_field or "id", "prediction"))
 
 
-def _write(path: Path, messages: Iterable[bytes]) -> int:
-    """Write the columns in messages of :class:`Predictor`, and return the number of rows."""
-    count = 0
-    with _writer(path) as write:
+def _write(path: Path, messages: Iterable[bytes], names: tuple[str, str] = ("id", "prediction")) -> int:
+    """Write what is in messages of :class:`Predictor`, in their order, and return the number of rows."""
+    is_file = path.suffix in _FORMATS
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    # Parts of a file that is not complete are in a folder beside it.
+    left = path.with_name(f"{path.name}.parts") if is_file else temporary
+    file: PredictionFile | None = None
+    count = first = number = 0
+    try:
         for message in messages:
             content = unpacked(message)
             if isinstance(content, Exception):
                 raise content
-            names, columns = content
-            if columns[0] is None:  # without a column of ids
-                columns[0] = range(count, count + len(columns[1]))
-            columns[0] = list(columns[0])
-            write(names, columns)
-            count += len(columns[0])
-        if not count:
+            classes, ids, results = content
+            if file is not None and not is_file and count - first >= _FILE_ROWS:
+                file.finish()
+                file, first, number = None, count, number + 1
+            if file is None:
+                target = path if is_file else temporary / f"part-{number:05}.parquet"
+                file = PredictionFile(target, run=dict, columns=names, classes=classes, argument="target")
+                file.begin(resume=False)
+            rows = range(count - first, count - first + len(results))
+            file.write(rows, range(count, count + len(results)) if ids is None else ids, results)
+            count += len(results)
+        if file is None:
             raise DataError("Expected rows to predict, but the source has none. Check its path.")
+        file.finish()
+        if not is_file:
+            if path.exists():
+                path.rmdir()  # It is empty, as was checked before.
+            temporary.rename(path)
+    finally:
+        shutil.rmtree(left, ignore_errors=True)
     return count
 
 
-@contextlib.contextmanager
-def _writer(path: Path) -> Iterator[Write]:
-    """Open a file of a format, or a folder of several of Parquet, which is there when all is written."""
-    if path.suffix in FORMATS:
-        with row_writer(path, "target") as write:
-            yield write
-        return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with contextlib.ExitStack() as stack:
-            parts: list[Write] = []
-            rows = 0
-
-            def write_part(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
-                nonlocal rows
-                if not parts or rows >= _FILE_ROWS:
-                    stack.close()
-                    part = temporary / f"part-{len(parts):05}.parquet"
-                    parts.append(stack.enter_context(row_writer(part, "target")))
-                    rows = 0
-                parts[-1](names, columns)
-                rows += len(columns[0])
-
-            yield write_part
-        if path.exists():
-            path.rmdir()  # It is empty, as was checked before.
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def _check_target(path: Path) -> None:
-    if path.suffix in FORMATS:
+    if path.suffix in _FORMATS:
         return
     if path.suffix and not path.is_dir():
         raise ConfigurationError(
-            f"Expected target to end in {', '.join(FORMATS)}, or to be a folder, but got {path}. Choose one of these."
+            f"Expected target to end in {', '.join(_FORMATS)}, or to be a folder, but got {path}. Choose one of these."
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigurationError(

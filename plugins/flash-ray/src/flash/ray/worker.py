@@ -22,7 +22,6 @@ import ray
 import ray.train
 import ray.train.torch
 from flash.errors import FlashError
-from flash.serialization import capture_rng_state, read_checkpoint, restore_rng_state, write_checkpoint
 
 from .cluster import packed_error, unpacked
 
@@ -86,27 +85,12 @@ class RayStrategy(DDPStrategy):
 
 
 class ReportEpochs(Checkpoint):
-    """Report the metrics of each epoch to Ray, with a checkpoint and the random numbers of each worker.
-
-    Args:
-        resumed: The folder of the checkpoint that the training goes on from; ``None`` at the beginning.
-    """
-
-    def __init__(self, resumed: Path | None = None) -> None:
-        path = None if resumed is None else resumed / _random_file()
-        self._random = None if path is None or not path.exists() else read_checkpoint(path)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on with the random numbers of this worker: the checkpoint of the task has those of one."""
-        if self._random is not None:
-            restore_rng_state(self._random)
-            self._random = None
+    """Report the metrics of each epoch to Ray, with a checkpoint that has the state of all workers."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Store and report, after all other callbacks."""
         with _reported(numbers_of(trainer)) as folder:
             trainer.save_checkpoint(folder / LAST_FILE)
-            write_checkpoint(capture_rng_state(), folder / _random_file())
 
 
 def numbers_of(trainer: pl.Trainer) -> dict[str, float]:
@@ -126,10 +110,6 @@ def _reported(metrics: Mapping[str, float]) -> Iterator[Path]:
         ray.train.report(dict(metrics), checkpoint=checkpoint)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _random_file() -> str:
-    return f"random_{ray.train.get_context().get_world_rank()}.ckpt"
 
 
 def train(config: Mapping[str, Any]) -> None:
@@ -157,7 +137,7 @@ def _train(config: Mapping[str, Any]) -> None:
         resumed = None if found is None else Path(found)
         if resumed is not None and (resumed / TASK_FILE).exists():
             return  # The run was complete.
-        trainer = _make_trainer(options, ReportEpochs(resumed))
+        trainer = _make_trainer(options, ReportEpochs())
         path = None if resumed is None else resumed / LAST_FILE
         if strategy is None:
             trainer.fit(task, datamodule=data, ckpt_path=path)
