@@ -341,6 +341,14 @@ def test_rows_in_any_order_are_in_order_in_each_format(suffix: str, tmp_path: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_of_writing_names_the_argument_that_chose_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    file = PredictionFile(tmp_path / "file" / "out.csv", run=dict, argument="target")
+    file.write([0], ["a"], ["b"])
+    with pytest.raises(CheckpointError, match="target"):
+        file.finish()
+
+
 def test_no_rows_are_a_file_of_names(tmp_path: Path) -> None:
     file = PredictionFile(tmp_path / "out.csv", run=dict)
     assert file.begin(resume=False)

@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from flash.data.row_files import row_format, row_writer
+from flash.data.row_files import row_format
 from flash.errors import CheckpointError, ConfigurationError
+from flash.serialization import writing
 
 NAMES = ["id", "prediction"]
 BLOCKS: list[list[tuple[Any, Any]]] = [[("a,b", "x"), (1, 2.5)], [("ü\n", ["x", "y"]), (None, {"boxes": [[1, 2]]})]]
 
 
 def write(path: Path, blocks: Any = BLOCKS) -> None:
-    with row_writer(path, "-o") as writer:
+    rows = row_format(path, "-o")
+    with writing(path, folder_argument="-o") as file, rows.writer(file, NAMES) as writer:
         for block in blocks:
-            writer(NAMES, list(zip(*block, strict=True)))
+            writer(rows.block(NAMES, list(zip(*block, strict=True))))
 
 
 def test_cells_of_csv_are_quoted_and_lists_are_json(tmp_path: Path) -> None:
@@ -103,9 +105,3 @@ def test_the_blocks_of_a_part_are_those_that_were_saved(suffix: str, tmp_path: P
     with path.open("wb") as file:
         sizes = rows.save_part(file, blocks)
     assert list(rows.load_part(path, sizes)) == blocks
-
-
-def test_an_error_of_writing_names_the_argument_that_chose_the_file(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="target"), row_writer(tmp_path / "file" / "out.csv", "target"):
-        pass

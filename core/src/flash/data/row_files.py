@@ -9,20 +9,17 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import repeat
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from flash.errors import ConfigurationError
-from flash.serialization import writing
 
-__all__ = ["FORMATS", "Block", "RowFormat", "Write", "row_format", "row_writer"]
+__all__ = ["FORMATS", "Block", "RowFormat", "row_format"]
 
 #: Rows as a format keeps them: text that is encoded, or a table of Arrow.
 Block: TypeAlias = Any
-#: Takes the names of the columns, the same each time, and the columns of a block of rows.
-Write: TypeAlias = Callable[[Sequence[str], Sequence[Sequence[Any]]], None]
 
 
 class RowFormat(ABC):
@@ -270,39 +267,3 @@ def _check_pyarrow() -> None:
         raise ConfigurationError(
             'Expected pyarrow, which writes Parquet files, but it is not installed: pip install "flash-core[parquet]".'
         ) from error
-
-
-@contextmanager
-def row_writer(path: Path, argument: str) -> Iterator[Write]:
-    """Open a file of the format that its suffix says, to write rows in blocks; it is complete, or the old one.
-
-    Args:
-        path: The file; its folder is created.
-        argument: Where the user chose it, for error messages.
-
-    Returns:
-        A context manager whose value is called with the names of the columns and the columns of a block of rows.
-
-    Raises:
-        CheckpointError: If the file cannot be written.
-        ConfigurationError: As :func:`row_format` does.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "out.csv"
-        >>> with row_writer(path, "to=") as write:
-        ...     write(["id", "prediction"], [[7, 8], ["no", "yes"]])
-        >>> path.read_text().split()
-        ['id,prediction', '7,no', '8,yes']
-    """
-    rows = row_format(path, argument)
-    with writing(path, folder_argument=argument) as file, ExitStack() as stack:
-        writers: list[Callable[[Block], Any]] = []
-
-        def write(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> None:
-            # The names are known with the first rows.
-            if not writers:
-                writers.append(stack.enter_context(rows.writer(file, names)))
-            writers[0](rows.block(names, columns))
-
-        yield write
