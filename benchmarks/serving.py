@@ -3,7 +3,9 @@
 For a row of a table, a sentence and a photo: samples per second of 32 clients, each with one sample a request, as a
 share of the forward pass of the network alone with batches of 32 (bar 0.8), and beside LitServe with the same task and
 the same JSON (bar 1); and the latency of one client as a multiple of ``task.predict`` of one sample in this process
-(bar 1.5). The services and the clients are processes of their own, on the same cores. Run: ``nox -s bench -- serving``.
+(bar 1.5). The services and the clients are processes of their own, on the same cores. For rows also 16 and 256 in a
+request, the exported folder, and a bare ASGI application of uvicorn that reads the body and answers a constant: more
+requests no service in Python answers here. Run: ``nox -s bench -- serving``.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +188,32 @@ def report(
             print(f"  {label:36s} {rates[way]:9.0f} a second {rates[way] / rates['network']:6.2f} of the network")
     if beside:
         print(f"  flash serve beside LitServe {rates['flash'] / rates['litserve']:37.2f}")
+    if name == "table":
+        report_rows(checkpoint, sample, rates["network"], rounds, limit)
+
+
+def report_rows(checkpoint: str, row: Any, network: float, rounds: int, limit: float) -> None:
+    """Report rows a second with several rows a request, of the checkpoint and of its export, and what HTTP gives."""
+    exported = Path(checkpoint).with_name("exported")
+    flash.Task.load_from_checkpoint(checkpoint).export(exported, "onnx")
+    bare = str(Path(__file__).parent / "_bare_service.py")
+    serve = [sys.executable, "-m", "flash", "serve"]
+    commands = {"checkpoint": [*serve, checkpoint, "--port"], "onnx": [*serve, str(exported), "--port"]}
+    commands["bare uvicorn"] = [sys.executable, bare]
+    ports = {way: free_port() for way in commands}
+    with contextlib.ExitStack() as stack:
+        for way, command in commands.items():
+            stack.enter_context(service([*command, str(ports[way])], ports[way], "/health"))
+        for rows in (1, 16, 256):
+            body = json.dumps({"rows": [row] * rows}).encode()
+
+            def seconds(port: int, body: bytes = body, rows: int = rows) -> float:
+                return 1 / measure(port, "/v1/predict", body, CLIENTS, limit)[0] / rows
+
+            runs = {way: partial(seconds, port) for way, port in ports.items()}
+            found = {way: 1 / each for way, each in compare(runs, rounds).items()}
+            shown = ", ".join(f"{way} {rate:.0f} ({rate / network:.2f})" for way, rate in found.items())
+            print(f"  {rows:3d} rows a request, {CLIENTS} clients: {shown} rows a second (of the network)")
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from flash import Task
 from flash.baseline import run
 from flash.cli import main
-from flash.errors import ConfigurationError, DataError
+from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.plugins import Recipe, get_host, hookimpl, isolated_plugins
 from flash.plugins.manager import PluginHost
 
@@ -81,6 +81,35 @@ def test_a_table_gets_a_baseline(tmp_path: Path) -> None:
     # The predictions of the report are those of the checkpoint.
     task = Task.load_from_checkpoint(tmp_path / "out" / "best.ckpt")
     assert set(task.predict(people(seed=1))) <= {"yes", "no"}
+
+
+def test_boosting_that_wins_has_importance_and_is_fitted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    people(400).to_csv("people.csv", index=False)
+    found = run("people.csv", "bought", **only(tmp_path / "out", "linear", "boosting"))
+    results = found.results
+    assert results.best == "boosting"
+    assert results.outputs.shape == (results.counts["test"], 2)
+    # The target depends on age and town; income follows from both.
+    ranked = [each.column for each in results.importance]
+    assert set(ranked) == {"age", "town", "income"}
+    assert results.importance[0].mean > 0.1
+    assert [each.mean for each in results.importance] == sorted(
+        (each.mean for each in results.importance), reverse=True
+    )
+    space: dict[str, Any] = {}
+    people(30, seed=1).drop(columns="bought").to_csv("new.csv", index=False)
+    (lines,) = [each.line for each in results.commands if each.title == "Fit boosting again, in Python"]
+    exec(lines, space)  # as a person would run it
+    model = space["model"]
+    assert np.allclose(model.model.predict(model.data.test_dataset), results.outputs)
+    predicted = model.predict("new.csv")
+    assert len(predicted) == 30
+    assert (np.array(predicted) == people(30, seed=1)["bought"]).mean() > 0.8
+    page = (tmp_path / "out" / "report.html").read_text()
+    for heading in ("Confusion matrix", "Scores per class", "Reliability diagram", "Importance of columns"):
+        assert heading in page
+    assert "No network was evaluated, so there is no checkpoint." in page
 
 
 @pytest.mark.train
@@ -154,6 +183,36 @@ def test_rows_that_are_there_twice_are_found(tmp_path: Path) -> None:
     assert [finding for finding in found.results.findings if finding.kind == "duplicates"]
 
 
+def test_files_that_cannot_be_opened_are_left_out_and_said(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 40)
+    (folder / "dark" / "note.png").write_text("no image")
+    whole = (folder / "light" / "1.png").read_bytes()
+    (folder / "light" / "half.png").write_bytes(whole[: len(whole) // 2])
+    said: list[str] = []
+    found = run(folder, **{**only(tmp_path / "out", "pixels"), "say": said.append})
+    (finding,) = [each for each in found.results.findings if each.kind == "unreadable files"]
+    assert sorted(Path(str(each)).name for each in finding.rows) == ["half.png", "note.png"]
+    assert "Expected files that can be opened, but 2 cannot, such as" in finding.sentence
+    assert f"warning: {finding.sentence}" in said
+    assert sum(found.results.counts.values()) == 40
+
+
+def test_columns_without_a_value_do_not_stop_a_baseline(tmp_path: Path) -> None:
+    found = run(people(80).assign(empty=None), "bought", **only(tmp_path / "out", "linear", "boosting"))
+    assert {entry.status for entry in found.leaderboard} == {"done"}
+
+
+def test_a_table_of_targets_alone_and_a_test_part_without_targets_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match="Expected a table with columns besides the target .* its only column is bought"
+    ):
+        run(people()[["bought"]], "bought", **only(tmp_path / "out"))
+    with pytest.raises(
+        MissingColumnError, match="Expected test data with the target 'bought', by which .* Leave it out"
+    ):
+        run(people(), "bought", test=people().drop(columns="bought"), **only(tmp_path / "out"))
+
+
 def test_photos_that_are_in_two_parts_are_found(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos" / "train")
     for name in ("dark", "light"):
@@ -177,6 +236,57 @@ def test_the_latest_rows_are_tested(tmp_path: Path) -> None:
     shuffled = frame.sample(frac=1, random_state=0)
     found = run(shuffled, "bought", **only(tmp_path / "out", "linear", time="day"))
     assert found.results.counts == {"train": 64, "val": 16, "test": 20}
+
+
+@pytest.mark.parametrize("form", ["table", "numbers", "texts", "several"])
+def test_rows_without_a_target_are_left_out_and_said(form: str, tmp_path: Path) -> None:
+    frame = {"texts": reviews(120)}.get(form, people(120))
+    target: Any = {"table": "bought", "numbers": "income", "texts": "label", "several": ["a", "b"]}[form]
+    if form == "several":
+        frame = frame.drop(columns=["bought"]).assign(
+            a=[row % 2 for row in range(120)], b=[row % 3 % 2 for row in range(120)]
+        )
+    frame["row"] = [f"text {row} that is there" for row in range(120)] if form == "texts" else np.arange(120)
+    frame = frame.astype(object)
+    frame.loc[[3, 50], "a" if form == "several" else target] = None
+    if form != "numbers":
+        frame.loc[[70], "b" if form == "several" else target] = " "
+    else:
+        frame.loc[[70], target] = float("nan")
+    file = tmp_path / "data.csv"
+    frame.drop(columns="row" if form == "texts" else []).to_csv(file, index=False)
+    said: list[str] = []
+    recipes = ["words"] if form == "texts" else ["linear"]
+    found = run(file, target, recipes=recipes, time_limit=60, output=tmp_path / "out", say=said.append)
+    results = found.results
+    assert sum(results.counts.values()) == 117
+    findings = [each for each in results.findings if each.kind == "missing targets"]
+    rows = {row for each in findings for row in each.rows}
+    assert rows == {"row 3", "row 50", "row 70"}
+    assert all("A baseline leaves these rows out." in each.sentence for each in findings)
+    assert all(f"warning: {each.sentence}" in said for each in findings)
+    stored = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {each["kind"] for each in stored["findings"]} >= {"missing targets"}
+    assert "missing targets" in (tmp_path / "out" / "report.html").read_text()
+    # The samples that are shown have the numbers of the rows of the file.
+    for sample in [*results.mistakes, *results.suspicious]:
+        row = int(sample.id.removeprefix("row "))
+        assert row not in (3, 50, 70)
+        if isinstance(sample.shown, str):
+            assert sample.shown == frame["review"][row]
+        else:
+            assert sample.shown["row"] == row
+    assert results.mistakes
+
+
+def test_no_target_at_all_and_a_test_part_without_targets_say_so(tmp_path: Path) -> None:
+    frame = people(60).assign(bought=None)
+    with pytest.raises(DataError, match="Expected a value of 'bought' in some train row, but all 60 have none. Fill"):
+        run(frame, "bought", **only(tmp_path / "out", "linear"))
+    with pytest.raises(
+        DataError, match="Expected a value of 'bought' in some test row, but all 60 have none. .* leave"
+    ):
+        run(people(), "bought", test=frame, **only(tmp_path / "out", "linear"))
 
 
 @pytest.mark.parametrize(

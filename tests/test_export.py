@@ -16,6 +16,9 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from transformers import (
     AutoModel,
     BartConfig,
@@ -32,6 +35,7 @@ from flash import Task, Trainer
 from flash.cli import main
 from flash.errors import ExportError
 from flash.image import ImageClassifier, ImageEmbedder, ImageRegressor, ObjectDetector
+from flash.image.detection.models import DETECTORS
 from flash.tabular import (
     TabularClassificationData,
     TabularClassifier,
@@ -171,7 +175,7 @@ def test_a_checkpoint_is_exported_by_the_command(
     out = tmp_path / "out"
     assert main(["export", str(tmp_path / "task.ckpt"), "--format", "pt2", "-o", str(out)]) == 0
     assert capsys.readouterr().out.endswith(
-        f"Wrote {out}: delimited.py, encoder.py, export.json, model.pt2, predict.py, runner.py.\n"
+        f"Wrote {out}: delimited.py, encoder.py, export.json, json_table.py, model.pt2, predict.py, runner.py.\n"
     )
     assert predictor_of(out).predict(str(new_people)) == task.predict(str(new_people))
     assert main(["export", str(tmp_path / "task.ckpt"), "--format", "onx", "-o", str(tmp_path / "other")]) != 0
@@ -216,10 +220,122 @@ def test_numbers_and_vectors_of_photos_are_exported(check: Callable[..., Path], 
     check(ImageEmbedder(backbone="test_resnet", pretrained=False, embedding_dim=8), "pt2", photos)
 
 
-def test_detectors_say_why_they_are_not_exported(tmp_path: Path) -> None:
-    task = ObjectDetector(labels=["cat"], backbone="ssdlite320_mobilenet_v3_large", pretrained=False)
-    with pytest.raises(ExportError, match="whose number of boxes differs from image to image"):
-        task.export(tmp_path / "out", "onnx")
+def tiny_detector(**sizes: Any) -> nn.Module:
+    """A Faster R-CNN on one layer whose scores differ."""
+    layers = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
+    vars(layers)["out_channels"] = 8
+    anchors = AnchorGenerator(((16, 32),), ((1.0,),))
+    heads = {"box_head": nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 16)), "box_predictor": FastRCNNPredictor(16, 4)}
+    model = FasterRCNN(layers, None, rpn_anchor_generator=anchors, **heads, **sizes)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
+    return model
+
+
+def same_boxes(
+    found: list[Any], expected: list[Any], missing: int = 0, pixels: float = 0.1, difference: float = 1e-3
+) -> None:
+    """Each object of the one is one of the other: same label, box and score; but for some that rounding decides."""
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert abs(len(one["labels"]) - len(other["labels"])) <= missing
+        rest = [*zip(other["labels"], other["boxes"], other["scores"], strict=True)]
+        alone = 0
+        for label, box, score in zip(one["labels"], one["boxes"], one["scores"], strict=True):
+            same = [
+                place
+                for place, (known, there, its) in enumerate(rest)
+                if known == label and np.allclose(box, there, rtol=1e-4, atol=pixels) and abs(score - its) < difference
+            ]
+            alone += not same
+            for place in same[:1]:
+                rest.pop(place)
+        assert alone <= missing
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_boxes_are_predicted_by_their_folder(tmp_path: Path, photos: Path, name: str) -> None:
+    model = tiny_detector(min_size=64, max_size=128)
+    task = ObjectDetector(labels=["ants", "bees", "wasps"], backbone=model, score_threshold=0.4)
+    folder = task.export(tmp_path / "out", name)
+    description = json.loads((folder / "export.json").read_text())
+    assert description["networks"]["model"]["inputs"] == {
+        "image": {"dtype": "uint8", "shape": [1, 3, "height", "width"]},
+        "score_threshold": {"dtype": "float32", "shape": [1]},
+    }
+    assert len(description["agreement"]["checked"]["model"]) == 2
+    expected = task.predict(photos)
+    assert sum(len(each["labels"]) for each in expected) > 5
+    predictor = predictor_of(folder)
+    same_boxes(predictor.predict(str(photos), batch_size=3), expected)
+    assert [identifier for identifier, _ in predictor.predict_each(str(photos))] == sorted(map(str, photos.iterdir()))
+    for one, other in zip(predictor.predict(str(photos), "raw"), task.predict(photos, "raw"), strict=True):
+        assert sorted(one["labels"]) == sorted(other["labels"].tolist())
+    # A lower threshold is no new export.
+    image = np.zeros((1, 3, 50, 60), dtype=np.uint8)
+    for threshold in (0.0, 0.99):
+        found = predictor.networks["model"]({"image": image, "score_threshold": np.array([threshold], np.float32)})
+        assert (found["scores"] > threshold).all()
+        assert found["boxes"].shape == (*found["labels"].shape, 4)
+
+
+def test_numbers_of_classes_are_those_of_the_task(tmp_path: Path, photos: Path) -> None:
+    task = ObjectDetector(3, backbone=tiny_detector(min_size=64, max_size=128), score_threshold=0.4)
+    found = predictor_of(task.export(tmp_path / "out", "pt2")).predict(str(photos / "0.png"))
+    assert found == task.predict(photos / "0.png")
+    assert {0, 1, 2} >= set(found[0]["labels"]) != set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "name"),
+    [
+        *((backbone, "onnx") for backbone in DETECTORS),
+        *(
+            (backbone, "pt2")
+            for backbone in ("fasterrcnn_mobilenet_v3_large_320_fpn", "retinanet_resnet50_fpn", "fcos_resnet50_fpn")
+        ),
+        ("ssdlite320_mobilenet_v3_large", "pt2"),
+    ],
+)
+def test_detectors_of_torchvision_are_exported(tmp_path: Path, photos: Path, backbone: str, name: str) -> None:
+    prefix = "box_" if backbone.startswith("faster") else ""
+    options: dict[str, Any] = {f"{prefix}score_thresh": 0.0, f"{prefix}detections_per_img": 30}
+    if not backbone.startswith("ssd"):
+        options |= {"min_size": 96, "max_size": 160}
+    task = ObjectDetector(3, backbone=backbone, pretrained=False, score_threshold=0.0, backbone_kwargs=options)
+    # Statistics of its own images, and a head with which scores differ.
+    for module, parameter in task.model.named_parameters():
+        # The layers of boxes stay: large ones make pixels of what is rounding.
+        if parameter.ndim > 1 and ("head" in module or "predictor" in module) and "bbox" not in module:
+            nn.init.normal_(parameter, std=0.2 if backbone.startswith("ssdlite") else 0.02)
+    for norm in task.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = None
+    target = {"boxes": torch.tensor([[10.0, 10, 90, 90]]), "labels": torch.tensor([1])}
+    with torch.no_grad():
+        task.train().model([torch.rand(3, 200, 160), torch.rand(3, 200, 160)], [target, target])
+    task.eval()
+    # Scores that round to 1 are all the same, and have no order.
+    layers = [each for module, each in task.model.named_parameters() if "cls" in module or "classification" in module]
+    while max(float(found["scores"].max()) for found in task.predict(photos, "raw")) > 0.9:
+        for parameter in layers:
+            parameter.data.mul_(0.7)
+    folder = task.export(tmp_path / "out", name)
+    expected = task.predict(photos)
+    assert min(len(each["labels"]) for each in expected) > 5
+    # Random weights make 7e-5 of what is 1e-7 in the pixels, and many candidates that are nearly as good as others.
+    same_boxes(predictor_of(folder).predict(str(photos)), expected, missing=8, pixels=1.5, difference=1e-2)
+
+
+def test_detectors_of_others_say_why_they_are_not_exported(tmp_path: Path) -> None:
+    class Own(nn.Module):
+        def forward(self, images: Any) -> Any:
+            return [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0), "scores": torch.zeros(0)} for _ in images]
+
+    with pytest.raises(ExportError, match="Expected a detector of torchvision"):
+        ObjectDetector(2, backbone=Own(), metrics={}).export(tmp_path / "out", "onnx")
     assert not (tmp_path / "out").exists()
 
 

@@ -29,6 +29,7 @@ WITHOUT_TESTS = {
     "testing/_plugin.py": KIT,
     "testing/_predict_arguments.py": KIT,
     "testing/_source.py": KIT,
+    "testing/_requests.py": KIT,
     "testing/_strategy.py": KIT,
     "testing/_task.py": KIT,
     "testing/_toy.py": KIT,

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from . import test_archives, test_checkpoints, test_images, test_tables, test_weights
+from . import test_archives, test_checkpoints, test_folders, test_images, test_tables, test_weights
 from .corpus import OTHERS, other_formats
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +50,7 @@ def test_each_number_of_the_page_is_that_of_the_tests() -> None:
     wanted = {
         "Checkpoints": test_checkpoints.COUNT,
         "Pretrained weights": test_weights.COUNT,
+        "Folders": test_folders.COUNT,
         "Archives": test_archives.COUNT,
         "Tables": test_tables.COUNT,
         "Images": test_images.COUNT,
@@ -69,7 +70,7 @@ def test_each_file_of_the_page_is_there() -> None:
 
 
 def test_the_damaged_files_are_more_than_the_page_says_at_least() -> None:
-    modules = (test_archives, test_checkpoints, test_images, test_tables, test_weights)
+    modules = (test_archives, test_checkpoints, test_folders, test_images, test_tables, test_weights)
     total = sum(module.COUNT for module in modules) + test_images.COUNT_OF_ANNOTATIONS
     (said,) = re.findall(r"at least ([\d,]+) damaged files", PAGE.read_text())
     assert int(said.replace(",", "")) <= total < int(said.replace(",", "")) + 100

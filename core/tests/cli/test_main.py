@@ -37,6 +37,16 @@ def test_a_misspelt_command_comes_with_the_closest(flash: Any) -> None:
     assert "Did you mean 'backbones'" in flash("backbone").err
 
 
+def interrupted(arguments: Any) -> int:
+    """Be ended by Ctrl-C, as it is or as Lightning tells it."""
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        if "lightning" in arguments:
+            sys.exit(1)
+        raise
+
+
 class Verbs:
     """Adds verbs to the command line, one of them a name that is built in."""
 
@@ -45,6 +55,7 @@ class Verbs:
         yield Command("count", "builtins:len", summary="Count the arguments.")
         yield Command("fail", "operator:add", summary="Fail.")
         yield Command("leave", "sys:exit", summary="Exit with what is given.")
+        yield Command("stop", f"{__name__}:interrupted", summary="Be interrupted.")
         yield Command("doctor", "nowhere:doctor", summary="Another one.")
 
 
@@ -65,6 +76,12 @@ class TestCommandsOfPlugins:
         assert result.code == 2
         assert result.err.startswith("Traceback (most recent call last):")
         assert "flash: the command 'fail' of acme-verbs 1.2 failed: TypeError: " in result.err
+
+    @pytest.mark.parametrize("arguments", [[], ["lightning"]])
+    def test_ctrl_c_ends_them_in_a_sentence(self, verbs: Any, arguments: list[str]) -> None:
+        result = verbs("stop", *arguments)
+        assert result.code == 130
+        assert result.err == "flash: interrupted; the files that were complete are kept.\n"
 
     def test_a_built_in_verb_stays_what_it_is(self, verbs: Any) -> None:
         assert verbs("doctor", "--help").out.startswith("usage: flash doctor")

@@ -54,6 +54,38 @@ def test_rows_are_complete_and_in_order_whatever_the_batches(predict: Any, check
 
 
 @pytest.mark.train
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--columns", "Id,kind"], "Expected a column 'Id' in new.csv, but it has 'word', 'id'. The ids are its"),
+        (["--columns", "PassengerId,kind"], "Expected a column 'PassengerId' in new.csv, but it has 'word', 'id'."),
+        (["--id_field", "ids"], "Did you mean 'id'? The ids are its values: name another column, or none"),
+        (["--columns", "PassengerId,kind", "--sep", ","], "(flash predict --columns id,NAME)"),
+    ],
+)
+def test_ids_that_are_not_in_the_input_are_no_numbers_of_rows(predict: Any, arguments: list[str], message: str) -> None:
+    result = predict("-o", "out.csv", *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert not Path("out.csv").exists()
+
+
+@pytest.mark.train
+def test_ids_may_have_another_name_in_the_output(predict: Any, checkpoint: str) -> None:
+    labels = expected(checkpoint)
+    assert predict("-o", "out.csv", "--id_field", "id", "--columns", "PassengerId,kind").code == 0
+    lines = Path("out.csv").read_text().splitlines()
+    assert lines == ["PassengerId,kind", *(f"n{row},{label}" for row, label in enumerate(labels))]
+    assert predict("-o", "out.csv", "--id_field", "word").code == 0
+    lines = Path("out.csv").read_text().splitlines()
+    assert lines == ["word,prediction", *(f"{word},{label}" for word, label in zip(WORDS, labels, strict=True))]
+    # The numbers of the rows have the name id, whatever that of the predictions.
+    Path("new.csv").write_text("word\naea\nt\n")
+    assert predict("-o", "out.csv", "--columns", "id,kind").code == 0
+    assert [line.split(",")[0] for line in Path("out.csv").read_text().splitlines()] == ["id", "0", "1"]
+
+
+@pytest.mark.train
 def test_a_submission_has_the_two_columns_that_are_asked_for(predict: Any, checkpoint: str) -> None:
     assert predict("-o", "out.csv", "--columns", "id,kind").code == 0
     lines = Path("out.csv").read_text().splitlines()

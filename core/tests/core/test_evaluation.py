@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch.utils.data import IterableDataset, TensorDataset
 
 import flash
 from flash.core.classification import ClassificationTask
-from flash.core.evaluation import Evaluated, evaluate_rows
+from flash.core.evaluation import Evaluated, evaluate_predictions, evaluate_rows
 from flash.core.regression import RegressionTask
 from flash.errors import ConfigurationError, DataError
 
@@ -181,3 +182,51 @@ def test_what_are_no_classes_cannot_be_counted(stage: str, task: flash.Task, tar
     found = evaluate_rows(task, data(SCORES, targets), stage)
     with pytest.raises(ConfigurationError, match=f"Expected classes as targets, .* {message}"):
         found.confusion()
+
+
+# ---------------------------------------------------------------------- predictions of any model
+
+
+def test_probabilities_of_any_model_are_evaluated_as_those_of_a_task() -> None:
+    of_task = evaluate_rows(classifier(), data(SCORES, CLASSES))
+    assert of_task.losses is not None
+    found = evaluate_predictions("classes", SCORES.softmax(1).numpy(), CLASSES.numpy(), names=["a", "b", "c"])
+    assert found.losses is not None
+    assert found.losses.tolist() == pytest.approx(of_task.losses.tolist(), rel=1e-5)
+    assert found.worst() == of_task.worst()
+    assert found.confusion().tolist() == of_task.confusion().tolist()
+    assert found.class_scores() == of_task.class_scores()
+    sure = evaluate_predictions("classes", [[1.0, 0.0]], [1])
+    assert sure.losses is not None
+    assert torch.isfinite(sure.losses).all()
+    assert sure.names == ["0", "1"]
+
+
+def test_probabilities_of_labels_of_any_model_are_evaluated() -> None:
+    found = evaluate_predictions("labels", [[0.9, 0.5], [0.2, 0.6]], [[1, 0], [1, 1]], ids=["x", "y"], threshold=0.5)
+    assert found.losses is not None
+    by_hand = [-(math.log(0.9) + math.log(0.5)) / 2, -(math.log(0.2) + math.log(0.6)) / 2]
+    assert found.losses.tolist() == pytest.approx(by_hand)
+    assert found.predicted is not None
+    assert found.predicted.tolist() == [[1, 0], [0, 1]]
+    assert found.ids == ["x", "y"]
+
+
+def test_numbers_of_any_model_are_evaluated_in_standard_deviations() -> None:
+    found = evaluate_predictions("numbers", [[1.0, 100.0], [3.0, 300.0]], [[1.0, 0.0], [5.0, 200.0]])
+    assert found.losses is not None
+    # The standard deviations are 2 and 100; the errors 0 and 100, and 2 and 100.
+    assert found.losses.tolist() == pytest.approx([0.5, 1.0])
+    same = evaluate_predictions("numbers", [1.0, 2.0], [1.0, 1.0])
+    assert same.losses is not None
+    assert same.losses.tolist() == [0.0, 1.0]
+    assert same.probabilities is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "predictions", "targets"),
+    [("classes", [0.5, 0.5], [0, 1]), ("labels", [[0.5, 0.5]], [1]), ("numbers", [1.0, 2.0], [1.0])],
+)
+def test_predictions_that_are_not_those_of_the_targets_say_so(kind: Any, predictions: Any, targets: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Expected predictions and targets of shape .* one prediction per"):
+        evaluate_predictions(kind, predictions, targets)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 import flash
 from flash.core.classification import ClassificationTask
-from flash.core.importance import part_importance
+from flash.core.importance import part_importance, permutation_importance
+from flash.data.auto_dataset import AutoDataset
 from flash.errors import ConfigurationError, DataError
 
 X = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
@@ -109,3 +110,23 @@ def test_what_has_no_importance_is_an_error() -> None:
             part_importance(task, data(), **{name: 0})  # type: ignore[arg-type]  # on purpose
     with pytest.raises(ConfigurationError, match="Expected a task with a metric of torchmetrics or a loss per sample"):
         part_importance(flash.Task(Second()), data())
+
+
+def test_any_model_has_an_importance_by_a_score_of_its_own() -> None:
+    dm = data()
+    assert dm.val_dataset is not None
+
+    def error(dataset: AutoDataset) -> tuple[str, bool, float]:
+        pairs = [dataset[row] for row in range(len(dataset))]
+        return "error", False, sum(float((x[1] > 0) != y) for x, y in pairs) / len(pairs)
+
+    found = permutation_importance(dm.val_dataset, error, repeats=4, max_rows=100)
+    assert (found.score, found.meaning, found.baseline, found.rows) == ("error", "rise of error", 0.0, 100)
+    assert found.names[0] == "column 1"
+    assert found.means[0] == pytest.approx(0.5, abs=0.1)
+    assert found.means[1:] == [0, 0]
+    # It is that of a task with the same predictions.
+    of_task = part_importance(ClassificationTask(2, model=Second()), dm, repeats=4, max_rows=100)
+    assert of_task.means == pytest.approx(found.means)
+    with pytest.raises(ConfigurationError, match="Expected repeats to be a whole number of at least 1, but got 0"):
+        permutation_importance(dm.val_dataset, error, repeats=0)

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 import flash
 from flash.core import prediction_files
-from flash.core.prediction_files import PredictionFile, digest_of_weights
+from flash.core.prediction_files import PredictionFile, digest_of_weights, prediction_columns
 from flash.errors import CheckpointError, ConfigurationError
 
 ROWS = 40
@@ -261,8 +262,11 @@ def test_what_ctrl_c_interrupts_is_kept(trainer_options: dict[str, Any], tmp_pat
         raise KeyboardInterrupt
 
     task = Dies(nn.Linear(3, 1), 20, stop)
+    handler = signal.getsignal(signal.SIGINT)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         flash.Trainer(**trainer_options).predict(task, make_data(), output=first, to=path)
+    # Lightning ignores it from then on.
+    signal.signal(signal.SIGINT, handler)
     task.how, task.predicted = int, []
     flash.Trainer(**trainer_options).predict(task, make_data(), output=first, to=path, resume=True)
     assert task.predicted[0] == 18 * 3.0
@@ -337,6 +341,14 @@ def test_rows_in_any_order_are_in_order_in_each_format(suffix: str, tmp_path: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_an_error_of_writing_names_the_argument_that_chose_the_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    file = PredictionFile(tmp_path / "file" / "out.csv", run=dict, argument="target")
+    file.write([0], ["a"], ["b"])
+    with pytest.raises(CheckpointError, match="target"):
+        file.finish()
+
+
 def test_no_rows_are_a_file_of_names(tmp_path: Path) -> None:
     file = PredictionFile(tmp_path / "out.csv", run=dict)
     assert file.begin(resume=False)
@@ -349,3 +361,30 @@ def test_the_digest_tells_weights_and_names_apart() -> None:
     digests = {digest_of_weights(each) for each in (one, nn.Sequential(one), nn.Linear(2, 2))}
     assert len(digests) == 3
     assert digest_of_weights(one) in digests
+
+
+@pytest.mark.parametrize(
+    ("results", "classes", "names", "columns"),
+    [
+        (["no", "yes"], ["no", "yes"], ["id", "prediction"], [["no", "yes"]]),
+        (
+            [[0.5, 0.5], [0.25, 0.75]],
+            ["no", "yes"],
+            ["id", "prediction_no", "prediction_yes"],
+            [[0.5, 0.25], [0.5, 0.75]],
+        ),
+        ([[0.5, 0.5], [0.25, 0.75]], None, ["id", "prediction"], [[[0.5, 0.5], [0.25, 0.75]]]),
+        ([[0.5, 0.5], [0.25, 0.75]], ["one"], ["id", "prediction"], [[[0.5, 0.5], [0.25, 0.75]]]),
+        ([[], ["no"]], ["no", "yes"], ["id", "prediction"], [[[], ["no"]]]),
+        ([torch.tensor([1.0]), torch.tensor([2.0])], None, ["id", "prediction"], [[[1.0], [2.0]]]),
+    ],
+)
+def test_a_number_for_each_class_has_a_column_of_its_own(
+    results: list[Any], classes: list[str] | None, names: list[str], columns: list[list[Any]]
+) -> None:
+    assert prediction_columns([7, 8], results, classes=classes) == (names, [[7, 8], *columns])
+
+
+def test_ids_that_json_cannot_hold_are_text() -> None:
+    names, (ids, _) = prediction_columns([date(2024, 12, 31), 8], ["no", "yes"], ("day", "answer"))
+    assert (names, ids) == (["day", "answer"], ["2024-12-31", 8])

@@ -15,7 +15,10 @@ from flash.errors import ConfigurationError
 
 class TestTensorSpec:
     def test_the_first_dimension_is_the_batch(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"a shape that begins with 'batch', but got \(3, 'batch'\)"):
+        with pytest.raises(
+            ConfigurationError,
+            match=r"a shape that begins with 'batch', or with 1 for one sample at a time, but got \(3, 'batch'\)",
+        ):
             TensorSpec("float32", (3, "batch"))
 
     def test_tensors_have_the_type_and_the_open_sizes(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -42,3 +43,32 @@ def test_an_unknown_type_is_refused() -> None:
 def test_a_table_has_fields() -> None:
     with pytest.raises(ConfigurationError, match="Expected the fields of the rows of a table, but got none. Name them"):
         RequestFields("table")
+
+
+def test_a_description_is_read_back_from_json() -> None:
+    fields = (RequestField("age", "number", typical=40), RequestField("city", "category", ("Oslo",), True))
+    described = RequestFields("table", fields, extensions=(".csv",))
+    content = json.loads(json.dumps(described.to_json()))
+    assert RequestFields.from_json(content) == described
+
+    def check(content: bytes) -> None:
+        assert content
+
+    assert RequestFields.from_json(content, check).check is check
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(None, [], {}, {"kind": "text"}, {"kind": "path", "fields": [], "extensions": []}),
+        *({"kind": "table", "fields": [], "extensions": []}, {"kind": "text", "fields": [3], "extensions": []}),
+        {"kind": "text", "fields": [], "extensions": [3]},
+        {"kind": "text", "fields": [{"name": "x", "type": "url", "values": []}], "extensions": []},
+        {"kind": "text", "fields": [{"name": 3, "type": "text", "values": []}], "extensions": []},
+        {"kind": "text", "fields": [{"name": "x", "type": "text", "values": [3]}], "extensions": []},
+        {"kind": "text", "fields": [{"name": "x", "type": "text", "values": [], "more": 1}], "extensions": []},
+    ],
+)
+def test_another_description_is_refused(content: Any) -> None:
+    with pytest.raises(ValueError, match="Expected what RequestFields.to_json writes, but got something else: "):
+        RequestFields.from_json(content)

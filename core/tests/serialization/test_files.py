@@ -23,6 +23,7 @@ from flash.serialization import (
     replacing_together,
     write_checkpoint,
     writing,
+    writing_folder,
 )
 
 
@@ -256,3 +257,69 @@ def test_several_files_are_replaced_once_all_of_them_are_complete(tmp_path: Path
             file.write("new")
         assert one.read_text() == "old"
     assert sorted((file.name, file.read_text()) for file in tmp_path.iterdir()) == [("one", "new"), ("other", "new")]
+
+
+class TestFolders:
+    @staticmethod
+    def names(folder: Path) -> list[str]:
+        return sorted(each.name for each in folder.iterdir())
+
+    def write(self, target: Path) -> None:
+        with writing_folder(target, folder_argument="Mine(folder=...)") as folder:
+            (folder / "inside").mkdir()
+            (folder / "inside" / "file").write_text("content")
+
+    @pytest.mark.parametrize("exists", [False, True])
+    def test_a_folder_appears_when_it_is_complete(self, tmp_path: Path, exists: bool) -> None:
+        target = tmp_path / "new" / "folder"
+        if exists:
+            target.mkdir(parents=True)
+        with writing_folder(target, folder_argument="Mine(folder=...)") as folder:
+            (folder / "file").write_text("content")
+            assert folder.parent == target.parent
+            assert target.exists() == exists
+        assert self.names(target.parent) == ["folder"]
+        assert (target / "file").read_text() == "content"
+
+    def test_an_error_leaves_nothing(self, tmp_path: Path) -> None:
+        with pytest.raises(ZeroDivisionError), writing_folder(tmp_path / "out", folder_argument="") as folder:  # noqa: PT012
+            (folder / "file").write_text("content")
+            raise ZeroDivisionError
+        assert self.names(tmp_path) == []
+
+    def test_a_folder_that_is_not_empty_stays(self, tmp_path: Path) -> None:
+        self.write(tmp_path / "out")
+        writing = writing_folder(tmp_path / "out", what="export", folder_argument="Mine(folder=...)")
+        expected = "The export .*out could not be written: .* another folder with Mine"
+        with pytest.raises(CheckpointError, match=expected), writing:
+            pass
+        assert self.names(tmp_path) == ["out"]
+        assert (tmp_path / "out" / "inside" / "file").is_file()
+
+    def test_what_a_killed_process_left_is_removed_by_the_next_write(self, tmp_path: Path) -> None:
+        left = tmp_path / ".other.0123456789abcdef.tmp"
+        (left / "inside").mkdir(parents=True)
+        (left / "inside" / "half").write_text("half")
+        os.utime(left, (time.time() - 60,) * 2)
+        young = tmp_path / ".young.0123456789abcdef.tmp"
+        young.mkdir()
+        self.write(tmp_path / "out")
+        assert self.names(tmp_path) == [young.name, "out"]
+        os.utime(young, (time.time() - 60,) * 2)
+        write_checkpoint({}, tmp_path / "task.ckpt")
+        assert self.names(tmp_path) == ["out", "task.ckpt"]
+
+    def test_the_folder_of_a_writer_that_is_alive_stays(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(files_module, "_SECONDS_TO_LOCK", -1)
+        with writing_folder(tmp_path / "slow", folder_argument="") as folder:
+            self.write(tmp_path / "quick")
+            (folder / "file").write_text("content")
+        assert self.names(tmp_path) == ["quick", "slow"]
+
+    def test_a_link_in_their_place_is_not_followed(self, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        self.write(other)
+        (tmp_path / ".out.0123456789abcdef.tmp").symlink_to(other)
+        os.utime(other, (time.time() - 60,) * 2)
+        self.write(tmp_path / "out")
+        assert (other / "inside" / "file").is_file()

@@ -903,4 +903,15 @@ DEFECTS = [
         "test_a_sample_without_some_of_its_pieces_is_a_sample",
         r"Expected AudioPreprocess\.pieces to return places inside of what is shown, .* but got Span",
     ),
+    Defect(
+        "takes other requests than it says",
+        *_after(
+            DATA,
+            RETURN_SAMPLES,
+            "\n    def request_fields(self):\n        from flash.data.requests import RequestFields\n\n"
+            "        return RequestFields('text')\n",
+        ),
+        "test_what_a_request_may_hold_is_predicted",
+        r"Expected task\.predict to take what request_fields describes, but it refuses the sample a text: ",
+    ),
 ]

@@ -71,6 +71,7 @@ def _make(
             Entry("broken", "A recipe that fails.", "network", "failed", reason="Expected memory, but there is none."),
         ],
         "best": name,
+        "checkpoint": name,
         "part": "test",
         "labels": labels,
         "targets": good[0],

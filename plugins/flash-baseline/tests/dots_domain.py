@@ -109,7 +109,7 @@ class Nearest:
         self.targets = targets_of(data.train_dataset)
 
     def predict(self, dataset: Any) -> Any:
-        points = torch.stack([x for x, _ in dataset])
+        points = torch.stack([each[0] if isinstance(each, tuple) else each for each in dataset])
         places = torch.cdist(points, self.points).argmin(1)
         return torch.eye(int(self.targets.max()) + 1)[torch.from_numpy(self.targets)[places]]
 

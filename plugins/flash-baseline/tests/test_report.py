@@ -18,7 +18,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from flash.baseline.leaderboard import write_leaderboard
 from flash.baseline.report import write_report
-from flash.baseline.results import Entry, Results, Sample
+from flash.baseline.results import Comparison, Entry, Results, Sample
 from flash.errors import CheckpointError
 
 VOID = {"meta", "img", "line", "circle", "rect", "polyline", "br"}
@@ -173,14 +173,50 @@ class TestVerdict:
             difference=-0.1, interval=(-0.15, -0.05)
         )
         assert "There are too few samples to tell it from" in said(interval=None)
+        assert (
+            "It is level with the trivial model “most frequent” (95% interval of the difference -0.100 to 0.000)."
+            in said(difference=0.0, interval=(-0.1, 1e-17))
+        )
 
-    def test_says_that_the_best_checkpoint_is_not_the_best_model(
-        self, make_results: Callable[..., Results], write: Callable[[Results], Page]
+    def test_says_which_model_the_checkpoint_is_and_how_far_it_is_from_the_best(
+        self, tmp_path: Path, make_results: Callable[..., Results], write: Callable[[Results], Page]
     ) -> None:
         results = make_results()
-        entries = [results.entries[1], results.entries[0]]
-        said = write(dataclasses.replace(results, entries=entries)).section("verdict")
-        assert "The best checkpoint is the network “tabm”" in said
+        assert "It is in best.ckpt." in write(results).section("verdict")
+        first, other, failed = results.entries
+        boosting = dataclasses.replace(first, name="boosting", kind="classical", history=())
+        network = dataclasses.replace(other, name="tabm", kind="network", test_scores={"accuracy": 0.5})
+        behind = Comparison("boosting", "tabm", "accuracy", 0.25, (-0.125, 0.5))
+        results = dataclasses.replace(
+            results, entries=[boosting, network, failed], best="boosting", comparisons=[behind]
+        )
+        page = write(results)
+        said = page.section("verdict")
+        assert "The best model is the classical model “boosting”: accuracy" in said
+        low, high = network.test_interval or (0.0, 0.0)
+        assert (
+            "best.ckpt holds the network “tabm”, the best one that a checkpoint can hold: accuracy 0.500 (95% interval "
+            f"{low:.3f} to {high:.3f}) on 60 test samples. It is behind the classical model “boosting” by 0.250 (95% "
+            "interval -0.125 to 0.500), within noise."
+        ) in said
+        assert "It was compared with no other model." not in said
+        write_leaderboard(tmp_path, results)
+        assert json.loads((tmp_path / "results.json").read_text())["checkpoint"] == {
+            "name": "tabm",
+            "file": "best.ckpt",
+            "metric": "accuracy",
+            "part": "test",
+            "score": 0.5,
+            "interval": [low, high],
+            "behind": 0.25,
+            "behind_interval": [-0.125, 0.5],
+        }
+        (row,) = [text for attributes, text in page.all("tr") if attributes.get("class") == "best"]
+        assert row.startswith("boosting")
+        (row,) = [text for _, text in page.all("tr") if "best.ckpt" in text]
+        assert row.startswith("tabm")
+        # The curves of the loss are those of the network, and the errors are those of the best.
+        assert "boosting on the test samples." in page.section("errors")
 
     @pytest.mark.parametrize(
         ("changes", "worry"),
@@ -221,8 +257,8 @@ class TestMissingParts:
         assert "Nothing: no duplicates" in page.section("findings")
         assert "No model was trained, so there is nothing to compare." in page.section("leaderboard")
         assert "No model trained for more than one epoch." in page.section("curves")
-        assert "No task was evaluated" in page.section("errors")
-        assert "No task was evaluated" in page.section("mistakes")
+        assert "No model was evaluated" in page.section("errors")
+        assert "No model was evaluated" in page.section("mistakes")
         assert "There is no command" in page.section("commands")
 
     def test_only_failures(self, nothing: Results, write: Callable[[Results], Page]) -> None:
@@ -234,10 +270,11 @@ class TestMissingParts:
     def test_no_network(self, make_results: Callable[..., Results], write: Callable[[Results], Page]) -> None:
         results = make_results()
         done = [dataclasses.replace(results.entries[0], kind="classical")]
-        page = write(dataclasses.replace(results, entries=done, best=None, targets=results.targets[:0], suspicious=[]))
+        page = write(dataclasses.replace(results, entries=done, checkpoint=None))
         assert "The best model is the classical model “tabm”: accuracy" in page.section("verdict")
-        assert "No network was evaluated." in page.section("verdict")
-        assert "nothing says which labels may be wrong" in page.section("suspicious")
+        assert "No network was evaluated, so there is no checkpoint." in page.section("verdict")
+        assert "Confusion matrix" in page.section("errors")
+        assert "best.ckpt" not in page.section("leaderboard")
 
     def test_curves_of_one_epoch_are_none(
         self, make_results: Callable[..., Results], write: Callable[[Results], Page]

@@ -30,7 +30,8 @@ from sklearn.linear_model import LogisticRegression
 
 from flash import DataModule, Task
 from flash.baseline import run
-from flash.baseline.command import main, seconds_of
+from flash.baseline._durations import seconds_of
+from flash.baseline.command import main
 from flash.baseline.detect import detect, find_target, without_columns
 from flash.baseline.ensemble import make_ensemble, select
 from flash.baseline.folder import Folder
@@ -39,6 +40,7 @@ from flash.baseline.models import Constant, Features, models_for, pixels
 from flash.baseline.problem import Source, pose
 from flash.baseline.race import Outcome, Race
 from flash.baseline.recipes import make_runs
+from flash.baseline.refitting import refit, refit_lines
 from flash.baseline.runs import HeadRun, ModelRun, OutOfTime, Run, TaskRun, has_pretrained_features
 from flash.baseline.samples import outputs_in, targets_of
 from flash.core.evaluation import evaluate_rows
@@ -115,7 +117,92 @@ def test_the_files_have_the_numbers_of_the_results(tmp_path: Path) -> None:
     assert [row["name"] for row in table] == [entry.name for entry in found.leaderboard]
     stored = json.loads((tmp_path / "out" / "results.json").read_text())
     assert stored["task"] == "dots/classification"
-    assert found.results.best is None  # No network ran.
+    assert (stored["best"], stored["checkpoint"]) == (table[0]["name"], None)
+    assert found.results.checkpoint is None  # No network ran.
+    assert found.task is None
+
+
+def test_a_model_that_is_no_network_wins_with_all_that_a_network_has(tmp_path: Path) -> None:
+    said: list[str] = []
+    found = run(
+        *(rows(), "color"),
+        time_limit=30,
+        output=tmp_path / "out",
+        recipes=["nearest", "frozen"],
+        seed=3,
+        say=said.append,
+    )
+    results, nearest = found.results, found.leaderboard[0]
+    # Of the test dots, the class of the nearest train dot, computed here.
+    data, parts = dots(), pose(Source(rows(), "color", seed=3), ignore).parts
+    assert data.labels == ["blue", "red"]
+    points = {part: np.stack([dataset[row][0] for row in range(len(dataset))]) for part, dataset in parts.items()}
+    distances = np.linalg.norm(points["test"][:, None] - points["train"][None], axis=2)
+    expected = targets_of(parts["train"])[distances.argmin(1)]
+    truth = targets_of(parts["test"])
+    assert (results.best, nearest.kind) == ("nearest", "classical")
+    assert results.outputs.argmax(1).tolist() == expected.tolist()
+    assert nearest.test_scores["accuracy"] == pytest.approx((expected == truth).mean())
+    wrong = np.flatnonzero(expected != truth)
+    assert len(results.mistakes) == len(wrong) > 0
+    assert {each.truth for each in results.mistakes} <= {"blue", "red"}
+    assert all(each.truth != each.prediction and each.probability == 1 for each in results.mistakes)
+    stored = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert np.trace(stored["evaluation"]["confusion"]["counts"]) == len(truth) - len(wrong)
+    # The best network is kept all the same, and three places say how far it is from the best.
+    head = next(entry for entry in found.leaderboard if entry.kind == "network")
+    assert (results.checkpoint, stored["checkpoint"]["name"]) == (head.name, "frozen (head)")
+    assert stored["checkpoint"]["score"] == head.test_scores["accuracy"]
+    distance = nearest.test_scores["accuracy"] - head.test_scores["accuracy"]
+    assert stored["checkpoint"]["behind"] == pytest.approx(distance)
+    (sentence,) = [line for line in said if line.startswith("best.ckpt holds the network “frozen (head)”")]
+    assert sentence in stored["verdict"]
+    assert "the classical model “nearest”" in sentence
+    loaded = Task.load_from_checkpoint(tmp_path / "out" / "best.ckpt")
+    table = rows(seed=1)
+    assert found.task is not None
+    assert loaded.predict(table["dot"]) == found.task.predict(table["dot"])
+    lines = {each.title: each.line for each in results.commands}
+    assert lines["Predict"] == f"flash predict {tmp_path / 'out' / 'best.ckpt'} INPUT -o predictions.csv"
+    assert 'model = refit("nearest", data, "color", seed=3)' in lines["Fit nearest again, in Python"]
+
+
+def test_a_winner_is_fitted_again_by_the_lines_of_the_page(tmp_path: Path) -> None:
+    found = run(rows(), "color", time_limit=30, output=tmp_path / "out", recipes=["nearest"], say=ignore)
+    (line,) = [each.line for each in found.results.commands if each.title.startswith("Fit nearest")]
+    new = rows(40, seed=1)["dot"]
+    space: dict[str, Any] = {"data": rows(), "new": new}
+    exec(line, space)  # as a person would run it
+    model = space["model"]
+    assert np.array_equal(model.model.predict(model.data.test_dataset), found.results.outputs)
+    assert model.predict(new) == [model.labels[each] for each in model.outputs(new).argmax(1)]
+    assert set(model.predict(new)) == {"blue", "red"}
+
+
+def test_numbers_are_fitted_again_and_so_are_labels() -> None:
+    table = rows()
+    numbers = refit("words", table, "height")
+    assert all(isinstance(each, float) for each in numbers.predict(table["dot"][:3]))
+    assert numbers.labels == []
+    both = [f"{color},dot" if row % 2 else color for row, color in enumerate(table["color"])]
+    with pytest.raises(ConfigurationError, match="Expected the recipe of a model that is fitted at once, such as boo"):
+        refit("scratch", table, "color")
+    assert refit("words", {**table, "color": both}, "color").predict(table["dot"][:2])
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        (Source("a b.csv", "y"), 'refit("boosting", "a b.csv", "y")'),
+        (Source(Path("x.csv"), ["a", "b"], drop=("c",), seed=3, time="t"), '"x.csv", ["a", "b"], time="t", drop=["c"]'),
+        (Source("photos", val=Path("v"), task="image/classification"), 'val="v", task="image/classification")'),
+        (Source({"a": [1]}, "y", test={"a": [2]}), 'refit("boosting", data, "y", test=test)'),
+    ],
+)
+def test_lines_that_fit_again_have_the_arguments_of_the_run(source: Source, line: str) -> None:
+    lines = refit_lines("boosting", source)
+    assert line in lines
+    compile(lines, "page", "exec")
 
 
 @pytest.mark.train
@@ -163,7 +250,11 @@ def test_the_report_of_an_interrupted_race_has_what_is_there(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"time_limit": 0}, "Expected a time limit in seconds above 0, but got 0"),
+        ({"time_limit": 0}, "Expected a time above 0 such as 90s, 10m or 2h, or a number of seconds, but got 0"),
+        (
+            {"time_limit": "soon"},
+            "Expected a time above 0 such as 90s, 10m or 2h, or a number of seconds, but got 'soo",
+        ),
         ({"metric": "rmse"}, "Expected a metric among accuracy, balanced_accuracy, .*, but got 'rmse'"),
         ({"recipes": ["nothing"]}, "Expected recipes among constant, words, default, .*, but got nothing"),
         ({"task": "dots/counting"}, "dots/counting"),
@@ -556,6 +647,24 @@ def test_a_killed_run_goes_on_with_the_same_arguments_alone(tmp_path: Path) -> N
         Folder(tmp_path / "out", {"target": "y", "seed": 0})
 
 
+def test_a_run_whose_arguments_are_wrong_leaves_no_folder_and_the_next_may_have_others(tmp_path: Path) -> None:
+    for there in (False, True):
+        output = tmp_path / str(there)
+        if there:
+            output.mkdir()
+        with pytest.raises(ConfigurationError, match="Expected the name of the column to predict"):
+            run(rows(), output=output, say=ignore)
+        assert output.exists() == there
+        with pytest.raises(ConfigurationError, match="Expected recipes among"):
+            run(rows(), "color", output=output, recipes=["nothing"], say=ignore)
+        assert run(rows(), "color", output=output, recipes=["nearest"], say=ignore).leaderboard
+    # That of a run that was killed is kept for the next try.
+    Folder(tmp_path / "killed", Source(rows(), "color").described() | {"metric": None, "recipes": ["nothing"]})
+    with pytest.raises(ConfigurationError, match="Expected recipes among"):
+        run(rows(), "color", output=tmp_path / "killed", recipes=["nothing"], say=ignore)
+    assert (tmp_path / "killed" / "runs" / "state.json").exists()
+
+
 def _run_for_ever(folder: Path) -> None:
     with isolated_plugins(Plugin()):
         run(rows(400), "color", time_limit=600, output=folder, recipes=["scratch"], say=ignore)
@@ -595,15 +704,22 @@ def _slowly(method: Any) -> Any:
     return slow
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200)])
-def test_times_have_units(text: str, seconds: float) -> None:
-    assert seconds_of(text) == seconds
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("10 m", 600), (90, 90), (0.5, 0.5)]
+)
+def test_times_have_units(value: Any, seconds: float) -> None:
+    assert seconds_of(value) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-1s", "0m", "1d"])
-def test_what_is_no_time_says_so(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="Expected a time such as 90s, 10m or 2h, but got"):
-        seconds_of(text)
+@pytest.mark.parametrize("value", ["", "soon", "-1s", "0m", "1d", 0, -1, True, None, float("nan"), float("inf"), [1]])
+def test_what_is_no_time_says_so(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Expected a time above 0 such as 90s, 10m or 2h, or a number of sec"):
+        seconds_of(value)
+
+
+def test_the_time_limit_of_python_is_that_of_the_command(tmp_path: Path) -> None:
+    found = run(rows(), "color", time_limit="0.5m", output=tmp_path / "out", recipes=["nearest"], say=ignore)
+    assert found.results.time_limit == 30
 
 
 @pytest.mark.train

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import multiprocessing
+import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +29,7 @@ from flash.errors import CheckpointError, ConfigurationError, ExportError, Plugi
 from flash.export import Format, write_export
 from flash.export.folder import standalone_source
 from flash.export.formats import ONNX, PT2
+from flash.export.standalone.predict import checksum
 from flash.plugins import Exporter, hookimpl, isolated_plugins
 
 Classifier = Callable[..., PointClassifier]
@@ -55,7 +61,7 @@ def test_the_folder_predicts_as_the_task_does(classifier: Classifier, points: st
     task = classifier()
     folder = task.export(tmp_path / "out", name)
     files = {file.name for file in folder.iterdir()}
-    programs = {"predict.py", "runner.py", "encoder.py", "delimited.py"}
+    programs = {"predict.py", "runner.py", "encoder.py", "delimited.py", "json_table.py"}
     assert files == {f"model.{name}", "export.json", "note.txt", *programs}
     predictor = predictor_of(folder)
     assert predictor.predict(points) == task.predict(points)
@@ -158,8 +164,6 @@ def test_a_wrong_output_is_an_error(classifier: Classifier, points: str, tmp_pat
 
 @pytest.mark.parametrize("packed", ["points.csv.gz", "points.tsv", "utf-16"])
 def test_tables_are_read_as_in_flash(classifier: Classifier, tmp_path: Path, packed: str) -> None:
-    import gzip
-
     text = "x,y\n1,2\n3,4\n"
     path = tmp_path / (packed if packed != "utf-16" else "points.csv")
     if packed == "utf-16":
@@ -173,10 +177,77 @@ def test_tables_are_read_as_in_flash(classifier: Classifier, tmp_path: Path, pac
 
 
 def test_a_table_of_another_format_is_an_error(classifier: Classifier, tmp_path: Path) -> None:
-    path = tmp_path / "points.jsonl"
-    path.write_text('{"x": 1}')
-    with pytest.raises(ValueError, match=r"Expected a table of delimited text, such as CSV, but got .*points.jsonl"):
+    path = tmp_path / "points.parquet"
+    path.write_bytes(b"PAR1")
+    expected = r"Expected a table of delimited text, such as CSV, or of JSON Lines, but got .*points.parquet"
+    with pytest.raises(ValueError, match=expected):
         predictor_of(classifier().export(tmp_path / "out")).predict(str(path))
+
+
+@pytest.mark.parametrize("name", ["points.jsonl", "points.ndjson", "points.jsonl.gz"])
+def test_a_table_of_json_lines_is_read(classifier: Classifier, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    text = '{"x": 1, "y": 2.5}\n\n{"y": null, "x": -3}\n{"x": 4, "note": "a\u2028b"}\n'
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    task = classifier()
+    predictor = predictor_of(task.export(tmp_path / "out"))
+    assert predictor.predict(str(path)) == task.predict(str(path))
+    path.write_bytes(b'{"x": 1}\n[2]\n')
+    with pytest.raises(ValueError, match=r"Expected JSON in .*, but: line 2 is no object, but '\[2\]'"):
+        predictor_of(tmp_path / "out").predict(str(path.rename(tmp_path / "wrong.jsonl")))
+
+
+class TestDamaged:
+    @pytest.fixture
+    def folder(self, classifier: Classifier, tmp_path: Path) -> Path:
+        return classifier().export(tmp_path / "out")
+
+    @pytest.mark.parametrize("name", ["model.pt2", "encoder.py", "note.txt", "runner.py", "delimited.py"])
+    def test_a_file_that_was_changed_is_named(self, folder: Path, name: str) -> None:
+        content = bytearray((folder / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"but in .*out {name} was changed. Copy it again, or export again"):
+            predictor_of(folder)
+        (folder / name).unlink()
+        with pytest.raises(ValueError, match=f"but in .*out {name} cannot be read"):
+            predictor_of(folder)
+
+    @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"{}", b"\xff", b'{"version": 1, "files": 3}'])
+    def test_a_description_that_is_none_is_an_error(self, folder: Path, content: bytes) -> None:
+        (folder / "export.json").write_bytes(content)
+        with pytest.raises(ValueError, match="but in .*out export.json cannot be read"):
+            predictor_of(folder)
+
+    def test_a_description_that_was_changed_is_an_error(self, folder: Path) -> None:
+        path = folder / "export.json"
+        path.write_text(path.read_text().replace('"unit": 2.0', '"unit": 3.0'))
+        with pytest.raises(ValueError, match="but in .*out export.json was changed"):
+            predictor_of(folder)
+
+    def test_a_later_version_is_an_error(self, folder: Path) -> None:
+        description = {**description_of(folder), "version": 2}
+        description["sha256"] = checksum(description)
+        (folder / "export.json").write_text(json.dumps(description))
+        with pytest.raises(ValueError, match=r"Expected an export of version 1 or older, but .* has version 2: "):
+            predictor_of(folder)
+
+    def test_a_name_in_it_is_no_path(self, folder: Path, tmp_path: Path) -> None:
+        (tmp_path / "secret").write_text("secret")
+        description = {**description_of(folder), "files": {"../secret": "0" * 64}}
+        description["sha256"] = checksum(description)
+        (folder / "export.json").write_text(json.dumps(description))
+        with pytest.raises(ValueError, match="secret cannot be read"):
+            predictor_of(folder)
+
+    @pytest.mark.process
+    def test_the_program_says_it_in_a_sentence(self, folder: Path, points: str) -> None:
+        (folder / "model.pt2").write_bytes(b"half")
+        command = [sys.executable, str(folder / "predict.py"), points]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith("Expected a folder as task.export wrote it, but in ")
+        assert done.stderr.count("\n") == 1
 
 
 def writes(content: bytes) -> Callable[..., None]:
@@ -367,3 +438,26 @@ def test_nothing_is_printed(classifier: Classifier, tmp_path: Path, capfd: pytes
         warnings.simplefilter("error")
         classifier().export(tmp_path / "out", "onnx", quantize=True)
     assert capfd.readouterr() == ("", "")
+
+
+def killing(program: Any, inputs: Any, outputs: Any, path: Path) -> None:
+    """Write half a file, and be killed."""
+    path.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.process
+def test_an_export_that_was_killed_leaves_nothing_for_the_next_one(classifier: Classifier, tmp_path: Path) -> None:
+    task = classifier()
+    process = multiprocessing.get_context("fork").Process(
+        target=write_export, args=(task, tmp_path / "out", replace(PT2, write=killing))
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert [file.name for file in left.iterdir()] == ["model.pt2"]
+    os.utime(left, (time.time() - 60,) * 2)
+    task.export(tmp_path / "out", "pt2")
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+    assert "export.json" in {file.name for file in (tmp_path / "out").iterdir()}

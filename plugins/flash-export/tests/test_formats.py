@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from torch import nn
 from flash import DataModule
 from flash.cli import main
 from flash.core.classification import ClassificationTask
-from flash.errors import ConfigurationError
+from flash.core.export import ExportedPart
+from flash.errors import ConfigurationError, ExportError
 from flash.plugins import get_host
 
 
@@ -74,6 +76,37 @@ class TestQuantization:
         session = onnxruntime.InferenceSession(folder / "model.onnx")
         (probabilities,) = session.run(None, {"input": inputs.numpy()})
         assert found["accuracy"] == (probabilities.argmax(1) == targets.numpy()).mean()
+
+    def test_accuracy_of_several_classes_each_is_that_of_whole_rows(self, tmp_path: Path) -> None:
+        inputs = torch.randn(40, 2)
+        model = nn.Linear(2, 3)
+        with torch.no_grad():
+            targets = (model(inputs) > 0).long()
+        targets[:10, 0] = 1 - targets[:10, 0]
+        data = DataModule.from_tensors(inputs, targets, inputs, targets)
+        task = ClassificationTask(3, model=model, multi_label=True)
+        with pytest.warns(UserWarning, match="Expected to write predict.py too"):
+            found = changes_of(task.export(tmp_path / "out", "onnx", inputs=inputs, quantize=True, data=data))
+        assert found["accuracy_before"] == 0.75
+        session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+        # The range of a batch decides how its numbers are rounded.
+        probabilities = np.concatenate([session.run(None, {"input": part.numpy()})[0] for part in inputs.split(16)])
+        assert found["accuracy"] == ((probabilities > task.threshold) == targets.numpy()).all(1).mean()
+
+    def test_outputs_of_several_sizes_are_an_error(self, tmp_path: Path) -> None:
+        class Found(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return x
+
+        class Finding(PointTask):
+            def exported_parts(self, inputs: Any) -> dict[str, ExportedPart]:
+                (part,) = super().exported_parts(inputs).values()
+                return {"model": replace(part, align=lambda expected, got: (expected, got))}
+
+        with pytest.raises(
+            ExportError, match="whose change can be measured, but a Finding has outputs of several sizes"
+        ):
+            Finding(Found()).export(tmp_path / "out", "onnx", quantize=True)
 
     def test_other_tasks_have_a_difference_alone(self, tmp_path: Path) -> None:
         found = changes_of(PointTask(nn.Linear(2, 4)).export(tmp_path / "out", "onnx", quantize=True))

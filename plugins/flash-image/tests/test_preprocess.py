@@ -21,7 +21,7 @@ from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.image import ImageClassificationData, ImageClassifier, ImagePreprocess
 from flash.image.config import ImageInputSpec
 from flash.image.detection.preprocess import ObjectDetectionPreprocess
-from flash.image.read import check_upload
+from flash.image.encoder import check_upload
 
 Picture = Callable[..., Image.Image]
 CONFIG: dict[str, Any] = {"input_size": (3, 16, 16), "mean": (0.5,) * 3, "std": (0.25,) * 3, "crop_pct": 1.0}

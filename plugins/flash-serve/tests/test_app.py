@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -13,15 +14,17 @@ import httpx
 import pytest
 import torch
 from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 from small_domains import Rows, Service, Sums, task_of
+from starlette.middleware.base import BaseHTTPMiddleware
 
 import flash
 from flash.core.classification import ClassificationTask
 from flash.core.regression import RegressionTask
 from flash.errors import CheckpointError, ConfigurationError
 from flash.serve import Limits, make_app
-from flash.serve.app import load
 from flash.serve.limits import bytes_of
+from flash.serve.models import load
 
 Serve = Callable[..., Service]
 JSON = {"content-type": "application/json"}
@@ -287,3 +290,38 @@ def test_a_checkpoint_that_is_none_is_said_at_once(tmp_path: Path) -> None:
 def test_precision_and_device_are_checked(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="Expected precision to be one of 32, 16, bf16, 64, but got '8'."):
         load(tmp_path / "none.ckpt", precision="8")
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/task", "/health", "/metrics", "/openapi.json"])
+def test_head_is_answered_where_get_is(serve: Serve, rows: flash.Task, path: str) -> None:
+    service = serve(rows)
+    answer = service.run(lambda client: client.head(path))
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_compressed_body_is_refused(serve: Serve, rows: flash.Task, row: dict[str, Any]) -> None:
+    body, headers = json.dumps({"rows": [row]}).encode(), {"Content-Type": "application/json"}
+    service, sentence = serve(rows), "Expected a body that is not compressed, but got 'gzip'. Send it plain."
+    gzipped = {**headers, "Content-Encoding": "gzip"}
+    assert service.error(415, content=gzip.compress(body), headers=gzipped) == sentence
+    assert service.post(content=body, headers={**headers, "Content-Encoding": "Identity"}).status_code == 200
+
+
+def test_middleware_that_is_added_sees_predictions_too(rows: flash.Task, row: dict[str, Any], serve: Serve) -> None:
+    service = serve(rows)
+
+    async def refuse(request: Any, call_next: Any) -> Any:
+        if "authorization" not in request.headers:
+            return PlainTextResponse("who are you?", 401)
+        return await call_next(request)
+
+    service.app.add_middleware(BaseHTTPMiddleware, dispatch=refuse)
+    assert service.post(json={"rows": [row]}).status_code == 401
+    assert service.post(json={"rows": [row]}, headers={"Authorization": "x"}).json() == {
+        "predictions": serve(rows).post(json={"rows": [row]}).json()["predictions"]
+    }
+
+
+def test_rows_are_predicted_256_at_a_time_and_others_32() -> None:
+    assert [Limits().batch_of(kind) for kind in ("table", "text", "image")] == [256, 32, 32]
+    assert Limits(max_batch=7).batch_of("table") == 7

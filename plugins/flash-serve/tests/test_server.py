@@ -141,6 +141,20 @@ def test_arguments_of_the_command_are_checked(tmp_path: Path, arguments: Sequenc
         main([str(tmp_path / "task.ckpt"), *arguments])
 
 
+def test_a_port_that_is_taken_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        sentence = rf"Expected an address to listen on, but 127.0.0.1:{port} is none: .*in use. Choose another host or"
+        with pytest.raises(ConfigurationError, match=sentence):
+            main([str(tmp_path / "none.ckpt"), "--port", str(port)])
+
+
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--port", "-1"], ["--host", "nowhere.invalid"]])
+def test_an_address_that_is_none_is_said(tmp_path: Path, arguments: Sequence[str]) -> None:
+    with pytest.raises(ConfigurationError, match="Expected an address to listen on, but .* is none: "):
+        main([str(tmp_path / "none.ckpt"), *arguments])
+
+
 def test_several_workers_need_a_checkpoint() -> None:
     with pytest.raises(ConfigurationError, match="Expected a checkpoint for 2 workers, each of which loads it, but"):
         run(task_of(Rows()), workers=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import random
 import warnings
 from collections.abc import Callable
@@ -198,3 +199,59 @@ def test_batches_are_the_rows_in_order(learned: TabularPreprocess) -> None:
 
 def test_a_preprocess_without_train_rows_says_why_it_is_not_portable() -> None:
     assert TabularPreprocess().portable().reason == "the preprocess has seen no train rows"
+
+
+# ---------------------------------------------------------------------- values of JSON Lines
+
+VALUES: dict[str, list[Any]] = {
+    "whole": [1, -2, 0, 7],
+    "floats": [1.0, 2.5, -1e3, 7],
+    "huge": [10**30, 1, 2, 10**400],
+    "truths": [True, False, True, True],
+    "texts": ["red", "Red", "1.50", "NA"],
+    "texts of numbers": ["1", "2.50", " 7 ", "1e3"],
+    "texts of truths": ["True", "false", "TRUE", "true"],
+    "texts of dates": ["2024-01-31", "2024-01-31T23:00:00+02:00", "2024-02-29 12:30", "2023-12-31"],
+    "words for missing": ["NA", "null", "None", "NaN"],
+    "numbers and truths": [1, True, 2, False],
+    "numbers and texts": [7, "x", 1, "3.50"],
+    "texts and truths": ["True", True, "red", False],
+    "infinite": [float("inf"), 1.0, float("-inf"), 2.0],
+    "lists": [[1], [2], [1], [3]],
+    "lists and texts": ["x", [1], "y", {"a": 1}],
+    "lists and numbers": [[1], "x", 1, 2],
+}
+
+
+class Typed(dict[str, Any]):
+    is_text = False
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("kind", VALUES)
+@pytest.mark.parametrize(
+    "column", ["number", "gaps", "truth", "word", "code", "mixed", "flag", "same", "note", "day", "seldom"]
+)
+def test_values_of_json_lines_are_encoded_as_in_flash(
+    learned: TabularPreprocess, tmp_path: Path, column: str, kind: str, missing: bool
+) -> None:
+    usual = {"number": 1.5, "gaps": 3, "truth": 1, "word": "red", "code": 2, "mixed": "x", "flag": True}
+    usual |= {"day": "2023-05-05", "seldom": "2024-02-02", "note": "n", "same": 4}
+    cells = [*VALUES[kind], *([None] if missing else [])]
+    path = tmp_path / "table.jsonl"
+    path.write_text("".join(json.dumps({**usual, column: cell}) + "\n" for cell in cells))
+    table = Typed(read_table(path).columns)
+    settings = dict(learned.portable().settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of categories that are all unknown
+        try:
+            expected = learned.predict_load_data(path).tree
+        except (DataError, TypeError) as error:
+            start = str(error).split(" in column ")[0] if isinstance(error, DataError) else "Expected"
+            with pytest.raises(DataError) as raised:
+                encode(table, settings)
+            assert str(raised.value).startswith(start)
+            return
+    got = encode(table, settings)
+    assert got["categorical"].tolist() == expected["categorical"].tolist()
+    np.testing.assert_array_equal(got["numerical"], expected["numerical"].numpy())

@@ -238,9 +238,13 @@ def test_a_column_of_lists_cannot_be_a_category() -> None:
 
 
 @pytest.mark.parametrize("values", [[None, None], [np.nan, np.nan], pd.array([pd.NA] * 2, dtype="Int64")])
-def test_a_column_without_any_value_is_an_error_that_names_it(values: Any) -> None:
-    with pytest.raises(DataError, match=r"Expected values in column 'a' of the train table, but all 2 are missing"):
+def test_a_column_without_any_value_is_left_out_as_a_constant_is_and_an_error_if_it_is_named(values: Any) -> None:
+    schema = learn_schema(pd.DataFrame({"a": values, "b": [1, 2]}), None, None, [])
+    assert (schema.left_out, schema.fields) == ({"a": "without a value"}, ["b"])
+    with pytest.raises(DataError, match=r"at least one column to learn from, but none is left: 'a' is without a value"):
         learn(values)
+    with pytest.raises(DataError, match=r"Expected values in column 'a' of the train table, but all 2 are missing"):
+        learn(values, categorical=["a"])
 
 
 def test_a_table_in_which_nothing_is_left_says_why() -> None:
@@ -649,3 +653,10 @@ def test_durations_cannot_be_in_a_request() -> None:
         ConfigurationError, match="Expected columns that JSON can hold, but the task learned durations in"
     ):
         _ = schema.request_fields
+
+
+@pytest.mark.parametrize("name", ["numerical", "categorical"])
+def test_columns_that_are_no_list_are_an_error(name: str) -> None:
+    state = {"numerical": [], "categorical": [], "left_out": {}, name: {}}
+    with pytest.raises(TypeError, match=f"Expected a list of {name} columns, but got a dict"):
+        Schema.from_serializable(state)

@@ -245,7 +245,7 @@ def test_classes_that_are_written_alike_are_asked_about(one: Any, other: Any) ->
 
 @pytest.mark.parametrize("blank", ["", " \t"])
 def test_a_blank_target_is_missing(blank: str) -> None:
-    with pytest.raises(DataError, match="column 'y' is missing in 1 of 3. Drop these rows"):
+    with pytest.raises(DataError, match="column 'y' is missing in 1 of 3. Drop these rows from the table"):
         learn_targets(pd.DataFrame({"y": ["a", blank, "b"]}), ["y"], "classification", False)
 
 

@@ -18,7 +18,8 @@ from flash.plugins.first_party import CORE
 
 __all__ = ["main"]
 
-_BROKEN_PIPE = 141  # The exit code that a shell reports for SIGPIPE.
+_BROKEN_PIPE = 141  # The exit codes that a shell reports for SIGPIPE and for Ctrl-C.
+_INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments after the command's name; by default those of the process.
 
     Returns:
-        The exit code: 0 for success, 1 if problems or no results were found, 2 if the command failed.
+        The exit code: 0 for success, 1 if problems or no results were found, 2 if the command failed, 130 if Ctrl-C
+        ended it.
 
     Example:
         >>> main(["strategies", "--filter", "no_*"])  # doctest: +ELLIPSIS
@@ -44,6 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 return _run(argv)
         finally:
             sys.stdout.flush()
+    except (KeyboardInterrupt, SystemExit) as error:
+        # SystemExit is Lightning's answer to KeyboardInterrupt.
+        if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        print("flash: interrupted; the files that were complete are kept.", file=sys.stderr)
+        return _INTERRUPTED
     except BrokenPipeError:
         # The reader, such as head, closed the pipe; Python would print an error when it closes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

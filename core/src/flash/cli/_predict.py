@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,9 @@ from flash.errors import ConfigurationError
 
 __all__ = ["main"]
 
+# The name of the column of ids that are no values of the input: rows, or files.
+_ROW = "id"
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
@@ -30,7 +32,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("input", help="a table, a folder or a file, as task.predict takes it")
     parser.add_argument("-o", "--output_file", required=True, help="the file to write: .csv, .jsonl or .parquet")
     parser.add_argument("--output", help="what is predicted, such as labels or probabilities (default: the task's)")
-    parser.add_argument("--columns", help="two names: the column of ids, of the input if it has it, and of predictions")
+    parser.add_argument(
+        "--columns",
+        help="two names: of the ids, a column of the input or id, and of the predictions (default: id,prediction)",
+    )
+    parser.add_argument(
+        "--id_field", metavar="COLUMN", help="the column of ids in the input, if it is not the first of --columns"
+    )
     parser.add_argument("--sep", help="the separator of a table of text, if it is not detected")
     parser.add_argument("--encoding", help="the encoding of a table of text (default: UTF-8)")
     parser.add_argument("--batch_size", type=int, default=64, help="inputs per batch (default: 64)")
@@ -51,14 +59,16 @@ def main(arguments: Sequence[str]) -> int:
         own = parse_options(options, rest).get(engine.name, {})
     target = Path(chosen.output_file)
     row_format(target, "-o")
-    columns = _column_names(chosen.columns)
+    columns = _column_names(chosen.columns or f"{chosen.id_field or _ROW},prediction")
+    id_field = chosen.id_field or (columns[0] if chosen.columns else None)
     given: ReadOptions = {"sep": chosen.sep, "encoding": chosen.encoding}
     reading: Any = {name: value for name, value in given.items() if value is not None}
-    id_field = columns[0] if chosen.columns else None
+    passed: dict[str, Any] = {"output": chosen.output, "batch_size": chosen.batch_size, "id_field": id_field}
     if engine is None:
-        rows = _predict(chosen, target, columns, id_field, reading)
+        passed["needs_ids"] = chosen.id_field is not None or columns[0] != _ROW
+        task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device or "cpu")
+        rows = _predict(task, chosen.input, target, columns, {**passed, **reading})
     elif chosen.device is None:
-        passed = {"id_field": id_field, "output": chosen.output, "batch_size": chosen.batch_size}
         rows = engine.run(chosen.checkpoint, chosen.input, target, names=columns, reading=reading, **passed, **own)
     else:
         raise ConfigurationError(
@@ -69,15 +79,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _predict(
-    chosen: argparse.Namespace, target: Path, columns: tuple[str, str], id_field: str | None, reading: Any
-) -> int:
-    """Write the predictions, after those of an interrupted run, and return their number."""
-    task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device or "cpu")
+def _predict(task: flash.Task, source: str, target: Path, columns: tuple[str, str], options: dict[str, Any]) -> int:
+    """Write the predictions, after those of an interrupted run, and return the number of rows of the file."""
 
     def run() -> dict[str, Any]:
-        options = {"output": chosen.output, "id_field": id_field, **reading}
-        return {"weights": digest_of_weights(task), "input": _state_of(Path(chosen.input)), **options}
+        decisive = {name: value for name, value in options.items() if name != "batch_size"}
+        return {"weights": digest_of_weights(task), "input": _state_of(Path(source)), **decisive}
 
     file = PredictionFile(target, run=run, columns=columns, classes=task.output_names, argument="-o")
     if not file.begin(resume=True):
@@ -85,10 +92,9 @@ def _predict(
     rows = file.first_missing()
     if rows:
         print(f"{rows:,} rows were predicted before an interruption: the others follow.")
-    options: Any = {"id_field": id_field, "start": rows, **reading}
     with tqdm(unit=" rows", initial=rows, disable=not sys.stderr.isatty()) as bar:
         try:
-            for ids, results in task.predict_blocks(chosen.input, chosen.output, chosen.batch_size, **options):
+            for ids, results in task.predict_blocks(source, start=rows, **options):
                 file.write(range(rows, rows + len(ids)), ids, results)
                 rows += len(ids)
                 bar.update(len(ids))
@@ -105,8 +111,8 @@ def _state_of(source: Path) -> list[Any]:
     return [(name, state.st_size, state.st_mtime_ns) for name, state in states] or [str(source)]
 
 
-def _column_names(columns: str | None) -> tuple[str, str]:
-    names = (columns or "id,prediction").split(",")
+def _column_names(columns: str) -> tuple[str, str]:
+    names = columns.split(",")
     if len(names) != 2 or not all(names) or names[0] == names[1]:
         raise ConfigurationError(
             f"Expected --columns with two different names, such as PassengerId,Survived, but got {columns!r}."

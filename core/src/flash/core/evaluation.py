@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,10 +15,13 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
 from flash.errors import ConfigurationError
 
-__all__ = ["ClassScores", "Evaluated", "TargetKind", "evaluate_dataset", "evaluate_rows"]
+__all__ = ["ClassScores", "Evaluated", "TargetKind", "evaluate_dataset", "evaluate_predictions", "evaluate_rows"]
 
 #: One class per row, any number of labels per row, or numbers; ``None`` for targets of another kind.
 TargetKind = Literal["classes", "labels", "numbers"] | None
+
+# A probability of 0 has a loss that is finite.
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -228,6 +232,73 @@ def evaluate_dataset(
         losses=losses,
         probabilities=probabilities,
         threshold=float(getattr(task, "threshold", 0.5)),
+    )
+
+
+def evaluate_predictions(
+    kind: Literal["classes", "labels", "numbers"],
+    predictions: Any,
+    targets: Any,
+    *,
+    names: Sequence[str] | None = None,
+    ids: Sequence[Any] | None = None,
+    stage: str = "val",
+    threshold: float = 0.5,
+) -> Evaluated:
+    """Compare predictions of any model, such as one of scikit-learn, with targets row by row.
+
+    The loss of a row is the cross entropy of its class, the mean binary cross entropy of its labels, or the mean
+    squared error of its numbers, each in standard deviations of its target.
+
+    Args:
+        kind: The kind of the targets.
+        predictions: Probabilities, shape ``(rows, classes)``, or numbers, shape ``(rows,)`` or ``(rows, numbers)``.
+        targets: Class indices ``(rows,)``, zeros and ones ``(rows, classes)``, or numbers like the predictions.
+        names: The names of the classes; by default their numbers.
+        ids: The id of each row; by default its number.
+        stage: The stage that the rows are of.
+        threshold: The probability above which a label is predicted.
+
+    Raises:
+        ConfigurationError: If predictions and targets are not of one number of rows, or not of these shapes.
+
+    Example:
+        >>> found = evaluate_predictions("classes", [[0.75, 0.25], [0.5, 0.5]], [0, 1], names=["no", "yes"])
+        >>> found.worst(), found.predicted, found.confusion().tolist()
+        ([1, 0], tensor([0, 0]), [[1, 0], [1, 0]])
+    """
+    predicted, true = torch.as_tensor(predictions).double(), torch.as_tensor(targets)
+    if kind == "numbers":
+        predicted, true = predicted.reshape(len(predicted), -1), true.double().reshape(len(true), -1)
+    expected = predicted.shape[:1] if kind == "classes" else predicted.shape
+    if predicted.ndim != 2 or true.shape != expected:
+        wanted = "(rows, classes) and (rows,)" if kind == "classes" else "(rows, ...), of both the same"
+        raise ConfigurationError(
+            f"Expected predictions and targets of shape {wanted}, but got {tuple(predicted.shape)} and "
+            f"{tuple(true.shape)}. Pass one prediction per target."
+        )
+    if kind == "classes":
+        true = true.long()
+        known = true.clamp_min(0)
+        losses = -predicted.gather(1, known[:, None]).squeeze(1).clamp_min(_LEAST).log()
+    elif kind == "labels":
+        shares = torch.where(true > 0, predicted, 1 - predicted)
+        losses = -shares.clamp_min(_LEAST).log().mean(1)
+    else:
+        scales = true.std(0, correction=0)
+        losses = ((predicted - true) / torch.where(scales > 0, scales, 1.0)).square().mean(1)
+    is_number = kind == "numbers"
+    count = predicted.shape[1]
+    return Evaluated(
+        stage=stage,
+        kind=kind,
+        names=None if is_number else [str(each) for each in (range(count) if names is None else names)],
+        ids=list(range(len(predicted)) if ids is None else ids),
+        outputs=predicted if is_number else None,
+        targets=true,
+        losses=losses,
+        probabilities=None if is_number else predicted,
+        threshold=threshold,
     )
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from flash.core.prediction import evaluating, preprocess_of
-from flash.data.portable import InputSpecs, Portable, TensorSpec, make_inputs, open_dimensions
+from flash.data.portable import InputSpecs, Portable, Sizes, TensorSpec, make_inputs, open_dimensions
 from flash.data.process import Postprocess
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, PluginError
 from flash.plugins import get_host
 
-__all__ = ["ExportedPart", "InferenceNetwork", "TaskExport", "as_float", "portable_of", "to_json_labels"]
+__all__ = ["Arrays", "ExportedPart", "InferenceNetwork", "TaskExport", "as_float", "portable_of", "to_json_labels"]
+
+
+#: The outputs of a network by name, as numpy arrays.
+Arrays: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,25 @@ class ExportedPart:
         inputs: What the inputs are.
         outputs: The names of the outputs.
         scale: The unit in which a difference of outputs is small or large: 1 for probabilities, the standard deviation
-            of the targets for numbers.
+            of the targets for numbers. One for all outputs, or one for each by its name.
+        sizes: The sizes of the open dimensions, if they cannot be of any size: first those that the network is traced
+            with, then at least one that its file is compared at.
+        reference: The network that the file is compared with, if ``module`` computes the same in another way.
+        align: Brings the outputs of the task and of the file, in this order, into one form before they are compared,
+            if samples have outputs of different sizes. What it leaves different in shape is an error.
     """
 
     module: nn.Module
     inputs: InputSpecs
     outputs: tuple[str, ...]
-    scale: float = 1.0
+    scale: float | Mapping[str, float] = 1.0
+    sizes: tuple[Sizes, ...] = ()
+    reference: nn.Module | None = None
+    align: Callable[[Arrays, Arrays], tuple[Arrays, Arrays]] | None = None
+
+    def scale_of(self, output: str) -> float:
+        """Return the unit of an output."""
+        return self.scale[output] if isinstance(self.scale, Mapping) else self.scale
 
 
 class InferenceNetwork(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
 from flash.errors import ConfigurationError, DataError
 
-__all__ = ["Importance", "part_importance"]
+__all__ = ["Importance", "part_importance", "permutation_importance"]
 
 
 @dataclass(frozen=True)
@@ -84,35 +85,77 @@ def part_importance(
         >>> found.names, found.means[1], found.meaning
         (['column 0', 'column 1'], 0.0, 'rise of loss')
     """
-    _check_positive("repeats", repeats)
-    _check_positive("max_rows", max_rows)
     task.use_data(data)
-    dataset = data.indexed_dataset(stage)
     if stage == "predict":
         raise DataError("Expected data with targets to compute importance of, but predict data has none. Choose 'val'.")
+    return permutation_importance(
+        data.indexed_dataset(stage),
+        lambda dataset: _evaluate(task, data, dataset),
+        repeats=repeats,
+        max_rows=max_rows,
+        seed=seed,
+        what=type(data).__name__,
+    )
+
+
+def permutation_importance(
+    dataset: AutoDataset,
+    evaluate: Callable[[AutoDataset], tuple[str, bool, float]],
+    *,
+    repeats: int = 5,
+    max_rows: int = 2000,
+    seed: int = 0,
+    what: str = "data",
+) -> Importance:
+    """Compute the importance of each part of the inputs to any model, such as one of scikit-learn, by permutation.
+
+    Args:
+        dataset: Samples with targets.
+        evaluate: Returns the name of a score of the model on samples, whether higher is better, and its value.
+        repeats: The number of permutations of each part.
+        max_rows: The maximum number of rows to evaluate, which are drawn at random.
+        seed: Seed of the rows and permutations.
+        what: The data, for error messages.
+
+    Raises:
+        DataError: If there is a single row.
+        ConfigurationError: If the inputs have no parts.
+
+    Example:
+        >>> import flash
+        >>> x = torch.tensor([[0.0, 5.0], [1.0, 5.0], [2.0, 5.0]])
+        >>> dataset = flash.DataModule.from_tensors(val_data=x, val_targets=x[:, :1]).val_dataset
+        >>> def error(samples):
+        ...     return "mae", False, float(sum(abs(row[0] - y) for row, y in (samples[i] for i in range(3))) / 3)
+        >>> permutation_importance(dataset, error).names
+        ['column 0', 'column 1']
+    """
+    _check_positive("repeats", repeats)
+    _check_positive("max_rows", max_rows)
+    stage = dataset.hooks.stage
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(dataset), generator=generator)[:max_rows].sort().values.tolist()
     if len(rows) < 2:
         raise DataError(
-            f"Expected at least two {stage} rows, between which values are exchanged, but got {len(rows)}. Choose a "
-            "stage with more."
+            f"Expected at least two {stage.value} rows, between which values are exchanged, but got {len(rows)}. "
+            "Choose a stage with more."
         )
-    chosen = dataset.subset(rows, dataset.hooks.stage)
+    chosen = dataset.subset(rows, stage)
     names = chosen.parts()
     if not names:
         raise ConfigurationError(
             f"Expected inputs of several parts, such as the columns of a table or the two texts of a pair, but those "
-            f"of this {type(data).__name__} are one whole. See its results with task.plot_predictions(data); for a "
-            "task that predicts classes or numbers, define the parts with the hooks parts and exchange of the "
-            "preprocess, or pieces of single samples, such as words, with its hook pieces."
+            f"of this {what} are one whole. See its results with task.plot_predictions(data); for a task that predicts "
+            "classes or numbers, define the parts with the hooks parts and exchange of the preprocess, or pieces of "
+            "single samples, such as words, with its hook pieces."
         )
-    score, higher_is_better, baseline = _evaluate(task, data, chosen)
+    score, higher_is_better, baseline = evaluate(chosen)
     found = {}
     for name in names:
         values = []
         for _ in range(repeats):
             order = torch.randperm(len(rows), generator=generator)
-            _, _, value = _evaluate(task, data, chosen.exchange(name, order))
+            _, _, value = evaluate(chosen.exchange(name, order))
             values.append(baseline - value if higher_is_better else value - baseline)
         found[name] = torch.tensor(values, dtype=torch.float64)
     ranked = sorted(names, key=lambda name: -float(found[name].mean()))

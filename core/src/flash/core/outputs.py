@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -32,6 +34,8 @@ __all__ = [
 
 #: An output: a name, or a callable that takes a batch of predictions.
 OutputSpec: TypeAlias = str | Callable[..., Any]
+
+_PARAMETERS: WeakKeyDictionary[Any, frozenset[str]] = WeakKeyDictionary()
 
 #: The types of what :func:`plain` returns as it is.
 PLAIN_TYPES = frozenset({str, int, float, bool, type(None)})
@@ -213,6 +217,18 @@ def takes_ids(output: Callable[..., Any]) -> bool:
 
 
 def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    # Reading a signature takes longer than most outputs of one sample. That of a method is kept with its function.
+    kept = getattr(function, "__func__", function)
+    try:
+        return _PARAMETERS[kept]
+    except (KeyError, TypeError):
+        found = _read_parameters(function)
+    with contextlib.suppress(TypeError):  # What has no hash, or cannot be referred to weakly, is not kept.
+        _PARAMETERS[kept] = found
+    return found
+
+
+def _read_parameters(function: Callable[..., Any]) -> frozenset[str]:
     try:
         return frozenset(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # Some builtin functions have no signature.

@@ -25,7 +25,7 @@ from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
 from flash.data.table_parts import is_large_table, table_parts
 from flash.data.tables import READ_OPTIONS, ReadOptions, Table, read_table
-from flash.errors import DataError
+from flash.errors import DataError, MissingColumnError
 from flash.serialization import refuse_unknown_arguments
 
 __all__ = [
@@ -222,6 +222,19 @@ def _to_precision_of(module: nn.Module, inputs: Any) -> Any:
     )
 
 
+def _ids_in(part: Any, id_field: str | None, needs_ids: bool) -> Sequence[Any] | None:
+    """Return the ids in a column of a table; ``None`` without such a column."""
+    if not isinstance(part, Table) or id_field is None or not (needs_ids or id_field in part):
+        return None
+    try:
+        return part[id_field]
+    except MissingColumnError as error:
+        raise MissingColumnError(
+            f"{error.args[0]} The ids are its values: name another column, or none, for which the ids are the numbers "
+            "of the rows, counted from 0 (flash predict --columns id,NAME)."
+        ) from error
+
+
 class TaskPrediction:
     """Methods of a task that predict.
 
@@ -329,6 +342,7 @@ class TaskPrediction:
         batch_size: int = 64,
         *,
         id_field: str | None = None,
+        needs_ids: bool = False,
         start: int = 0,
         **reading: Unpack[ReadOptions],
     ) -> Iterator[tuple[Sequence[Any], list[Any]]]:
@@ -339,8 +353,12 @@ class TaskPrediction:
             output: What is predicted.
             batch_size: Number of samples per batch.
             id_field: A column whose values are the ids, if ``raw`` is the path of a table that has it.
+            needs_ids: Whether a table without that column is an error; otherwise the ids are its rows, or files.
             start: The first sample to predict, counted from 0; those before are left out.
             reading: How to read a table of text.
+
+        Raises:
+            MissingColumnError: If the table has no such column and ``needs_ids``.
 
         Example:
             >>> from flash import Task
@@ -349,12 +367,11 @@ class TaskPrediction:
             [([0, 1], 2), ([2], 1)]
         """
         self._warn_if_untrained()
-        self._check_reading(reading, ["id_field", "start"])
+        self._check_reading(reading, ["id_field", "needs_ids", "start"])
         preprocess = preprocess_of(self)
         first = 0
         for part in parts_to_predict(raw, preprocess, reading, as_table=id_field is not None):
-            has_ids = isinstance(part, Table) and id_field is not None and id_field in part
-            given = part[id_field] if has_ids else None
+            given = _ids_in(part, id_field, needs_ids)
             dataset = load_dataset(part, Stage.PREDICT, preprocess, self._as_task.input_spec)
             rows = 0
             if start > first and isinstance(dataset, AutoDataset):

@@ -29,7 +29,7 @@ try:
 except ImportError:  # pragma: no cover  # Windows, where two runs into one file are not noticed
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["PredictionFile", "WritePredictions", "digest_of_weights"]
+__all__ = ["PredictionFile", "WritePredictions", "digest_of_weights", "prediction_columns"]
 
 log = logging.getLogger(__name__)
 
@@ -232,13 +232,9 @@ class PredictionFile:
     def _encode(self) -> None:
         if not self._ids:
             return
-        values = _all_plain(self._results)
-        classes = _classes_of(values[0], self._classes)
-        identifier, name = self._columns
-        predicted = [name] if classes is None else [f"{name}_{label}" for label in classes]
-        self._names = self._names or [identifier, *predicted]
-        columns = [values] if classes is None else [list(column) for column in zip(*values, strict=True)]
-        block = self._format.block(self._names, [_all_plain(self._ids), *columns])
+        names, columns = prediction_columns(self._ids, self._results, self._columns, self._classes)
+        self._names = self._names or names
+        block = self._format.block(self._names, columns)
         self._blocks.append((self._first, len(self._ids), block))
         self._rows += len(self._ids)
         self._bytes += self._format.size(block)
@@ -382,6 +378,38 @@ def _runs(rows: Sequence[int]) -> Iterable[tuple[int, int]]:
         if place == len(rows) or rows[place] != rows[place - 1] + 1:
             yield start, place
             start = place
+
+
+def prediction_columns(
+    ids: Sequence[Any],
+    results: Sequence[Any],
+    names: tuple[str, str] = ("id", "prediction"),
+    classes: Sequence[str] | None = None,
+) -> tuple[list[str], list[Sequence[Any]]]:
+    """Return the columns of a block of predictions: ids, and results; a number for each class has a column of its own.
+
+    Args:
+        ids: The id of each row.
+        results: The result of each row, at least one, as ``task.predict_blocks`` yields them.
+        names: The names of the column of ids and of that of predictions.
+        classes: The classes of the task, ``task.output_names``.
+
+    Returns:
+        The names of the columns, and their values as JSON can hold them.
+
+    Example:
+        >>> prediction_columns([7, 8], ["no", "yes"])
+        (['id', 'prediction'], [[7, 8], ['no', 'yes']])
+        >>> prediction_columns([7, 8], [[0.5, 0.5], [0.75, 0.25]], classes=["no", "yes"])
+        (['id', 'prediction_no', 'prediction_yes'], [[7, 8], [0.5, 0.75], [0.5, 0.25]])
+    """
+    identifier, name = names
+    values = _all_plain(results)
+    found = _classes_of(values[0], classes)
+    if found is None:
+        return [identifier, name], [_all_plain(ids), values]
+    columns = [list(column) for column in zip(*values, strict=True)]
+    return [identifier, *(f"{name}_{each}" for each in found)], [_all_plain(ids), *columns]
 
 
 def _classes_of(value: Any, labels: Sequence[str] | None) -> Sequence[str] | None:

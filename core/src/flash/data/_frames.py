@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from flash.data._json_table import columns_of_rows
 from flash.data._missing import without_missing
 from flash.data.delimited import check_unique
 from flash.errors import DataError
@@ -67,7 +66,7 @@ def columns_of(data: Any) -> Mapping[str, list[Any]] | None:
     if isinstance(data, Mapping):
         return _of_mapping(data)
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return columns_of_rows(data) if data and all(isinstance(row, Mapping) for row in data) else None
+        return _of_rows(data) if data and all(isinstance(row, Mapping) for row in data) else None
     if hasattr(data, "collect") and hasattr(data, "collect_schema"):  # a LazyFrame of polars
         data = data.collect()
     if hasattr(data, "column_names") and hasattr(data, "to_pydict"):  # a table or record batch of Arrow
@@ -82,6 +81,12 @@ def columns_of(data: Any) -> Mapping[str, list[Any]] | None:
     named = [str(name) for name in names]
     check_unique(named, "the data frame")
     return FrameColumns(data, dict(zip(named, columns, strict=True)))
+
+
+def _of_rows(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Any]]:
+    """Return the columns of rows that are mappings, in the order of their first occurrence."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {str(name): without_missing([row.get(name) for row in rows]) for name in names}
 
 
 def read_parquet(path: Path, name: str) -> Any:

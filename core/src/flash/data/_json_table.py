@@ -1,15 +1,17 @@
-"""Parse tables in JSON: lists of objects, objects of columns, and JSON Lines."""
+"""Parse tables in JSON: lists of objects, objects of columns, and JSON Lines.
+
+An exported folder has a copy of this file, which therefore needs nothing else.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from flash.data._missing import without_missing
 from flash.errors import DataError
 
-__all__ = ["columns_of_rows", "parse_json"]
+__all__ = ["parse_json"]
 
 
 class _MisfitError(ValueError):
@@ -45,30 +47,33 @@ def parse_json(text: str, name: str, *, field: str | None = None, lines: bool | 
     if field is not None:
         found = _inside(found, field, name)
     if isinstance(found, list) and all(isinstance(row, dict) for row in found):
-        return columns_of_rows(found)
+        return _columns_of_rows(found)
     if isinstance(found, dict) and found:
         nested = [isinstance(value, list | dict) for value in found.values()]
         if all(isinstance(values, list) for values in found.values()):
             return _columns(found, name)
         if not any(nested):
-            return columns_of_rows([found])
+            return _columns_of_rows([found])
     raise DataError(
         f"Expected a list of objects, or an object of columns, in {name}, but got another kind of JSON. "
         "Where the rows are inside an object, name what holds them: field='data'."
     )
 
 
-def columns_of_rows(rows: Sequence[Mapping[Any, Any]]) -> dict[str, list[Any]]:
-    """Return the columns of rows that are mappings, in the order of their first occurrence."""
+def _columns_of_rows(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     names = dict.fromkeys(name for row in rows for name in row)
-    return {str(name): without_missing([row.get(name) for row in rows]) for name in names}
+    return {name: _without_nan([row.get(name) for row in rows]) for name in names}
+
+
+def _without_nan(values: Sequence[Any]) -> list[Any]:
+    return [None if isinstance(value, float) and value != value else value for value in values]
 
 
 def _columns(found: dict[str, list[Any]], name: str) -> dict[str, list[Any]]:
     lengths = sorted({len(values) for values in found.values()})
     if len(lengths) > 1:
         raise DataError(f"Expected columns of one length in {name}, but got lengths {lengths}.")
-    return {title: without_missing(values) for title, values in found.items()}
+    return {title: _without_nan(values) for title, values in found.items()}
 
 
 def _parse(text: str, lines: bool | None) -> Any:

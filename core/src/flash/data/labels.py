@@ -17,7 +17,7 @@ from flash.data.tables import check_encodable
 from flash.errors import DataError
 from flash.serialization import made_from
 
-__all__ = ["ClassLabels", "as_label", "check_labels", "class_indices", "indicated_classes"]
+__all__ = ["ClassLabels", "as_label", "check_labels", "class_indices", "indicated_classes", "is_missing_target"]
 
 # More distinct fractional values than this are measurements and not classes.
 _MAX_NUMERIC_CLASSES = 20
@@ -289,6 +289,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Tensor | np.ndarray):
         return [_plain(label) for label in value]
     return as_label(value)
+
+
+def is_missing_target(value: Any) -> bool:
+    """Return whether a target is missing, as every data module decides it: no value, or a blank text, also in a list.
+
+    Example:
+        >>> [is_missing_target(value) for value in (None, float("nan"), " ", ["a", None], "NA", 0, [])]
+        [True, True, True, True, False, False, False]
+    """
+    if isinstance(value, str):
+        return not value.strip()
+    return _is_missing_target(_plain(value))
 
 
 def as_label(value: Any) -> Any:

@@ -11,7 +11,16 @@ from torch import Tensor
 
 from flash.errors import ConfigurationError
 
-__all__ = ["InputSpecs", "Portable", "TensorSpec", "example_specs", "make_inputs", "named_specs", "open_dimensions"]
+__all__ = [
+    "InputSpecs",
+    "Portable",
+    "Sizes",
+    "TensorSpec",
+    "example_specs",
+    "make_inputs",
+    "named_specs",
+    "open_dimensions",
+]
 
 #: The sizes of dimensions that an exported file leaves open.
 Sizes: TypeAlias = Mapping[str, int]
@@ -24,13 +33,14 @@ class TensorSpec:
     Args:
         dtype: The name of the type, such as ``"float32"``.
         shape: A whole number for a dimension of a fixed size, a name for one that differs between batches: ``"batch"``
-            for the samples, and others such as ``"length"``.
+            for the samples, and others such as ``"length"``. It begins with ``"batch"``, or with 1 if the network takes
+            one sample at a time.
         values: ``"numbers"`` for any numbers; ``"mask"`` for ones with zeros behind them in each row; the number of
             codes that there are, or one such number per column; or a tensor whose rows are examples.
         longest: The largest size of a dimension with another name than ``"batch"``; ``None`` if there is no limit.
 
     Raises:
-        ConfigurationError: If the first dimension is not ``"batch"``.
+        ConfigurationError: If the first dimension is neither ``"batch"`` nor 1.
 
     Example:
         >>> spec = TensorSpec("int64", ("batch", 2), values=(3, 5))
@@ -44,8 +54,11 @@ class TensorSpec:
     longest: int | None = None
 
     def __post_init__(self) -> None:
-        if self.shape[:1] != ("batch",):
-            raise ConfigurationError(f"Expected a shape that begins with 'batch', but got {self.shape!r}.")
+        if self.shape[:1] not in (("batch",), (1,)):
+            raise ConfigurationError(
+                "Expected a shape that begins with 'batch', or with 1 for one sample at a time, but got "
+                f"{self.shape!r}."
+            )
 
     @property
     def dynamic(self) -> dict[int, str]:
@@ -94,10 +107,14 @@ class Portable:
 
     - ``batches(source, settings, reader, batch_size)``, which yields pairs of ids and named arrays: the inputs of up to
       ``batch_size`` samples. ``reader`` has ``folder``, the folder of ``files``, and ``read_table(path)``, which
-      returns the columns of a delimited file as lists of text, ``None`` for an empty cell;
+      returns the columns of a delimited file as lists of text, ``None`` for an empty cell, or those of JSON Lines with
+      their values; ``is_text`` of the result tells which;
     - optionally ``results(outputs, result, reader)``, which returns one result per sample, given the named arrays that
       the network returned and the ``result`` of the task;
-    - optionally ``run(networks, inputs, result)``, which returns the outputs, for tasks of several networks.
+    - optionally ``run(networks, inputs, result)``, which returns the outputs, for tasks of several networks;
+    - optionally, so that the folder can be served, ``encode_samples(samples, settings, reader)``, which returns the
+      named arrays of samples as a request has them (see :data:`flash.data.requests.RequestKind`), and
+      ``check_upload(content)``, which is the check of :class:`~flash.data.requests.RequestFields`.
 
     Args:
         inputs: The inputs of the network before the hooks of the device; ``None`` if they are unknown.

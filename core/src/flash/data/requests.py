@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -92,3 +92,41 @@ class RequestFields:
                 "Expected the fields of the rows of a table, but got none. Name them: RequestFields('table', "
                 "[RequestField('age', 'number'), ...])."
             )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all but the check, as JSON can hold it; :meth:`from_json` undoes it.
+
+        Example:
+            >>> RequestFields("text").to_json()
+            {'kind': 'text', 'fields': [], 'extensions': []}
+        """
+        fields = [{**vars(each), "values": list(each.values)} for each in self.fields]
+        return {"kind": self.kind, "fields": fields, "extensions": sorted(self.extensions)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any], check: Callable[[bytes], None] | None = None) -> RequestFields:
+        """Return the description that :meth:`to_json` wrote.
+
+        Args:
+            content: What it wrote; of any origin.
+            check: The check of files.
+
+        Raises:
+            ValueError: If it is something else.
+
+        Example:
+            >>> RequestFields.from_json({"kind": "text", "fields": [], "extensions": []}).kind
+            'text'
+        """
+        try:
+            fields = tuple(RequestField(**{**each, "values": tuple(each["values"])}) for each in content["fields"])
+            are_texts = all(_are_texts([each.name, *each.values]) for each in fields)
+            if not are_texts or not _are_texts(content["extensions"]):
+                raise TypeError("a name or a category is no text")
+            return cls(content["kind"], fields, tuple(content["extensions"]), check)
+        except (ConfigurationError, KeyError, TypeError) as error:
+            raise ValueError(f"Expected what RequestFields.to_json writes, but got something else: {error}") from error
+
+
+def _are_texts(values: Any) -> bool:
+    return all(isinstance(each, str) for each in values)

@@ -16,7 +16,7 @@ from typing import IO, Any, TypeAlias
 
 from flash.errors import ConfigurationError
 
-__all__ = ["Block", "RowFormat", "row_format"]
+__all__ = ["FORMATS", "Block", "RowFormat", "row_format"]
 
 #: Rows as a format keeps them: text that is encoded, or a table of Arrow.
 Block: TypeAlias = Any
@@ -234,6 +234,8 @@ def _cast(table: Any, schema: Any) -> Any:
 
 
 _FORMATS: dict[str, type[RowFormat]] = {".csv": _Csv, ".jsonl": _JsonLines, ".parquet": _Parquet}
+#: The suffixes of the formats.
+FORMATS = tuple(_FORMATS)
 
 
 def row_format(path: Path, argument: str) -> RowFormat:

@@ -12,6 +12,7 @@ from flash.serialization.files import (
     replacing_together,
     write_checkpoint,
     writing,
+    writing_folder,
 )
 from flash.serialization.folders import write_folder
 from flash.serialization.objects import describe, instantiate, resolve_class, resolve_function
@@ -51,4 +52,5 @@ __all__ = [
     "write_checkpoint",
     "write_folder",
     "writing",
+    "writing_folder",
 ]

@@ -32,6 +32,7 @@ __all__ = [
     "replacing_together",
     "write_checkpoint",
     "writing",
+    "writing_folder",
 ]
 
 #: The device of loaded tensors, as ``torch.load`` takes it.
@@ -238,7 +239,62 @@ def replacing_together(
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
-    _sync_folder(folder)
+    _sync(folder)
+
+
+@contextlib.contextmanager
+def writing_folder(path: str | Path, *, what: str = "folder", folder_argument: str) -> Iterator[Path]:
+    """Context manager: a temporary folder to fill, which becomes a new folder once it is complete and synced to disk.
+
+    It lies beside the new folder and has a unique name; those that killed processes left behind are removed.
+
+    Args:
+        path: A folder that does not exist yet, or is empty; the folders above it are created.
+        what: What the folder is, for the error message.
+        folder_argument: Where the user chose the folder, for the error message.
+
+    Raises:
+        CheckpointError: If the folder cannot be written, such as when the disk is full; there is none then.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "exported"
+        >>> with writing_folder(target, folder_argument="folder=") as folder:
+        ...     _ = (folder / "model").write_text("weights")
+        ...     target.exists()
+        False
+        >>> [file.name for file in target.iterdir()]
+        ['model']
+    """
+    target = Path(path)
+    with explaining_write_errors(target, what=what, folder_argument=folder_argument):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_left_behind(target.parent)
+        temporary = _temporary(target)
+        temporary.mkdir()
+    try:
+        with explaining_write_errors(target, what=what, folder_argument=folder_argument), _locked(temporary):
+            yield temporary
+            for file in temporary.rglob("*"):
+                _sync(file)
+            os.replace(temporary, target)  # noqa: PTH105  # onto an empty folder too
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _sync(target.parent)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Context manager: hold the lock of a folder; Windows has none, and keeps open files from being removed."""
+    if fcntl is None:  # pragma: no cover
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -267,25 +323,29 @@ def _temporary(target: Path) -> Path:
 
 
 def _remove_left_behind(folder: Path) -> None:
-    """Remove temporary files of this module whose writing process is no longer alive, whatever their target was.
+    """Remove temporary files and folders of this module whose process is no longer alive, whatever their target was.
 
     A training writes each checkpoint under a name of its own.
     """
     for left in folder.glob(".*.tmp"):
-        if not _TEMPORARY.fullmatch(left.name):
+        if not _TEMPORARY.fullmatch(left.name) or left.is_symlink():
             continue
-        with contextlib.suppress(OSError), left.open("rb") as file:
-            # A live writer holds the lock, except in the moment between opening and locking the file.
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.time() - os.fstat(file.fileno()).st_mtime > _SECONDS_TO_LOCK:
-                left.unlink()
+        with contextlib.suppress(OSError):
+            descriptor = os.open(left, os.O_RDONLY)
+            try:
+                # A live writer holds the lock, except in the moment between opening and locking.
+                if fcntl is not None:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if time.time() - os.fstat(descriptor).st_mtime > _SECONDS_TO_LOCK:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+            finally:
+                os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync(path: Path) -> None:
     # A rename is durable only once the folder is synced; Windows cannot sync folders.
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

@@ -22,6 +22,7 @@ from flash.testing._conformance import Trainers, tier
 from flash.testing._features import FeatureChecks
 from flash.testing._predict_arguments import PredictionTwinChecks
 from flash.testing._process import in_clean_process
+from flash.testing._requests import RequestChecks
 from flash.testing._with_data import MakeData, refuse
 from flash.testing._with_task import TOLERANCE, MakeTask, output_of, predict_of
 
@@ -37,7 +38,7 @@ _STRATEGIES: dict[str, Any] = {
 _RESUMED_AFTER = 1
 
 
-class TaskConformance(FeatureChecks, PredictionTwinChecks):
+class TaskConformance(FeatureChecks, PredictionTwinChecks, RequestChecks):
     """Conformance checks of a task.
 
     A subclass provides the fixtures ``constructor`` and ``parts``, as for :class:`DataModuleConformance`, and

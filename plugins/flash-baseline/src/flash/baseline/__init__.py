@@ -9,12 +9,14 @@ from flash.plugins import lazy_exports
 if TYPE_CHECKING:
     from .baseline import Baseline as Baseline
     from .baseline import run as run
+    from .refitting import Refitted as Refitted
+    from .refitting import refit as refit
 
 __version__ = "0.1.0"
 
-_EXPORTS = {"Baseline": ".baseline", "run": ".baseline"}
+_EXPORTS = {"Baseline": ".baseline", "Refitted": ".refitting", "refit": ".refitting", "run": ".baseline"}
 
-__all__ = ["Baseline", "run"]
+__all__ = ["Baseline", "Refitted", "refit", "run"]
 
 
 # Hidden from type checkers, which would otherwise accept any misspelled name.

@@ -6,16 +6,35 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score, precision_recall_fscore_support
+from sklearn.metrics import average_precision_score
+
+from flash.core.evaluation import ClassScores, Evaluated, TargetKind, evaluate_predictions
 
 from ._resampling import Array
 from .results import Results
 
-__all__ = ["evaluation_of"]
+__all__ = ["evaluated_of", "evaluation_of"]
+
+_KINDS: dict[str, TargetKind] = {"classification": "classes", "multi-label": "labels", "regression": "numbers"}
 
 _BINS = 10
 _CONFUSIONS = 25
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def evaluated_of(kind: str, outputs: Array, targets: Array, labels: Sequence[str], part: str) -> Evaluated:
+    """Return predictions, of whatever model, beside the truth, with the loss of each sample.
+
+    Args:
+        kind: The kind of task.
+        outputs: Probabilities ``(samples, classes)``, or numbers.
+        targets: The targets.
+        labels: The names of the classes.
+        part: The part of the data that the samples are.
+    """
+    names = None if kind == "regression" else labels
+    found: Any = _KINDS[kind]
+    return evaluate_predictions(found, outputs, targets, names=names, stage=part)
 
 
 def evaluation_of(results: Results) -> dict[str, Any]:
@@ -24,20 +43,32 @@ def evaluation_of(results: Results) -> dict[str, Any]:
         return {}
     if results.kind == "regression":
         return {"residuals": _residuals(results)}
+    evaluated = evaluated_of(results.kind, results.outputs, results.targets, results.labels, results.part)
+    assert evaluated.predicted is not None
+    predicted, targets = evaluated.predicted.numpy(), results.targets
+    right = predicted == (targets > 0 if results.kind == "multi-label" else targets)
+    per_class = [_class_row(each) for each in evaluated.class_scores()]
     if results.kind == "multi-label":
-        return {"per_class": _per_label(results), "calibration": _calibration(*_flat(results))}
-    predictions = results.outputs.argmax(1)
-    rows = np.arange(len(predictions))
-    right = predictions == results.targets
+        for place, row in enumerate(per_class):
+            row["average_precision"] = _average_precision(targets[:, place] > 0, results.outputs[:, place])
+        confidence = np.where(predicted, results.outputs, 1 - results.outputs)
+        return {
+            "per_class": per_class,
+            "calibration": _calibration(confidence.ravel(), right.ravel()),
+        }
     return {
-        "confusion": _confusion(results.targets, predictions, len(results.labels)),
-        "per_class": _per_class(results.targets, predictions, results.labels),
-        "calibration": _calibration(results.outputs[rows, predictions], right),
+        "confusion": _confusion(evaluated.confusion().numpy()),
+        "per_class": per_class,
+        "calibration": _calibration(results.outputs[np.arange(len(predicted)), predicted], right),
     }
 
 
-def _confusion(targets: Array, predictions: Array, classes: int) -> dict[str, Any]:
-    counts = np.bincount(targets * classes + predictions, minlength=classes * classes).reshape(classes, classes)
+def _average_precision(positive: Array, scores: Array) -> float | None:
+    return float(average_precision_score(positive, scores)) if positive.any() else None
+
+
+def _confusion(counts: Array) -> dict[str, Any]:
+    classes = len(counts)
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
     pairs = [(int(place // classes), int(place % classes)) for place in order]
@@ -51,49 +82,11 @@ def _confusion(targets: Array, predictions: Array, classes: int) -> dict[str, An
     }
 
 
-def _per_class(targets: Array, predictions: Array, labels: Sequence[str]) -> list[dict[str, Any]]:
-    precision, recall, f1, support = precision_recall_fscore_support(
-        targets, predictions, labels=range(len(labels)), zero_division=0
-    )
-    predicted = np.bincount(predictions, minlength=len(labels))
-    return [
-        {
-            "label": str(label),
-            "count": int(support[place]),
-            # Of nothing, there is no share.
-            "precision": float(precision[place]) if predicted[place] else None,
-            "recall": float(recall[place]) if support[place] else None,
-            "f1": float(f1[place]) if support[place] or predicted[place] else None,
-        }
-        for place, label in enumerate(labels)
-    ]
-
-
-def _per_label(results: Results) -> list[dict[str, Any]]:
-    truth, predicted = results.targets > 0, results.outputs >= 0.5
-    precision, recall, f1, support = precision_recall_fscore_support(
-        truth, predicted, labels=range(len(results.labels)), average=None, zero_division=0
-    )
-    return [
-        {
-            "label": str(label),
-            "count": int(support[place]),
-            "precision": float(precision[place]) if predicted[:, place].any() else None,
-            "recall": float(recall[place]) if support[place] else None,
-            "f1": float(f1[place]) if support[place] or predicted[:, place].any() else None,
-            "average_precision": (
-                float(average_precision_score(truth[:, place], results.outputs[:, place])) if support[place] else None
-            ),
-        }
-        for place, label in enumerate(results.labels)
-    ]
-
-
-def _flat(results: Results) -> tuple[Array, Array]:
-    """Return the confidence in each decision about a label, and whether it is right."""
-    positive = results.outputs >= 0.5
-    confidence = np.where(positive, results.outputs, 1 - results.outputs)
-    return confidence.ravel(), (positive == (results.targets > 0)).ravel()
+def _class_row(scores: ClassScores) -> dict[str, Any]:
+    values = {name: getattr(scores, name) for name in ("precision", "recall", "f1")}
+    # Of nothing, there is no share.
+    shares = {name: None if np.isnan(value) else value for name, value in values.items()}
+    return {"label": scores.label, "count": scores.support, **shares}
 
 
 def _calibration(confidence: Array, right: Array) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ._evaluation import evaluation_of
-from ._verdict import verdict_of
-from .results import Entry, Results, Sample
+from ._verdict import checkpoint_of, verdict_of
+from .results import Results, Sample
 
-__all__ = ["best_entry", "numbers_of"]
+__all__ = ["numbers_of"]
 
 
 def numbers_of(results: Results) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def numbers_of(results: Results) -> dict[str, Any]:
         "higher_is_better": results.higher_is_better,
         "part": results.part,
         "best": results.best,
+        "checkpoint": _plain(checkpoint_of(results)),
         "time_limit": _plain(results.time_limit),
         "entries": [_plain(asdict(entry)) for entry in results.entries],
         "comparisons": [
@@ -76,8 +77,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes):
         return [_plain(each) for each in value]
     return str(value)
-
-
-def best_entry(results: Results) -> Entry | None:
-    """Return the best entry that is a task."""
-    return next((entry for entry in results.entries if entry.name == results.best), None)

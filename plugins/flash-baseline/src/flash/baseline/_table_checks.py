@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from flash.data.labels import is_missing_target
 from flash.data.messages import show, show_some
 
 from ._balance import balance_findings
@@ -17,7 +18,7 @@ from ._resampling import Array
 from ._skill import Goal, best_of, goal_of, skill
 from .results import Finding, row_name
 
-__all__ = ["CHECKS", "TableParts"]
+__all__ = ["CHECKS", "TableParts", "missing_targets"]
 
 _SHOWN_ROWS = 10
 _SHOWN_LEAKS = 5
@@ -314,6 +315,25 @@ def size(table: TableParts) -> Iterator[Finding]:
             )
 
 
+def missing_targets(targets: Sequence[str], part: str, missing: Array, count: int) -> Finding:
+    """Return the finding of rows without a target.
+
+    Args:
+        targets: The columns of targets.
+        part: The part that the rows are of.
+        missing: The rows.
+        count: The number of all rows.
+    """
+    return Finding(
+        "missing targets",
+        "warning",
+        f"Expected a value of {' and '.join(map(show, targets))} in every {part} row, but {len(missing):,} of "
+        f"{count:,} have none. A baseline leaves these rows out. Fill them in, or remove them.",
+        rows=_named(missing, part),
+        columns=list(targets),
+    )
+
+
 def balance(table: TableParts) -> Iterator[Finding]:
     """Find targets that are missing, constant or rare."""
     for target in table.targets:
@@ -321,17 +341,11 @@ def balance(table: TableParts) -> Iterator[Finding]:
         if full is None:
             continue
         for part, rows in table.slices.items():
-            missing = np.flatnonzero(~full.known[rows])
+            blank = [place for place, value in enumerate(full.values) if is_missing_target(value)]
+            missing = np.flatnonzero(~full.known[rows] | np.isin(full.codes[rows], blank))
             # A part may come without the target.
             if len(missing) and (part == table.train_name or len(missing) < rows.stop - rows.start):
-                yield Finding(
-                    "missing targets",
-                    "warning",
-                    f"Expected a value of {show(target)} in every {part} row, but {len(missing):,} of "
-                    f"{rows.stop - rows.start:,} have none. Remove these rows, or fill them in.",
-                    rows=_named(missing, part),
-                    columns=[target],
-                )
+                yield missing_targets([target], part, missing, rows.stop - rows.start)
         if table.is_class(target):
             names = [str(value) for value in full.values]
             counts = {

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .results import Comparison, Entry, Results
 
-__all__ = ["format_number", "metric_words", "verdict_of"]
+__all__ = ["checkpoint_of", "format_number", "metric_words", "summary_of", "verdict_of"]
 
 _OVERCONFIDENT = 0.1
 _FEW_SAMPLES = 100
 _MUCH_LOWER = 0.3
 _LONGEST_NAME = 60
+# What is left of sums that are 0, whose sign says nothing.
+_NOTHING = 1e-15
 _METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "auroc": "AUROC", "f1_macro": "F1 (macro)"}
 
 
@@ -20,8 +22,8 @@ def format_number(value: float | int | None) -> str:
     """Return a score as people read it: three decimals, and fewer of large numbers.
 
     Example:
-        >>> format_number(0.83215), format_number(48679.2), format_number(None), format_number(12)
-        ('0.832', '48,679', 'none', '12')
+        >>> [format_number(value) for value in (0.83215, 48679.2, None, 12, -1e-17)]
+        ['0.832', '48,679', 'none', '12', '0.000']
     """
     if value is None:
         return "none"
@@ -32,7 +34,9 @@ def format_number(value: float | int | None) -> str:
         return f"{value:,.0f}"
     if size >= 10:
         return f"{value:.1f}"
-    if size >= 0.001 or size == 0:
+    if size < _NOTHING:
+        return "0.000"
+    if size >= 0.001:
         return f"{value:.3f}"
     return f"{value:.2g}"
 
@@ -48,17 +52,62 @@ def metric_words(name: str) -> str:
 
 
 def verdict_of(results: Results, evaluation: Mapping[str, Any]) -> list[str]:
-    """Return which model is best, how good it is and beside which others, and what to worry about first."""
-    best = next((entry for entry in results.entries if entry.name == results.best), None)
-    worry = _worry(results, evaluation, best)
+    """Return the sentences of :func:`summary_of`, and what to worry about first."""
+    best = _entry_of(results, results.best)
+    return [*summary_of(results), _worry(results, evaluation, best)]
+
+
+def summary_of(results: Results) -> list[str]:
+    """Return which model is best, how good it is and beside which others, and which one the checkpoint is."""
+    best = _entry_of(results, results.best)
     if best is None:
-        done = next((entry for entry in results.entries if entry.status == "done"), None)
-        failed = sum(entry.status == "failed" for entry in results.entries)
-        why = f"{failed} of {len(results.entries)} models failed: the leaderboard says why." if failed else ""
-        first = "No model was evaluated." if done is None else f"{_quality(results, done)} No network was evaluated."
-        return [" ".join(filter(None, (first, why))), worry]
-    beside = " ".join(_beside(results, each) for each in results.comparisons if each.first == best.name)
-    return [_quality(results, best), beside or "It was compared with no other model.", worry]
+        return [" ".join(filter(None, ("No model was evaluated.", _failures(results))))]
+    others = [each for each in results.comparisons if each.first == best.name and each.second != results.checkpoint]
+    beside = " ".join(_beside(results, each) for each in others)
+    others_there = beside or any(each.first == best.name for each in results.comparisons)
+    said = [f"The best model is {_name(best)}{_quality(results, best)}"]
+    said += [beside or "It was compared with no other model."] if beside or not others_there else []
+    return [*said, _about_checkpoint(results, best)]
+
+
+def checkpoint_of(results: Results) -> dict[str, Any] | None:
+    """Return which model the checkpoint is, how good it is, and how far from the best one; ``None`` without any."""
+    entry = _entry_of(results, results.checkpoint)
+    if entry is None:
+        return None
+    part, score, interval = _score(results, entry)
+    behind = next((each for each in results.comparisons if each.second == entry.name), None)
+    return {
+        "name": entry.name,
+        "file": "best.ckpt",
+        "metric": results.metric,
+        "part": part,
+        "score": score,
+        "interval": interval,
+        "behind": None if behind is None else behind.difference,
+        "behind_interval": None if behind is None else behind.interval,
+    }
+
+
+def _entry_of(results: Results, name: str | None) -> Entry | None:
+    return next((entry for entry in results.entries if entry.name == name), None)
+
+
+def _failures(results: Results) -> str:
+    failed = sum(entry.status == "failed" for entry in results.entries)
+    return f"{failed} of {len(results.entries)} models failed: the leaderboard says why." if failed else ""
+
+
+def _about_checkpoint(results: Results, best: Entry) -> str:
+    entry = _entry_of(results, results.checkpoint)
+    if entry is None:
+        said = "No network was evaluated, so there is no checkpoint."
+        return " ".join(filter(None, (said, _failures(results))))
+    if entry.name == best.name:
+        return "It is in best.ckpt."
+    said = f"best.ckpt holds {_name(entry)}, the best one that a checkpoint can hold{_quality(results, entry)}"
+    behind = next((each for each in results.comparisons if each.second == entry.name), None)
+    return said if behind is None else f"{said} {_beside(results, behind.reversed())}"
 
 
 def _name(entry: Entry) -> str:
@@ -72,25 +121,29 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
-def _quality(results: Results, best: Entry) -> str:
-    is_test = results.part == "test" and bool(best.test_scores)
-    scores, interval = (best.test_scores, best.test_interval) if is_test else (best.scores, best.interval)
+def _score(results: Results, entry: Entry) -> tuple[str, float | None, Sequence[float] | None]:
+    """Return the part that an entry was evaluated on last, its metric on it, and the interval of that."""
+    if results.part == "test" and entry.test_scores:
+        return "test", entry.test_scores.get(results.metric), entry.test_interval
+    return "val", entry.scores.get(results.metric), entry.interval
+
+
+def _quality(results: Results, entry: Entry) -> str:
+    """Return how good an entry is, as the end of a sentence about it."""
+    key, value, interval = _score(results, entry)
+    part = "test" if key == "test" else "validation"
+    count = results.counts.get(key)
     metric = metric_words(results.metric)
-    part = "test" if is_test else "validation"
-    count = results.counts.get("test" if is_test else "val")
-    value = scores.get(results.metric)
-    first = next((entry for entry in results.entries if entry.status == "done"), best)
-    said = f"The best {'model' if first.name == best.name else 'checkpoint'} is {_name(best)}"
     if value is None:
-        return f"{said}; its {metric} is not known."
-    said += f": {metric} {format_number(value)}"
+        return f"; its {metric} is not known."
+    said = f": {metric} {format_number(value)}"
     if interval is not None:
         said += f" (95% interval {format_number(interval[0])} to {format_number(interval[1])})"
     return said + (f" on {count:,} {part} samples." if count else f" on the {part} samples.")
 
 
 def _beside(results: Results, comparison: Comparison) -> str:
-    other = next((entry for entry in results.entries if entry.name == comparison.second), None)
+    other = _entry_of(results, comparison.second)
     name = _name(other) if other else f"“{_short(comparison.second)}”"
     size = format_number(abs(comparison.difference))
     if comparison.interval is None:
@@ -98,6 +151,10 @@ def _beside(results: Results, comparison: Comparison) -> str:
     ahead = comparison.difference >= 0
     bounds = sorted(bound if ahead else -bound for bound in comparison.interval)
     by = f"by {size} (95% interval {format_number(bounds[0])} to {format_number(bounds[1])})"
+    if comparison.difference == 0 and not comparison.exceeds_noise:
+        return f"It is level with {name} (95% interval of the difference {format_number(bounds[0])} to " + (
+            f"{format_number(bounds[1])})."
+        )
     if not comparison.exceeds_noise:
         return f"It is ahead of {name} {by}, within noise." if ahead else f"It is behind {name} {by}, within noise."
     if ahead:

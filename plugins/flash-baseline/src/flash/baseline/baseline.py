@@ -14,6 +14,8 @@ import flash
 from flash import Task
 from flash.errors import ConfigurationError
 
+from ._durations import seconds_of
+from ._verdict import summary_of
 from .folder import Folder
 from .leaderboard import Metric, metrics_for, write_leaderboard
 from .problem import Problem, Source, pose
@@ -21,7 +23,7 @@ from .race import Race
 from .recipes import make_runs
 from .report import write_report
 from .results import Entry, Results
-from .summary import choose, summarize
+from .summary import add_ensemble, summarize
 
 __all__ = ["Baseline", "run"]
 
@@ -35,7 +37,7 @@ class Baseline:
 
     Args:
         results: All values of the report.
-        task: The best task, with its weights; ``None`` if none was trained in time.
+        task: The best task, with its weights, which is in ``best.ckpt``; ``None`` if none was trained in time.
         folder: The folder with ``report.html``, ``leaderboard.csv``, ``results.json`` and ``best.ckpt``.
         is_interrupted: Whether the user stopped the race, so that the report has what was there.
     """
@@ -64,7 +66,7 @@ def run(
     val: Any = None,
     test: Any = None,
     task: str | None = None,
-    time_limit: float = 600.0,
+    time_limit: float | str = 600.0,
     output: str | Path = "baseline",
     group: str | None = None,
     time: str | None = None,
@@ -84,7 +86,7 @@ def run(
         val: Validation data; by default a fifth of the train data.
         test: Test data; by default a fifth of the data.
         task: The name of the task, such as ``"tabular/regression"``; by default it is detected.
-        time_limit: The time in seconds, from the start of reading to the report.
+        time_limit: The time from the start of reading to the report: seconds, or text such as ``"10m"``.
         output: The folder for the report. A run that was killed goes on if it is started again with its folder.
         group: A column whose values the splits do not divide, such as that of patients.
         time: A column of times: the latest rows are for validation and testing.
@@ -110,34 +112,36 @@ def run(
         ['linear', 'constant']
     """
     start = clock.monotonic()
-    if isinstance(time_limit, bool) or not isinstance(time_limit, int | float) or not time_limit > 0:
-        raise ConfigurationError(f"Expected a time limit in seconds above 0, but got {time_limit!r}.")
+    time_limit = seconds_of(time_limit)
     source = Source(data, target, val, test, task, group, time, tuple(drop), seed)
     folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes})
     start -= folder.elapsed
     times: dict[str, float] = {}
-    seed_everything(seed, verbose=False)
-    problem = pose(source, say)
-    chosen = _metric(problem, metric)
-    times["reading and checks"] = clock.monotonic() - start
+    with folder.kept_if_it_begins():
+        seed_everything(seed, verbose=False)
+        problem = pose(source, say)
+        chosen = _metric(problem, metric)
+        times["reading and checks"] = clock.monotonic() - start
 
-    since = clock.monotonic()
-    deadline = start + time_limit * (1 - _RESERVE)
-    makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
+        since = clock.monotonic()
+        deadline = start + time_limit * (1 - _RESERVE)
+        makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
     race = Race(makers, problem, chosen, start, deadline, folder, say)
     race.run()
     times["race"] = clock.monotonic() - since
 
     since = clock.monotonic()
-    finalist = choose(race.ranking(), problem, chosen)
-    results = summarize(problem, source, chosen, race, finalist, times, since, time_limit, start + time_limit)
-    if finalist is not None:
-        _save(finalist.task, folder.task_file)
+    add_ensemble(race)
+    results, best_task = summarize(race, source, times, since, time_limit, start + time_limit)
+    if best_task is not None:
+        _save(best_task, folder.task_file)
     write_leaderboard(folder.path, results)
     write_report(folder.report, results)
     folder.finish()
+    for sentence in summary_of(results):
+        say(sentence)
     say(f"The report is {folder.report}.")
-    return Baseline(results, None if finalist is None else finalist.task, folder.path, race.is_interrupted)
+    return Baseline(results, best_task, folder.path, race.is_interrupted)
 
 
 def _metric(problem: Problem, name: str | None) -> Metric:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 
-from flash.errors import ConfigurationError
+from ._durations import seconds_of
 
-__all__ = ["main", "seconds_of"]
+__all__ = ["main"]
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _INTERRUPTED = 130  # The exit code that a shell reports for Ctrl-C.
 
 
@@ -51,19 +49,3 @@ def main(arguments: Sequence[str]) -> int:
 
     found = run(target=target[0] if target is not None and len(target) == 1 else target, **options)
     return _INTERRUPTED if found.is_interrupted else 0
-
-
-def seconds_of(text: str) -> float:
-    """Return a time such as ``"90s"``, ``"10m"`` or ``"2h"`` in seconds.
-
-    Raises:
-        ConfigurationError: If it is none.
-
-    Example:
-        >>> seconds_of("1.5m"), seconds_of("30")
-        (90.0, 30.0)
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
-    if found is None or not float(found[1]):
-        raise ConfigurationError(f"Expected a time such as 90s, 10m or 2h, but got {text!r}.")
-    return float(found[1]) * _UNITS[found[2]]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ class Folder:
         self._arguments = json.loads(json.dumps(arguments, default=str))
         self.elapsed = 0.0
         self.seconds: dict[str, float] = {}
-        if self._state.is_file():
+        self._is_resumed = self._state.is_file()
+        self._was_there = self.path.exists()
+        if self._is_resumed:
             self._resume()
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise ConfigurationError(
@@ -66,6 +69,16 @@ class Folder:
                 f"Expected the arguments of the run in {self.path} that did not end, but {', '.join(names)} differs. "
                 "Pass the same, choose another folder with -o, or remove this one."
             )
+
+    @contextmanager
+    def kept_if_it_begins(self) -> Iterator[None]:
+        """Remove the folder of a new run if what is done in the context fails, so that the next one may differ."""
+        try:
+            yield
+        except BaseException:
+            if not self._is_resumed:
+                shutil.rmtree(self.runs if self._was_there else self.path, ignore_errors=True)
+            raise
 
     def keep(self, elapsed: float, seconds: Mapping[str, float]) -> None:
         """Write how far the run is."""

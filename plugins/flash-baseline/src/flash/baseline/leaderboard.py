@@ -309,23 +309,23 @@ def _classes(outputs: Array) -> int:
 
 
 def _hamming(targets: Array, outputs: Array) -> float:
-    return float(((outputs >= 0.5) == (targets > 0)).mean())
+    return float(((outputs > 0.5) == (targets > 0)).mean())
 
 
 def _hamming_resampled(targets: Array, outputs: Array) -> Evaluation:
-    return of_sums(((outputs >= 0.5) == (targets > 0)).mean(1)[:, None])
+    return of_sums(((outputs > 0.5) == (targets > 0)).mean(1)[:, None])
 
 
 def _exact_match(targets: Array, outputs: Array) -> float:
-    return float(sklearn_metrics.accuracy_score(targets > 0, outputs >= 0.5))
+    return float(sklearn_metrics.accuracy_score(targets > 0, outputs > 0.5))
 
 
 def _exact_match_resampled(targets: Array, outputs: Array) -> Evaluation:
-    return of_sums(((outputs >= 0.5) == (targets > 0)).all(1).astype(np.float64)[:, None])
+    return of_sums(((outputs > 0.5) == (targets > 0)).all(1).astype(np.float64)[:, None])
 
 
 def _multi_label_f1(targets: Array, outputs: Array) -> float:
-    true, predicted = targets > 0, outputs >= 0.5
+    true, predicted = targets > 0, outputs > 0.5
     occurs = true.any(0) | predicted.any(0)
     if not occurs.any():
         return 0.0
@@ -333,7 +333,7 @@ def _multi_label_f1(targets: Array, outputs: Array) -> float:
 
 
 def _multi_label_f1_resampled(targets: Array, outputs: Array) -> Evaluation:
-    true, predicted = targets > 0, outputs >= 0.5
+    true, predicted = targets > 0, outputs > 0.5
     values = np.concatenate([true & predicted, true, predicted], axis=1).astype(np.float64)
     return of_sums(values, lambda means: _mean_f1(*np.split(means, 3, axis=1)))
 

@@ -38,7 +38,7 @@ class Model(Protocol):
         """Learn from the train samples."""
 
     def predict(self, dataset: AutoDataset) -> Any:
-        """Return probabilities ``(samples, classes)`` or numbers ``(samples, targets)``."""
+        """Return probabilities ``(samples, classes)`` or numbers ``(samples, targets)``; new samples have no target."""
 
 
 class Constant:

@@ -14,14 +14,16 @@ from flash import DataModule, Task
 from flash.core.classification import ClassificationTask
 from flash.core.regression import RegressionTask
 from flash.data.auto_dataset import AutoDataset
+from flash.data.files import FileData
 from flash.data.recognition import RawData
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import get_host
 from flash.serialization import accepted_parameters
 
 from ._resampling import Array
+from ._table_checks import missing_targets
 from .checks import check_samples, check_table
-from .detect import Detected, detect, find_target, without_columns
+from .detect import Detected, detect, find_target, rows_with_targets, taken, without_columns
 from .leaderboard import Kind
 from .results import Finding
 from .samples import names_of, targets_of
@@ -33,6 +35,7 @@ _SPLIT = 0.2
 _LEVELS = ("error", "warning", "info")
 # More samples are not compared with each other one by one.
 _MOST_COMPARED = 50_000
+_SHOWN_FILES = 10
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Problem:
         parts: The samples of each part: ``"train"``, ``"val"`` and, if there are any, ``"test"``.
         targets: Their targets.
         findings: What the checks found, the worst first.
+        kept: Of each part that rows without a target were left out of, the rows that were not.
     """
 
     title: str
@@ -98,6 +102,11 @@ class Problem:
     parts: Mapping[str, AutoDataset]
     targets: Mapping[str, Array]
     findings: list[Finding] = field(default_factory=list)
+    kept: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def names_of(self, part: str, rows: Sequence[int]) -> list[str]:
+        """Return the names of samples of a part, as the person finds them in the data that they passed."""
+        return names_of(self.parts[part], part, rows, self.kept)
 
     def named(self, part: str) -> list[Any]:
         """Return the target of each sample of a part as a person reads it."""
@@ -125,6 +134,7 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
         DataError: If nothing can be learned from the data.
     """
     findings: list[Finding] = []
+    kept: dict[str, list[int]] = {}
     if isinstance(source.data, DataModule):
         if any((source.target, source.group, source.time, source.drop)):
             raise ConfigurationError(
@@ -140,26 +150,36 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
         raw = without_columns(raw, source.drop)
         others = {"val": source.val, "test": source.test}
         others = {part: RawData.of(each) for part, each in others.items() if each is not None}
+        given = {"train": raw, **others}
+        found = {part: rows_with_targets(each, target, part) for part, each in given.items()}
+        kept = {part: rows for part, rows in found.items() if rows is not None}
+        raw, *rest = (taken(each, found[part]) for part, each in given.items())
+        others = dict(zip(others, rest, strict=True))
         detected = detect(raw, target, source.task)
         name, task, why = detected.name, detected.task, detected.recognition.why
+        names = [target] if isinstance(target, str) else list(target or ())
         title = Path(source.data).name if isinstance(source.data, str | Path) else "data"
         say(f"Task: {name}, because {why}.")
         # A column beside targets that the samples are in is no feature.
         is_table = raw.table is not None and "input_field" not in detected.recognition.arguments
         if is_table:
-            tables = {"train": raw.table, **{part: each.table for part, each in others.items()}}
-            names = [target] if isinstance(target, str) else list(target or ())
-            given = {part: table for part, table in tables.items() if table is not None}
-            findings += _told(check_table(given, names, source.group, source.time), say)
+            tables = {part: each.table for part, each in given.items() if each.table is not None}
+            findings += _told(check_table(tables, names, source.group, source.time), say)
+        else:
+            gaps = {part: [*set(range(_count(given[part]))) - set(rows)] for part, rows in kept.items()}
+            findings += _told(
+                [missing_targets(names, part, np.sort(gaps[part]), _count(given[part])) for part in gaps], say
+            )
         data = _make(detected, source, others)
-    problem = _split_into_parts(title, name, task, why, data, findings)
+        findings += _told(_unreadable(data), say)
+    problem = _split_into_parts(title, name, task, why, data, findings, kept)
     say(f"Samples: {', '.join(f'{len(part):,} {each}' for each, part in problem.parts.items())}.")
     if not is_table:
         rows = {part: range(min(len(each), _MOST_COMPARED)) for part, each in problem.parts.items()}
         shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
         if all(isinstance(each, str | np.ndarray) for each in shown["train"]):
             labels = {part: problem.named(part)[: len(rows[part])] for part in problem.parts}
-            ids = {part: names_of(each, part, rows[part]) for part, each in problem.parts.items()}
+            ids = {part: problem.names_of(part, rows[part]) for part in problem.parts}
             problem.findings += _told(check_samples(shown, labels, names=ids), say)
     problem.findings.sort(key=lambda each: _LEVELS.index(each.level))
     return problem
@@ -171,10 +191,35 @@ def _make(detected: Detected, source: Source, others: Mapping[str, RawData]) -> 
     options: dict[str, Any] = {f"{part}_split": _SPLIT for part in ("val", "test") if part not in given}
     if options:
         options |= {"groups": source.group, "times": source.time}
+    if issubclass(detected.data, FileData):
+        options["on_bad_sample"] = "skip"
     if "verbose" in accepted_parameters(detected.data.preprocess_cls):
         options["verbose"] = False
     options = {name: value for name, value in options.items() if value is not None}
     return detected.make_data(others, seed=source.seed, **options)
+
+
+def _unreadable(data: DataModule) -> list[Finding]:
+    """Return a finding of the files that cannot be opened, which are left out."""
+    datasets = [getattr(data, f"{part}_dataset") for part in ("train", "val", "test")]
+    # Parts that are split off know the files of the whole.
+    bad = dict(each for dataset in datasets for each in getattr(dataset, "bad_samples", ()))
+    if not bad:
+        return []
+    name, reason = next(iter(bad.items()))
+    return [
+        Finding(
+            "unreadable files",
+            "warning",
+            f"Expected files that can be opened, but {len(bad):,} cannot, such as {name}: {reason} A baseline leaves "
+            "them out. Replace or remove them.",
+            rows=list(bad)[:_SHOWN_FILES],
+        )
+    ]
+
+
+def _count(raw: RawData) -> int:
+    return 0 if raw.table is None else raw.table.num_rows
 
 
 def _task_for(data: DataModule, asked: str | None) -> tuple[str, type[Task]]:
@@ -196,7 +241,13 @@ def _task_for(data: DataModule, asked: str | None) -> tuple[str, type[Task]]:
 
 
 def _split_into_parts(
-    title: str, name: str, task: type[Task], why: str, data: DataModule, findings: list[Finding]
+    title: str,
+    name: str,
+    task: type[Task],
+    why: str,
+    data: DataModule,
+    findings: list[Finding],
+    kept: Mapping[str, Sequence[int]],
 ) -> Problem:
     stages = {part: getattr(data, f"{part}_dataset") for part in ("train", "val", "test")}
     for part in ("train", "val"):
@@ -210,7 +261,7 @@ def _split_into_parts(
     kind: Kind = "regression" if classes is None else "multi-label" if data.multi_label else "classification"
     labels = [str(label) for label in (data.labels or range(classes or 0))]
     targets = {part: targets_of(dataset) for part, dataset in parts.items()}
-    return Problem(title, name, task, why, data, kind, labels, parts, targets, findings)
+    return Problem(title, name, task, why, data, kind, labels, parts, targets, findings, kept)
 
 
 def _told(findings: Sequence[Finding], say: Callable[[str], None]) -> Sequence[Finding]:

@@ -26,7 +26,7 @@ from .problem import Problem
 from .recipes import FEWEST_ROWS, Maker
 from .runs import OutOfTime, Run, TaskRun
 
-__all__ = ["Outcome", "Race"]
+__all__ = ["Outcome", "Race", "seconds_per_sample"]
 
 log = logging.getLogger("flash.baseline")
 
@@ -144,7 +144,7 @@ class Race:
         if run.kind != "classical" or learned:
             return False
         dataset, parts = self.problem.data.train_dataset, self.problem.parts
-        per_sample = _seconds_per_sample(len(dataset), lambda count: dataset.display(range(count)), _BRIEF)
+        per_sample = seconds_per_sample(len(dataset), lambda count: dataset.display(range(count)), _BRIEF)
         evaluated = sum(len(parts[name]) for name in ("val", "test") if name in parts)
         samples = min(len(dataset), FEWEST_ROWS) + evaluated
         return per_sample * samples < _OVERTIME * (self.deadline - self.start)
@@ -202,7 +202,7 @@ class Race:
         def predict(count: int) -> None:
             run.predict(self.problem.data, dataset.subset(list(range(count)), Stage.VAL))
 
-        return _seconds_per_sample(len(dataset), predict, _LONG_ENOUGH) * len(dataset)
+        return seconds_per_sample(len(dataset), predict, _LONG_ENOUGH) * len(dataset)
 
     def _step(self, outcome: Outcome, seconds: float) -> None:
         """Train a run for some seconds, and evaluate it."""
@@ -222,6 +222,8 @@ class Race:
 
     def predict(self, outcome: Outcome, part: str) -> Array | None:
         """Return the predictions of a part; ``None`` if the run fails, which it then has."""
+        if part == "val":
+            return outcome.outputs
         found: Array | None = None
         with self._contained(outcome.run.name):
             found = outcome.run.predict(self.problem.data, self.problem.parts[part])
@@ -258,10 +260,15 @@ class Race:
         self.say(f"{outcome.run.name}: {self.metric.name} {value:.4g} after {outcome.run.seconds:.1f} s{epochs}")
 
 
-def _seconds_per_sample(most: int, work: Callable[[int], object], long_enough: float) -> float:
+def seconds_per_sample(most: int, work: Callable[[int], object], long_enough: float) -> float:
     """Return the seconds that work takes for each sample, of as many samples as take long enough to measure.
 
     Of few samples, most of the time is that of the start.
+
+    Args:
+        most: The greatest number of samples.
+        work: Called with a number of samples.
+        long_enough: The seconds that are long enough.
     """
     count, seconds = 0, 0.0
     while count < most and seconds < long_enough:

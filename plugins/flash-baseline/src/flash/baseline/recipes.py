@@ -28,7 +28,7 @@ FEWEST_ROWS = 1_000
 
 
 def make_runs(
-    problem: Problem, folder: Path, seconds: float, seed: int, chosen: Collection[str] | None = None
+    problem: Problem, folder: Path, seconds: float | None, seed: int, chosen: Collection[str] | None = None
 ) -> dict[str, Maker]:
     """Return what makes the runs of a race by the name of their recipe, in the order to start them.
 
@@ -38,7 +38,8 @@ def make_runs(
     Args:
         problem: The task and its data.
         folder: The folder for what the runs save.
-        seconds: The time for the race, by which the models of scikit-learn take part of many rows.
+        seconds: The time for the race, by which the models of scikit-learn take part of many rows;
+            ``None`` for all.
         seed: The seed of the models of scikit-learn.
         chosen: The names of the recipes to take; ``None`` for all.
 
@@ -48,13 +49,13 @@ def make_runs(
     data = problem.data
     num_classes = data.num_classes
     num_targets = int(data.facts.get("num_targets", 1))
-    most_rows = max(FEWEST_ROWS, int(seconds * _ROWS_PER_SECOND))
+    most_rows = None if seconds is None else max(FEWEST_ROWS, int(seconds * _ROWS_PER_SECOND))
     what = "The mean of each target" if num_classes is None else "The frequency of each class"
     constant = ModelRun("constant", f"{what}, for every sample.", Constant(num_classes), "trivial")
     makers: dict[str, Maker] = {"constant": lambda: [constant]}
     display = data.train_dataset.display([0])[0]
     for name, (summary, model) in models_for(display, num_classes, num_targets, most_rows, seed).items():
-        if len(data.train_dataset) > most_rows:
+        if most_rows is not None and len(data.train_dataset) > most_rows:
             summary = f"{summary[:-1]}, on {most_rows:,} of the train samples."
         makers[name] = partial(_runs_of, name, summary, _always(model), data, folder)
     summary = f"{problem.task.__name__} with its defaults."

@@ -103,6 +103,16 @@ class Comparison:
         """True if one is better than the other by more than noise: the interval of the difference excludes 0."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
+    def reversed(self) -> Comparison:
+        """Return the comparison of the second with the first.
+
+        Example:
+            >>> Comparison("a", "b", "accuracy", 0.1, (-0.05, 0.25)).reversed()
+            Comparison(first='b', second='a', metric='accuracy', difference=-0.1, interval=(-0.25, 0.05))
+        """
+        interval = None if self.interval is None else (-self.interval[1], -self.interval[0])
+        return Comparison(self.second, self.first, self.metric, -self.difference, interval)
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -136,11 +146,11 @@ class Importance:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line for the next step.
+    """A command line, or lines of Python, for the next step.
 
     Args:
         title: What it does.
-        line: The command.
+        line: The command, or lines of Python.
     """
 
     title: str
@@ -163,19 +173,21 @@ class Results:
         metric: The name of the metric of the race.
         higher_is_better: Whether a higher value of it is better.
         entries: The leaderboard, the best first.
-        best: The name of the best entry that is a task.
+        best: The name of the best entry, whatever it is; ``None`` if none was evaluated.
         part: The part of the data that the following values are of.
         labels: The names of the classes.
         targets: The targets: indices ``(samples,)``, zeros and ones ``(samples, classes)``, or numbers.
-        outputs: The predictions of the best task: probabilities ``(samples, classes)``, or numbers.
+        outputs: The predictions of the best entry: probabilities ``(samples, classes)``, or numbers.
         mistakes: The samples with the highest losses, the worst first.
         suspicious: Samples whose label may be wrong.
         importance: Of each column, the most important first; empty if there are no columns.
         times: The seconds of each step, in order.
         versions: The versions of Python and packages.
         commands: What to do next.
-        comparisons: The best entry against others on the samples of ``part``: trivial and classical ones first.
+        comparisons: The best entry against others on the samples of ``part``: trivial and classical ones, and the one
+            of the checkpoint.
         time_limit: The seconds that the race was given.
+        checkpoint: The name of the best entry that is a task, which is in ``best.ckpt``; ``None`` if there is none.
     """
 
     title: str
@@ -202,3 +214,4 @@ class Results:
     commands: Sequence[Command]
     comparisons: Sequence[Comparison] = ()
     time_limit: float | None = None
+    checkpoint: str | None = None

@@ -29,7 +29,7 @@ from ._resampling import Array
 from .models import Model
 from .samples import features_of, outputs_in, targets_of
 
-__all__ = ["HeadRun", "ModelRun", "OutOfTime", "Run", "TaskRun", "has_pretrained_features"]
+__all__ = ["EnsembleRun", "HeadRun", "ModelRun", "OutOfTime", "Run", "TaskRun", "has_pretrained_features"]
 
 # Features are computed for as many samples at a time.
 _CHUNK = 256
@@ -53,7 +53,7 @@ class Run(ABC):
         epochs: The number of epochs so far; ``None`` if there are no epochs.
     """
 
-    kind: Literal["trivial", "classical", "network"] = "network"
+    kind: Literal["trivial", "classical", "network", "ensemble"] = "network"
 
     def __init__(self, name: str, summary: str) -> None:
         self.name = name
@@ -130,6 +130,22 @@ class _NetworkRun(Run):
         self.task.use_data(data)
         own = dataset.with_input_spec(self.task.input_spec)
         return outputs_in(evaluate_dataset(self.task, data, own, batch_size=_prediction_batch(data)))
+
+
+class EnsembleRun(_NetworkRun):
+    """The mean of several tasks, as one task, which is trained already.
+
+    Args:
+        name: Its name in the leaderboard.
+        summary: What it is, in one sentence.
+        task: The task.
+    """
+
+    kind = "ensemble"
+
+    def train(self, data: DataModule, seconds: float) -> None:
+        """Do nothing: its members are trained."""
+        self.is_finished = True
 
 
 class TaskRun(_NetworkRun):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,16 @@ from .results import row_name
 __all__ = ["features_of", "names_of", "outputs_in", "targets_of"]
 
 
-def names_of(dataset: AutoDataset, part: str, rows: Sequence[int]) -> list[str]:
+def names_of(
+    dataset: AutoDataset, part: str, rows: Sequence[int], kept: Mapping[str, Sequence[int]] | None = None
+) -> list[str]:
     """Return the names of samples: their ids, and rows of the data that a person passed as ``row_name`` names them.
 
     Args:
         dataset: The samples of a part.
         part: The name of the part.
         rows: Their places in it.
+        kept: Of each part that rows were left out of, those that were not.
 
     Example:
         >>> from flash import DataModule
@@ -37,7 +40,11 @@ def names_of(dataset: AutoDataset, part: str, rows: Sequence[int]) -> list[str]:
     """
     source = dataset.source_rows
     whose = part if source is None else source.stage.value
-    return [row_name(each, whose) if isinstance(each, int) else str(each) for each in dataset.ids_of(rows)]
+    places = (kept or {}).get(whose)
+    return [
+        row_name(each if places is None else places[each], whose) if isinstance(each, int) else str(each)
+        for each in dataset.ids_of(rows)
+    ]
 
 
 def targets_of(dataset: AutoDataset) -> Array:

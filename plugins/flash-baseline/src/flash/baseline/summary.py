@@ -1,4 +1,4 @@
-"""Summary of a race: the best task, its predictions of the test part, and the values of the report."""
+"""Summary of a race: the best model, its predictions of the test part, and the values of the report."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
 
 from flash import Task
-from flash.core.evaluation import Evaluated, evaluate_rows
-from flash.core.importance import part_importance
+from flash.core.importance import permutation_importance
+from flash.data.auto_dataset import AutoDataset
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
 
+from ._evaluation import evaluated_of
 from ._noise import suspicious_labels
 from ._resampling import Array
 from .ensemble import make_ensemble, select
 from .leaderboard import Metric, bootstrap, compare, score
 from .problem import Problem, Source
-from .race import Outcome, Race
+from .race import Outcome, Race, seconds_per_sample
+from .refitting import refit_lines
 from .results import Command, Comparison, Entry, Importance, Results, Sample
-from .samples import names_of, outputs_in
+from .runs import EnsembleRun
+from .samples import targets_of
 
-__all__ = ["Finalist", "choose", "summarize"]
+__all__ = ["add_ensemble", "summarize"]
 
 log = logging.getLogger("flash.baseline")
 
@@ -38,107 +40,78 @@ _MOST_SHOWN = 12
 # The permutations of each column, and the rows that they are of.
 _REPEATS = 3
 _MOST_PERMUTED, _FEWEST_PERMUTED = 2_000, 50
+# The seconds by which the time of a prediction is measured.
+_LONG_ENOUGH = 0.1
 _PACKAGES = ("flash-core", "torch", "pytorch-lightning", "scikit-learn", "numpy")
 
 
-@dataclass(frozen=True)
-class Finalist:
-    """The task that a baseline ends with.
+def add_ensemble(race: Race) -> None:
+    """Add an ensemble of several tasks to the outcomes, if it is better than the best of them by more than noise.
 
     Args:
-        name: Its name in the leaderboard.
-        task: The task.
-        members: The weight of each task of an ensemble, by name; empty for a single task.
-        outputs: Its predictions of the validation samples.
+        race: The race, which has been run.
     """
-
-    name: str
-    task: Task
-    members: Mapping[str, float]
-    outputs: Array
-
-
-def choose(ranking: Sequence[Outcome], problem: Problem, metric: Metric) -> Finalist | None:
-    """Return the best task, or an ensemble of several that is better by more than noise.
-
-    Args:
-        ranking: The outcomes, the best first.
-        problem: The problem.
-        metric: The metric that decides.
-    """
-    tasks = {each.run.name: each for each in ranking if each.run.task is not None and each.outputs is not None}
+    problem, metric = race.problem, race.metric
+    tasks = {each.run.name: each for each in race.ranking() if each.run.task is not None}
     if not tasks:
-        return None
+        return
     first = next(iter(tasks.values()))
-    assert first.run.task is not None
-    assert first.outputs is not None
-    single = Finalist(first.run.name, first.run.task, {}, first.outputs)
     # Members get the same inputs, and checkpoints repeat no changes of their structure.
     alike = {
         name: each
         for name, each in tasks.items()
-        if each.run.task is not None
-        and each.run.task.input_spec == first.run.task.input_spec
-        and not each.run.task.structure_changes
+        if each.run.task.input_spec == first.run.task.input_spec and not each.run.task.structure_changes
     }
     if len(alike) < 2:
-        return single
+        return
     targets = problem.targets["val"]
     outputs = {name: np.asarray(each.outputs) for name, each in alike.items()}
     weights = select(metric, targets, outputs)
     mean = np.asarray(sum(weight * outputs[name] for name, weight in weights.items()))
-    if len(weights) < 2 or not compare(metric, targets, ("ensemble", mean), ("", first.outputs)).exceeds_noise:
-        return single
-    members = {name: each.run.task for name, each in alike.items() if each.run.task is not None}
-    return Finalist("ensemble", make_ensemble(members, weights, problem.data), weights, mean)
+    better = compare(metric, targets, ("ensemble", mean), ("", np.asarray(first.outputs)))
+    if len(weights) < 2 or not better.exceeds_noise:
+        return
+    members: dict[str, Task] = {name: each.run.task for name, each in alike.items()}
+    names = ", ".join(f"{weight:.0%} {name}" for name, weight in weights.items())
+    run = EnsembleRun("ensemble", f"The mean of {names}.", make_ensemble(members, weights, problem.data))
+    race.outcomes[run.name] = Outcome(run, "done", mean, score(problem.kind, targets, mean))
 
 
 def summarize(
-    problem: Problem,
-    source: Source,
-    metric: Metric,
     race: Race,
-    finalist: Finalist | None,
+    source: Source,
     times: dict[str, float],
     since: float,
     time_limit: float,
     deadline: float,
-) -> Results:
-    """Predict the test part, once, with each model that has validation scores, and return the results.
+) -> tuple[Results, Task | None]:
+    """Predict the test part, once, with each model that has validation scores.
 
     Args:
-        problem: The problem.
-        source: The data as the user passed it.
-        metric: The metric that decides.
         race: The race.
-        finalist: The best task.
+        source: The data as the user passed it.
         times: The seconds of the steps so far; the last one is added.
         since: When the last step began, of ``time.monotonic()``.
         time_limit: The time limit in seconds.
-        deadline: When the time is up.
+        deadline: When the time is up. The best model, and the best task, are evaluated even so.
+
+    Returns:
+        The results, and the best task, ``None`` if no task has validation scores.
     """
+    problem, metric = race.problem, race.metric
     part: Literal["test", "val"] = "test" if "test" in problem.parts else "val"
-    evaluated = None if finalist is None else evaluate_rows(finalist.task, problem.data, part)
-    seconds = time.monotonic() - since
-    outputs: dict[str, Array] = {}
-    if finalist is not None and evaluated is not None:
-        outputs[finalist.name] = outputs_in(evaluated)
-    for outcome in race.ranking():
-        if outcome.run.name not in outputs and (part == "val" or time.monotonic() < deadline):
-            known = outcome.outputs if part == "val" else race.predict(outcome, part)
-            if known is not None:
-                outputs[outcome.run.name] = known
+    outputs = _predict(race, part, deadline)
+    ranking = race.ranking()
+    best = ranking[0] if ranking else None
+    network = next((each for each in ranking if each.run.task is not None), None)
     tested = outputs if part == "test" else {}
-    entries = [_entry(each, problem, metric, tested.get(each.run.name)) for each in race.ranking()]
-    if finalist is not None and finalist.members:
-        entries.append(_ensemble_entry(finalist, problem, metric, tested.get(finalist.name)))
-        entries.sort(key=lambda each: each.scores.get(metric.name, -np.inf) * (-1 if metric.higher_is_better else 1))
+    entries = [_entry(each, problem, metric, tested.get(each.run.name)) for each in ranking]
     entries += [_entry(each, problem, metric, None) for each in race.outcomes.values() if each.outputs is None]
-    best = None if finalist is None else finalist.name
-    shown = outputs.get(best or "", np.zeros((0, 0)))
-    importance = [] if finalist is None else _importance(problem, finalist, part, seconds, deadline)
+    shown = np.zeros((0, 0)) if best is None else outputs[best.run.name]
+    importance = [] if best is None else _importance(race, best, part, deadline)
+    checkpoint = None if network is None else network.run.name
     times["test and report"] = time.monotonic() - since
-    return Results(
+    results = Results(
         title=problem.title,
         task=problem.name,
         kind=problem.kind,
@@ -150,20 +123,37 @@ def summarize(
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
         entries=entries,
-        best=best,
+        best=None if best is None else best.run.name,
         part=part,
         labels=problem.labels,
         targets=problem.targets[part],
         outputs=shown,
-        mistakes=[] if evaluated is None else _worst(problem, part, evaluated),
-        suspicious=_suspicious(problem, finalist),
+        mistakes=[] if best is None else _worst(problem, part, shown),
+        suspicious=_suspicious(problem, best),
         importance=importance,
         times=times,
         versions={"Python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
-        commands=_commands(source, race, finalist, time_limit),
-        comparisons=_comparisons(problem, metric, part, entries, outputs, best),
+        commands=_commands(source, race, best, checkpoint, time_limit),
+        comparisons=_comparisons(problem, metric, part, entries, outputs, checkpoint),
         time_limit=time_limit,
+        checkpoint=checkpoint,
     )
+    return results, None if network is None else network.run.task
+
+
+def _predict(race: Race, part: str, deadline: float) -> dict[str, Array]:
+    """Return the predictions of a part: of the best model and of the best task, and of others while there is time."""
+    found: dict[str, Array] = {}
+    has_task = False
+    for outcome in race.ranking():
+        is_task = outcome.run.task is not None
+        is_owed = not found or (is_task and not has_task)
+        if is_owed or part == "val" or time.monotonic() < deadline:
+            predicted = race.predict(outcome, part)
+            if predicted is not None:
+                found[outcome.run.name] = predicted
+                has_task = has_task or is_task
+    return found
 
 
 def _entry(outcome: Outcome, problem: Problem, metric: Metric, test: Array | None) -> Entry:
@@ -179,18 +169,6 @@ def _entry(outcome: Outcome, problem: Problem, metric: Metric, test: Array | Non
         reason=outcome.reason,
         history=run.history,
         **_scores(problem, metric, outcome.outputs, test),
-    )
-
-
-def _ensemble_entry(finalist: Finalist, problem: Problem, metric: Metric, test: Array | None) -> Entry:
-    names = ", ".join(f"{weight:.0%} {name}" for name, weight in finalist.members.items())
-    return Entry(
-        name=finalist.name,
-        summary=f"The mean of {names}.",
-        kind="ensemble",
-        status="done",
-        parameters=sum(each.numel() for each in finalist.task.parameters()),
-        **_scores(problem, metric, finalist.outputs, test),
     )
 
 
@@ -210,40 +188,46 @@ def _comparisons(
     part: str,
     entries: Sequence[Entry],
     outputs: Mapping[str, Array],
-    best: str | None,
+    checkpoint: str | None,
 ) -> list[Comparison]:
-    """Compare the best task with each trivial and classical model."""
-    if best is None or best not in outputs:
+    """Compare the best model with each trivial and classical one, and with the one of the checkpoint."""
+    evaluated = [entry for entry in entries if entry.name in outputs]
+    if not evaluated:
         return []
-    others = [entry.name for entry in entries if entry.kind in ("trivial", "classical") and entry.name in outputs]
+    best, *others = evaluated
+    names = [entry.name for entry in others if entry.kind in ("trivial", "classical")]
+    names += [entry.name for entry in others if entry.name == checkpoint]
     targets = problem.targets[part]
-    return [compare(metric, targets, (best, outputs[best]), (name, outputs[name])) for name in others]
+    first = (best.name, outputs[best.name])
+    return [compare(metric, targets, first, (name, outputs[name])) for name in names]
 
 
-def _worst(problem: Problem, part: str, evaluated: Evaluated) -> list[Sample]:
+def _worst(problem: Problem, part: str, outputs: Array) -> list[Sample]:
     """Return the samples with the highest losses; of classes, those that are predicted wrong."""
-    predicted, losses = evaluated.predicted, evaluated.losses
-    if predicted is None or losses is None:
-        return []
     targets = problem.targets[part]
+    evaluated = evaluated_of(problem.kind, outputs, targets, problem.labels, part)
+    predicted, losses = evaluated.predicted, evaluated.losses
+    assert predicted is not None
+    assert losses is not None
     rows = evaluated.worst()
     if problem.kind != "regression":
         wrong = (predicted.numpy() != targets).reshape(len(targets), -1).any(1)
         rows = [row for row in rows if wrong[row]]
     rows = rows[:_MOST_SHOWN]
-    of_classes = evaluated.probabilities if problem.kind == "classification" else None
-    sure = [None] * len(rows) if of_classes is None else of_classes[rows].amax(1).tolist()
+    sure = outputs[rows].max(1).tolist() if problem.kind == "classification" and rows else [None] * len(rows)
     return _samples(problem, part, rows, predicted[rows].numpy(), losses[rows].tolist(), sure)
 
 
-def _suspicious(problem: Problem, finalist: Finalist | None) -> list[Sample]:
+def _suspicious(problem: Problem, best: Outcome | None) -> list[Sample]:
     """Return validation samples, which no model was trained on, whose label may be wrong."""
-    if finalist is None or problem.kind != "classification":
+    if best is None or best.outputs is None or problem.kind != "classification":
         return []
-    rows = suspicious_labels(finalist.outputs, problem.targets["val"], most=_MOST_SHOWN).tolist()
-    found = finalist.outputs[rows]
-    losses = -np.log(np.clip(found[np.arange(len(rows)), problem.targets["val"][rows].astype(int)], 1e-12, 1))
-    return _samples(problem, "val", rows, found.argmax(1), losses.tolist(), found.max(1).tolist())
+    targets = problem.targets["val"]
+    rows = suspicious_labels(best.outputs, targets, most=_MOST_SHOWN).tolist()
+    losses = evaluated_of(problem.kind, best.outputs, targets, problem.labels, "val").losses
+    assert losses is not None
+    found = best.outputs[rows]
+    return _samples(problem, "val", rows, found.argmax(1), losses[rows].tolist(), found.max(1).tolist())
 
 
 def _samples(
@@ -256,7 +240,7 @@ def _samples(
 ) -> list[Sample]:
     dataset, targets = problem.parts[part], problem.targets[part]
     columns = zip(
-        names_of(dataset, part, rows), dataset.display(rows), rows, predicted, losses, probabilities, strict=True
+        problem.names_of(part, rows), dataset.display(rows), rows, predicted, losses, probabilities, strict=True
     )
     return [
         Sample(name, shown, problem.label_of(targets[row]), problem.label_of(prediction), loss, probability)
@@ -264,31 +248,37 @@ def _samples(
     ]
 
 
-def _importance(problem: Problem, finalist: Finalist, part: str, seconds: float, deadline: float) -> list[Importance]:
-    """Return the importance of columns, as far as there is time to predict their permutations.
+def _importance(race: Race, outcome: Outcome, part: str, deadline: float) -> list[Importance]:
+    """Return the importance of columns to a model, as far as there is time to predict their permutations.
 
     Args:
-        problem: The problem.
-        finalist: The task.
+        race: The race.
+        outcome: The outcome of the model.
         part: The part to permute.
-        seconds: The time that the prediction of the part takes.
         deadline: When the time is up.
     """
-    count = len(problem.parts[part])
-    shown = problem.parts[part].display([0])[0]
-    if not isinstance(shown, dict) or count < 2:
+    data, metric, dataset = race.problem.data, race.metric, race.problem.parts[part]
+    count = len(dataset)
+    shown = dataset.display([0])[0]
+    if not isinstance(shown, dict) or count < 2 or time.monotonic() > deadline:
         return []
-    per_row = max(seconds / count, 1e-6) * (len(shown) * _REPEATS + 1)
+
+    def predict(some: int) -> None:
+        outcome.run.predict(data, dataset.subset(range(some), dataset.hooks.stage))
+
+    def evaluate(some: AutoDataset) -> tuple[str, bool, float]:
+        return metric.name, metric.higher_is_better, metric(targets_of(some), outcome.run.predict(data, some))
+
+    per_row = max(seconds_per_sample(count, predict, _LONG_ENOUGH), 1e-6) * (len(shown) * _REPEATS + 1)
     rows = min(count, _MOST_PERMUTED, int((deadline - time.monotonic()) / 2 / per_row))
     if rows < min(count, _FEWEST_PERMUTED):
         return []
     try:
-        found = part_importance(finalist.task, problem.data, part, repeats=_REPEATS, max_rows=rows)
+        found = permutation_importance(dataset, evaluate, repeats=_REPEATS, max_rows=rows)
     except ConfigurationError as error:  # The samples of the domain have no parts.
         log.info("No importance: %s", error)
         return []
-    columns = zip(found.names, found.means, found.deviations, strict=True)
-    return sorted((Importance(*each) for each in columns), key=lambda each: -each.mean)
+    return [Importance(*each) for each in zip(found.names, found.means, found.deviations, strict=True)]
 
 
 def _facts(problem: Problem) -> dict[str, Any]:
@@ -314,7 +304,9 @@ def _classes(problem: Problem) -> dict[str, dict[str, int]]:
     return found
 
 
-def _commands(source: Source, race: Race, finalist: Finalist | None, time_limit: float) -> list[Command]:
+def _commands(
+    source: Source, race: Race, best: Outcome | None, checkpoint: str | None, time_limit: float
+) -> list[Command]:
     """Return what to do next, as far as the data is a path that a command can name."""
     found = []
     if isinstance(source.data, str | os.PathLike):
@@ -326,9 +318,11 @@ def _commands(source: Source, race: Race, finalist: Finalist | None, time_limit:
         words += ["--drop", *source.drop] if source.drop else []
         words += ["--time_limit", f"{time_limit:g}s", "--seed", str(source.seed), "-o", "again"]
         found.append(Command("Repeat it", shlex.join(words)))
-    if finalist is not None:
-        checkpoint = shlex.quote(str(race.folder.task_file))
-        found.append(Command("Predict", f"flash predict {checkpoint} INPUT -o predictions.csv"))
+    if best is not None and best.run.kind == "classical":
+        found.append(Command(f"Fit {best.run.name} again, in Python", refit_lines(best.run.name, source)))
+    if checkpoint is not None:
+        file = shlex.quote(str(race.folder.task_file))
+        found.append(Command("Predict", f"flash predict {file} INPUT -o predictions.csv"))
         if "export" in get_host().commands():
-            found.append(Command("Export", f"flash export {checkpoint} --format onnx -o exported"))
+            found.append(Command("Export", f"flash export {file} --format onnx -o exported"))
     return found

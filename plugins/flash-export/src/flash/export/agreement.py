@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from flash.core.export import ExportedPart
-from flash.data.portable import make_inputs, named_specs
+from flash.core.export import Arrays, ExportedPart
+from flash.data.portable import Sizes, make_inputs, named_specs
 from flash.errors import ExportError
 
-from .tracing import CHECKED, reason_of, sizes_of
+from .tracing import checked_sizes, reason_of
 
 __all__ = ["ABSOLUTE", "RELATIVE", "Difference", "check_agreement", "expected_outputs"]
 
@@ -32,7 +32,7 @@ class Difference:
         largest: The largest absolute difference of an output.
     """
 
-    sizes: dict[str, int]
+    sizes: Sizes
     largest: float
 
 
@@ -48,8 +48,7 @@ def check_agreement(part: ExportedPart, run: Run, name: str) -> list[Difference]
         ExportError: If the file cannot be run, or the outputs differ by more than rounding explains.
     """
     found = []
-    for seed, (samples, other) in enumerate(CHECKED, 1):
-        sizes = sizes_of(part, samples, other)
+    for seed, sizes in enumerate(checked_sizes(part), 1):
         tensors = make_inputs(part.inputs, sizes, seed)
         shown = " and ".join(f"{dimension} {size}" for dimension, size in sizes.items())
         expected = expected_outputs(part, tensors)
@@ -62,20 +61,24 @@ def check_agreement(part: ExportedPart, run: Run, name: str) -> list[Difference]
                 f"Expected a file of {name} that runs with {shown}, but it does not: {reason_of(error)}. It was "
                 "removed. Choose another format or another backbone."
             ) from error
-        found.append(Difference(sizes, max(_compare(expected, got, part.scale, f"{name} with {shown}"), default=0.0)))
+        found.append(Difference(sizes, max(_compare(part, expected, got, f"{name} with {shown}"), default=0.0)))
     return found
 
 
 def expected_outputs(part: ExportedPart, tensors: list[torch.Tensor]) -> dict[str, Any]:
-    """Return the outputs of the network as arrays."""
+    """Return the outputs that a file should have, as arrays."""
+    network = part.module if part.reference is None else part.reference
     with torch.no_grad():
-        outputs = part.module(*tensors)
+        outputs = network(*tensors)
     return {name: tensor.numpy() for name, tensor in zip(part.outputs, outputs, strict=True)}
 
 
-def _compare(expected: Mapping[str, Any], got: Mapping[str, Any], scale: float, what: str) -> list[float]:
+def _compare(part: ExportedPart, expected: Arrays, got: Arrays, what: str) -> list[float]:
+    if part.align is not None:
+        expected, got = part.align(expected, got)
     differences = []
     for name, array in expected.items():
+        scale = part.scale_of(name)
         other = got[name]
         if array.shape != other.shape:
             raise ExportError(

@@ -6,12 +6,9 @@ import contextlib
 import importlib
 import inspect
 import json
-import os
 import platform
-import secrets
-import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,20 +17,21 @@ from flash import Task
 from flash.core.export import ExportedPart, portable_of
 from flash.core.prediction import evaluating
 from flash.data.portable import InputSpecs, Portable, example_specs, named_specs
+from flash.download import digest
 from flash.errors import ConfigurationError, ExportError
 from flash.plugins import dist_of, get_host
-from flash.serialization import explaining_write_errors
+from flash.serialization import writing_folder
 
 from .agreement import ABSOLUTE, RELATIVE, Difference, check_agreement
 from .formats import Format
+from .loading import DESCRIPTION, describe_service
+from .standalone.predict import VERSION, checksum
 from .tracing import reason_of, trace
 
 __all__ = ["Change", "standalone_source", "write_export"]
 
-#: The version of export.json; it is incremented when a program that reads it has to change.
-FORMAT = 1
 _PREDICT = "flash.export.standalone.predict"
-_DELIMITED = "flash.data.delimited"
+_TABLES = {"delimited": "flash.data.delimited", "json_table": "flash.data._json_table"}
 _IMPORT = "from flash.errors import DataError\n"
 _CLASS = 'class DataError(ValueError):\n    """Data that cannot be used as asked."""\n'
 
@@ -91,25 +89,25 @@ def write_export(
             f"Expected to know the inputs of the network, but {portable.reason}. Pass a batch of inputs: "
             "task.export(folder, inputs=...)."
         )
-    with _new_folder(target) as temporary, _on_cpu(task), evaluating(task):
+    writing = writing_folder(target, folder_argument="task.export(folder)")
+    with writing as temporary, _on_cpu(task), evaluating(task):
         networks, differences, changes = _write_networks(task, specs, format, temporary, change)
         description = {
-            "version": FORMAT,
+            "version": VERSION,
             "format": format.name,
             "task": get_host().task_name(type(task)) or f"{type(task).__module__}.{type(task).__qualname__}",
             "networks": networks,
             "result": {**task.exported_result(), **_output_of(task)},
             "preprocess": _describe(portable, format),
+            "service": describe_service(task, portable, format),
             "agreement": {
-                "absolute": {name: ABSOLUTE * each["scale"] for name, each in differences.items()},
+                "absolute": {name: each["absolute"] for name, each in differences.items()},
                 "relative": RELATIVE,
                 "checked": {name: each["checked"] for name, each in differences.items()},
             },
             **({"changes": changes} if changes else {}),
             "versions": _versions(task, format, portable),
         }
-        text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
-        (temporary / "export.json").write_text(text, encoding="utf-8")
         if portable.encoder is None:
             warnings.warn(
                 f"Expected to write predict.py too, which makes inputs from raw data, but {portable.reason}. The "
@@ -118,6 +116,12 @@ def write_export(
             )
         else:
             _write_program(temporary, portable, format)
+        # Not the program itself, which a user may change.
+        files = sorted(file for file in temporary.iterdir() if file.name != "predict.py")
+        description["files"] = {file.name: digest(file) for file in files}
+        description["sha256"] = checksum(description)
+        text = json.dumps(description, indent=1, ensure_ascii=False, allow_nan=False)
+        (temporary / DESCRIPTION).write_text(text, encoding="utf-8")
     return target
 
 
@@ -136,7 +140,7 @@ def _write_networks(
         _write(format, program, inputs, part, path, shown)
         found = _load_and_check(format, path, inputs, part, shown)
         checked = [{**each.sizes, "largest_difference": each.largest} for each in found]
-        differences[name] = {"scale": part.scale, "checked": checked}
+        differences[name] = {"absolute": _tolerance(part), "checked": checked}
         if change is not None:
             changes[name] = change.apply(task, part, path, format)
         networks[name] = {
@@ -172,6 +176,12 @@ def _load_and_check(format: Format, path: Path, inputs: list[str], part: Exporte
     return check_agreement(part, run, name)
 
 
+def _tolerance(part: ExportedPart) -> float | dict[str, float]:
+    if isinstance(part.scale, Mapping):
+        return {output: ABSOLUTE * part.scale_of(output) for output in part.outputs}
+    return ABSOLUTE * part.scale
+
+
 def _name_of(task: Task, part: str) -> str:
     backbone = task.recorded_arguments.get("backbone")
     with_backbone = f" with the backbone {backbone!r}" if isinstance(backbone, str) else ""
@@ -191,7 +201,7 @@ def _describe(portable: Portable, format: Format) -> dict[str, Any]:
 
 def _write_program(folder: Path, portable: Portable, format: Format) -> None:
     assert portable.encoder is not None
-    modules = {"predict": _PREDICT, "delimited": _DELIMITED, "runner": format.runner, "encoder": portable.encoder}
+    modules = {"predict": _PREDICT, **_TABLES, "runner": format.runner, "encoder": portable.encoder}
     for name, module in modules.items():
         (folder / f"{name}.py").write_text(standalone_source(module), encoding="utf-8")
     for name, text in portable.files.items():
@@ -242,18 +252,3 @@ def _on_cpu(task: Task) -> Iterator[None]:
         yield
     finally:
         task.to(device)
-
-
-@contextlib.contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """Context manager: a temporary folder beside the target, which it becomes if no error was raised."""
-    temporary = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.tmp")
-    with explaining_write_errors(target, what="folder", folder_argument="task.export(folder)"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-    try:
-        with explaining_write_errors(target, what="folder", folder_argument="task.export(folder)"):
-            yield temporary
-            os.replace(temporary, target)  # noqa: PTH105  # onto an empty folder too
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

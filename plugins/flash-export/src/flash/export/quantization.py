@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from operator import eq, ne
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +14,14 @@ import torch
 from flash import DataModule, Task
 from flash.core.export import ExportedPart
 from flash.data.batch import split_batch
-from flash.data.loader import make_loader
+from flash.data.loader import batches_in_order
 from flash.data.portable import make_inputs, named_specs
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, ExportError
 
 from .agreement import expected_outputs
 from .formats import Format, quiet
+from .standalone.predict import classes
 from .tracing import reason_of, sizes_of
 
 if TYPE_CHECKING:
@@ -59,6 +62,11 @@ class Quantization:
         Raises:
             ExportError: If the runtime cannot quantize it, or run what comes out.
         """
+        if part.align is not None:
+            raise ExportError(
+                "Expected a network with outputs of one shape for each sample, whose change can be measured, but a "
+                f"{type(task).__name__} has outputs of several sizes. Leave out quantize=True."
+            )
         whole = path.with_name(f"{path.name}.whole")
         path.rename(whole)
         try:
@@ -86,7 +94,8 @@ class Quantization:
         return {"weights": "int8", **sizes, **measured}
 
     def _measure(self, task: Task, part: ExportedPart, run: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
-        is_classes = task.exported_result()["kind"] == "classes"
+        result = task.exported_result()
+        is_classes = result["kind"] == "classes"
         largest, rows, changed, right, right_before, known = 0.0, 0, 0, 0, 0, 0
         for tensors, targets in self._batches(task, part):
             names = list(named_specs(part.inputs))
@@ -96,13 +105,16 @@ class Quantization:
             rows += len(tensors[0])
             if not is_classes:
                 continue
-            before, after = (task_classes(task, each["probabilities"]) for each in (expected, got))
-            changed += int((before != after).any(-1).sum())
+            # What predict.py of the folder says.
+            before, after = (classes(each["probabilities"], result, "classes") for each in (expected, got))
+            changed += _count(map(ne, before, after))
             if targets is not None:
-                truth = np.asarray(targets).reshape(len(before), -1)
+                truth = np.asarray(targets).tolist()
+                if result["multi_label"]:
+                    truth = [np.flatnonzero(row).tolist() for row in truth]
                 known += len(truth)
-                right += int((after == truth).all(-1).sum())
-                right_before += int((before == truth).all(-1).sum())
+                right += _count(map(eq, after, truth))
+                right_before += _count(map(eq, before, truth))
         shares = {"changed_predictions": changed / rows} if is_classes else {}
         if known:
             shares |= {"accuracy": right / known, "accuracy_before": right_before / known}
@@ -128,16 +140,10 @@ class Quantization:
                 yield make_inputs(part.inputs, sizes_of(part, _SAMPLES, _OTHER), 100 + seed), None
             return
         dataset = self._dataset.with_input_spec(task.input_spec)
-        loader = make_loader(dataset, Stage.PREDICT, None, batch_size=_SAMPLES, num_workers=0, by_length=False)
-        for place, batch in enumerate(loader):
-            if place == _MOST_BATCHES:
-                return
+        for _, batch in islice(batches_in_order(dataset, batch_size=_SAMPLES), _MOST_BATCHES):
             inputs, targets = split_batch(batch, dataset.hooks.stage)
             yield list(inputs.values()) if isinstance(inputs, Mapping) else [inputs], targets
 
 
-def task_classes(task: Any, probabilities: Any) -> Any:
-    """Return the predicted classes: an index per sample, or zeros and ones, shape ``(samples, 1 or classes)``."""
-    if task.multi_label:
-        return (probabilities > task.threshold).astype(np.int64)
-    return probabilities.argmax(1)[:, None]
+def _count(truths: Iterable[bool]) -> int:
+    return sum(map(int, truths))

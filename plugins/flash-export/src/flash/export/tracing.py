@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from flash.core.export import ExportedPart
-from flash.data.portable import make_inputs, named_specs, open_dimensions
+from flash.data.portable import Sizes, make_inputs, named_specs, open_dimensions
 from flash.errors import ExportError
 
 from .formats import quiet
 
-__all__ = ["CHECKED", "TRACED", "sizes_of", "trace"]
+__all__ = ["CHECKED", "TRACED", "checked_sizes", "sizes_of", "trace", "traced_sizes"]
 
 # The sizes of a batch that a network is traced with. Sizes of 0 and 1 would be fixed, and equal ones taken for one.
 TRACED = (3, 6)
@@ -32,9 +32,19 @@ class _Flat(nn.Module):
 
 
 def sizes_of(part: ExportedPart, samples: int, other: int) -> dict[str, int]:
-    """Return the size of each open dimension."""
+    """Return the size of each open dimension, of a network that takes any."""
     limits = [spec.longest for spec in named_specs(part.inputs).values() if spec.longest is not None]
     return {name: samples if name == "batch" else min([other, *limits]) for name in open_dimensions(part.inputs)}
+
+
+def traced_sizes(part: ExportedPart) -> Sizes:
+    """Return the sizes that a network is traced with."""
+    return part.sizes[0] if part.sizes else sizes_of(part, *TRACED)
+
+
+def checked_sizes(part: ExportedPart) -> list[Sizes]:
+    """Return the sizes that a file is compared with the task at."""
+    return list(part.sizes[1:]) or [sizes_of(part, *sizes) for sizes in CHECKED]
 
 
 def trace(part: ExportedPart, name: str) -> torch.export.ExportedProgram:
@@ -48,7 +58,7 @@ def trace(part: ExportedPart, name: str) -> torch.export.ExportedProgram:
         ExportError: If it cannot be traced, or only for batches of one size.
     """
     specs = named_specs(part.inputs)
-    example = make_inputs(part.inputs, sizes_of(part, *TRACED))
+    example = make_inputs(part.inputs, traced_sizes(part))
     dynamic = tuple(dict.fromkeys(spec.dynamic, torch.export.Dim.DYNAMIC) for spec in specs.values())
     try:
         with quiet(), torch.no_grad():

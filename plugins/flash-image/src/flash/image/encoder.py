@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,15 @@ __all__ = [
     "BadImageError",
     "batches",
     "center_crop",
+    "check_upload",
     "decode",
+    "encode_samples",
     "formats",
     "image_of_array",
     "problem_of",
     "resized_center",
+    "results",
+    "run",
     "upright_rgb",
 ]
 
@@ -42,6 +46,9 @@ _EIGHT_OF = {
     10: "(np.asarray(image) >> 2).astype(np.uint8)",
     12: "(np.asarray(image) >> 4).astype(np.uint8)",
 }
+# A stranger's image of more pixels is refused before it is decoded: a file of some kilobytes may hold them. Photos of
+# the largest cameras in phones have as many.
+_MAX_UPLOADED_PIXELS = 50_000_000
 _ORIENTATION = 0x0112
 _EXIF_KEYS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _UPRIGHT = {
@@ -118,6 +125,44 @@ def problem_of(file: str | Path | io.BytesIO, error: Exception) -> str:
 def _first_bytes(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(16)
+
+
+def check_upload(content: bytes) -> None:
+    """Reject an image from a stranger by its first bytes, without decoding it.
+
+    Args:
+        content: The bytes of the file.
+
+    Raises:
+        BadImageError: If they are no image.
+        DataError: If the image has more than 50 million pixels.
+
+    Example:
+        >>> check_upload(b"no image")
+        Traceback (most recent call last):
+        flash.image.encoder.BadImageError: Expected an image, but the upload is of no format that can be read (...
+    """
+    file = io.BytesIO(content)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file, formats=formats()) as image:
+                width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise _too_large("more") from error
+    # As in decoding: nearly any error.
+    except Exception as error:
+        raise BadImageError(
+            f"Expected an image, but the upload {problem_of(file, error)}. Send another file."
+        ) from error
+    if width * height > _MAX_UPLOADED_PIXELS:
+        raise _too_large(f"{width:,} x {height:,}")
+
+
+def _too_large(got: str) -> DataError:
+    return DataError(
+        f"Expected an image of at most {_MAX_UPLOADED_PIXELS:,} pixels, but the upload has {got}. Make it smaller."
+    )
 
 
 # ---------------------------------------------------------------------- colors and orientation
@@ -272,20 +317,50 @@ def batches(
 
     Args:
         source: The path of an image, of a folder of images, or of a table with a column of paths.
-        settings: What :meth:`flash.image.preprocess.ImagePreprocess.portable` returns.
+        settings: What :meth:`flash.image.preprocess.ImagePreprocess.portable` returns, or that of a detector.
         reader: Its ``read_table(path)`` returns the columns of a delimited file.
-        batch_size: Images per batch.
+        batch_size: Images per batch; a detector gets one at a time, since their sizes differ.
 
     Yields:
-        The paths, and ``input``, uint8, shape ``(images, channels, height, width)``.
+        The paths, and ``input``, uint8, shape ``(images, channels, height, width)``. For a detector ``image`` of shape
+        ``(1, 3, height, width)``, and ``score_threshold``, shape ``(1,)``.
 
     Raises:
         DataError: If there is no image, or one cannot be decoded.
     """
     paths = _paths(source, settings, reader)
+    if "score_threshold" in settings:
+        threshold = np.array([settings["score_threshold"]], dtype=np.float32)
+        for path in paths:
+            pixels = np.array(decode(path, None, str(path))).transpose(2, 0, 1)
+            yield [str(path)], {"image": np.ascontiguousarray(pixels[None]), "score_threshold": threshold}
+        return
     for start in range(0, len(paths), batch_size):
         chosen = paths[start : start + batch_size]
-        yield [str(path) for path in chosen], {"input": np.stack([_encoded(path, settings) for path in chosen])}
+        yield (
+            [str(path) for path in chosen],
+            {"input": np.stack([_encoded(path, settings, str(path)) for path in chosen])},
+        )
+
+
+def encode_samples(
+    samples: Sequence[bytes],
+    settings: Mapping[str, Any],
+    reader: Any,  # noqa: ARG001  # of others
+) -> dict[str, Any]:
+    """Return ``input``, as :func:`batches` does, for the files of a request.
+
+    Args:
+        samples: The bytes of each file.
+        settings: As for :func:`batches`.
+        reader: Not used.
+    """
+    # As the samples of a list are called in Flash.
+    images = [
+        _encoded(io.BytesIO(content), settings, f"image {place} of the predict data")
+        for place, content in enumerate(samples)
+    ]
+    return {"input": np.stack(images)}
 
 
 def _paths(source: str, settings: Mapping[str, Any], reader: Any) -> list[Path]:
@@ -310,11 +385,11 @@ def _is_hidden(file: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
-def _encoded(path: Path, settings: Mapping[str, Any]) -> _Array:
+def _encoded(file: Path | io.BytesIO, settings: Mapping[str, Any], name: str) -> _Array:
     height, width, resampling = settings["height"], settings["width"], Image.Resampling[settings["resampling"]]
     tall, wide = settings["resized"]
     longest = max(tall, wide)
-    image = decode(path, (longest, longest), str(path))
+    image = decode(file, (longest, longest), name)
     if settings["geometry"] == "fused":
         image = resized_center(image, tall, height, resampling)
     elif settings["geometry"] == "shorter":
@@ -325,3 +400,36 @@ def _encoded(path: Path, settings: Mapping[str, Any]) -> _Array:
         image = center_crop(image.resize((wide, tall), resampling), height, width)
     pixels = np.array(image.convert("L") if settings["channels"] == 1 else image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+# ---------------------------------------------------------------------- boxes
+
+
+def run(networks: Mapping[str, Any], inputs: dict[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the network; return its outputs with one row per image.
+
+    Args:
+        networks: Functions from named arrays to named arrays; ``model``.
+        inputs: Those of a batch.
+        result: What the task says of its results.
+    """
+    outputs: dict[str, Any] = networks["model"](inputs)
+    # The rows of a detector's outputs are boxes of its one image.
+    return {name: array[None] for name, array in outputs.items()} if result["kind"] == "boxes" else outputs
+
+
+def results(outputs: Mapping[str, Any], result: Mapping[str, Any], _: Any = None) -> list[dict[str, list[Any]]]:
+    """Return the boxes, labels and scores of each image, best first, as ``task.predict`` does.
+
+    Args:
+        outputs: ``boxes``, ``labels`` (from 1) and ``scores`` of each image.
+        result: ``labels``, or ``None``, and ``threshold``, the least score.
+    """
+    found = []
+    for boxes, numbers, scores in zip(outputs["boxes"], outputs["labels"], outputs["scores"], strict=True):
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] >= np.float32(result["threshold"])]
+        places = (numbers[order] - 1).tolist()
+        labels = places if result["labels"] is None else [result["labels"][place] for place in places]
+        found.append({"boxes": boxes[order].tolist(), "labels": labels, "scores": scores[order].tolist()})
+    return found

@@ -28,7 +28,7 @@ from flash.plugins import default_owner
 from . import encoder
 from .config import ImageConfig, ImageInputSpec
 from .files import IMAGE_EXTENSIONS
-from .read import check_upload, load_into_memory, open_image, thumbnail
+from .read import load_into_memory, open_image, thumbnail
 from .transforms import Augmentation, ImageTransforms, augmentations, geometry_of
 
 __all__ = ["ImagePreprocess", "ImageRegressionPreprocess"]
@@ -282,14 +282,14 @@ class ImagePreprocess(FilePreprocess):
             "mean": list(config.mean),
             "std": list(config.std),
             "extensions": sorted(self.extensions),
-            "tables": [] if self.input_field is None else [".csv", ".tsv", ".txt"],
+            "tables": [] if self.input_field is None else [".csv", ".tsv", ".txt", ".jsonl", ".ndjson"],
             "input_field": self.input_field,
         }
         return Portable(inputs, encoder=encoder.__name__, settings=settings, requires=("Pillow",))
 
     def request_fields(self) -> RequestFields:
         """Return that a sample is an uploaded image of a bounded number of pixels."""
-        return RequestFields("image", extensions=self.extensions, check=check_upload)
+        return RequestFields("image", extensions=self.extensions, check=encoder.check_upload)
 
     def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
         """Return the patches of an image, in place of which it gets its mean color."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,14 @@ from torch import Tensor
 from flash.data.files import local_path
 from flash.errors import DataError
 
-from .encoder import BadImageError, decode, formats, image_of_array, problem_of, upright_rgb
+from .encoder import BadImageError, decode, image_of_array, upright_rgb
 
-__all__ = ["BadImageError", "ImageSource", "check_upload", "load_into_memory", "open_image", "thumbnail"]
+__all__ = ["BadImageError", "ImageSource", "load_into_memory", "open_image", "thumbnail"]
 
 #: The types of an image: a path, the bytes of a file, a PIL image, an array ``(height, width[, channels])``, a tensor
 #: ``([channels,] height, width)``, or a Hugging Face dict of ``bytes`` and ``path``.
 ImageSource = str | Path | bytes | Image.Image | np.ndarray | Tensor | Mapping[str, Any]
 _Array = npt.NDArray[Any]
-
-# A stranger's image of more pixels is refused before it is decoded: a file of some kilobytes may hold them. Photos of
-# the largest cameras in phones have as many.
-_MAX_UPLOADED_PIXELS = 50_000_000
 
 
 def open_image(source: ImageSource, min_size: tuple[int, int] | None = None, name: str | None = None) -> Image.Image:
@@ -95,44 +90,6 @@ def thumbnail(source: ImageSource, name: str | None = None, most: int = 512) -> 
     image = open_image(source, (most // 2, most // 2), name)
     image.thumbnail((most, most))
     return np.array(image)
-
-
-def check_upload(content: bytes) -> None:
-    """Reject an image from a stranger by its first bytes, without decoding it.
-
-    Args:
-        content: The bytes of the file.
-
-    Raises:
-        BadImageError: If they are no image.
-        DataError: If the image has more than 50 million pixels.
-
-    Example:
-        >>> check_upload(b"no image")
-        Traceback (most recent call last):
-        flash.image.encoder.BadImageError: Expected an image, but the upload is of no format that can be read (...
-    """
-    file = io.BytesIO(content)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=formats()) as image:
-                width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise _too_large("more") from error
-    # As in decoding: nearly any error.
-    except Exception as error:
-        raise BadImageError(
-            f"Expected an image, but the upload {problem_of(file, error)}. Send another file."
-        ) from error
-    if width * height > _MAX_UPLOADED_PIXELS:
-        raise _too_large(f"{width:,} x {height:,}")
-
-
-def _too_large(got: str) -> DataError:
-    return DataError(
-        f"Expected an image of at most {_MAX_UPLOADED_PIXELS:,} pixels, but the upload has {got}. Make it smaller."
-    )
 
 
 # ---------------------------------------------------------------------- arrays

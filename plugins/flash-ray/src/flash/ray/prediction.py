@@ -14,6 +14,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from flash.core.prediction_files import PredictionFile
+from flash.data.row_files import FORMATS
 from flash.data.tables import READ_OPTIONS, ReadOptions
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import refuse_unknown_arguments
@@ -31,8 +32,6 @@ _BLOCK_ROWS = 1024
 # Rows of a file in a folder that is written.
 _FILE_ROWS = 1_000_000
 _PARQUET = (".parquet", ".pq")
-# Of files that are written.
-_FORMATS = (".csv", ".jsonl", ".parquet")
 # Read by Flash, which knows what a cell of text is from the train rows, and not by Ray, for which "007" is 7.
 _TEXT = (".csv", ".tsv", ".tab", ".txt", ".jsonl", ".ndjson", ".json")
 
@@ -128,7 +127,7 @@ def predict(
 
 def _write(path: Path, messages: Iterable[bytes], names: tuple[str, str] = ("id", "prediction")) -> int:
     """Write what is in messages of :class:`Predictor`, in their order, and return the number of rows."""
-    is_file = path.suffix in _FORMATS
+    is_file = path.suffix in FORMATS
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     # Parts of a file that is not complete are in a folder beside it.
     left = path.with_name(f"{path.name}.parts") if is_file else temporary
@@ -163,11 +162,11 @@ def _write(path: Path, messages: Iterable[bytes], names: tuple[str, str] = ("id"
 
 
 def _check_target(path: Path) -> None:
-    if path.suffix in _FORMATS:
+    if path.suffix in FORMATS:
         return
     if path.suffix and not path.is_dir():
         raise ConfigurationError(
-            f"Expected target to end in {', '.join(_FORMATS)}, or to be a folder, but got {path}. Choose one of these."
+            f"Expected target to end in {', '.join(FORMATS)}, or to be a folder, but got {path}. Choose one of these."
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigurationError(

@@ -1,83 +1,40 @@
-"""Predictions as JSON: what ``task.predict`` returns, and the probabilities of classes."""
+"""Answers as JSON: what a model predicts, and the probabilities of classes."""
 
 from __future__ import annotations
 
 import heapq
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
+from flash.core.outputs import plain
 
-import flash
-from flash.core.outputs import find_output, plain, resolve_output, takes_ids
-from flash.data.requests import RequestKind
-from flash.errors import DataError
-
-__all__ = ["predictor", "to_json"]
+__all__ = ["answers", "to_json"]
 
 
-def predictor(task: flash.Task, kind: RequestKind, max_classes: int) -> Callable[[Sequence[Any]], list[dict[str, Any]]]:
-    """Return a function from samples to their answers, one dict each, by one call of ``task.predict``.
+def answers(
+    found: Sequence[tuple[Any, Sequence[float] | None]], classes: Sequence[str] | None, most: int
+) -> list[dict[str, Any]]:
+    """Return the answer to each sample.
 
-    An answer has the ``prediction``, which is what ``task.predict`` returns, and if the task has probabilities of
-    classes these as ``probabilities``, the most probable first.
+    It has the ``prediction``, and if there are any the ``probabilities`` of classes, the most probable first.
 
     Args:
-        task: The task, in eval mode.
-        kind: What a sample is.
-        max_classes: The number of classes whose probabilities are in an answer.
-    """
-    names = class_names(task)
-    chosen = find_output(task, task.output)
-    # A postprocess of the user's own expects the results of the output that was chosen.
-    is_default = task.postprocess is None or type(task.postprocess) is flash.Postprocess
-    if names is None or takes_ids(chosen) or not is_default:
-        return lambda samples: [{"prediction": plain(each)} for each in _predict(task, kind, samples, None)]
-
-    def both(predictions: Any, inputs: Any) -> list[Any]:
-        outputs = [resolve_output(task, each, inputs)(predictions) for each in (task.output, "probabilities")]
-        return list(zip(*outputs, strict=True))
-
-    def predict(samples: Sequence[Any]) -> list[dict[str, Any]]:
-        found = _predict(task, kind, samples, both)
-        return [
-            {"prediction": plain(prediction), "probabilities": _most_probable(probabilities, names, max_classes)}
-            for prediction, probabilities in found
-        ]
-
-    return predict
-
-
-def _predict(task: flash.Task, kind: RequestKind, samples: Sequence[Any], output: Any) -> list[Any]:
-    if kind != "numbers":
-        return task.predict(samples, output, batch_size=len(samples))
-    try:
-        return task.predict(np.stack(samples), output, batch_size=len(samples))
-    except DataError:
-        raise
-    # No preprocess says what shape they have, so that it is the network that refuses them.
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise DataError(
-            f"Expected numbers that the network takes, but those of shape {samples[0].shape} are refused: {error}. "
-            "Send as many as a sample has."
-        ) from error
-
-
-def class_names(task: flash.Task) -> list[str] | None:
-    """Return the names of the classes, if the task has probabilities of them.
+        found: The prediction of each sample, and the probabilities of its classes.
+        classes: The names of the classes.
+        most: The number of classes whose probabilities are in an answer.
 
     Example:
-        >>> from torch import nn
-        >>> class_names(flash.Task(nn.Linear(2, 1))) is None
-        True
+        >>> answers([("bees", [0.2, 0.8])], ["ants", "bees"], most=1)
+        [{'prediction': 'bees', 'probabilities': [{'label': 'bees', 'probability': 0.8}]}]
     """
-    if "probabilities" not in task.available_outputs():
-        return None
-    names = task.output_names
-    count = getattr(task, "num_classes", None)
-    return names or ([str(number) for number in range(count)] if isinstance(count, int) else None)
+    return [
+        {"prediction": plain(prediction)}
+        if probabilities is None or classes is None
+        else {"prediction": plain(prediction), "probabilities": _most_probable(probabilities, classes, most)}
+        for prediction, probabilities in found
+    ]
 
 
 def _most_probable(probabilities: Sequence[float], names: Sequence[str], most: int) -> list[dict[str, Any]]:

@@ -11,61 +11,39 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-import torch
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 import flash
-from flash.core.prediction import preprocess_of
 from flash.data.messages import show
-from flash.errors import ConfigurationError
 
-from .answers import class_names, predictor, to_json
+from .answers import answers, to_json
 from .batching import Batcher
 from .decoding import Decoder, Samples
 from .errors import RequestError
 from .limits import Limits
 from .metrics import Metrics
+from .models import Model, TaskModel, load
 from .openapi import describe, openapi
 from .page import POLICY, page
 
-__all__ = ["load", "make_app"]
+__all__ = ["make_app"]
 
 # A larger body is decoded beside the event loop.
 _LARGE = 100_000
 # A body that is refused is read on for a while, so that its sender gets to reading the answer.
 _SECONDS_TO_DRAIN = 1.0
-_PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16, "64": torch.float64}
+_PREDICT = "/v1/predict"
+_JSON = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
 
 
-def load(checkpoint: str | os.PathLike[str], device: str = "cpu", precision: str = "32") -> flash.Task:
-    """Load a task to serve.
-
-    Args:
-        checkpoint: A checkpoint, as in :meth:`flash.Task.load_from_checkpoint`.
-        device: The device, such as ``"cuda"``.
-        precision: The precision of the weights: ``"32"``, ``"16"``, ``"bf16"`` or ``"64"``.
-
-    Raises:
-        ConfigurationError: If the device or the precision is unknown.
-        CheckpointError: If it is no checkpoint of a task.
-    """
-    if precision not in _PRECISIONS:
-        raise ConfigurationError(f"Expected precision to be one of {', '.join(_PRECISIONS)}, but got {precision!r}.")
-    task = flash.Task.load_from_checkpoint(os.fspath(checkpoint))
-    try:
-        return task.to(device=torch.device(device), dtype=None if precision == "32" else _PRECISIONS[precision])
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigurationError(
-            f"Expected a device that is there, such as cpu, but got {device!r}: {error}"
-        ) from error
-
-
-def make_app(task: flash.Task | str | os.PathLike[str], **limits: Any) -> FastAPI:
+def make_app(task: flash.Task | str | os.PathLike[str] | Model, **limits: Any) -> FastAPI:
     """Make the application of a service, for ASGI servers such as uvicorn; it can be mounted in another.
 
     Args:
-        task: A trained task, or its checkpoint.
+        task: A trained task, its checkpoint, a folder of :meth:`flash.Task.export`, or anything else that predicts as
+            a :class:`~flash.serve.models.Model` does.
         limits: The arguments of :class:`~flash.serve.limits.Limits`.
 
     Raises:
@@ -79,31 +57,53 @@ def make_app(task: flash.Task | str | os.PathLike[str], **limits: Any) -> FastAP
         'predict'
     """
     bounds = Limits(**limits)
-    if isinstance(task, str | os.PathLike):
-        task = load(task)
-    task.eval()
-    return _Service(task, bounds).app
+    if isinstance(task, flash.Task):
+        return _Service(TaskModel(task.eval()), bounds).app
+    return _Service(load(task) if isinstance(task, str | os.PathLike) else task, bounds).app
+
+
+class _Application(FastAPI):
+    """FastAPI whose predictions do not pass its middleware and routes, which took as long as all else of a request."""
+
+    def __init__(self, service: _Service, **options: Any) -> None:
+        super().__init__(**options)
+        self._answer = service.answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        is_short = scope["type"] == "http" and scope["method"] == "POST" and not self.user_middleware
+        if not is_short or scope["path"] != scope.get("root_path", "") + _PREDICT:
+            await super().__call__(scope, receive, send)
+            return
+        status, body, headers = await self._answer(scope, receive)
+        more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        head = [*_JSON, (b"content-length", b"%d" % len(body)), *more]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": body})
 
 
 class _Service:
-    """The state of an application: its task, its batches, and what it counts."""
+    """The state of an application: its model, its batches, and what it counts."""
 
-    def __init__(self, task: flash.Task, limits: Limits) -> None:
-        fields = preprocess_of(task).request_fields()
+    def __init__(self, model: Model, limits: Limits) -> None:
         self.limits = limits
         self.metrics = Metrics()
-        self.decoder = Decoder(fields, limits)
-        predict = predictor(task, fields.kind, limits.max_classes)
-        self.batcher = Batcher(predict, limits.max_batch, limits.queue, self.metrics)
+        self.decoder = Decoder(model.fields, limits)
+        self.batcher = Batcher(
+            lambda samples: answers(model.predict(samples), model.classes, limits.max_classes),
+            limits.batch_of(model.fields.kind),
+            limits.queue,
+            self.metrics,
+        )
         self._held = 0
         # One body at a time, since a small one may become large in memory.
         self._executor = ThreadPoolExecutor(1, "flash-serve-decode")
-        about = describe(task, fields, limits, class_names(task))
-        document = openapi(about, fields, limits)
+        about = describe(model, limits)
+        document = openapi(about, model.fields, limits)
         self._about, self._page = to_json(about), page().encode()
-        self._gauges = {
-            "flash_queue_requests": ("Requests that wait for the network.", lambda: float(self.batcher.waiting)),
-            "flash_held_bytes": ("Bytes of the bodies of requests in memory.", lambda: float(self._held)),
+        self.metrics.gauges |= {
+            "flash_queue_requests": lambda: float(self.batcher.waiting),
+            "flash_held_bytes": lambda: float(self._held),
         }
 
         @asynccontextmanager
@@ -114,11 +114,11 @@ class _Service:
 
         # Its pages of documentation would load scripts from elsewhere.
         without: Any = {"docs_url": None, "redoc_url": None, "redirect_slashes": False}
-        app = FastAPI(title=about["title"], openapi_url="/openapi.json", lifespan=lifespan, **without)
+        app = _Application(self, title=about["title"], openapi_url="/openapi.json", lifespan=lifespan, **without)
         app.openapi = lambda: document  # type: ignore[method-assign]  # as its documentation says
         app.add_exception_handler(HTTPException, _of_path)
-        get: Any = {"methods": ["GET"], "include_in_schema": False}
-        app.add_route("/v1/predict", self.predict, ["POST"])
+        get: Any = {"methods": ["GET", "HEAD"], "include_in_schema": False}
+        app.add_route(_PREDICT, self.predict, ["POST"])
         app.add_api_route("/v1/task", self.about, **get)
         app.add_api_route("/health", self.health, **get)
         app.add_api_route("/metrics", self.numbers, **get)
@@ -129,18 +129,23 @@ class _Service:
     # ------------------------------------------------------------------ paths
 
     async def predict(self, request: Request) -> Response:
-        """Answer a request for predictions."""
+        """Answer a request for predictions that came through middleware."""
+        status, body, headers = await self.answer(request.scope, request.receive)
+        return _answer(body, status, headers)
+
+    async def answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, dict[str, str]]:
+        """Return the status, the body and the headers of the answer to a request for predictions."""
         start = time.perf_counter()
         status, body, headers, count = 200, b"", {}, 0
         try:
-            samples = await self._samples(request)
+            samples = await self._samples(scope, receive)
             count = len(samples)
-            answers = await self.batcher.submit(samples, self.limits.timeout)
-            body = to_json({"predictions": answers})
+            found = await self.batcher.submit(samples, self.limits.timeout)
+            body = to_json({"predictions": found})
         except RequestError as error:
             status, body, headers, count = error.status, to_json(error.body), error.headers, 0
         self.metrics.answered(status, time.perf_counter() - start, count)
-        return _answer(body, status, headers)
+        return status, body, headers
 
     async def about(self) -> Response:
         """Return what the task takes and gives."""
@@ -152,8 +157,8 @@ class _Service:
         return _answer(to_json({"status": "ready" if is_ready else "stopping"}), 200 if is_ready else 503)
 
     async def numbers(self) -> Response:
-        """Return the numbers of this process for Prometheus."""
-        return Response(self.metrics.text(self._gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
+        """Return what the service has done, for Prometheus."""
+        return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def page(self) -> Response:
         """Return the page."""
@@ -161,34 +166,38 @@ class _Service:
 
     # ------------------------------------------------------------------ bodies
 
-    async def _samples(self, request: Request) -> Samples:
-        content_type = request.headers.get("content-type", "")
+    async def _samples(self, scope: Scope, receive: Receive) -> Samples:
+        # Of a header that is there twice, the first counts.
+        headers = dict(reversed(scope["headers"]))
+        encoding = headers.get(b"content-encoding", b"identity").decode("latin-1")
+        if encoding.strip().lower() != "identity":
+            raise RequestError(415, f"Expected a body that is not compressed, but got {show(encoding)}. Send it plain.")
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
         with self._reading() as hold:
-            body = await self._body(request, hold)
+            body = await self._body(headers.get(b"content-length", b""), receive, hold)
             if len(body) < _LARGE:
                 return self.decoder.decode(content_type, body)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._executor, self.decoder.decode, content_type, body)
 
-    async def _body(self, request: Request, hold: Callable[[int], None]) -> bytes:
+    async def _body(self, declared: bytes, receive: Receive, hold: Callable[[int], None]) -> bytes:
         most = self.limits.max_body
-        declared = request.headers.get("content-length", "")
         chunks: list[bytes] = []
         size = 0
         try:
             with _within(self.limits.timeout):
-                if declared.isdecimal() and int(declared) > most:
-                    await _drain(request.receive)
+                if declared.isdigit() and int(declared) > most:
+                    await _drain(receive)
                     raise _too_large(most, f"{int(declared):,}")
                 while True:
-                    message = await request.receive()
+                    message = await receive()
                     if message["type"] == "http.disconnect":
                         raise RequestError(400, "Expected the whole body, but the connection ended.")
                     chunk = message.get("body", b"")
                     size += len(chunk)
                     if size > most:
                         chunks.clear()
-                        await _drain(request.receive)
+                        await _drain(receive)
                         raise _too_large(most, "more")
                     hold(len(chunk))
                     chunks.append(chunk)

@@ -26,13 +26,18 @@ def main(arguments: Sequence[str]) -> int:
         "/openapi.json.",
         allow_abbrev=False,
     )
-    parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint, such as task.ckpt of a run")
+    parser.add_argument("source", metavar="CKPT", help="a checkpoint, such as task.ckpt, or a folder of flash export")
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for all networks (default: this machine alone)")
     parser.add_argument("--port", type=int, default=8000, help="0 for a free one (default: 8000)")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with its own task (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument("--precision", default="32", help="of the weights: 32, 16, bf16 or 64 (default: 32)")
-    parser.add_argument("--max_batch", type=int, default=usual.max_batch, help="samples at a time (default: 32)")
+    parser.add_argument(
+        "--max_batch",
+        type=int,
+        default=usual.max_batch,
+        help="samples at a time (default: 256 rows of a table, 32 of all else)",
+    )
     parser.add_argument("--max_body", default="10MB", metavar="SIZE", help="of a request (default: 10MB)")
     parser.add_argument("--max_rows", type=int, default=usual.max_rows, help="samples of a request (default: 1000)")
     parser.add_argument("--max_text", type=int, default=usual.max_text, help="characters (default: 100000)")
@@ -43,5 +48,5 @@ def main(arguments: Sequence[str]) -> int:
     options["max_body"] = bytes_of(options["max_body"])
     from .server import run  # Loads torch.
 
-    run(options.pop("checkpoint"), **options)
+    run(options.pop("source"), **options)
     return 0

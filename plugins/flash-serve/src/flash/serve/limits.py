@@ -6,6 +6,7 @@ import dataclasses
 import re
 from dataclasses import dataclass
 
+from flash.data.requests import RequestKind
 from flash.errors import ConfigurationError
 
 __all__ = ["Limits", "bytes_of"]
@@ -18,7 +19,7 @@ class Limits:
     """Limits of a request: what it may hold, and how long it may take.
 
     Args:
-        max_batch: The number of samples that are predicted together.
+        max_batch: The number of samples that are predicted together; by default 256 rows of a table, or 32 others.
         max_body: The bytes of the body of a request.
         max_rows: The number of samples in a request.
         max_text: The number of characters of a text.
@@ -34,7 +35,7 @@ class Limits:
         10000000
     """
 
-    max_batch: int = 32
+    max_batch: int | None = None
     max_body: int = 10_000_000
     max_rows: int = 1_000
     max_text: int = 100_000
@@ -45,10 +46,20 @@ class Limits:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
             is_number = type(value) is int or (field.name == "timeout" and type(value) is float)
             if not is_number or not 0 < value < float("inf"):
                 wanted = "a number of seconds" if field.name == "timeout" else "a whole number"
                 raise ConfigurationError(f"Expected {field.name} to be {wanted} above 0, but got {value!r}.")
+
+    def batch_of(self, kind: RequestKind) -> int:
+        """Return the number of samples of a kind that are predicted together.
+
+        Args:
+            kind: What a sample is.
+        """
+        return self.max_batch or (256 if kind == "table" else 32)
 
     @property
     def max_bytes(self) -> int:

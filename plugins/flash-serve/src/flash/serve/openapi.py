@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import flash
 from flash.data.requests import RequestField, RequestFields
 
 from .decoding import KEYS, takes_uploads
 from .limits import Limits
+from .models import Model
 
 __all__ = ["describe", "openapi"]
 
@@ -28,17 +28,16 @@ _ERRORS = {
 _NULL = {"type": "null"}
 
 
-def describe(task: flash.Task, fields: RequestFields, limits: Limits, classes: Sequence[str] | None) -> dict[str, Any]:
-    """Return what a task takes and gives, as values of JSON.
+def describe(model: Model, limits: Limits) -> dict[str, Any]:
+    """Return what a model takes and gives, as values of JSON.
 
     Args:
-        task: The task.
-        fields: What a sample is.
+        model: The model.
         limits: What a request may hold.
-        classes: The names of the classes, if there are probabilities of them.
     """
+    fields = model.fields
     return {
-        "title": type(task).__name__,
+        "title": model.title,
         "kind": fields.kind,
         "key": KEYS[fields.kind],
         "fields": [
@@ -52,8 +51,8 @@ def describe(task: flash.Task, fields: RequestFields, limits: Limits, classes: S
             for field in fields.fields
         ],
         "extensions": sorted(fields.extensions),
-        "classes": None if classes is None else list(classes),
-        "names": task.output_names,
+        "classes": None if model.classes is None else list(model.classes),
+        "names": None if model.names is None else list(model.names),
         "limits": {"max_body": limits.max_body, "max_rows": limits.max_rows, "max_text": limits.max_text},
     }
 
@@ -115,7 +114,7 @@ def openapi(about: dict[str, Any], fields: RequestFields, limits: Limits) -> dic
                 {"application/json": {"schema": {"$ref": "#/components/schemas/Health"}}},
                 {"503": _json("The service is stopping.", "Health")},
             ),
-            "/metrics": _get("metrics", "What this process has done, for Prometheus.", text),
+            "/metrics": _get("metrics", "What the service has done, for Prometheus.", text),
         },
         "components": {
             "schemas": {

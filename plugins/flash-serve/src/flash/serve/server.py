@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import os
+import socket
+import tempfile
 from typing import Any
 
 import torch
@@ -13,8 +16,9 @@ import uvicorn
 import flash
 from flash.errors import ConfigurationError
 
-from .app import load, make_app
+from .app import make_app
 from .limits import Limits
+from .models import load
 
 __all__ = ["run", "worker"]
 
@@ -34,7 +38,7 @@ def run(
     """Serve a task until the process gets SIGINT or SIGTERM; requests that have arrived are answered first.
 
     Args:
-        task: A checkpoint, or a trained task.
+        task: A checkpoint, a folder of :meth:`flash.Task.export`, or a trained task.
         host: The address to listen on; others reach the service on ``"0.0.0.0"``.
         port: The port; 0 for a free one.
         workers: The number of processes, each with a task of its own; one that ends is replaced.
@@ -43,12 +47,14 @@ def run(
         limits: The arguments of :class:`~flash.serve.limits.Limits`.
 
     Raises:
-        ConfigurationError: If an argument is wrong, or several processes are to serve a task in memory.
-        CheckpointError: If there is no checkpoint of a task.
+        ConfigurationError: If an argument is wrong, the port is taken, or several processes are to serve a task in
+            memory.
+        CheckpointError: If there is neither a checkpoint nor an export of a task, or it is damaged.
     """
     bounds = Limits(**limits)
     if workers < 1:
         raise ConfigurationError(f"Expected workers to be a whole number above 0, but got {workers!r}.")
+    _check_address(host, port)
     is_path = isinstance(task, str | os.PathLike)
     if workers > 1 and not is_path:
         raise ConfigurationError(
@@ -56,8 +62,8 @@ def run(
             "trainer.save_checkpoint(path)."
         )
     # What is wrong with a checkpoint is said here, once.
-    loaded = load(task, device, precision) if isinstance(task, str | os.PathLike) else task
-    app = make_app(loaded, **dataclasses.asdict(bounds))
+    model = load(task, device, precision) if isinstance(task, str | os.PathLike) else task
+    app = make_app(model, **dataclasses.asdict(bounds))
     options: Any = {
         "host": host,
         "port": port,
@@ -65,22 +71,53 @@ def run(
         "ws": "none",
         "access_log": False,
         "server_header": False,
+        # Nobody asks for the address of a client.
+        "proxy_headers": False,
         "timeout_keep_alive": 5,
         "timeout_graceful_shutdown": int(bounds.timeout) + 5,
     }
     if workers == 1:
+        _keep_what_is_loaded()
         uvicorn.run(app, **options)
         return
-    del app, loaded
-    settings = {"checkpoint": os.fspath(task), "device": device, "precision": precision}  # type: ignore[arg-type]
+    del app, model
+    settings = {"source": os.fspath(task), "device": device, "precision": precision}  # type: ignore[arg-type]
     threads = max(torch.get_num_threads() // workers, 1)
-    os.environ[_SETTINGS] = json.dumps({**settings, "threads": threads, "limits": dataclasses.asdict(bounds)})
-    uvicorn.run("flash.serve.server:worker", factory=True, workers=workers, **options)
+    with tempfile.TemporaryDirectory(prefix="flash-serve-") as folder:
+        shared = {"threads": threads, "limits": dataclasses.asdict(bounds), "metrics": folder}
+        os.environ[_SETTINGS] = json.dumps({**settings, **shared})
+        uvicorn.run("flash.serve.server:worker", factory=True, workers=workers, **options)
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise an error before a model is loaded, if nobody could listen there."""
+    try:
+        if not 0 <= port < 1 << 16:
+            raise OverflowError("a port is from 0 to 65535")
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            if os.name == "posix":  # as the service does, where the port of one that has just ended is free
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ConfigurationError(
+            f"Expected an address to listen on, but {host}:{port} is none: {error}. Choose another host or port, such "
+            "as port=0 for a free one."
+        ) from error
 
 
 def worker() -> Any:
     """Make the application of one of several processes."""
     settings = json.loads(os.environ[_SETTINGS])
     torch.set_num_threads(settings["threads"])
-    task = load(settings["checkpoint"], settings["device"], settings["precision"])
-    return make_app(task, **settings["limits"])
+    model = load(settings["source"], settings["device"], settings["precision"])
+    app = make_app(model, **settings["limits"])
+    app.state.service.metrics.share(settings["metrics"])
+    _keep_what_is_loaded()
+    return app
+
+
+def _keep_what_is_loaded() -> None:
+    """Leave out of garbage collection what stays for the life of the process, which is a large part of each pass."""
+    gc.collect()
+    gc.freeze()

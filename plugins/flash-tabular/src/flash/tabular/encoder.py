@@ -1,4 +1,4 @@
-"""Encode a delimited file as the inputs of a network, as :class:`~flash.tabular.preprocess.TabularPreprocess` does.
+"""Encode delimited text or JSON Lines for a network, as :class:`~flash.tabular.preprocess.TabularPreprocess` does.
 
 An exported folder has a copy of this file, which therefore needs nothing but numpy.
 """
@@ -16,7 +16,17 @@ import numpy as np
 
 from flash.errors import DataError
 
-__all__ = ["BOOLEANS", "DATE_LIKE", "DECIMAL_COMMA", "ISO_DATE", "MISSING", "batches", "encode", "text_of_value"]
+__all__ = [
+    "BOOLEANS",
+    "DATE_LIKE",
+    "DECIMAL_COMMA",
+    "ISO_DATE",
+    "MISSING",
+    "batches",
+    "encode",
+    "encode_samples",
+    "text_of_value",
+]
 
 #: The spellings of missing numbers and dates; in a text column they are ordinary text.
 MISSING = frozenset(
@@ -53,9 +63,9 @@ _EXACT_DIGITS = 15
 
 @dataclass(frozen=True)
 class _Column:
-    """A column whose type was inferred from its text."""
+    """A column with its type; one of values of several types is of objects."""
 
-    kind: Literal["whole", "number", "truth", "text"]
+    kind: Literal["whole", "number", "truth", "text", "objects"]
     cells: list[Any]
 
 
@@ -65,9 +75,9 @@ def batches(
     """Yield the inputs of batches of rows.
 
     Args:
-        source: The path of a delimited file.
+        source: The path of a delimited file, or of JSON Lines.
         settings: The schema, as :meth:`flash.tabular.preprocess.TabularPreprocess.portable` returns it.
-        reader: Its ``read_table(path)`` returns the columns of a delimited file.
+        reader: Its ``read_table(path)`` returns the columns, whose ``is_text`` tells whether they have no types.
         batch_size: Rows per batch.
 
     Yields:
@@ -83,11 +93,30 @@ def batches(
         yield places, {name: array[start : start + batch_size] for name, array in inputs.items()}
 
 
-def encode(table: Mapping[str, list[str | None]], settings: Mapping[str, Any]) -> dict[str, Any]:
+def encode_samples(
+    samples: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    reader: Any,  # noqa: ARG001  # of others
+) -> dict[str, Any]:
+    """Return what :func:`encode` does for rows of a request, whose values have types.
+
+    Args:
+        samples: The rows; a value is a number, a truth value, a text, or ``None``.
+        settings: As for :func:`batches`.
+        reader: Not used.
+    """
+    names = [column["name"] for column in [*settings["numerical"], *settings["categorical"]]]
+    table = {name: [None if row[name] is None else _text(row[name]) for row in samples] for name in names}
+    # In a request numbers are no text, and have no decimal comma.
+    return encode(table, {**settings, "decimal": "."})
+
+
+def encode(table: Mapping[str, list[Any]], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``numerical``, float32, and ``categorical``, int32, each of shape ``(rows, columns)``.
 
     Args:
-        table: The cells of each column as text; a missing one is ``None``.
+        table: The cells of each column; a missing one is ``None``. They are text whose types are inferred, unless
+            ``table.is_text`` is false: then they are values of JSON.
         settings: As for :func:`batches`.
 
     Raises:
@@ -106,11 +135,16 @@ def encode(table: Mapping[str, list[str | None]], settings: Mapping[str, Any]) -
     _check(table, rows, [column["name"] for column in [*numerical, *categorical]])
     texts = {column["name"] for column in categorical if column["is_text"]}
     numbers = {column["name"] for column in numerical}
-    columns = {
-        name: _Column("text", cells) if name in texts else _inferred(name, cells, name in numbers, settings["decimal"])
-        for name, cells in table.items()
-        if name not in settings["target_fields"]
-    }
+    used = {name: cells for name, cells in table.items() if name not in settings["target_fields"]}
+    if getattr(table, "is_text", True):
+        columns = {
+            name: _Column("text", cells)
+            if name in texts
+            else _inferred(name, cells, name in numbers, settings["decimal"])
+            for name, cells in used.items()
+        }
+    else:
+        columns = {name: _typed(cells) for name, cells in used.items()}
     values = np.zeros((rows, len(numerical)), dtype=np.float32)
     codes = np.zeros((rows, len(categorical)), dtype=np.int32)
     parts, truths = {}, set()
@@ -172,6 +206,26 @@ def _inferred(name: str, cells: list[str | None], is_number: bool, decimal: str 
     return _Column("text", cells)
 
 
+def _typed(cells: Sequence[Any]) -> _Column:
+    """Return the column of values of JSON, as pandas would hold them."""
+    kinds = {type(cell) for cell in cells if cell is not None}
+    if kinds <= {str}:
+        return _Column("text", list(cells)) if kinds else _Column("number", list(cells))
+    if kinds <= {int, float}:
+        has_floats = float in kinds or None in cells
+        if not has_floats and all(-(1 << (_BITS - 1)) <= cell < 1 << (_BITS - 1) for cell in cells):
+            return _Column("whole", list(cells))
+        return _Column("number", [None if cell is None else _as_float(cell) for cell in cells])
+    return _Column("truth" if kinds == {bool} else "objects", list(cells))
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return math.inf if value > 0 else -math.inf
+
+
 def _number(text: str) -> float | None:
     if _NUMBER.fullmatch(text) or _INFINITY.fullmatch(text.strip()):
         return float(text)
@@ -199,7 +253,7 @@ def _numbers(name: str, column: _Column, part: str, is_truth: bool) -> Any:
         return np.full(len(column.cells), np.nan)
     if part:
         return _date_parts(name, column, part)
-    found = [_value(cell, column, is_truth) for cell in column.cells]
+    found = [_value(cell, is_truth) for cell in column.cells]
     wrong = [cell for cell, value in zip(column.cells, found, strict=True) if cell is not None and math.isnan(value)]
     if wrong:
         raise DataError(
@@ -210,11 +264,13 @@ def _numbers(name: str, column: _Column, part: str, is_truth: bool) -> Any:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _value(cell: Any, column: _Column, is_truth: bool) -> float:
+def _value(cell: Any, is_truth: bool) -> float:
     if cell is None:
         return math.nan
-    if column.kind != "text":
-        return float(cell)
+    if isinstance(cell, bool | int | float):
+        return _as_float(cell)
+    if not isinstance(cell, str):
+        return math.nan
     if is_truth and cell in BOOLEANS:
         return float(BOOLEANS[cell])
     number = _number(cell)
@@ -226,7 +282,7 @@ def _date_parts(name: str, column: _Column, part: str) -> Any:
     for row, cell in enumerate(column.cells):
         if cell is None:
             continue
-        moment = _moment(cell) if column.kind == "text" else None
+        moment = _moment(cell) if isinstance(cell, str) else None
         if moment is None:
             raise DataError(
                 f"Expected dates such as 2024-12-31 in column {name!r} of the predict table, but got {cell!r}."
@@ -270,6 +326,14 @@ def _codes(column: _Column, category: Mapping[str, Any]) -> list[int]:
     places = {text: place for place, text in enumerate(category["categories"], 1)}
     # A truth value is one in any spelling.
     aliases = category["aliases"]
+    kinds = {type(cell) for cell in column.cells}
+    # Beside whole numbers they are unknown categories.
+    if kinds & {list, dict} and int not in kinds:
+        first = next(cell for cell in column.cells if cell is not None)
+        raise DataError(
+            f"Expected categories in column {category['name']!r} of the predict table, but got {first!r}. Convert it "
+            "to text, as in the train table."
+        )
     codes = []
     for cell in column.cells:
         if cell is None:

@@ -263,7 +263,14 @@ class Schema:
 
     @classmethod
     def from_serializable(cls, state: Mapping[str, Any]) -> Schema:
-        """Create a schema from the result of :meth:`to_serializable`."""
+        """Create a schema from the result of :meth:`to_serializable`.
+
+        Raises:
+            TypeError: If the columns are no lists, as in a damaged file.
+        """
+        for name in ("numerical", "categorical"):
+            if not isinstance(state[name], list):
+                raise TypeError(f"Expected a list of {name} columns, but got a {type(state[name]).__name__}.")
         return cls(
             [made_from(NumericalColumn, column) for column in state["numerical"]],
             [made_from(CategoricalColumn, column) for column in state["categorical"]],
@@ -317,9 +324,12 @@ def learn_schema(
     for name in columns:
         series = get_column(frame, name, "train")
         if series.isna().all():
+            if infer:  # As a constant.
+                schema.left_out[str(name)] = "without a value"
+                continue
             raise DataError(
-                f"Expected values in column {name!r} of the train table, but all {len(frame)} are missing. "
-                f"Drop it: frame.drop(columns={name!r}), or leave it out of the fields."
+                f"Expected values in column {name!r} of the train table, but all {len(frame)} are missing. Leave it "
+                "out of the fields."
             )
         if infer:
             _learn_inferred(schema, series)

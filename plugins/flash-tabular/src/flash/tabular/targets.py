@@ -167,7 +167,8 @@ def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> Non
         if missing:
             raise DataError(
                 f"Expected a target in every row of the {stage} table, but column {name!r} is missing in "
-                f"{missing} of {len(frame)}. Drop these rows: frame.dropna(subset=[{name!r}])."
+                f"{missing} of {len(frame)}. Drop these rows from the table; of a data frame, "
+                f"frame.dropna(subset=[{name!r}]) does."
             )
         if not is_hashable(frame[name]):
             raise DataError(

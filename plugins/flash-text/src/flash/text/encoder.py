@@ -6,6 +6,7 @@ An exported folder has a copy of this file, which therefore needs nothing but nu
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tokenizers import Tokenizer
 
 from flash.errors import DataError
 
-__all__ = ["batches", "encode", "generate", "results", "run"]
+__all__ = ["batches", "encode", "encode_samples", "generate", "results", "run"]
 
 _NEVER = np.float32(-1e9)
 # What transformers undoes where a tokenizer asks for it.
@@ -43,13 +44,43 @@ def batches(
     Raises:
         DataError: If a column or a text is missing.
     """
-    tokenizer = Tokenizer.from_file(str(reader.folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(settings["max_length"], direction=settings["truncation_side"])
+    tokenizer = _tokenizer(reader.folder, settings["max_length"], settings["truncation_side"])
     texts = _texts(source, settings, reader)
     for start in range(0, len(texts), batch_size):
         chosen = texts[start : start + batch_size]
         yield list(range(start, start + len(chosen))), encode(chosen, settings, tokenizer)
+
+
+def _as_text(cell: Any, source: str) -> str | None:
+    """Return a cell as text: numbers of JSON Lines too, as in training."""
+    if cell is None or isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool | list | dict):
+        raise DataError(
+            f"Expected a text in each row of {source}, but one is a {type(cell).__name__}. Convert it to a text first."
+        )
+    return str(cell)
+
+
+def encode_samples(samples: Sequence[Any], settings: Mapping[str, Any], reader: Any) -> dict[str, Any]:
+    """Return what :func:`encode` does for the texts, or pairs of texts, of a request.
+
+    Args:
+        samples: Texts, or pairs of texts.
+        settings: As for :func:`batches`.
+        reader: As for :func:`batches`.
+    """
+    return encode(samples, settings, _tokenizer(reader.folder, settings["max_length"], settings["truncation_side"]))
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(folder: Path, max_length: int | None = None, side: str = "right") -> Any:
+    """Return the tokenizer of a folder; without a length, one that decodes."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if max_length is not None:
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length, direction=side)
+    return tokenizer
 
 
 def _texts(source: str, settings: Mapping[str, Any], reader: Any) -> list[Any]:
@@ -62,7 +93,7 @@ def _texts(source: str, settings: Mapping[str, Any], reader: Any) -> list[Any]:
         raise DataError(
             f"Expected the column {missing[0]!r} in {source}, but it has only {', '.join(map(repr, table))}."
         )
-    columns = [table[name] for name in fields]
+    columns = [[_as_text(cell, source) for cell in table[name]] for name in fields]
     empty = [row for row, cells in enumerate(zip(*columns, strict=True)) if None in cells]
     if empty:
         raise DataError(
@@ -135,7 +166,7 @@ def results(outputs: Mapping[str, Any], result: Mapping[str, Any], reader: Any) 
         (vectors,) = outputs.values()
         rows: list[Any] = vectors.tolist()
         return rows
-    tokenizer = Tokenizer.from_file(str(reader.folder / "tokenizer.json"))
+    tokenizer = _tokenizer(reader.folder)
     texts = []
     for tokens in outputs["tokens"]:
         text = tokenizer.decode(tokens, skip_special_tokens=True)

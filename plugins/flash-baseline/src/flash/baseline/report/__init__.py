@@ -264,7 +264,8 @@ def _curves(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
             words = metric_words(name.removeprefix("val_"))
             title = f"{words[0].upper()}{words[1:]} on the validation samples"
             found.append({"svg": _charts.curves(title, lines, words), "caption": f"{title}, by model."})
-    best = next((entry for entry in trained if entry["name"] == numbers["best"]), None)
+    kept = (numbers["checkpoint"] or {}).get("name")
+    best = next((entry for entry in trained if entry["name"] == kept), None)
     lines = (
         [(part, *_history(best, name)) for part, name in (("train", "train_loss"), ("validation", "val_loss"))]
         if best

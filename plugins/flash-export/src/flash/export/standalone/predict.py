@@ -10,6 +10,7 @@ import argparse
 import bz2
 import contextlib
 import gzip
+import hashlib
 import importlib.util
 import json
 import lzma
@@ -23,30 +24,51 @@ import numpy as np
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 # UTF-32 first: its mark starts with that of UTF-16.
 _MARKS = {b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_NO_TEXT = (".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".xlsx", ".zip")
+#: The version of export.json; it is incremented when a program that reads it has to change.
+VERSION = 1
+_PROGRAMS = ("encoder", "delimited", "json_table", "runner")
+_JSON_LINES = (".jsonl", ".ndjson")
+_NO_TEXT = (".json", ".parquet", ".pq", ".xlsx", ".zip")
 _TABS = (".tsv", ".tab")
+
+
+class Table(dict[str, list[Any]]):
+    """The columns of a table.
+
+    Attributes:
+        is_text: Whether the file has no types: all cells are text, or ``None`` if they are empty.
+    """
+
+    is_text = True
 
 
 class Reader:
     """Reader that an encoder is given: the folder of the export, and tables."""
 
-    def __init__(self, folder: Path, delimited: Any) -> None:
+    def __init__(self, folder: Path, delimited: Any, json_table: Any) -> None:
         self.folder = folder
         self._delimited = delimited
+        self._json_table = json_table
 
-    def read_table(self, path: str) -> dict[str, list[str | None]]:
-        """Return the columns of a delimited file as text; an empty cell is ``None``."""
+    def read_table(self, path: str) -> Table:
+        """Return the columns of a delimited file, or of JSON Lines."""
         file = Path(path)
         opener = _OPENERS.get(file.suffix.lower())
-        if file.name.lower().endswith(_NO_TEXT):
-            raise ValueError(f"Expected a table of delimited text, such as CSV, but got {path}. Convert it to CSV.")
+        suffix = Path(file.stem if opener else file.name).suffix.lower()
+        if suffix in _NO_TEXT:
+            raise ValueError(
+                f"Expected a table of delimited text, such as CSV, or of JSON Lines, but got {path}. Convert it to one "
+                "of these; task.predict reads Parquet too."
+            )
         with opener(file, "rb") if opener else file.open("rb") as opened:
             content = opened.read()
         encoding = next((code for mark, code in _MARKS.items() if content.startswith(mark)), "utf-8-sig")
-        suffix = Path(file.stem).suffix if opener else file.suffix
-        sep = "\t" if suffix.lower() in _TABS else None
-        columns: dict[str, list[str | None]] = self._delimited.parse_delimited(content.decode(encoding), path, sep=sep)
-        return columns
+        text = content.decode(encoding)
+        if suffix in _JSON_LINES:
+            table = Table(self._json_table.parse_json(text, path, lines=True))
+            table.is_text = False
+            return table
+        return Table(self._delimited.parse_delimited(text, path, sep="\t" if suffix in _TABS else None))
 
 
 class Predictor:
@@ -54,15 +76,20 @@ class Predictor:
 
     Args:
         folder: The folder of ``export.json``.
+        modules: The modules ``encoder``, ``delimited``, ``json_table`` and ``runner``; by default those in the folder.
+
+    Raises:
+        ValueError: If the folder is damaged.
     """
 
-    def __init__(self, folder: str | Path = Path(__file__).parent) -> None:
+    def __init__(self, folder: str | Path = Path(__file__).parent, modules: Mapping[str, Any] | None = None) -> None:
         self.folder = Path(folder)
-        self.description = json.loads((self.folder / "export.json").read_text(encoding="utf-8"))
+        self.description = described(self.folder, programs=modules is None)
         self.result: dict[str, Any] = self.description["result"]
-        self._encoder = _sibling(self.folder, "encoder")
-        self._reader = Reader(self.folder, _sibling(self.folder, "delimited"))
-        runner = _sibling(self.folder, "runner")
+        if modules is None:
+            modules = {name: _sibling(self.folder, name) for name in _PROGRAMS}
+        self._encoder, runner = modules["encoder"], modules["runner"]
+        self._reader = Reader(self.folder, modules["delimited"], modules["json_table"])
         self.networks = {
             name: runner.load(str(self.folder / part["file"]), list(part["inputs"]), part["outputs"])
             for name, part in self.description["networks"].items()
@@ -82,17 +109,25 @@ class Predictor:
         """Yield the id and the result of each sample."""
         settings = self.description["preprocess"]["settings"]
         for ids, inputs in self._encoder.batches(str(source), settings, self._reader, batch_size):
-            outputs = self._run(inputs)
-            yield from zip(ids, self._results(outputs, output), strict=True)
+            yield from zip(ids, self.results(self.run(inputs), output), strict=True)
 
-    def _run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def encode(self, samples: Sequence[Any]) -> dict[str, Any]:
+        """Return the inputs of samples in memory, as a request has them."""
+        inputs: dict[str, Any] = self._encoder.encode_samples(
+            samples, self.description["preprocess"]["settings"], self._reader
+        )
+        return inputs
+
+    def run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Return the outputs of the networks for a batch."""
         if hasattr(self._encoder, "run"):
             outputs: dict[str, Any] = self._encoder.run(self.networks, inputs, self.result)
             return outputs
         made: dict[str, Any] = self.networks["model"](inputs)
         return made
 
-    def _results(self, outputs: dict[str, Any], output: str | None) -> list[Any]:
+    def results(self, outputs: dict[str, Any], output: str | None = None) -> list[Any]:
+        """Return one result per sample, given the outputs for a batch."""
         output = output or self.result.get("output")
         if output != "raw" and self.result["kind"] == "classes":
             return classes(outputs["probabilities"], self.result, output or "labels")
@@ -101,7 +136,7 @@ class Predictor:
             flat = values[:, 0] if values.ndim > 1 and values.shape[1] == 1 else values
             numbers: list[Any] = flat.tolist()
             return numbers
-        if output != "raw" and hasattr(self._encoder, "results"):
+        if output != "raw" and self.result["kind"] != "raw" and hasattr(self._encoder, "results"):
             results: list[Any] = self._encoder.results(outputs, self.result, self._reader)
             return results
         rows = zip(*(array.tolist() for array in outputs.values()), strict=True)
@@ -129,6 +164,56 @@ def classes(probabilities: Any, result: Mapping[str, Any], output: str) -> list[
     return places if names is None else [names[place] for place in places]
 
 
+def described(folder: Path, *, programs: bool = True) -> dict[str, Any]:
+    """Return what ``export.json`` of a folder says, if it and all files of the folder are as they were written.
+
+    Args:
+        folder: The folder.
+        programs: Whether the programs in the folder are used, and so have to be.
+
+    Raises:
+        ValueError: If a file is missing or was changed, or is of a later version.
+    """
+    try:
+        content = (folder / "export.json").read_bytes()
+        description: Any = json.loads(content.decode("utf-8"))
+        version, files, own = description["version"], dict(description["files"]), description["sha256"]
+        is_sound = own == checksum(description)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(_damaged(folder, f"export.json cannot be read ({type(error).__name__}: {error})")) from error
+    if not is_sound:
+        raise ValueError(_damaged(folder, "export.json was changed"))
+    if version > VERSION:
+        raise ValueError(
+            f"Expected an export of version {VERSION} or older, but {folder} has version {version}: pip install "
+            "--upgrade flash-export, or export again."
+        )
+    for name, wanted in files.items():
+        if not programs and name.endswith(".py"):
+            continue
+        try:
+            found = hashlib.sha256((folder / Path(name).name).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ValueError(_damaged(folder, f"{name} cannot be read ({error.strerror})")) from error
+        if found != wanted:
+            raise ValueError(_damaged(folder, f"{name} was changed"))
+    return dict(description)
+
+
+def checksum(description: Mapping[str, Any]) -> str:
+    """Return the checksum of ``export.json``.
+
+    Args:
+        description: What is in it; its own checksum is left out.
+    """
+    rest = {name: value for name, value in description.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(folder: Path, problem: str) -> str:
+    return f"Expected a folder as task.export wrote it, but in {folder} {problem}. Copy it again, or export again."
+
+
 def _sibling(folder: Path, name: str) -> Any:
     """Import a file of the folder, under a name that no other export has."""
     path = folder / f"{name}.py"
@@ -149,7 +234,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", help="labels, classes, probabilities or raw")
     parser.add_argument("--batch_size", type=int, default=64)
     options = parser.parse_args(arguments)
-    found = Predictor().predict_each(options.input, options.output, options.batch_size)
+    try:
+        found = Predictor().predict_each(options.input, options.output, options.batch_size)
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     with contextlib.ExitStack() as stack:
         target = stack.enter_context(Path(options.o).open("w", encoding="utf-8")) if options.o else sys.stdout
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -15,15 +16,18 @@ from typing_extensions import Self, Unpack
 
 from flash import Preprocess, Registry, Task
 from flash.core.backbones import takes_argument
+from flash.core.export import ExportedPart, to_json_labels
 from flash.core.layers import child_layers
 from flash.core.metrics import MetricSpec
 from flash.core.optimizers import LRSchedulerSpec
+from flash.core.prediction import evaluating
 from flash.core.registry import backbone_registry
-from flash.data.portable import Portable
+from flash.data.portable import InputSpecs, Portable, TensorSpec, make_inputs
 from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError, ExportError
 
 from .._former import DETECTOR_ARGUMENTS
+from .inference import TaskInference, TaskReference, align, is_known, telling_threshold, threshold_of
 from .metrics import BoxMeanAveragePrecision
 from .models import DETECTORS, coco_labels
 from .outputs import detection_outputs
@@ -39,6 +43,10 @@ __all__ = ["ObjectDetector"]
 _BACKBONES = backbone_registry("detection")
 _DEFAULT = "fasterrcnn_resnet50_fpn_v2"
 _PRETRAINED_RATE, _FRESH_RATE = 1e-4, 1e-3
+# The height and width of images that a file is traced with, and compared at.
+_EXPORTED_SIZES = ((90, 131), (96, 160), (171, 75))
+# A difference of 1e-4 of these units is one of rounding: boxes are in pixels, and the outcome of many layers.
+_EXPORTED_SCALE = {"boxes": 1000.0, "labels": 1.0, "scores": 10.0}
 FreezeNorm = Literal["all", "body", "none"]
 
 
@@ -224,17 +232,53 @@ class ObjectDetector(Task):
         logs = {name if name.startswith("loss") else f"loss_{name}": loss.detach() for name, loss in losses.items()}
         return {"loss": torch.stack([loss.float() for loss in losses.values()]).sum(), "logs": logs}
 
+    # ------------------------------------------------------------------ export
+
     def exported_encoder(self, portable: Portable) -> Portable:
-        """Raise an error that says why detectors are not exported.
+        """Add the score that detections have to exceed to the inputs."""
+        if portable.inputs is None or isinstance(portable.inputs, TensorSpec):
+            return super().exported_encoder(portable)
+        threshold = threshold_of(self.model) if is_known(self.model) else 0.0
+        inputs = {**portable.inputs, "score_threshold": TensorSpec("float32", (1,))}
+        settings = {**portable.settings, "score_threshold": threshold}
+        return super().exported_encoder(replace(portable, inputs=inputs, settings=settings))
+
+    def exported_result(self) -> dict[str, Any]:
+        """Return what turns boxes, labels and scores into results."""
+        labels = None if self.labels is None else to_json_labels(self.labels)
+        return {"kind": "boxes", "labels": labels, "threshold": self.score_threshold}
+
+    def exported_parts(self, inputs: InputSpecs) -> dict[str, ExportedPart]:
+        """Return the network that detects the objects in one image.
+
+        Args:
+            inputs: ``image`` and ``score_threshold``.
 
         Raises:
-            ExportError: Always.
+            ConfigurationError: If there are other inputs.
+            ExportError: If the network is none of torchvision's detectors.
         """
-        raise ExportError(
-            "Expected a network with outputs of one shape, but this is a detector, whose number of boxes differs from "
-            "image to image, which torch.export cannot trace in torchvision's suppression of overlapping boxes. "
-            "Predict with task.predict, or with flash predict."
+        if not isinstance(inputs, Mapping) or list(inputs) != ["image", "score_threshold"]:
+            raise ConfigurationError(
+                "Expected the inputs of a detector, one image of any size and a score, but got others. Leave out "
+                "inputs=..., and hooks that make other inputs."
+            )
+        if not is_known(self.model):
+            raise ExportError(
+                f"Expected a detector of torchvision (FasterRCNN, RetinaNet, FCOS, SSD), whose inference is known in a "
+                f"form that torch.export can trace, but got a {type(self.model).__name__}. Override "
+                f"{type(self).__name__}.exported_parts, or choose a backbone of torchvision."
+            )
+        reference = TaskReference(self)
+        sizes = tuple({"height": height, "width": width} for height, width in _EXPORTED_SIZES)
+        with evaluating(self), torch.no_grad():
+            images = [make_inputs(inputs, size, seed)[0] for seed, size in enumerate(sizes)]
+            telling = telling_threshold(reference, images[1:])
+        specs = {**inputs, "score_threshold": replace(inputs["score_threshold"], values=torch.tensor([telling]))}
+        part = ExportedPart(
+            TaskInference(self), specs, ("boxes", "labels", "scores"), _EXPORTED_SCALE, sizes, reference, align
         )
+        return {"model": part}
 
     # ------------------------------------------------------------------ prediction
 

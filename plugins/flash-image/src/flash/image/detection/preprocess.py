@@ -18,11 +18,13 @@ from flash.data.damaged import without_damaged
 from flash.data.display import Display
 from flash.data.files import FileInputs, FileSample, OnBadSample
 from flash.data.messages import show, show_some
+from flash.data.portable import Portable, TensorSpec
 from flash.data.requests import RequestFields
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import default_owner
 
+from .. import encoder
 from ..preprocess import ImagePreprocess
 from ..read import open_image, thumbnail
 from .augmentations import Augmentation, augment, make_augmentation
@@ -252,6 +254,12 @@ class ObjectDetectionPreprocess(Preprocess):
     def request_fields(self) -> RequestFields:
         """Return that a sample is an uploaded image."""
         return ImagePreprocess().request_fields()
+
+    def portable(self) -> Portable:
+        """Return the inputs, one uint8 image of any size, for the encoder of files."""
+        image = TensorSpec("uint8", (1, 3, "height", "width"), values=256)
+        settings = {"extensions": sorted(ImagePreprocess().extensions), "tables": []}
+        return Portable({"image": image}, encoder=encoder.__name__, settings=settings, requires=("Pillow",))
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return whether samples are the same each time: unless train images are augmented."""
