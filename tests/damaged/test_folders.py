@@ -7,7 +7,8 @@ import importlib.util
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,13 @@ class Doors:
     def wrongs(self, name: str) -> Iterator[str]:
         """Yield what is wrong at each door."""
         for door in (Task.from_pretrained, Task.load_from_checkpoint):
-            result = outcome(
-                lambda door=door: door(self.folder).predict(str(self.rows), "probabilities"), self._is_right
-            )
+            result = outcome(partial(self.predict, door), self._is_right)
             if result.wrong:
                 yield f"{name}, {door.__name__}: {result.wrong}"
+
+    def predict(self, door: Callable[[Path], Task]) -> Any:
+        """Predict the rows with the task of the folder."""
+        return door(self.folder).predict(str(self.rows), "probabilities")
 
     def _is_right(self, found: Any) -> bool:
         return bool(found == self.right)
@@ -89,7 +92,8 @@ def doors(task: Task, hub_folder: Path, rows: Path, tmp_path: Path) -> Doors:
 
 @pytest.mark.parametrize("name", HUB_FILES)
 def test_a_damaged_file_of_a_hub_folder_is_an_error_at_each_door(doors: Doors, name: str, tmp_path: Path) -> None:
-    path, marker, wrong = doors.folder / name, tmp_path / "code ran", []
+    path, marker = doors.folder / name, tmp_path / "code ran"
+    wrong: list[str] = []
     damages = [*damaged_bytes(path.read_bytes(), 11, BYTES), *other_formats(marker)]
     assert len(damages) == BYTES + OTHERS
     for damage in damages:
@@ -130,16 +134,19 @@ def described_anew(folder: Path, description: Any) -> None:
 def test_a_value_of_the_wrong_type_is_an_error_though_the_checksum_fits(doors: Doors, tmp_path: Path) -> None:
     description = json.loads((doors.folder / folders.DESCRIPTION).read_text())
     changed: list[Any] = []
-    damages = list(damaged_values(description, 12, VALUES, lambda each: changed.append(each) or b""))
+
+    def keep(value: Any) -> bytes:
+        changed.append(value)
+        return b""
+
+    damages = list(damaged_values(description, 12, VALUES, keep))
     assert len(damages) == len(changed) == VALUES
     wrong: list[str] = []
     for damage, each in zip(damages, changed, strict=True):
         described_anew(doors.folder, each)
         for door in (Task.from_pretrained, Task.load_from_checkpoint):
             # Whoever changes a value on purpose gets what it says; no value is a crash, and none is code.
-            result = outcome(
-                lambda door=door: door(doors.folder).predict(str(doors.rows), "probabilities"), lambda _: True
-            )
+            result = outcome(partial(doors.predict, door), lambda _: True)
             wrong += [f"{damage.name}, {door.__name__}: {result.wrong}"] if result.wrong else []
     assert not wrong, "\n".join(wrong)
 
@@ -160,7 +167,7 @@ def test_a_hostile_file_of_weights_is_an_error_though_the_checksum_fits(doors: D
         Damaged("deep brackets", (100_000).to_bytes(8, "little") + b"[" * 100_000),
     ]
     assert len(hostile) == HOSTILE
-    wrong = []
+    wrong: list[str] = []
     for damage in hostile:
         weights.write_bytes(damage.content)
         described_anew(doors.folder, {**description, "weights_sha256": digest(weights)})

@@ -59,7 +59,7 @@ def expect(path: Path, task: flash.Task, rows: int = ROWS) -> None:
     found = written(path)
     assert [each["id"] for each in found] == list(range(rows))
     with torch.inference_mode():
-        assert [each["prediction"] for each in found] == pytest.approx(task.model(numbers_of(rows))[:, 0].tolist())
+        assert [each["prediction"] for each in found] == pytest.approx(task(numbers_of(rows))[:, 0].tolist())
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
@@ -129,6 +129,7 @@ class Dies(flash.Task):
 
     def __init__(self, network: nn.Module, row: float, how: Callable[[], Any]) -> None:
         super().__init__(network, nn.functional.mse_loss)
+        self.network = network
         self.row, self.how = row, how
         self.predicted: list[float] = []
 
@@ -136,7 +137,7 @@ class Dies(flash.Task):
         self.predicted += inputs[:, 0].tolist()
         if (inputs[:, 0] == self.row * 3).any():
             self.how()
-        return self.model(inputs)
+        return self.network(inputs)
 
 
 def kill() -> None:

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from flash.errors import DataError, FlashError
-from flash.image.read import BadImageError, check_upload, open_image
+from flash.image.encoder import check_upload
+from flash.image.read import BadImageError, open_image
 
 Picture = Callable[..., Image.Image]
 

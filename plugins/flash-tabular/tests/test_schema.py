@@ -657,6 +657,6 @@ def test_durations_cannot_be_in_a_request() -> None:
 
 @pytest.mark.parametrize("name", ["numerical", "categorical"])
 def test_columns_that_are_no_list_are_an_error(name: str) -> None:
-    state = {"numerical": [], "categorical": [], "left_out": {}, name: {}}
+    state: dict[str, Any] = {"numerical": [], "categorical": [], "left_out": {}, name: {}}
     with pytest.raises(TypeError, match=f"Expected a list of {name} columns, but got a dict"):
         Schema.from_serializable(state)
