@@ -37,37 +37,8 @@ def test_a_line_of_json_is_a_row(tmp_path: Path) -> None:
     assert [tuple(json.loads(line).values()) for line in lines] == [row for block in BLOCKS for row in block]
 
 
-def test_blocks_of_parquet_are_one_table(tmp_path: Path) -> None:
-    pq = pytest.importorskip("pyarrow.parquet")
-    write(tmp_path / "out.parquet", [[(1, "x"), (2, "y")], [(3, "z")]])
-    assert pq.read_table(tmp_path / "out.parquet").to_pydict() == {"id": [1, 2, 3], "prediction": ["x", "y", "z"]}
-
-
-@pytest.mark.parametrize(
-    ("values", "read"),
-    [
-        ([[None, None], ["x", "y"], ["z"]], [None, None, "x", "y", "z"]),
-        ([[1, 2], ["A7", None], [3]], ["1", "2", "A7", None, "3"]),
-        ([[1, 2], [2.5], [None]], [1.0, 2.0, 2.5, None]),
-        ([[2.5], [1], ["x"]], ["2.5", "1.0", "x"]),
-        ([[[], []], [["a"]], [[]]], [[], [], ["a"], []]),
-        ([[[1.0]], ["x"]], ["[1.0]", "x"]),
-        ([[1, "A7", None, [2]]], ["1", "A7", None, "[2]"]),
-    ],
-)
-def test_blocks_of_parquet_have_the_type_that_holds_all_of_them(
-    values: list[list[Any]], read: list[Any], tmp_path: Path
-) -> None:
-    pq = pytest.importorskip("pyarrow.parquet")
-    write(tmp_path / "out.parquet", [[(value, 0) for value in block] for block in values])
-    found = pq.read_table(tmp_path / "out.parquet").to_pydict()
-    assert found == {"id": read, "prediction": [0] * len(read)}
-    assert [each.name for each in tmp_path.iterdir()] == ["out.parquet"]
-
-
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_a_failure_leaves_the_old_file(suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
     path = tmp_path / f"out.{suffix}"
     path.write_text("old")
 
@@ -97,9 +68,8 @@ def test_names_with_a_percent_sign_are_names() -> None:
     assert json.loads(block.decode().splitlines()[1]) == {"id": 2, '50 % of "it"': "a"}
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
 def test_the_blocks_of_a_part_are_those_that_were_saved(suffix: str, tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
     rows, path = row_format(Path(f"out.{suffix}"), "-o"), tmp_path / f"part.{suffix}"
     blocks = [rows.block(NAMES, list(zip(*block, strict=True))) for block in ([(1, "x"), (2, "y")], [(3, "z")])]
     with path.open("wb") as file:

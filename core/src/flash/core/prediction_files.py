@@ -181,7 +181,7 @@ class PredictionFile:
         """Write the file of all rows, of which the other processes have saved theirs, and return their number.
 
         Raises:
-            CheckpointError: If the file cannot be written; an older one is untouched.
+            CheckpointError: If the file cannot be written, or rows overlap; an older one is untouched.
         """
         self._encode()
         places = [(first, rows, -1, place) for place, (first, rows, _) in enumerate(self._blocks)]
@@ -201,10 +201,15 @@ class PredictionFile:
                         part, _, segments = parts[number]
                         opened[number] = self._format.load_part(part, [segment.size for segment in segments])
                     block = next(opened[number])
-                # With fewer samples than processes, some predict the same.
                 if first >= end:
                     write(block)
                     total, end = total + rows, first + rows
+                # With fewer samples than processes, some predict the same.
+                elif first + rows > end:
+                    raise CheckpointError(
+                        f"Expected each row of {self.path} once, but some from row {first} on were predicted twice. "
+                        f"Remove {self._folder}, and predict again."
+                    )
         self._remove()
         return total
 

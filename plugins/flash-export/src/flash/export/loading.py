@@ -89,7 +89,7 @@ class ExportedTask:
         """Return the results of each sample, one per output.
 
         Args:
-            samples: As the kind of :attr:`fields` says.
+            samples: As the kind of ``fields`` says.
             outputs: ``"labels"``, ``"classes"``, ``"probabilities"``, ``"raw"``, or ``None`` for that of the task.
 
         Raises:

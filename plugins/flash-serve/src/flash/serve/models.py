@@ -49,7 +49,7 @@ class Model(Protocol):
         """Return the prediction of each sample, and the probabilities of its classes if there are any.
 
         Args:
-            samples: As the kind of :attr:`fields` says.
+            samples: As the kind of ``fields`` says.
         """
 
 
@@ -85,7 +85,7 @@ class TaskModel:
         """Return the prediction of each sample and the probabilities of its classes, by one call of ``task.predict``.
 
         Args:
-            samples: As the kind of :attr:`fields` says.
+            samples: As the kind of ``fields`` says.
         """
         if self._has_both:
             return self._predict(samples, self._both)
