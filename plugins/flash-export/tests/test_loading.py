@@ -18,11 +18,12 @@ from points_domain import PointClassifier, Points, PointTask
 from torch import nn
 
 from flash import Postprocess
-from flash.data.portable import Portable
+from flash.data.portable import Portable, TensorSpec
 from flash.data.requests import RequestField, RequestFields
 from flash.download import digest
 from flash.errors import CheckpointError, ConfigurationError, DataError, UnsafeCheckpointError
-from flash.export.loading import is_export, load_export
+from flash.export.formats import ONNX
+from flash.export.loading import describe_service, is_export, load_export
 from flash.export.standalone.predict import checksum
 
 FIELDS = RequestFields("table", [RequestField("x", "number"), RequestField("y", "number", may_be_missing=True)])
@@ -211,3 +212,9 @@ def test_a_network_that_would_execute_code_is_refused(tmp_path: Path) -> None:
     rewrite(folder, lambda described: described["files"].update({"model.pt2": digest(folder / "model.pt2")}))
     with pytest.raises(UnsafeCheckpointError, match="Expected operators of tensors alone, but .* has the file"):
         load_export(folder)
+
+
+def test_a_network_that_takes_one_sample_is_not_served() -> None:
+    portable = Portable(TensorSpec("float32", (1, 2)), encoder="rows_encoder")
+    described = describe_service(PointTask(nn.Linear(2, 1)), portable, ONNX)
+    assert described == {"reason": "its network takes one sample at a time"}

@@ -17,7 +17,7 @@ from flash.data.stage import Stage
 from flash.errors import DataError
 from flash.image import BadImageError, ImageClassificationData
 from flash.image.config import ImageInputSpec
-from flash.image.encoder import batches
+from flash.image.encoder import batches, encode_samples, results, run
 from flash.image.preprocess import ImagePreprocess
 
 CONFIG = {
@@ -102,6 +102,39 @@ def test_pixels_are_those_of_the_preprocess(both: Callable[..., tuple[Any, Any]]
     for name, pixels in expected.items():
         assert found[name].dtype == np.uint8
         np.testing.assert_array_equal(found[name], pixels, err_msg=name)
+
+
+def test_uploads_have_the_pixels_of_their_files(photos: Path) -> None:
+    settings = ImagePreprocess().stage_hooks(Stage.PREDICT, ImageInputSpec.of(CONFIG)).portable().settings
+    for names, inputs in batches(str(photos), settings, Reader(), 4):
+        uploaded = encode_samples([Path(name).read_bytes() for name in names], settings, None)
+        np.testing.assert_array_equal(uploaded["input"], inputs["input"])
+    with pytest.raises(BadImageError, match="Expected an image, but image 1 of the predict data is of no format"):
+        encode_samples([(photos / "wide.png").read_bytes(), b"no image"], settings, None)
+
+
+def test_a_detector_gets_each_image_in_its_size(photos: Path) -> None:
+    settings = {"score_threshold": 0.25, "extensions": (".jpg", ".png"), "tables": (".csv",)}
+    found = {ids[0]: inputs for ids, inputs in batches(str(photos), settings, Reader(), 4)}
+    wide = found[str(photos / "wide.png")]
+    assert wide["image"].shape == (1, 3, 60, 90)
+    np.testing.assert_array_equal(wide["image"][0].transpose(1, 2, 0), np.asarray(Image.open(photos / "wide.png")))
+    assert wide["score_threshold"].tolist() == [0.25]
+
+
+def test_boxes_are_those_above_the_threshold_best_first() -> None:
+    outputs = {
+        "boxes": np.array([[0, 0, 1, 1], [0, 0, 2, 2], [0, 0, 3, 3]], dtype=np.float32),
+        "labels": np.array([1, 2, 1]),
+        "scores": np.array([0.5, 0.75, 0.25], dtype=np.float32),
+    }
+    result = {"kind": "boxes", "labels": ["ant", "bee"], "threshold": 0.5}
+    found = run({"model": lambda inputs: outputs}, {}, result)
+    box = {"boxes": [[0, 0, 2, 2], [0, 0, 1, 1]], "labels": ["bee", "ant"], "scores": [0.75, 0.5]}
+    assert results(found, result) == [box]
+    assert results(found, {**result, "labels": None})[0]["labels"] == [1, 0]
+    vectors = {"vectors": np.zeros((2, 3))}
+    assert run({"model": lambda inputs: vectors}, {}, {"kind": "vectors"}) is vectors
 
 
 def test_a_table_has_the_paths(photos: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flash.core.prediction import preprocess_of
-from flash.data.portable import Portable
+from flash.data.portable import Portable, named_specs
 from flash.data.requests import RequestFields
 from flash.errors import CheckpointError, ConfigurationError, DataError, FlashError
 from flash.serialization import resolve_function
@@ -48,6 +48,9 @@ def describe_service(task: Any, portable: Portable, format: Format) -> dict[str,
     """
     if portable.encoder is None:
         return {"reason": portable.reason}
+    specs = {} if portable.inputs is None else named_specs(portable.inputs)
+    if any(each.shape[:1] == (1,) for each in specs.values()):
+        return {"reason": "its network takes one sample at a time"}
     if not hasattr(importlib.import_module(portable.encoder), _SAMPLES):
         return {"reason": f"{portable.encoder} has no function {_SAMPLES}, which makes the inputs of a request"}
     try:
