@@ -26,7 +26,18 @@ def test_a_cluster_that_does_not_start_is_an_error_that_says_what_to_do(monkeypa
 
     fake = SimpleNamespace(is_initialized=lambda: False, init=init)
     monkeypatch.setattr(importlib, "import_module", lambda name: fake)
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python")
     with pytest.raises(ConfigurationError, match="could be reached or started: no answer in time. If the machine is"):
+        clusters.started()
+
+
+def test_spaces_in_the_path_of_python_are_an_error_where_ray_would_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = SimpleNamespace(is_initialized=lambda: False)
+    monkeypatch.setattr(importlib, "import_module", lambda name: fake)
+    monkeypatch.setattr(sys, "executable", "/home/ann/my project/bin/python")
+    with pytest.raises(
+        ConfigurationError, match="a Python whose path has no spaces, .* but got /home/ann/my project/bin"
+    ):
         clusters.started()
 
 

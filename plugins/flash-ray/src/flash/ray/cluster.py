@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import pickle
+import sys
 from typing import Any
 
 from flash.errors import ConfigurationError, FlashError
@@ -21,7 +22,7 @@ def started() -> Any:
     Ray's own defaults are kept, among them the tokens with which the processes of a cluster know each other.
 
     Raises:
-        ConfigurationError: If Ray is not installed, or there is no cluster.
+        ConfigurationError: If Ray is not installed, there is no cluster, or the path of Python has spaces.
     """
     try:
         ray = importlib.import_module("ray")
@@ -31,6 +32,7 @@ def started() -> Any:
             'pip install "ray[data,default,train]".'
         ) from error
     if not ray.is_initialized():
+        _check_path(sys.executable)
         try:
             ray.init()
         # A process of the cluster that does not answer in time is an error of one of several types.
@@ -41,6 +43,15 @@ def started() -> Any:
                 "start it first with ray start --head, and set RAY_ADDRESS=auto."
             ) from error
     return ray
+
+
+def _check_path(executable: str) -> None:
+    # Ray starts workers by a shell, whose first word would be a part of the path; it tries this again without an end.
+    if " " in executable:
+        raise ConfigurationError(
+            f"Expected a Python whose path has no spaces, since Ray starts its workers by a shell, but got {executable}. "
+            "Make the environment in another folder."
+        )
 
 
 def check_workers(num_workers: int) -> None:
