@@ -49,7 +49,7 @@ def _check_path(executable: str) -> None:
     # Ray starts workers by a shell, whose first word would be a part of the path; it tries this again without an end.
     if " " in executable:
         raise ConfigurationError(
-            f"Expected a Python whose path has no spaces, since Ray starts its workers by a shell, but got {executable}. "
+            f"Expected a Python whose path has no spaces, since Ray starts workers by a shell, but got {executable}. "
             "Make the environment in another folder."
         )
 
