@@ -637,9 +637,14 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_goes_on_with_the_same_arguments_alone(tmp_path: Path) -> None:
-    Folder(tmp_path / "out", {"target": "y", "seed": 0}).keep(12.0, {"default": 3.0})
+    first = Folder(tmp_path / "out", {"target": "y", "seed": 0})
+    first.keep(12.0, {"default": 3.0})
+    first.close()
     again = Folder(tmp_path / "out", {"target": "y", "seed": 0})
     assert (again.elapsed, again.seconds) == (12.0, {"default": 3.0})
+    with pytest.raises(ConfigurationError, match="the only run in .*, but another one is running there. Wait for it"):
+        Folder(tmp_path / "out", {"target": "y", "seed": 0})
+    again.close()
     with pytest.raises(ConfigurationError, match="the run in .* that did not end, but seed differs"):
         Folder(tmp_path / "out", {"target": "y", "seed": 1})
     (tmp_path / "out" / "runs" / "state.json").write_text("{")
@@ -659,7 +664,8 @@ def test_a_run_whose_arguments_are_wrong_leaves_no_folder_and_the_next_may_have_
             run(rows(), "color", output=output, recipes=["nothing"], say=ignore)
         assert run(rows(), "color", output=output, recipes=["nearest"], say=ignore).leaderboard
     # That of a run that was killed is kept for the next try.
-    Folder(tmp_path / "killed", Source(rows(), "color").described() | {"metric": None, "recipes": ["nothing"]})
+    arguments = Source(rows(), "color").described() | {"metric": None, "recipes": ["nothing"]}
+    Folder(tmp_path / "killed", arguments).close()
     with pytest.raises(ConfigurationError, match="Expected recipes among"):
         run(rows(), "color", output=tmp_path / "killed", recipes=["nothing"], say=ignore)
     assert (tmp_path / "killed" / "runs" / "state.json").exists()

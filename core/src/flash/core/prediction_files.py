@@ -22,12 +22,7 @@ from flash.data.data_module import DataModule
 from flash.data.loader import rows_of_batch, samples_of
 from flash.data.row_files import Block, row_format
 from flash.errors import CheckpointError, ConfigurationError
-from flash.serialization import explaining_write_errors, replacing, writing
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover  # Windows, where two runs into one file are not noticed
-    fcntl = None  # type: ignore[assignment]
+from flash.serialization import explaining_write_errors, replacing, try_lock, writing
 
 __all__ = ["PredictionFile", "WritePredictions", "digest_of_weights", "prediction_columns"]
 
@@ -247,17 +242,12 @@ class PredictionFile:
 
     def _acquire(self) -> None:
         """Let no other program write the parts."""
-        file = (self._folder / "lock").open("w")
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                file.close()
-                raise CheckpointError(
-                    f"Expected to be the only program that writes {self.path}, but another one is writing it. Wait for "
-                    f"it, or choose another file with {self._argument}."
-                ) from error
-        self._lock = file
+        self._lock = try_lock(self._folder / "lock")
+        if self._lock is None:
+            raise CheckpointError(
+                f"Expected to be the only program that writes {self.path}, but another one is writing it. Wait for "
+                f"it, or choose another file with {self._argument}."
+            )
 
     def _remove(self) -> None:
         if self._folder.is_dir():

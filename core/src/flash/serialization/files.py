@@ -30,6 +30,7 @@ __all__ = [
     "read_file",
     "replacing",
     "replacing_together",
+    "try_lock",
     "write_checkpoint",
     "writing",
     "writing_folder",
@@ -295,6 +296,32 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def try_lock(path: Path) -> IO[str] | None:
+    """Lock a file for the program that calls this, until the returned file is closed or the program ends.
+
+    Args:
+        path: The file, in a folder that exists; it is made.
+
+    Returns:
+        The open file; ``None`` if another program has locked it. Windows has no such locks, and so never returns it.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "lock"
+        >>> with try_lock(path):
+        ...     try_lock(path) is None
+        True
+    """
+    file = path.open("w")
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            return None
+    return file
 
 
 def link_or_copy(source: Path, target: Path) -> None:

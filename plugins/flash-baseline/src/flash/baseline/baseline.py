@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,32 +116,33 @@ def run(
     time_limit = seconds_of(time_limit)
     source = Source(data, target, val, test, task, group, time, tuple(drop), seed)
     folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes})
-    start -= folder.elapsed
-    times: dict[str, float] = {}
-    with folder.kept_if_it_begins():
-        seed_everything(seed, verbose=False)
-        problem = pose(source, say)
-        chosen = _metric(problem, metric)
-        times["reading and checks"] = clock.monotonic() - start
+    with closing(folder):
+        start -= folder.elapsed
+        times: dict[str, float] = {}
+        with folder.kept_if_it_begins():
+            seed_everything(seed, verbose=False)
+            problem = pose(source, say)
+            chosen = _metric(problem, metric)
+            times["reading and checks"] = clock.monotonic() - start
+
+            since = clock.monotonic()
+            deadline = start + time_limit * (1 - _RESERVE)
+            makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
+        race = Race(makers, problem, chosen, start, deadline, folder, say)
+        race.run()
+        times["race"] = clock.monotonic() - since
 
         since = clock.monotonic()
-        deadline = start + time_limit * (1 - _RESERVE)
-        makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
-    race = Race(makers, problem, chosen, start, deadline, folder, say)
-    race.run()
-    times["race"] = clock.monotonic() - since
-
-    since = clock.monotonic()
-    add_ensemble(race)
-    results, best_task = summarize(race, source, times, since, time_limit, start + time_limit)
-    if best_task is not None:
-        _save(best_task, folder.task_file)
-    write_leaderboard(folder.path, results)
-    write_report(folder.report, results)
-    folder.finish()
-    for sentence in summary_of(results):
-        say(sentence)
-    say(f"The report is {folder.report}.")
+        add_ensemble(race)
+        results, best_task = summarize(race, source, times, since, time_limit, start + time_limit)
+        if best_task is not None:
+            _save(best_task, folder.task_file)
+        write_leaderboard(folder.path, results)
+        write_report(folder.report, results)
+        folder.finish()
+        for sentence in summary_of(results):
+            say(sentence)
+        say(f"The report is {folder.report}.")
     return Baseline(results, best_task, folder.path, race.is_interrupted)
 
 

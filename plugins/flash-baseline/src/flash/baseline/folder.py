@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from flash.errors import ConfigurationError
-from flash.serialization import writing
+from flash.serialization import try_lock, writing
 
 __all__ = ["Folder"]
 
@@ -46,14 +46,34 @@ class Folder:
         self._is_resumed = self._state.is_file()
         self._was_there = self.path.exists()
         if self._is_resumed:
-            self._resume()
+            self._lock = self._locked()
+            try:
+                self._resume()
+            except ConfigurationError:
+                self.close()
+                raise
         elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise ConfigurationError(
                 f"Expected an empty or a new folder for the report, but {self.path} is there already. Choose another "
                 "with -o, or remove it."
             )
-        self.runs.mkdir(parents=True, exist_ok=True)
+        if not self._is_resumed:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
         self.keep(self.elapsed, self.seconds)
+
+    def _locked(self) -> IO[str]:
+        lock = try_lock(self.runs / "lock")
+        if lock is None:
+            raise ConfigurationError(
+                f"Expected to be the only run in {self.path}, but another one is running there. Wait for it, or choose "
+                "another folder with -o."
+            )
+        return lock
+
+    def close(self) -> None:
+        """Let another run have the folder."""
+        self._lock.close()
 
     def _resume(self) -> None:
         try:
