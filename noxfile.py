@@ -88,7 +88,8 @@ COVERAGE = {
     "flash-serve": 94,
     "flash-solver": 96,
     "flash-tabular": 99.1,
-    "flash-text": 97.3,
+    # As is the generation of exported folders.
+    "flash-text": 97.0,
 }
 
 

@@ -18,7 +18,7 @@ from flash.data.delimited import parse_delimited
 from flash.data.stage import Stage
 from flash.errors import DataError
 from flash.text import SummarizationTask, TextClassificationData, TextClassifier
-from flash.text.encoder import batches, generate
+from flash.text.encoder import batches, encode_samples, generate
 from flash.text.preprocess import TextPreprocess
 
 NASTY = [
@@ -90,7 +90,25 @@ def test_tokens_are_those_of_the_preprocess(
     file = tmp_path / "texts.txt"
     lines = [text for text in NASTY if len(text.splitlines()) <= 1]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
-    compare(task, lines, list(batches(str(file), portable_of(task).settings, reader(task), 4)))
+    settings, folder = portable_of(task).settings, reader(task)
+    compare(task, lines, list(batches(str(file), settings, folder, 4)))
+    # Those of a request too.
+    compare(task, lines, [(list(range(len(lines))), encode_samples(lines, settings, folder))])
+
+
+def test_cells_of_json_lines_are_texts_or_numbers(
+    tokenizers: Any, reader: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = tokenizers["word pieces"]
+    rows = {"text": ["good film", "bad film"] * 2, "y": ["a", "b"] * 2}
+    data = TextClassificationData.from_data_frame("text", "y", train_data_frame=rows)
+    task = TextClassifier.from_data(data, backbone=Vectors(len(tokenizer)), tokenizer=tokenizer)
+    settings, folder = portable_of(task).settings, reader(task)
+    monkeypatch.setattr(Reader, "read_table", lambda _, path: {"text": [3, "good", 1.5]})
+    compare(task, ["3", "good", "1.5"], list(batches("new.jsonl", settings, folder, 3)))
+    monkeypatch.setattr(Reader, "read_table", lambda _, path: {"text": ["good", True]})
+    with pytest.raises(DataError, match="Expected a text in each row of new.jsonl, but one is a bool. Convert it"):
+        next(batches("new.jsonl", settings, folder, 3))
 
 
 def test_texts_of_a_table_are_its_column(tokenizers: Any, reader: Any, tmp_path: Path) -> None:
