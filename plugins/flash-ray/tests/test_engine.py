@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another package
-from conftest import frame_of
+from rows_on_ray import frame_of
 
 import flash
 from flash.cli import main

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from conftest import frame_of
+from rows_on_ray import frame_of
 
 import flash
 import flash.ray

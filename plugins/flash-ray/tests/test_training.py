@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import data_of, frame_of, task_of
 from killing import Counting, KillOnce, NoteEpochs, Same
+from rows_on_ray import data_of, frame_of, task_of
 
 import flash
 import flash.ray
