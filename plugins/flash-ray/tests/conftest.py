@@ -15,7 +15,7 @@ import flash
 # The modules of tests beside this one.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rows_on_ray import data_of, frame_of, task_of  # noqa: E402  # found by the line above
+from rows_on_ray import data_of, frame_of, task_of
 
 
 @pytest.fixture
