@@ -106,8 +106,8 @@ def with_extras(packages: list[str]) -> list[str]:
 
 def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
     """Run pytest in parallel, with one thread of torch a process."""
-    alone = any(f"plugins/{name}/tests" in arguments or f"tests_plugin({name})" == session.name for name in ALONE)
-    workers = "0" if alone and "unit and not slow" not in arguments else os.environ.get("FLASH_TEST_WORKERS", "auto")
+    alone = any(session.name == f"tests_plugin({name})" for name in ALONE)
+    workers = "0" if alone else os.environ.get("FLASH_TEST_WORKERS", "auto")
     coverage = Path(session.virtualenv.location, "coverage").absolute()
     common = {**OFFLINE, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COVERAGE_FILE": str(coverage)}
     session.run("pytest", "-n", workers, "--dist", "worksteal", *arguments, env={**common, **(env or {})})
