@@ -154,20 +154,19 @@ class PredictionFile:
     def save_part(self) -> None:
         """Save the rows that were written since the last part: what is in parts is not predicted again."""
         self._encode()
-        if not self._blocks:
+        blocks = self._in_order()
+        if not blocks:
             return
-        # As they are read again.
-        self._blocks.sort(key=lambda block: block[0])
         with explaining_write_errors(self.path, what="file", folder_argument=self._argument):
             self._folder.mkdir(parents=True, exist_ok=True)
             if self._leads and self._lock is None:
                 self._acquire()
                 _write_json(self._run_file, self._known_run())
             # The rows of no other part begin there.
-            part = self._folder / f"{self._blocks[0][0]:015d}{self.path.suffix}"
+            part = self._folder / f"{blocks[0][0]:015d}{self.path.suffix}"
             with replacing(part) as file:
-                sizes = self._format.save_part(file, [block for _, _, block in self._blocks])
-            segments = [_Segment(first, rows, size) for (first, rows, _), size in zip(self._blocks, sizes, strict=True)]
+                sizes = self._format.save_part(file, [block for *_, block in blocks])
+            segments = [_Segment(first, rows, size) for (first, rows, _), size in zip(blocks, sizes, strict=True)]
             _write_json(part.with_suffix(".json"), {"names": self._names, "segments": segments})
         self._blocks, self._rows, self._bytes = [], 0, 0
         self._saved_at = time.monotonic()
@@ -179,23 +178,19 @@ class PredictionFile:
             CheckpointError: If the file cannot be written, or rows overlap; an older one is untouched.
         """
         self._encode()
-        places = [(first, rows, -1, place) for place, (first, rows, _) in enumerate(self._blocks)]
-        parts = list(self._parts())
-        for number, (_, names, segments) in enumerate(parts):
+        blocks = self._in_order()
+        # Of what is in memory, and of each part: the rows of its blocks, and the blocks, in one order.
+        places = [[block[:2] for block in blocks]]
+        contents: list[Iterator[Block]] = [iter([block for *_, block in blocks])]
+        for part, names, segments in self._parts():
             self._names = self._names or names
-            places += [(first, rows, number, place) for place, (first, rows, _) in enumerate(segments)]
+            places.append([each[:2] for each in segments])
+            contents.append(self._format.load_part(part, [each.size for each in segments]))
         names = self._names or list(self._columns)
-        opened: dict[int, Iterator[Block]] = {}
         total = end = 0
         with writing(self.path, folder_argument=self._argument) as file, self._format.writer(file, names) as write:
-            for first, rows, number, place in sorted(places):
-                if number < 0:
-                    block = self._blocks[place][2]
-                else:
-                    if number not in opened:
-                        part, _, segments = parts[number]
-                        opened[number] = self._format.load_part(part, [segment.size for segment in segments])
-                    block = next(opened[number])
+            for first, rows, number in sorted((*each, number) for number, found in enumerate(places) for each in found):
+                block = next(contents[number])
                 if first >= end:
                     write(block)
                     total, end = total + rows, first + rows
@@ -228,6 +223,10 @@ class PredictionFile:
                 content = _read_json(described)
                 if content is not None:
                     yield part, content["names"], [_Segment(*segment) for segment in content["segments"]]
+
+    def _in_order(self) -> list[tuple[int, int, Block]]:
+        """Return the first row, the number of rows and the content of each block that is in no part yet."""
+        return sorted(self._blocks, key=lambda block: block[:2])
 
     def _encode(self) -> None:
         if not self._ids:
