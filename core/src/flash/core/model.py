@@ -703,6 +703,7 @@ class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.Li
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the metadata for rebuilding this task. A subclass that overrides this has to call it."""
+        random_state = capture_rng_state()
         checkpoint["flash"] = {
             # Older versions cannot apply structure changes, so they must reject the file.
             "format": FORMAT if self._structure else 1,
@@ -711,15 +712,14 @@ class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.Li
             "backbone": describe_backbone(self.backbones, self.recorded_arguments.get("backbone")),
             "preprocess": self._describe_process(self.preprocess),
             "postprocess": self._describe_process(self.postprocess),
-            "random_state": capture_rng_state(),
+            "random_state": random_state,
             "structure": self.structure_changes,
             "history": [dict(epoch) for epoch in self.history],
         }
         if isinstance(self._trainer, pl.Trainer):
             states = self._states_of_epoch(self._trainer)
-            checkpoint["flash"] |= states | states_of_processes(
-                self._trainer, {"random_state": capture_rng_state(), **states}
-            )
+            of_all = states_of_processes(self._trainer, {"random_state": random_state, **states})
+            checkpoint["flash"] |= states | of_all
         key = self.CHECKPOINT_HYPER_PARAMS_KEY
         if key in checkpoint:
             checkpoint[key] = {name: value for name, value in checkpoint[key].items() if _is_plain(value)}
