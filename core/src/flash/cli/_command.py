@@ -1,4 +1,4 @@
-"""Argument parsers of the built-in commands of ``flash``."""
+"""Argument parsers and exit codes of the built-in commands of ``flash``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from functools import partial
 
 from flash.core._plugin import flash_commands
 
-__all__ = ["command_parser"]
+__all__ = ["INTERRUPTED", "command_parser"]
+
+#: The exit code that a shell reports for Ctrl-C.
+INTERRUPTED = 130
 
 
 def command_parser(name: str) -> argparse.ArgumentParser:

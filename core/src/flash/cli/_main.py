@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import flash
+from flash.cli._command import INTERRUPTED
 from flash.core._plugin import flash_commands
 from flash.errors import ConfigurationError, FlashError, PluginError
 from flash.plugins import Command, Contribution, Provider, get_host
@@ -18,8 +19,7 @@ from flash.plugins.first_party import CORE
 
 __all__ = ["main"]
 
-_BROKEN_PIPE = 141  # The exit codes that a shell reports for SIGPIPE and for Ctrl-C.
-_INTERRUPTED = 130
+_BROKEN_PIPE = 141  # The exit code that a shell reports for SIGPIPE.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, KeyboardInterrupt) and not isinstance(error.__context__, KeyboardInterrupt):
             raise
         print("flash: interrupted; the files that were complete are kept.", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader, such as head, closed the pipe; Python would print an error when it closes the stream at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 import flash
 from flash.cli._arguments import FIT_USAGE, as_choices, value_of, values_of, wants_help
+from flash.cli._command import INTERRUPTED
 from flash.cli._engines import HELP, ChosenEngine, find_engine
 from flash.cli._options import add_options, data_options, new_parser, parse_options, task_options, trainer_options
 from flash.cli._run_folder import RunFolder
@@ -25,7 +26,6 @@ from flash.serialization import link_or_copy
 __all__ = ["run"]
 
 _GROUPS = ("data", "task", "trainer")
-_INTERRUPTED = 130  # The exit code that a shell reports for Ctrl-C.
 
 
 def run(
@@ -138,7 +138,7 @@ def _train(trainer: flash.Trainer, task: flash.Task, data: flash.DataModule, str
             trainer.finetune(task, datamodule=data, strategy=strategy)
     except SystemExit:  # Lightning's answer to KeyboardInterrupt.
         print(f"Interrupted in epoch {trainer.current_epoch + 1}; the task is saved as it is.", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     return 0
 
 
