@@ -45,21 +45,19 @@ class Folder:
         self.seconds: dict[str, float] = {}
         self._is_resumed = self._state.is_file()
         self._was_there = self.path.exists()
+        if not self._is_resumed and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise ConfigurationError(
+                f"Expected an empty or a new folder for the report, but {self.path} is there already. Choose another "
+                "with -o, or remove it."
+            )
+        self.runs.mkdir(parents=True, exist_ok=True)
+        self._lock = self._locked()
         if self._is_resumed:
-            self._lock = self._locked()
             try:
                 self._resume()
             except ConfigurationError:
                 self.close()
                 raise
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise ConfigurationError(
-                f"Expected an empty or a new folder for the report, but {self.path} is there already. Choose another "
-                "with -o, or remove it."
-            )
-        if not self._is_resumed:
-            self.runs.mkdir(parents=True, exist_ok=True)
-            self._lock = self._locked()
         self.keep(self.elapsed, self.seconds)
 
     def _locked(self) -> IO[str]:
