@@ -260,7 +260,7 @@ class Command(BaseSpec):
 
 @dataclass(frozen=True)
 class Engine(BaseSpec):
-    """Where commands train and predict, instead of in their own process: ``flash fit --engine <name>``.
+    """Engine that commands train and predict with, instead of in their own process: ``flash fit --engine <name>``.
 
     Args:
         name: The name to select it by; its options are ``--<name>.<option>``.

@@ -1,4 +1,4 @@
-"""What each worker of a training does: its own part of the work, its checkpoints, and going on after a failure."""
+"""Worker of a training: its own part of the work, its checkpoints, and going on after a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service predicts with: a task in memory or of a checkpoint, or the networks of an exported folder."""
+"""Models that a service predicts with: a task in memory or of a checkpoint, or the networks of an exported folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EXPORT = "export.json"
 
 
 class Model(Protocol):
-    """What a service asks of a model."""
+    """Model as a service asks it."""
 
     @property
     def title(self) -> str:
@@ -35,7 +35,7 @@ class Model(Protocol):
 
     @property
     def fields(self) -> RequestFields:
-        """What a sample is."""
+        """The description of a sample."""
 
     @property
     def classes(self) -> Sequence[str] | None:
