@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,17 @@ def python_of_core(make_environment: MakeEnvironment) -> Path:
 def python_of_both(make_environment: MakeEnvironment) -> Path:
     """The Python of an environment with flash-core and flash-tabular as wheels."""
     return make_environment(flash_core="wheel", flash_tabular="wheel")
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """A tokenizer of a few words and letters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "<s>", "</s>", "<unk>", *["good", "bad", "film", "a", "and", "x"], *"abcdefghijklmnopqrstuvwxyz"]
+    known = {word: place for place, word in enumerate(dict.fromkeys(words))}
+    backend = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=40, **special)

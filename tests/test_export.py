@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -25,7 +24,6 @@ from transformers import (
     BartForConditionalGeneration,
     BertConfig,
     DistilBertConfig,
-    PreTrainedTokenizerFast,
     RobertaConfig,
     T5Config,
     T5ForConditionalGeneration,
@@ -340,16 +338,6 @@ def test_detectors_of_others_say_why_they_are_not_exported(tmp_path: Path) -> No
 
 
 # ---------------------------------------------------------------------- texts
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    words = ["<pad>", "<s>", "</s>", "<unk>", *["good", "bad", "film", "a", "and", "x"], *"abcdefghijklmnopqrstuvwxyz"]
-    known = {word: place for place, word in enumerate(dict.fromkeys(words))}
-    backend = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=40, **special)
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 from PIL import Image
-from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
-from transformers import AutoModel, BertConfig, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+from transformers import AutoModel, BertConfig, T5Config, T5ForConditionalGeneration
 
 from flash import Task
 from flash.cli import main
@@ -208,16 +207,6 @@ def test_numbers_and_vectors_of_photos_are_answered_as_by_the_task(compare: Call
 # ---------------------------------------------------------------------- texts
 
 TEXTS = ["good film", "", " ", "bad " * 200, "x\ny", "a\x00b", "ünïcode 漢字", "/etc/passwd", "good, bad", "NA"]
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    words = ["<pad>", "<s>", "</s>", "<unk>", *["good", "bad", "film", "a", "and", "x"], *"abcdefghijklmnopqrstuvwxyz"]
-    known = {word: place for place, word in enumerate(dict.fromkeys(words))}
-    backend = Tokenizer(models.WordLevel(known, unk_token="<unk>"))
-    backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    return PreTrainedTokenizerFast(tokenizer_object=backend, model_max_length=40, **special)
 
 
 def encoder() -> nn.Module:

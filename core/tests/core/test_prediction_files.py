@@ -50,6 +50,11 @@ def written(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def by(processes: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a trainer that starts several processes."""
+    return {**options, "devices": processes, "strategy": "ddp_fork"} if processes > 1 else options
+
+
 def first(predictions: Any) -> list[float]:
     numbers: list[float] = predictions[:, 0].tolist()
     return numbers
@@ -82,8 +87,7 @@ def test_several_processes_write_the_same(
     rows: int, processes: int, task: flash.Task, trainer_options: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "out.jsonl"
-    options = {**trainer_options, "devices": processes, "strategy": "ddp_fork"}
-    flash.Trainer(**options).predict(task, make_data(rows), output=first, to=path)
+    flash.Trainer(**by(processes, trainer_options)).predict(task, make_data(rows), output=first, to=path)
     expect(path, task, rows)
 
 
@@ -104,11 +108,10 @@ def test_a_stream_is_written_in_its_order(
     processes: int, task: flash.Task, trainer_options: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "out.jsonl"
-    several = {"devices": processes, "strategy": "ddp_fork"} if processes > 1 else {}
     data = flash.DataModule.from_load_data_inputs(
         predict_load_data_input=Numbers(), preprocess=Streamed(), batch_size=3
     )
-    flash.Trainer(**{**trainer_options, **several}).predict(task, data, output=first, to=path)
+    flash.Trainer(**by(processes, trainer_options)).predict(task, data, output=first, to=path)
     expect(path, task)
 
 
@@ -118,9 +121,8 @@ def test_loaders_of_the_user_are_written(
     processes: int, task: flash.Task, trainer_options: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "out.jsonl"
-    several = {"devices": processes, "strategy": "ddp_fork"} if processes > 1 else {}
     loader: Any = DataLoader(list(numbers_of()), batch_size=3)  # type: ignore[arg-type]  # a list has indices
-    flash.Trainer(**{**trainer_options, **several}).predict(task, loader, output=first, to=path)
+    flash.Trainer(**by(processes, trainer_options)).predict(task, loader, output=first, to=path)
     expect(path, task)
 
 
@@ -146,9 +148,8 @@ def kill() -> None:
 
 def predict_and_die(row: int, path: Path, options: dict[str, Any], processes: int) -> None:
     torch.manual_seed(0)
-    several = {"devices": processes, "strategy": "ddp_fork"} if processes > 1 else {}
     dies = Dies(nn.Linear(3, 1), row, kill)
-    flash.Trainer(**{**options, **several}).predict(dies, make_data(), output=first, to=path)
+    flash.Trainer(**by(processes, options)).predict(dies, make_data(), output=first, to=path)
 
 
 def run_until_killed(*arguments: Any) -> None:
@@ -187,8 +188,7 @@ def test_a_run_of_two_processes_is_resumed_by_any_number(
     run_until_killed(ROWS - 1, path, trainer_options, 2)
     torch.manual_seed(0)
     again = Dies(nn.Linear(3, 1), -1, kill)
-    several = {"devices": processes, "strategy": "ddp_fork"} if processes > 1 else {}
-    flash.Trainer(**{**trainer_options, **several}).predict(again, make_data(), output=first, to=path, resume=True)
+    flash.Trainer(**by(processes, trainer_options)).predict(again, make_data(), output=first, to=path, resume=True)
     expect(path, again)
 
 
