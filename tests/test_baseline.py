@@ -279,6 +279,46 @@ def test_rows_without_a_target_are_left_out_and_said(form: str, tmp_path: Path) 
     assert results.mistakes
 
 
+def test_rows_without_a_text_are_left_out_and_said_in_each_part(tmp_path: Path) -> None:
+    frame, other = reviews(120), reviews(30)
+    frame.loc[[3, 50], "review"] = None
+    frame.loc[[70], "label"] = None
+    other.loc[[4], "review"] = float("nan")
+    file = tmp_path / "data.csv"
+    frame.to_csv(file, index=False)
+    said: list[str] = []
+    options: dict[str, Any] = {"test": other, "recipes": ["words"], "time_limit": 60, "output": tmp_path / "out"}
+    results = run(file, "label", say=said.append, **options).results
+    assert (results.counts["train"] + results.counts["val"], results.counts["test"]) == (117, 29)
+    rows = {(each.kind, *each.rows) for each in results.findings if each.kind.startswith("missing")}
+    assert rows == {
+        ("missing inputs", "row 3", "row 50"),
+        ("missing inputs", "row 4 of the test data"),
+        ("missing targets", "row 70"),
+    }
+    assert "warning: Expected a value of 'review' in every train row, but 2 of 120 have none." in " ".join(said)
+    # No command can name a data frame; lines of Python can.
+    titles = {each.title: each.line for each in results.commands}
+    assert "Repeat it" not in titles
+    assert "test=test" in titles["Fit words again, in Python"]
+    for sample in results.mistakes:
+        assert sample.shown == other["review"][int(sample.id.split()[1])]
+
+
+def test_photos_without_a_path_are_left_out(tmp_path: Path) -> None:
+    files = sorted(photos(tmp_path / "photos").rglob("*.png"))
+    table: dict[str, list[Any]] = {"file": list(map(str, files)), "label": [each.parent.name for each in files]}
+    table["file"][5] = None
+    found = run(table, "label", recipes=["pixels"], time_limit=60, output=tmp_path / "out", say=ignore)
+    assert sum(found.results.counts.values()) == len(files) - 1
+    assert "row 5" in [row for each in found.results.findings if each.kind == "missing inputs" for row in each.rows]
+
+
+def test_no_text_at_all_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Expected a value of 'review' in some test row, but all 30 have none. Fill"):
+        run(reviews(), "label", test=reviews(30).assign(review=None), **only(tmp_path / "out", "words"))
+
+
 def test_no_target_at_all_and_a_test_part_without_targets_say_so(tmp_path: Path) -> None:
     frame = people(60).assign(bought=None)
     with pytest.raises(DataError, match="Expected a value of 'bought' in some train row, but all 60 have none. Fill"):

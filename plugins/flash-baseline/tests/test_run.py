@@ -6,6 +6,7 @@ import csv
 import json
 import multiprocessing
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterator
@@ -733,12 +734,15 @@ def test_the_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixtu
     table = rows()
     lines = ["dot,color", *(f"{dot},{color}" for dot, color in zip(table["dot"], table["color"], strict=True))]
     (tmp_path / "dots.csv").write_text("\n".join(lines))
-    arguments = [str(tmp_path / "dots.csv"), "--target", "color", "--time_limit", "30s", "--recipes", "scratch"]
+    arguments = [str(tmp_path / "dots.csv"), "--target", "color", "--time_limit", "30s"]
+    arguments += ["--metric", "f1_macro", "--recipes", "scratch", "--seed", "3"]
     assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
     assert f"The report is {tmp_path / 'out' / 'report.html'}." in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     lines = [each["line"] for each in results["commands"]]
-    assert lines[0].startswith(f"flash baseline {tmp_path / 'dots.csv'} --target color")
+    given = shlex.split(lines[0])
+    assert given[:3] == ["flash", "baseline", str(tmp_path / "dots.csv")]
+    assert sorted(given[2:]) == sorted([*arguments, "-o", "again"])
     assert lines[1] == f"flash predict {tmp_path / 'out' / 'best.ckpt'} INPUT -o predictions.csv"
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from ._resampling import Array
 from ._skill import Goal, best_of, goal_of, skill
 from .results import Finding, row_name
 
-__all__ = ["CHECKS", "TableParts", "missing_targets"]
+__all__ = ["CHECKS", "TableParts", "missing_values"]
 
 _SHOWN_ROWS = 10
 _SHOWN_LEAKS = 5
@@ -315,22 +316,25 @@ def size(table: TableParts) -> Iterator[Finding]:
             )
 
 
-def missing_targets(targets: Sequence[str], part: str, missing: Array, count: int) -> Finding:
-    """Return the finding of rows without a target.
+def missing_values(
+    what: Literal["inputs", "targets"], columns: Sequence[str], part: str, missing: Array, count: int
+) -> Finding:
+    """Return the finding of rows without a sample, or without a target.
 
     Args:
-        targets: The columns of targets.
+        what: What they are without.
+        columns: The columns of it.
         part: The part that the rows are of.
         missing: The rows.
         count: The number of all rows.
     """
     return Finding(
-        "missing targets",
+        f"missing {what}",
         "warning",
-        f"Expected a value of {' and '.join(map(show, targets))} in every {part} row, but {len(missing):,} of "
+        f"Expected a value of {' and '.join(map(show, columns))} in every {part} row, but {len(missing):,} of "
         f"{count:,} have none. A baseline leaves these rows out. Fill them in, or remove them.",
         rows=_named(missing, part),
-        columns=list(targets),
+        columns=list(columns),
     )
 
 
@@ -345,7 +349,7 @@ def balance(table: TableParts) -> Iterator[Finding]:
             missing = np.flatnonzero(~full.known[rows] | np.isin(full.codes[rows], blank))
             # A part may come without the target.
             if len(missing) and (part == table.train_name or len(missing) < rows.stop - rows.start):
-                yield missing_targets([target], part, missing, rows.stop - rows.start)
+                yield missing_values("targets", [target], part, missing, rows.stop - rows.start)
         if table.is_class(target):
             names = [str(value) for value in full.values]
             counts = {

@@ -10,14 +10,13 @@ from typing import Any
 from flash import DataModule, Task
 from flash.core.classification import ClassificationTask
 from flash.core.regression import RegressionTask
-from flash.data.labels import is_missing_target
-from flash.data.messages import list_some, show
+from flash.data.messages import list_some
 from flash.data.recognition import RawData, Recognition
 from flash.data.tables import Table
-from flash.errors import ConfigurationError, DataError, MissingColumnError
+from flash.errors import ConfigurationError, DataError
 from flash.plugins import get_host
 
-__all__ = ["Detected", "detect", "find_target", "rows_with_targets", "taken", "without_columns"]
+__all__ = ["Detected", "detect", "find_target", "without_columns"]
 
 # The usual names of the column to predict.
 _TARGET_NAMES = ("target", "label", "class", "y")
@@ -38,6 +37,12 @@ class Detected:
     task: type[Task]
     data: type[DataModule]
     recognition: Recognition
+
+    @property
+    def input_field(self) -> str | None:
+        """The column that the samples are in, such as that of texts; ``None`` if a sample is a row or a file."""
+        field: str | None = self.recognition.arguments.get("input_field")
+        return field
 
     def make_data(self, others: Mapping[str, RawData], **options: Any) -> DataModule:
         """Make the data module.
@@ -106,54 +111,6 @@ def without_columns(raw: RawData, dropped: Sequence[str]) -> RawData:
         raw.table[name]
     kept = {name: raw.table[name] for name in raw.table if name not in dropped}
     return replace(raw, table=replace(raw.table, columns=kept))
-
-
-def rows_with_targets(raw: RawData, target: str | Sequence[str] | None, part: str) -> list[int] | None:
-    """Return the rows of a table that have a target, from the others nothing can be learned; ``None`` if all have one.
-
-    Args:
-        raw: The data.
-        target: The columns of targets.
-        part: The part that the data is of, for the error.
-
-    Raises:
-        MissingColumnError: If a part for comparing models has no column of targets.
-        DataError: If no row has a target.
-
-    Example:
-        >>> rows_with_targets(RawData.of({"x": [1, 2, 3], "y": ["a", " ", "b"]}), "y", "train")
-        [0, 2]
-    """
-    names = [target] if isinstance(target, str) else list(target or ())
-    table = raw.table
-    if table is None:
-        return None
-    absent = [name for name in names if name not in table]
-    if absent and part != "train":
-        raise MissingColumnError(
-            f"Expected {part} data with the target {absent[0]!r}, by which models are compared, but it has "
-            f"{list_some(table, most=30)}. Leave it out; its rows are what flash predict best.ckpt DATA is for."
-        )
-    if absent:
-        return None
-    targets = list(zip(*(table[name] for name in names), strict=True))
-    kept = [row for row, values in enumerate(targets) if not any(map(is_missing_target, values))]
-    if not kept:
-        raise DataError(
-            f"Expected a value of {' and '.join(map(show, names))} in some {part} row, but all {len(targets):,} have "
-            "none. Fill the targets in, name another column to predict, or leave this data out."
-        )
-    return kept if len(kept) < len(targets) else None
-
-
-def taken(raw: RawData, rows: Sequence[int] | None) -> RawData:
-    """Return some rows of a table, or all of the data.
-
-    Args:
-        raw: The data.
-        rows: The rows; ``None`` for all.
-    """
-    return raw if rows is None or raw.table is None else replace(raw, table=raw.table.take(rows))
 
 
 def detect(raw: RawData, target: str | Sequence[str] | None, asked: str | None = None) -> Detected:

@@ -30,6 +30,7 @@ class Folder:
         report: The file of the report.
         task_file: The checkpoint of the best task.
         runs: The folder of the checkpoints of trainings, which is removed at the end.
+        arguments: What the run depends on, as JSON holds it.
         elapsed: The seconds that the run took before it was killed.
         seconds: The seconds of each training before it was killed, by name.
     """
@@ -40,7 +41,7 @@ class Folder:
         self.task_file = self.path / "best.ckpt"
         self.runs = self.path / "runs"
         self._state = self.runs / "state.json"
-        self._arguments = json.loads(json.dumps(arguments, default=str))
+        self.arguments = json.loads(json.dumps(arguments, default=str))
         self.elapsed = 0.0
         self.seconds: dict[str, float] = {}
         self._is_resumed = self._state.is_file()
@@ -81,8 +82,8 @@ class Folder:
             raise ConfigurationError(
                 f"Expected the state of a run in {self._state}, but it is damaged ({error}). Remove {self.path}."
             ) from error
-        if arguments != self._arguments:
-            names = [name for name in self._arguments if arguments.get(name) != self._arguments[name]]
+        if arguments != self.arguments:
+            names = [name for name in self.arguments if arguments.get(name) != self.arguments[name]]
             raise ConfigurationError(
                 f"Expected the arguments of the run in {self.path} that did not end, but {', '.join(names)} differs. "
                 "Pass the same, choose another folder with -o, or remove this one."
@@ -101,7 +102,7 @@ class Folder:
     def keep(self, elapsed: float, seconds: Mapping[str, float]) -> None:
         """Write how far the run is."""
         self.elapsed, self.seconds = elapsed, dict(seconds)
-        state = {"arguments": self._arguments, "elapsed": elapsed, "seconds": self.seconds}
+        state = {"arguments": self.arguments, "elapsed": elapsed, "seconds": self.seconds}
         with writing(self._state, "w", encoding="utf-8", folder_argument="-o FOLDER") as file:
             file.write(json.dumps(state))
 

@@ -21,10 +21,11 @@ from flash.plugins import get_host
 from flash.serialization import accepted_parameters
 
 from ._resampling import Array
-from ._table_checks import missing_targets
+from ._table_checks import missing_values
 from .checks import check_samples, check_table
-from .detect import Detected, detect, find_target, rows_with_targets, taken, without_columns
+from .detect import Detected, detect, find_target, without_columns
 from .leaderboard import Kind
+from .raw_parts import RawParts, rows_with_inputs, rows_with_targets
 from .results import Finding
 from .samples import names_of, targets_of
 
@@ -64,6 +65,13 @@ class Source:
     drop: Sequence[str] = ()
     seed: int = 0
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether all of the data is paths, which a command can name."""
+        return isinstance(self.data, str | os.PathLike) and all(
+            isinstance(each, str | os.PathLike | None) for each in (self.val, self.test)
+        )
+
     def described(self) -> dict[str, Any]:
         """Return the arguments as text, lists and numbers; data in memory by its type."""
 
@@ -89,7 +97,7 @@ class Problem:
         parts: The samples of each part: ``"train"``, ``"val"`` and, if there are any, ``"test"``.
         targets: Their targets.
         findings: What the checks found, the worst first.
-        kept: Of each part that rows without a target were left out of, the rows that were not.
+        kept: Of each part that rows without a target or a sample were left out of, the rows that were not.
     """
 
     title: str
@@ -134,7 +142,7 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
         DataError: If nothing can be learned from the data.
     """
     findings: list[Finding] = []
-    kept: dict[str, list[int]] = {}
+    kept: Mapping[str, Sequence[int]] = {}
     if isinstance(source.data, DataModule):
         if any((source.target, source.group, source.time, source.drop)):
             raise ConfigurationError(
@@ -149,28 +157,26 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
         target = find_target(raw, source.target)
         raw = without_columns(raw, source.drop)
         others = {"val": source.val, "test": source.test}
-        others = {part: RawData.of(each) for part, each in others.items() if each is not None}
-        given = {"train": raw, **others}
-        found = {part: rows_with_targets(each, target, part) for part, each in given.items()}
-        kept = {part: rows for part, rows in found.items() if rows is not None}
-        raw, *rest = (taken(each, found[part]) for part, each in given.items())
-        others = dict(zip(others, rest, strict=True))
-        detected = detect(raw, target, source.task)
+        parts = RawParts({"train": raw} | {part: RawData.of(each) for part, each in others.items() if each is not None})
+        without_target = parts.leave_out(lambda each, part: rows_with_targets(each, target, part))
+        detected = detect(parts.learned["train"], target, source.task)
         name, task, why = detected.name, detected.task, detected.recognition.why
         names = [target] if isinstance(target, str) else list(target or ())
         title = Path(source.data).name if isinstance(source.data, str | Path) else "data"
         say(f"Task: {name}, because {why}.")
-        # A column beside targets that the samples are in is no feature.
-        is_table = raw.table is not None and "input_field" not in detected.recognition.arguments
+        column = detected.input_field
+        is_table = raw.table is not None and column is None
         if is_table:
-            tables = {part: each.table for part, each in given.items() if each.table is not None}
+            tables = {part: each.table for part, each in parts.given.items() if each.table is not None}
             findings += _told(check_table(tables, names, source.group, source.time), say)
-        else:
-            gaps = {part: [*set(range(_count(given[part]))) - set(rows)] for part, rows in kept.items()}
-            findings += _told(
-                [missing_targets(names, part, np.sort(gaps[part]), _count(given[part])) for part in gaps], say
-            )
-        data = _make(detected, source, others)
+        if column is not None:
+            findings += _told([missing_values("targets", names, *each) for each in without_target], say)
+            without_input = parts.leave_out(lambda each, part: rows_with_inputs(each, column, part))
+            findings += _told([missing_values("inputs", [column], *each) for each in without_input], say)
+            if without_input:
+                detected = detect(parts.learned["train"], target, name)
+        kept = parts.kept
+        data = _make(detected, source, {part: each for part, each in parts.learned.items() if part != "train"})
         findings += _told(_unreadable(data), say)
     problem = _split_into_parts(title, name, task, why, data, findings, kept)
     say(f"Samples: {', '.join(f'{len(part):,} {each}' for each, part in problem.parts.items())}.")
@@ -216,10 +222,6 @@ def _unreadable(data: DataModule) -> list[Finding]:
             rows=list(bad)[:_SHOWN_FILES],
         )
     ]
-
-
-def _count(raw: RawData) -> int:
-    return 0 if raw.table is None else raw.table.num_rows
 
 
 def _task_for(data: DataModule, asked: str | None) -> tuple[str, type[Task]]:

@@ -155,7 +155,8 @@ def refit_lines(name: str, source: Source) -> str:
     defaults = Source(None)
     for argument in _ARGUMENTS:
         value = getattr(source, argument)
-        if value is not getattr(defaults, argument) and value != getattr(defaults, argument):
+        # Data frames do not compare as a whole.
+        if not (value is None or (isinstance(value, int | tuple) and value == getattr(defaults, argument))):
             words.append(f"{argument}={shown(value, argument)}")
     new = '"new.csv"' if isinstance(source.data, str | os.PathLike) and Path(source.data).suffix else "new"
     lines = ["from flash.baseline import refit", "", f"model = refit({', '.join(words)})", f"model.predict({new})"]

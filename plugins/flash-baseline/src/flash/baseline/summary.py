@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import shlex
 import time
@@ -309,14 +308,13 @@ def _commands(
 ) -> list[Command]:
     """Return what to do next, as far as the data is a path that a command can name."""
     found = []
-    if isinstance(source.data, str | os.PathLike):
+    if source.is_on_disk:
         words = ["flash", "baseline", str(source.data)]
-        for name in ("target", "val", "test", "task", "group", "time"):
-            value = getattr(source, name)
-            values = [value] if isinstance(value, str | os.PathLike) else list(value or ())
-            words += [f"--{name}", *map(str, values)] if values else []
-        words += ["--drop", *source.drop] if source.drop else []
-        words += ["--time_limit", f"{time_limit:g}s", "--seed", str(source.seed), "-o", "again"]
+        for name, value in race.folder.arguments.items():
+            values = value if isinstance(value, list) else [value]
+            if name != "data" and value not in (None, []):
+                words += [f"--{name}", *map(str, values)]
+        words += ["--time_limit", f"{time_limit:g}s", "-o", "again"]
         found.append(Command("Repeat it", shlex.join(words)))
     if best is not None and best.run.kind == "classical":
         found.append(Command(f"Fit {best.run.name} again, in Python", refit_lines(best.run.name, source)))
