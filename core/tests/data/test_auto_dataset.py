@@ -98,3 +98,24 @@ def test_a_stage_may_have_its_own_display() -> None:
 
     assert AutoDataset(["a"], Stage.PREDICT, Own()).display([0]) == ["new"]
     assert AutoDataset(["a"], Stage.VAL, Own()).display([0]) == ["a"]
+
+
+def test_ids_do_not_load_samples() -> None:
+    class Files:
+        ids = ("a.wav", "b.wav")
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, row: int) -> Any:
+            raise AssertionError("a sample is loaded")
+
+    class Unnamed(Files):
+        ids = None  # type: ignore[assignment]
+
+    class Names(str):
+        name = "c.wav"
+
+    assert AutoDataset(Files(), Stage.TRAIN, Preprocess()).ids_of([1, 0]) == ["b.wav", "a.wav"]
+    assert AutoDataset(Unnamed(), Stage.TRAIN, Preprocess()).ids_of([1, 0]) == [1, 0]
+    assert AutoDataset([Names()], Stage.TRAIN, Preprocess()).ids_of([0]) == ["c.wav"]

@@ -360,6 +360,7 @@ def test_the_head_of_numbers_is_in_their_units() -> None:
 def test_a_head_without_time_is_fitted_on_some_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     data = dots(600)
     monkeypatch.setattr("flash.baseline.runs._CHUNK", 50)
+    monkeypatch.setattr("flash.baseline.runs._FIRST_CHUNK", 50)
     head = HeadRun("head", "A head.", DotClassifier.from_data(data))
     clock = iter(np.arange(0, 1000, 1.0).tolist())
     monkeypatch.setattr("flash.baseline.runs.time.monotonic", lambda: next(clock))

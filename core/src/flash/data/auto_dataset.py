@@ -210,15 +210,17 @@ class AutoDataset(Dataset[Any]):
     def id_of(self, index: int) -> Any:
         """Return the id of a sample: its entry in ``ids`` of ``load_data``'s result, its file, or its row.
 
-        It is the row of the data that the user passed, counted from 0, also of samples that were split off. If
-        ``prepare_samples`` returned another number of samples, such as windows of series, it is their number.
+        The file is the ``name`` of the sample, where ``load_data`` returned a list. The row is that of the data that
+        the user passed, counted from 0, also of samples that were split off. If ``prepare_samples`` returned another
+        number of samples, such as windows of series, it is their number.
         """
         row = index if self._rows is None else self._rows[index]
         samples = self.samples
         ids = getattr(samples, "ids", None)
         if ids is not None:
             return ids[row]
-        name = None if self.columns is not None else getattr(samples[row], "name", None)
+        # Another collection may load the sample, or unpack it, when it is indexed.
+        name = getattr(samples[row], "name", None) if isinstance(samples, list | tuple) else None
         known = self._known_rows
         return name if isinstance(name, str | PurePath) else row if known is None else int(known[row])
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, overload
 
 from typing_extensions import Self
 
@@ -81,6 +81,25 @@ class FileSample(NamedTuple):
     name: str
 
 
+class _Names(Sequence[str]):
+    """The names of samples."""
+
+    def __init__(self, samples: _FileSamples) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self._samples[row].name for row in range(len(self))[index]]
+        return self._samples[index].name
+
+
 class _FileSamples:
     """Sources with their encoded targets.
 
@@ -99,6 +118,11 @@ class _FileSamples:
         self._sources = sources
         self._noun = noun
         self._stage = stage
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The name of each sample."""
+        return _Names(self)
 
     def __len__(self) -> int:
         return len(self._sources)

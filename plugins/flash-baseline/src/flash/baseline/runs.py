@@ -31,8 +31,9 @@ from .samples import features_of, outputs_in, targets_of
 
 __all__ = ["EnsembleRun", "HeadRun", "ModelRun", "OutOfTime", "Run", "TaskRun", "has_pretrained_features"]
 
-# Features are computed for as many samples at a time.
+# Features are computed for as many samples at a time, and first for fewer, which tell whether there is time.
 _CHUNK = 256
+_FIRST_CHUNK = 32
 
 
 class OutOfTime(Exception):  # noqa: N818  # no error: the race goes on
@@ -251,7 +252,8 @@ class HeadRun(_NetworkRun):
         found: list[Array] = []
         done = 0
         while done < len(order):
-            part = dataset.subset(order[done : done + _CHUNK].tolist(), dataset.hooks.stage)
+            chunk = min(_CHUNK, max(_FIRST_CHUNK, done))
+            part = dataset.subset(order[done : done + chunk].tolist(), dataset.hooks.stage)
             found.append(features_of(self.task, part, _prediction_batch(data), data.num_workers, before))
             done += len(part)
             per_row = (time.monotonic() - start) / done
