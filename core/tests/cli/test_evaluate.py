@@ -30,6 +30,9 @@ def test_the_scores_are_those_of_the_trainer(
     (expected,) = getattr(trainer, command)(task, datamodule=dm, verbose=False)
     assert scores == pytest.approx(dict(expected))
     assert set(scores) == {f"{stage}_loss", f"{stage}_accuracy"}
+    # The column of samples is that of the task.
+    assert flash(command, "run/task.ckpt", *file, *fields[2:], "-o", "same.json", plugins=words).code == 0
+    assert json.loads(Path("same.json").read_text()) == scores
     # A folder for the Hub is a checkpoint as well.
     task.save_pretrained("net")
     assert flash(command, "net", *file, *fields, "-o", "again.json", plugins=words).code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,3 +89,9 @@ def test_a_source_that_a_plugin_registered_is_called_with_the_class() -> None:
         assert "val_split" in options
         with pytest.raises(ConfigurationError, match="Expected a source among .*, pair, but got 'par'"):
             choose_source(FileData, {}, "par")
+
+
+def test_an_argument_that_is_missing_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "files.csv").write_text("file,y\n")
+    with pytest.raises(ConfigurationError, match="Expected --data.input_field beside the data, as in --data"):
+        make_data(FileData, "from_csv", {"train_file": tmp_path / "files.csv", "target_fields": "y"})

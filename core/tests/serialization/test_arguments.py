@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from flash.errors import ConfigurationError, FinetuningError, UnknownArgumentError
-from flash.serialization import Configurable, NotSerializableError, call_with
+from flash.serialization import Configurable, NotSerializableError, call_with, refuse_unknown_arguments
 
 
 class Scale(Configurable):
@@ -94,3 +94,8 @@ def test_an_error_inside_of_a_call_stays_what_it_is() -> None:
 class Strict(Configurable):
     def __init__(self, width: int = 1) -> None:
         self.width = width
+
+
+def test_an_argument_that_two_places_take_is_listed_once() -> None:
+    with pytest.raises(UnknownArgumentError, match=r"but got 'zzz'\. It takes a, b\."):
+        refuse_unknown_arguments("make", ["zzz"], ["a", "b", "a"])

@@ -96,12 +96,26 @@ def make_data(data: type[DataModule], source: str, options: Mapping[str, Any]) -
     Args:
         data: The class of the data module.
         source: As :func:`choose_source` returned it.
-        options: The arguments.
+        options: The arguments. Columns that are not among them are those of the preprocess, if a trained one is.
+
+    Raises:
+        ConfigurationError: If an argument is missing.
     """
-    if source.startswith("from_"):
-        made: DataModule = getattr(data, source)(**options)
-        return made
-    return data.from_source(source, **options)
+    if not source.startswith("from_"):
+        return data.from_source(source, **options)
+    constructor = getattr(data, source)
+    parameters = inspect.signature(constructor).parameters.values()
+    required = [each.name for each in parameters if each.default is each.empty and each.kind is not each.VAR_KEYWORD]
+    learned = {name: getattr(options.get("preprocess"), name, None) for name in required}
+    given = {name: value for name, value in learned.items() if value is not None} | dict(options)
+    missing = [name for name in required if name not in given]
+    if missing:
+        raise ConfigurationError(
+            f"Expected --data.{missing[0]} beside the data, as in --data.{missing[0]} NAME, but it was not passed. "
+            "The options of flash fit TASK --help say what it is."
+        )
+    made: DataModule = constructor(**given)
+    return made
 
 
 def _takes_path(parameter: inspect.Parameter, method: Any) -> bool:

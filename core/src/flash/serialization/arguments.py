@@ -144,7 +144,7 @@ def refuse_unknown_arguments(
         flash.errors.UnknownArgumentError: Expected arguments that Trainer takes, but got 'max_epoch'. Did you mean \
 'max_epochs'?
     """
-    names = list(accepted)
+    names = list(dict.fromkeys(accepted))
     unknown = [each for each in given if each not in names]
     if unknown:
         hint = former.get(unknown[0]) or _closest(unknown[0], names) or f"It takes {', '.join(names)}."
