@@ -41,6 +41,8 @@ class NumberedNoteData(FileData):
         ([True, False], "classes", "has 2 different values that are not numbers"),
         ([0, 1, 1, None], "classes", "has only 2 different values"),
         ([0.5, 1.5], "classes", "has only 2 different values"),
+        ([0.5, 1.5, 2.5, float("inf"), float("nan")], "numbers", "has numbers with fractions"),
+        (["inf", "nan", "1"], "classes", "has 3 different values that are not numbers"),
         (["1", "2", "3"], "classes", "has only 3 different values"),
         ([0.5, 1.5, 2.5], "numbers", "has numbers with fractions"),
         (range(20), "classes", "has only 20 different values"),

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import isfinite, isnan
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,13 +157,16 @@ def target_kind(values: Sequence[Any]) -> tuple[TargetKind, str]:
         ('classes', 'has 2 different values that are not numbers')
         >>> target_kind(["1.5", "2.25", "4"])
         ('numbers', 'has numbers with fractions')
+        >>> target_kind([1.5, 2.25, 4.0, float("inf")])
+        ('numbers', 'has numbers with fractions')
     """
     present = [value for value in _distinct(values) if not is_missing(value)]
     numbers = [_as_number(value) for value in present]
     if any(number is None for number in numbers):
         count = len(set(map(str, present)))
         return "classes", "has one value" if count == 1 else f"has {count:,} different values that are not numbers"
-    distinct = {number for number in numbers if number is not None}
+    # Infinite ones are for the data module to refuse.
+    distinct = {number for number in numbers if number is not None and isfinite(number)}
     if any(number != int(number) for number in distinct) and len(distinct) > 2:
         return "numbers", "has numbers with fractions"
     if len(distinct) <= _MOST_CLASSES:
@@ -182,11 +186,14 @@ def _distinct(values: Sequence[Any]) -> list[Any]:
 def _as_number(value: Any) -> float | None:
     if isinstance(value, bool):
         return None
+    # Words such as "inf" and "nan" are classes.
+    if isinstance(value, str) and value.strip().lstrip("+-")[:1].isalpha():
+        return None
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number if abs(number) < float("inf") else None
+    return None if isnan(number) else number
 
 
 def words_per_row(values: Iterable[Any]) -> float:
