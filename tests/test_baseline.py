@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from flash import Task
-from flash.baseline import run
+from flash.baseline import refit, run
 from flash.cli import main
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.plugins import Recipe, get_host, hookimpl, isolated_plugins
@@ -342,6 +342,25 @@ def test_a_table_that_nothing_can_be_learned_from_says_so(tmp_path: Path, lines:
     file.write_text("\n".join(lines) + "\n")
     with pytest.raises(DataError, match=sentence):
         run(file, "y", **only(tmp_path / "out", "linear"))
+
+
+def test_a_table_of_a_spreadsheet_has_its_separator_encoding_and_decimal_mark(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    numbers = np.random.default_rng(0).normal(size=80).round(2)
+    rows = [f"{number};{number * 3:.2f};x,y".replace(".", ",") for number in numbers]
+    file.write_bytes("\n".join(["größe;preis;art", *rows]).encode("cp1252"))
+    arguments = [str(file), "--target", "preis", "--time_limit", "30s", "--recipes", "linear"]
+    options = ["--sep", ";", "--encoding", "cp1252", "--decimal", ","]
+    assert main(["baseline", *arguments, *options, "-o", str(tmp_path / "out")]) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["task"] == "tabular/regression"
+    repeat, again, *_ = [each["line"] for each in results["commands"]]
+    assert "--sep ';' --encoding cp1252 --decimal ," in repeat
+    assert 'sep=";", encoding="cp1252", decimal=","' in again
+    # Columns are numbers for the checks, too, and text stays as it is.
+    assert any(each["kind"] == "leak" and each["columns"] == ["größe"] for each in results["findings"])
+    model = refit("linear", file, "preis", sep=";", encoding="cp1252", decimal=",")
+    assert model.predict({"größe": [1.0], "art": ["x,y"]}) == pytest.approx([3.0], abs=0.05)
 
 
 def test_ten_rows_get_a_baseline(tmp_path: Path) -> None:

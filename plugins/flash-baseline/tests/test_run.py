@@ -220,7 +220,7 @@ def test_a_data_module_is_taken_as_it_is(tmp_path: Path) -> None:
     found = run(dots(), time_limit=30, output=tmp_path / "out", recipes=["nearest"], say=ignore)
     assert found.results.part == "val"
     assert found.results.counts == {"train": 90, "val": 30}
-    with pytest.raises(ConfigurationError, match="Expected target, group, time and drop as arguments of the data mod"):
+    with pytest.raises(ConfigurationError, match="Expected target, group, time, drop, sep, encoding and decimal"):
         run(dots(), "color", output=tmp_path / "other", say=ignore)
 
 

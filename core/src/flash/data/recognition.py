@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -52,6 +53,7 @@ class RawData:
         source: A path, a data frame, or another table in memory.
         table: Its rows, if it is a table.
         folder: Its path, if it is a folder.
+        decimal: The decimal mark of numbers in its text, if it is no point.
 
     Example:
         >>> RawData.of({"age": [20, 30], "bought": ["no", "yes"]}).table.num_rows
@@ -61,29 +63,71 @@ class RawData:
     source: Any
     table: Table | None = None
     folder: Path | None = None
+    decimal: str | None = None
 
     @classmethod
-    def of(cls, source: Any) -> Self:
+    def of(
+        cls, source: Any, *, sep: str | None = None, encoding: str | None = None, decimal: str | None = None
+    ) -> Self:
         """Read a table, or find a folder.
+
+        Args:
+            source: A path, a data frame, or another table in memory.
+            sep: The separator of a table of text; by default it is detected.
+            encoding: The encoding of a table of text; by default UTF-8.
+            decimal: The decimal mark of numbers in text; by default a point.
 
         Raises:
             DataError: If there is neither.
         """
+        text: dict[str, Any] = {"sep": sep, "encoding": encoding}
         if isinstance(source, str | os.PathLike) and Path(source).expanduser().is_dir():
             folder = Path(source).expanduser()
             tables = sorted(each for each in folder.iterdir() if each.suffix == ".parquet")
-            return cls(source, read_table(folder, format="parquet")) if tables else cls(source, folder=folder)
+            return (
+                cls(source, read_table(folder, format="parquet"), decimal=decimal)
+                if tables
+                else cls(source, folder=folder)
+            )
         if isinstance(source, str | os.PathLike):
             path = Path(source).expanduser()
             if not path.is_file() and "://" not in str(source):
                 raise DataError(f"Expected a table or a folder at {source}, but there is none. Check the path.")
-            return cls(source, replace(read_table(source), folder=table_folder(source)))
+            return cls(source, replace(read_table(source, **text), folder=table_folder(source)), decimal=decimal)
         if is_table(source) or is_table_file(source):
-            return cls(source, read_table(source, name="the data"))
+            return cls(source, read_table(source, name="the data", **text), decimal=decimal)
         raise DataError(
             f"Expected the path of a table or of a folder, or a data frame, but got {type(source).__name__}. For other "
             "data make a data module, and pass it."
         )
+
+    def cells(self, name: str) -> list[Any]:
+        """Return a column of the table; numbers in text have a point as their decimal mark.
+
+        Args:
+            name: The name of the column.
+
+        Raises:
+            DataError: If this is no table, or has no such column.
+
+        Example:
+            >>> table = Table({"price": ["1,5", "2"], "kind": ["a,b", "c"]}, is_text=True)
+            >>> RawData("table.csv", table, decimal=",").cells("price")
+            ['1.5', '2']
+        """
+        if self.table is None:
+            raise DataError(f"Expected a table with a column {name!r}, but got {self.source!r}.")
+        if self.decimal in (None, ".") or not self.table.is_text:
+            return self.table[name]
+        mark = str(self.decimal)
+        number = re.compile(rf"\s*[-+]?[0-9]*{re.escape(mark)}[0-9]+([eE][-+]?[0-9]+)?\s*")
+        return [cell.replace(mark, ".") if number.fullmatch(cell or "") else cell for cell in self.table[name]]
+
+    def with_points(self) -> Table | None:
+        """Return the table with such columns; ``None`` if this is no table."""
+        if self.table is None or self.decimal in (None, "."):
+            return self.table
+        return replace(self.table, columns={name: self.cells(name) for name in self.table})
 
 
 @dataclass(frozen=True)
@@ -114,8 +158,8 @@ def column_of_targets(raw: RawData, target_fields: str | Sequence[str] | None) -
     if raw.table is None or not names or any(name not in raw.table for name in names):
         return None
     if len(names) == 1:
-        return list(raw.table[names[0]]), False
-    return [value for name in names for value in raw.table[name]], True
+        return list(raw.cells(names[0])), False
+    return [value for name in names for value in raw.cells(name)], True
 
 
 def certainty_of_kind(

@@ -75,6 +75,9 @@ def run(
     metric: str | None = None,
     recipes: Sequence[str] | None = None,
     seed: int = 0,
+    sep: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
     say: Callable[[str], None] = print,
 ) -> Baseline:
     """Check data, race models on it within a time limit, and write a report.
@@ -95,6 +98,9 @@ def run(
         metric: The metric that decides, such as ``"auroc"``; by default accuracy, F1 or RMSE, as the task is.
         recipes: The names of the recipes to race; by default all.
         seed: The seed of splits and weights.
+        sep: The separator of tables of text; by default it is detected.
+        encoding: The encoding of tables of text, such as ``"cp1252"``; by default UTF-8.
+        decimal: The decimal mark of numbers in tables of text; by default a point.
         say: Called with each line of progress.
 
     Returns:
@@ -114,7 +120,7 @@ def run(
     """
     start = clock.monotonic()
     time_limit = seconds_of(time_limit)
-    source = Source(data, target, val, test, task, group, time, tuple(drop), seed)
+    source = Source(data, target, val, test, task, group, time, tuple(drop), seed, sep, encoding, decimal)
     folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes})
     with closing(folder):
         start -= folder.elapsed

@@ -53,6 +53,9 @@ class Source:
         time: The column of times.
         drop: Columns to leave out.
         seed: The seed of the splits.
+        sep: The separator of tables of text.
+        encoding: The encoding of tables of text.
+        decimal: The decimal mark of numbers in tables of text.
     """
 
     data: Any
@@ -64,6 +67,13 @@ class Source:
     time: str | None = None
     drop: Sequence[str] = ()
     seed: int = 0
+    sep: str | None = None
+    encoding: str | None = None
+    decimal: str | None = None
+
+    def raw(self, data: Any) -> RawData:
+        """Read data as these arguments say."""
+        return RawData.of(data, sep=self.sep, encoding=self.encoding, decimal=self.decimal)
 
     @property
     def is_on_disk(self) -> bool:
@@ -144,20 +154,22 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
     findings: list[Finding] = []
     kept: Mapping[str, Sequence[int]] = {}
     if isinstance(source.data, DataModule):
-        if any((source.target, source.group, source.time, source.drop)):
+        of_raw = (source.target, source.group, source.time, source.drop, source.sep, source.encoding, source.decimal)
+        if any(of_raw):
             raise ConfigurationError(
-                "Expected target, group, time and drop as arguments of the data module, since one is passed."
+                "Expected target, group, time, drop, sep, encoding and decimal as arguments of the data module, since "
+                "one is passed."
             )
         name, task = _task_for(source.data, source.task)
         title, why, data = type(source.data).__name__, "a data module is passed", source.data
         say(f"Task: {name}, because {why}.")
         is_table = False
     else:
-        raw = RawData.of(source.data)
+        raw = source.raw(source.data)
         target = find_target(raw, source.target)
         raw = without_columns(raw, source.drop)
         others = {"val": source.val, "test": source.test}
-        parts = RawParts({"train": raw} | {part: RawData.of(each) for part, each in others.items() if each is not None})
+        parts = RawParts({"train": raw} | {part: source.raw(each) for part, each in others.items() if each is not None})
         without_target = parts.leave_out(lambda each, part: rows_with_targets(each, target, part))
         detected = detect(parts.learned["train"], target, source.task)
         name, task, why = detected.name, detected.task, detected.recognition.why
@@ -167,7 +179,8 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
         column = detected.input_field
         is_table = raw.table is not None and column is None
         if is_table:
-            tables = {part: each.table for part, each in parts.given.items() if each.table is not None}
+            read = {part: each.with_points() for part, each in parts.given.items()}
+            tables = {part: each for part, each in read.items() if each is not None}
             findings += _told(check_table(tables, names, source.group, source.time), say)
         if column is not None:
             findings += _told([missing_values("targets", names, *each) for each in without_target], say)

@@ -26,7 +26,7 @@ __all__ = ["Refitted", "refit", "refit_lines"]
 
 log = logging.getLogger("flash.baseline")
 
-_ARGUMENTS = ("val", "test", "task", "group", "time", "drop", "seed")
+_ARGUMENTS = ("val", "test", "task", "group", "time", "drop", "seed", "sep", "encoding", "decimal")
 
 
 class Refitted:
@@ -88,6 +88,9 @@ def refit(
     time: str | None = None,
     drop: Sequence[str] = (),
     seed: int = 0,
+    sep: str | None = None,
+    encoding: str | None = None,
+    decimal: str | None = None,
 ) -> Refitted:
     """Fit one model of a baseline on the train samples that :func:`flash.baseline.run` with these arguments has.
 
@@ -102,6 +105,9 @@ def refit(
         time: A column of times.
         drop: Columns to leave out.
         seed: The seed of splits and models.
+        sep: The separator of tables of text.
+        encoding: The encoding of tables of text.
+        decimal: The decimal mark of numbers in tables of text.
 
     Raises:
         ConfigurationError: If an argument is wrong, or the recipe makes a network.
@@ -114,7 +120,7 @@ def refit(
         >>> refit("boosting", table, "y").predict({"size": [1, 39]})  # doctest: +SKIP
         ['small', 'large']
     """
-    source = Source(data, target, val, test, task, group, time, tuple(drop), seed)
+    source = Source(data, target, val, test, task, group, time, tuple(drop), seed, sep, encoding, decimal)
     seed_everything(seed, verbose=False)
     problem = pose(source, log.debug)
     with TemporaryDirectory() as folder:

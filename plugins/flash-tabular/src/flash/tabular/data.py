@@ -48,7 +48,7 @@ class TabularData(DataModule):
         columns = len(raw.table) - targets
         if columns < 1:
             return None
-        arguments = {"target_fields": target_fields, "train_data_frame": raw.table}
+        arguments = {"target_fields": target_fields, "train_data_frame": raw.table, "decimal": raw.decimal}
         noun = "column" if columns == 1 else "columns"
         why = f"it is a table with {columns} {noun} besides the target, and {certainty[1]}"
         return Recognition("from_data_frame", arguments, why, 0.5 * certainty[0])
