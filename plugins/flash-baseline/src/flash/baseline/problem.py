@@ -151,57 +151,64 @@ def pose(source: Source, say: Callable[[str], None]) -> Problem:
         ConfigurationError: If an argument is wrong, or the data could be for several tasks.
         DataError: If nothing can be learned from the data.
     """
-    findings: list[Finding] = []
-    kept: Mapping[str, Sequence[int]] = {}
-    if isinstance(source.data, DataModule):
-        of_raw = (source.target, source.group, source.time, source.drop, source.sep, source.encoding, source.decimal)
-        if any(of_raw):
-            raise ConfigurationError(
-                "Expected target, group, time, drop, sep, encoding and decimal as arguments of the data module, since "
-                "one is passed."
-            )
-        name, task = _task_for(source.data, source.task)
-        title, why, data = type(source.data).__name__, "a data module is passed", source.data
-        say(f"Task: {name}, because {why}.")
-        is_table = False
-    else:
-        raw = source.raw(source.data)
-        target = find_target(raw, source.target)
-        raw = without_columns(raw, source.drop)
-        others = {"val": source.val, "test": source.test}
-        parts = RawParts({"train": raw} | {part: source.raw(each) for part, each in others.items() if each is not None})
-        without_target = parts.leave_out(lambda each, part: rows_with_targets(each, target, part))
-        detected = detect(parts.learned["train"], target, source.task)
-        name, task, why = detected.name, detected.task, detected.recognition.why
-        names = [target] if isinstance(target, str) else list(target or ())
-        title = Path(source.data).name if isinstance(source.data, str | Path) else "data"
-        say(f"Task: {name}, because {why}.")
-        column = detected.input_field
-        is_table = raw.table is not None and column is None
-        if is_table:
-            read = {part: each.with_points() for part, each in parts.given.items()}
-            tables = {part: each for part, each in read.items() if each is not None}
-            findings += _told(check_table(tables, names, source.group, source.time), say)
-        if column is not None:
-            findings += _told([missing_values("targets", names, *each) for each in without_target], say)
-            without_input = parts.leave_out(lambda each, part: rows_with_inputs(each, column, part))
-            findings += _told([missing_values("inputs", [column], *each) for each in without_input], say)
-            if without_input:
-                detected = detect(parts.learned["train"], target, name)
-        kept = parts.kept
-        data = _make(detected, source, {part: each for part, each in parts.learned.items() if part != "train"})
-        findings += _told(_unreadable(data), say)
-    problem = _split_into_parts(title, name, task, why, data, findings, kept)
+    problem = (_of_data_module if isinstance(source.data, DataModule) else _of_raw_data)(source, say)
     say(f"Samples: {', '.join(f'{len(part):,} {each}' for each, part in problem.parts.items())}.")
-    if not is_table:
-        rows = {part: range(min(len(each), _MOST_COMPARED)) for part, each in problem.parts.items()}
-        shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
-        if all(isinstance(each, str | np.ndarray) for each in shown["train"]):
-            labels = {part: problem.named(part)[: len(rows[part])] for part in problem.parts}
-            ids = {part: problem.names_of(part, rows[part]) for part in problem.parts}
-            problem.findings += _told(check_samples(shown, labels, names=ids), say)
+    problem.findings += _told(_check_shown_samples(problem), say)
     problem.findings.sort(key=lambda each: _LEVELS.index(each.level))
     return problem
+
+
+def _of_data_module(source: Source, say: Callable[[str], None]) -> Problem:
+    of_raw = (source.target, source.group, source.time, source.drop, source.sep, source.encoding, source.decimal)
+    if any(of_raw):
+        raise ConfigurationError(
+            "Expected target, group, time, drop, sep, encoding and decimal as arguments of the data module, since one "
+            "is passed."
+        )
+    name, task = _task_for(source.data, source.task)
+    why = "a data module is passed"
+    say(f"Task: {name}, because {why}.")
+    return _split_into_parts(type(source.data).__name__, name, task, why, source.data, [], {})
+
+
+def _of_raw_data(source: Source, say: Callable[[str], None]) -> Problem:
+    raw = source.raw(source.data)
+    target = find_target(raw, source.target)
+    targets = [target] if isinstance(target, str) else list(target or ())
+    given = {"train": without_columns(raw, source.drop)}
+    given |= {part: source.raw(each) for part, each in (("val", source.val), ("test", source.test)) if each is not None}
+    parts = RawParts(given)
+    without_target = parts.leave_out(lambda each, part: rows_with_targets(each, target, part))
+    detected = detect(parts.learned["train"], target, source.task)
+    name, why = detected.name, detected.recognition.why
+    say(f"Task: {name}, because {why}.")
+    findings: list[Finding] = []
+    column = detected.input_field
+    if column is not None:
+        findings += _told([missing_values("targets", targets, *each) for each in without_target], say)
+        without_input = parts.leave_out(lambda each, part: rows_with_inputs(each, column, part))
+        findings += _told([missing_values("inputs", [column], *each) for each in without_input], say)
+        if without_input:
+            detected = detect(parts.learned["train"], target, name)
+    elif raw.table is not None:
+        read = {part: each.with_points() for part, each in given.items()}
+        tables = {part: each for part, each in read.items() if each is not None}
+        findings += _told(check_table(tables, targets, source.group, source.time), say)
+    data = _make(detected, source, {part: each for part, each in parts.learned.items() if part != "train"})
+    findings += _told(_unreadable(data), say)
+    title = Path(source.data).name if isinstance(source.data, str | Path) else "data"
+    return _split_into_parts(title, name, detected.task, why, data, findings, parts.kept)
+
+
+def _check_shown_samples(problem: Problem) -> Sequence[Finding]:
+    """Check texts and images; rows of a table are checked before they are split."""
+    if not isinstance(problem.parts["train"].display([0])[0], str | np.ndarray):
+        return []
+    rows = {part: range(min(len(each), _MOST_COMPARED)) for part, each in problem.parts.items()}
+    shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
+    labels = {part: problem.named(part)[: len(rows[part])] for part in problem.parts}
+    ids = {part: problem.names_of(part, rows[part]) for part in problem.parts}
+    return check_samples(shown, labels, names=ids)
 
 
 def _make(detected: Detected, source: Source, others: Mapping[str, RawData]) -> DataModule:
