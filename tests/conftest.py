@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 
+# Helpers of several test modules, such as detectors.py.
+sys.path.insert(0, str(Path(__file__).parent))
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = {"flash-core": ROOT / "core"} | {
     file.parent.name: file.parent for file in ROOT.glob("plugins/*/pyproject.toml")

@@ -13,11 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from detectors import tiny_detector
 from PIL import Image
 from torch import nn
-from torchvision.models.detection import FasterRCNN
-from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from transformers import (
     AutoModel,
     BartConfig,
@@ -216,19 +214,6 @@ def test_numbers_and_vectors_of_photos_are_exported(check: Callable[..., Path], 
     numbers = ImageRegressor(2, target_mean=[5.0, 0.0], target_std=[9.0, 2.0], backbone="test_resnet", pretrained=False)
     check(numbers, "onnx", photos)
     check(ImageEmbedder(backbone="test_resnet", pretrained=False, embedding_dim=8), "pt2", photos)
-
-
-def tiny_detector(**sizes: Any) -> nn.Module:
-    """A Faster R-CNN on one layer whose scores differ."""
-    layers = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
-    vars(layers)["out_channels"] = 8
-    anchors = AnchorGenerator(((16, 32),), ((1.0,),))
-    heads = {"box_head": nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 16)), "box_predictor": FastRCNNPredictor(16, 4)}
-    model = FasterRCNN(layers, None, rpn_anchor_generator=anchors, **heads, **sizes)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
-    return model
 
 
 def same_boxes(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from detectors import tiny_detector
 from fastapi.testclient import TestClient
 from PIL import Image
 from torch import nn
@@ -20,7 +21,7 @@ from transformers import AutoModel, BertConfig, T5Config, T5ForConditionalGenera
 from flash import Task
 from flash.cli import main
 from flash.errors import CheckpointError, ConfigurationError
-from flash.image import ImageClassifier, ImageEmbedder
+from flash.image import ImageClassifier, ImageEmbedder, ObjectDetector
 from flash.serve import make_app
 from flash.serve.models import load
 from flash.tabular import TabularClassificationData, TabularClassifier, TabularRegressionData, TabularRegressor
@@ -202,6 +203,16 @@ def test_numbers_and_vectors_of_photos_are_answered_as_by_the_task(compare: Call
     options: dict[str, Any] = {"backbone": "test_resnet", "pretrained": False, "data_config": CONFIG}
     request = {"files": [("images", ("x", each)) for each in photos()]}
     compare(ImageEmbedder(**options), format, request)
+
+
+def test_boxes_are_answered_as_by_the_task(compare: Callable[..., Any]) -> None:
+    task = ObjectDetector(labels=["ants", "bees", "wasps"], backbone=tiny_detector(min_size=64, max_size=128))
+    files = [("images", ("x", each)) for each in (photo(), photo(size=(90, 60)), photo("L", size=(40, 70)))]
+    broken = {"files": [("images", ("x", b"no image"))]}
+    # Those of the other format differ by rounding, which decides which boxes there are.
+    answers = compare(task, "pt2", {"files": files}, {"files": files[:1]}, broken)
+    assert [set(each["prediction"]) for each in answers[0]["predictions"]] == [{"boxes", "labels", "scores"}] * 3
+    assert any(each["prediction"]["labels"] for each in answers[0]["predictions"])
 
 
 # ---------------------------------------------------------------------- texts

@@ -52,6 +52,15 @@ def test_each_module_has_its_mode_again_after_evaluating() -> None:
     assert [module.training for module in network.modules()] == [True, False, True]
 
 
+def test_modules_may_be_shared_or_missing() -> None:
+    inner = nn.Sequential(nn.Dropout())
+    network = nn.ModuleDict({"one": inner, "two": inner})
+    inner.register_module("missing", None)
+    with evaluating(network):
+        assert not any(module.training for module in network.modules())
+    assert all(module.training for module in network.modules())
+
+
 def test_a_large_table_is_predicted_in_parts_and_a_small_one_as_it_was_passed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import flash
 from flash.data.files import FilePreprocess
-from flash.data.requests import RequestField, RequestFields
+from flash.data.requests import RequestField, RequestFields, RequestRows
 from flash.errors import ConfigurationError
 
 
@@ -72,3 +72,12 @@ def test_a_description_is_read_back_from_json() -> None:
 def test_another_description_is_refused(content: Any) -> None:
     with pytest.raises(ValueError, match="Expected what RequestFields.to_json writes, but got something else: "):
         RequestFields.from_json(content)
+
+
+def test_rows_of_a_request_are_dicts_and_columns() -> None:
+    rows = RequestRows(["age", "city"], [(30, "Oslo"), (40, None), (50, "Rome")])
+    assert list(rows) == [{"age": 30, "city": "Oslo"}, {"age": 40, "city": None}, {"age": 50, "city": "Rome"}]
+    assert list(rows[1:]) == list(rows)[1:]
+    assert rows[-1]["age"] == 50
+    assert rows.columns == {"age": [30, 40, 50], "city": ["Oslo", None, "Rome"]}
+    assert rows[:0].columns == {"age": [], "city": []}

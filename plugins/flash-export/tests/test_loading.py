@@ -23,7 +23,7 @@ from flash.data.requests import RequestField, RequestFields
 from flash.download import digest
 from flash.errors import CheckpointError, ConfigurationError, DataError, UnsafeCheckpointError
 from flash.export.formats import ONNX
-from flash.export.loading import describe_service, is_export, load_export
+from flash.export.loading import describe_service, load_export
 from flash.export.standalone.predict import checksum
 
 FIELDS = RequestFields("table", [RequestField("x", "number"), RequestField("y", "number", may_be_missing=True)])
@@ -74,8 +74,6 @@ def test_a_loaded_folder_predicts_samples_in_memory_as_the_task_does(tmp_path: P
     task = PointClassifier(labels=["left", "right", "top"], model=nn.Linear(2, 3))
     task.preprocess = Rows()
     folder = task.export(tmp_path / "out", name)
-    assert is_export(folder)
-    assert not is_export(tmp_path)
     exported = load_export(folder)
     assert (exported.title, exported.fields.to_json()) == ("PointClassifier", FIELDS.to_json())
     found = exported.predict(ROWS, (None, "classes", "probabilities"))
@@ -214,7 +212,16 @@ def test_a_network_that_would_execute_code_is_refused(tmp_path: Path) -> None:
         load_export(folder)
 
 
-def test_a_network_that_takes_one_sample_is_not_served() -> None:
-    portable = Portable(TensorSpec("float32", (1, 2)), encoder="rows_encoder")
-    described = describe_service(PointTask(nn.Linear(2, 1)), portable, ONNX)
-    assert described == {"reason": "its network takes one sample at a time"}
+@pytest.mark.parametrize("size", [1, "batch"])
+def test_a_network_that_takes_one_sample_gets_one_at_a_time(size: Any, folder: Path) -> None:
+    portable = Portable(TensorSpec("float32", (size, 2)), encoder="rows_encoder")
+    described = describe_service(PointTask(nn.Linear(2, 1), preprocess=Rows()), portable, ONNX)
+    assert described["takes_one"] is (size == 1)
+    sizes: list[int] = []
+    whole = load_export(folder).predict(ROWS)
+    rewrite(folder, lambda description: description["service"].update(takes_one=size == 1))
+    exported = load_export(folder)
+    encode = exported._predictor.encode
+    exported._predictor.encode = lambda samples: sizes.append(len(samples)) or encode(samples)  # type: ignore[method-assign, func-returns-value]
+    assert exported.predict(ROWS) == whole
+    assert sizes == ([1, 1] if size == 1 else [2])

@@ -244,3 +244,29 @@ def test_wrong_rows_of_some_clients_leave_the_others_alone(serve: Serve, rows: f
         return [answer.status_code for answer in answers]
 
     assert serve(rows).run(talk) == [200, 422, 200, 500, 200, 422, 422, 200] * 4
+
+
+def test_what_is_read_in_one_turn_of_the_event_loop_is_predicted_together(network: Network) -> None:
+    async def main() -> list[Any]:
+        return await asyncio.gather(*(batcher.submit(samples_of(value), 60) for value in range(1, 6)))
+
+    network.gate.set()
+    batcher = Batcher(network, 32, 8, Metrics())
+    assert asyncio.run(main()) == [[2], [4], [6], [8], [10]]
+    assert network.batches == [[1, 2, 3, 4, 5]]
+    batcher.close(10)
+
+
+def test_another_event_loop_may_ask_after_one_ended_in_the_middle(network: Network) -> None:
+    async def abandoned() -> None:
+        task = asyncio.ensure_future(batcher.submit(samples_of(1), 60))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    network.gate.set()
+    batcher = Batcher(network, 32, 8, Metrics())
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(abandoned())
+    loop.close()
+    assert asyncio.run(batcher.submit(samples_of(2), 60)) == [4]
+    batcher.close(10)

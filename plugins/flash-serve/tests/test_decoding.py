@@ -11,6 +11,10 @@ import pytest
 from small_domains import ROWS, Recordings, Service
 
 import flash
+from flash.data.requests import RequestField, RequestFields
+from flash.serve import Limits
+from flash.serve.decoding import Decoder
+from flash.serve.errors import RequestError
 
 Serve = Callable[..., Service]
 
@@ -244,3 +248,56 @@ def test_numbers_that_the_network_refuses_are_the_senders_mistake(serve: Serve, 
 def test_the_fields_are_those_of_the_hook(rows: flash.Task) -> None:
     assert rows.preprocess is not None
     assert rows.preprocess.request_fields() is ROWS
+
+
+# ---------------------------------------------------------------------- plain rows
+
+
+CELLS: dict[str, list[Any]] = {
+    "age": [30, 2.5, None, True, 2**53 + 1, -(2**70), 1e300, "30", [1], 10**400],
+    "city": ["Rome", "", None, "très", 3, 2.5, True, 2**53 + 1, 10**30, 1e30, "x" * 51, "\ud800", {}, "\x00"],
+    "day": ["2024-12-31", None, "2024-02-30", "31.12.2024", 3, [1], "2024-12-31T18:30Z"],
+    "note": [None, "a note", 7, False, "y" * 51],
+}
+
+
+def decoded(body: bytes, *, plain: bool) -> Any:
+    decoder = Decoder(ROWS, Limits(max_text=50, max_rows=5))
+    if not plain:
+        decoder._plain_columns = None
+    try:
+        return decoder.decode("application/json", body).values
+    except RequestError as error:
+        return error.status, error.body
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in CELLS.items() for value in values])
+def test_plain_rows_are_what_each_value_is_looked_at_for(name: str, value: Any) -> None:
+    usual = {"age": 40, "city": "Oslo", "day": None, "note": "n", "id": 7}
+    for rows in ([{**usual, name: value}], [usual, {**usual, name: value}, usual], [usual, {name: value}]):
+        body = json.dumps({"rows": rows}).encode()
+        assert decoded(body, plain=True) == decoded(body, plain=False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"rows": []},
+        {"rows": [1]},
+        [],
+        {},
+        {"rows": 3},
+        {"rows": [{"age": 1, "city": "x", "day": None, "note": None}] * 6},
+    ],
+    ids=lambda content: str(content)[:20],
+)
+def test_what_is_no_plain_request_has_its_error(content: Any) -> None:
+    body = json.dumps(content).encode()
+    assert decoded(body, plain=True) == decoded(body, plain=False)
+    assert decoded(body, plain=True)[0] in (413, 422)
+
+
+def test_a_table_of_one_column_has_rows_of_one_value() -> None:
+    fields = RequestFields("table", [RequestField("age", "number")])
+    decoder = Decoder(fields, Limits())
+    assert decoder.decode("application/json", b'{"rows": [{"age": 3}, {"age": null}]}').values == [(3,), (None,)]

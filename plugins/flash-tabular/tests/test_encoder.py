@@ -14,11 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flash.data.requests import RequestRows
 from flash.data.tables import read_table
 from flash.errors import DataError
 from flash.tabular import TabularClassificationData
-from flash.tabular.encoder import batches, encode
+from flash.tabular.encoder import batches, encode, encode_samples
 from flash.tabular.preprocess import TabularPreprocess
+from flash.tabular.read import value_as_text
 
 # Cells that are easy to read in two ways.
 NUMBERS = ["1", "-2", "3.5", "1e3", ".5", "7.", "007", "+4", "1e-400", "99999999999999999999", "1E5", " 6 "]
@@ -255,3 +257,33 @@ def test_values_of_json_lines_are_encoded_as_in_flash(
     got = encode(table, settings)
     assert got["categorical"].tolist() == expected["categorical"].tolist()
     np.testing.assert_array_equal(got["numerical"], expected["numerical"].numpy())
+
+
+REQUESTED: dict[str, list[Any]] = {
+    "number": [1, 2.5, None, "3", -0.0, 2**60, 1e300],
+    "gaps": [None, 3, 3.0],
+    "truth": [True, 1, 0.0, None],
+    "word": ["red", None, 3, 1.5, True, "true", "NA"],
+    "code": [1, 1.0, "1", None, "1.0", 7],
+    "mixed": ["7", 7, 3.5, "3.50", None, True],
+    "flag": [True, "true", 1, "TRUE", None],
+    "day": ["2024-01-31", None, "2024-01-31T12:30"],
+    "same": [4, None, 4.0],
+}
+
+
+@pytest.mark.parametrize("column", REQUESTED)
+def test_a_row_of_a_request_is_encoded_as_its_text_is(learned: TabularPreprocess, column: str) -> None:
+    usual: dict[str, Any] = {"number": 1.5, "gaps": 3, "truth": 1, "word": "red", "code": 2, "mixed": "x"}
+    usual |= {"flag": True, "day": "2023-05-05", "seldom": "2024-02-02", "note": "n", "same": 4}
+    settings = dict(learned.portable().settings)
+    cells = REQUESTED[column]
+    for values in (cells, *([value, value] for value in cells)):
+        samples = [{**usual, column: value} for value in values]
+        texts = {name: [None if row[name] is None else value_as_text(row[name]) for row in samples] for name in usual}
+        expected = encode(texts, {**settings, "decimal": "."})
+        as_columns = RequestRows(list(usual), [tuple(row.values()) for row in samples])
+        for given in (samples, as_columns):
+            got = encode_samples(given, settings, None)
+            np.testing.assert_array_equal(got["numerical"], expected["numerical"])
+            np.testing.assert_array_equal(got["categorical"], expected["categorical"])

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from flash.data.requests import RequestRows
 from flash.tabular import _few as few
 from flash.tabular import schema
+from flash.tabular.preprocess import TabularPreprocess
 from flash.tabular.read import read_table
 from flash.tabular.schema import Schema, learn_schema
 
@@ -160,7 +163,11 @@ def test_plain_rows_are_encoded_one_by_one(learned: Schema) -> None:
         [{"a": 1}, {"b": 1}],
         [{1: 1}],
         [(1, 2)],
-        {"a": [1]},
+        {"a": (1, 2)},
+        {"a": [1], "b": [1, 2]},
+        {"a": []},
+        {1: [1]},
+        {},
         [{"a": True}],
         [{"a": np.float64(1)}],
         [{"a": "\ud800"}],
@@ -170,3 +177,23 @@ def test_plain_rows_are_encoded_one_by_one(learned: Schema) -> None:
 )
 def test_other_rows_are_left_to_the_encoder_of_columns(data: Any) -> None:
     assert few.columns_of_rows(data) is None
+
+
+def test_columns_of_lists_are_plain_as_rows_are() -> None:
+    rows = [{"a": 1, "b": "x"}, {"a": None, "b": "y"}]
+    columns = {"a": [1, None], "b": ["x", "y"]}
+    assert few.columns_of_rows(columns) == few.columns_of_rows(rows) == columns
+
+
+def test_rows_of_a_request_are_predicted_as_dicts_are(learned: Schema) -> None:
+    preprocess = TabularPreprocess(verbose=False)
+    preprocess.schema = learned
+    for number, truth in ((1.5, 1), (None, 0)):
+        plain: dict[str, Any] = dict.fromkeys(learned.fields, "a")
+        plain |= dict.fromkeys(["number", "whole", "truth", "gaps"], number)
+        # A truth value is not plain, so that the second is encoded by columns.
+        plain["truth"] = truth if number else True
+        rows = RequestRows(list(plain), [tuple(plain.values())] * 3)
+        found, expected = preprocess.predict_load_data(rows), preprocess.predict_load_data([plain] * 3)
+        for name, tensor in expected.tree.items():
+            torch.testing.assert_close(found.tree[name], tensor, rtol=0, atol=0)

@@ -62,6 +62,9 @@ class Columns:
         """Return several rows at once: the nesting of the columns, with tensors of ``len(rows)`` rows."""
         if isinstance(rows, slice):
             batch = [leaf[rows] for leaf in self._leaves]
+        elif isinstance(rows, range) and rows.step == 1:
+            # A network may write to its inputs, which the samples are not.
+            batch = [leaf[rows.start : rows.stop].clone() for leaf in self._leaves]
         else:
             index = rows if isinstance(rows, Tensor) else torch.tensor(rows, dtype=torch.long)
             batch = [leaf.index_select(0, index) for leaf in self._leaves]

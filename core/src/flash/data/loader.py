@@ -306,10 +306,15 @@ def batches_in_order(
     Example:
         >>> dataset = AutoDataset([1.0, 2.0, 3.0], Stage.PREDICT, Preprocess())
         >>> list(batches_in_order(dataset, batch_size=2))
-        [([0, 1], tensor([1., 2.])), ([2], tensor([3.]))]
+        [(range(0, 2), tensor([1., 2.])), (range(2, 3), tensor([3.]))]
     """
-    rows = _rows_in_order(dataset, dataset.lengths if by_length else None)
-    for batch in BatchRows(rows, batch_size, drop_last=False):
+    lengths, count = dataset.lengths if by_length else None, len(dataset)
+    batches: Iterable[Sequence[int]]
+    if lengths is None:
+        batches = (range(start, min(start + batch_size, count)) for start in range(0, count, batch_size))
+    else:
+        batches = BatchRows(SortedRows(lengths), batch_size, drop_last=False)
+    for batch in batches:
         yield batch, dataset.batch(batch)
 
 

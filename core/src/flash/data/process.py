@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -43,6 +44,8 @@ _HOOKS = (
     "pieces",
 )
 # The hooks that make the inputs of a network from raw inputs, before they are on its device.
+# The result of _positional_arguments for each method.
+_ARGUMENTS: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 _ENCODING_HOOKS = ("load_data", "prepare_samples", *_SAMPLE_HOOKS, "collate", "per_batch_transform")
 
 
@@ -431,7 +434,7 @@ class StageHooks:
         self.preprocess = preprocess
         self.stage = stage
         self.input_spec = input_spec
-        resolved = {name: self._resolve(name) for name in _HOOKS}
+        resolved = self._resolved = {name: self._resolve(name) for name in _HOOKS}
         self._load_data = resolved["load_data"]
         self._prepare_samples = resolved["prepare_samples"]
         self._load_sample = resolved["load_sample"]
@@ -461,7 +464,7 @@ class StageHooks:
         return own if prefixed is None else prefixed
 
     def _is_default(self, name: str) -> bool:
-        return getattr(self._resolve(name), "__func__", None) is getattr(Preprocess, name)
+        return getattr(self._resolved[name], "__func__", None) is getattr(Preprocess, name)
 
     def load_data(self, data: Any, dataset: Dataset[Any]) -> Any:
         """Run ``load_data``, with the dataset if the hook takes one."""
@@ -651,6 +654,17 @@ class Postprocess(Configurable):
 
 def _positional_arguments(function: Callable[..., Any]) -> int:
     """Return how many of ``(data, dataset)`` a hook takes; ``dataset`` may be omitted."""
+    method = getattr(function, "__func__", None)
+    # Reading a signature takes as long as encoding a row.
+    if method in _ARGUMENTS:
+        return _ARGUMENTS[method]
+    count = _count_arguments(function)
+    if method is not None:
+        _ARGUMENTS[method] = count
+    return count
+
+
+def _count_arguments(function: Callable[..., Any]) -> int:
     parameters = inspect.signature(function).parameters.values()
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 2

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeAlias, get_args
 
 from flash.errors import ConfigurationError
 
-__all__ = ["FieldType", "RequestField", "RequestFields", "RequestKind"]
+__all__ = ["FieldType", "RequestField", "RequestFields", "RequestKind", "RequestRows"]
 
 #: What a value of a sample is: a number; one of some categories, of which a network may know only some; a date, as text
 #: of ISO 8601; or any text.
@@ -16,7 +17,8 @@ FieldType: TypeAlias = Literal["number", "category", "date", "text"]
 
 #: What a sample is, and so what ``task.predict`` gets for a request with several samples:
 #:
-#: - ``"table"``: a list of dicts, one per row, with a value for each field: a number, a text, a bool or ``None``.
+#: - ``"table"``: :class:`RequestRows`, a sequence of dicts, one per row, with a value for each field: a number, a text,
+#:   a bool or ``None``.
 #: - ``"text"``: a list of texts; with several fields a list of tuples of texts.
 #: - ``"image"``: a list of the bytes of image files.
 #: - ``"file"``: a list of paths of temporary files, one per uploaded file.
@@ -126,6 +128,38 @@ class RequestFields:
             return cls(content["kind"], fields, tuple(content["extensions"]), check)
         except (ConfigurationError, KeyError, TypeError) as error:
             raise ValueError(f"Expected what RequestFields.to_json writes, but got something else: {error}") from error
+
+
+class RequestRows(Sequence[dict[str, Any]]):
+    """Rows of a table in a request: dicts, made when they are asked for, and columns for who reads all rows at once.
+
+    Args:
+        names: The names of the columns.
+        rows: The values of each row, in the order of the names.
+
+    Example:
+        >>> rows = RequestRows(["age", "city"], [(30, "Oslo"), (40, None)])
+        >>> rows[1], rows.columns
+        ({'age': 40, 'city': None}, {'age': [30, 40], 'city': ['Oslo', None]})
+    """
+
+    def __init__(self, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        self.names = names
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return RequestRows(self.names, self._rows[index])
+        return dict(zip(self.names, self._rows[index], strict=True))
+
+    @cached_property
+    def columns(self) -> dict[str, list[Any]]:
+        """The values of each column."""
+        columns = map(list, zip(*self._rows, strict=True)) if self._rows else ([] for _ in self.names)
+        return dict(zip(self.names, columns, strict=True))
 
 
 def _are_texts(values: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import flash
 from flash.core.prediction import preprocess_of
-from flash.data.requests import RequestField, RequestFields
+from flash.data.requests import RequestField, RequestFields, RequestRows
 from flash.testing._with_task import WithTask
 
 __all__ = ["RequestChecks"]
@@ -34,7 +34,7 @@ class RequestChecks(WithTask):
         )
         for sample in _samples_of(fields, raw_inputs):
             try:
-                count = len(trained.predict([sample]))
+                count = len(trained.predict(_as_passed(sample)))
             except Exception as error:
                 raise AssertionError(
                     f"Expected task.predict to take what request_fields describes, but it refuses the sample "
@@ -59,6 +59,11 @@ def _samples_of(fields: RequestFields, raw_inputs: Any) -> list[Any]:
         return contents
     # What numbers there are is known to the network alone.
     return [Path(each) for each in files] if fields.kind == "file" else []
+
+
+def _as_passed(sample: Any) -> Any:
+    """Return one sample as a service passes it."""
+    return RequestRows(list(sample), [tuple(sample.values())]) if isinstance(sample, dict) else [sample]
 
 
 def _values(field: RequestField) -> list[Any]:

@@ -23,7 +23,7 @@ from .archives import check_archive
 from .formats import PT2, Format, quiet
 from .standalone.predict import Predictor, described
 
-__all__ = ["DESCRIPTION", "ExportedTask", "describe_service", "is_export", "load_export"]
+__all__ = ["DESCRIPTION", "ExportedTask", "describe_service", "load_export"]
 
 #: The file that describes an exported folder.
 DESCRIPTION = "export.json"
@@ -49,8 +49,6 @@ def describe_service(task: Any, portable: Portable, format: Format) -> dict[str,
     if portable.encoder is None:
         return {"reason": portable.reason}
     specs = {} if portable.inputs is None else named_specs(portable.inputs)
-    if any(each.shape[:1] == (1,) for each in specs.values()):
-        return {"reason": "its network takes one sample at a time"}
     if not hasattr(importlib.import_module(portable.encoder), _SAMPLES):
         return {"reason": f"{portable.encoder} has no function {_SAMPLES}, which makes the inputs of a request"}
     try:
@@ -61,16 +59,13 @@ def describe_service(task: Any, portable: Portable, format: Format) -> dict[str,
     return {
         "title": type(task).__name__,
         "fields": fields,
+        # Such as that of a detector, whose images differ in size.
+        "takes_one": any(each.shape[:1] == (1,) for each in specs.values()),
         **{
             role: dict(zip(("module", "dist", "version"), (name, *provider_of(name)), strict=True))
             for role, name in modules.items()
         },
     }
-
-
-def is_export(folder: Path) -> bool:
-    """Return whether a folder is one that ``task.export`` wrote."""
-    return (folder / DESCRIPTION).is_file()
 
 
 class ExportedTask:
@@ -80,13 +75,15 @@ class ExportedTask:
         predictor: The folder's networks.
         title: The name of the class of the task.
         fields: What a sample is in a request.
+        takes_one: Whether its networks take one sample at a time.
     """
 
-    def __init__(self, predictor: Predictor, title: str, fields: RequestFields) -> None:
+    def __init__(self, predictor: Predictor, title: str, fields: RequestFields, takes_one: bool = False) -> None:
         self._predictor = predictor
         self.title = title
         self.fields = fields
         self.result = predictor.result
+        self._takes_one = takes_one
 
     def predict(self, samples: Sequence[Any], outputs: Sequence[str | None] = (None,)) -> list[tuple[Any, ...]]:
         """Return the results of each sample, one per output.
@@ -98,6 +95,8 @@ class ExportedTask:
         Raises:
             DataError: If a sample is wrong.
         """
+        if self._takes_one and len(samples) > 1:
+            return [result for sample in samples for result in self.predict([sample], outputs)]
         found = self._predictor.run(self._predictor.encode(samples))
         return list(zip(*[self._predictor.results(found, each) for each in outputs], strict=True))
 
@@ -137,7 +136,7 @@ def load_export(folder: str | Path) -> ExportedTask:
             modules = {"encoder": encoder, "delimited": None, "json_table": None, "runner": runner}
             predictor = Predictor(path, modules)
         fields = RequestFields.from_json(service["fields"], getattr(encoder, "check_upload", None))
-        exported = ExportedTask(predictor, str(service["title"]), fields)
+        exported = ExportedTask(predictor, str(service["title"]), fields, service.get("takes_one") is True)
         _try(exported, predictor)
         return exported
 

@@ -330,10 +330,8 @@ def batches(
     """
     paths = _paths(source, settings, reader)
     if "score_threshold" in settings:
-        threshold = np.array([settings["score_threshold"]], dtype=np.float32)
         for path in paths:
-            pixels = np.array(decode(path, None, str(path))).transpose(2, 0, 1)
-            yield [str(path)], {"image": np.ascontiguousarray(pixels[None]), "score_threshold": threshold}
+            yield [str(path)], _of_detector(path, settings, str(path))
         return
     for start in range(0, len(paths), batch_size):
         chosen = paths[start : start + batch_size]
@@ -343,18 +341,27 @@ def batches(
         )
 
 
+def _of_detector(file: Path | io.BytesIO, settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    pixels = np.array(decode(file, None, name)).transpose(2, 0, 1)
+    threshold = np.array([settings["score_threshold"]], dtype=np.float32)
+    return {"image": np.ascontiguousarray(pixels[None]), "score_threshold": threshold}
+
+
 def encode_samples(
     samples: Sequence[bytes],
     settings: Mapping[str, Any],
     reader: Any,  # noqa: ARG001  # of others
 ) -> dict[str, Any]:
-    """Return ``input``, as :func:`batches` does, for the files of a request.
+    """Return what :func:`batches` does for the files of a request; for a detector, of one.
 
     Args:
         samples: The bytes of each file.
         settings: As for :func:`batches`.
         reader: Not used.
     """
+    if "score_threshold" in settings:
+        (content,) = samples
+        return _of_detector(io.BytesIO(content), settings, "image 0 of the predict data")
     # As the samples of a list are called in Flash.
     images = [
         _encoded(io.BytesIO(content), settings, f"image {place} of the predict data")

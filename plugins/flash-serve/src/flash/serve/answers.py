@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
+import orjson
 
 from flash.core.outputs import plain
 
@@ -29,18 +31,21 @@ def answers(
         >>> answers([("bees", [0.2, 0.8])], ["ants", "bees"], most=1)
         [{'prediction': 'bees', 'probabilities': [{'label': 'bees', 'probability': 0.8}]}]
     """
+    if classes is None or not found or found[0][1] is None:
+        return [{"prediction": plain(prediction)} for prediction, _ in found]
+    probable = _most_probable([probabilities for _, probabilities in found], classes, most)
     return [
-        {"prediction": plain(prediction)}
-        if probabilities is None or classes is None
-        else {"prediction": plain(prediction), "probabilities": _most_probable(probabilities, classes, most)}
-        for prediction, probabilities in found
+        {"prediction": plain(prediction), "probabilities": each}
+        for (prediction, _), each in zip(found, probable, strict=True)
     ]
 
 
-def _most_probable(probabilities: Sequence[float], names: Sequence[str], most: int) -> list[dict[str, Any]]:
-    pairs = enumerate(probabilities)
-    best = heapq.nlargest(most, pairs, key=lambda pair: -1.0 if math.isnan(pair[1]) else pair[1])
-    return [{"label": names[place], "probability": value} for place, value in best]
+def _most_probable(probabilities: Sequence[Any], names: Sequence[str], most: int) -> list[list[dict[str, Any]]]:
+    values = np.array(probabilities, dtype=np.float64)
+    # What is no number comes last.
+    order = np.argsort(np.where(np.isnan(values), 1.0, -values), axis=1, kind="stable")[:, :most]
+    rows = zip(order.tolist(), np.take_along_axis(values, order, 1).tolist(), strict=True)
+    return [[{"label": names[place], "probability": value} for place, value in zip(*row, strict=True)] for row in rows]
 
 
 def to_json(content: Any) -> bytes:
@@ -51,12 +56,16 @@ def to_json(content: Any) -> bytes:
         '{"prediction":null,"label":"très bien"}'
     """
     try:
+        return orjson.dumps(content)
+    except TypeError:  # half of a character, such as in the name of a class, or a whole number of more than 64 bits
+        pass
+    try:
         text = _dumps(content)
     except ValueError:  # not a number, or infinite
         text = _dumps(_finite(content))
     try:
         return text.encode()
-    except UnicodeEncodeError:  # half of a character, such as in the name of a class
+    except UnicodeEncodeError:
         return json.dumps(json.loads(text)).encode()
 
 

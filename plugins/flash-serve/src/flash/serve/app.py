@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 import flash
 from flash.data.messages import show
+from flash.data.requests import RequestRows
 
 from .answers import answers, to_json
 from .batching import Batcher
@@ -89,8 +90,14 @@ class _Service:
         self.limits = limits
         self.metrics = Metrics()
         self.decoder = Decoder(model.fields, limits)
+        names = [each.name for each in model.fields.fields] if model.fields.kind == "table" else None
+
+        def predict(samples: Sequence[Any]) -> list[Any]:
+            given = samples if names is None else RequestRows(names, samples)
+            return answers(model.predict(given), model.classes, limits.max_classes)
+
         self.batcher = Batcher(
-            lambda samples: answers(model.predict(samples), model.classes, limits.max_classes),
+            predict,
             limits.batch_of(model.fields.kind),
             limits.queue,
             self.metrics,

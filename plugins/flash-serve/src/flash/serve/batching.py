@@ -40,8 +40,9 @@ class _Job:
 class Batcher:
     """Predicts samples of several requests together, in a thread of its own.
 
-    A request that comes while the thread is free is predicted at once; those that come while it is busy wait, and are
-    predicted together. Samples of a large request share the batches with those of others.
+    A request that comes while the thread is free is predicted at once, with all that the event loop has read in the
+    same turn; those that come while it is busy wait, and are predicted together. Samples of a large request share the
+    batches with those of others.
 
     Args:
         predict: A function from a list of samples to a list of answers.
@@ -67,6 +68,9 @@ class Batcher:
         self._ready = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_closing = False
+        # The loop that says at the end of its turn that there is work, and whether one has said so.
+        self._releasing: asyncio.AbstractEventLoop | None = None
+        self._is_released = False
 
     @property
     def waiting(self) -> int:
@@ -97,7 +101,6 @@ class Batcher:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._work, name="flash-serve", daemon=True)
                     self._thread.start()
-                self._ready.notify()
         if is_full or self._is_closing:
             samples.close()
             state = "it is stopping" if self._is_closing else f"{self._queue:,} requests wait already"
@@ -106,6 +109,9 @@ class Batcher:
                 f"Expected a service that is free, but {state}. Send the request again later.",
                 headers={"Retry-After": "1"},
             )
+        if self._releasing is not loop:
+            self._releasing = loop
+            loop.call_soon(self._release)
         timer = loop.call_later(timeout, _expire, job, timeout)
         try:
             return await job.future
@@ -125,16 +131,24 @@ class Batcher:
         if thread is not None:
             thread.join(timeout)
 
+    def _release(self) -> None:
+        self._releasing = None
+        with self._ready:
+            self._is_released = True
+            self._ready.notify()
+
     # ------------------------------------------------------------------ in the thread
 
     def _work(self) -> None:
         while True:
             with self._ready:
-                while not self._jobs and not self._is_closing:
+                while not ((self._jobs and self._is_released) or self._is_closing):
                     self._ready.wait()
                 if not self._jobs:
                     return
                 pieces = self._take()
+                # What is left waits no longer.
+                self._is_released = bool(self._jobs)
             if pieces:
                 self._run(pieces)
 

@@ -10,11 +10,13 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from email.message import Message
+from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
+import orjson
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
@@ -48,7 +50,7 @@ class Samples:
     """The samples of a request.
 
     Args:
-        values: One per sample, as ``task.predict`` takes them in a list.
+        values: One per sample, as ``task.predict`` takes them in a list; of a row the values of its fields, in order.
         places: The place of each in the request.
         folder: A folder of temporary files that is removed when they were predicted.
     """
@@ -95,6 +97,7 @@ class Decoder:
         self.key = KEYS[fields.kind]
         self._limits = limits
         self._columns = [(each.name, self._converter(each), each.may_be_missing) for each in fields.fields]
+        self._plain_columns = _PlainColumns(fields.fields, limits.max_text) if fields.kind == "table" else None
         self._sample: Callable[[Any], Any] = {
             "table": self._row,
             "text": self._pair if fields.fields else self._text,
@@ -120,7 +123,11 @@ class Decoder:
         if kind != "application/json":
             wanted = "application/json" + (" or multipart/form-data" if takes_uploads(self.fields) else "")
             raise RequestError(415, f"Expected a body of type {wanted}, but got {show(kind) if kind else 'none'}.")
-        return self._of_json(_json(body))
+        plain = (
+            None if self._plain_columns is None else self._plain_columns.rows_of(body, self.key, self._limits.max_rows)
+        )
+        # Whatever is not plain is looked at value by value, and may be wrong.
+        return self._of_json(_json(body)) if plain is None else Samples(plain, _Places(self.key, len(plain)))
 
     # ------------------------------------------------------------------ JSON
 
@@ -161,10 +168,10 @@ class Decoder:
                 "start the service with a larger --max_rows.",
             )
 
-    def _row(self, row: Any) -> dict[str, Any]:
+    def _row(self, row: Any) -> tuple[Any, ...]:
         if type(row) is not dict:
             raise _WrongValueError(f"Expected an object with a value for each column, but got {_kind(row)}.")
-        found = {}
+        found = []
         for name, convert, may_be_missing in self._columns:
             if name not in row and not may_be_missing:
                 raise _WrongValueError(
@@ -172,10 +179,10 @@ class Decoder:
                 )
             value = row.get(name)
             try:
-                found[name] = None if value is None else convert(value)
+                found.append(None if value is None else convert(value))
             except _WrongValueError as error:
                 raise _WrongValueError(str(error), name) from None
-        return found
+        return tuple(found)
 
     def _pair(self, pair: Any) -> tuple[str, ...]:
         if type(pair) is not dict:
@@ -270,6 +277,76 @@ class Decoder:
         if found in known:
             return found
         return known[0] if len(known) == 1 else ""
+
+
+class _PlainColumns:
+    """The rows of a request whose values need no look at each: their types tell that they are right."""
+
+    def __init__(self, fields: Sequence[RequestField], max_text: int) -> None:
+        names = [each.name for each in fields]
+        values: Callable[[Any], Any] = itemgetter(*names)
+        # Of a single name it returns the value alone.
+        self._values = values if len(names) > 1 else lambda row: (values(row),)
+        self._fits = [self._is_plain(each) for each in fields]
+        self._max_text = max_text
+
+    def rows_of(self, body: bytes, key: str, most: int) -> list[tuple[Any, ...]] | None:
+        """Return the rows of a body of JSON; ``None`` if it is not certain that all is right.
+
+        Args:
+            body: The body.
+            key: That of the rows.
+            most: The number of rows of a request.
+        """
+        try:
+            # Five times as fast as the standard library; it refuses whatever is not strictly JSON and UTF-8, and
+            # numbers that no float holds.
+            content = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return None
+        given = content.get(key) if type(content) is dict and len(content) == 1 else None
+        if type(given) is not list or not 0 < len(given) <= most or set(map(type, given)) != {dict}:
+            return None
+        try:
+            rows = list(map(self._values, given))
+        except KeyError:
+            return None
+        return rows if all(map(_call, self._fits, zip(*rows, strict=True))) else None
+
+    def _is_plain(self, field: RequestField) -> Callable[[Sequence[Any]], bool]:
+        return {"number": _are_numbers, "category": self._are_cells, "text": self._are_cells, "date": _are_dates}[
+            field.type
+        ]
+
+    def _are_cells(self, values: Sequence[Any]) -> bool:
+        """Return whether values are short texts, and whole numbers that a float has."""
+        kinds = set(map(type, values))
+        if kinds <= _TEXTS:
+            return max(map(len, filter(None, values)), default=0) <= self._max_text
+        # A fraction may have been a whole number of more digits.
+        return kinds <= _WHOLE and all(each is None or abs(each) <= _EXACT for each in values)
+
+
+_NONE = type(None)
+_NUMBERS, _TEXTS, _WHOLE = {int, float, _NONE}, {str, _NONE}, {int, _NONE}
+
+
+def _call(function: Callable[[Any], bool], value: Any) -> bool:
+    return function(value)
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    kinds = set(map(type, values))
+    return kinds <= _NUMBERS and (
+        int not in kinds or all(type(each) is not int or abs(each) <= _EXACT for each in values)
+    )
+
+
+def _are_dates(values: Sequence[Any]) -> bool:
+    try:
+        return all(each is None or _date(each) is each for each in set(values))
+    except (_WrongValueError, TypeError):  # such as a list, which has no hash
+        return False
 
 
 class _WrongValueError(Exception):

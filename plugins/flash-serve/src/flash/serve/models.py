@@ -118,7 +118,7 @@ class _ExportedModel:
         labels = result.get("labels")
         self._exported = exported
         self.title, self.fields = exported.title, exported.fields
-        self.names = labels if result["kind"] == "classes" else result.get("names")
+        self.names = result.get("names") if labels is None else labels
         self.classes = None if result["kind"] != "classes" or labels is None else [str(each) for each in labels]
 
     def predict(self, samples: Sequence[Any]) -> list[tuple[Any, Sequence[float] | None]]:

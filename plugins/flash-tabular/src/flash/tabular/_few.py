@@ -1,13 +1,12 @@
-"""Values of a few rows one by one, without a step of pandas per column, which costs more than a network does."""
+"""Plain values of some rows, without the steps of pandas per column, which cost more than a network does."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from flash.data.tables import check_encodable
@@ -16,12 +15,21 @@ from flash.errors import DataError
 from .encoder import text_of_value
 from .read import value_as_text
 
-__all__ = ["MAX_FEW", "PlainColumns", "codes_of", "columns_of_frame", "columns_of_rows", "floats_of"]
+__all__ = [
+    "MAX_FEW",
+    "PlainColumns",
+    "codes_of",
+    "columns_of_frame",
+    "columns_of_rows",
+    "floats_of",
+    "is_missing",
+    "rows_of_columns",
+]
 
-#: The number of rows up to which values one by one take less time than columns.
-MAX_FEW = 32
+#: The number of rows up to which this takes less time than pandas.
+MAX_FEW = 1024
 
-#: The values of each column: text, numbers, and ``None`` where one is missing.
+#: The values of each column: text, numbers, and ``None`` or NaN where one is missing.
 PlainColumns: TypeAlias = dict[str, list[Any]]
 
 _PLAIN = frozenset({str, int, float, type(None)})
@@ -34,7 +42,7 @@ def columns_of_frame(frame: pd.DataFrame) -> PlainColumns | None:
 
     Example:
         >>> columns_of_frame(pd.DataFrame({"age": [20.0, None], "city": ["Bern", "Rome"]}))
-        {'age': [20.0, None], 'city': ['Bern', 'Rome']}
+        {'age': [20.0, nan], 'city': ['Bern', 'Rome']}
     """
     if len(frame) > MAX_FEW or not all(map(_is_plain, set(frame.dtypes))):
         return None
@@ -45,12 +53,19 @@ def columns_of_frame(frame: pd.DataFrame) -> PlainColumns | None:
 
 
 def columns_of_rows(data: Any) -> PlainColumns | None:
-    """Return the columns of rows that are dicts; ``None`` if they are not, too many, or have values that are not plain.
+    """Return the columns of rows that are dicts, or of a dict of lists, if they are not too many and all is plain.
+
+    Returns:
+        The columns; ``None`` if it is something else.
 
     Example:
         >>> columns_of_rows([{"age": 20, "city": "Bern"}, {"age": 30, "city": None}])
         {'age': [20, 30], 'city': ['Bern', None]}
     """
+    if type(data) is dict:
+        are_lists = {list}.issuperset(map(type, data.values())) and {str}.issuperset(map(type, data))
+        lengths = set(map(len, data.values())) if are_lists else set[int]()
+        return _checked(data) if len(lengths) == 1 and 0 < min(lengths) <= MAX_FEW else None
     if not isinstance(data, list) or not 0 < len(data) <= MAX_FEW or set(map(type, data)) != {dict}:
         return None
     names = data[0].keys()
@@ -59,16 +74,29 @@ def columns_of_rows(data: Any) -> PlainColumns | None:
     return _checked({name: [row[name] for row in data] for name in names})
 
 
-def floats_of(values: Sequence[Any]) -> list[float] | None:
-    """Return numbers, with NaN for missing and infinite ones; ``None`` if there is text.
+def rows_of_columns(columns: PlainColumns) -> int:
+    """Return the number of rows."""
+    return len(next(iter(columns.values())))
+
+
+def floats_of(columns: Sequence[list[Any]], rows: int) -> npt.NDArray[np.float64] | None:
+    """Return the numbers of some columns, with NaN for missing and infinite ones; ``None`` if there is text.
+
+    Args:
+        columns: Their values.
+        rows: The number of rows.
+
+    Returns:
+        Shape ``(columns, rows)``.
 
     Example:
-        >>> floats_of([1, 2.5, None])
-        [1.0, 2.5, nan]
+        >>> floats_of([[1, 2.5, None]], 3)
+        array([[1. , 2.5, nan]])
     """
-    if any(type(value) is str for value in values):
+    if any(str in set(map(type, values)) for values in columns):  # which numpy would read as numbers
         return None
-    return [float(value) if value is not None and math.isfinite(value) else math.nan for value in values]
+    found = np.array(columns, dtype=np.float64).reshape(-1, rows)
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def codes_of(values: Sequence[Any], places: Mapping[str, int], is_text: bool) -> list[int]:
@@ -83,14 +111,15 @@ def codes_of(values: Sequence[Any], places: Mapping[str, int], is_text: bool) ->
         >>> codes_of(["red", None, "blue"], {"green": 0, "red": 1}, True)
         [2, 0, 0]
     """
-    codes = []
-    for value in values:
-        if value is None:
-            codes.append(0)
-            continue
-        text = value_as_text(value)
-        codes.append(places.get(text if text in places or is_text else text_of_value(text), -1) + 1)
-    return codes
+    found = {value: _code(value, places, is_text) for value in set(values)}
+    return [found[value] for value in values]
+
+
+def _code(value: Any, places: Mapping[str, int], is_text: bool) -> int:
+    if is_missing(value):
+        return 0
+    text = value_as_text(value)
+    return places.get(text if text in places or is_text else text_of_value(text), -1) + 1
 
 
 def _is_plain(kind: Any) -> bool:
@@ -101,18 +130,30 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _checked(columns: Mapping[Any, list[Any]]) -> PlainColumns | None:
-    """Return columns whose values are all plain, missing ones as ``None``; otherwise ``None``."""
-    values = list(chain.from_iterable(columns.values()))
-    if not _PLAIN.issuperset(map(type, values)) or _has_large_integer(values):
-        return None
+    """Return columns whose values are all plain; otherwise ``None``."""
     try:
-        check_encodable(chain(columns, values), "")
+        check_encodable(columns, "")
+        for values in columns.values():
+            kinds = set(map(type, values))
+            if not kinds <= _PLAIN or (int in kinds and _has_large_integer(values)):
+                return None
+            if str in kinds:
+                check_encodable(values, "")
     except DataError:
         return None
-    if any(value != value for value in values):
-        return {name: [None if value != value else value for value in column] for name, column in columns.items()}
     return dict(columns)
 
 
-def _has_large_integer(values: Iterable[Any]) -> bool:
-    return any(type(value) is int and abs(value) > _MAX_INT for value in values)
+def is_missing(value: Any) -> bool:
+    """Return whether a plain value is missing.
+
+    Example:
+        >>> is_missing(None), is_missing(float("nan")), is_missing("")
+        (True, True, False)
+    """
+    return value is None or value != value
+
+
+def _has_large_integer(values: Sequence[Any]) -> bool:
+    whole = [value for value in values if type(value) is int]
+    return max(whole) > _MAX_INT or min(whole) < -_MAX_INT

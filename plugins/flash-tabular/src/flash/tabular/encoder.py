@@ -55,6 +55,7 @@ _STAMP = re.compile(
 )
 _COMPACT = re.compile(rf"(?P<year>[0-9]{{4}})(?P<month>[0-9]{{2}})(?P<day>[0-9]{{2}})(?:[ T]{_CLOCK})?")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_NUMBERS, _TEXTS = {int, float, type(None)}, {str, type(None)}
 # Whole numbers of this many bits are exact in a column without missing values.
 _BITS = 64
 # Numbers of this many characters are exact as floats.
@@ -101,14 +102,27 @@ def encode_samples(
     """Return what :func:`encode` does for rows of a request, whose values have types.
 
     Args:
-        samples: The rows; a value is a number, a truth value, a text, or ``None``.
+        samples: The rows; a value is a number, a truth value, a text, or ``None``. They may have an attribute
+            ``columns``, with the list of values of each column.
         settings: As for :func:`batches`.
         reader: Not used.
     """
-    names = [column["name"] for column in [*settings["numerical"], *settings["categorical"]]]
-    table = {name: [None if row[name] is None else _text(row[name]) for row in samples] for name in names}
-    # In a request numbers are no text, and have no decimal comma.
-    return encode(table, {**settings, "decimal": "."})
+    names = dict.fromkeys(column["name"] for column in [*settings["numerical"], *settings["categorical"]])
+    given = getattr(samples, "columns", None) or {name: [row[name] for row in samples] for name in names}
+    texts, numbers = _text_and_number_fields(settings)
+    columns = {name: _requested(name, given[name], name in numbers, name in texts) for name in names}
+    return _encoded(columns, len(samples), settings)
+
+
+def _requested(name: str, cells: list[Any], is_number: bool, is_text: bool) -> _Column:
+    """Return a column of a request: numbers are what they are, and all else is read as its text would be."""
+    kinds = set(map(type, cells))
+    if is_number and kinds <= _NUMBERS:
+        return _Column("number", cells)
+    if not kinds <= _TEXTS:
+        cells = [None if cell is None else _text(cell) for cell in cells]
+    # In a request numbers have no decimal comma.
+    return _Column("text", cells) if is_text else _inferred(name, cells, is_number, ".")
 
 
 def encode(table: Mapping[str, list[Any]], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,11 +144,9 @@ def encode(table: Mapping[str, list[Any]], settings: Mapping[str, Any]) -> dict[
         >>> {name: array.tolist() for name, array in encode({"age": ["50"], "city": ["Rome"]}, settings).items()}
         {'numerical': [[2.0]], 'categorical': [[2]]}
     """
-    numerical, categorical = settings["numerical"], settings["categorical"]
     rows = len(next(iter(table.values()), ()))
-    _check(table, rows, [column["name"] for column in [*numerical, *categorical]])
-    texts = {column["name"] for column in categorical if column["is_text"]}
-    numbers = {column["name"] for column in numerical}
+    _check(table, rows, [column["name"] for column in [*settings["numerical"], *settings["categorical"]]])
+    texts, numbers = _text_and_number_fields(settings)
     used = {name: cells for name, cells in table.items() if name not in settings["target_fields"]}
     if getattr(table, "is_text", True):
         columns = {
@@ -145,6 +157,17 @@ def encode(table: Mapping[str, list[Any]], settings: Mapping[str, Any]) -> dict[
         }
     else:
         columns = {name: _typed(cells) for name, cells in used.items()}
+    return _encoded(columns, rows, settings)
+
+
+def _text_and_number_fields(settings: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the columns of text, and those of numbers and dates."""
+    texts = {column["name"] for column in settings["categorical"] if column["is_text"]}
+    return texts, {column["name"] for column in settings["numerical"]}
+
+
+def _encoded(columns: Mapping[str, _Column], rows: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    numerical, categorical = settings["numerical"], settings["categorical"]
     values = np.zeros((rows, len(numerical)), dtype=np.float32)
     codes = np.zeros((rows, len(categorical)), dtype=np.int32)
     parts, truths = {}, set()
@@ -186,7 +209,8 @@ def _check(table: Mapping[str, Any], rows: int, needed: Sequence[str]) -> None:
 def _inferred(name: str, cells: list[str | None], is_number: bool, decimal: str | None) -> _Column:
     if decimal not in (None, "."):
         cells = [None if cell is None else cell.replace(str(decimal), ".") for cell in cells]
-    parsed = [None if cell is None else _number(cell) for cell in cells]
+    known = {cell: _number(cell) for cell in set(cells) if cell is not None}
+    parsed = [None if cell is None else known[cell] for cell in cells]
     rest = [cell for cell, number in zip(cells, parsed, strict=True) if cell is not None and number is None]
     words = set(rest)
     if words <= MISSING:
@@ -253,6 +277,9 @@ def _numbers(name: str, column: _Column, part: str, is_truth: bool) -> Any:
         return np.full(len(column.cells), np.nan)
     if part:
         return _date_parts(name, column, part)
+    whole = _array(column)
+    if whole is not None:
+        return whole
     found = [_value(cell, is_truth) for cell in column.cells]
     wrong = [cell for cell, value in zip(column.cells, found, strict=True) if cell is not None and math.isnan(value)]
     if wrong:
@@ -261,6 +288,19 @@ def _numbers(name: str, column: _Column, part: str, is_truth: bool) -> Any:
             f"{len(found)} rows. Clean it."
         )
     values = np.array(found, dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _array(column: _Column) -> Any:
+    """Return the numbers of a column that holds nothing else, with NaN for missing and infinite ones; else ``None``."""
+    if column.kind not in ("whole", "number"):
+        return None
+    try:
+        values = np.array(column.cells, dtype=np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    if np.isnan(values).sum() > column.cells.count(None):  # which is an error
+        return None
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -334,16 +374,19 @@ def _codes(column: _Column, category: Mapping[str, Any]) -> list[int]:
             f"Expected categories in column {category['name']!r} of the predict table, but got {first!r}. Convert it "
             "to text, as in the train table."
         )
-    codes = []
-    for cell in column.cells:
+
+    def code_of(cell: Any) -> int:
         if cell is None:
-            codes.append(0)
-            continue
+            return 0
         text = _text(cell)
         known = text in places or _lowered(text) in aliases
         text = text if known or category["is_text"] else text_of_value(text)
-        codes.append(places.get(text) or aliases.get(_lowered(text), 0))
-    return codes
+        return int(places.get(text) or aliases.get(_lowered(text), 0))
+
+    if column.kind != "text":  # True and 1 are equal, but not the same
+        return [code_of(cell) for cell in column.cells]
+    codes = {cell: code_of(cell) for cell in set(column.cells)}
+    return [codes[cell] for cell in column.cells]
 
 
 def _lowered(text: str) -> str:

@@ -18,12 +18,12 @@ from flash.data.columns import Columns
 from flash.data.display import Display
 from flash.data.labels import class_indices
 from flash.data.portable import Portable, TensorSpec
-from flash.data.requests import RequestFields
+from flash.data.requests import RequestFields, RequestRows
 from flash.data.splits import split_inputs
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
 
-from ._few import columns_of_rows
+from ._few import columns_of_rows, rows_of_columns
 from .read import read_table
 from .schema import MAX_ABS_ZSCORE, Schema, learn_schema
 from .targets import NumberTargets, Targets, learn_targets, targets_from_serializable
@@ -140,8 +140,9 @@ class TabularPreprocess(Preprocess):
     def predict_load_data(self, data: Any) -> Columns:
         """Encode a table without targets."""
         schema = self._learned_schema()
+        data = data.columns if isinstance(data, RequestRows) else data
         columns = columns_of_rows(data)
-        encoded = None if columns is None else schema.encode_few(columns, len(data))
+        encoded = None if columns is None else schema.encode_few(columns, rows_of_columns(columns))
         return Columns(_tensors(*(encoded or schema.encode(self._read(data), "predict"))))
 
     def _learned_schema(self) -> Schema:

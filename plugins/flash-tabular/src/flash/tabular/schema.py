@@ -19,7 +19,7 @@ from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
 
 from ._disguises import disguise_of
-from ._few import PlainColumns, codes_of, columns_of_frame, floats_of
+from ._few import PlainColumns, codes_of, columns_of_frame, floats_of, is_missing
 from .encoder import text_of_value
 from .read import (
     DATE_PARTS,
@@ -207,9 +207,9 @@ class Schema:
         """
         if not columns.keys() >= set(self.fields) or any(column.part for column in self.numerical):
             return None
-        numbers = [floats_of(columns[column.name]) for column in self.numerical]
+        raw = floats_of([columns[column.name] for column in self.numerical], rows)
         codes = [_few_codes(columns[category.name], category) for category in self.categorical]
-        if None in numbers or None in codes:
+        if raw is None or None in codes:
             return None
         if rows >= MIN_ROWS_FOR_UNKNOWN_WARNING and any(
             not category.is_missing_flag and not any(found or ())
@@ -217,9 +217,8 @@ class Schema:
         ):
             return None
         means, stds = self._means_and_stds
-        raw = np.array(numbers, dtype=np.float64).reshape(-1, rows).T
         return (
-            _standardize(raw, means, stds).astype(np.float32),
+            _standardize(raw.T, means, stds).astype(np.float32),
             np.array(codes, dtype=np.int32).reshape(-1, rows).T.copy(),
         )
 
@@ -498,14 +497,14 @@ def _bins(values: Floats) -> list[float]:
     return edges
 
 
-def _few_codes(values: Sequence[Any], column: CategoricalColumn) -> list[int] | None:
+def _few_codes(values: list[Any], column: CategoricalColumn) -> list[int] | None:
     """Return the codes of categories, or of a flag; ``None`` if the values are not numbers, but flagged as such."""
     if not column.is_missing_flag:
         return codes_of(values, column.places, column.is_text)
     if column.is_text:
-        return [value is None for value in values]
-    floats = floats_of(values)
-    return None if floats is None else [math.isnan(each) for each in floats]
+        return [is_missing(value) for value in values]
+    floats = floats_of([values], len(values))
+    return None if floats is None else np.isnan(floats[0]).tolist()
 
 
 def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str) -> npt.NDArray[np.int32]:

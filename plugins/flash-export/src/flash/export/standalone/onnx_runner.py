@@ -20,6 +20,8 @@ def load(path: str, inputs: Sequence[str], outputs: Sequence[str]) -> Callable[[
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
+    # Threads that wait in a loop for the next batch take the time of the program that makes it.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     # An input that the network does not need is not in the file.
     needed = {each.name for each in session.get_inputs()}

@@ -1,0 +1,23 @@
+"""A detector that tests of exported folders and of services share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+
+
+def tiny_detector(**sizes: Any) -> nn.Module:
+    """A Faster R-CNN on one layer whose scores differ."""
+    layers = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
+    vars(layers)["out_channels"] = 8
+    anchors = AnchorGenerator(((16, 32),), ((1.0,),))
+    heads = {"box_head": nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 16)), "box_predictor": FastRCNNPredictor(16, 4)}
+    model = FasterRCNN(layers, None, rpn_anchor_generator=anchors, **heads, **sizes)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
+    return model
