@@ -94,7 +94,7 @@ def draw(points: dict[str, dict[int, dict[str, float]]], path: Path) -> None:
     left.set(xscale="log", xlabel="rows", ylabel="peak of resident memory (MB)", ylim=(0, None))
     right.set(xscale="log", yscale="log", xlabel="rows", ylabel="seconds")
     left.legend()
-    right.legend(fontsize="small")
+    right.legend(fontsize="x-small", loc="lower right")
     figure.savefig(path, dpi=110)
 
 
