@@ -198,5 +198,5 @@ def test_batches_without_a_loader_are_those_of_a_loader(by_length: bool, batch_s
     for each in (dataset(Stage.PREDICT), columns, columns.subset([5, 1, 3], Stage.TEST)):
         loader: Any = make_loader(each, Stage.PREDICT, None, **options)
         rows, batches = zip(*batches_in_order(each, **options), strict=True)
-        assert [list(batch) for batch in rows] == list(loader.batch_sampler)
+        assert [list(batch) for batch in rows] == list(map(list, loader.batch_sampler))
         torch.testing.assert_close(list(batches), list(loader), rtol=0, atol=0)

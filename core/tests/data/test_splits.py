@@ -15,7 +15,7 @@ from flash import DataModule, Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.samples import SampleData, SamplePreprocess
-from flash.data.splits import classes_of, count_inputs, split_inputs, split_rows, take_rows, times_of
+from flash.data.splits import classes_of, count_inputs, draw_stratified, split_inputs, split_rows, take_rows, times_of
 from flash.data.stage import Stage
 from flash.data.tables import Table
 from flash.data.targets import NumberTargets
@@ -494,3 +494,31 @@ def test_a_split_of_ones_own_without_times_says_so() -> None:
 
     with pytest.raises(ConfigurationError, match="a preprocess whose split takes times, but Own.split does not"):
         DataModule.from_load_data_inputs([1, 2, 3, 4], preprocess=Own(), test_split=0.5, times=[0, 0, 1, 1])
+
+
+class TestTablesInParts:
+    """Splits of tables that are read part by part."""
+
+    def test_each_class_has_its_share_in_every_order(self) -> None:
+        classes = np.repeat([0, 1, 2], [700, 290, 10])
+        for order in (classes, np.random.default_rng(0).permutation(classes)):
+            flags = draw_stratified(np.array_split(order, 7), np.bincount(order), 0.2, seed=0)
+            assert np.bincount(order[flags]).tolist() == [140, 58, 2]
+
+    def test_each_row_is_as_likely_as_any_other(self) -> None:
+        parts = [np.zeros(5, dtype=np.int64), np.zeros(15, dtype=np.int64)]
+        drawn = sum(draw_stratified(parts, np.array([20]), 0.25, seed).astype(int) for seed in range(2000))
+        # 500 times each, with a standard deviation of 19.
+        assert drawn.sum() == 5 * 2000
+        assert 420 < drawn.min() <= drawn.max() < 580
+
+    def test_the_seed_decides(self) -> None:
+        parts, counts = [np.zeros(50, dtype=np.int64)], np.array([50])
+        first, again, other = (draw_stratified(parts, counts, 0.5, seed).tolist() for seed in (0, 0, 1))
+        assert first == again
+        assert first != other
+
+    @pytest.mark.parametrize("classes", [[0], [0, 1, 2]])
+    def test_classes_of_one_row_cannot_be_split(self, classes: list[int]) -> None:
+        with pytest.raises(DataError, match="Expected at least two rows of a class to split validation data off"):
+            draw_stratified([np.array(classes)], np.bincount(classes), 0.5, seed=0)

@@ -21,6 +21,7 @@ from flash.serialization import (
     read_checkpoint,
     replacing,
     replacing_together,
+    scratch_file,
     write_checkpoint,
     writing,
     writing_folder,
@@ -323,3 +324,19 @@ class TestFolders:
         os.utime(other, (time.time() - 60,) * 2)
         self.write(tmp_path / "out")
         assert (other / "inside" / "file").is_file()
+
+
+def test_a_scratch_file_is_new_and_stays_while_it_is_open(tmp_path: Path) -> None:
+    first, second = scratch_file(tmp_path, "columns"), scratch_file(tmp_path, "columns")
+    assert first.name != second.name
+    for file in (first, second):
+        os.utime(file.name, (0, 0))
+    third = scratch_file(tmp_path, "columns")
+    assert sum(1 for _ in tmp_path.iterdir()) == 3
+    # As if the process that opened it had been killed.
+    first.close()
+    fourth = scratch_file(tmp_path, "columns")
+    assert not Path(first.name).exists()
+    assert Path(second.name).exists()
+    for file in (second, third, fourth):
+        file.close()

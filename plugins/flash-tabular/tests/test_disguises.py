@@ -10,7 +10,7 @@ import pytest
 
 from flash.errors import DataError
 from flash.tabular._disguises import disguise_of
-from flash.tabular.schema import learn_schema
+from flash.tabular.learning import learn_schema
 
 DISGUISES: dict[str, tuple[list[Any], str, list[Any]]] = {
     "thousands": (

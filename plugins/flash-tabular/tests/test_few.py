@@ -17,9 +17,10 @@ import torch
 from flash.data.requests import RequestRows
 from flash.tabular import _few as few
 from flash.tabular import schema
+from flash.tabular.learning import learn_schema
 from flash.tabular.preprocess import TabularPreprocess
 from flash.tabular.read import read_table
-from flash.tabular.schema import Schema, learn_schema
+from flash.tabular.schema import Schema
 
 # Values of every kind that came up in tables, each of which any column may hold in a row to predict.
 VALUES: list[Any] = [

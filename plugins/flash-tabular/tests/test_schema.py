@@ -14,8 +14,10 @@ import pytest
 
 from flash.data.requests import RequestField
 from flash.errors import ConfigurationError, DataError, MissingColumnError
+from flash.tabular.learning import learn_schema
 from flash.tabular.read import read_table
-from flash.tabular.schema import Schema, learn_schema, mean_and_std
+from flash.tabular.schema import Schema
+from flash.tabular.summaries import mean_and_std
 
 DATES: Any = ["2024-01-01", "2024-03-01", None]
 THREE = ["a", "b", "c"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from flash.data._missing import without_missing
 from flash.data.delimited import check_unique
 from flash.errors import DataError
 
-__all__ = ["FrameColumns", "columns_of", "parquet_parts", "read_parquet"]
+__all__ = ["FrameColumns", "columns_of", "parquet_dataset", "parquet_errors", "parquet_parts", "read_parquet"]
 
 
 class FrameColumns(Mapping[str, list[Any]]):
@@ -101,29 +103,78 @@ def read_parquet(path: Path, name: str) -> Any:
         raise DataError(
             f"Expected pyarrow to be installed, to read the Parquet file {name}: pip install pyarrow."
         ) from error
-    try:
+    with parquet_errors(name):
         return parquet.read_table(path)
+
+
+@contextmanager
+def parquet_errors(name: str) -> Iterator[None]:
+    """Context manager: raise an error in words if Parquet cannot be read.
+
+    Args:
+        name: The file or folder.
+
+    Raises:
+        DataError: If it is damaged, or of another kind.
+    """
+    try:
+        yield
     # Arrow's errors inherit from OSError or ValueError.
     except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
         reason = " ".join(str(error).split()).rstrip(".")
         raise DataError(
             f"Expected a Parquet file at {name}, but: {reason}. Copy, download or write it again."
         ) from error
 
 
-def parquet_parts(path: Path, rows: int) -> Iterator[Any]:
+def parquet_dataset(source: Path | Sequence[str]) -> Any:
+    """Return Arrow's data set of a Parquet file, of all in a folder, or of a list of files.
+
+    Raises:
+        DataError: If files of a list have other columns than the first one.
+    """
+    import pyarrow.dataset as datasets
+
+    # Partitions as parquet.read_table has them.
+    dataset = datasets.dataset(source, format="parquet", partitioning="hive")
+    if isinstance(source, Path):
+        return dataset
+    for fragment in dataset.get_fragments():
+        unlike = sorted(set(fragment.physical_schema.names) ^ set(dataset.schema.names))
+        if unlike:
+            raise DataError(
+                f"Expected the same columns in {source[0]} and {fragment.path}, but only one of them has "
+                f"{', '.join(map(repr, unlike))}. Rename or drop them."
+            )
+    return dataset
+
+
+def parquet_parts(
+    source: Path | Sequence[str], rows: int, columns: Sequence[str] | None = None, name: str | None = None
+) -> Iterator[Any]:
     """Yield Arrow tables of several rows each, of a Parquet file or all Parquet files in a folder, in their order.
 
     Args:
-        path: The file or folder, which :func:`read_parquet` can read.
+        source: The file or folder, which :func:`read_parquet` can read, or a list of files.
         rows: The number of rows of a part; the last may have fewer.
+        columns: The columns to read; by default all.
+        name: The table, for error messages; by default errors are those of Arrow.
     """
+    with contextlib.nullcontext() if name is None else parquet_errors(name):
+        yield from _parquet_parts(parquet_dataset(source), rows, columns)
+
+
+def _parquet_parts(dataset: Any, rows: int, columns: Sequence[str] | None) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.dataset as datasets
 
-    # Partitions as parquet.read_table has them. A few batches are read ahead, so memory is bounded.
-    dataset = datasets.dataset(path, format="parquet", partitioning="hive")
-    batches = dataset.to_batches(batch_size=rows, batch_readahead=1, fragment_readahead=1, use_threads=False)
+    # A few batches are read ahead, and what was read of a file is not kept until its end, so memory is bounded.
+    reading = datasets.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+    options = {"batch_size": rows, "batch_readahead": 1, "fragment_readahead": 1, "use_threads": False}
+    options["fragment_scan_options"] = reading
+    batches = dataset.to_batches(columns=columns, **options)
     held: list[Any] = []
     for batch in batches:
         held.append(batch)

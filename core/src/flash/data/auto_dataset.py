@@ -16,6 +16,7 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from flash.data.columns import Columns
 from flash.data.display import Display
 from flash.data.hooks import HooksByStage, SampleHooks
+from flash.data.kept_rows import KeptRows
 from flash.data.pieces import Pieces
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -41,6 +42,8 @@ class SourceRows:
 
     def take(self, rows: RowNumbers) -> SourceRows:
         """Return those of some samples."""
+        if isinstance(self.rows, KeptRows) and isinstance(rows, KeptRows):
+            return SourceRows(self.stage, self.rows.within(rows))
         return SourceRows(self.stage, [int(self.rows[row]) for row in rows])
 
 

@@ -66,7 +66,7 @@ class Columns:
             # A network may write to its inputs, which the samples are not.
             batch = [leaf[rows.start : rows.stop].clone() for leaf in self._leaves]
         else:
-            index = rows if isinstance(rows, Tensor) else torch.tensor(rows, dtype=torch.long)
+            index = rows if isinstance(rows, Tensor) else torch.as_tensor(np.asarray(rows, dtype=np.int64))
             batch = [leaf.index_select(0, index) for leaf in self._leaves]
         return self._nest(batch)
 

@@ -26,7 +26,9 @@ from flash.data.samplers import (
     seed_batch,
 )
 from flash.data.stage import Stage
+from flash.data.stored_columns import StoredColumns
 from flash.data.streams import AutoStream, shard_stream
+from flash.data.windows import WindowedRows
 from flash.errors import DataError
 from flash.serialization import capture_rng_state, restore_rng_state
 
@@ -335,11 +337,19 @@ def _train_rows(
         return sampler(dataset) if isinstance(sampler, type) or not hasattr(sampler, "__iter__") else sampler
     rank, processes = shard
     # One bucket holds a batch of every process, so that all process rows of similar length at the same time.
-    order = ShuffledRows(len(dataset), seed) if lengths is None else BucketedRows(lengths, seed, batch_size * processes)
+    order = _shuffled(dataset, seed) if lengths is None else BucketedRows(lengths, seed, batch_size * processes)
     rows = order if processes == 1 else TrainShard(order, rank, processes)
     # Workers prefetch as soon as they start, before set_epoch is called.
     rows.set_epoch(epoch)
     return rows
+
+
+def _shuffled(dataset: Any, seed: int) -> ShuffledRows:
+    columns = dataset.columns if isinstance(dataset, AutoDataset) else None
+    if not isinstance(columns, StoredColumns):
+        return ShuffledRows(len(dataset), seed)
+    # Two windows are in memory where one follows another.
+    return WindowedRows(len(dataset), seed, columns.rows_of_block, max(1, columns.blocks_kept // 2))
 
 
 def _with_collate(dataset: Dataset[Any], stage: Stage, preprocess: Preprocess | None) -> tuple[Dataset[Any], Any]:

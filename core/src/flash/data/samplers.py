@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DistributedSampler, Sampler
+from torch.utils.data import BatchSampler, DistributedSampler, Sampler, SequentialSampler
 
 __all__ = [
     "BatchRows",
@@ -28,6 +28,14 @@ __all__ = [
 # Rows are bucketed by length within windows of this many batches: enough to save padding, and few enough that batches
 # differ between epochs.
 _WINDOW = 50
+
+
+class RowOrder(Protocol):
+    """The rows in their order: a tensor, or an object that makes parts of one when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: slice) -> Tensor: ...
 
 
 class ShuffledRows(Sampler[int]):
@@ -57,7 +65,7 @@ class ShuffledRows(Sampler[int]):
         self.epoch = epoch
         self._is_chosen = True
 
-    def next_pass(self) -> Tensor:
+    def next_pass(self) -> RowOrder:
         """Return the order of the next pass, shape ``(length,)``."""
         if not self._is_chosen:
             self.epoch += 1
@@ -72,7 +80,7 @@ class ShuffledRows(Sampler[int]):
         """Continue after the last pass of another run."""
         self._seed, self.epoch, self._is_chosen = state["seed"], state["epoch"], False
 
-    def permutation(self) -> Tensor:
+    def permutation(self) -> RowOrder:
         """Return the order of this epoch, shape ``(length,)``."""
         return torch.randperm(self._length, generator=self._generator())
 
@@ -80,7 +88,7 @@ class ShuffledRows(Sampler[int]):
         return torch.Generator().manual_seed((self._seed * 1_000_003 + self.epoch) % 2**63)
 
     def __iter__(self) -> Iterator[int]:
-        yield from self.next_pass().tolist()
+        yield from self.next_pass()[0 : self._length].tolist()
 
     def __len__(self) -> int:
         return self._length
@@ -174,10 +182,12 @@ class TrainShard(DistributedSampler[Any]):
         super().set_epoch(epoch)
         self.order.set_epoch(epoch)
 
+    def next_pass(self) -> RowOrder:
+        """Return the order of the next pass in this process."""
+        return _SharedOrder(self.order.next_pass(), self.rank, self.num_replicas, self.num_samples)
+
     def __iter__(self) -> Iterator[Any]:
-        rows = self.order.next_pass()
-        filled = rows[torch.arange(self.total_size) % max(len(rows), 1)]
-        return iter(filled[self.rank :: self.num_replicas].tolist())
+        return iter(self.next_pass()[0 : self.num_samples].tolist())
 
     def state_dict(self) -> dict[str, int]:
         """Return the state of the order."""
@@ -186,6 +196,26 @@ class TrainShard(DistributedSampler[Any]):
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         """Continue after the last pass of another run."""
         self.order.load_state_dict(state)
+
+
+class _SharedOrder:
+    """The rows of one process: each so many-th of an order, which starts again where it is too short."""
+
+    def __init__(self, order: RowOrder, rank: int, processes: int, length: int) -> None:
+        self._order, self._rank, self._processes, self._length = order, rank, processes, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, places: slice) -> Tensor:
+        start, stop, _ = places.indices(self._length)
+        first, end, whole = start * self._processes, stop * self._processes, max(len(self._order), 1)
+        parts = []
+        while first < end:
+            begin = first % whole
+            parts.append(self._order[begin : min(whole, begin + end - first)])
+            first += len(parts[-1])
+        return torch.cat([*parts, torch.empty(0, dtype=torch.long)])[self._rank :: self._processes]
 
 
 class EvaluationShard(DistributedSampler[Any]):
@@ -216,13 +246,17 @@ class EvaluationShard(DistributedSampler[Any]):
         self.num_samples = len(range(rank, self.total_size, processes))
         self._consecutive = consecutive
 
-    def __iter__(self) -> Iterator[Any]:
-        order = list(self.order)
+    def rows(self) -> Sequence[int]:
+        """Return the rows of this process; a range of them takes no memory."""
+        order = _in_order(self.order)
         if not self._consecutive:
-            return iter(order[self.rank :: self.num_replicas])
+            return order[self.rank :: self.num_replicas]
         small, larger = divmod(len(order), self.num_replicas)
         start = self.rank * small + min(self.rank, larger)
-        return iter(order[start : start + self.num_samples])
+        return order[start : start + self.num_samples]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.rows())
 
 
 class SeededRows(NamedTuple):
@@ -287,7 +321,8 @@ class BatchRows(BatchSampler):
         They are those of a user's sampler, which draws the order in its own way. ``None`` for samplers that depend on
         the epoch alone, and in several processes.
         """
-        if self._order is None or isinstance(self.sampler, ShuffledRows | DistributedSampler):
+        fixed = (ShuffledRows, DistributedSampler, SequentialSampler)
+        if self._order is None or isinstance(self.sampler, fixed):
             return None
         generator = getattr(self.sampler, "generator", None)
         states = {"generator": generator.get_state()} if isinstance(generator, torch.Generator) else {}
@@ -306,10 +341,10 @@ class BatchRows(BatchSampler):
                 )
 
     def _next_order(self) -> Any:
-        if isinstance(self.sampler, ShuffledRows):
+        if isinstance(self.sampler, ShuffledRows | TrainShard):
             return self.sampler.next_pass()
         resumed, self._resumed = self._resumed, None
-        self._order = list(self.sampler) if resumed is None else resumed
+        self._order = _in_order(self.sampler) if resumed is None else resumed
         return self._order
 
     def load_generator(self, state: Mapping[str, Any]) -> None:
@@ -337,8 +372,21 @@ class EvenBatches(BatchRows):
         return -(-max_rows // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in torch.tensor(list(self.sampler)).tensor_split(len(self)):
-            yield batch.tolist()
+        rows, batches = self.sampler.rows(), len(self)
+        small, larger = divmod(len(rows), batches)
+        start = 0
+        for number in range(batches):
+            stop = start + small + (number < larger)
+            yield rows[start:stop]
+            start = stop
+
+
+def _in_order(sampler: Any) -> Sequence[int]:
+    """Return the rows of a sampler; those of a sequential one are a range, which takes no memory."""
+    if isinstance(sampler, EvaluationShard):
+        return sampler.rows()
+    is_range = type(sampler) is SequentialSampler or isinstance(sampler, range)
+    return range(len(sampler)) if is_range else list(sampler)
 
 
 def sorted_rows(loader: Any) -> list[int] | None:

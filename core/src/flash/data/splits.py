@@ -25,6 +25,7 @@ __all__ = [
     "Split",
     "classes_of",
     "count_inputs",
+    "draw_stratified",
     "groups_of",
     "split_inputs",
     "split_rows",
@@ -385,7 +386,7 @@ def split_rows(
             "Expected groups or times to split by, but got both. Leave one of them out; or split the rows before, and "
             "pass validation data."
         )
-    wanted = min(max(round(length * val_split), 1), length - 1)
+    wanted = wanted_rows(length, val_split)
     random = np.random.default_rng(seed)
     if times is not None:
         chosen = _latest(times, wanted)
@@ -411,18 +412,105 @@ def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows:
         return _stratified_multi_label(given, wanted, random)
     codes = _class_codes(given.tolist() if hasattr(given, "tolist") else given)
     counts = np.bincount(codes)
-    exact = counts * (wanted / len(codes))
-    quota = np.minimum(np.floor(exact).astype(np.int64), counts - 1)
+    quota = quotas_of(counts, wanted)
+    order = random.permutation(len(codes))
+    order = order[np.argsort(codes[order], kind="stable")]
+    starts = np.cumsum(counts) - counts
+    return np.concatenate([order[start : start + n] for start, n in zip(starts, quota, strict=True)])
+
+
+def draw_stratified(parts: Iterable[Rows], counts: Rows, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Draw rows for a stratified split of a table that is read part by part.
+
+    Args:
+        parts: The class of each row, as a number from 0.
+        counts: The number of rows of each class.
+        fraction: The fraction of rows to draw.
+        seed: Seed of what is drawn.
+
+    Returns:
+        For each row whether it was drawn, shape ``(rows,)``.
+
+    Raises:
+        DataError: If there are fewer than two rows, or no class has two.
+
+    Example:
+        >>> draw_stratified([np.array([0, 0, 1]), np.array([0, 0, 1])], np.array([4, 2]), 0.5, seed=0).sum()
+        np.int64(3)
+    """
+    rows = int(counts.sum())
+    quotas = quotas_of(counts, wanted_rows(rows, fraction)) if rows > 1 else counts * 0
+    if not quotas.sum():
+        raise DataError(
+            f"Expected at least two rows of a class to split validation data off, but got {rows} rows, each of a class "
+            "of its own. Leave val_split out, or pass validation data."
+        )
+    return draw_rows(parts, counts, quotas, seed)
+
+
+def wanted_rows(length: int, fraction: float) -> int:
+    """Return how many rows a split takes: a share of them, but at least one, and not all.
+
+    Example:
+        >>> wanted_rows(10, 0.25), wanted_rows(3, 0.01)
+        (2, 1)
+    """
+    return min(max(round(length * fraction), 1), length - 1)
+
+
+def quotas_of(counts: Rows, wanted: int) -> Rows:
+    """Return how many rows of each class a stratified split takes; each class keeps one.
+
+    Args:
+        counts: The number of rows of each class.
+        wanted: The number of rows to take of all.
+
+    Example:
+        >>> quotas_of(np.array([8, 2, 1]), 3)
+        array([2, 1, 0])
+    """
+    exact = counts * (wanted / counts.sum())
+    quota: Rows = np.minimum(np.floor(exact).astype(np.int64), counts - 1)
     # The rows that remain after rounding down are assigned by the largest remainders.
     for index in np.argsort(-(exact - np.floor(exact)), kind="stable"):
         if quota.sum() >= wanted:
             break
         if quota[index] < counts[index] - 1:
             quota[index] += 1
-    order = random.permutation(len(codes))
-    order = order[np.argsort(codes[order], kind="stable")]
-    starts = np.cumsum(counts) - counts
-    return np.concatenate([order[start : start + n] for start, n in zip(starts, quota, strict=True)])
+    return quota
+
+
+def draw_rows(
+    parts: Iterable[Rows], counts: Sequence[int] | Rows, quotas: Sequence[int] | Rows, seed: int
+) -> npt.NDArray[np.bool_]:
+    """Draw so many rows of each class at random, in one pass.
+
+    Args:
+        parts: The class of each row, part by part.
+        counts: The number of rows of each class.
+        quotas: The number of rows to draw of each.
+        seed: Seed of what is drawn.
+
+    Returns:
+        For each row whether it was drawn, shape ``(rows,)``; each set of so many rows is as likely as any other.
+
+    Example:
+        >>> draw_rows([np.array([0, 1]), np.array([0, 0])], counts=[3, 1], quotas=[2, 0], seed=0).sum()
+        np.int64(2)
+    """
+    random = np.random.default_rng(seed)
+    left, wanted = np.array(counts, dtype=np.int64), np.array(quotas, dtype=np.int64)
+    drawn = []
+    for classes in parts:
+        flags = np.zeros(len(classes), dtype=bool)
+        for each, count in zip(*np.unique(classes, return_counts=True), strict=True):
+            # Of a part as many are drawn as of a draw from all rows that are left.
+            number = random.hypergeometric(wanted[each], left[each] - wanted[each], count)
+            flags[random.permutation(np.flatnonzero(classes == each))[:number]] = True
+            left[each] -= count
+            wanted[each] -= number
+        drawn.append(flags)
+    return np.concatenate(drawn)
 
 
 def _class_codes(classes: Sequence[Any]) -> Rows:

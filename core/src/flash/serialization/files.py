@@ -8,6 +8,7 @@ import pickle
 import re
 import secrets
 import shutil
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ __all__ = [
     "read_file",
     "replacing",
     "replacing_together",
+    "scratch_file",
     "try_lock",
     "write_checkpoint",
     "writing",
@@ -296,6 +298,33 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def scratch_file(folder: str | Path | None, name: str) -> IO[bytes]:
+    """Open a new file for data that this process needs no longer than it lives; whoever opens it also removes it.
+
+    It has a unique name, and is locked while it is open; files that killed processes left behind are removed.
+
+    Args:
+        folder: Its folder; by default the one for temporary files.
+        name: What is in it, the first part of its name.
+
+    Returns:
+        The file, open for writing and reading, without a buffer.
+
+    Example:
+        >>> file = scratch_file(None, "columns")
+        >>> file.write(b"rows")
+        4
+        >>> file.close()
+        >>> Path(file.name).unlink()
+    """
+    place = Path(tempfile.gettempdir() if folder is None else folder)
+    _remove_left_behind(place)
+    file = _temporary(place / name).open("x+b", buffering=0)
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
 
 
 def try_lock(path: Path) -> IO[str] | None:

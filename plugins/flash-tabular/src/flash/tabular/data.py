@@ -12,6 +12,7 @@ from flash.data import tables
 from flash.data.process import Preprocess
 from flash.data.recognition import RawData, Recognition, certainty_of_kind
 from flash.data.stage import Stages
+from flash.data.stored_table import StoredTable, store_table
 from flash.data.tables import READ_OPTIONS, FileSource, TableFormat, TableSource
 from flash.errors import ConfigurationError
 from flash.former import take_alias, with_former_members
@@ -180,16 +181,45 @@ class TabularData(DataModule):
         val_file: FileSource | None = None,
         test_file: FileSource | None = None,
         predict_file: FileSource | None = None,
+        *,
+        in_memory: bool | None = None,
         **kwargs: Any,
     ) -> Self:
         """Create a data module from Parquet files; requires pyarrow: ``pip install "flash-tabular[parquet]"``.
 
-        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``in_memory``.
+        A file, a folder of files or a list of files with more than 20 million cells is not read into memory: it is
+        read part by part, and encoded into a file in the folder for temporary files (``TMPDIR``), from which training
+        reads.
+
+        Args:
+            categorical_fields: As for :meth:`from_data_frame`.
+            numerical_fields: As for :meth:`from_data_frame`.
+            target_fields: As for :meth:`from_data_frame`.
+            train_file: The training rows.
+            val_file: The validation rows.
+            test_file: The test rows.
+            predict_file: The rows to predict.
+            in_memory: Whether to read the tables into memory; by default those of up to 20 million cells, and all if
+                ``groups`` or ``times`` divide them.
+            kwargs: As for :meth:`from_data_frame`.
+
+        Raises:
+            ConfigurationError: If ``in_memory=False`` is passed together with ``groups`` or ``times``.
+            DataError: As :meth:`from_data_frame`; or if no table can stay on disk for ``in_memory=False``.
         """
         if "target_field" in kwargs:
             target_fields = take_alias(kwargs, "target_field", "target_fields", target_fields)
         cls.check_arguments(kwargs, (*READ_OPTIONS, *_OPTIONS))
-        read = _read("parquet", Stages(train_file, val_file, test_file, predict_file), kwargs)
+        if kwargs.get("groups") is not None or kwargs.get("times") is not None:
+            if in_memory is False:
+                raise ConfigurationError(
+                    "Expected tables in memory for splits by groups or times, but got in_memory=False. Divide the rows "
+                    "before, and pass val_file; or leave in_memory out."
+                )
+            in_memory = True
+        files = Stages(train_file, val_file, test_file, predict_file)
+        read = _read("parquet", files, kwargs, in_memory)
         return cls.from_data_frame(categorical_fields, numerical_fields, target_fields, *read, **kwargs)
 
     @classmethod
@@ -263,6 +293,8 @@ class TabularRegressionData(TabularData):
 
 
 def _count_rows(table: Any) -> int:
+    if isinstance(table, StoredTable):
+        return len(table)
     return table.num_rows if isinstance(table, tables.Table) else len(read_table(table))
 
 
@@ -270,7 +302,11 @@ def _batch_size(rows: int) -> int:
     return min(512, max(32, 1 << max(rows // 50, 1).bit_length() - 1))
 
 
-def _read(format: TableFormat, files: Stages[Any], options: dict[str, Any]) -> list[Any]:
+def _read(format: TableFormat, files: Stages[Any], options: dict[str, Any], in_memory: bool | None = True) -> list[Any]:
     reading = {name: options.pop(name) for name in READ_OPTIONS if name in options}
-    read = files.required("file").map(lambda _, file: tables.read_table(file, format=format, **reading))
+    # What does not suit Parquet is an error of reading.
+    in_memory = True if reading else in_memory
+    read = files.required("file").map(
+        lambda _, file: store_table(file, in_memory) or tables.read_table(file, format=format, **reading)
+    )
     return [read.train, read.val, read.test, read.predict]

@@ -16,17 +16,21 @@ from flash import Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.display import Display
+from flash.data.kept_rows import KeptRows
 from flash.data.labels import class_indices
 from flash.data.portable import Portable, TensorSpec
 from flash.data.requests import RequestFields, RequestRows
-from flash.data.splits import split_inputs
+from flash.data.splits import Split, draw_stratified, split_inputs
+from flash.data.stored_columns import ColumnsWriter
+from flash.data.stored_table import StoredTable
 from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
 
 from ._few import columns_of_rows, rows_of_columns
-from .read import read_table
-from .schema import MAX_ABS_ZSCORE, Schema, learn_schema
-from .targets import NumberTargets, Targets, learn_targets, targets_from_serializable
+from .learning import SchemaLearner, learn_schema
+from .read import check_columns, read_table
+from .schema import MAX_ABS_ZSCORE, Schema
+from .targets import ClassTargets, NumberTargets, Targets, TargetsLearner, learn_targets, targets_from_serializable
 
 __all__ = ["TabularPreprocess"]
 
@@ -105,6 +109,8 @@ class TabularPreprocess(Preprocess):
             MissingColumnError: If a target column is not in the table.
             DataError: If a target is missing, or no class has two rows.
         """
+        if isinstance(data, StoredTable):
+            return self._split_stored(data, fraction, seed)
         table = data if isinstance(data, Table) else read_table(data)
         columns: Any = table
         if isinstance(table, Table):
@@ -114,32 +120,86 @@ class TabularPreprocess(Preprocess):
         targets = self._learn_targets(frame)
         return split_inputs(table, fraction, seed, targets.strata(targets.encode(frame, "train")), groups, times)
 
+    def _split_stored(self, table: StoredTable, fraction: float, seed: int) -> Split:
+        learner, fields = self._targets_learner(), self.target_fields
+        check_columns(pd.DataFrame(columns=list(table.columns)), fields, "train")
+        table.for_each_part(lambda part: learner.add(self._read(part)), fields)
+        targets = learner.targets()
+
+        def strata(part: Any) -> npt.NDArray[np.int64]:
+            frame = self._read(part)
+            codes = targets.strata(targets.encode(frame, "train")) if isinstance(targets, ClassTargets) else None
+            return np.zeros(len(frame), dtype=np.int64) if codes is None else np.array(codes)
+
+        counts = np.zeros(1, dtype=np.int64)
+        for codes in table.in_parts(strata, fields):
+            found = np.bincount(codes, minlength=len(counts))
+            found[: len(counts)] += counts
+            counts = found
+        flags = draw_stratified(table.in_parts(strata, fields), counts, fraction, seed)
+        train, held_out = table.keep(~flags), table.keep(flags)
+        return Split(train, held_out, (KeptRows(~flags), KeptRows(flags)))
+
     def load_data(self, data: Any, dataset: AutoDataset) -> Columns:
         """Encode a table with targets; on training rows, learn the statistics first, once."""
+        if isinstance(data, StoredTable):
+            return self._load_stored(data, dataset)
         frame = self._read(data)
-        if self.schema is None or self.targets is None:
-            if not self.training:
-                raise DataError(
-                    "Expected statistics that were learned from train rows, but there are none yet. Add train "
-                    "data, or pass preprocess=task.preprocess of a trained task."
-                )
-            schema, targets = self._learn(frame)
-        else:
-            schema, targets = self.schema, self.targets
+        schema, targets = self._learned() or self._learn(frame)
         y = targets.encode(frame, dataset.hooks.stage.value)
         inputs = _inputs(schema, frame, dataset.hooks.stage.value)
+        self._accept(schema, targets, dataset, targets.facts(y))
+        return Columns((inputs, y))
+
+    def _load_stored(self, table: StoredTable, dataset: AutoDataset) -> Columns:
+        """Encode a table part by part into a file."""
+        stage = dataset.hooks.stage.value
+        schema, targets = self._learned() or self._learn_stored(table)
+        check_columns(pd.DataFrame(columns=list(table.columns)), [*schema.fields, *targets.fields], stage)
+
+        def encode(part: Any) -> tuple[dict[str, Tensor], Tensor]:
+            frame = self._read(part)
+            return _inputs(schema, frame, stage, is_whole=False), targets.encode(frame, stage)
+
+        facts: dict[str, Any] = {}
+        with ColumnsWriter() as writer:
+            for inputs, y in table.in_parts(encode, [*schema.fields, *targets.fields]):
+                writer.append((inputs, y))
+                facts = targets.facts_of_more(facts, y)
+            self._accept(schema, targets, dataset, facts)
+            return writer.columns()
+
+    def _learned(self) -> tuple[Schema, Targets] | None:
+        """Return what was learned; ``None`` if it is to be learned from the rows that are loaded."""
+        if self.schema is not None and self.targets is not None:
+            return self.schema, self.targets
+        if self.training:
+            return None
+        raise DataError(
+            "Expected statistics that were learned from train rows, but there are none yet. Add train "
+            "data, or pass preprocess=task.preprocess of a trained task."
+        )
+
+    def _accept(self, schema: Schema, targets: Targets, dataset: AutoDataset, facts: dict[str, Any]) -> None:
+        """Keep what was learned: only after all rows were encoded, so that a failure leaves none of rejected rows."""
         if self.schema is not schema:
-            # Assign only after all rows were encoded, so that a failure leaves no statistics of rejected rows.
             self.schema, self.targets = schema, targets
             self._report(schema, targets)
         if self.training:
-            for name, fact in self._facts(schema, targets, y).items():
+            for name, fact in (self._facts(schema) | facts).items():
                 setattr(dataset, name, fact)
-        return Columns((inputs, y))
 
     def predict_load_data(self, data: Any) -> Columns:
         """Encode a table without targets."""
         schema = self._learned_schema()
+        if isinstance(data, StoredTable):
+            check_columns(pd.DataFrame(columns=list(data.columns)), schema.fields, "predict")
+            with ColumnsWriter() as writer:
+                for inputs in data.in_parts(
+                    lambda part: _inputs(schema, self._read(part), "predict", is_whole=False), schema.fields
+                ):
+                    writer.append(inputs)
+                return writer.columns()
         data = data.columns if isinstance(data, RequestRows) else data
         columns = columns_of_rows(data)
         encoded = None if columns is None else schema.encode_few(columns, rows_of_columns(columns))
@@ -226,8 +286,29 @@ class TabularPreprocess(Preprocess):
 
     def _learn(self, frame: pd.DataFrame) -> tuple[Schema, Targets]:
         targets = self._learn_targets(frame)
-        no_features = [*self.target_fields, *([] if self.group_field is None else [self.group_field])]
-        return learn_schema(frame, self.categorical_fields, self.numerical_fields, no_features), targets
+        return learn_schema(frame, self.categorical_fields, self.numerical_fields, self._no_features), targets
+
+    def _learn_stored(self, table: StoredTable) -> tuple[Schema, Targets]:
+        """Learn from a table in one pass."""
+        targets = self._targets_learner()
+        columns = SchemaLearner(table.columns, self.categorical_fields, self.numerical_fields, self._no_features)
+
+        def learn(part: Any) -> None:
+            frame = self._read(part)
+            targets.add(frame)
+            columns.add(frame)
+
+        table.for_each_part(learn, [*columns.names, *self.target_fields])
+        return columns.schema(), targets.targets()
+
+    @property
+    def _no_features(self) -> list[str]:
+        return [*self.target_fields, *([] if self.group_field is None else [self.group_field])]
+
+    def _targets_learner(self) -> TargetsLearner:
+        if not self.target_fields:
+            raise ConfigurationError("Expected target_fields to name the column to predict, but got none.")
+        return TargetsLearner(self.target_fields, self.kind, self.several_targets)
 
     def _learn_targets(self, frame: pd.DataFrame) -> Targets:
         if not self.target_fields:
@@ -250,13 +331,12 @@ class TabularPreprocess(Preprocess):
             decimal=self.decimal,
         )
 
-    def _facts(self, schema: Schema, targets: Targets, y: Tensor) -> dict[str, Any]:
-        features = {
+    def _facts(self, schema: Schema) -> dict[str, Any]:
+        return {
             "num_numerical": len(schema.numerical),
             "cardinalities": schema.cardinalities,
             "bins": schema.bins,
         }
-        return features | targets.facts(y)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the kinds and statistics of the columns, and the labels or statistics of the targets."""
@@ -271,8 +351,8 @@ class TabularPreprocess(Preprocess):
             self.targets = targets_from_serializable(state["targets"])
 
 
-def _inputs(schema: Schema, frame: pd.DataFrame, stage: str) -> dict[str, Tensor]:
-    return _tensors(*schema.encode(frame, stage))
+def _inputs(schema: Schema, frame: pd.DataFrame, stage: str, is_whole: bool = True) -> dict[str, Tensor]:
+    return _tensors(*schema.encode(frame, stage, is_whole=is_whole))
 
 
 def _tensors(numbers: npt.NDArray[np.float32], codes: npt.NDArray[np.int32]) -> dict[str, Tensor]:

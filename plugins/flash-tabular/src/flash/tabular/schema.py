@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,35 +18,25 @@ from flash.data.requests import RequestField
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
 
-from ._disguises import disguise_of
 from ._few import PlainColumns, codes_of, columns_of_frame, floats_of, is_missing
 from .encoder import text_of_value
 from .read import (
     DATE_PARTS,
     DURATION_PARTS,
     Floats,
-    as_text,
     check_columns,
     factorize_as_text,
     get_column,
-    is_date,
     is_hashable,
-    is_numeric,
     parts_of,
     read_numbers,
 )
 
-__all__ = ["CategoricalColumn", "NumericalColumn", "Schema", "learn_schema"]
+__all__ = ["CategoricalColumn", "NumericalColumn", "Schema", "bins_of", "standardize"]
 
 # A column has as many bins as the square root of its number of training rows, within these bounds: with more, each bin
 # learns from too few rows (benchmarks/quality.py).
 MIN_BINS, MAX_BINS = 8, 128
-MAX_CATEGORIES = 1000
-# Text with a larger share of distinct values is an identifier and not a category.
-MAX_UNIQUE_RATIO = 0.5
-MIN_ROWS_FOR_UNIQUE_RATIO = 50
-# From this number of different texts on, those that look like numbers or dates are a warning.
-MIN_CATEGORIES_FOR_HINT = 20
 # Standardized values are clipped to this: no value of up to 10**12 training rows can exceed it, and much larger
 # inputs make networks return NaN.
 MAX_ABS_ZSCORE = 1e6
@@ -162,8 +152,15 @@ class Schema:
                 fields[name] = RequestField(name, "text", may_be_missing=True)
         return [fields[name] for name in self.fields]
 
-    def encode(self, frame: pd.DataFrame, stage: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    def encode(
+        self, frame: pd.DataFrame, stage: str, *, is_whole: bool = True
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
         """Return numbers, shape ``(rows, len(numerical))``, and codes, shape ``(rows, len(categorical))``.
+
+        Args:
+            frame: The table.
+            stage: The stage, for messages.
+            is_whole: Whether these are all rows: then it is worth a warning if none has a category of the train rows.
 
         Raises:
             MissingColumnError: If a column is not in the table.
@@ -180,7 +177,7 @@ class Schema:
         truths = {column.name for column in self.numerical if column.is_truth}
         for place, column in enumerate(self.numerical):
             raw = read_numbers(get_column(frame, column.name, stage), column.part, stage, is_truth=column.is_truth)
-            numbers[:, place] = _standardize(raw, column.mean, column.std)
+            numbers[:, place] = standardize(raw, column.mean, column.std)
             parts[column.name] = column.part
         for place, category in enumerate(self.categorical):
             series = get_column(frame, category.name, stage)
@@ -191,7 +188,7 @@ class Schema:
                 raw = read_numbers(series, part, stage, is_truth=category.name in truths)
                 codes[:, place] = np.isnan(raw)
             else:
-                codes[:, place] = _codes(series, category, stage)
+                codes[:, place] = _codes(series, category, stage, is_whole)
         return numbers, codes
 
     def encode_few(
@@ -218,7 +215,7 @@ class Schema:
             return None
         means, stds = self._means_and_stds
         return (
-            _standardize(raw.T, means, stds).astype(np.float32),
+            standardize(raw.T, means, stds).astype(np.float32),
             np.array(codes, dtype=np.int32).reshape(-1, rows).T.copy(),
         )
 
@@ -292,148 +289,8 @@ class Schema:
         return "\n".join(f"{title}: {', '.join(names)}" for title, names in lines if names)
 
 
-def learn_schema(
-    frame: pd.DataFrame,
-    categorical: Sequence[str] | None,
-    numerical: Sequence[str] | None,
-    excluded: Sequence[str],
-) -> Schema:
-    """Learn the kinds and statistics of the columns from the training rows.
-
-    If neither ``categorical`` nor ``numerical`` is passed, the kinds of all columns but ``excluded`` (targets and
-    groups) are inferred: bool and text are categorical, numbers and dates are numerical. Constant columns, and text
-    columns in which most values are distinct, are left out.
-
-    Raises:
-        MissingColumnError: If a named column is not in the table.
-        ConfigurationError: If a column is named twice.
-        DataError: If all values of a column are missing, or no column is left.
-    """
-    named = [*(categorical or []), *(numerical or []), *excluded]
-    check_columns(frame, named, "train")
-    twice = sorted({name for name in named if named.count(name) > 1})
-    if twice:
-        raise ConfigurationError(
-            f"Expected each column in one role, but {', '.join(map(repr, twice))} is named in several of "
-            "categorical_fields, numerical_fields, target_fields and groups."
-        )
-    schema = Schema([], [])
-    infer = categorical is None and numerical is None
-    columns = [name for name in frame.columns if name not in excluded] if infer else named[: -len(excluded) or None]
-    for name in columns:
-        series = get_column(frame, name, "train")
-        if series.isna().all():
-            if infer:  # As a constant.
-                schema.left_out[str(name)] = "without a value"
-                continue
-            raise DataError(
-                f"Expected values in column {name!r} of the train table, but all {len(frame)} are missing. Leave it "
-                "out of the fields."
-            )
-        if infer:
-            _learn_inferred(schema, series)
-        elif name in (categorical or []):
-            _learn_categories(schema, series)
-        else:
-            _learn_numbers(schema, series)
-    if not schema.numerical and not schema.categorical:
-        reasons = ", ".join(f"{name!r} is {reason}" for name, reason in schema.left_out.items()) or "none is named"
-        raise DataError(
-            f"Expected at least one column to learn from, but none is left: {reasons}. "
-            "Name categorical_fields or numerical_fields yourself."
-        )
-    return schema
-
-
-def _learn_inferred(schema: Schema, series: pd.Series[Any]) -> None:
-    if pd.api.types.is_bool_dtype(series) or isinstance(series.dtype, pd.CategoricalDtype):
-        _learn_categories(schema, series)
-    elif is_numeric(series) or is_date(series) or series.dtype.kind == "m":
-        _learn_numbers(schema, series)
-    elif not is_hashable(series):
-        schema.left_out[str(series.name)] = f"made of values of type {type(series.dropna().iloc[0]).__name__}"
-    else:
-        distinct = series.nunique()
-        if len(series) >= MIN_ROWS_FOR_UNIQUE_RATIO and distinct > MAX_UNIQUE_RATIO * series.notna().sum():
-            reason = f"{_kind_of(series)} with {distinct} different values in {len(series)} rows"
-            schema.left_out[str(series.name)] = reason + _hint(series)
-            if series.isna().any():
-                schema.categorical.append(CategoricalColumn(str(series.name), True, ["missing"], True))
-        else:
-            looks = disguise_of(series) if distinct > MIN_CATEGORIES_FOR_HINT else ""
-            if looks:
-                warnings.warn(
-                    f"Expected numbers, dates or categories, but got {distinct} different texts in column "
-                    f"{series.name!r} of the train table, which look like {looks}. They are taken for categories; name "
-                    "the column in categorical_fields if they are.",
-                    stacklevel=2,
-                )
-            _learn_categories(schema, series)
-
-
-def _kind_of(series: pd.Series[Any]) -> str:
-    kind = pd.api.types.infer_dtype(series.dropna().astype(object))
-    return "times" if kind == "time" else "text"
-
-
-def _hint(series: pd.Series[Any]) -> str:
-    """Return what text looks like and how to convert it."""
-    known = series.dropna()
-    numbers = pd.to_numeric(known.astype(object), errors="coerce")
-    wrong = known[numbers.isna()]
-    if len(wrong) > len(known) / 10:
-        looks = disguise_of(series)
-        return f" that look like {looks}" if looks else ""
-    unlike = f", but for {len(wrong)} such as {wrong.iloc[0]!r}" if len(wrong) else ""
-    return f" that are numbers{unlike}: convert it with pandas.to_numeric"
-
-
-def _learn_categories(schema: Schema, series: pd.Series[Any]) -> None:
-    name = str(series.name)
-    if not is_hashable(series):
-        raise DataError(
-            f"Expected categories in column {name!r} of the train table, but got values of type "
-            f"{type(series.dropna().iloc[0]).__name__}. Convert them to text, or leave the column out."
-        )
-    # One-hot inputs grow with the number of categories, and rare categories carry little information.
-    categories = sorted(set(factorize_as_text(series)[1]))
-    if len(categories) > MAX_CATEGORIES:
-        categories = sorted(as_text(series).value_counts().index[:MAX_CATEGORIES].tolist())
-    if len(categories) == 1 and series.notna().all():
-        schema.left_out[name] = "constant"
-        return
-    is_text = pd.api.types.infer_dtype(series.dropna().astype(object)) == "string"
-    schema.categorical.append(CategoricalColumn(name, False, categories, is_text))
-
-
-def _learn_numbers(schema: Schema, series: pd.Series[Any]) -> None:
-    name = str(series.name)
-    parts = parts_of(series)
-    constant = True
-    for part in parts:
-        values = read_numbers(series, part, "train")
-        known = values[~np.isnan(values)]
-        if len(known) and known.min() < known.max():
-            mean, std = mean_and_std(known)
-            schema.numerical.append(NumericalColumn(name, part, mean, std, _bins(_standardize(known, mean, std))))
-            constant = False
-    has_missing = bool(np.isnan(read_numbers(series, parts[0], "train")).any())
-    if has_missing:
-        schema.categorical.append(CategoricalColumn(name, True, ["missing"]))
-    elif constant:
-        schema.left_out[name] = "constant"
-
-
-def mean_and_std(values: Floats) -> tuple[float, float]:
-    """Return mean and standard deviation, computed without intermediate overflow."""
-    scale = float(np.abs(values).max()) or 1.0
-    scaled = values / scale
-    mean = scaled.mean()
-    spread = float(np.abs(scaled - mean).max()) or 1.0
-    return float(mean * scale), float(((scaled - mean) / spread).std() * spread * scale)
-
-
-def _standardize(values: Floats, mean: float | Floats, std: float | Floats) -> Floats:
+def standardize(values: Floats, mean: float | Floats, std: float | Floats) -> Floats:
+    """Return numbers in standard deviations from the mean, within :data:`MAX_ABS_ZSCORE`; zero where one is missing."""
     with np.errstate(over="ignore"):
         return np.nan_to_num(np.clip((values - mean) / std, -MAX_ABS_ZSCORE, MAX_ABS_ZSCORE), nan=0.0)
 
@@ -487,9 +344,15 @@ def _rounded(column: NumericalColumn, values: Floats) -> Floats:
     return rounded
 
 
-def _bins(values: Floats) -> list[float]:
+def bins_of(values: Floats, rows: int) -> list[float]:
+    """Return the bin edges of standardized numbers.
+
+    Args:
+        values: The different numbers, or some of them.
+        rows: The number of rows that have a number.
+    """
     distinct = np.unique(values.astype(np.float32))
-    count = min(max(math.isqrt(len(values)), MIN_BINS), MAX_BINS)
+    count = min(max(math.isqrt(rows), MIN_BINS), MAX_BINS)
     if len(distinct) > count + 1:
         # Quantiles of the distinct values: quantiles of all rows coincide where one value is frequent.
         distinct = np.unique(np.quantile(distinct, np.linspace(0, 1, count + 1)).astype(np.float32))
@@ -507,7 +370,7 @@ def _few_codes(values: list[Any], column: CategoricalColumn) -> list[int] | None
     return None if floats is None else np.isnan(floats[0]).tolist()
 
 
-def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str) -> npt.NDArray[np.int32]:
+def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str, is_whole: bool) -> npt.NDArray[np.int32]:
     if not is_hashable(series):
         raise DataError(
             f"Expected categories in column {column.name!r} of the {stage} table, but got "
@@ -518,7 +381,7 @@ def _codes(series: pd.Series[Any], column: CategoricalColumn, stage: str) -> npt
     if not column.is_text:
         texts = [text if text in places else text_of_value(text) for text in texts]
     codes = np.array([*(places.get(text, -1) + 1 for text in texts), 0], dtype=np.int32)[rows]
-    if len(series) >= MIN_ROWS_FOR_UNKNOWN_WARNING and not codes.any() and series.notna().any():
+    if is_whole and len(series) >= MIN_ROWS_FOR_UNKNOWN_WARNING and not codes.any() and series.notna().any():
         known = series.dropna().astype(object)
         warnings.warn(
             f"None of the {len(known)} values in column {column.name!r} of the {stage} table, such as "

@@ -20,11 +20,14 @@ from flash.errors import DataError
 from flash.serialization import made_from
 
 from .read import check_columns, is_hashable, read_numbers
+from .summaries import Moments
 
-__all__ = ["Targets", "learn_targets", "targets_from_serializable"]
+__all__ = ["Targets", "TargetsLearner", "learn_targets", "targets_from_serializable"]
 
 # More distinct non-integer values than this are a regression target and not classes.
 MAX_NUMERIC_CLASSES = 20
+# More classes of a table that is not in memory are no classes.
+MAX_CLASSES = 100_000
 
 
 @dataclass
@@ -49,6 +52,19 @@ class Targets(ABC):
     @abstractmethod
     def facts(self, y: Tensor) -> dict[str, Any]:
         """Return the arguments of the task, given the encoded training targets."""
+
+    def facts_of_more(self, facts: Mapping[str, Any], y: Tensor) -> dict[str, Any]:
+        """Return the arguments of the task, given those of the rows before and the targets of more rows.
+
+        Args:
+            facts: The result for the rows before; empty if there are none.
+            y: The encoded targets of the next rows.
+        """
+        more = self.facts(y)
+        if "class_counts" in more and facts:
+            counts = zip(facts["class_counts"], more["class_counts"], strict=True)
+            more["class_counts"] = [before + count for before, count in counts]
+        return more
 
     def strata(self, y: Tensor) -> list[Any] | None:  # for classes
         """Return the classes of each row, by which a split is stratified, given the encoded targets."""
@@ -182,6 +198,68 @@ def _is_blank(series: pd.Series[Any]) -> Any:
     if series.dtype.kind != "O" or not is_hashable(series):
         return False
     return series.isin([value for value in series.unique() if isinstance(value, str) and not value.strip()])
+
+
+class TargetsLearner:
+    """Learn targets from the training rows, which may come part by part.
+
+    Args:
+        fields: The target columns.
+        kind: ``"classification"`` or ``"regression"``.
+        several: Whether each column of a classification is a class.
+
+    Example:
+        >>> learner = TargetsLearner(["bought"], "classification", several=False)
+        >>> for part in (["no", "no"], ["yes"]):
+        ...     learner.add(pd.DataFrame({"bought": part}))
+        >>> learner.targets().labels
+        ['no', 'yes']
+    """
+
+    def __init__(self, fields: Sequence[str], kind: str, several: bool) -> None:
+        self._fields, self._kind, self._several = list(fields), kind, several
+        self._moments = [Moments() for _ in fields] if kind == "regression" else []
+        # One row for each class.
+        self._classes: pd.DataFrame | None = None
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Learn from some rows.
+
+        Raises:
+            MissingColumnError: If a target column is not in the table.
+            DataError: If a target is missing, is no number in a regression, or there are too many classes.
+        """
+        check_targets(frame, self._fields, "train")
+        if self._moments:
+            for moments, values in zip(self._moments, _target_columns(frame, self._fields, "train").T, strict=True):
+                moments.add(values)
+            return
+        if self._several:
+            self._classes = frame.head(1)
+            return
+        parts = [frame[self._fields]] if self._classes is None else [self._classes, frame[self._fields]]
+        self._classes = pd.concat([part.drop_duplicates() for part in parts], ignore_index=True).drop_duplicates()
+        if len(self._classes) > MAX_CLASSES:
+            self.targets()  # numbers with fractions have an error of their own
+            raise DataError(
+                f"Expected classes in the target column {self._fields[0]!r} of the train table, but it has more than "
+                f"{MAX_CLASSES:,} different values, such as {show(self._classes.iloc[0, 0])}. Check target_fields; for "
+                "numbers use TabularRegressionData and TabularRegressor."
+            )
+
+    def targets(self) -> Targets:
+        """Return what was learned.
+
+        Raises:
+            DataError: As :func:`learn_targets`.
+        """
+        if self._classes is not None:
+            return learn_targets(self._classes, self._fields, self._kind, self._several)
+        # Whether they differ can be seen from two rows.
+        ends = np.array([[each.least for each in self._moments], [each.greatest for each in self._moments]])
+        targets.NumberTargets.learn(ends, self._fields)
+        mean, std = zip(*(each.mean_and_std() for each in self._moments), strict=True)
+        return NumberTargets(self._fields, list(mean), list(std))
 
 
 def learn_targets(frame: pd.DataFrame, fields: Sequence[str], kind: str, several: bool) -> Targets:
