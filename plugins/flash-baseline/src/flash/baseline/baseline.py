@@ -17,6 +17,7 @@ from flash.errors import ConfigurationError
 
 from ._durations import seconds_of
 from ._verdict import summary_of
+from .attempts import pool_of, started_workers
 from .folder import Folder
 from .leaderboard import Metric, metrics_for, write_leaderboard
 from .problem import Problem, Source, pose
@@ -75,6 +76,8 @@ def run(
     metric: str | None = None,
     recipes: Sequence[str] | None = None,
     seed: int = 0,
+    engine: str | None = None,
+    num_workers: int = 2,
     say: Callable[[str], None] = print,
 ) -> Baseline:
     """Check data, race models on it within a time limit, and write a report.
@@ -95,13 +98,18 @@ def run(
         metric: The metric that decides, such as ``"auroc"``; by default accuracy, F1 or RMSE, as the task is.
         recipes: The names of the recipes to race; by default all.
         seed: The seed of splits and weights.
+        engine: Where the recipes are trained, several at a time, such as ``"ray"``; by default one after the other in
+            this process.
+        num_workers: The number of workers of the engine.
         say: Called with each line of progress.
 
     Returns:
         The results, the best task, and the folder of the report.
 
     Raises:
-        ConfigurationError: If an argument is wrong, or the data could be for several tasks.
+        ConfigurationError: If an argument is wrong, the data could be for several tasks, or the engine has no workers
+            for a race.
+        UnknownNameError: If no plugin has the engine.
         DataError: If nothing can be learned from the data.
 
     Example:
@@ -114,6 +122,7 @@ def run(
     """
     start = clock.monotonic()
     time_limit = seconds_of(time_limit)
+    pool = None if engine is None else pool_of(engine)  # Its errors are those of the call, before anything is read.
     source = Source(data, target, val, test, task, group, time, tuple(drop), seed)
     folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes})
     with closing(folder):
@@ -128,8 +137,9 @@ def run(
             since = clock.monotonic()
             deadline = start + time_limit * (1 - _RESERVE)
             makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
-        race = Race(makers, problem, chosen, start, deadline, folder, say)
-        race.run()
+        with started_workers(pool, num_workers, problem, seed) as workers:
+            race = Race(makers, problem, chosen, start, deadline, folder, say, workers, seed)
+            race.run()
         times["race"] = clock.monotonic() - since
 
         since = clock.monotonic()

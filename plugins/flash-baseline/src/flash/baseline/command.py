@@ -42,6 +42,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--metric", help="the metric that decides, such as auroc (default: accuracy, F1 or RMSE)")
     parser.add_argument("--recipes", nargs="+", metavar="NAME", help="the recipes to race (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="the seed of splits and weights (default: 0)")
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="where recipes are trained, such as ray of flash-ray, several at a time (default: in this process)",
+    )
+    parser.add_argument(
+        "--num_workers", type=int, default=2, metavar="N", help="the number of workers of the engine (default: 2)"
+    )
     options = vars(parser.parse_args(arguments))
     options["time_limit"] = seconds_of(options["time_limit"])
     target = options.pop("target")
