@@ -40,7 +40,7 @@ TEST_DATA = {
 NEEDS = {
     "flash-offline": ["plugins/flash-image", "plugins/flash-text"],
     # Its tests train on tables.
-    "flash-ray": ["plugins/flash-tabular[parquet]"],
+    "flash-ray": ["plugins/flash-tabular[parquet]", "plugins/flash-baseline"],
 }
 # Packages whose tests start a cluster: one for all of them, in one process.
 ALONE = {"flash-ray"}

@@ -41,6 +41,7 @@ WITHOUT_MODULE = {
     "plugins/test_identity.py": "what a program means with other plugins installed crosses registries and checkpoints",
     "plugins/test_plugins_as_wheels.py": "real wheels, seen by the whole host and the command",
     "core/test_processes.py": "what several processes do together crosses data, prediction, metrics and features",
+    "core/test_rows_of_processes.py": "which rows are used crosses loaders, streams, processes and resuming",
     "test_tutorial.py": "the tutorial of the old documentation, as it is written",
     "testing/test_planted_defects.py": KIT,
 }

@@ -224,3 +224,53 @@ def test_a_process_that_ends_in_the_middle_ends_the_run(how: str, verb: str) -> 
     with pytest.raises(Exception, match=said):
         getattr(several(2), verb)(Dying(how), datamodule=data)
     assert time.monotonic() - start < SECONDS
+
+
+class Augmented(Served):
+    """Adds noise to each train row, of which each process draws its own."""
+
+    def train_post_tensor_transform(self, sample: Any) -> Any:
+        return sample[0] + 0.1 * torch.randn(3), sample[1]
+
+
+EPOCHS, BATCHES = 8, 5
+KILLED: dict[str, dict[str, Any]] = {
+    "a schedule that counts steps": {"task": {"lr_scheduler": "cosine_with_warmup"}},
+    "a schedule that monitors a value, and the best weights of averages": {
+        "task": {"lr_scheduler": ("ReduceLROnPlateau", {"patience": 0, "threshold": 0.5}), "metrics": METRICS},
+        "fit": {"callbacks": ["average_weights", "keep_best"]},
+    },
+    "accumulated gradients": {"fit": {"accumulate_grad_batches": 2, "every": 1}, "steps": 3, "epochs": 11},
+    "a strategy and frozen features": {"fit": {"strategy": ("freeze_unfreeze", 3)}, "preprocess": Fixed},
+    "a stream": {"kind": "a stream with a length"},
+    "workers": {"data": {"num_workers": 1}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", KILLED)
+def test_a_training_of_which_processes_are_killed_equals_the_whole_one(
+    case: str, killed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Workers have the connections of their process, which are open until they have noticed that it is gone.
+    monkeypatch.setattr("torch.utils.data._utils.worker.MP_STATUS_CHECK_INTERVAL", 0.1)
+    options = KILLED[case]
+    steps, epochs = options.get("steps", BATCHES), options.get("epochs", EPOCHS)
+
+    def train(life: Any) -> dict[str, Any]:
+        data = flash.DataModule.from_load_data_inputs(
+            train_load_data_input=rows(ROWS),
+            val_load_data_input=rows(13),
+            preprocess=options.get("preprocess", Augmented)(KINDS[options.get("kind", "rows")]),
+            batch_size=ROWS // BATCHES // 2,
+            seed=0,
+            **options.get("data", {}),
+        )
+        task = Network(**options.get("task", {}))
+        result = life.fit(task, data, max_epochs=epochs, **options.get("fit", {}))
+        return {**result, "history": task.history, "predictions": task(torch.stack([row for row, _ in rows(ROWS)]))}
+
+    run = killed(train, epochs * steps, steps, processes=2)
+    assert len(run.moments) >= 20
+    assert run.in_an_epoch >= 10
+    assert len(set(run.moments)) > 5

@@ -69,3 +69,8 @@ def test_a_training_that_never_ends_is_an_error(tmp_path: Path, monkeypatch: pyt
 def test_results_are_the_same_bit_for_bit_alone(other: Any) -> None:
     assert is_same({"a": torch.ones(2)}, {"a": torch.ones(2)})
     assert not is_same({"a": torch.ones(2)}, {"a": other})
+
+
+def test_one_of_several_processes_is_killed(killed: Any) -> None:
+    run = killed(training(False), EPOCHS * BATCHES // 2, BATCHES // 2, seed=1, processes=2)
+    assert run.resumes >= run.in_an_epoch > 0

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 import flash
 from flash.core.classification import ClassificationTask
 from flash.data.stage import Stage
+from flash.errors import DataError
 
 
 class KillOnce(pl.Callback):
@@ -98,3 +99,47 @@ class Counting(ClassificationTask):
 
     def forward_head(self, features: Any) -> Any:
         return self.head(features)
+
+
+def give(*values: str) -> None:
+    """Prepare a worker of a pool: in its environment, since this module is another one in each call."""
+    os.environ["GIVEN"] = " ".join(values)
+
+
+def given_and(value: Any) -> tuple[str, Any]:
+    """Return what a worker was prepared with, and a value."""
+    return os.environ["GIVEN"], value
+
+
+def fails() -> None:
+    """Raise an error of Flash."""
+    raise DataError("Expected rows, but there are none.")
+
+
+def die(folder: Path, times: int) -> str:
+    """Kill the worker, as often as was said, and return what another one was prepared with."""
+    for number in range(times):
+        mark = folder / f"died {number}"
+        if not mark.exists():
+            mark.write_text("")
+            os.kill(os.getpid(), signal.SIGKILL)
+    return os.environ.get("GIVEN", "")
+
+
+class DyingModel:
+    """A model whose worker is killed as it is fitted, as often as was said.
+
+    Args:
+        folder: A folder for the marks that it was done.
+        times: The number of times.
+    """
+
+    def __init__(self, folder: Path, times: int) -> None:
+        self.folder, self.times = folder, times
+
+    def fit(self, data: Any) -> DyingModel:
+        die(self.folder, self.times)
+        return self
+
+    def predict(self, dataset: Any) -> Tensor:
+        return torch.full((len(dataset), 2), 0.5)

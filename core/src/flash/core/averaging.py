@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 
 from flash.core.run_state import AVERAGED
@@ -63,8 +64,17 @@ class AverageWeights(Callback):
         self._trained: list[Tensor] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Clear the state of a previous run."""
+        """Clear the state of a previous run.
+
+        Raises:
+            ConfigurationError: If the weights are sharded: a checkpoint would not have all of the average.
+        """
         if stage == "fit":
+            if isinstance(trainer.strategy, ModelParallelStrategy):
+                raise ConfigurationError(
+                    "Expected whole weights in each process, to average them, but strategy='sharded' has shares. Leave "
+                    "the callback average_weights out, or train with strategy='ddp'."
+                )
             self._reset()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

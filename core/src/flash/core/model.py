@@ -13,8 +13,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.plugins.precision import MixedPrecision
+from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar
 
@@ -61,6 +63,7 @@ from flash.core.outputs import (
 from flash.core.prediction import TaskPrediction
 from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, checked_metadata, load_task
+from flash.core.sharding import shard
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
 from flash.data.batch import count_rows, split_batch
 from flash.data.features import Features
@@ -513,6 +516,15 @@ class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.Li
         if self.backbone_lr_factor == 1.0:
             return trained
         return split_parameters(trained, as_modules(self.modules_to_freeze()), {"lr_factor": self.backbone_lr_factor})
+
+    def configure_model(self) -> None:
+        """Shard the weights over processes, if the strategy of the trainer is one that does."""
+        strategy = None if self._trainer is None else self._trainer.strategy
+        if isinstance(strategy, ModelParallelStrategy):
+            mesh = strategy.device_mesh["data_parallel"]
+            # Called before each run.
+            if mesh.size() > 1 and not any(isinstance(each, DTensor) for each in self.parameters()):
+                shard(self, self.backbone_layers(), mesh)
 
     def configure_optimizers(self) -> Any:
         """Create the optimizer of all parameters that are not frozen, and the learning-rate scheduler.

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelSummary, P
 from pytorch_lightning.plugins import CheckpointIO, LayerSync, Precision
 from pytorch_lightning.plugins.environments import ClusterEnvironment  # type: ignore[attr-defined]  # re-exported
 from pytorch_lightning.profilers import PassThroughProfiler
+from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException  # type: ignore[attr-defined]  # likewise
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
@@ -33,6 +34,7 @@ from flash.core.outputs import OutputSpec
 from flash.core.prediction_files import WritePredictions
 from flash.core.registry import Registry
 from flash.core.run_state import explaining_damage
+from flash.core.sharding import ShardedStrategy
 from flash.data.data_module import DataModule
 from flash.data.messages import show_values
 from flash.data.samplers import restore_order, sorted_rows
@@ -97,7 +99,8 @@ class Trainer(pl.Trainer):
             ``("keep_best", {"patience": 5})``.
         plugins: As in Lightning.
         plugin_callbacks: Whether to add the automatic callbacks of installed plugins.
-        kwargs: The arguments of Lightning's ``Trainer``, such as ``max_epochs``. Without ``max_epochs``, ``max_steps``
+        kwargs: The arguments of Lightning's ``Trainer``, such as ``max_epochs``. ``strategy="sharded"`` is
+            :class:`~flash.core.sharding.ShardedStrategy`. Without ``max_epochs``, ``max_steps``
             and ``max_time``, a task with validation data trains until its validation loss has not improved for 10
             epochs, at most 100, and keeps its best weights, which some tasks average over the last steps; without
             validation data it trains for 20 epochs.
@@ -135,6 +138,8 @@ class Trainer(pl.Trainer):
         given = _as_list(plugins)
         if not any(isinstance(plugin, CheckpointIO) for plugin in given):
             given.append(FlashCheckpointIO())
+        if kwargs.get("strategy") == "sharded":
+            kwargs["strategy"] = ShardedStrategy()
         if kwargs.get("profiler") is None and not kwargs.get("barebones"):
             kwargs["profiler"] = _NoProfiler()
         # Lightning would train for 1,000 epochs.
@@ -275,7 +280,8 @@ class Trainer(pl.Trainer):
             return
         if not isinstance(model, Task):
             return
-        if model.averages_weights and not any(isinstance(each, _AVERAGES) for each in self.callbacks):
+        averages = model.averages_weights and not isinstance(self.strategy, ModelParallelStrategy)
+        if averages and not any(isinstance(each, _AVERAGES) for each in self.callbacks):
             self.callbacks.insert(len(self._strategy), AverageWeights())
             log.info("What is validated and kept is a moving average of the weights (the callback average_weights).")
         if not any(isinstance(each, KeepBest | EarlyStopping) for each in self.callbacks):

@@ -55,7 +55,7 @@ class BaseSpec:
     def __post_init__(self) -> None:
         owner = type(self).__name__
         check_name(owner, "name", self.name, self.name_pattern)
-        for field in self.target_fields:
+        for field in self.targets:
             check_target(f"{owner}.{field}", getattr(self, field))
         for each in dataclasses.fields(self):
             # Listings print these texts of plugins to the terminal.
@@ -70,5 +70,7 @@ class BaseSpec:
 
     @property
     def targets(self) -> dict[str, str]:
-        """The ``"module:attribute"`` strings, by the name of their field."""
-        return {field: getattr(self, field) for field in self.target_fields}
+        """The ``"module:attribute"`` strings, by the name of their field, without optional ones that are ``None``."""
+        optional = {each.name for each in dataclasses.fields(self) if each.default is None}
+        values = {field: getattr(self, field) for field in self.target_fields}
+        return {field: value for field, value in values.items() if value is not None or field not in optional}

@@ -272,8 +272,12 @@ class Engine(BaseSpec):
             ``None``, the names of the two columns, and the options of text tables as a dict. It writes the file, with
             a row per input in their order, and returns the number of rows.
         summary: One sentence for listings.
+        pool: Target of a function that is called as ``pool(num_workers, initializer, initargs)`` and returns a
+            ``concurrent.futures.Executor`` of so many workers, each of which has called ``initializer(*initargs)``
+            before what is submitted; ``flash baseline --engine <name>`` races in them. A worker that dies is replaced,
+            and what it was running is tried again. ``None`` if it has none.
 
-    Further parameters of the functions are the engine's own options, with their types and docstrings.
+    Further parameters of ``fit`` and ``predict`` are the engine's own options, with their types and docstrings.
 
     Raises:
         ConfigurationError: If the name or a target is malformed.
@@ -286,9 +290,10 @@ class Engine(BaseSpec):
     fit: str
     predict: str
     summary: str = ""
+    pool: str | None = None
 
     kind: ClassVar[str] = "engine"
-    target_fields: ClassVar[tuple[str, ...]] = ("fit", "predict")
+    target_fields: ClassVar[tuple[str, ...]] = ("fit", "predict", "pool")
 
 
 _Selected = (

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import multiprocessing
 import os
-import pickle
 import random
 import signal
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,12 +20,15 @@ from pytorch_lightning.loggers.logger import DummyLogger
 from torch.utils._pytree import tree_flatten
 
 import flash
+from flash.testing._group import run_group
 from flash.testing._trainer import SILENT
 
 __all__ = ["MOMENTS", "Killed", "Life", "Train", "is_same", "run_whole", "run_with_kills"]
 
+# The moments of each process of a training; the first one also writes files.
+_OF_EACH = ("batch", "backward", "step", "validation")
 #: The moments of a training, in which it may die.
-MOMENTS = ("batch", "backward", "step", "validation", "half a file", "sync", "before replace", "after replace")
+MOMENTS = (*_OF_EACH, "half a file", "sync", "before replace", "after replace")
 _MOST_LIVES = 300
 
 
@@ -121,11 +122,15 @@ class Life:
         folder: The folder for its checkpoints; it resumes from the last one in it, if there is one.
         callback: To be given to the trainer.
         logger: To be given to the trainer.
+        rank: The number of this process.
+        processes: The number of processes that train together.
     """
 
     folder: Path
     callback: Callback
     logger: EpochLog
+    rank: int = 0
+    processes: int = 1
 
     @property
     def is_resumed(self) -> bool:
@@ -148,6 +153,8 @@ class Life:
         keep = ModelCheckpoint(self.folder, every_n_train_steps=every, save_last=True)
         callbacks = [self.callback, keep, *options.pop("callbacks", [])]
         silent = {**SILENT, "logger": self.logger, "enable_checkpointing": True, "callbacks": callbacks}
+        if self.processes > 1:
+            silent |= {"devices": self.processes, "strategy": "ddp"}
         trainer = flash.Trainer(**{**silent, **options})
         resumed: dict[str, Any] = {"ckpt_path": "last"} if self.is_resumed else {}
         if strategy is None:
@@ -172,7 +179,7 @@ class Killed:
     """A training that was killed again and again.
 
     Args:
-        result: What the last life returned.
+        result: What the last life returned; of several processes, what each returned.
         epochs: What was logged, by epoch, step and name.
         moments: The moments in which it was killed.
         resumes: The number of lives that started from a checkpoint in the middle of the training.
@@ -198,19 +205,22 @@ def _is_same_leaf(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def run_whole(train: Train, folder: Path) -> Killed:
-    """Run a training in a process of its own, without killing it.
+def run_whole(train: Train, folder: Path, processes: int = 1) -> Killed:
+    """Run a training in processes of its own, without killing it.
 
     Args:
         train: The training.
         folder: An empty folder for its checkpoints.
+        processes: The number of processes that train together.
     """
-    code, result = _live(train, folder, Dying(2**31, "batch"), seed=0)
+    code, result = _live(train, folder, processes, seed=0)
     assert code == 0, f"Expected the whole run to end, but its exit code is {code}."
-    return Killed(result, _logged(folder))
+    return Killed(result, _logged(folder, processes))
 
 
-def run_with_kills(train: Train, folder: Path, steps: int, steps_per_epoch: int, seed: int = 0) -> Killed:
+def run_with_kills(
+    train: Train, folder: Path, steps: int, steps_per_epoch: int, seed: int = 0, processes: int = 1
+) -> Killed:
     """Run a training, kill it at random moments with SIGKILL, and resume it, until it is done.
 
     Args:
@@ -219,6 +229,7 @@ def run_with_kills(train: Train, folder: Path, steps: int, steps_per_epoch: int,
         steps: The number of steps of the whole training.
         steps_per_epoch: The number of steps of an epoch.
         seed: Seed of the moments.
+        processes: The number of processes that train together, one of which is killed each time.
 
     Raises:
         AssertionError: If a life fails, other values were logged for an epoch than before, or it does not end.
@@ -228,13 +239,15 @@ def run_with_kills(train: Train, folder: Path, steps: int, steps_per_epoch: int,
     resumes = in_an_epoch = 0
     for life in range(_MOST_LIVES):
         start = _last_step(folder)
-        moment = chance.choice(MOMENTS)
+        rank = chance.randrange(processes) if processes > 1 else 0
+        moment = chance.choice(_OF_EACH if rank else MOMENTS)
+        dying = Dying(chance.randint(1, 4), moment)
         # What is not resumed starts as the whole run does; a resumed life draws other numbers before.
-        code, result = _live(train, folder, Dying(chance.randint(1, 4), moment), seed=life if start else 0)
+        code, result = _live(train, folder, processes, seed=life if start else 0, victim=rank, dying=dying)
         resumes += 0 < start < steps
         in_an_epoch += 0 < start < steps and start % steps_per_epoch != 0
         if code == 0:
-            return Killed(result, _logged(folder), tuple(moments), resumes, in_an_epoch)
+            return Killed(result, _logged(folder, processes), tuple(moments), resumes, in_an_epoch)
         assert code == -signal.SIGKILL, f"Expected a life to end by SIGKILL, but its exit code is {code}."
         moments.append(moment)
     raise AssertionError(f"Expected the run to end, but it was killed {_MOST_LIVES} times.")
@@ -246,37 +259,37 @@ def _last_step(folder: Path) -> int:
     return int(torch.load(files[-1], weights_only=True)["global_step"]) if files else 0
 
 
-def _live(train: Train, folder: Path, callback: Dying, seed: int) -> tuple[int, Any]:
+def _live(
+    train: Train, folder: Path, processes: int, seed: int, victim: int = 0, dying: Dying | None = None
+) -> tuple[int, Any]:
+    """Run one life, and return the exit code of the process that may die, and the results."""
     folder.mkdir(exist_ok=True)
-    outcome = folder / "outcome.pickle"
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(train, folder, callback, seed, outcome))
-    process.start()
-    process.join()
-    assert process.exitcode is not None
-    if not outcome.exists():
-        return process.exitcode, None
-    error, result = pickle.loads(outcome.read_bytes())
-    assert error is None, f"Expected a training that resumes, but it failed:\n{error}"
-    return process.exitcode, result
 
-
-def _run(train: Train, folder: Path, callback: Dying, seed: int, outcome: Path) -> None:
-    torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    random.seed(seed)
-    error = result = None
-    try:
+    def work(rank: int) -> Any:
+        # Each process draws other numbers.
+        torch.manual_seed(seed * processes + rank)
+        random.seed(seed * processes + rank)
+        callback = dying if dying is not None and rank == victim else Dying(2**31, "batch")
         with callback.watching_files():
-            result = train(Life(folder, callback, EpochLog(folder / "epochs.jsonl")))
-    except BaseException:
-        error = traceback.format_exc()
-    outcome.write_bytes(pickle.dumps((error, result)))
+            return train(Life(folder, callback, EpochLog(_log_of(folder, rank)), rank, processes))
+
+    outcomes = run_group(work, processes)
+    code = outcomes[victim].code
+    for outcome in outcomes if code != -signal.SIGKILL else []:
+        assert outcome.error is None, f"Expected a training that resumes, but it failed:\n{outcome.error}"
+    results = [outcome.result for outcome in outcomes]
+    return code, results if processes > 1 else results[0]
 
 
-def _logged(folder: Path) -> dict[tuple[int, int, str], str]:
-    """Return the logged values by epoch, step and name; an epoch that was logged in two lives has one value."""
+def _log_of(folder: Path, rank: int) -> Path:
+    return folder / f"epochs-{rank}.jsonl"
+
+
+def _logged(folder: Path, processes: int) -> dict[tuple[int, int, str], str]:
+    """Return the logged values by epoch, step and name, which are one in all lives and all processes."""
     logged: dict[tuple[int, int, str], str] = {}
-    for line in (folder / "epochs.jsonl").read_text().splitlines():
+    logs = [_log_of(folder, rank).read_text().splitlines() for rank in range(processes)]
+    for line in itertools.chain(*logs):
         epoch, step, values = json.loads(line)
         for name, value in values.items():
             known = logged.setdefault((epoch, step, name), value)

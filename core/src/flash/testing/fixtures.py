@@ -58,16 +58,20 @@ def killed(tmp_path: Path) -> Callable[..., Killed]:
     """Return a function that kills a training at random moments, and resumes it until it is done.
 
     It takes the training, a function of a :class:`flash.testing._kills.Life` that returns what
-    ``life.fit(task, data)`` does and more; its steps; its steps per epoch; and a seed. What the training returns, and
-    what it logs, is compared with that of a run that was never killed.
+    ``life.fit(task, data)`` does and more; its steps; its steps per epoch; a seed; and the number of processes that
+    train together, one of which is killed each time. What the training returns, and what it logs, is compared with that
+    of a run that was never killed.
     """
 
-    def kill(train: Train, steps: int, steps_per_epoch: int, seed: int = 0) -> Killed:
-        whole = run_whole(train, tmp_path / "whole")
-        resumed = run_with_kills(train, tmp_path / "killed", steps, steps_per_epoch, seed)
-        assert (whole.result["steps"], resumed.result["steps"]) == (steps, steps)
-        for name, value in whole.result.items():
-            assert is_same(resumed.result[name], value), f"Expected the same {name} as without kills, but they differ."
+    def kill(train: Train, steps: int, steps_per_epoch: int, seed: int = 0, processes: int = 1) -> Killed:
+        whole = run_whole(train, tmp_path / "whole", processes)
+        resumed = run_with_kills(train, tmp_path / "killed", steps, steps_per_epoch, seed, processes)
+        for one, other in zip(
+            *(run.result if processes > 1 else [run.result] for run in (whole, resumed)), strict=True
+        ):
+            assert (one["steps"], other["steps"]) == (steps, steps)
+            for name, value in one.items():
+                assert is_same(other[name], value), f"Expected the same {name} as without kills, but they differ."
         assert resumed.epochs == whole.epochs
         return resumed
 

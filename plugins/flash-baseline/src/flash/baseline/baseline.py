@@ -17,6 +17,7 @@ from flash.errors import ConfigurationError
 
 from ._durations import seconds_of
 from ._verdict import summary_of
+from .attempts import pool_of, started_workers
 from .folder import Folder
 from .leaderboard import Metric, metrics_for, write_leaderboard
 from .problem import Problem, Source, pose
@@ -78,6 +79,8 @@ def run(
     sep: str | None = None,
     encoding: str | None = None,
     decimal: str | None = None,
+    engine: str | None = None,
+    num_workers: int = 2,
     say: Callable[[str], None] = print,
 ) -> Baseline:
     """Check data, race models on it within a time limit, and write a report.
@@ -101,13 +104,18 @@ def run(
         sep: The separator of tables of text; by default it is detected.
         encoding: The encoding of tables of text, such as ``"cp1252"``; by default UTF-8.
         decimal: The decimal mark of numbers in tables of text; by default a point.
+        engine: Where the recipes are trained, several at a time, such as ``"ray"``; by default one after the other in
+            this process.
+        num_workers: The number of workers of the engine.
         say: Called with each line of progress.
 
     Returns:
         The results, the best task, and the folder of the report.
 
     Raises:
-        ConfigurationError: If an argument is wrong, or the data could be for several tasks.
+        ConfigurationError: If an argument is wrong, the data could be for several tasks, or the engine has no workers
+            for a race.
+        UnknownNameError: If no plugin has the engine.
         DataError: If nothing can be learned from the data.
 
     Example:
@@ -121,6 +129,7 @@ def run(
     start = clock.monotonic()
     time_limit = seconds_of(time_limit)
     source = Source(data, target, val, test, task, group, time, tuple(drop), seed, sep, encoding, decimal)
+    pool = None if engine is None else pool_of(engine)  # Its errors are those of the call, before anything is read.
     folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes})
     with closing(folder):
         start -= folder.elapsed
@@ -134,8 +143,9 @@ def run(
             since = clock.monotonic()
             deadline = start + time_limit * (1 - _RESERVE)
             makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
-        race = Race(makers, problem, chosen, start, deadline, folder, say)
-        race.run()
+        with started_workers(pool, num_workers, problem, seed) as workers:
+            race = Race(makers, problem, chosen, start, deadline, folder, say, workers, seed)
+            race.run()
         times["race"] = clock.monotonic() - since
 
         since = clock.monotonic()

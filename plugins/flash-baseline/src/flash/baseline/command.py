@@ -45,6 +45,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--sep", help="the separator of a table of text, if it is not detected")
     parser.add_argument("--encoding", help="the encoding of a table of text, such as cp1252 (default: UTF-8)")
     parser.add_argument("--decimal", metavar="MARK", help="the decimal mark of a table of text (default: a point)")
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="where recipes are trained, such as ray of flash-ray, several at a time (default: in this process)",
+    )
+    parser.add_argument(
+        "--num_workers", type=int, default=2, metavar="N", help="the number of workers of the engine (default: 2)"
+    )
     options = vars(parser.parse_args(arguments))
     options["time_limit"] = seconds_of(options["time_limit"])
     target = options.pop("target")

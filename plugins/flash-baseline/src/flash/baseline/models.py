@@ -89,6 +89,10 @@ class Features:
         self.function = function
         self._known: WeakKeyDictionary[AutoDataset, tuple[list[int], Any]] = WeakKeyDictionary()
 
+    def __reduce__(self) -> tuple[type[Features], tuple[Any]]:
+        """Return what is pickled: nothing of what is known of datasets, which are others in another process."""
+        return Features, (self.function,)
+
     def of(self, dataset: AutoDataset, rows: Sequence[int]) -> Any:
         """Return the features of some samples; the last ones of each dataset are kept as long as it is.
 

@@ -7,36 +7,28 @@ where they were (Jamieson and Talwalkar, 2016). Time that is left is for the bes
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from flash import DataModule
-from flash.data.stage import Stage
-from flash.errors import FlashError
 
 from ._resampling import Array
+from .attempts import SHORTEST, Attempt, Here, Workers, containing, reason_of, seconds_per_sample, seeded
 from .folder import Folder
 from .leaderboard import Metric, score
 from .problem import Problem
 from .recipes import FEWEST_ROWS, Maker
-from .runs import OutOfTime, Run, TaskRun
+from .runs import Run, TaskRun
 
-__all__ = ["Outcome", "Race", "seconds_per_sample"]
+__all__ = ["Outcome", "Race"]
 
-log = logging.getLogger("flash.baseline")
-
-# A training that gets less time than this is not worth its start.
-_SHORTEST = 0.3
 # The part of the time that is left that one run that is fitted at once may take.
 _FITTED = 0.6
-# The number of samples by which the time of an evaluation is measured.
-_MEASURED = 32
-_LONG_ENOUGH = 0.2
 _BRIEF = 0.02
 # The part of the time limit by which a first model that learns may be late, if reading and checks took all of it.
 _OVERTIME = 0.1
@@ -74,6 +66,8 @@ class Race:
         deadline: The time to stop at.
         folder: Where the race keeps how far it is, so that one that was killed goes on.
         say: Called with a line for the user at each step.
+        workers: Where runs are trained; by default in this process.
+        seed: The seed of the weights.
 
     Attributes:
         outcomes: What came of each run, by its name.
@@ -89,7 +83,11 @@ class Race:
         deadline: float,
         folder: Folder,
         say: Callable[[str], None],
+        workers: Here | Workers | None = None,
+        seed: int = 0,
     ) -> None:
+        self.workers = workers or Here(problem, seed)
+        self.seed = seed
         self.makers = dict(makers)
         self.problem = problem
         self.metric = metric
@@ -126,8 +124,14 @@ class Race:
     def _start(self) -> list[Outcome]:
         """Make the runs of all recipes, run those that are fitted at once, and return the trainings."""
         trainings: list[Outcome] = []
+        self._step_each(self._fitted(trainings), lambda: self._left() * _FITTED)
+        return trainings
+
+    def _fitted(self, trainings: list[Outcome]) -> Iterator[Outcome]:
+        """Make the runs, one recipe after the other, and yield those that are fitted at once."""
         for recipe, make in self.makers.items():
-            with self._contained(recipe):
+            runs: list[Run] = []
+            with seeded(self.seed, recipe), self._contained(recipe):
                 runs = make()
             for run in [] if recipe in self.outcomes else runs:
                 outcome = self.outcomes[run.name] = Outcome(run)
@@ -135,8 +139,7 @@ class Race:
                     trainings.append(outcome)
                     run.seconds = self.folder.seconds.get(run.name, 0.0)
                 elif self._left() > 0 or run.kind == "trivial" or self._is_owed(run):
-                    self._step(outcome, self._left() * _FITTED)
-        return trainings
+                    yield outcome
 
     def _is_owed(self, run: Run) -> bool:
         """Return whether a run is fitted after the deadline: quickly, and as the first model that learns."""
@@ -155,16 +158,14 @@ class Race:
         # The pretrained ones first, whose head is fitted already.
         racing = sorted(trainings, key=lambda each: each.run.starts_from is None)
         for number in range(rounds):
-            until = time.monotonic() + self._left() / (rounds - number)
-            for place, outcome in enumerate(racing):
-                self._step_within(outcome, (until - time.monotonic()) / (len(racing) - place))
+            self._step_round(racing, time.monotonic() + self._left() / (rounds - number))
             racing = [each for each in racing if _can_go_on(each)]
             if number < rounds - 1:
                 racing = self._better_half(racing)
         idle = False
-        while not idle and self._left() > _SHORTEST:
+        while not idle and self._left() > SHORTEST:
             rest = sorted([each for each in trainings if _can_go_on(each)], key=self._rank)
-            idle = not any(self._step_within(each, self._left()) for each in rest[:1])
+            idle = not self._step_each(rest[: self.workers.count], self._left)
 
     def _better_half(self, racing: list[Outcome]) -> list[Outcome]:
         """Return those that go on: the better half, and those that have not begun."""
@@ -174,51 +175,79 @@ class Race:
             outcome.status = "stopped"
         return begun[:keep] + [each for each in racing if each.outputs is None]
 
-    def _step_within(self, outcome: Outcome, seconds: float) -> bool:
-        """Train a run for some seconds, its evaluation included; return whether there was time for it."""
-        if not _can_go_on(outcome):
-            return False
-        if seconds < _SHORTEST:  # Not even the evaluation has to be measured.
+    def _step_round(self, racing: list[Outcome], until: float) -> None:
+        """Share the time of a round, in which as many train at a time as there are workers."""
+        waiting = [each for each in racing if _can_go_on(each)]
+        turns = iter(range(len(waiting), 0, -1))
+        self._step_each(waiting, lambda: (until - time.monotonic()) / math.ceil(next(turns) / self.workers.count))
+
+    def _step_each(self, outcomes: Iterable[Outcome], share: Callable[[], float]) -> bool:
+        """Train runs, one after the other in each worker; return whether there was time for one of them.
+
+        Args:
+            outcomes: Those of the runs; the next one is taken when a worker is free.
+            share: Called for each of them, returns the seconds for it.
+        """
+        waiting, running = iter(outcomes), dict[Future[Attempt], Outcome]()
+        has_trained, is_more = False, True
+        while is_more or running:
+            while is_more and len(running) < self.workers.count:
+                outcome = next(waiting, None)
+                is_more = outcome is not None
+                if outcome is not None and (begun := self._begin(outcome, share())) is not None:
+                    running[begun] = outcome
+            for each in self._done(running):
+                has_trained |= self._finish(running.pop(each), each)
+        return has_trained
+
+    def _begin(self, outcome: Outcome, seconds: float) -> Future[Attempt] | None:
+        """Begin to train a run for some seconds; ``None`` if there is no time for it."""
+        # Not even the evaluation has to be measured.
+        if isinstance(outcome.run, TaskRun) and seconds < SHORTEST:
             outcome.reason = outcome.reason or "no time was left for it"
+            return None
+        begun: Future[Attempt] | None = None
+        with self._contained(outcome.run.name):  # A run that cannot be sent to a worker fails alone.
+            begun = self.workers.begin(outcome.run, seconds, outcome.evaluation)
+        return begun
+
+    def _done(self, running: Mapping[Future[Attempt], Outcome]) -> list[Future[Attempt]]:
+        """Wait for one of the runs in the workers; none is waited for after the race."""
+        done = [each for each in running if each.done()]
+        if running and not done:
+            late = _OVERTIME * (self.deadline - self.start)
+            done = list(wait(running, max(0.0, self._left()) + late, FIRST_COMPLETED).done)
+        return done or list(running)
+
+    def _finish(self, outcome: Outcome, begun: Future[Attempt]) -> bool:
+        """Note what came of an attempt; return whether there was time to train."""
+        run = outcome.run
+        if not begun.done():
+            outcome.status = "failed"
+            self._fail(run.name, TimeoutError("its worker did not end in time"))
             return False
-        if outcome.evaluation is None:
-            with self._contained(outcome.run.name):
-                outcome.evaluation = self._measure(outcome.run)
-        if outcome.evaluation is None:
-            return False
-        # A training evaluates its last weights, and the race its best ones; in the end, the test samples are predicted.
-        tests = len(self.problem.parts.get("test", ())) / len(self.problem.parts["val"])
-        share = seconds - (2 + tests) * outcome.evaluation
-        if share < _SHORTEST:
-            outcome.reason = outcome.reason or "an epoch takes longer than its share"
-            return False
-        self._step(outcome, share)
-        return True
-
-    def _measure(self, run: Run) -> float:
-        """Return about how many seconds the prediction of the validation samples takes."""
-        dataset = self.problem.parts["val"]
-
-        def predict(count: int) -> None:
-            run.predict(self.problem.data, dataset.subset(list(range(count)), Stage.VAL))
-
-        return seconds_per_sample(len(dataset), predict, _LONG_ENOUGH) * len(dataset)
-
-    def _step(self, outcome: Outcome, seconds: float) -> None:
-        """Train a run for some seconds, and evaluate it."""
-        run, start = outcome.run, time.monotonic()
+        made: Attempt | None = None
         with self._contained(run.name):
-            try:
-                run.train(self.problem.data, seconds)
-                outcome.outputs = run.predict(self.problem.data, self.problem.parts["val"])
-                outcome.scores = score(self.problem.kind, self.problem.targets["val"], outcome.outputs)
-                outcome.status = "done"
-            except OutOfTime as error:
-                outcome.reason = str(error)
-        run.seconds += time.monotonic() - start
+            made = begun.result()
+        if made is None:
+            return False
+        outcome.evaluation = made.evaluation
+        run.seconds += made.seconds
+        if made.failure is not None:
+            self._fail(run.name, made.failure)
+        elif not made.has_trained:
+            outcome.reason = outcome.reason or made.reason
+            return False
+        elif made.outputs is None:
+            outcome.reason = made.reason
+        else:
+            with self._contained(run.name):
+                outcome.scores = score(self.problem.kind, self.problem.targets["val"], made.outputs)
+                outcome.outputs, outcome.status = made.outputs, "done"
         taken = {name: float(each.run.seconds) for name, each in self.outcomes.items()}
         self.folder.keep(time.monotonic() - self.start, self.folder.seconds | taken)
         self._report(outcome)
+        return made.has_trained
 
     def predict(self, outcome: Outcome, part: str) -> Array | None:
         """Return the predictions of a part; ``None`` if the run fails, which it then has."""
@@ -229,25 +258,14 @@ class Race:
             found = outcome.run.predict(self.problem.data, self.problem.parts[part])
         return found
 
-    @contextmanager
-    def _contained(self, name: str) -> Iterator[None]:
+    def _contained(self, name: str) -> AbstractContextManager[None]:
         """Let a run fail alone, whatever it raises; what the user stops goes on."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from error  # Lightning's answer to Ctrl-C.
-            self._fail(name, error)
+        return containing(lambda error: self._fail(name, error))
 
-    def _fail(self, name: str, error: BaseException) -> None:
+    def _fail(self, name: str, error: BaseException | str) -> None:
         outcome = self.outcomes.setdefault(name, Outcome(_NotMade(name, "")))
         outcome.status, outcome.outputs, outcome.scores = "failed", None, {}
-        outcome.reason = " ".join(str(error).split()) or type(error).__name__
-        if not isinstance(error, FlashError):
-            outcome.reason = f"{type(error).__name__}: {outcome.reason}"
-            log.debug("The run %s failed.", name, exc_info=error)
+        outcome.reason = error if isinstance(error, str) else reason_of(error)
         self.say(f"{name}: failed. {outcome.reason}")
 
     def _report(self, outcome: Outcome) -> None:
@@ -258,25 +276,6 @@ class Race:
         epochs = "" if outcome.run.epochs is None else f", {outcome.run.epochs} epochs"
         value = outcome.scores.get(self.metric.name, math.nan)
         self.say(f"{outcome.run.name}: {self.metric.name} {value:.4g} after {outcome.run.seconds:.1f} s{epochs}")
-
-
-def seconds_per_sample(most: int, work: Callable[[int], object], long_enough: float) -> float:
-    """Return the seconds that work takes for each sample, of as many samples as take long enough to measure.
-
-    Of few samples, most of the time is that of the start.
-
-    Args:
-        most: The greatest number of samples.
-        work: Called with a number of samples.
-        long_enough: The seconds that are long enough.
-    """
-    count, seconds = 0, 0.0
-    while count < most and seconds < long_enough:
-        count = min(most, max(_MEASURED, 8 * count))
-        start = time.monotonic()
-        work(count)
-        seconds = time.monotonic() - start
-    return seconds / count
 
 
 def _can_go_on(outcome: Outcome) -> bool:

@@ -22,10 +22,11 @@ from flash.plugins import get_host
 from ._evaluation import evaluated_of
 from ._noise import suspicious_labels
 from ._resampling import Array
+from .attempts import seconds_per_sample
 from .ensemble import make_ensemble, select
 from .leaderboard import Metric, bootstrap, compare, score
 from .problem import Problem, Source
-from .race import Outcome, Race, seconds_per_sample
+from .race import Outcome, Race
 from .refitting import refit_lines
 from .results import Command, Comparison, Entry, Importance, Results, Sample
 from .runs import EnsembleRun

@@ -11,4 +11,10 @@ from flash.plugins import Engine, hookimpl
 def flash_engines() -> Iterator[Engine]:
     """Yield the engine of the command line."""
     home = "flash.ray.engine"
-    yield Engine("ray", fit=f"{home}:fit", predict=f"{home}:predict", summary="A Ray cluster, or one on this machine.")
+    yield Engine(
+        "ray",
+        fit=f"{home}:fit",
+        predict=f"{home}:predict",
+        pool="flash.ray.pool:pool",
+        summary="A Ray cluster, or one on this machine.",
+    )

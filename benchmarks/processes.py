@@ -1,0 +1,121 @@
+"""Two processes beside one, for tables, images and texts: an epoch of the same rows, one thread each.
+
+``python benchmarks/processes.py [--rounds 3]``. Networks have random weights; no data is downloaded. Two independent
+processes, each with an epoch of its own, show what the machine can give at that moment: the ratio to keep is 1.7 where
+theirs is 2, on two free cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from _timing import Clock, compare, quiet
+
+import flash
+from flash.image import ImageClassificationData, ImageClassifier
+from flash.tabular import TabularClassificationData, TabularClassifier
+from flash.testing._group import run_group
+from flash.text import TextClassificationData, TextClassifier
+
+BAR = 1.7
+SILENT = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+ROWS = {"tables": 6_000, "images": 320, "texts": 320}
+
+
+def words(rows: int) -> list[str]:
+    """Make texts of 60 words."""
+    random = np.random.default_rng(0)
+    return [" ".join(f"w{number}" for number in random.integers(0, 500, 60)) for _ in range(rows)]
+
+
+class Encoder(torch.nn.Module):
+    """A transformer of the size of MiniLM, with two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = torch.nn.Embedding(600, 384)
+        layer = torch.nn.TransformerEncoderLayer(384, 12, 1536, batch_first=True)
+        self.layers = torch.nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        """Return a vector for each token."""
+        return self.layers(self.embed(input_ids), src_key_padding_mask=attention_mask == 0)
+
+
+def tokenize(texts: list[str]) -> list[list[int]]:
+    """Return the numbers of the words."""
+    return [[int(word[1:]) + 1 for word in text.split()] for text in texts]
+
+
+def tables(batch: int) -> tuple[Any, Any]:
+    """Return a task and data of 20 columns."""
+    x = np.random.default_rng(0).normal(size=(ROWS["tables"], 20))
+    columns = {f"x{column}": x[:, column].tolist() for column in range(20)} | {"y": (x[:, 0] > 0).tolist()}
+    data = TabularClassificationData.from_dicts(
+        target_fields="y", train_dict=columns, batch_size=batch, seed=0, verbose=False
+    )
+    return TabularClassifier.from_data(data, backbone="tabm"), data
+
+
+def images(batch: int) -> tuple[Any, Any]:
+    """Return a task and data of pictures."""
+    x = np.random.default_rng(0).integers(0, 256, (ROWS["images"], 96, 96, 3), dtype=np.uint8)
+    data = ImageClassificationData.from_numpy(x, [row % 2 for row in range(len(x))], batch_size=batch, seed=0)
+    return ImageClassifier.from_data(data, backbone="resnet18", pretrained=False), data
+
+
+def texts(batch: int) -> tuple[Any, Any]:
+    """Return a task and data of texts."""
+    classes = [row % 2 for row in range(ROWS["texts"])]
+    data = TextClassificationData.from_lists(words(ROWS["texts"]), classes, batch_size=batch, seed=0)
+    return TextClassifier.from_data(data, backbone=Encoder(), tokenizer=tokenize, max_length=64), data
+
+
+def seconds(make: Callable[[int], tuple[Any, Any]], batch: int, processes: int, together: bool) -> float:
+    """Return the seconds of an epoch: of processes that share it, or that each have one of their own."""
+
+    def work(_: int) -> float:
+        quiet()
+        if not together:
+            for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID"):
+                os.environ.pop(name, None)
+        task, data = make(batch // processes if together else batch)
+        clock, options = Clock(), {"devices": processes, "strategy": "ddp"} if together else {"devices": 1}
+        trainer = flash.Trainer(max_epochs=1, accelerator="cpu", callbacks=[clock], **options, **SILENT)
+        trainer.fit(task, data)
+        return clock.seconds
+
+    outcomes = run_group(work, processes)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise RuntimeError(outcome.error)
+    return float(max(outcome.result for outcome in outcomes))
+
+
+def main() -> None:
+    """Print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    quiet()
+    for name, make, batch in (("tables", tables, 256), ("images", images, 32), ("texts", texts, 32)):
+        candidates = {
+            "one": lambda: seconds(make, batch, 1, False),  # noqa: B023  # run before the next
+            "two": lambda: seconds(make, batch, 2, True),  # noqa: B023
+            "apart": lambda: seconds(make, batch, 2, False),  # noqa: B023
+        }
+        found = compare(candidates, rounds)
+        ratio, ceiling = found["one"] / found["two"], 2 * found["one"] / found["apart"]
+        print(
+            f"{name}: {found['one']:.2f} s in one process, {ratio:.2f} times as fast in two (bar {BAR}); two that are "
+            f"apart: {ceiling:.2f} times; load {os.getloadavg()[0]:.1f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
