@@ -87,7 +87,7 @@ class TestTrainShard:
     def test_processes_have_each_row_of_one_order(self) -> None:
         shards = [TrainShard(ShuffledRows(8, seed=0), rank, processes=2) for rank in (0, 1)]
         both = torch.tensor([list(shard) for shard in shards]).T.flatten()
-        assert torch.equal(both, ShuffledRows(8, seed=0).permutation())
+        assert torch.equal(both, ShuffledRows(8, seed=0).permutation()[:])
 
     @pytest.mark.parametrize(("rows", "processes"), [(5, 2), (1, 3), (7, 4), (6, 3)])
     def test_all_processes_have_as_many_rows_and_the_first_ones_serve_twice(self, rows: int, processes: int) -> None:
