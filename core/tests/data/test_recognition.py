@@ -149,3 +149,25 @@ def test_several_targets_are_classes_if_all_are_zeros_and_ones() -> None:
     certainty = certainty_of_kind(RawData.of(rows), ["high", "length"], "numbers")
     assert certainty is not None
     assert certainty[0] == 1.0
+
+
+def test_a_table_is_read_with_its_separator_encoding_and_decimal_mark(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_bytes("größe|note\n1,5|a,b\n2|3,25\n|".encode("cp1252"))
+    raw = RawData.of(file, sep="|", encoding="cp1252", decimal=",")
+    table = raw.with_points()
+    assert table is not None
+    assert dict(table) == {"größe": ["1.5", "2", None], "note": ["a,b", "3.25", None]}
+    assert raw.table is not None
+    assert raw.table["größe"] == ["1,5", "2", None]
+    assert certainty_of_kind(raw, "größe", "numbers") == (0.1, "the target größe has only 2 different values")
+
+
+def test_a_table_of_values_and_a_folder_have_no_decimal_mark(tmp_path: Path) -> None:
+    raw = RawData.of({"price": ["1,5", "2"]}, decimal=",")
+    assert raw.cells("price") == ["1,5", "2"]
+    assert raw.with_points() == raw.table
+    folder = RawData.of(tmp_path, decimal=",")
+    assert folder.with_points() is None
+    with pytest.raises(DataError, match="Expected a table with a column 'price', but got"):
+        folder.cells("price")

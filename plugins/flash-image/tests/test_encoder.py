@@ -120,6 +120,9 @@ def test_a_detector_gets_each_image_in_its_size(photos: Path) -> None:
     assert wide["image"].shape == (1, 3, 60, 90)
     np.testing.assert_array_equal(wide["image"][0].transpose(1, 2, 0), np.asarray(Image.open(photos / "wide.png")))
     assert wide["score_threshold"].tolist() == [0.25]
+    uploaded = encode_samples([(photos / "wide.png").read_bytes()], settings, None)
+    assert uploaded.keys() == wide.keys()
+    assert all(np.array_equal(uploaded[name], wide[name]) for name in wide)
 
 
 def test_boxes_are_those_above_the_threshold_best_first() -> None:

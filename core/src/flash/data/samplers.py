@@ -16,6 +16,7 @@ __all__ = [
     "BucketedRows",
     "EvaluationShard",
     "EvenBatches",
+    "RowOrder",
     "SeededRows",
     "ShuffledRows",
     "SortedRows",

@@ -190,7 +190,7 @@ class Workers:
     """The workers of an engine, each of which has the data, and gets a run and returns it.
 
     Args:
-        executor: Runs functions in the workers, which :func:`prepare` has prepared.
+        executor: Runs functions in the workers, which ``prepare`` has prepared.
         count: Their number.
     """
 

@@ -32,13 +32,13 @@ from .read import (
     read_numbers,
 )
 
-__all__ = ["CategoricalColumn", "NumericalColumn", "Schema", "bins_of", "standardize"]
+__all__ = ["MAX_ABS_ZSCORE", "CategoricalColumn", "NumericalColumn", "Schema", "bins_of", "standardize"]
 
 # A column has as many bins as the square root of its number of training rows, within these bounds: with more, each bin
 # learns from too few rows (benchmarks/quality.py).
 MIN_BINS, MAX_BINS = 8, 128
-# Standardized values are clipped to this: no value of up to 10**12 training rows can exceed it, and much larger
-# inputs make networks return NaN.
+#: Standardized values are clipped to this: no value of up to 10**12 training rows can exceed it, and much larger
+#: inputs make networks return NaN.
 MAX_ABS_ZSCORE = 1e6
 # The minimum number of rows for the warning that none of them has a known category: in fewer it may be a coincidence.
 MIN_ROWS_FOR_UNKNOWN_WARNING = 10
