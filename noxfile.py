@@ -78,7 +78,7 @@ OFFLINE = {
 # tested in tests/test_export.py, with the formats; what workers of Ray run is not measured.
 COVERAGE = {
     "flash-baseline": 95,
-    # What needs pandas, pyarrow or matplotlib, such as tables that stay on disk, is tested in the session of all packages.
+    # What needs pandas, pyarrow or matplotlib, such as large tables, is tested in the session of all packages.
     "flash-core": 95.6,
     "flash-export": 95,
     "flash-image": 98.6,
