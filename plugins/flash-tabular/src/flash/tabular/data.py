@@ -306,7 +306,10 @@ def _read(format: TableFormat, files: Stages[Any], options: dict[str, Any], in_m
     reading = {name: options.pop(name) for name in READ_OPTIONS if name in options}
     # What does not suit Parquet is an error of reading.
     in_memory = True if reading else in_memory
-    read = files.required("file").map(
-        lambda _, file: store_table(file, in_memory) or tables.read_table(file, format=format, **reading)
-    )
+
+    def table_of(_: object, file: Any) -> Any:
+        stored = None if in_memory else store_table(file, in_memory)
+        return tables.read_table(file, format=format, **reading) if stored is None else stored
+
+    read = files.required("file").map(table_of)
     return [read.train, read.val, read.test, read.predict]
