@@ -345,3 +345,13 @@ def test_the_ceiling_is_too_low_for_rows_in_memory(tmp_path: Path) -> None:
         write_large(tmp_path / f"{name}.parquet", count)
     paths = {"warm": tmp_path / "warm.parquet", "path": tmp_path / "many.parquet"}
     assert in_clean_process(tmp_path, PROGRAM, ceiling=600_000_000, in_memory=True, **paths) is None
+
+
+def test_a_batch_is_as_large_as_that_of_a_table_in_memory(path: Path) -> None:
+    sizes = [made(path, in_memory, batch_size=None).batch_size for in_memory in (True, False)]
+    assert sizes[0] == sizes[1]
+
+
+def test_a_table_on_disk_without_target_fields_is_an_error(path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Expected target_fields to name the column to predict, but got none"):
+        made(path, target_fields=None)
