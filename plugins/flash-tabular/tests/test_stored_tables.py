@@ -190,7 +190,7 @@ def test_a_table_on_disk_is_predicted_as_one_in_memory(path: Path, tmp_path: Pat
         assert isinstance(new.predict_dataset.columns, StoredColumns) is not in_memory
         trainer.predict(task, new, to=tmp_path / "out.parquet")
         found.append(pd.read_parquet(tmp_path / "out.parquet"))
-    pd.testing.assert_frame_equal(*found)
+    pd.testing.assert_frame_equal(found[0], found[1])
     assert found[0]["id"].tolist() == list(range(ROWS))
     assert found[0]["prediction"].tolist() == task.predict(rows())
 
