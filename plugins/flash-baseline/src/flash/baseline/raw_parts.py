@@ -49,7 +49,7 @@ class RawParts:
                 name of the part.
 
         Returns:
-            Of each part that rows are left out of now: its name, these rows, and how many it had when it was given.
+            The name of each part that rows are left out of now, with these rows, and how many it had when it was given.
         """
         gaps = []
         for part, raw in self.given.items():
