@@ -1,4 +1,4 @@
-"""Which rows are used: by each number of processes and workers, in the whole run and in one that is resumed."""
+"""Rows that are used by each number of processes and workers, in the whole run and in one that is resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be sharded over processes, and what cannot; the text plugin trains a task with it."""
+"""Tasks that can be sharded over processes, and those that cannot; the text plugin trains a task with it."""
 
 from __future__ import annotations
 

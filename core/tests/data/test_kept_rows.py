@@ -1,4 +1,4 @@
-"""Which rows of a large table are kept, in one bit per row."""
+"""The rows of a large table that are kept, in one bit per row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tables stay on disk; Parquet needs pyarrow, and is tested in flash-tabular's test_stored_tables.py."""
+"""Tables that stay on disk; Parquet needs pyarrow, and is tested in flash-tabular's test_stored_tables.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What workers get from the tests by value: callbacks, and a task whose backbone counts."""
+"""Objects that workers get from the tests by value: callbacks, and a task whose backbone counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is learned part by part is what is learned from the whole table."""
+"""Learning part by part, which equals learning from the whole table."""
 
 from __future__ import annotations
 

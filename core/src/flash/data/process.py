@@ -44,9 +44,9 @@ _HOOKS = (
     "pieces",
 )
 # The hooks that make the inputs of a network from raw inputs, before they are on its device.
+_ENCODING_HOOKS = ("load_data", "prepare_samples", *_SAMPLE_HOOKS, "collate", "per_batch_transform")
 # The result of _positional_arguments for each method.
 _ARGUMENTS: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
-_ENCODING_HOOKS = ("load_data", "prepare_samples", *_SAMPLE_HOOKS, "collate", "per_batch_transform")
 
 
 class Preprocess(Configurable):

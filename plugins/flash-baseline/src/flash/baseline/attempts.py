@@ -46,7 +46,7 @@ _LONG_ENOUGH = 0.2
 
 @dataclass
 class Attempt:
-    """What came of some seconds for a run.
+    """Outcome of some seconds for a run.
 
     Args:
         run: The run.

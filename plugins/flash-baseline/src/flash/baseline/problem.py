@@ -77,7 +77,7 @@ class Source:
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether all of the data is paths, which a command can name."""
+        """True if all of the data is paths, which a command can name."""
         return isinstance(self.data, str | os.PathLike) and all(
             isinstance(each, str | os.PathLike | None) for each in (self.val, self.test)
         )

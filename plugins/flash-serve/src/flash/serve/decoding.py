@@ -311,7 +311,8 @@ class _PlainColumns:
             rows = list(map(self._values, given))
         except KeyError:
             return None
-        return rows if all(map(_call, self._fits, zip(*rows, strict=True))) else None
+        fits = zip(self._fits, zip(*rows, strict=True), strict=True)
+        return rows if all(is_plain(values) for is_plain, values in fits) else None
 
     def _is_plain(self, field: RequestField) -> Callable[[Sequence[Any]], bool]:
         return {"number": _are_numbers, "category": self._are_cells, "text": self._are_cells, "date": _are_dates}[
@@ -329,10 +330,6 @@ class _PlainColumns:
 
 _NONE = type(None)
 _NUMBERS, _TEXTS, _WHOLE = {int, float, _NONE}, {str, _NONE}, {int, _NONE}
-
-
-def _call(function: Callable[[Any], bool], value: Any) -> bool:
-    return function(value)
 
 
 def _are_numbers(values: Sequence[Any]) -> bool:

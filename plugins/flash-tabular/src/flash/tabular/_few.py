@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from flash.data.tables import check_encodable
+from flash.data.tables import check_encodable, is_missing
 from flash.errors import DataError
 
 from .encoder import text_of_value
@@ -22,7 +22,6 @@ __all__ = [
     "columns_of_frame",
     "columns_of_rows",
     "floats_of",
-    "is_missing",
     "rows_of_columns",
 ]
 
@@ -142,16 +141,6 @@ def _checked(columns: Mapping[Any, list[Any]]) -> PlainColumns | None:
     except DataError:
         return None
     return dict(columns)
-
-
-def is_missing(value: Any) -> bool:
-    """Return whether a plain value is missing.
-
-    Example:
-        >>> is_missing(None), is_missing(float("nan")), is_missing("")
-        (True, True, False)
-    """
-    return value is None or value != value
 
 
 def _has_large_integer(values: Sequence[Any]) -> bool:

@@ -76,7 +76,7 @@ class SchemaLearner:
         excluded: Sequence[str],
     ) -> None:
         named = [*(categorical or []), *(numerical or []), *excluded]
-        check_columns(pd.DataFrame(columns=list(columns)), named, "train")
+        check_columns(columns, named, "train")
         twice = sorted({name for name in named if named.count(name) > 1})
         if twice:
             raise ConfigurationError(
@@ -123,7 +123,7 @@ class SchemaLearner:
 
 
 class _ColumnLearner:
-    """What is learned about one column."""
+    """Learns about one column."""
 
     def __init__(self, name: str, role: Role) -> None:
         self._name, self._role = name, role
@@ -212,7 +212,7 @@ class _ColumnLearner:
 
 
 class _Numbers:
-    """What is learned about a column of numbers, dates or durations."""
+    """Learns about a column of numbers, dates or durations."""
 
     def __init__(self, name: str, parts: tuple[str, ...]) -> None:
         self._name, self._parts = name, parts

@@ -122,7 +122,7 @@ class TabularPreprocess(Preprocess):
 
     def _split_stored(self, table: StoredTable, fraction: float, seed: int) -> Split:
         learner, fields = self._targets_learner(), self.target_fields
-        check_columns(pd.DataFrame(columns=list(table.columns)), fields, "train")
+        check_columns(table.columns, fields, "train")
         table.for_each_part(lambda part: learner.add(self._read(part)), fields)
         targets = learner.targets()
 
@@ -155,7 +155,7 @@ class TabularPreprocess(Preprocess):
         """Encode a table part by part into a file."""
         stage = dataset.hooks.stage.value
         schema, targets = self._learned() or self._learn_stored(table)
-        check_columns(pd.DataFrame(columns=list(table.columns)), [*schema.fields, *targets.fields], stage)
+        check_columns(table.columns, [*schema.fields, *targets.fields], stage)
 
         def encode(part: Any) -> tuple[dict[str, Tensor], Tensor]:
             frame = self._read(part)
@@ -193,7 +193,7 @@ class TabularPreprocess(Preprocess):
         """Encode a table without targets."""
         schema = self._learned_schema()
         if isinstance(data, StoredTable):
-            check_columns(pd.DataFrame(columns=list(data.columns)), schema.fields, "predict")
+            check_columns(data.columns, schema.fields, "predict")
             with ColumnsWriter() as writer:
                 for inputs in data.in_parts(
                     lambda part: _inputs(schema, self._read(part), "predict", is_whole=False), schema.fields
@@ -306,14 +306,15 @@ class TabularPreprocess(Preprocess):
         return [*self.target_fields, *([] if self.group_field is None else [self.group_field])]
 
     def _targets_learner(self) -> TargetsLearner:
-        if not self.target_fields:
-            raise ConfigurationError("Expected target_fields to name the column to predict, but got none.")
-        return TargetsLearner(self.target_fields, self.kind, self.several_targets)
+        return TargetsLearner(self._named_targets(), self.kind, self.several_targets)
 
     def _learn_targets(self, frame: pd.DataFrame) -> Targets:
+        return learn_targets(frame, self._named_targets(), self.kind, self.several_targets)
+
+    def _named_targets(self) -> list[str]:
         if not self.target_fields:
             raise ConfigurationError("Expected target_fields to name the column to predict, but got none.")
-        return learn_targets(frame, self.target_fields, self.kind, self.several_targets)
+        return self.target_fields
 
     def _report(self, schema: Schema, targets: Targets) -> None:
         if self.verbose and self.categorical_fields is None and self.numerical_fields is None:

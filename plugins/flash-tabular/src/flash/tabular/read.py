@@ -224,11 +224,12 @@ def _check_frame(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 # ---------------------------------------------------------------------- values of a column
 
 
-def check_columns(frame: pd.DataFrame, wanted: Iterable[str], stage: str) -> None:
-    """Raise a :class:`MissingColumnError` that names the columns missing in the table."""
-    missing = [name for name in wanted if name not in frame.columns]
+def check_columns(columns: Iterable[str], wanted: Iterable[str], stage: str) -> None:
+    """Raise a :class:`MissingColumnError` that names the columns missing among those of the table."""
+    present = list(columns)
+    missing = [name for name in wanted if name not in present]
     if missing:
-        known = show_some(frame.columns, most=20)
+        known = show_some(present, most=20)
         unknown = "Add what is missing, with None where it is unknown."
         advice = unknown if stage == "predict" else "Add what is missing, or name other fields."
         raise MissingColumnError(

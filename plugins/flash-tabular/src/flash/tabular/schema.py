@@ -15,10 +15,11 @@ import pandas as pd
 
 from flash.data.labels import class_indices
 from flash.data.requests import RequestField
+from flash.data.tables import is_missing
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
 
-from ._few import PlainColumns, codes_of, columns_of_frame, floats_of, is_missing
+from ._few import PlainColumns, codes_of, columns_of_frame, floats_of
 from .encoder import text_of_value
 from .read import (
     DATE_PARTS,
@@ -166,7 +167,7 @@ class Schema:
             MissingColumnError: If a column is not in the table.
             DataError: If a numerical column has a value that is not a number.
         """
-        check_columns(frame, self.fields, stage)
+        check_columns(frame.columns, self.fields, stage)
         columns = columns_of_frame(frame)
         few = None if columns is None else self.encode_few(columns, len(frame))
         if few is not None:

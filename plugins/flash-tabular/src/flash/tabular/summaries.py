@@ -129,7 +129,7 @@ class DistinctNumbers:
 
 
 class TextCounts:
-    """How often each text is in several parts, of as many texts as are kept.
+    """The number of rows of each text in several parts, of as many texts as are kept.
 
     Source:
         Misra and Gries, *Finding Repeated Elements*, 1982, whose summaries are merged as in Agarwal et al.,

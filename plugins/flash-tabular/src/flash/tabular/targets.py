@@ -176,7 +176,7 @@ def check_targets(frame: pd.DataFrame, fields: Sequence[str], stage: str) -> Non
         MissingColumnError: If a target column is not in the table.
         DataError: If a row has a missing target.
     """
-    check_columns(frame, fields, stage)
+    check_columns(frame.columns, fields, stage)
     for name in fields:
         check_encodable(frame[name].tolist(), f"the target column {name!r} of the {stage} table")
         missing = int((frame[name].isna() | _is_blank(frame[name])).sum())
