@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from flash.data.tables import check_encodable, is_missing
+from flash.data.tables import check_encodable
 from flash.errors import DataError
 
 from .encoder import text_of_value
@@ -115,7 +115,7 @@ def codes_of(values: Sequence[Any], places: Mapping[str, int], is_text: bool) ->
 
 
 def _code(value: Any, places: Mapping[str, int], is_text: bool) -> int:
-    if is_missing(value):
+    if pd.isna(value):
         return 0
     text = value_as_text(value)
     return places.get(text if text in places or is_text else text_of_value(text), -1) + 1

@@ -15,7 +15,6 @@ import pandas as pd
 
 from flash.data.labels import class_indices
 from flash.data.requests import RequestField
-from flash.data.tables import is_missing
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
 
@@ -366,7 +365,7 @@ def _few_codes(values: list[Any], column: CategoricalColumn) -> list[int] | None
     if not column.is_missing_flag:
         return codes_of(values, column.places, column.is_text)
     if column.is_text:
-        return [is_missing(value) for value in values]
+        return [pd.isna(value) for value in values]
     floats = floats_of([values], len(values))
     return None if floats is None else np.isnan(floats[0]).tolist()
 
