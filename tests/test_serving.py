@@ -196,11 +196,16 @@ def test_what_a_sample_is_was_learned() -> None:
     assert (fields["age"].typical, fields["day"].typical) == (40, "2024-02-11")
 
 
-def test_durations_cannot_be_served() -> None:
-    frame = FRAME.assign(took=pd.to_timedelta(range(20), unit="s"))
-    data = TabularClassificationData.from_data_frame(target_fields="bought", train_data_frame=frame, verbose=False)
-    with pytest.raises(ConfigurationError, match="Expected columns that JSON can hold, but the task learned durations"):
-        make_app(TabularClassifier.from_data(data, backbone="mlp"))
+def test_durations_are_sent_in_seconds(serve: Callable[..., Post]) -> None:
+    frame = FRAME.assign(took=pd.to_timedelta(range(20), unit="min"))
+    data = TabularRegressionData.from_data_frame(
+        target_fields="price", train_data_frame=frame[["took", "price"]], verbose=False
+    )
+    task = TabularRegressor.from_data(data, backbone="mlp")
+    seconds = [0, 90, 1140.5]
+    found = predictions(serve(task)(json={"rows": [{"took": each} for each in seconds]}))
+    assert found == pytest.approx(task.predict(pd.DataFrame({"took": pd.to_timedelta(seconds, unit="s")})))
+    assert len(set(found)) == 3
 
 
 # ---------------------------------------------------------------------- strangers

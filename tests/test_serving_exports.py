@@ -110,10 +110,12 @@ def people(rows: int = 60) -> pd.DataFrame:
             "answer": pd.Series(random.choice([True, False], rows), dtype=object),
             "seen": pd.date_range("2024-01-01", periods=rows, freq="19h").astype(str),
             "note": [f"note {row}" if row % 3 else None for row in range(rows)],
+            "took": pd.to_timedelta(random.integers(0, 7200, rows), unit="s"),
         }
     )
     frame.loc[::7, "age"] = np.nan
     frame.loc[::5, "answer"] = None
+    frame.loc[::6, "took"] = None
     frame["price"] = frame["age"].fillna(50) * 100
     frame["bought"] = np.where(frame["children"] > 1, "yes", "no")
     return frame
@@ -132,6 +134,7 @@ VALUES: dict[str, list[Any]] = {
         *("2024-02-03T12:30:15.123456", None),
     ],
     "note": ["x", "", 3, 4.5, True, None],
+    "took": [90.5, 3600, True, -1, 1e9, None],
 }
 
 

@@ -26,6 +26,7 @@ ROWS = RequestFields(
         RequestField("city", "category", ("Oslo", "Rome")),
         RequestField("day", "date", may_be_missing=True),
         RequestField("note", "text", may_be_missing=True),
+        RequestField("wait", "duration", may_be_missing=True),
     ],
 )
 

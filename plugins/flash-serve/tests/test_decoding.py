@@ -76,6 +76,23 @@ def test_another_date_is_refused(serve: Serve, rows: flash.Task, day: Any) -> No
     assert "rows[0].day: Expected a date such as 2024-12-31 or 2024-12-31T18:30, but got" in sentence
 
 
+@pytest.mark.parametrize("wait", [0, 90.5, -3600, 9_000_000_000, None])
+def test_a_duration_is_a_number_of_seconds(serve: Serve, rows: flash.Task, wait: float | None) -> None:
+    assert serve(rows).predictions(json={"rows": [{"age": 30, "city": "x", "wait": wait}]})
+
+
+@pytest.mark.parametrize(
+    ("wait", "sentence"),
+    [
+        ("1:30", "rows[0].wait: Expected a number, but got the text '1:30'. Send it without quotes."),
+        (1e10, "rows[0].wait: Expected a duration of at most 292 years, as its number of seconds, but got"),
+        (-(10**12), "rows[0].wait: Expected a duration of at most 292 years, as its number of seconds, but got"),
+    ],
+)
+def test_another_duration_is_refused(serve: Serve, rows: flash.Task, wait: Any, sentence: str) -> None:
+    assert sentence in serve(rows).error(422, json={"rows": [{"age": 30, "city": "x", "wait": wait}]})
+
+
 def test_a_value_that_is_missing_is_named(serve: Serve, rows: flash.Task) -> None:
     sentence = serve(rows).error(422, json={"rows": [{"age": 30}]})
     assert sentence == "rows[0].city: Expected a value for 'city', but there is none. Pass null if it is not known."

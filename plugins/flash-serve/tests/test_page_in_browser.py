@@ -83,6 +83,8 @@ def test_a_row_is_filled_in_and_predicted(browser: Browser, show: Open, rows: fl
         "(not known)",
     ]
     assert browser.evaluate("document.querySelector('input[name=age]').value") == "40"
+    assert "wait in seconds, may be empty" in text(browser, "#fields")
+    browser.evaluate("document.querySelector('input[name=wait]').value = '90.5'")
     submit(browser)
     expected = rows.predict([{"age": 40, "city": "Oslo"}], "probabilities")[0]
     assert text(browser, "#prediction") == "long"
@@ -90,7 +92,7 @@ def test_a_row_is_filled_in_and_predicted(browser: Browser, show: Open, rows: fl
     shares = browser.evaluate("[...document.querySelectorAll('progress')].map(each => each.value)")
     assert shares == pytest.approx(expected)
     assert "-H 'Content-Type: application/json'" in text(browser, "#curl")
-    assert '{"rows":[{"age":40,"city":"Oslo","day":null,"note":null}]}' in text(browser, "#curl")
+    assert '{"rows":[{"age":40,"city":"Oslo","day":null,"note":null,"wait":90.5}]}' in text(browser, "#curl")
     assert '"day": None' in text(browser, "#python")
     compile(text(browser, "#python"), "the page", "exec")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width

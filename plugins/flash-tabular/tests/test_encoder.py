@@ -182,6 +182,13 @@ def test_durations_are_in_no_text_file() -> None:
     assert encode({"took": [None]}, settings)["numerical"].tolist() == [[0.0]]
 
 
+def test_durations_of_a_request_are_seconds() -> None:
+    column = {"name": "took", "part": "seconds", "mean": 1.0, "std": 2.0, "is_truth": False}
+    settings = {"numerical": [column], "categorical": [], "target_fields": [], "decimal": None, "limit": 1e6}
+    rows: list[dict[str, Any]] = [{"took": 5}, {"took": 2.5}, {"took": None}]
+    assert encode_samples(rows, settings, None)["numerical"].tolist() == [[2.0], [0.75], [0.0]]
+
+
 def test_batches_are_the_rows_in_order(learned: TabularPreprocess) -> None:
     settings = learned.portable().settings
     names = [*dict.fromkeys(column["name"] for column in [*settings["numerical"], *settings["categorical"]])]

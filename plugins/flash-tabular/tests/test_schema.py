@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flash.data.requests import RequestField
+from flash.data.requests import RequestField, RequestRows
 from flash.errors import ConfigurationError, DataError, MissingColumnError
+from flash.tabular import TabularClassificationData
 from flash.tabular.learning import learn_schema
+from flash.tabular.preprocess import TabularPreprocess
 from flash.tabular.read import read_table
 from flash.tabular.schema import Schema
 from flash.tabular.summaries import mean_and_std
@@ -649,12 +651,23 @@ def test_a_column_that_is_used_for_whether_it_is_missing_may_be_left_out_of_a_re
     assert fields["id"] == RequestField("id", "text", may_be_missing=True)
 
 
-def test_durations_cannot_be_in_a_request() -> None:
-    schema = learn_schema(pd.DataFrame({"took": pd.to_timedelta(range(5), unit="s")}), None, None, [])
-    with pytest.raises(
-        ConfigurationError, match="Expected columns that JSON can hold, but the task learned durations in"
-    ):
-        _ = schema.request_fields
+def test_durations_are_seconds_in_a_request() -> None:
+    durations = pd.to_timedelta(pd.Series([None, *range(60)], dtype=float), unit="s")
+    fields = learn_schema(pd.DataFrame({"took": durations}), None, None, []).request_fields
+    assert fields == [RequestField("took", "duration", may_be_missing=True, typical=pytest.approx(30, abs=2))]
+
+
+def test_a_request_with_seconds_is_encoded_as_durations_are() -> None:
+    frame = pd.DataFrame({"took": pd.to_timedelta(range(60), unit="s"), "y": ["a", "b"] * 30})
+    preprocess = TabularPreprocess(target_fields="y")
+    TabularClassificationData.from_data_frame(
+        target_fields="y", train_data_frame=frame, preprocess=preprocess, verbose=False
+    )
+    seconds = [0.0, 1.5, 59, None]
+    found = preprocess.predict_load_data(RequestRows(["took"], [(each,) for each in seconds])).tree
+    durations = pd.DataFrame({"took": pd.to_timedelta(pd.Series(seconds), unit="s")})
+    assert found["numerical"].tolist() == preprocess.predict_load_data(durations).tree["numerical"].tolist()
+    assert len(set(found["numerical"].flatten().tolist())) > 3
 
 
 @pytest.mark.parametrize("name", ["numerical", "categorical"])

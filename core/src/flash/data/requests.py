@@ -12,8 +12,8 @@ from flash.errors import ConfigurationError
 __all__ = ["FieldType", "RequestField", "RequestFields", "RequestKind", "RequestRows"]
 
 #: What a value of a sample is: a number; one of some categories, of which a network may know only some; a date, as text
-#: of ISO 8601; or any text.
-FieldType: TypeAlias = Literal["number", "category", "date", "text"]
+#: of ISO 8601; a duration, as its number of seconds; or any text.
+FieldType: TypeAlias = Literal["number", "category", "date", "duration", "text"]
 
 #: What a sample is, and so what ``task.predict`` gets for a request with several samples:
 #:

@@ -18,6 +18,7 @@ _VALUES: Mapping[str, list[Any]] = {
     "number": [0.0, -1.5],
     "category": ["unheard of", 3],
     "date": ["2024-12-31", "2024-02-29T18:30"],
+    "duration": [0.0, 90.5],
     "text": ["a", ""],
 }
 

@@ -42,6 +42,8 @@ _ISO_DATE = re.compile(
 )
 # pandas counts nanoseconds in 64 bits, between these years.
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261
+# It counts them from zero in a duration too.
+_MOST_SECONDS = 2**63 // 10**9 - 1
 # A float has all whole numbers up to here.
 _EXACT = 2**53
 
@@ -225,7 +227,13 @@ class Decoder:
             ) from error
 
     def _converter(self, field: RequestField) -> Callable[[Any], Any]:
-        return {"number": _number, "category": self._category, "date": _date, "text": self._cell}[field.type]
+        return {
+            "number": _number,
+            "category": self._category,
+            "date": _date,
+            "duration": _duration,
+            "text": self._cell,
+        }[field.type]
 
     def _category(self, value: Any) -> Any:
         if type(value) is str:
@@ -315,9 +323,13 @@ class _PlainColumns:
         return rows if all(is_plain(values) for is_plain, values in fits) else None
 
     def _is_plain(self, field: RequestField) -> Callable[[Sequence[Any]], bool]:
-        return {"number": _are_numbers, "category": self._are_cells, "text": self._are_cells, "date": _are_dates}[
-            field.type
-        ]
+        return {
+            "number": _are_numbers,
+            "category": self._are_cells,
+            "date": _are_dates,
+            "duration": _are_durations,
+            "text": self._are_cells,
+        }[field.type]
 
     def _are_cells(self, values: Sequence[Any]) -> bool:
         """Return whether values are short texts, and whole numbers that a float has."""
@@ -337,6 +349,10 @@ def _are_numbers(values: Sequence[Any]) -> bool:
     return kinds <= _NUMBERS and (
         int not in kinds or all(type(each) is not int or abs(each) <= _EXACT for each in values)
     )
+
+
+def _are_durations(values: Sequence[Any]) -> bool:
+    return _are_numbers(values) and all(each is None or abs(each) <= _MOST_SECONDS for each in values)
 
 
 def _are_dates(values: Sequence[Any]) -> bool:
@@ -398,6 +414,15 @@ def _number(value: Any) -> float:
         raise _WrongValueError("Expected a number that fits into 64 bits, but got a larger one.")
     advice = "Send it without quotes." if type(value) is str else "Send one, or null."
     raise _WrongValueError(f"Expected a number, but got {_kind(value)}. {advice}")
+
+
+def _duration(value: Any) -> float:
+    seconds = _number(value)
+    if abs(seconds) > _MOST_SECONDS:
+        raise _WrongValueError(
+            f"Expected a duration of at most 292 years, as its number of seconds, but got {_kind(value)}."
+        )
+    return seconds
 
 
 def _date(value: Any) -> str:

@@ -184,6 +184,7 @@ def _value(field: RequestField, limits: Limits) -> dict[str, Any]:
         "number": {"type": ["number", "boolean", "null"]},
         "category": {"type": ["string", "number", "boolean", "null"], "maxLength": limits.max_text},
         "date": {"type": ["string", "null"], "description": "A date such as 2024-12-31 or 2024-12-31T18:30."},
+        "duration": {"type": ["number", "null"], "description": "A duration in seconds."},
         "text": {"type": ["string", "number", "boolean", "null"], "maxLength": limits.max_text},
     }
     schema = schemas[field.type]

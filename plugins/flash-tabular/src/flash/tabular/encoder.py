@@ -66,7 +66,7 @@ _EXACT_DIGITS = 15
 class _Column:
     """A column with its type; one of values of several types is of objects."""
 
-    kind: Literal["whole", "number", "truth", "text", "objects"]
+    kind: Literal["whole", "number", "seconds", "truth", "text", "objects"]
     cells: list[Any]
 
 
@@ -102,8 +102,8 @@ def encode_samples(
     """Return what :func:`encode` does for rows of a request, whose values have types.
 
     Args:
-        samples: The rows; a value is a number, a truth value, a text, or ``None``. They may have an attribute
-            ``columns``, with the list of values of each column.
+        samples: The rows; a value is a number, such as the seconds of a duration, a truth value, a text, or ``None``.
+            They may have an attribute ``columns``, with the list of values of each column.
         settings: As for :func:`batches`.
         reader: Not used.
     """
@@ -111,6 +111,9 @@ def encode_samples(
     given = getattr(samples, "columns", None) or {name: [row[name] for row in samples] for name in names}
     texts, numbers = _text_and_number_fields(settings)
     columns = {name: _requested(name, given[name], name in numbers, name in texts) for name in names}
+    for column in settings["numerical"]:
+        if column["part"] == "seconds":
+            columns[column["name"]] = _Column("seconds", given[column["name"]])
     return _encoded(columns, len(samples), settings)
 
 
@@ -270,6 +273,8 @@ def _numeric(cells: Sequence[str | None], numbers: list[float | None]) -> _Colum
 
 def _numbers(name: str, column: _Column, part: str, is_truth: bool) -> Any:
     """Return the numbers of a column, or a part of its dates, with NaN for missing and infinite values."""
+    if column.kind == "seconds":
+        return np.array(column.cells, dtype=np.float64)
     if part == "seconds":
         known = [cell for cell in column.cells if cell is not None]
         if known:

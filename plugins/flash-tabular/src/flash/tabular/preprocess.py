@@ -200,7 +200,9 @@ class TabularPreprocess(Preprocess):
                 ):
                     writer.append(inputs)
                 return writer.columns()
-        data = data.columns if isinstance(data, RequestRows) else data
+        if isinstance(data, RequestRows):
+            # JSON has no durations: a request has their seconds.
+            data = data.columns | {name: pd.to_timedelta(data.columns[name], unit="s") for name in schema.durations}
         columns = columns_of_rows(data)
         encoded = None if columns is None else schema.encode_few(columns, rows_of_columns(columns))
         return Columns(_tensors(*(encoded or schema.encode(self._read(data), "predict"))))

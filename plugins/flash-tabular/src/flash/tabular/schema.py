@@ -15,7 +15,7 @@ import pandas as pd
 
 from flash.data.labels import class_indices
 from flash.data.requests import RequestField
-from flash.errors import ConfigurationError, DataError
+from flash.errors import DataError
 from flash.serialization import made_from
 
 from ._few import PlainColumns, codes_of, columns_of_frame, floats_of
@@ -124,6 +124,11 @@ class Schema:
         return [len(column.categories) + 1 for column in self.categorical]
 
     @cached_property
+    def durations(self) -> list[str]:
+        """The columns of durations."""
+        return [column.name for column in self.numerical if column.part in DURATION_PARTS]
+
+    @cached_property
     def _means_and_stds(self) -> tuple[Floats, Floats]:
         return np.array([each.mean for each in self.numerical]), np.array([each.std for each in self.numerical])
 
@@ -134,11 +139,7 @@ class Schema:
 
     @property
     def request_fields(self) -> list[RequestField]:
-        """The required columns in a request, each with its categories, or with a median of the training rows.
-
-        Raises:
-            ConfigurationError: If a column has durations, which JSON cannot hold.
-        """
+        """The required columns in a request, each with its categories, or with a median of the training rows."""
         may_be_missing = {column.name for column in self.categorical if column.is_missing_flag}
         parts: dict[str, dict[str, NumericalColumn]] = {}
         for column in self.numerical:
@@ -318,14 +319,12 @@ def _written(parts: Mapping[str, tuple[NumericalColumn, Floats]]) -> list[Any]:
 
 
 def _request_field(name: str, parts: Mapping[str, NumericalColumn], may_be_missing: bool) -> RequestField:
-    """Return the field of a column of numbers or dates, given its parts."""
-    if parts.keys() & set(DURATION_PARTS):
-        raise ConfigurationError(
-            f"Expected columns that JSON can hold, but the task learned durations in column {name!r}. Train it on "
-            "seconds: frame[column].dt.total_seconds()."
-        )
-    of_dates = "" not in parts
+    """Return the field of a column of numbers, dates or durations, given its parts."""
     column = parts.get("days") or next(iter(parts.values()))
+    if column.part in DURATION_PARTS:
+        seconds = float(_rounded(column, np.array([column.bins[len(column.bins) // 2] * column.std + column.mean]))[0])
+        return RequestField(name, "duration", may_be_missing=may_be_missing, typical=seconds)
+    of_dates = "" not in parts
     middle = _typical_date(column, parts) if of_dates else column.bins[len(column.bins) // 2] * column.std + column.mean
     has_typical = not of_dates or "days" in parts
     typical = _written({column.part: (column, np.array([middle]))})[0] if has_typical else None

@@ -23,6 +23,17 @@ function field(name, control, note) {
   return make("div", { class: "field" }, label, control);
 }
 
+function isNumber(each) {
+  return each.type === "number" || each.type === "duration";
+}
+
+function noteOf(each) {
+  const notes = [];
+  if (each.type === "duration") notes.push("in seconds");
+  if (each.may_be_missing) notes.push("may be empty");
+  return notes.join(", ");
+}
+
 function controlOf(each) {
   let control;
   if (each.type === "category" && each.values.length && each.values.length <= 200) {
@@ -37,7 +48,7 @@ function controlOf(each) {
       document.body.append(list);
       control.setAttribute("list", list.id);
     }
-  } else if (each.type === "number") {
+  } else if (isNumber(each)) {
     control = make("input", { type: "number", step: "any", inputmode: "decimal" });
   } else {
     control = make("input", { type: "text", placeholder: "2024-12-31" });
@@ -64,7 +75,7 @@ function build() {
     fields.append(drop);
     find("submit").disabled = true;
   } else if (about.kind === "table") {
-    for (const each of about.fields) fields.append(field(each.name, controlOf(each), each.may_be_missing ? "may be empty" : ""));
+    for (const each of about.fields) fields.append(field(each.name, controlOf(each), noteOf(each)));
   } else if (about.kind === "text") {
     const names = about.fields.length ? about.fields.map((each) => each.name) : ["Text"];
     for (const name of names) fields.append(field(name, make("textarea", { required: "" })));
@@ -91,7 +102,7 @@ function choose(chosen) {
 
 function valueOf(each, text) {
   if (text.trim() === "") return null;
-  return each.type === "number" ? Number(text) : text;
+  return isNumber(each) ? Number(text) : text;
 }
 
 function content() {
