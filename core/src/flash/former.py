@@ -193,7 +193,7 @@ FORMER_MODULES: Mapping[str, str] = {
         ),
         "Leave it out: it was for the library itself.",
     ),
-    "flash.core.utilities.embedder": "Write task.forward_features(inputs) for the features of the backbone.",
+    "flash.core.utilities.embedder": "Write task.as_embedder('features').",
     "flash.core.utilities.flash_cli": _CLI,
     "flash.core.utilities.imports": "Leave it out: a package of Flash requires what it imports, and pip installs it.",
     "flash.core.utilities.lightning_cli": _CLI,
@@ -203,9 +203,7 @@ FORMER_MODULES: Mapping[str, str] = {
 #: Members of classes of the ancestor, by the class that has their place; those with ``()`` are methods.
 FORMER_MEMBERS: Mapping[str, Mapping[str, str]] = {
     "Task": {
-        "as_embedder()": "Write task.forward_features(inputs) for the features of the backbone.",
         "available_heads()": "Write the head itself, where a task takes one: head=torch.nn.Linear(512, 2).",
-        "available_layers()": "Write [name for name, _ in task.named_modules()].",
         "available_training_strategies()": _STEPS,
         "get_backbone_details()": "Write Task.backbones.describe('name').",
         "get_num_training_steps()": "Write int(task.trainer.estimated_stepping_batches).",

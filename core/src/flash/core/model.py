@@ -35,6 +35,7 @@ from flash.core.binding import bind, check_pair
 from flash.core.callbacks import HyperparameterLogger, MetricLogger
 from flash.core.checkpoint import describe_backbone, qualified_arguments
 from flash.core.console import describe_modules
+from flash.core.embedding import TaskEmbedding
 from flash.core.export import TaskExport
 from flash.core.figures import TaskFigures
 from flash.core.finetuning import as_modules, finetuning_strategies
@@ -99,7 +100,7 @@ _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 
 @with_former_members(FORMER_MEMBERS["Task"])
-class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.LightningModule):
+class Task(Configurable, TaskEmbedding, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.LightningModule):
     """A network with its training, evaluation and prediction.
 
     Most tasks override ``__init__`` and ``forward``. ``step`` is used for training, validation and testing;
@@ -308,11 +309,16 @@ class Task(Configurable, TaskExport, TaskFigures, TaskHub, TaskPrediction, pl.Li
         """
         if isinstance(x, Features):
             return self.forward_head(x.values)
-        if type(self).forward_features is not Task.forward_features:
+        if self.has_features:
             return self.forward_head(self.forward_features(x))
         if self.model is None:
             raise ConfigurationError(f"Expected {type(self).__name__} to have a model, or to override forward.")
         return self.model(x)
+
+    @property
+    def has_features(self) -> bool:
+        """Whether the task overrides :meth:`forward_features`."""
+        return type(self).forward_features is not Task.forward_features
 
     def forward_features(self, x: Any) -> Any:
         """Return the features of the backbone for the inputs of a batch: tensors with one row per sample.

@@ -102,7 +102,7 @@ class RegressionTask(Task):
             x: The inputs of a batch, or their cached features.
         """
         predictions = super().forward(x)
-        if type(self).forward_features is not Task.forward_features:
+        if self.has_features:
             return predictions  # forward_head has converted them
         return self.to_target_units(predictions)
 

@@ -63,7 +63,7 @@ class Panel:
         return COLORS[self.mark or "text"]
 
 
-def draw_samples(panels: Sequence[Panel], heading: str = "") -> Figure:
+def draw_samples(panels: Sequence[Panel], heading: str = "", *, columns: int | None = None) -> Figure:
     """Draw samples, each with its title and note.
 
     Images are drawn in a grid; texts below each other, wrapped and cut after five lines; dicts of values as a table
@@ -72,6 +72,7 @@ def draw_samples(panels: Sequence[Panel], heading: str = "") -> Figure:
     Args:
         panels: The samples.
         heading: A line above the figure.
+        columns: The number of images in a row; by default about as many as rows.
 
     Returns:
         The figure; ``figure.axes`` has one entry per sample, in order.
@@ -88,7 +89,7 @@ def draw_samples(panels: Sequence[Panel], heading: str = "") -> Figure:
         raise ConfigurationError("Expected at least one sample to draw, but got none.")
     contents = [panel.content for panel in panels]
     if all(isinstance(content, np.ndarray) for content in contents):
-        return _draw_images(panels, heading)
+        return _draw_images(panels, heading, columns)
     if all(isinstance(content, Mapping) and not _has_long_text(content) for content in contents):
         return _draw_table(panels, heading)
     return _draw_texts(panels, heading)
@@ -105,8 +106,8 @@ def _on_one_line(note: str) -> str:
 # ---------------------------------------------------------------------- images
 
 
-def _draw_images(panels: Sequence[Panel], heading: str) -> Figure:
-    columns = math.ceil(math.sqrt(len(panels)))
+def _draw_images(panels: Sequence[Panel], heading: str, columns: int | None) -> Figure:
+    columns = columns or math.ceil(math.sqrt(len(panels)))
     rows = math.ceil(len(panels) / columns)
     shapes = [np.asarray(panel.content).shape[:2] for panel in panels]
     ratio = float(np.median([height / width for height, width in shapes]))
