@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from flash.core.embedding import VectorIndex
+from flash.core.labeling import rank_to_label, suspicious_labels
 from flash.errors import ConfigurationError
 from flash.image import ImageClassificationData, ImageClassifier
 from flash.tabular import TabularClassificationData, TabularClassifier
@@ -105,3 +106,18 @@ def test_padding_of_texts_does_not_count() -> None:
     assert torch.allclose(alone[0], beside)
     with pytest.raises(ConfigurationError, match="Expected samples of one length for pooling='mean'"):
         task.as_embedder("backbone", "mean").predict(["a", "bcd"])
+
+
+def test_pictures_with_wrong_labels_are_found_and_drawn() -> None:
+    labels = ["red" if row % 2 == 0 else "blue" for row in range(40)]
+    labels[6] = "blue"
+    data = ImageClassificationData.from_numpy(pictures(40), labels, predict_data=pictures(6))
+    task = ImageClassifier.from_data(data, backbone=Means(), data_config=CONFIG)
+    found = suspicious_labels(task, data)
+    assert [(each.row, each.label, each.prediction) for each in found] == [(6, "blue", "red")]
+    (axes,) = found.plot(data).axes
+    assert axes.get_title() == "blue"
+    assert axes.get_xlabel().startswith("red ")
+    chosen = rank_to_label(task, data, count=2)
+    assert {each.row % 2 for each in chosen} == {0, 1}
+    assert len(chosen.plot(data, count=1).axes) == 1

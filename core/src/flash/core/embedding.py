@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from flash import figures
-from flash.core.prediction import parts_to_predict, predict_batches, preprocess_of
+from flash.core.prediction import gather_rows, parts_to_predict, predict_batches, preprocess_of
 from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows
 from flash.data.data_module import DataModule
@@ -47,10 +47,12 @@ class Embedded:
     Args:
         vectors: One per sample, shape ``(samples, size)``, on the CPU.
         ids: The id of each sample: its file, its entry in ``ids``, or its index.
+        targets: The targets, shape ``(samples, ...)``; ``None`` in prediction, or if they are no tensor.
     """
 
     vectors: Tensor
     ids: list[Any]
+    targets: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ class Embedder:
         found: list[Tensor] = []
         for part in parts_to_predict(raw, preprocess, reading):
             dataset = load_dataset(part, Stage.PREDICT, preprocess, self.task.input_spec)
-            found += self._vectors(dataset, batch_size=batch_size).unbind(0)
+            found += self._gathered(dataset, batch_size=batch_size)[0].unbind(0)
         return found
 
     def embed(self, data: DataModule, stage: str = "train") -> Embedded:
@@ -200,8 +202,8 @@ class Embedder:
         dataset = data.indexed_dataset(stage)
         if stage == Stage.TRAIN.value:
             dataset = dataset.subset(range(len(dataset)), Stage.VAL)
-        vectors = self._vectors(dataset, batch_size=data.batch_size, num_workers=data.num_workers)
-        return Embedded(vectors, list(dataset.ids_of(range(len(dataset)))))
+        vectors, targets = self._gathered(dataset, batch_size=data.batch_size, num_workers=data.num_workers)
+        return Embedded(vectors, list(dataset.ids_of(range(len(dataset)))), targets)
 
     def plot_neighbors(
         self, data: DataModule, stage: str = "val", among: str = "train", count: int = 4, neighbors: int = 4
@@ -238,16 +240,13 @@ class Embedder:
         heading = f"{stage}: nearest neighbors among {among}, layer {self.layer}"
         return figures.draw_samples(panels, heading, columns=1 + min(neighbors, len(index) - (stage == among)))
 
-    def _vectors(self, dataset: AutoDataset | AutoStream, **options: Any) -> Tensor:
+    def _gathered(self, dataset: AutoDataset | AutoStream, **options: Any) -> tuple[Tensor, Tensor | None]:
         batches = predict_batches(self.task, dataset, forward=self._for_dataset(dataset), **options)
-        rows: list[int] = []
-        found: list[Tensor] = []
-        for batch in batches:
-            rows += batch.rows
-            found.append(batch.output.float().cpu())
-        if not found:
-            raise DataError("Expected at least one sample to embed, but got none.")
-        return torch.cat(found)[torch.tensor(rows).argsort()].clone()
+        found = gather_rows(batches, lambda batch: {"vectors": batch.output.float(), "targets": batch.targets})
+        vectors = found.get("vectors")
+        if vectors is None:
+            raise DataError("Expected samples with vectors of one size, but they have several, or there are none.")
+        return vectors, found["targets"]
 
     def _for_dataset(self, dataset: AutoDataset | AutoStream) -> Callable[[Any], Tensor]:
         if self.pooling in ("mean", "max", "flatten") and getattr(dataset, "lengths", None) is not None:
