@@ -1,8 +1,8 @@
 """Two processes beside one, for tables, images and texts: an epoch of the same rows, one thread each.
 
-``python benchmarks/processes.py [--rounds 3] [--domains tables images texts]``. Networks have random weights; no data is
-downloaded. The same program with ``devices=2`` has as many rows a batch in each process, and half the steps: that is the
-ratio to keep, 1.7 on two free cores. With the batch divided, each step takes half the time, beside the exchange of
+``python benchmarks/processes.py [--rounds 3] [--domains tables images texts]``. Networks have random weights; no data
+is downloaded. The same program with ``devices=2`` has as many rows a batch in each process, and half the steps: that is
+the ratio to keep, 1.7 on two free cores. With the batch divided, each step takes half the time, beside the exchange of
 gradients. Two independent processes, each with an epoch of its own, show what the machine can give at that moment.
 """
 
