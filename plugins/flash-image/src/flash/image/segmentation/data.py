@@ -18,6 +18,7 @@ from flash.errors import DataError
 
 from .._former import SEGMENTATION_DATA_ARGUMENTS
 from ..files import image_files
+from .coco import BACKGROUND, coco_inputs
 from .dataset import dataset_inputs
 from .preprocess import SemanticSegmentationPostprocess, SemanticSegmentationPreprocess
 
@@ -135,6 +136,47 @@ class SemanticSegmentationData(FileData):
         return cls.from_lists(
             train_images, train_targets, val_images, val_targets, test_images, test_targets, predict_images, **options
         )
+
+    @classmethod
+    def from_coco(
+        cls,
+        train_folder: Folder = None,
+        train_ann_file: Folder = None,
+        val_folder: Folder = None,
+        val_ann_file: Folder = None,
+        test_folder: Folder = None,
+        test_ann_file: Folder = None,
+        predict_folder: Folder = None,
+        **options: Any,
+    ) -> Self:
+        """Make a data module from folders of images, each with a COCO file of polygons or run lengths.
+
+        The classes are ``"background"``, where no object is, and the categories in the order of their ids. Where
+        objects overlap, the smaller one counts.
+
+        Args:
+            train_folder: The folder with the images to train on.
+            train_ann_file: The JSON file with their objects, such as ``instances_train.json``.
+            val_folder: Images to validate on.
+            val_ann_file: Their objects.
+            test_folder: Images to test on.
+            test_ann_file: Their objects.
+            predict_folder: Images to predict.
+            options: The arguments of the class and of its preprocess, but for ``labels_map`` and ``num_classes``;
+                ``labels`` are the classes without the background, by default those of the first file.
+
+        Raises:
+            DataError: If a file is not a COCO file, refers to a missing image or category, or an object has no shape.
+        """
+        cls.check_options(options)
+        given = Stages((train_folder, train_ann_file), (val_folder, val_ann_file), (test_folder, test_ann_file), None)
+        preprocess = options.get("preprocess")
+        known = options.pop("labels", None) if preprocess is None else preprocess.targets.labels[1:]
+        inputs, labels = coco_inputs(given, known)
+        if preprocess is None and labels is not None:
+            options["labels"] = [BACKGROUND, *labels]
+        predicted = None if predict_folder is None else FileInputs(image_files(predict_folder))
+        return cls.from_inputs(replace(inputs, predict=predicted), options)
 
     @classmethod
     def from_datasets(  # type: ignore[override]  # the options are named

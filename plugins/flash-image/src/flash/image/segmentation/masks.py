@@ -22,6 +22,7 @@ from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
 
 from ..encoder import BadImageError, formats, problem_of
+from .coco import CocoMask
 from .dataset import DatasetSample
 
 __all__ = ["IGNORED", "MAX_CLASSES", "LabelsMap", "MaskTargets", "Value", "read_mask", "upright_mask"]
@@ -66,6 +67,8 @@ def read_mask(source: Any, name: str, colors: bool = False) -> Mask:
     """
     if isinstance(source, DatasetSample):
         source = source.read()[1]
+    if isinstance(source, CocoMask):
+        return source.draw()
     if isinstance(source, Mapping) and {"bytes", "path"} & set(source):
         source = source.get("bytes") or source.get("path")
     if isinstance(source, str | Path | bytes):
