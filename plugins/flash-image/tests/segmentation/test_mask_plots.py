@@ -87,7 +87,9 @@ def test_scores_and_confusion_count_pixels(draw: Draw, tiny: dict[str, Any]) -> 
 def test_a_batch_is_drawn_with_its_masks_after_augmentation(draw: Draw) -> None:
     drawn = draw(3)
     drawn.masks[0][:5] = 255
-    data = SemanticSegmentationData.from_images(*drawn.parts(), predict_images=drawn.images, labels=LABELS, seed=0)
+    data = SemanticSegmentationData.from_images(
+        drawn.images, drawn.masks, predict_images=drawn.images, labels=LABELS, seed=0
+    )
     figure = data.show_batch(count=3)
     assert len(figure.axes) == 3
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [*LABELS, "not counted"]
@@ -98,7 +100,7 @@ def test_a_batch_is_drawn_with_its_masks_after_augmentation(draw: Draw) -> None:
 
 def test_predictions_without_masks_are_beside_their_images(draw: Draw, tiny: dict[str, Any]) -> None:
     drawn = draw(3)
-    data = SemanticSegmentationData.from_images(*drawn.parts(), predict_images=drawn.images, seed=0)
+    data = SemanticSegmentationData.from_images(drawn.images, drawn.masks, predict_images=drawn.images, seed=0)
     task = SemanticSegmentation.from_data(data, **tiny)
     assert [axes.get_title() for axes in task.plot_predictions(data, "predict").axes] == ["", "", ""]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 import flash
 from flash.errors import ConfigurationError, FormerNameError, UnknownNameError
 from flash.image import SemanticSegmentation, SemanticSegmentationData, SemanticSegmentationPostprocess
-from flash.image.segmentation.heads import Linear
+from flash.image.segmentation.heads import Linear, segmentation_heads
 from flash.image.segmentation.outputs import best_classes, resized_scores
 
 Draw = Callable[..., Any]
@@ -169,6 +170,22 @@ def test_any_head_is_trained_on_any_kind_of_backbone(draw: Draw, head: str, back
     assert task.predict(draw(1, 3, SIZES[1:]).images)[0].shape == (40, 60)
 
 
+@pytest.mark.parametrize("head", ["unet", "upernet", "segformer"])
+def test_decoders_of_segmentation_models_are_heads(draw: Draw, head: str) -> None:
+    data = data_of(draw, 4, 3, image_size=64)
+    task = SemanticSegmentation.from_data(data, backbone="test_resnet", pretrained=False, head=head)
+    trainer().fit(task, data)
+    assert task.predict(draw(1, 3, SIZES[1:]).images)[0].shape == (40, 60)
+    with pytest.raises(ConfigurationError, match="a backbone with 4 maps, .* but got 2"):
+        segmentation_heads.get(head)([8, 16], 3)
+
+
+def test_a_head_of_a_package_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch.decoders.unet.decoder", None)
+    with pytest.raises(ConfigurationError, match=r"for head='unet', .* pip install 'flash-image\[segmentation\]'"):
+        segmentation_heads.get("unet")([8, 16, 32, 64], 3)
+
+
 def test_a_module_that_returns_maps_is_a_backbone_and_a_function_makes_a_head(draw: Draw) -> None:
     class Two(nn.Module):
         def __init__(self) -> None:
@@ -199,7 +216,7 @@ def test_a_module_that_returns_maps_is_a_backbone_and_a_function_makes_a_head(dr
         ({"dice_weight": -1}, ConfigurationError, "dice_weight to be a number of at least 0, but got -1"),
         ({"backbone": nn.Conv2d(3, 4, 3)}, ConfigurationError, "a list of maps .* a Conv2d returned a Tensor"),
         ({"multi_label": True}, ConfigurationError, "Expected one class per pixel, but got multi_label=True"),
-        ({"head": 3}, ConfigurationError, "Expected head to be one of 'deeplab', 'fpn', 'linear'"),
+        ({"head": 3}, ConfigurationError, "Expected head to be one of 'deeplab', 'fpn', 'linear', 'segformer'"),
     ],
 )
 def test_what_does_not_fit_is_an_error_of_the_constructor(

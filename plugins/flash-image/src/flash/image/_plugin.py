@@ -140,6 +140,12 @@ def _of_segmentation() -> Iterator[Component]:
     ):
         yield Head(name, f"{home}.heads:{cls}", task, summary)
     for name, summary in (
+        ("unet", "The decoder of U-Net (1505.04597), of segmentation-models-pytorch."),
+        ("upernet", "The decoder of UPerNet (1807.10221), of segmentation-models-pytorch."),
+        ("segformer", "The decoder of SegFormer (2105.15203), of segmentation-models-pytorch."),
+    ):
+        yield Head(name, f"{home}.decoders:{name}", task, summary)
+    for name, summary in (
         ("none", "As in validation: deterministic, so that features can be computed once."),
         ("flip", "Flip images with their masks horizontally with probability 0.5."),
         ("crop", "A random crop of at least 35 % of the image, flipped horizontally with probability 0.5."),
