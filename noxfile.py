@@ -22,7 +22,7 @@ ALL_TESTS = ["core/tests", *(f"{plugin}/tests" for plugin in PLUGINS), "tests"]
 EXTRAS = {
     "core": "[hub]",
     "flash-export": "[onnx]",
-    "flash-image": "[contrastive]",
+    "flash-image": "[contrastive,segmentation]",
     "flash-offline": "[image,text]",
     "flash-solver": "[dora,tensorboard,wandb]",
     "flash-tabular": "[parquet]",

@@ -20,6 +20,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, T5Confi
 
 import flash
 from flash.cli import main
+from flash.core.outputs import plain
 from flash.plugins import get_host
 
 WORDS = ["<pad>", "</s>", "<unk>", "red", "green", "tea", "a", "cup", "of"]
@@ -85,6 +86,17 @@ def boxes(_: Any) -> list[str]:
     return ["--data.train_folder", "scenes", "--data.train_ann_file", "scenes.json", *network]
 
 
+def scenes(_: Any) -> list[str]:
+    for row in range(8):
+        photo(f"views/{row}.png", 20 * row)
+        mask = Image.new("L", (48, 48))
+        mask.paste(1, (4, 4, 24, 24 + row))
+        Path("masks").mkdir(exist_ok=True)
+        mask.save(f"masks/{row}.png")
+    network = ["--task.backbone", "test_resnet", "--task.pretrained", "false", "--data.image_size", "32"]
+    return ["--data.train_folder", "views", "--data.train_target_folder", "masks", *network]
+
+
 def texts(target: Callable[[int], object], network: str = "bert") -> list[str]:
     rows = [f"{'a cup of red tea' if row % 2 else 'green tea'},{target(row)}" for row in range(16)]
     fields = ["--data.input_field", "text", "--data.target_fields", "y"]
@@ -102,6 +114,7 @@ TASKS: dict[str, tuple[Callable[[], list[str]], str, int]] = {
     "image/classification": (lambda: photos(label), "photos", 12),
     "image/regression": (lambda: photos(lambda row: row / 7), "photos", 12),
     "image/detection": (lambda: boxes(None), "scenes", 4),
+    "image/semantic_segmentation": (lambda: scenes(None), "views", 8),
     "text/classification": (lambda: texts(label), "texts.csv", 16),
     "text/regression": (lambda: texts(lambda row: row / 7), "texts.csv", 16),
     "text/summarization": (lambda: texts(lambda row: "red tea" if row % 2 else "tea", "t5"), "texts.csv", 16),
@@ -130,7 +143,7 @@ def test_a_task_is_trained_repeated_and_predicts_each_input(name: str) -> None:
     rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
     expected = flash.Task.load_from_checkpoint("run/task.ckpt").predict(inputs)
     assert len(rows) == len(expected) == count
-    assert [row["prediction"] for row in rows] == json.loads(json.dumps(expected, default=str))
+    assert [row["prediction"] for row in rows] == json.loads(json.dumps(expected, default=plain))
     if inputs in ("photos", "scenes"):
         assert [Path(row["id"]).name for row in rows] == sorted(path.name for path in Path(inputs).iterdir())
 

@@ -30,7 +30,7 @@ from transformers import (
 from flash import Task, Trainer
 from flash.cli import main
 from flash.errors import ExportError
-from flash.image import ImageClassifier, ImageEmbedder, ImageRegressor, ObjectDetector
+from flash.image import ImageClassifier, ImageEmbedder, ImageRegressor, ObjectDetector, SemanticSegmentation
 from flash.image.detection.models import DETECTORS
 from flash.tabular import (
     TabularClassificationData,
@@ -214,6 +214,17 @@ def test_numbers_and_vectors_of_photos_are_exported(check: Callable[..., Path], 
     numbers = ImageRegressor(2, target_mean=[5.0, 0.0], target_std=[9.0, 2.0], backbone="test_resnet", pretrained=False)
     check(numbers, "onnx", photos)
     check(ImageEmbedder(backbone="test_resnet", pretrained=False, embedding_dim=8), "pt2", photos)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_probabilities_of_pixels_are_exported(tmp_path: Path, photos: Path, name: str) -> None:
+    task = SemanticSegmentation(labels=["sky", "road"], backbone="test_resnet", pretrained=False)
+    folder = task.export(tmp_path / "out", name)
+    network = json.loads((folder / "export.json").read_text())["networks"]["model"]
+    assert network["inputs"] == {"image": {"dtype": "uint8", "shape": ["batch", 3, 160, 160]}}
+    assert list(network["outputs"]) == ["probabilities"]
+    checked = json.loads((folder / "export.json").read_text())["agreement"]["checked"]["model"]
+    assert len(checked) == 2, "batches of two sizes are compared with the task before the folder is there"
 
 
 def same_boxes(

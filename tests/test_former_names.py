@@ -10,7 +10,15 @@ import pytest
 
 from flash.errors import FormerNameError, UnknownArgumentError
 from flash.former import FORMER_NAMES, Moved
-from flash.image import ImageClassificationData, ImageClassifier, ImageEmbedder, ObjectDetectionData, ObjectDetector
+from flash.image import (
+    ImageClassificationData,
+    ImageClassifier,
+    ImageEmbedder,
+    ObjectDetectionData,
+    ObjectDetector,
+    SemanticSegmentation,
+    SemanticSegmentationData,
+)
 from flash.image import _former as image
 from flash.tabular import TabularClassificationData, TabularClassifier, TabularRegressor
 from flash.tabular import _former as tabular
@@ -26,6 +34,8 @@ ARGUMENTS: list[tuple[Callable[..., Any], Mapping[str, str]]] = [
     (ObjectDetector, image.DETECTOR_ARGUMENTS),
     (ImageClassificationData.from_folders, image.DATA_ARGUMENTS),
     (ObjectDetectionData.from_coco, image.DETECTION_DATA_ARGUMENTS),
+    (SemanticSegmentation, image.SEGMENTER_ARGUMENTS),
+    (SemanticSegmentationData.from_folders, image.SEGMENTATION_DATA_ARGUMENTS),
     (TextClassifier, text.ARGUMENTS),
     (SummarizationTask, text.SUMMARIZATION_ARGUMENTS),
     (TranslationTask, text.TRANSLATION_ARGUMENTS),

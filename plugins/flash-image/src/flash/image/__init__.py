@@ -1,4 +1,4 @@
-"""Images: classification, regression, embedding and object detection, on timm and torchvision."""
+"""Images: classification, regression, embedding, object detection and semantic segmentation, on timm."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .read import BadImageError as BadImageError
     from .read import open_image as open_image
     from .regressor import ImageRegressor as ImageRegressor
+    from .segmentation.data import SemanticSegmentationData as SemanticSegmentationData
+    from .segmentation.preprocess import SemanticSegmentationPostprocess as SemanticSegmentationPostprocess
+    from .segmentation.preprocess import SemanticSegmentationPreprocess as SemanticSegmentationPreprocess
+    from .segmentation.segmenter import SemanticSegmentation as SemanticSegmentation
     from .transforms import augmentations as augmentations
 
 __version__ = "0.1.0"
@@ -42,6 +46,10 @@ _EXPORTS = {
     "ObjectDetectionData": ".detection.data",
     "ObjectDetectionPreprocess": ".detection.preprocess",
     "ObjectDetector": ".detection.detector",
+    "SemanticSegmentation": ".segmentation.segmenter",
+    "SemanticSegmentationData": ".segmentation.data",
+    "SemanticSegmentationPostprocess": ".segmentation.preprocess",
+    "SemanticSegmentationPreprocess": ".segmentation.preprocess",
     "augmentations": ".transforms",
     "open_image": ".read",
 }
@@ -60,6 +68,10 @@ __all__ = [
     "ObjectDetectionData",
     "ObjectDetectionPreprocess",
     "ObjectDetector",
+    "SemanticSegmentation",
+    "SemanticSegmentationData",
+    "SemanticSegmentationPostprocess",
+    "SemanticSegmentationPreprocess",
     "augmentations",
     "open_image",
 ]

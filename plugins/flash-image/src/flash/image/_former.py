@@ -14,6 +14,8 @@ __all__ = [
     "EMBEDDER_ARGUMENTS",
     "MODULES",
     "NAMES",
+    "SEGMENTATION_DATA_ARGUMENTS",
+    "SEGMENTER_ARGUMENTS",
 ]
 
 _NO_TASK = (
@@ -25,6 +27,7 @@ _PREPROCESS = (
     "sample): ..., and pass preprocess=MyPreprocess() to the data module."
 )
 _SIZE = "The network resizes: write ObjectDetector(min_size=512, max_size=512)."
+_SEGMENTATION = "Write from flash.image import SemanticSegmentation, SemanticSegmentationData."
 _CLASSIFIER = "Write from flash.image import ImageClassificationData, ImageClassifier."
 _ACTIVE = "Choose rows to label by task.predict(inputs, output='probabilities'), then fit again."
 
@@ -32,6 +35,9 @@ NAMES: Mapping[str, Moved | str] = {
     **FORMER_NAMES,
     **moved("flash.image", "ImageClassificationData", "ImageClassifier", "ImageEmbedder"),
     **moved("flash.image", "ObjectDetectionData", "ObjectDetector"),
+    **moved("flash.image", "SemanticSegmentation", "SemanticSegmentationData"),
+    "SemanticSegmentationInputTransform": _PREPROCESS,
+    "SemanticSegmentationOutputTransform": "Write task.predict(inputs, output='labels').",
     "ActiveLearningDataModule": _ACTIVE,
     "ActiveLearningLoop": _ACTIVE,
     "ImageClassificationInputTransform": _PREPROCESS,
@@ -39,8 +45,7 @@ NAMES: Mapping[str, Moved | str] = {
     **dict.fromkeys(
         (
             *("FaceDetectionData", "FaceDetector", "InstanceSegmentation", "InstanceSegmentationData"),
-            *("KeypointDetectionData", "KeypointDetector", "SemanticSegmentation", "SemanticSegmentationData"),
-            *("StyleTransfer", "StyleTransferData"),
+            *("KeypointDetectionData", "KeypointDetector", "StyleTransfer", "StyleTransferData"),
         ),
         _NO_TASK,
     ),
@@ -65,6 +70,25 @@ MODULES: Mapping[str, str] = {
     **dict.fromkeys(
         (f"flash.image.embedding{each}" for each in ("", ".heads", ".losses", ".model", ".strategies", ".transforms")),
         "Write from flash.image import ImageEmbedder.",
+    ),
+    **dict.fromkeys(
+        (
+            f"flash.image.segmentation.{each}"
+            for each in (
+                *(
+                    "backbones",
+                    "cli",
+                    "input",
+                    "input_transform",
+                    "model",
+                    "output",
+                    "output_transform",
+                    "serialization",
+                ),
+                *("transforms", "viz"),
+            )
+        ),
+        _SEGMENTATION,
     ),
 }
 
@@ -96,4 +120,15 @@ DETECTION_DATA_ARGUMENTS: Mapping[str, str] = {
     "transform_kwargs": _SIZE,
     "train_transform": "Write augmentation=..., a transform of torchvision.transforms.v2 for images with boxes.",
     "transform": "Write augmentation=..., a transform of torchvision.transforms.v2 for images with boxes.",
+}
+
+SEGMENTER_ARGUMENTS: Mapping[str, str] = {
+    "head_kwargs": "Pass a function as the head: head=lambda channels, classes: ...",
+    "output_transform": "Write task.predict(inputs, output='labels').",
+}
+
+SEGMENTATION_DATA_ARGUMENTS: Mapping[str, str] = {
+    "transform": "Write augmentation=..., a transform of torchvision.transforms.v2 for images with masks.",
+    "train_transform": "Write augmentation=..., a transform of torchvision.transforms.v2 for images with masks.",
+    "transform_kwargs": "Write its entries as arguments: image_size=..., data_config={'mean': ..., 'std': ...}.",
 }

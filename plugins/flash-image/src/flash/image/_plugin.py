@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import Augmentation, Backbone, BackboneCatalogue, Head, Loss, Output, Recipe, TaskSpec, hookimpl
+from flash.plugins import (
+    Augmentation,
+    Backbone,
+    BackboneCatalogue,
+    Head,
+    Loss,
+    Metric,
+    Output,
+    Recipe,
+    TaskSpec,
+    hookimpl,
+)
 from flash.plugins.components import Component
 
 
@@ -34,6 +45,12 @@ def flash_tasks() -> Iterator[TaskSpec]:
         task="flash.image.detection.detector:ObjectDetector",
         data="flash.image.detection.data:ObjectDetectionData",
         summary="Predict the boxes and classes of the objects in an image.",
+    )
+    yield TaskSpec(
+        "image/semantic_segmentation",
+        task="flash.image.segmentation.segmenter:SemanticSegmentation",
+        data="flash.image.segmentation.data:SemanticSegmentationData",
+        summary="Predict the class of each pixel of an image.",
     )
 
 
@@ -93,6 +110,7 @@ def flash_components() -> Iterator[Component]:
     home = "flash.image.detection.augmentations"
     yield Augmentation("none", f"{home}:none", "image/detection", "The unchanged image.")
     yield Augmentation("flip", f"{home}:flip", "image/detection", "Flip images horizontally with probability 0.5.")
+    yield from _of_segmentation()
     for name, cls, summary in (
         ("supcon", "SupCon", "Supervised contrastive (2004.11362); the default."),
         ("multi_similarity", "MultiSimilarity", "Multi-similarity loss (1904.06627)."),
@@ -111,6 +129,38 @@ def flash_components() -> Iterator[Component]:
         "image/detection",
         "Boxes in pixels, labels and scores of the detections above the score threshold, best first.",
     )
+
+
+def _of_segmentation() -> Iterator[Component]:
+    task, home = "image/semantic_segmentation", "flash.image.segmentation"
+    for name, cls, summary in (
+        ("fpn", "FeaturePyramid", "Feature pyramid whose levels are added (1612.03144, 1901.02446); the default."),
+        ("deeplab", "DeepLab", "DeepLabV3+ (1802.02611): dilated convolutions beside a map of high resolution."),
+        ("linear", "Linear", "One linear layer at each place."),
+    ):
+        yield Head(name, f"{home}.heads:{cls}", task, summary)
+    for name, summary in (
+        ("unet", "The decoder of U-Net (1505.04597), of segmentation-models-pytorch."),
+        ("upernet", "The decoder of UPerNet (1807.10221), of segmentation-models-pytorch."),
+        ("segformer", "The decoder of SegFormer (2105.15203), of segmentation-models-pytorch."),
+    ):
+        yield Head(name, f"{home}.decoders:{name}", task, summary)
+    for name, summary in (
+        ("none", "As in validation: deterministic, so that features can be computed once."),
+        ("flip", "Flip images with their masks horizontally with probability 0.5."),
+        ("crop", "A random crop of at least 35 % of the image, flipped horizontally with probability 0.5."),
+        ("jitter", "Crop, and random changes of brightness, contrast, saturation and hue."),
+    ):
+        yield Augmentation(name, f"{home}.augmentations:{name}", task, summary)
+    for name, summary in (
+        ("labels", "A mask per image, in its size: the index of the class of each pixel."),
+        ("classes", "The names of the classes in an image, by descending area."),
+        ("areas", "The fraction of the pixels of each class in an image, by its name."),
+        ("probabilities", "The probability of each class at each pixel, in the size of the image."),
+        ("logits", "The score of each class at each pixel, in the size of the image."),
+    ):
+        yield Output(name, f"{home}.outputs:{name}", task, summary)
+    yield Metric("iou", f"{home}.metrics:MeanIoU", task, "Mean over classes of the intersection over union of pixels.")
 
 
 @hookimpl

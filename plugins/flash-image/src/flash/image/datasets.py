@@ -12,7 +12,7 @@ from torch.utils.data import Subset
 from flash.data.files import FileInputs
 from flash.errors import DataError, MissingColumnError
 
-__all__ = ["dataset_inputs", "is_deterministic"]
+__all__ = ["dataset_inputs", "find_key", "is_deterministic"]
 
 _IMAGE_KEYS = ("image", "img", "images", "pixel_values")
 _TARGET_KEYS = ("label", "labels", "target", "fine_label")
@@ -42,15 +42,15 @@ def dataset_inputs(
         raise DataError(f"Expected at least one sample in the {stage} dataset, but it is empty.")
     first, deterministic = dataset[0], is_deterministic(dataset)
     if isinstance(first, Mapping):
-        image_key = _key(first, input_field, _IMAGE_KEYS, "input_field")
+        image_key = find_key(first, input_field, _IMAGE_KEYS, "input_field")
         images = DatasetImages(dataset, image_key)
         if stage == "predict":
             return FileInputs(images, deterministic=deterministic)
         if target_fields is not None and not isinstance(target_fields, str):
-            keys = [_key(first, name, _TARGET_KEYS, "target_fields") for name in target_fields]
+            keys = [find_key(first, name, _TARGET_KEYS, "target_fields") for name in target_fields]
             rows = zip(*(_column(dataset, key) for key in keys), strict=True)
             return FileInputs(images, [np.asarray(row) for row in rows], keys, deterministic=deterministic)
-        key = _key(first, target_fields, _TARGET_KEYS, "target_fields")
+        key = find_key(first, target_fields, _TARGET_KEYS, "target_fields")
         return FileInputs(images, _column(dataset, key), _names(dataset, key), deterministic=deterministic)
     paired = isinstance(first, tuple | list) and len(first) >= 2
     if stage == "predict":
@@ -102,7 +102,22 @@ def is_deterministic(dataset: Any) -> bool:
     return package == "torchvision" and getattr(dataset, "transforms", None) is None
 
 
-def _key(row: Mapping[str, Any], asked: str | None, usual: Sequence[str], argument: str) -> str:
+def find_key(row: Mapping[str, Any], asked: str | None, usual: Sequence[str], argument: str) -> str:
+    """Return the key of a part of a sample: the one that was asked for, or the first of the usual ones.
+
+    Args:
+        row: The sample.
+        asked: The key that the user named; ``None`` to look for a usual one.
+        usual: The usual keys.
+        argument: The argument that names it, for messages.
+
+    Raises:
+        MissingColumnError: If there is no such key.
+
+    Example:
+        >>> find_key({"img": 0, "mask": 1}, None, ("image", "img"), "input_field")
+        'img'
+    """
     if asked is not None:
         if asked not in row:
             raise MissingColumnError(f"Expected a key {asked!r} in the samples, but they have {', '.join(row)}.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from flash.core.registry import ComponentRegistry
+from flash.core.registry import ComponentRegistry, Registry
 from flash.errors import ConfigurationError
 
 __all__ = ["heads", "make_head"]
@@ -33,15 +33,20 @@ def mlp(in_features: int, outputs: int, hidden: int = 512, dropout: float = 0.2)
 
 
 def make_head(
-    head: str | Callable[[int, int], Any], in_features: int, outputs: int, prefer: str | None = None
+    head: str | Callable[[Any, int], Any],
+    in_features: Any,
+    outputs: int,
+    prefer: str | None = None,
+    registry: Registry = heads,
 ) -> nn.Module:
     """Make a head.
 
     Args:
         head: A name, a callable ``(in_features, outputs) -> module``, or a module, which is returned.
-        in_features: The number of features of the backbone.
+        in_features: The number of features of the backbone; for another registry whatever its heads are made for.
         outputs: The number of outputs of the head.
         prefer: The distribution that wins where several plugins register the name.
+        registry: The registry to look names up in.
 
     Raises:
         UnknownNameError: If no head has the name.
@@ -53,11 +58,11 @@ def make_head(
     """
     if isinstance(head, nn.Module):
         return head
-    factory = heads.get(head, prefer) if isinstance(head, str) else head
+    factory = registry.get(head, prefer) if isinstance(head, str) else head
     made = factory(in_features, outputs) if callable(factory) else factory
     if not isinstance(made, nn.Module):
         raise ConfigurationError(
-            f"Expected head to be one of {', '.join(map(repr, heads.list()))}, a module, or a callable "
+            f"Expected head to be one of {', '.join(map(repr, registry.list()))}, a module, or a callable "
             f"(in_features, outputs) that makes one, but got {head!r}"
             + (f", which made {type(made).__name__}." if callable(factory) else ".")
         )

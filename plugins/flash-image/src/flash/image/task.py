@@ -50,6 +50,17 @@ class ImageTask(Task):
         backbone_lr_factor: float | None,
     ) -> int:
         """Build the backbone, and return the number of its features."""
+        self._build_backbone(backbone, pretrained, backbone_kwargs, data_config, backbone_lr_factor)
+        return image_features(self.backbone, self.data_config)
+
+    def _build_backbone(
+        self,
+        backbone: str | nn.Module,
+        pretrained: bool | str | Path,
+        backbone_kwargs: Mapping[str, Any] | None,
+        data_config: Mapping[str, Any] | None,
+        backbone_lr_factor: float | None,
+    ) -> None:
         self.backbone = self.build_backbone(backbone, kwargs=backbone_kwargs, pretrained=pretrained)
         if isinstance(pretrained, str | Path) and not self._factory_loads_weights(backbone):
             load_weights(self.backbone, pretrained, type(self.backbone).__name__)
@@ -65,7 +76,6 @@ class ImageTask(Task):
         if isinstance(backbone, str) and tag:
             name = self.backbones.qualified(backbone.partition(".")[0], prefer=dist_of(__name__))
             self.record_arguments(backbone=f"{name}.{tag}")
-        return image_features(self.backbone, self.data_config)
 
     def _factory_loads_weights(self, backbone: str | nn.Module) -> bool:
         return isinstance(backbone, str) and takes_argument(self.backbone_factory(backbone), "pretrained")

@@ -7,7 +7,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -17,7 +17,7 @@ from flash.errors import DataError
 
 from .boxes import AnnotatedImage, read_boxes, show_path
 
-__all__ = ["read_coco"]
+__all__ = ["CocoImage", "read_annotations", "read_coco"]
 
 
 def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedImage], list[str]]:
@@ -34,35 +34,72 @@ def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedI
     Raises:
         DataError: If the file is not a COCO file, or refers to a missing image or category.
     """
+    found, names = read_annotations(folder, ann_file)
+    images = [
+        AnnotatedImage(
+            image.path,
+            read_boxes([each["bbox"] for each in image.annotations], "xywh", str(image.path)),
+            image.labels,
+            crowd=torch.tensor([_is_crowd(each, Path(ann_file)) for each in image.annotations], dtype=torch.bool),
+            size=image.size,
+            name=str(image.path),
+        )
+        for image in found
+    ]
+    return images, names
+
+
+class CocoImage(NamedTuple):
+    """An image of a COCO file.
+
+    Args:
+        path: The file of the image.
+        size: Its width and height in pixels, if they are annotated.
+        annotations: The annotations of its objects, as they are in the file.
+        labels: The name of the category of each annotation.
+    """
+
+    path: Path
+    size: tuple[int, int] | None
+    annotations: list[dict[str, Any]]
+    labels: tuple[str, ...]
+
+
+def read_annotations(folder: str | Path, ann_file: str | Path, key: str = "bbox") -> tuple[list[CocoImage], list[str]]:
+    """Read the images of a folder with their annotations in a COCO file, whatever these annotate.
+
+    Args:
+        folder: The folder that the file names of the images are relative to.
+        ann_file: The JSON file with ``images``, ``annotations`` and ``categories``.
+        key: What each annotation has to have, such as ``"segmentation"``.
+
+    Returns:
+        The images in the order of the file, and the names of the categories in the order of their ids.
+
+    Raises:
+        DataError: If the file is not a COCO file, or refers to a missing image or category.
+    """
     folder, ann_file = Path(folder), Path(ann_file)
-    content = _read_json(folder, ann_file)
+    content = _read_json(folder, ann_file, key)
     names = _category_names(content, ann_file)
-    boxes_of = _annotations_by_image(content, names, ann_file)
+    annotations_of = _annotations_by_image(content, names, ann_file)
     known = Counter(_relative(image).name for image in content["images"])
     images = []
     for image in content["images"]:
         path = _path_of(image, folder, ann_file, known)
-        found = boxes_of.pop(image["id"], [])
-        images.append(
-            AnnotatedImage(
-                path,
-                read_boxes([each["bbox"] for each in found], "xywh", str(path)),
-                tuple(names[each["category_id"]] for each in found),
-                crowd=torch.tensor([_is_crowd(each, ann_file) for each in found], dtype=torch.bool),
-                size=_size_of(image, ann_file),
-                name=str(path),
-            )
-        )
-    if boxes_of:
+        found = annotations_of.pop(image["id"], [])
+        labels = tuple(names[each["category_id"]] for each in found)
+        images.append(CocoImage(path, _size_of(image, ann_file), found, labels))
+    if annotations_of:
         raise DataError(
             f"Expected each annotation in {ann_file} to belong to one of its images, but the image_id "
-            f"{show(next(iter(boxes_of)))} is not among them ({len(boxes_of)} such ids)."
+            f"{show(next(iter(annotations_of)))} is not among them ({len(annotations_of)} such ids)."
         )
-    _check_files(images, folder, ann_file)
+    _check_files([image.path for image in images], folder, ann_file)
     return images, [names[key] for key in sorted(names)]
 
 
-def _read_json(folder: Path, ann_file: Path) -> dict[str, Any]:
+def _read_json(folder: Path, ann_file: Path, key: str) -> dict[str, Any]:
     if not os.path.isdir(folder):
         raise DataError(f"Expected {folder} to be the folder with the images, but there is no such folder.")
     if not os.path.isfile(ann_file):  # reading a pipe would wait for ever
@@ -87,7 +124,7 @@ def _read_json(folder: Path, ann_file: Path) -> dict[str, Any]:
             f"but {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing."
         )
     _check_keys(content["images"], "image", ("id", "file_name"), ann_file)
-    _check_keys(content["annotations"], "annotation", ("image_id", "category_id", "bbox"), ann_file)
+    _check_keys(content["annotations"], "annotation", ("image_id", "category_id", key), ann_file)
     _check_keys(content["categories"], "category", ("id", "name"), ann_file)
     for part, key in (("images", "id"), ("categories", "id"), ("annotations", "image_id")):
         _check_ids(content[part], part, key, ann_file)
@@ -214,10 +251,10 @@ def _size_of(image: dict[str, Any], ann_file: Path) -> tuple[int, int] | None:
     return (width, height)
 
 
-def _check_files(images: list[AnnotatedImage], folder: Path, ann_file: Path) -> None:
+def _check_files(images: list[Path], folder: Path, ann_file: Path) -> None:
     if not images:
         raise DataError(f"Expected at least one image in {ann_file}, but it lists none.")
-    missing = [image.name for image in images if not os.path.isfile(image.source)]
+    missing = [image for image in images if not os.path.isfile(image)]
     if missing:
         raise DataError(
             f"Expected the images of {ann_file} in {folder}, but {len(missing)} of {len(images)} are missing, such as "

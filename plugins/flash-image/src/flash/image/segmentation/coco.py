@@ -1,0 +1,169 @@
+"""Masks of COCO files: polygons and run lengths of objects, drawn when they are needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from flash.data.files import FileInputs
+from flash.data.messages import show, show_some
+from flash.data.stage import Stage, Stages
+from flash.errors import DataError
+
+from ..detection.coco import CocoImage, read_annotations
+from ..detection.exif import upright_size
+
+__all__ = ["BACKGROUND", "CocoMask", "coco_inputs"]
+
+#: The name of the class of pixels without an object.
+BACKGROUND = "background"
+_Bits = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class CocoMask:
+    """The objects of an image, which become a mask.
+
+    Args:
+        size: Width and height of the mask.
+        classes: The class index of each object, from 1.
+        shapes: For each object its ``segmentation`` in the file: polygons, or a dict of ``counts`` and ``size``.
+        name: The name of the image in messages.
+
+    Example:
+        >>> CocoMask((4, 2), (1,), ([[0, 0, 2, 0, 2, 2, 0, 2]],), "photo.jpg").draw().tolist()
+        [[1, 1, 0, 0], [1, 1, 0, 0]]
+    """
+
+    size: tuple[int, int]
+    classes: tuple[int, ...]
+    shapes: tuple[Any, ...] = field(repr=False)
+    name: str
+
+    def draw(self) -> npt.NDArray[np.uint8]:
+        """Return the mask, shape ``(height, width)``; larger objects are drawn first.
+
+        Raises:
+            DataError: If a shape is malformed.
+        """
+        drawn = [self._bits(shape) for shape in self.shapes]
+        mask = np.zeros(self.size[::-1], np.uint8)
+        for place in sorted(range(len(drawn)), key=lambda each: -int(drawn[each].sum())):
+            mask[drawn[place]] = self.classes[place]
+        return mask
+
+    def _bits(self, shape: Any) -> _Bits:
+        width, height = self.size
+        if isinstance(shape, dict):
+            counts = shape.get("counts")
+            lengths: Any = _decoded(counts) if isinstance(counts, str | bytes) else counts
+            are_lengths = isinstance(lengths, list) and all(type(each) is int and each >= 0 for each in lengths)
+            if shape.get("size") != [height, width] or not are_lengths or sum(lengths) != width * height:
+                raise self._malformed(shape)
+            values = np.arange(len(lengths)) % 2 == 1
+            runs: _Bits = np.repeat(values, lengths).reshape(width, height).T
+            return runs
+        if not isinstance(shape, list):
+            raise self._malformed(shape)
+        polygons = shape if shape and isinstance(shape[0], list) else [shape] if shape else []
+        bits = np.zeros((height, width), np.bool_)
+        for polygon in polygons:
+            # Fewer corners have no area; tools write them.
+            if _is_polygon(polygon) and len(polygon) < 6:
+                continue
+            if not _is_polygon(polygon):
+                raise self._malformed(polygon)
+            corners = np.clip(np.array(polygon, np.float64).reshape(-1, 2), 0, self.size)
+            (found,) = coco_mask.frPyObjects([corners.ravel().tolist()], height, width)
+            bits |= coco_mask.decode(found).astype(np.bool_)
+        return bits
+
+    def _malformed(self, shape: Any) -> DataError:
+        return DataError(
+            f"Expected the segmentation of each object to be polygons [x, y, x, y, ...], or run lengths of its image, "
+            f"{self.size[0]} x {self.size[1]} pixels, but {self.name} has {show(shape)}. Export it again as COCO."
+        )
+
+
+def _is_polygon(polygon: Any) -> bool:
+    is_even = isinstance(polygon, list) and len(polygon) % 2 == 0
+    return is_even and all(
+        isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each) for each in polygon
+    )
+
+
+def _decoded(text: str | bytes) -> list[int] | None:
+    """Return the run lengths in COCO's compressed form, a variable-length code; ``None`` if it is malformed."""
+    lengths: list[int] = []
+    value = shift = 0
+    for letter in text.encode("latin-1", "replace") if isinstance(text, str) else text:
+        part = letter - 48
+        if not 0 <= part < 64 or shift > 35:
+            return None
+        value |= (part & 31) << shift
+        shift += 5
+        if part & 32:
+            continue
+        if part & 16:
+            value -= 1 << shift
+        # From the third on, a length is the difference to the one before the last.
+        lengths.append(value + lengths[-2] if len(lengths) > 2 else value)
+        value = shift = 0
+    return None if shift else lengths
+
+
+def coco_inputs(
+    stages: Stages[tuple[Any, Any]], labels: Sequence[Any] | None
+) -> tuple[Stages[Any], Sequence[Any] | None]:
+    """Return the images and masks of each stage, and the names of the classes without the background.
+
+    Args:
+        stages: The folder of images and the COCO file of each stage.
+        labels: The names of the classes; by default those of the first file.
+
+    Raises:
+        DataError: If a folder is without its file, or an object is of an unknown category.
+    """
+    known = labels
+
+    def read(stage: Stage, pair: tuple[Any, Any]) -> FileInputs | None:
+        nonlocal known
+        folder, file = pair
+        if folder is None and file is None:
+            return None
+        if folder is None or file is None:
+            missing = f"{stage.value}_ann_file" if file is None else f"{stage.value}_folder"
+            raise DataError(
+                f"Expected {stage.value}_folder together with {stage.value}_ann_file, but {missing} is missing."
+            )
+        images, names = read_annotations(folder, file, "segmentation")
+        known = names if known is None else known
+        index = {name: place + 1 for place, name in enumerate(known)}
+        masks = [_mask_of(image, index, stage.value) for image in images]
+        return FileInputs([image.path for image in images], masks)
+
+    return stages.map(read), known
+
+
+def _mask_of(image: CocoImage, index: dict[Any, int], stage: str) -> CocoMask:
+    unknown = next((label for label in image.labels if label not in index), None)
+    if unknown is not None:
+        raise DataError(
+            f"Expected the categories of objects in the {stage} data to be among {show_some(list(index))}, but "
+            f"{image.path} has {show(unknown)}. Name all classes: labels=[...]."
+        )
+    size = image.size or upright_size(Path(image.path))
+    if size is None:
+        raise DataError(
+            f"Expected width and height of {image.path} in its COCO file, but they are missing, and the image cannot "
+            "be read. Add them."
+        )
+    shapes = tuple(each["segmentation"] for each in image.annotations)
+    return CocoMask(size, tuple(index[label] for label in image.labels), shapes, str(image.path))
