@@ -1,4 +1,4 @@
-"""Text: classification, regression, embedding, summarization and translation, on transformers."""
+"""Text: classification, regression, embedding, entities, summarization and translation, on transformers."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .seq2seq.data import TranslationData as TranslationData
     from .seq2seq.tasks import SummarizationTask as SummarizationTask
     from .seq2seq.tasks import TranslationTask as TranslationTask
+    from .token_classification.classifier import TokenClassifier as TokenClassifier
+    from .token_classification.data import TokenClassificationData as TokenClassificationData
 
 __version__ = "0.1.0"
 
@@ -34,6 +36,8 @@ _EXPORTS = {
     "TextRegressionData": ".data",
     "TextRegressionPreprocess": ".preprocess",
     "TextRegressor": ".regressor",
+    "TokenClassificationData": ".token_classification.data",
+    "TokenClassifier": ".token_classification.classifier",
     "TranslationData": ".seq2seq.data",
     "TranslationTask": ".seq2seq.tasks",
 }
@@ -48,6 +52,8 @@ __all__ = [
     "TextRegressionData",
     "TextRegressionPreprocess",
     "TextRegressor",
+    "TokenClassificationData",
+    "TokenClassifier",
     "TranslationData",
     "TranslationTask",
 ]
