@@ -10,6 +10,8 @@ from flash.plugins import lazy_exports
 from ._former import NAMES
 
 if TYPE_CHECKING:
+    from .answering.data import QuestionAnsweringData as QuestionAnsweringData
+    from .answering.task import QuestionAnsweringTask as QuestionAnsweringTask
     from .classifier import TextClassifier as TextClassifier
     from .data import TextClassificationData as TextClassificationData
     from .data import TextRegressionData as TextRegressionData
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "QuestionAnsweringData": ".answering.data",
+    "QuestionAnsweringTask": ".answering.task",
     "SummarizationData": ".seq2seq.data",
     "SummarizationTask": ".seq2seq.tasks",
     "TextClassificationData": ".data",
@@ -43,6 +47,8 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "QuestionAnsweringData",
+    "QuestionAnsweringTask",
     "SummarizationData",
     "SummarizationTask",
     "TextClassificationData",

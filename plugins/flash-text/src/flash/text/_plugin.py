@@ -35,6 +35,12 @@ def flash_tasks() -> Iterator[TaskSpec]:
         summary="Find the names in a text, such as persons and places, and other entities.",
     )
     yield TaskSpec(
+        "text/question_answering",
+        task="flash.text.answering.task:QuestionAnsweringTask",
+        data="flash.text.answering.data:QuestionAnsweringData",
+        summary="Find the part of a context that answers a question.",
+    )
+    yield TaskSpec(
         "text/summarization",
         task="flash.text.seq2seq.tasks:SummarizationTask",
         data="flash.text.seq2seq.data:SummarizationData",
@@ -89,6 +95,10 @@ def flash_components() -> Iterator[Output]:
     task, home = "text/token_classification", "flash.text.token_classification.outputs"
     yield Output("entities", f"{home}:entities", task, "The entities as spans, with their labels and scores.")
     yield Output("tags", f"{home}:tags", task, "The tag of each word.")
+    task, home = "text/question_answering", "flash.text.answering.outputs"
+    yield Output("answers", f"{home}:answers", task, "The best answer as a part of the context, with its score.")
+    yield Output("texts", f"{home}:texts", task, "The text of the best answer.")
+    yield Output("n_best", f"{home}:n_best", task, "The best answers.")
 
 
 @hookimpl
