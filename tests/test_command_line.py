@@ -103,6 +103,18 @@ def texts(target: Callable[[int], object], network: str = "bert") -> list[str]:
     return ["--data.train_file", write("texts.csv", "text,y", *rows), *fields, "--task.backbone", checkpoint(network)]
 
 
+def entities() -> list[str]:
+    sentences = ["red B-COLOR\ntea O\n" if row % 2 else "a O\ncup O\nof O\ngreen B-COLOR\n" for row in range(16)]
+    return ["--data.train_file", write("tagged.conll", *sentences), "--task.backbone", checkpoint("bert")]
+
+
+def questions() -> list[str]:
+    rows = [{"question": "red", "answers": [{"text": "tea", "answer_start": 4}]} for _ in range(4)]
+    articles = [{"paragraphs": [{"context": f"red tea {'cup ' * row}", "qas": rows}]} for row in range(4)]
+    file = write("squad.json", json.dumps({"data": articles}))
+    return ["--source", "squad", "--data.train_file", file, "--task.backbone", checkpoint("bert")]
+
+
 def label(row: int) -> str:
     return "yes" if row % 2 else "no"
 
@@ -117,6 +129,8 @@ TASKS: dict[str, tuple[Callable[[], list[str]], str, int]] = {
     "image/semantic_segmentation": (lambda: scenes(None), "views", 8),
     "text/classification": (lambda: texts(label), "texts.csv", 16),
     "text/regression": (lambda: texts(lambda row: row / 7), "texts.csv", 16),
+    "text/question_answering": (questions, "squad.json", 16),
+    "text/token_classification": (entities, "tagged.conll", 16),
     "text/summarization": (lambda: texts(lambda row: "red tea" if row % 2 else "tea", "t5"), "texts.csv", 16),
     "text/translation": (lambda: texts(lambda row: "red tea" if row % 2 else "tea", "t5"), "texts.csv", 16),
 }

@@ -91,3 +91,20 @@ def test_class_weights_may_be_given_by_label() -> None:
         ClassificationTask(labels=["ham", "spam"], class_weights={"spam": 3.0}, model=nn.Linear(2, 2))
     with pytest.raises(ConfigurationError, match="Expected class_weights with one number for each label"):
         ClassificationTask(2, class_weights={0: 1.0, 1: 3.0}, model=nn.Linear(2, 2))
+
+
+def test_several_labels_have_f1_beside_accuracy_by_default(trainer_options: dict[str, Any]) -> None:
+    count, labels = 3, ["dog", "cat", "eel"]
+    model = nn.Linear(count, count)
+    with torch.no_grad():
+        model.weight.copy_(torch.eye(count))
+        model.bias.zero_()
+    task = ClassificationTask(labels=labels, multi_label=True, model=model)
+    y = torch.zeros(10, count)
+    y[0, 0] = 1
+    # Nothing is predicted: nearly all is right, and nothing is found.
+    dm = flash.DataModule.from_tensors(test_data=torch.full((10, count), -1.0), test_targets=y)
+    (scores,) = flash.Trainer(**trainer_options).test(task, dm, verbose=False)
+    assert scores["test_accuracy"] == pytest.approx(1 - 1 / (10 * count))
+    assert scores["test_f1"] == 0
+    assert "f1" not in ClassificationTask(2, model=model).stage_metrics["val_metrics"]._order

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from flash.errors import FormerMemberError, FormerNameError
-from flash.text import TextClassificationData, TextClassifier, TextEmbedder, TranslationData
+from flash.text import QuestionAnsweringTask, TextClassificationData, TextClassifier, TextEmbedder, TranslationData
 from flash.text.seq2seq.metrics import Bleu, Rouge
 
 
@@ -20,10 +20,18 @@ def test_classes_are_found_in_their_former_modules() -> None:
     assert FormerEmbedder is TextEmbedder
 
 
-def test_a_task_that_is_not_here_says_what_to_write() -> None:
-    for module in ("flash.text", "flash.text.question_answering"):
-        with pytest.raises(FormerNameError, match=r"There is no question answering here. Write a task"):
-            exec(f"from {module} import QuestionAnsweringTask", {})
+def test_question_answering_is_found_in_its_former_modules() -> None:
+    for module in ("flash.text.question_answering", "flash.text.question_answering.model"):
+        found: dict[str, object] = {}
+        exec(f"from {module} import QuestionAnsweringTask", found)
+        assert found["QuestionAnsweringTask"] is QuestionAnsweringTask
+
+
+def test_a_name_that_is_not_here_says_what_to_write() -> None:
+    with pytest.raises(FormerNameError, match=r"Write from flash.text import SummarizationTask, or TranslationTask"):
+        exec("from flash.text import Seq2SeqTask", {})
+    with pytest.raises(FormerNameError, match="from flash.text import QuestionAnsweringData, QuestionAnsweringTask"):
+        exec("from flash.text.question_answering import QuestionAnsweringInput", {})
 
 
 def test_the_library_datasets_has_a_constructor_of_another_name() -> None:

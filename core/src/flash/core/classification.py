@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MultilabelAccuracy
 
+from flash.core._metric_factories import f1
 from flash.core.export import to_json_labels
 from flash.core.losses import LossSpec
 from flash.core.metrics import MetricSpec, named_metrics
@@ -35,7 +36,8 @@ class ClassificationTask(Task):
 
     The network returns one score (logit) per class, shape ``(batch, num_classes)``. Targets are class indices, shape
     ``(batch,)``, or with ``multi_label`` zeros and ones, shape ``(batch, num_classes)``. The loss is cross entropy
-    (binary cross entropy with ``multi_label``); the metric is accuracy.
+    (binary cross entropy with ``multi_label``); the metric is accuracy, with ``multi_label`` also F1, the mean over
+    classes, since most labels of a sample are absent, and predicting none is accurate.
 
     Args:
         num_classes: Number of classes; by default the number of ``labels``.
@@ -78,6 +80,8 @@ class ClassificationTask(Task):
         weights = _weights(class_weights, class_counts, count, labels)
         if metrics is None:
             metrics = {"accuracy": _accuracy(count, multi_label, threshold)}
+            if multi_label:
+                metrics["f1"] = f1(count, "multilabel", threshold)
         known = {"num_classes": count, "task": "multilabel" if multi_label else "multiclass", "threshold": threshold}
         registry = components_of(type(self), self.metric_registry)
         metrics = qualified_choice(registry, self, "metrics", metrics)

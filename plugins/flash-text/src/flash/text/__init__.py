@@ -1,4 +1,4 @@
-"""Text: classification, regression, embedding, summarization and translation, on transformers."""
+"""Text: classification, regression, embedding, entities, summarization and translation, on transformers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from flash.plugins import lazy_exports
 from ._former import NAMES
 
 if TYPE_CHECKING:
+    from .answering.data import QuestionAnsweringData as QuestionAnsweringData
+    from .answering.task import QuestionAnsweringTask as QuestionAnsweringTask
     from .classifier import TextClassifier as TextClassifier
     from .data import TextClassificationData as TextClassificationData
     from .data import TextRegressionData as TextRegressionData
@@ -21,10 +23,14 @@ if TYPE_CHECKING:
     from .seq2seq.data import TranslationData as TranslationData
     from .seq2seq.tasks import SummarizationTask as SummarizationTask
     from .seq2seq.tasks import TranslationTask as TranslationTask
+    from .token_classification.classifier import TokenClassifier as TokenClassifier
+    from .token_classification.data import TokenClassificationData as TokenClassificationData
 
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "QuestionAnsweringData": ".answering.data",
+    "QuestionAnsweringTask": ".answering.task",
     "SummarizationData": ".seq2seq.data",
     "SummarizationTask": ".seq2seq.tasks",
     "TextClassificationData": ".data",
@@ -34,11 +40,15 @@ _EXPORTS = {
     "TextRegressionData": ".data",
     "TextRegressionPreprocess": ".preprocess",
     "TextRegressor": ".regressor",
+    "TokenClassificationData": ".token_classification.data",
+    "TokenClassifier": ".token_classification.classifier",
     "TranslationData": ".seq2seq.data",
     "TranslationTask": ".seq2seq.tasks",
 }
 
 __all__ = [
+    "QuestionAnsweringData",
+    "QuestionAnsweringTask",
     "SummarizationData",
     "SummarizationTask",
     "TextClassificationData",
@@ -48,6 +58,8 @@ __all__ = [
     "TextRegressionData",
     "TextRegressionPreprocess",
     "TextRegressor",
+    "TokenClassificationData",
+    "TokenClassifier",
     "TranslationData",
     "TranslationTask",
 ]

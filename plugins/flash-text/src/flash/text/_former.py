@@ -8,10 +8,7 @@ from flash.former import FORMER_NAMES, Moved, moved
 
 __all__ = ["ARGUMENTS", "DATA_MEMBERS", "MODULES", "NAMES", "SUMMARIZATION_ARGUMENTS", "TRANSLATION_ARGUMENTS"]
 
-_NO_ANSWERS = (
-    "There is no question answering here. Write a task, class MyTask(flash.Task): def forward(self, x): ..., or as a "
-    "plugin that others can install: flash plugin new my-plugin."
-)
+_ANSWERS = "Write from flash.text import QuestionAnsweringData, QuestionAnsweringTask."
 _CLASSIFIER = "Write from flash.text import TextClassificationData, TextClassifier."
 _ROUGE = "Write from flash.text.seq2seq.metrics import Rouge, and metrics=Rouge('rouge1', use_stemmer=True)."
 _BLEU = "Write from flash.text.seq2seq.metrics import Bleu, and metrics=Bleu(n_gram=4, smooth=True)."
@@ -20,8 +17,7 @@ _ORT = "Leave it out: it was for a runtime of training that is no longer made."
 NAMES: Mapping[str, Moved | str] = {
     **FORMER_NAMES,
     **moved("flash.text", "TextClassificationData", "TextClassifier", "TextEmbedder"),
-    "QuestionAnsweringData": _NO_ANSWERS,
-    "QuestionAnsweringTask": _NO_ANSWERS,
+    **moved("flash.text", "QuestionAnsweringData", "QuestionAnsweringTask"),
     "Seq2SeqData": "Write from flash.text import SummarizationData, or TranslationData.",
     "Seq2SeqTask": "Write from flash.text import SummarizationTask, or TranslationTask.",
 }
@@ -36,9 +32,9 @@ MODULES: Mapping[str, str] = {
     ),
     "flash.text.embedding": "Write from flash.text import TextEmbedder.",
     "flash.text.embedding.model": "Write from flash.text import TextEmbedder.",
-    "flash.text.question_answering": _NO_ANSWERS,
-    "flash.text.question_answering.data": _NO_ANSWERS,
-    "flash.text.question_answering.model": _NO_ANSWERS,
+    "flash.text.question_answering": _ANSWERS,
+    "flash.text.question_answering.data": _ANSWERS,
+    "flash.text.question_answering.model": _ANSWERS,
 }
 
 DATA_MEMBERS: Mapping[str, str] = {

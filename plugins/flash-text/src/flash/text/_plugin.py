@@ -29,6 +29,18 @@ def flash_tasks() -> Iterator[TaskSpec]:
         summary="Compute a vector per text, for semantic similarity search.",
     )
     yield TaskSpec(
+        "text/token_classification",
+        task="flash.text.token_classification.classifier:TokenClassifier",
+        data="flash.text.token_classification.data:TokenClassificationData",
+        summary="Find the names in a text, such as persons and places, and other entities.",
+    )
+    yield TaskSpec(
+        "text/question_answering",
+        task="flash.text.answering.task:QuestionAnsweringTask",
+        data="flash.text.answering.data:QuestionAnsweringData",
+        summary="Find the part of a context that answers a question.",
+    )
+    yield TaskSpec(
         "text/summarization",
         task="flash.text.seq2seq.tasks:SummarizationTask",
         data="flash.text.seq2seq.data:SummarizationData",
@@ -75,11 +87,18 @@ def flash_finetuning_strategies() -> Iterator[Strategy]:
 
 @hookimpl
 def flash_components() -> Iterator[Output]:
-    """Yield the outputs of tasks that generate texts."""
+    """Yield the outputs of tasks that generate texts, and of those that find parts of texts."""
     for task in ("text/summarization", "text/translation"):
         home = "flash.text.seq2seq.base"
         yield Output("texts", f"{home}:texts", task, "The generated texts.")
         yield Output("tokens", f"{home}:tokens", task, "The token ids of the generated texts, without special tokens.")
+    task, home = "text/token_classification", "flash.text.token_classification.outputs"
+    yield Output("entities", f"{home}:entities", task, "The entities as spans, with their labels and scores.")
+    yield Output("tags", f"{home}:tags", task, "The tag of each word.")
+    task, home = "text/question_answering", "flash.text.answering.outputs"
+    yield Output("answers", f"{home}:answers", task, "The best answer as a part of the context, with its score.")
+    yield Output("texts", f"{home}:texts", task, "The text of the best answer.")
+    yield Output("n_best", f"{home}:n_best", task, "The best answers.")
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""TextVectorTask: the base of tasks on an encoder that returns one vector per text."""
+"""TextEncoderTask and TextVectorTask: the bases of tasks on an encoder of texts, and on one vector per text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from .preprocess import TextPreprocess
 from .samples import TokenizerConfig
 from .tokens import Tokenizer, TokenizerSpec
 
-__all__ = ["TextVectorTask", "check_dropout"]
+__all__ = ["TextEncoderTask", "TextVectorTask", "check_dropout"]
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ _HEAD_RATE = 1e-3
 _BACKBONE_LR_FACTOR = 0.05
 
 
-class TextVectorTask(AdaptableTask):
-    """A task on an encoder whose token vectors are pooled to one vector per text."""
+class TextEncoderTask(AdaptableTask):
+    """A task on an encoder of texts, with its tokenizer."""
 
     backbones: ClassVar[Registry] = _BACKBONES
     preprocess_cls: ClassVar[type[Preprocess]] = TextPreprocess
@@ -67,35 +67,32 @@ class TextVectorTask(AdaptableTask):
     padded_length: int | None
     backbone: nn.Module
 
-    def _build(
+    def _build_encoder(
         self,
         backbone: str | Path | nn.Module,
         pretrained: bool,
-        pooling: Literal["auto", "mean", "cls"],
         max_length: int | None,
         tokenizer: TokenizerSpec | None,
         config: Mapping[str, Any] | None,
-    ) -> int:
-        """Build the encoder with its tokenizer, and return the number of features."""
-        if pooling not in ("auto", "mean", "cls"):
-            raise ConfigurationError(f"Expected pooling to be 'auto', 'mean' or 'cls', but got {pooling!r}.")
+    ) -> TextBackbone:
+        """Build the encoder with its tokenizer, of which ``features`` is the number of features."""
         made = self._make_backbone(backbone, pretrained, tokenizer, config)
         self.backbone = made.encoder
         self.tokenizer = made.tokenizer
-        self.pooling: Pooling = (made.pooling or DEFAULT_POOLING) if pooling == "auto" else pooling
         self.max_length = _checked_length(max_length, made)
-        features = text_features(self.backbone)  # Before the others run it, since it says what a module does not take.
+        # Before the others run it, since it says what a module does not take.
+        self._features = text_features(self.backbone)
         order_by_execution(self.backbone)
         self.padded_length = self.max_length if depends_on_padding(self.backbone, self._pad_id) else None
         if self.padded_length is not None:
             _log_padding(type(self.backbone).__name__, self.padded_length)
         self._record_for_checkpoints()
-        return features
+        return made
 
     def _build_head(
         self, features: int, outputs: int, dropout: float, backbone_lr_factor: float | None, has_weights: bool
     ) -> None:
-        """Build the head of a classifier or a regressor, and set the default learning rates."""
+        """Build a head, and set the default learning rates."""
         usual = _HEAD_RATE * _BACKBONE_LR_FACTOR if has_weights and backbone_lr_factor is None else None
         if backbone_lr_factor is None:
             is_default = self.learning_rate is None and is_default_optimizer(self.optimizer)
@@ -127,7 +124,7 @@ class TextVectorTask(AdaptableTask):
 
     def _record_for_checkpoints(self) -> None:
         """Record tokenizer and configuration, so that checkpoints load without the backbone's folder or the hub."""
-        self.record_arguments(pooling=self.pooling, max_length=self.max_length)
+        self.record_arguments(max_length=self.max_length)
         if isinstance(self.tokenizer, PreTrainedTokenizerFast):
             self.record_arguments(tokenizer=tokenizer_to_dict(self.tokenizer))
         if isinstance(self.backbone, PreTrainedModel) and "backbone" not in self.omitted_arguments:
@@ -155,6 +152,27 @@ class TextVectorTask(AdaptableTask):
     def backbone_layers(self) -> list[nn.Module]:
         """Return the embeddings and then the blocks of the encoder, in the order of the forward pass."""
         return block_layers([self.backbone])
+
+
+class TextVectorTask(TextEncoderTask):
+    """A task on an encoder whose token vectors are pooled to one vector per text."""
+
+    def _build(
+        self,
+        backbone: str | Path | nn.Module,
+        pretrained: bool,
+        pooling: Literal["auto", "mean", "cls"],
+        max_length: int | None,
+        tokenizer: TokenizerSpec | None,
+        config: Mapping[str, Any] | None,
+    ) -> int:
+        """Build the encoder with its tokenizer, and return the number of features."""
+        if pooling not in ("auto", "mean", "cls"):
+            raise ConfigurationError(f"Expected pooling to be 'auto', 'mean' or 'cls', but got {pooling!r}.")
+        made = self._build_encoder(backbone, pretrained, max_length, tokenizer, config)
+        self.pooling: Pooling = (made.pooling or DEFAULT_POOLING) if pooling == "auto" else pooling
+        self.record_arguments(pooling=self.pooling)
+        return self._features
 
     def forward_features(self, x: dict[str, Tensor]) -> Tensor:
         """Return one vector per text, shape ``(batch, features)``.

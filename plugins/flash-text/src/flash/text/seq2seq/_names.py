@@ -9,6 +9,8 @@ _NAMES = (
     "facebook/bart-large",
     "facebook/bart-large-cnn",
     "facebook/bart-large-xsum",
+    "facebook/mbart-large-50-many-to-many-mmt",
+    "facebook/nllb-200-distilled-600M",
     "google-t5/t5-base",
     "google-t5/t5-large",
     "google-t5/t5-small",

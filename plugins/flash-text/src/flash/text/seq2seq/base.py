@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from flash import Preprocess, Registry
 from flash.core.export import ExportedPart
@@ -135,7 +135,9 @@ class Seq2SeqTask(AdaptableTask):
         super().__init__(model=made.model, learning_rate=learning_rate, **kwargs)
         self.use_default_rates(_DEFAULT_RATE)
         self.tokenizer = made.tokenizer
-        self.generation_kwargs = checked_settings(settings)
+        #: The tokenizer of target texts, if it is another one; see :mod:`flash.text.seq2seq.languages`.
+        self.target_tokenizer, of_language = self.use_languages(made.tokenizer)
+        self.generation_kwargs = checked_settings({**of_language, **settings})
         self._generation: tuple[dict[str, Any], GenerationConfig] | None = None
         self.prefix = self.default_prefix() if prefix is None else prefix
         self._max_positions = max_positions(made.model.get_encoder())
@@ -143,6 +145,16 @@ class Seq2SeqTask(AdaptableTask):
         self.max_target_length = _target_length(max_target_length, self._max_positions)
         order_by_execution(made.model.get_encoder())
         self._record_for_checkpoints()
+
+    def use_languages(
+        self, tokenizer: PreTrainedTokenizerFast
+    ) -> tuple[PreTrainedTokenizerFast | None, dict[str, Any]]:
+        """Return the tokenizer of target texts and the generation settings of their language, if there are others.
+
+        Args:
+            tokenizer: That of source texts.
+        """
+        return None, {}
 
     def default_prefix(self) -> str:
         """Return the prefix of each source text if ``prefix`` is not passed."""
@@ -192,7 +204,7 @@ class Seq2SeqTask(AdaptableTask):
         """The tokenizer, the prefix and the maximum lengths of the network."""
         pad_id = getattr(self.tokenizer, "pad_token_id", None) or 0
         return Seq2SeqTokenizerConfig(
-            self.tokenizer, self.prefix, self.max_source_length, self.max_target_length, pad_id
+            self.tokenizer, self.prefix, self.max_source_length, self.max_target_length, pad_id, self.target_tokenizer
         )
 
     def modules_to_freeze(self) -> list[nn.Module]:

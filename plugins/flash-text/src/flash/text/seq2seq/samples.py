@@ -32,6 +32,7 @@ class Seq2SeqTokenizerConfig:
         max_source_length: The maximum number of tokens per source text, including the prefix and special tokens.
         max_target_length: The maximum number of tokens per target text, including special tokens.
         pad_id: The id of the padding token.
+        target_tokenizer: The tokenizer of target texts, if it is another one.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -39,6 +40,7 @@ class Seq2SeqTokenizerConfig:
     max_source_length: int
     max_target_length: int
     pad_id: int
+    target_tokenizer: PreTrainedTokenizerFast | None = None
 
     def tokenize(self, texts: PackedTexts, what: str, stage: Stage) -> TokenStore:
         """Tokenize ``"texts"`` or ``"targets"``; log a warning if some are truncated."""
@@ -46,7 +48,8 @@ class Seq2SeqTokenizerConfig:
         max_length = self.max_source_length if is_source else self.max_target_length
         if is_source and self.prefix:
             texts = PackedTexts(self.prefix + text for text in texts)
-        tokens, truncated = tokenize(self.tokenizer, texts, max_length, self.pad_id)
+        tokenizer = self.tokenizer if is_source or self.target_tokenizer is None else self.target_tokenizer
+        tokens, truncated = tokenize(tokenizer, texts, max_length, self.pad_id)
         if truncated:
             _report(truncated, len(texts), f"{stage.value} {what}", max_length)
         return tokens

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from flash.core.metrics import MetricSpec
 
 from .._former import SUMMARIZATION_ARGUMENTS, TRANSLATION_ARGUMENTS
 from .backbones import read_prefix
 from .base import Seq2SeqTask
+from .languages import decoding_settings, has_languages, use_languages
 from .metrics import summarization_metrics, translation_metrics
 
 __all__ = ["SummarizationTask", "TranslationTask"]
@@ -66,7 +67,8 @@ class TranslationTask(Seq2SeqTask):
         pretrained: Whether to load the pretrained weights of the backbone; otherwise they are random.
         prefix: The prefix of each source text; by default the checkpoint's one for the languages:
             ``"translate English to German: "`` for T5, whose first pair is the default.
-        source_language: A code such as ``"en"``, to select one of the checkpoint's pairs of languages.
+        source_language: A code such as ``"en"``, to select one of the checkpoint's pairs of languages; of models of
+            many languages, such as mBART and NLLB, one of their codes, such as ``"en_XX"`` or ``"eng_Latn"``.
         target_language: The same for the target language.
         metrics: As in :class:`~flash.core.model.Task`.
         kwargs: Arguments of :class:`~flash.text.seq2seq.base.Seq2SeqTask`, such as ``num_beams`` and
@@ -100,6 +102,17 @@ class TranslationTask(Seq2SeqTask):
         metrics = translation_metrics() if metrics is None else metrics
         super().__init__(backbone, pretrained, prefix, metrics=metrics, **kwargs)
 
+    def use_languages(
+        self, tokenizer: PreTrainedTokenizerFast
+    ) -> tuple[PreTrainedTokenizerFast | None, dict[str, Any]]:
+        """Return the tokenizer and the generation settings of the target language, of models of many languages."""
+        if not has_languages(tokenizer):
+            return None, {}
+        written = use_languages(tokenizer, *self._languages)
+        return written, decoding_settings(written, str(self._languages[1]))
+
     def default_prefix(self) -> str:
-        """Return the checkpoint's prefix for the languages."""
-        return read_prefix(self.model.config, "translation", *self._languages)
+        """Return the checkpoint's prefix for the languages; none if the tokenizer has codes of languages."""
+        return (
+            "" if self.target_tokenizer is not None else read_prefix(self.model.config, "translation", *self._languages)
+        )

@@ -1,0 +1,1 @@
+"""Extractive question answering: the part of a context that answers a question."""
