@@ -1,0 +1,42 @@
+"""The hooks of this plugin; imported for listings, so it imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flash.plugins import Augmentation, Backbone, TaskSpec, hookimpl
+
+
+@hookimpl
+def flash_tasks() -> Iterator[TaskSpec]:
+    """Yield the task with its data module."""
+    yield TaskSpec(
+        "audio/classification",
+        task="flash.audio.classifier:AudioClassifier",
+        data="flash.audio.data:AudioClassificationData",
+        summary="Predict the class of a recording, or its labels where it can have several.",
+    )
+
+
+@hookimpl
+def flash_backbones() -> Iterator[Backbone]:
+    """Yield the networks for recordings."""
+    yield Backbone(
+        "audio_cnn",
+        domain="audio",
+        factory="flash.audio.backbones:audio_cnn",
+        pretrained=False,
+        summary="Four convolutions on a log-mel spectrogram, to train from scratch; the default.",
+    )
+
+
+@hookimpl
+def flash_components() -> Iterator[Augmentation]:
+    """Yield the augmentations of recordings."""
+    for name, summary in (
+        ("none", "As in validation, the middle: deterministic, so that features can be computed once."),
+        ("crop", "A random part of recordings that are longer than the duration; the default."),
+        ("shift", "A random part, rotated by a random time."),
+        ("specaugment", "A random part, with masked bands and frames (SpecAugment, 1904.08779)."),
+    ):
+        yield Augmentation(name, f"flash.audio.augmentations:{name}", "audio/classification", summary)
