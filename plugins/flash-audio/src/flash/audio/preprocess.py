@@ -131,7 +131,7 @@ class AudioPreprocess(FilePreprocess):
         """Normalize the input of ``predict`` (path, folder, list or array of recordings) to a sequence of sources."""
         if isinstance(data, Tensor | np.ndarray):
             return [data] if data.ndim == 1 else data
-        if isinstance(data, bytes) or (isinstance(data, Mapping) and {"array", "bytes", "path"} & set(data)):
+        if isinstance(data, bytes):
             return [data]
         if isinstance(data, str | Path | Iterator):
             return super().sources_to_predict(data)
