@@ -103,7 +103,7 @@ def test_padding_counts_in_no_statistic_of_training() -> None:
         torch.manual_seed(0)
         data = made([noise(0.5, 0), noise(0.5, 1)], duration=duration, augmentation="none")
         task = AudioClassifier.from_data(data, **TINY).train()
-        hooks: Any = data.train_dataset.hooks  # type: ignore[attr-defined]  # those of an AutoDataset
+        hooks: Any = data.train_dataset.hooks
         task(hooks.transform_on_device(next(iter(data.train_dataloader())))[0])
         tasks.append(task)
     for one, other in zip(*(task.backbone.buffers() for task in tasks), strict=True):
@@ -188,8 +188,8 @@ def test_specaugment_masks_bands_and_frames_of_each_recording_without_its_paddin
 def test_specaugment_changes_what_the_network_gets_in_training_alone() -> None:
     data = made([noise(1.0)] * 2, augmentation="specaugment")
     AudioClassifier.from_data(data, **TINY)
-    train: Any = data.train_dataset.hooks  # type: ignore[attr-defined]  # those of an AutoDataset
-    predict: Any = data.predict_dataset.hooks  # type: ignore[attr-defined]  # as above
+    train: Any = data.train_dataset.hooks
+    predict: Any = data.predict_dataset.hooks
     batch = next(iter(data.predict_dataloader()))
     plain = predict.transform_on_device(batch)["spectrogram"]
     torch.manual_seed(0)
@@ -231,7 +231,7 @@ def test_a_network_of_waveforms_gets_them_standardized() -> None:
     task = AudioClassifier(
         num_classes=2, backbone=Network(), preprocess=AudioPreprocess(duration=1.0, sample_rate=RATE)
     )
-    inputs = task.preprocess.stage_hooks(Stage.PREDICT, task.input_spec)  # type: ignore[union-attr]  # passed above
+    inputs = task.preprocess.stage_hooks(Stage.PREDICT, task.input_spec)
     batch = inputs.transform_on_device({"waveform": torch.tensor([[3.0, 5.0, 0.0]]), "length": torch.tensor([2])})
     torch.testing.assert_close(batch["waveform"], torch.tensor([[-1.0, 1.0, 0.0]]))
     assert len(task.predict([noise(0.5)])) == 1
@@ -275,7 +275,9 @@ def test_one_recording_is_predicted_in_all_its_forms(tmp_path: Path) -> None:
         (tmp_path / "a.wav").read_bytes(),
         noise(0.3),
         torch.from_numpy(noise(0.3)),
+        {"array": noise(0.3), "sampling_rate": RATE},
         [{"array": noise(0.3), "sampling_rate": RATE}],
+        [{"bytes": (tmp_path / "a.wav").read_bytes(), "path": None}],
         noise(0.3)[None],
         [noise(0.3)],
         [torch.from_numpy(noise(0.3))[None]],

@@ -198,9 +198,9 @@ def damaged(kind: str, folder: Path) -> Path:
         soundfile.write(path, np.array([0.1, np.nan, 0.2], np.float32), RATE, subtype="FLOAT")
     elif kind == "channels":
         soundfile.write(path, sine(), RATE)
-        content = bytearray(path.read_bytes())
-        content[22:24] = bytes(2)
-        path.write_bytes(content)
+        header = bytearray(path.read_bytes())
+        header[22:24] = bytes(2)
+        path.write_bytes(header)
     else:
         noise = np.random.default_rng(0).normal(0, 0.1, 40000).astype(np.float32)
         soundfile.write(path, noise, RATE)

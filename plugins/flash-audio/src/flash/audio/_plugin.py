@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flash.plugins import Augmentation, Backbone, TaskSpec, hookimpl
+from flash.plugins import Augmentation, Backbone, BackboneCatalogue, Recipe, TaskSpec, hookimpl
 
 
 @hookimpl
@@ -19,7 +19,7 @@ def flash_tasks() -> Iterator[TaskSpec]:
 
 
 @hookimpl
-def flash_backbones() -> Iterator[Backbone]:
+def flash_backbones() -> Iterator[Backbone | BackboneCatalogue]:
     """Yield the networks for recordings."""
     yield Backbone(
         "audio_cnn",
@@ -27,6 +27,22 @@ def flash_backbones() -> Iterator[Backbone]:
         factory="flash.audio.backbones:audio_cnn",
         pretrained=False,
         summary="Four convolutions on a log-mel spectrogram, to train from scratch; the default.",
+    )
+    yield BackboneCatalogue(
+        "images",
+        domain="audio",
+        names="flash.audio.images:names",
+        factory="flash.audio.images:image_backbone",
+        summary="Every backbone for images, on spectrograms: those of timm with flash-audio[image].",
+    )
+    yield BackboneCatalogue(
+        "waveforms",
+        domain="audio",
+        names="flash.audio.transformer:names",
+        factory="flash.audio.transformer:huggingface",
+        open=True,
+        summary="wav2vec 2.0, HuBERT, WavLM and their kin, from the Hugging Face hub or a local folder; they need "
+        "flash-audio[transformers].",
     )
 
 
@@ -40,3 +56,14 @@ def flash_components() -> Iterator[Augmentation]:
         ("specaugment", "A random part, with masked bands and frames (SpecAugment, 1904.08779)."),
     ):
         yield Augmentation(name, f"flash.audio.augmentations:{name}", "audio/classification", summary)
+
+
+@hookimpl
+def flash_recipes() -> Iterator[Recipe]:
+    """Yield the candidate for baselines of recordings, besides the default."""
+    yield Recipe(
+        "audio_cnn_wide",
+        "flash.audio.recipes:audio_cnn_wide",
+        "audio/classification",
+        "The small network with twice the channels.",
+    )

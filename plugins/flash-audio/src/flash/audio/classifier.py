@@ -18,6 +18,7 @@ from flash.errors import ConfigurationError
 from .backbones import audio_features, encode
 from .preprocess import AudioPreprocess
 from .spec import AudioSpec, check_rate
+from .transformer import WaveformTransformer, describe
 
 __all__ = ["AudioClassifier"]
 
@@ -37,8 +38,8 @@ class AudioClassifier(ClassificationTask):
         multi_label: Whether a recording can have several classes.
         class_weights: The weight of each class in the loss, or ``"balanced"``.
         class_counts: The number of train recordings per class.
-        backbone: A name from ``AudioClassifier.available_backbones()``, or a module as described in
-            :mod:`flash.audio.backbones`.
+        backbone: A name from ``AudioClassifier.available_backbones()``; a checkpoint of transformers for waveforms, by
+            its name on the Hugging Face hub or its folder; or a module as described in :mod:`flash.audio.backbones`.
         pretrained: Whether to load weights, for backbones that have some; ``False`` for random ones.
         sample_rate: The sample rate that recordings are resampled to, in Hz; by default the backbone's own. Networks of
             waveforms take no other.
@@ -54,6 +55,7 @@ class AudioClassifier(ClassificationTask):
     Raises:
         ConfigurationError: If arguments contradict each other.
         UnknownNameError: If there is no such backbone.
+        ModelUnavailableError: If a checkpoint is neither in a folder nor cached, and cannot be downloaded.
 
     Example:
         >>> import torch
@@ -100,6 +102,10 @@ class AudioClassifier(ClassificationTask):
         if sample_rate is not None:
             check_rate(sample_rate, "sample_rate")
         self.backbone = self.build_backbone(backbone, kwargs=backbone_kwargs, pretrained=pretrained)
+        if isinstance(self.backbone, WaveformTransformer) and isinstance(backbone, str | Path):
+            # A checkpoint loads without the folder or the hub.
+            self.record_arguments(backbone_kwargs={"config": describe(self.backbone)})
+            self.hparams.pop("backbone_kwargs", None)
         own = getattr(self.backbone, "input_spec", None)
         self._audio_spec = _at(own if isinstance(own, AudioSpec) else AudioSpec(), sample_rate, self.backbone)
         if backbone_lr_factor is None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.files import FilePreprocess, FileSample
+from flash.data.inputs import SampleInputs
 from flash.data.portable import Portable, TensorSpec
 from flash.data.process import Preprocess
 from flash.data.stage import Stage
@@ -126,6 +127,13 @@ class AudioPreprocess(FilePreprocess):
     def try_sample(self, source: Any, name: str) -> None:
         """Decode the whole recording, which detects all damage."""
         check_audio(source, self.sample_rate, name)
+
+    def inputs_to_predict(self, data: Any) -> SampleInputs:
+        """Convert the argument of ``predict`` to inputs; dicts of the library ``datasets`` are recordings, no rows."""
+        listed = [data] if isinstance(data, Mapping) else data
+        if isinstance(listed, list | tuple) and listed and all(map(_is_recording, listed)):
+            return SampleInputs(self.sources_of(listed, "the predict data"))
+        return super().inputs_to_predict(data)
 
     def sources_to_predict(self, data: Any) -> Any:
         """Normalize the input of ``predict`` (path, folder, list or array of recordings) to a sequence of sources."""
@@ -272,6 +280,10 @@ class AudioPreprocess(FilePreprocess):
     def agrees_with(self, other: Preprocess) -> bool:
         """Return whether the classes are the same: each data module may augment in its own way."""
         return isinstance(other, AudioPreprocess) and other.targets == self.targets
+
+
+def _is_recording(value: Any) -> bool:
+    return isinstance(value, Mapping) and ({"array", "sampling_rate"} <= value.keys() or "bytes" in value)
 
 
 class _Own(Augmentation):
