@@ -154,3 +154,15 @@ def test_recipes_are_tasks_for_the_data(tones: Any) -> None:
     task = audio_cnn_wide(tones(train=8, val=4))
     assert isinstance(task, AudioClassifier)
     assert task.backbone.blocks[0].conv.out_channels == 32
+
+
+def test_datasets_of_pairs_and_of_dicts_are_recordings(tone: Any) -> None:
+    rows = [
+        {"audio": {"array": tone("a", seed), "sampling_rate": RATE, "path": None}, "label": "ag"[seed % 2]}
+        for seed in range(4)
+    ]
+    pairs = [(row["audio"], row["label"]) for row in rows]
+    for dataset in (rows, pairs):
+        data = AudioClassificationData.from_datasets(dataset, duration=0.4)
+        assert data.labels == ["a", "g"]
+        assert int(data.train_dataset[3][0]["length"]) == 6400

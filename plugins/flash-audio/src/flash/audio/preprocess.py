@@ -71,6 +71,7 @@ class AudioPreprocess(FilePreprocess):
 
     noun = "recording"
     extensions = AUDIO_EXTENSIONS
+    dataset_fields = ("audio", "recording", "sound", "waveform")
 
     def __init__(
         self,
