@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,20 +98,24 @@ class DatasetSamples(Sequence[Any]):
         return element if self._key is None else element[self._key]
 
 
-def is_deterministic(dataset: Any) -> bool:
+def is_deterministic(dataset: Any, libraries: Collection[str] = ()) -> bool:
     """Return whether a dataset is known to be deterministic: it applies no random transforms.
 
-    That is known of lists, and of Hugging Face and torchvision datasets without transforms.
+    That is known of lists, of Hugging Face datasets without transforms, and of those of some libraries.
+
+    Args:
+        dataset: The dataset.
+        libraries: Packages whose datasets are deterministic if their attribute ``transforms`` is ``None``.
     """
     if isinstance(dataset, Subset):
-        return is_deterministic(dataset.dataset)
+        return is_deterministic(dataset.dataset, libraries)
     if isinstance(dataset, list | tuple):
         return True
     if hasattr(dataset, "features") and hasattr(dataset, "column_names"):
         form = getattr(dataset, "format", None)
         return not isinstance(form, Mapping) or form.get("type") != "custom"
     package = type(dataset).__module__.partition(".")[0]
-    return package == "torchvision" and getattr(dataset, "transforms", None) is None
+    return package in libraries and getattr(dataset, "transforms", None) is None
 
 
 def _key(row: Mapping[str, Any], asked: str | None, usual: Sequence[str], argument: str) -> str:
@@ -163,7 +167,7 @@ def _listed(dataset: Any) -> Any:
 
 
 def _classes(dataset: Any) -> Sequence[Any] | None:
-    """Return the class names in ``dataset.classes``, which torchvision's datasets have."""
+    """Return the class names in ``dataset.classes``, which many datasets of torch have."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     names = getattr(dataset, "classes", None)

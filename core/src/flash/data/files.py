@@ -166,6 +166,8 @@ class FilePreprocess(SamplePreprocess):
 
     #: The usual keys of sources in datasets of dicts, such as ``("audio",)``.
     dataset_fields: ClassVar[Collection[str]] = ()
+    #: Packages whose datasets return the same samples each time, if their attribute ``transforms`` is ``None``.
+    dataset_libraries: ClassVar[Collection[str]] = ()
 
     #: The stages whose sources may be opened to different samples each time.
     nondeterministic_stages: frozenset[Stage] = frozenset()
@@ -435,6 +437,7 @@ class FileData(SampleData):
         cls.check_options(options, ["delimiter"])
         delimiter = options.pop("delimiter", None)
         preprocess = cls.preprocess_cls
+        libraries = preprocess.dataset_libraries
 
         def read(stage: Stage, dataset: Any) -> FileInputs:
             found = dataset_inputs(
@@ -442,7 +445,9 @@ class FileData(SampleData):
                 noun=preprocess.noun,
                 keys=tuple(preprocess.dataset_fields),
             )
-            return replace(as_file_inputs(found.separated(delimiter, stage)), deterministic=is_deterministic(dataset))
+            return replace(
+                as_file_inputs(found.separated(delimiter, stage)), deterministic=is_deterministic(dataset, libraries)
+            )
 
         datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
         return cls.from_inputs(datasets.map(read), options)

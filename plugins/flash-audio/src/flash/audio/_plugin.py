@@ -31,14 +31,14 @@ def flash_backbones() -> Iterator[Backbone | BackboneCatalogue]:
     yield BackboneCatalogue(
         "images",
         domain="audio",
-        names="flash.audio.images:names",
+        names="flash.audio._names:images",
         factory="flash.audio.images:image_backbone",
         summary="Every backbone for images, on spectrograms: those of timm with flash-audio[image].",
     )
     yield BackboneCatalogue(
         "waveforms",
         domain="audio",
-        names="flash.audio.transformer:names",
+        names="flash.audio._names:waveforms",
         factory="flash.audio.transformer:huggingface",
         open=True,
         summary="wav2vec 2.0, HuBERT, WavLM and their kin, from the Hugging Face hub or a local folder; they need "

@@ -16,16 +16,11 @@ from flash.core.registry import backbone_registry
 
 from .spec import AudioSpec, MelSpec
 
-__all__ = ["SpectrogramImage", "image_backbone", "names"]
+__all__ = ["SpectrogramImage", "image_backbone"]
 
 _IMAGES = backbone_registry("image")
 # As usual for spectrograms that are looked at as images.
 _BANDS = 128
-
-
-def names() -> list[str]:
-    """Return the names of the backbones for images that are installed."""
-    return _IMAGES.list()
 
 
 class SpectrogramImage(nn.Module):

@@ -16,26 +16,13 @@ from flash.errors import CheckpointError, ConfigurationError, DownloadError
 
 from .spec import AudioSpec
 
-__all__ = ["ModelUnavailableError", "WaveformTransformer", "describe", "huggingface", "names"]
+__all__ = ["ModelUnavailableError", "WaveformTransformer", "describe", "huggingface"]
 
-_NAMES = (
-    "facebook/hubert-base-ls960",
-    "facebook/wav2vec2-base",
-    "facebook/wav2vec2-large-xlsr-53",
-    "facebook/wav2vec2-xls-r-300m",
-    "microsoft/wavlm-base-plus",
-    "microsoft/wavlm-large",
-)
 _RATE = 16000
 
 
 class ModelUnavailableError(DownloadError):
     """A checkpoint that is neither in a folder nor cached, and cannot be downloaded; or that is incomplete."""
-
-
-def names() -> tuple[str, ...]:
-    """Return well-known checkpoints for listings; any other of the hub, and a folder, works as well."""
-    return _NAMES
 
 
 class WaveformTransformer(nn.Module):
