@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -91,6 +92,18 @@ def texts(target: Callable[[int], object], network: str = "bert") -> list[str]:
     return ["--data.train_file", write("texts.csv", "text,y", *rows), *fields, "--task.backbone", checkpoint(network)]
 
 
+def sounds() -> list[str]:
+    rows = []
+    for row in range(16):
+        path = Path(f"sounds/{row}.wav")
+        path.parent.mkdir(exist_ok=True)
+        time = np.arange(1600) / 8000
+        soundfile.write(path, 0.1 * np.sin(2 * np.pi * (200 + 900 * (row % 2)) * time), 8000)
+        rows.append(f"{path},{label(row)}")
+    fields = ["--data.input_field", "file", "--data.target_fields", "y", "--data.duration", "0.2"]
+    return ["--data.train_file", write("sounds.csv", "file,y", *rows), *fields, "--task.sample_rate", "8000"]
+
+
 def label(row: int) -> str:
     return "yes" if row % 2 else "no"
 
@@ -102,6 +115,7 @@ TASKS: dict[str, tuple[Callable[[], list[str]], str, int]] = {
     "image/classification": (lambda: photos(label), "photos", 12),
     "image/regression": (lambda: photos(lambda row: row / 7), "photos", 12),
     "image/detection": (lambda: boxes(None), "scenes", 4),
+    "audio/classification": (sounds, "sounds", 16),
     "text/classification": (lambda: texts(label), "texts.csv", 16),
     "text/regression": (lambda: texts(lambda row: row / 7), "texts.csv", 16),
     "text/summarization": (lambda: texts(lambda row: "red tea" if row % 2 else "tea", "t5"), "texts.csv", 16),
@@ -131,7 +145,7 @@ def test_a_task_is_trained_repeated_and_predicts_each_input(name: str) -> None:
     expected = flash.Task.load_from_checkpoint("run/task.ckpt").predict(inputs)
     assert len(rows) == len(expected) == count
     assert [row["prediction"] for row in rows] == json.loads(json.dumps(expected, default=str))
-    if inputs in ("photos", "scenes"):
+    if inputs in ("photos", "scenes", "sounds"):
         assert [Path(row["id"]).name for row in rows] == sorted(path.name for path in Path(inputs).iterdir())
 
 
