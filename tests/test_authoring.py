@@ -47,8 +47,8 @@ def test_a_new_plugin_is_green_at_once(
     python = make_environment(flash_core="wheel")
     flash = python.with_name("flash")
     start = time.perf_counter()
-    run(flash, "plugin", "new", "acme-audio", *(f"--{kind}" for kind in kinds), cwd=tmp_path)
-    project = tmp_path / "acme-audio"
+    run(flash, "plugin", "new", "acme-sonar", *(f"--{kind}" for kind in kinds), cwd=tmp_path)
+    project = tmp_path / "acme-sonar"
     wheel = build_wheel(project, tmp_path)
     run(uv, "pip", "install", "--quiet", "--no-deps", "--no-index", "--python", python, wheel)
     tested = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
@@ -56,7 +56,7 @@ def test_a_new_plugin_is_green_at_once(
     assert time.perf_counter() - start < 2 * MINUTE  # A minute on a machine that has nothing else to do.
     assert " passed" in tested.stdout
     assert "skipped" not in tested.stdout
-    (found,) = (plugin for plugin in json.loads(checked.stdout) if plugin["name"] == "acme-audio")
+    (found,) = (plugin for plugin in json.loads(checked.stdout) if plugin["name"] == "acme-sonar")
     assert found["state"] == "loaded"
     assert {each["kind"] for each in found["contributions"]} == {GIVES[kind] for kind in kinds}
 
@@ -67,8 +67,8 @@ def test_all_combinations_were_tried_since_the_scaffold_changed() -> None:
 
 @pytest.mark.slow
 def test_what_is_written_is_typed_and_in_style(run: Callable[..., Any], tmp_path: Path) -> None:
-    run(sys.executable, "-m", "flash", "plugin", "new", "acme-audio", *(f"--{kind}" for kind in KINDS), cwd=tmp_path)
-    project = tmp_path / "acme-audio"
+    run(sys.executable, "-m", "flash", "plugin", "new", "acme-sonar", *(f"--{kind}" for kind in KINDS), cwd=tmp_path)
+    project = tmp_path / "acme-sonar"
     root = Path(__file__).parent.parent
     checked = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--follow-imports=silent", "src"],
@@ -87,8 +87,8 @@ def test_what_is_written_is_typed_and_in_style(run: Callable[..., Any], tmp_path
 
 
 def test_the_readme_of_a_new_plugin_runs(run: Callable[..., Any], tmp_path: Path) -> None:
-    run(sys.executable, "-m", "flash", "plugin", "new", "acme-audio", cwd=tmp_path)
-    project = tmp_path / "acme-audio"
+    run(sys.executable, "-m", "flash", "plugin", "new", "acme-sonar", cwd=tmp_path)
+    project = tmp_path / "acme-sonar"
     code = project.joinpath("README.md").read_text().split("```python\n")[1].split("```")[0]
     program = f"import sys\nsys.path.insert(0, {str(project / 'src')!r})\n{code}"
     done = run(sys.executable, "-c", program)

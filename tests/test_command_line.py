@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -115,6 +116,18 @@ def questions() -> list[str]:
     return ["--source", "squad", "--data.train_file", file, "--task.backbone", checkpoint("bert")]
 
 
+def sounds() -> list[str]:
+    rows = []
+    for row in range(16):
+        path = Path(f"sounds/{row}.wav")
+        path.parent.mkdir(exist_ok=True)
+        time = np.arange(1600) / 8000
+        soundfile.write(path, 0.1 * np.sin(2 * np.pi * (200 + 900 * (row % 2)) * time), 8000)
+        rows.append(f"{path},{label(row)}")
+    fields = ["--data.input_field", "file", "--data.target_fields", "y", "--data.duration", "0.2"]
+    return ["--data.train_file", write("sounds.csv", "file,y", *rows), *fields, "--task.sample_rate", "8000"]
+
+
 def label(row: int) -> str:
     return "yes" if row % 2 else "no"
 
@@ -127,6 +140,7 @@ TASKS: dict[str, tuple[Callable[[], list[str]], str, int]] = {
     "image/regression": (lambda: photos(lambda row: row / 7), "photos", 12),
     "image/detection": (lambda: boxes(None), "scenes", 4),
     "image/semantic_segmentation": (lambda: scenes(None), "views", 8),
+    "audio/classification": (sounds, "sounds", 16),
     "text/classification": (lambda: texts(label), "texts.csv", 16),
     "text/regression": (lambda: texts(lambda row: row / 7), "texts.csv", 16),
     "text/question_answering": (questions, "squad.json", 16),
@@ -158,7 +172,7 @@ def test_a_task_is_trained_repeated_and_predicts_each_input(name: str) -> None:
     expected = flash.Task.load_from_checkpoint("run/task.ckpt").predict(inputs)
     assert len(rows) == len(expected) == count
     assert [row["prediction"] for row in rows] == json.loads(json.dumps(expected, default=plain))
-    if inputs in ("photos", "scenes"):
+    if inputs in ("photos", "scenes", "sounds"):
         assert [Path(row["id"]).name for row in rows] == sorted(path.name for path in Path(inputs).iterdir())
 
 

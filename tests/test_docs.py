@@ -38,7 +38,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from PIL import Image
 from tokenizers import Tokenizer
@@ -252,6 +254,21 @@ def texts(tmp_path: Path) -> Callable[[], None]:
     return write
 
 
+@pytest.fixture
+def sounds(tmp_path: Path) -> Callable[[], None]:
+    """Writes recordings of a dog and of rain, in folders, in place of pictures."""
+
+    def write() -> None:
+        for number, folder in enumerate(("train/dog", "train/rain", "val/dog", "val/rain", "new")):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)
+            (tmp_path / folder).mkdir(parents=True)
+            for place in range(6):
+                noise = np.random.default_rng(10 * number + place).normal(0, 0.1, 4000)
+                soundfile.write(tmp_path / folder / f"{place}.wav", noise if number % 2 else noise.cumsum() / 30, 8000)
+
+    return write
+
+
 _REVIEWS = [("great", "positive"), ("awful", "negative")]
 
 
@@ -259,13 +276,20 @@ _REVIEWS = [("great", "positive"), ("awful", "negative")]
 @pytest.mark.usefixtures("pictures", "_random_weights")
 @pytest.mark.parametrize("page", pages_with_code(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_the_python_blocks_of_a_page_run(
-    page: Path, tables: Path, texts: Callable[[], None], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    page: Path,
+    tables: Path,
+    texts: Callable[[], None],
+    sounds: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     if page.stem == "hub":
         monkeypatch.setenv("HF_TOKEN", request.getfixturevalue("hub").token)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_IMPLICIT_TOKEN", False)
     if page.parent.name == "flash-text" or page.stem == "text":
         texts()
+    if page.parent.name == "flash-audio":
+        sounds()
     torch.manual_seed(0)
     # Where a page leaves it to the trainer, that trains on the processor, and stops as a user's run does, but sooner.
     make = flash.Trainer.__init__

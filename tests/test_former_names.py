@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from flash.audio import AudioClassificationData
+from flash.audio import _former as audio
 from flash.errors import FormerNameError, UnknownArgumentError
 from flash.former import FORMER_NAMES, Moved
 from flash.image import (
@@ -25,10 +27,11 @@ from flash.tabular import _former as tabular
 from flash.text import SummarizationTask, TextClassifier, TranslationTask
 from flash.text import _former as text
 
-DOMAINS = {"flash.image": image, "flash.text": text, "flash.tabular": tabular}
+DOMAINS = {"flash.image": image, "flash.text": text, "flash.tabular": tabular, "flash.audio": audio}
 NAMES = [(domain, name) for domain, tables in DOMAINS.items() for name in tables.NAMES if name not in FORMER_NAMES]
 MODULES = [(module, sentence) for tables in DOMAINS.values() for module, sentence in tables.MODULES.items()]
 ARGUMENTS: list[tuple[Callable[..., Any], Mapping[str, str]]] = [
+    (AudioClassificationData.from_folders, audio.DATA_ARGUMENTS),
     (ImageClassifier, image.CLASSIFIER_ARGUMENTS),
     (ImageEmbedder, image.EMBEDDER_ARGUMENTS),
     (ObjectDetector, image.DETECTOR_ARGUMENTS),

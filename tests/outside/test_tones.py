@@ -75,7 +75,7 @@ class TestPlugin(PluginConformance):
 
 
 class TestPitchCNN(BackboneConformance):
-    name, domain = "pitch_cnn", "audio"
+    name, domain = "pitch_cnn", "tones"
 
     @pytest.fixture
     def inputs(self) -> Any:
@@ -191,7 +191,7 @@ def test_the_data_of_a_new_domain_are_some_thirty_lines() -> None:
 @pytest.mark.process
 def test_the_command_line_lists_it(site: PluginSite) -> None:
     tasks = json.loads(site.run_flash("tasks", "--json").out)
-    assert "audio/classification" in str(tasks)
-    backbones = site.run_flash("backbones", "audio")
+    assert "tones/classification" in str(tasks)
+    backbones = site.run_flash("backbones", "tones")
     assert backbones.code == 0
     assert "pitch_cnn" in backbones.out

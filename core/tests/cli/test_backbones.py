@@ -102,7 +102,7 @@ def test_a_domain_without_plugin_says_what_to_install(flash: Any) -> None:
 def test_a_domain_that_nobody_knows_lists_what_can_be_installed(flash: Any) -> None:
     result = flash("backbones", "smell", plugins=())
     assert result.code == 1
-    assert "No plugin provides backbones for 'smell'. Install one with pip: flash-image" in result.err
+    assert "No plugin provides backbones for 'smell'. Install one with pip: flash-audio, flash-image" in result.err
 
 
 def test_a_pattern_that_matches_nothing_is_an_error(flash: Any) -> None:

@@ -24,21 +24,21 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_writes_a_project_and_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plugin", "new", "acme-audio"]) == 0
-    assert (Path("acme-audio") / "src" / "acme_audio" / "task.py").exists()
+    assert main(["plugin", "new", "acme-sonar"]) == 0
+    assert (Path("acme-sonar") / "src" / "acme_sonar" / "task.py").exists()
     said = capsys.readouterr().out
-    assert 'cd acme-audio\n  pip install -e ".[test]"\n  pytest\n  flash plugins --check' in said
+    assert 'cd acme-sonar\n  pip install -e ".[test]"\n  pytest\n  flash plugins --check' in said
 
 
 def test_without_a_choice_it_is_a_task() -> None:
-    main(["plugin", "new", "acme-audio"])
-    assert "TaskSpec" in Path("acme-audio/src/acme_audio/plugin.py").read_text()
-    assert not Path("acme-audio/src/acme_audio/sources.py").exists()
+    main(["plugin", "new", "acme-sonar"])
+    assert "TaskSpec" in Path("acme-sonar/src/acme_sonar/plugin.py").read_text()
+    assert not Path("acme-sonar/src/acme_sonar/sources.py").exists()
 
 
 @pytest.mark.parametrize("kinds", COMBINATIONS, ids="-".join)
 def test_what_is_written_is_python_that_uses_what_it_imports(kinds: tuple[str, ...]) -> None:
-    for file in write_project(Project("acme-audio", kinds), Path("made")):
+    for file in write_project(Project("acme-sonar", kinds), Path("made")):
         text = (Path("made") / file).read_text()
         assert not re.search(r"{%|(?<!\$){{", text)
         if file.suffix == ".py":
@@ -81,7 +81,7 @@ def test_names_of_others_are_refused(name: str, owner: str) -> None:
 @pytest.mark.parametrize("domain", ["Audio", "audio/x", "..", "1d", "class"])
 def test_a_domain_that_is_no_word_is_refused(domain: str) -> None:
     with pytest.raises(ConfigurationError, match="Expected a domain of lower-case letters and digits"):
-        Project("acme-audio", {"task"}, domain)
+        Project("acme-sonar", {"task"}, domain)
 
 
 @pytest.mark.parametrize("kind", ["task", "backbone"])
@@ -92,32 +92,32 @@ def test_a_domain_of_ours_is_refused_for_what_works_on_signals(kind: str) -> Non
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"Expected some of task, .*, but got \['metric'\]"):
-        Project("acme-audio", {"metric"})
+        Project("acme-sonar", {"metric"})
     with pytest.raises(ConfigurationError, match="Expected some of task, .*, but got none"):
-        Project("acme-audio", set())
+        Project("acme-sonar", set())
 
 
 def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("acme-audio").mkdir()
-    Path("acme-audio/mine.txt").write_text("mine")
-    assert main(["plugin", "new", "acme-audio"]) == 2
+    Path("acme-sonar").mkdir()
+    Path("acme-sonar/mine.txt").write_text("mine")
+    assert main(["plugin", "new", "acme-sonar"]) == 2
     assert (
-        "Expected an empty place to write to, but acme-audio is there. Choose another --folder."
+        "Expected an empty place to write to, but acme-sonar is there. Choose another --folder."
         in capsys.readouterr().err
     )
-    assert [file.name for file in Path("acme-audio").iterdir()] == ["mine.txt"]
+    assert [file.name for file in Path("acme-sonar").iterdir()] == ["mine.txt"]
 
 
 def test_a_place_that_cannot_be_written_is_an_error() -> None:
     Path("file").write_text("")
     with pytest.raises(ConfigurationError, match="Expected to write to file/sub, but"):
-        write_project(Project("acme-audio", {"strategy"}), Path("file/sub"))
+        write_project(Project("acme-sonar", {"strategy"}), Path("file/sub"))
 
 
 @pytest.mark.process
 def test_the_command_imports_no_torch() -> None:
     program = (
-        "import sys; from flash.cli import main; main(['plugin', 'new', 'acme-audio']); "
+        "import sys; from flash.cli import main; main(['plugin', 'new', 'acme-sonar']); "
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

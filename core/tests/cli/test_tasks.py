@@ -24,7 +24,7 @@ def test_tasks_as_json_have_their_targets(flash: Any) -> None:
 
 def test_no_task_at_all_says_what_to_install(flash: Any) -> None:
     result = flash("tasks", plugins=())
-    assert result.out.startswith("No plugin provides a task. Install one with pip: flash-image, ")
+    assert result.out.startswith("No plugin provides a task. Install one with pip: flash-audio, flash-image, ")
 
 
 def test_no_task_because_all_is_disabled_says_so(flash: Any) -> None:

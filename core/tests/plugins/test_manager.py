@@ -173,7 +173,7 @@ def test_a_missing_name_is_explained_by_plugins_that_are_not_loaded(site: Any, g
     site.install("flash-broken", "2.0", broken="1 / 0")
     host = site.host(FLASH_DISABLE_PLUGINS="acme")
     with pytest.warns(PluginWarning):
-        explanation = host.explain_missing("backbone", "wav_cnn", domain="audio")
+        explanation = host.explain_missing("backbone", "wav_cnn", domain="birds")
     assert explanation == (
         "Plugins that are not loaded and may have this backbone: "
         "'acme' (flash-acme 1.0), disabled: FLASH_DISABLE_PLUGINS names it; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,13 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, Subset
 from torchvision.datasets import FakeData, ImageFolder
 
+from flash.data.datasets import dataset_inputs as of_dataset
+from flash.data.datasets import is_deterministic as is_alike
 from flash.errors import DataError, MissingColumnError
-from flash.image import ImageClassificationData
-from flash.image.datasets import dataset_inputs, is_deterministic
+from flash.image import ImageClassificationData, ImagePreprocess
+
+dataset_inputs = partial(of_dataset, noun="image", keys=ImagePreprocess.dataset_fields)
+is_deterministic = partial(is_alike, libraries=ImagePreprocess.dataset_libraries)
 
 
 class Pairs(Dataset[Any]):

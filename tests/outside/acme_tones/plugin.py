@@ -8,7 +8,7 @@ from flash.plugins import Backbone, TaskSpec, hookimpl
 @hookimpl
 def flash_tasks() -> Iterator[TaskSpec]:
     yield TaskSpec(
-        "audio/classification",
+        "tones/classification",
         task="acme_tones.task:ToneClassifier",
         data="acme_tones.data:AudioToneData",
         summary="Which of several classes a recording belongs to.",
@@ -19,7 +19,7 @@ def flash_tasks() -> Iterator[TaskSpec]:
 def flash_backbones() -> Iterator[Backbone]:
     yield Backbone(
         "pitch_cnn",
-        domain="audio",
+        domain="tones",
         factory="acme_tones.task:PitchCNN",
         summary="Two convolutions over time, for recordings of one channel.",
     )

@@ -28,7 +28,7 @@ class PitchCNN(nn.Sequential):
 class ToneClassifier(ClassificationTask):
     """A backbone of the domain, and a layer that scores the classes."""
 
-    backbones = backbone_registry("audio")
+    backbones = backbone_registry("tones")
     preprocess_cls = TonePreprocess
 
     def __init__(

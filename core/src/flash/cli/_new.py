@@ -56,7 +56,7 @@ class Project:
     """Name and contents of a new project.
 
     Args:
-        dist: Name of the distribution, such as ``"acme-audio"``; its top-level package is ``acme_audio``.
+        dist: Name of the distribution, such as ``"acme-sonar"``; its top-level package is ``acme_sonar``.
         kinds: The kinds of :data:`KINDS` that it contains.
         domain: The domain of its task and backbone; by default the last word of the name.
 
@@ -64,8 +64,8 @@ class Project:
         ConfigurationError: If a name cannot be used, or belongs to Flash or to Python.
 
     Example:
-        >>> Project("acme-audio", {"task"}).names["package"]
-        'acme_audio'
+        >>> Project("acme-sonar", {"task"}).names["package"]
+        'acme_sonar'
     """
 
     dist: str
@@ -75,7 +75,7 @@ class Project:
     def __post_init__(self) -> None:
         if not _DIST.fullmatch(self.dist):
             raise ConfigurationError(
-                f"Expected a name of lower-case letters, digits and single hyphens, such as 'acme-audio', but got "
+                f"Expected a name of lower-case letters, digits and single hyphens, such as 'acme-sonar', but got "
                 f"{self.dist!r}."
             )
         unknown = sorted(set(self.kinds) - set(KINDS))
@@ -93,7 +93,7 @@ class Project:
             )
         if not _DOMAIN.fullmatch(domain) or keyword.iskeyword(domain):
             raise ConfigurationError(
-                f"Expected a domain of lower-case letters and digits, such as 'audio', but got {domain!r}. "
+                f"Expected a domain of lower-case letters and digits, such as 'sonar', but got {domain!r}. "
                 "Name one with --domain."
             )
         if domain in DOMAINS and {"task", "backbone"} & set(self.kinds):
@@ -177,7 +177,7 @@ def add_to(commands: Any) -> None:
     new = commands.add_parser(
         "new", help="write a project that works", description="Write the project of a plugin that works, with tests."
     )
-    new.add_argument("name", metavar="NAME", help="name of the distribution, such as acme-audio")
+    new.add_argument("name", metavar="NAME", help="name of the distribution, such as acme-sonar")
     for kind in KINDS:
         more = " with its data (the default)" if kind == "task" else ""
         new.add_argument(f"--{kind}", action="store_true", help=_WORDS[kind] + more)

@@ -13,6 +13,7 @@ from typing_extensions import Self
 
 from flash.data.auto_dataset import AutoDataset, SourceRows
 from flash.data.damaged import without_damaged
+from flash.data.datasets import dataset_inputs, is_deterministic
 from flash.data.display import Display
 from flash.data.folders import (
     check_files_exist,
@@ -22,7 +23,7 @@ from flash.data.folders import (
     local_path,
     table_folder,
 )
-from flash.data.inputs import SampleInputs, Samples, Targets, source_name, with_article
+from flash.data.inputs import SampleDataset, SampleInputs, Samples, Targets, source_name, with_article
 from flash.data.labels import ClassLabels
 from flash.data.recognition import RawData, Recognition, certainty_of_kind, part_folders
 from flash.data.requests import RequestFields
@@ -31,6 +32,7 @@ from flash.data.stage import Stage, Stages
 from flash.data.tables import Table, is_missing, is_table_file
 from flash.data.targets import NumberTargets
 from flash.errors import ConfigurationError, DataError
+from flash.former import take_alias
 
 __all__ = [
     "FileData",
@@ -161,6 +163,11 @@ class FilePreprocess(SamplePreprocess):
     noun = "file"
     #: File extensions, in lower case; empty for all files.
     extensions: ClassVar[Collection[str]] = ()
+
+    #: The usual keys of sources in datasets of dicts, such as ``("audio",)``.
+    dataset_fields: ClassVar[Collection[str]] = ()
+    #: Packages whose datasets return the same samples each time, if their attribute ``transforms`` is ``None``.
+    dataset_libraries: ClassVar[Collection[str]] = ()
 
     #: The stages whose sources may be opened to different samples each time.
     nondeterministic_stages: frozenset[Stage] = frozenset()
@@ -392,6 +399,58 @@ class FileData(SampleData):
         return cls.from_lists(
             train_files, train_targets, val_files, val_targets, test_files, test_targets, predict_files, **options
         )
+
+    @classmethod
+    def from_datasets(  # type: ignore[override]  # the options are named
+        cls,
+        train_dataset: SampleDataset | None = None,
+        val_dataset: SampleDataset | None = None,
+        test_dataset: SampleDataset | None = None,
+        predict_dataset: SampleDataset | None = None,
+        *,
+        input_field: str | None = None,
+        target_fields: str | Sequence[str] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Create a data module from torch or Hugging Face datasets, of ``(source, target)`` or of dicts.
+
+        Class names are taken from ``dataset.classes``, or from Hugging Face's ``ClassLabel``. Sources are any that the
+        domain opens.
+
+        Args:
+            train_dataset: Samples to train on.
+            val_dataset: Samples to validate on.
+            test_dataset: Samples to test on.
+            predict_dataset: Samples to predict; they may also be sources without targets.
+            input_field: The key of sources in dicts; by default the usual one of the domain.
+            target_fields: The key of targets in dicts, or a list of keys of numbers, such as zeros and ones; by default
+                ``label``, ``labels`` or ``target``.
+            options: The arguments of the class and of its preprocess. ``deterministic=True``, where it takes that,
+                declares that datasets with transforms return the same sample each time.
+
+        Raises:
+            DataError: If a dataset has no length, or its samples have another form.
+            MissingColumnError: If dicts lack a key.
+        """
+        if "target_field" in options:
+            target_fields = take_alias(options, "target_field", "target_fields", target_fields)
+        cls.check_options(options, ["delimiter"])
+        delimiter = options.pop("delimiter", None)
+        preprocess = cls.preprocess_cls
+        libraries = preprocess.dataset_libraries
+
+        def read(stage: Stage, dataset: Any) -> FileInputs:
+            found = dataset_inputs(
+                *(dataset, input_field, target_fields, stage.value),
+                noun=preprocess.noun,
+                keys=tuple(preprocess.dataset_fields),
+            )
+            return replace(
+                as_file_inputs(found.separated(delimiter, stage)), deterministic=is_deterministic(dataset, libraries)
+            )
+
+        datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
+        return cls.from_inputs(datasets.map(read), options)
 
     # ------------------------------------------------------------------ for constructors of domains
 

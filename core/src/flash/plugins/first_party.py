@@ -11,6 +11,7 @@ CORE: Final = "flash-core"
 
 #: The packages ``flash.<name>`` that are published, and the distribution that has each.
 DOMAINS: Final[dict[str, str]] = {
+    "audio": "flash-audio",
     "baseline": "flash-baseline",
     "export": "flash-export",
     "image": "flash-image",
@@ -34,7 +35,7 @@ def dists() -> list[str]:
 
     Example:
         >>> dists()
-        ['flash-image', 'flash-tabular', 'flash-text']
+        ['flash-audio', 'flash-image', 'flash-tabular', 'flash-text']
     """
     return sorted({dist for name, dist in DOMAINS.items() if name not in _WITHOUT_TASKS})
 

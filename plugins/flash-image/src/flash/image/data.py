@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from typing_extensions import Self
 
 from flash.data.files import FileData
-from flash.data.inputs import SampleDataset, Samples, Targets
-from flash.data.stage import Stages
-from flash.former import take_alias
+from flash.data.inputs import Samples, Targets
 
 from ._former import DATA_ARGUMENTS
-from .datasets import dataset_inputs
 from .preprocess import ImagePreprocess, ImageRegressionPreprocess
 
 __all__ = ["ImageClassificationData", "ImageData", "ImageRegressionData"]
@@ -45,50 +41,6 @@ class ImageData(FileData):
         return cls.from_lists(
             train_images, train_targets, val_images, val_targets, test_images, test_targets, predict_images, **options
         )
-
-    @classmethod
-    def from_datasets(  # type: ignore[override]  # the options are named
-        cls,
-        train_dataset: SampleDataset | None = None,
-        val_dataset: SampleDataset | None = None,
-        test_dataset: SampleDataset | None = None,
-        predict_dataset: SampleDataset | None = None,
-        *,
-        input_field: str | None = None,
-        target_fields: str | Sequence[str] | None = None,
-        **options: Any,
-    ) -> Self:
-        """Make a data module from torch or Hugging Face datasets, of ``(image, target)`` or of dicts.
-
-        Class names are taken from ``dataset.classes``, or from Hugging Face's ``ClassLabel``. Images are any sources
-        that :func:`~flash.image.read.open_image` accepts.
-
-        Args:
-            train_dataset: Samples to train on.
-            val_dataset: Samples to validate on.
-            test_dataset: Samples to test on.
-            predict_dataset: Samples to predict; they may also be images without targets.
-            input_field: The key of images in dicts; by default ``image`` or ``img``.
-            target_fields: The key of targets in dicts, or a list of keys of numbers, such as zeros and ones; by default
-                ``label``, ``labels`` or ``target``.
-            options: The arguments of the class and of its preprocess. ``deterministic=True`` declares that datasets
-                with transforms return the same image each time.
-
-        Raises:
-            DataError: If a dataset has no length, or its samples have another form.
-            MissingColumnError: If dicts lack a key.
-        """
-        if "target_field" in options:
-            target_fields = take_alias(options, "target_field", "target_fields", target_fields)
-        cls.check_options(options, ["delimiter"])
-        delimiter = options.pop("delimiter", None)
-        datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
-        inputs = datasets.map(
-            lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value).separated(
-                delimiter, stage
-            )
-        )
-        return cls.from_inputs(inputs, options)
 
 
 class ImageClassificationData(ImageData):

@@ -81,6 +81,8 @@ class ImagePreprocess(FilePreprocess):
 
     noun = "image"
     extensions = IMAGE_EXTENSIONS
+    dataset_fields = ("image", "img", "images", "pixel_values")
+    dataset_libraries = ("torchvision",)
     advice = "For numbers use ImageRegressionData and ImageRegressor."
 
     def __init__(

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flash.data.datasets import find_key, is_deterministic
 from flash.data.files import FileInputs
 from flash.data.stage import Stage
 from flash.errors import DataError
-
-from ..datasets import find_key, is_deterministic
 
 __all__ = ["DatasetSample", "dataset_inputs"]
 

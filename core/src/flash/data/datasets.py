@@ -1,37 +1,49 @@
-"""Torch and Hugging Face datasets as sources of images and classes."""
+"""Torch and Hugging Face datasets as sources of samples and targets, for :meth:`FileData.from_datasets`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 from torch.utils.data import Subset
 
-from flash.data.files import FileInputs
+from flash.data.inputs import SampleInputs
 from flash.errors import DataError, MissingColumnError
 
-__all__ = ["dataset_inputs", "find_key", "is_deterministic"]
+__all__ = ["DatasetSamples", "dataset_inputs", "find_key", "is_deterministic"]
 
-_IMAGE_KEYS = ("image", "img", "images", "pixel_values")
 _TARGET_KEYS = ("label", "labels", "target", "fine_label")
 
 
 def dataset_inputs(
-    dataset: Any, input_field: str | None, target_fields: str | Sequence[str] | None, stage: str
-) -> FileInputs:
-    """Return the images of a dataset, decoded lazily, with the targets of all samples.
+    dataset: Any,
+    input_field: str | None,
+    target_fields: str | Sequence[str] | None,
+    stage: str,
+    *,
+    noun: str = "sample",
+    keys: Sequence[str] = (),
+) -> SampleInputs:
+    """Return the sources of a dataset, read lazily, with the targets of all samples.
 
     Args:
-        dataset: A dataset with a length, of ``(image, target)`` or dicts; for prediction also of images alone.
-        input_field: The key of images in dicts; by default ``image`` or ``img``.
+        dataset: A dataset with a length, of ``(source, target)`` or dicts; for prediction also of sources alone.
+        input_field: The key of sources in dicts; by default the first of ``keys`` that is there.
         target_fields: The key of targets in dicts, or a list of keys; by default ``label``, ``labels`` or ``target``.
         stage: The stage; ``"predict"`` needs no targets.
+        noun: Noun for a source in messages.
+        keys: The usual keys of sources in dicts.
 
     Raises:
         DataError: If the dataset has no length, or its samples have another form.
         MissingColumnError: If dicts lack a key.
+
+    Example:
+        >>> rows = [{"audio": b"...", "label": "yes"}, {"audio": b"...", "label": "no"}]
+        >>> dataset_inputs(rows, None, None, "train", noun="recording", keys=("audio",)).targets
+        ['yes', 'no']
     """
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         raise DataError(
@@ -40,35 +52,35 @@ def dataset_inputs(
         )
     if len(dataset) == 0:
         raise DataError(f"Expected at least one sample in the {stage} dataset, but it is empty.")
-    first, deterministic = dataset[0], is_deterministic(dataset)
+    first = dataset[0]
     if isinstance(first, Mapping):
-        image_key = find_key(first, input_field, _IMAGE_KEYS, "input_field")
-        images = DatasetImages(dataset, image_key)
+        sources = DatasetSamples(dataset, find_key(first, input_field, keys, "input_field"))
         if stage == "predict":
-            return FileInputs(images, deterministic=deterministic)
+            return SampleInputs(sources)
         if target_fields is not None and not isinstance(target_fields, str):
-            keys = [find_key(first, name, _TARGET_KEYS, "target_fields") for name in target_fields]
-            rows = zip(*(_column(dataset, key) for key in keys), strict=True)
-            return FileInputs(images, [np.asarray(row) for row in rows], keys, deterministic=deterministic)
+            names = [find_key(first, name, _TARGET_KEYS, "target_fields") for name in target_fields]
+            rows = zip(*(_column(dataset, key) for key in names), strict=True)
+            return SampleInputs(sources, [np.asarray(row) for row in rows], names)
         key = find_key(first, target_fields, _TARGET_KEYS, "target_fields")
-        return FileInputs(images, _column(dataset, key), _names(dataset, key), deterministic=deterministic)
+        return SampleInputs(sources, _column(dataset, key), _names(dataset, key))
     paired = isinstance(first, tuple | list) and len(first) >= 2
     if stage == "predict":
-        return FileInputs(DatasetImages(dataset, 0 if paired else None), deterministic=deterministic)
+        return SampleInputs(DatasetSamples(dataset, 0 if paired else None))
     if not paired:
         raise DataError(
-            f"Expected (image, target) or a dict as each sample of the {stage} dataset, but got {type(first).__name__}."
+            f"Expected ({noun}, target) or a dict as each sample of the {stage} dataset, but got "
+            f"{type(first).__name__}."
         )
     targets = _targets(dataset, first[1])
-    return FileInputs(DatasetImages(dataset, 0), targets, _classes(dataset), deterministic=deterministic)
+    return SampleInputs(DatasetSamples(dataset, 0), targets, _classes(dataset))
 
 
-class DatasetImages(Sequence[Any]):
-    """The images of a dataset, without their targets.
+class DatasetSamples(Sequence[Any]):
+    """The sources of a dataset, without their targets.
 
     Args:
-        dataset: A dataset of tuples, dicts or images.
-        key: The key or index of the image in a sample; ``None`` if the sample is the image.
+        dataset: A dataset of tuples, dicts or sources.
+        key: The key or index of the source in a sample; ``None`` if the sample is the source.
     """
 
     def __init__(self, dataset: Any, key: str | int | None) -> None:
@@ -86,20 +98,24 @@ class DatasetImages(Sequence[Any]):
         return element if self._key is None else element[self._key]
 
 
-def is_deterministic(dataset: Any) -> bool:
+def is_deterministic(dataset: Any, libraries: Collection[str] = ()) -> bool:
     """Return whether a dataset is known to be deterministic: it applies no random transforms.
 
-    That is known of lists, and of Hugging Face and torchvision datasets without transforms.
+    That is known of lists, of Hugging Face datasets without transforms, and of those of some libraries.
+
+    Args:
+        dataset: The dataset.
+        libraries: Packages whose datasets are deterministic if their attribute ``transforms`` is ``None``.
     """
     if isinstance(dataset, Subset):
-        return is_deterministic(dataset.dataset)
+        return is_deterministic(dataset.dataset, libraries)
     if isinstance(dataset, list | tuple):
         return True
     if hasattr(dataset, "features") and hasattr(dataset, "column_names"):
         form = getattr(dataset, "format", None)
         return not isinstance(form, Mapping) or form.get("type") != "custom"
     package = type(dataset).__module__.partition(".")[0]
-    return package == "torchvision" and getattr(dataset, "transforms", None) is None
+    return package in libraries and getattr(dataset, "transforms", None) is None
 
 
 def find_key(row: Mapping[str, Any], asked: str | None, usual: Sequence[str], argument: str) -> str:
@@ -132,7 +148,7 @@ def find_key(row: Mapping[str, Any], asked: str | None, usual: Sequence[str], ar
 
 
 def _column(dataset: Any, key: str) -> list[Any]:
-    """Return one value per row; datasets with columns decode no images for it."""
+    """Return one value per row; datasets with columns decode no sources for it."""
     if hasattr(dataset, "column_names"):
         return list(dataset[key])
     return [dataset[row][key] for row in range(len(dataset))]
@@ -166,7 +182,7 @@ def _listed(dataset: Any) -> Any:
 
 
 def _classes(dataset: Any) -> Sequence[Any] | None:
-    """Return the class names in ``dataset.classes``, which torchvision's datasets have."""
+    """Return the class names in ``dataset.classes``, which many datasets of torch have."""
     while isinstance(dataset, Subset):
         dataset = dataset.dataset
     names = getattr(dataset, "classes", None)
