@@ -210,7 +210,14 @@ class SemanticSegmentationData(FileData):
         """
         cls.check_options(options)
         datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
-        inputs = datasets.map(lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage))
+        preprocess = cls.preprocess_cls
+        inputs = datasets.map(
+            lambda stage, dataset: dataset_inputs(
+                *(dataset, input_field, target_fields, stage),
+                keys=tuple(preprocess.dataset_fields),
+                libraries=preprocess.dataset_libraries,
+            )
+        )
         return cls.from_inputs(inputs, options)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,6 @@ from flash.errors import DataError
 
 __all__ = ["DatasetSample", "dataset_inputs"]
 
-_IMAGE_KEYS = ("image", "img", "images", "pixel_values")
 _MASK_KEYS = ("mask", "annotation", "segmentation_mask", "label", "target", "masks", "labels")
 
 
@@ -46,7 +45,15 @@ class DatasetSample:
         return sample, None
 
 
-def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | None, stage: Stage) -> FileInputs:
+def dataset_inputs(
+    dataset: Any,
+    input_field: str | None,
+    target_field: str | None,
+    stage: Stage,
+    *,
+    keys: Sequence[str],
+    libraries: Collection[str],
+) -> FileInputs:
     """Return the images of a dataset with their masks, both read lazily.
 
     Args:
@@ -54,6 +61,8 @@ def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | No
         input_field: The key of images in dicts.
         target_field: The key of masks in dicts.
         stage: The stage.
+        keys: The usual keys of images in dicts.
+        libraries: As for :func:`flash.data.datasets.is_deterministic`.
 
     Raises:
         DataError: If the dataset has no length, or its samples have another form.
@@ -66,15 +75,15 @@ def dataset_inputs(dataset: Any, input_field: str | None, target_field: str | No
         )
     if len(dataset) == 0:
         raise DataError(f"Expected at least one sample in the {stage.value} dataset, but it is empty.")
-    first, keys = dataset[0], None
+    first, found = dataset[0], None
     is_predicted = stage is Stage.PREDICT
     if isinstance(first, Mapping):
-        image = find_key(first, input_field, _IMAGE_KEYS, "input_field")
-        keys = image, None if is_predicted else find_key(first, target_field, _MASK_KEYS, "target_fields")
+        image = find_key(first, input_field, keys, "input_field")
+        found = image, None if is_predicted else find_key(first, target_field, _MASK_KEYS, "target_fields")
     elif not is_predicted and not (isinstance(first, tuple | list) and len(first) == 2):
         raise DataError(
             f"Expected (image, mask), or a dict of both, as each sample of the {stage.value} dataset, but got a "
             f"{type(first).__name__}."
         )
-    samples = [DatasetSample(dataset, row, keys) for row in range(len(dataset))]
-    return FileInputs(samples, None if is_predicted else samples, deterministic=is_deterministic(dataset))
+    samples = [DatasetSample(dataset, row, found) for row in range(len(dataset))]
+    return FileInputs(samples, None if is_predicted else samples, deterministic=is_deterministic(dataset, libraries))
