@@ -115,9 +115,6 @@ def test_a_split_keeps_the_questions_about_a_context_together() -> None:
     contexts = [f"Ada lived in place {number}." for number in range(6)]
     pairs = [(f"Where {turn}?", context) for context in contexts for turn in range(4)]
     data = QuestionAnsweringData.from_lists(pairs, ["Ada"] * 24, val_split=0.3, seed=0)
-    sides = [
-        {dataset[row][0][1] for row in range(len(dataset))}  # type: ignore[arg-type, index]  # there are both
-        for dataset in (data.train_dataset, data.val_dataset)
-    ]
+    sides = [{dataset[row][0][1] for row in range(len(dataset))} for dataset in (data.train_dataset, data.val_dataset)]
     assert not sides[0] & sides[1]
     assert all(sides)

@@ -1,4 +1,4 @@
-"""Text: classification, regression, embedding, entities, summarization and translation, on transformers."""
+"""Text: classification, regression, embedding, entities, answers, summarization and translation, on transformers."""
 
 from __future__ import annotations
 
