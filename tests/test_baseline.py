@@ -18,6 +18,7 @@ from flash import Task
 from flash.baseline import refit, run
 from flash.cli import main
 from flash.errors import ConfigurationError, DataError, MissingColumnError
+from flash.image import SemanticSegmentationData
 from flash.plugins import Recipe, get_host, hookimpl, isolated_plugins
 from flash.plugins.manager import PluginHost
 
@@ -458,3 +459,10 @@ def test_a_recipe_of_another_plugin_takes_part(tmp_path: Path) -> None:
     with isolated_plugins(Plugin(), tabular):
         found = run(people(), "bought", **only(tmp_path / "out", "acme"))
     assert {entry.name: entry.status for entry in found.leaderboard} == {"constant": "done", "acme": "failed"}
+
+
+def test_masks_are_refused_since_a_pixel_is_no_row() -> None:
+    images, masks = np.zeros((8, 9, 9, 3), np.uint8), np.arange(8 * 81).reshape(8, 9, 9) % 2
+    data = SemanticSegmentationData.from_numpy(images, masks, val_split=0.25, seed=0)
+    with pytest.raises(ConfigurationError, match=r"classification or regression for SemanticSegmentationData, .* none"):
+        run(data)

@@ -252,7 +252,8 @@ def _task_for(data: DataModule, asked: str | None) -> tuple[str, type[Task]]:
             continue
         task = contribution.load("task")
         fits = isinstance(data, contribution.load("data")) and issubclass(task, ClassificationTask | RegressionTask)
-        if fits:
+        # A task that has other outputs, such as a class per pixel, has no single result per sample to compare.
+        if fits and task.outputs in (ClassificationTask.outputs, RegressionTask.outputs):
             found[name] = task
     if len(found) == 1:
         return next(iter(found.items()))

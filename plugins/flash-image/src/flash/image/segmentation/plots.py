@@ -233,4 +233,4 @@ def _add_legend(figure: Figure, shown: set[int], names: Sequence[str], palette: 
     if IGNORED in shown:
         handles.append(Patch(facecolor="white", edgecolor="0.6", label="not counted"))
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(3, len(handles)))
