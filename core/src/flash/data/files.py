@@ -26,10 +26,13 @@ from flash.data.inputs import SampleInputs, Samples, Targets, source_name, with_
 from flash.data.labels import ClassLabels
 from flash.data.recognition import RawData, Recognition, certainty_of_kind, part_folders
 from flash.data.requests import RequestFields
+from flash.data.row_streams import StreamInputs
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
+from flash.data.stored_samples import StoredSamples
 from flash.data.tables import Table, is_missing, is_table_file
 from flash.data.targets import NumberTargets
+from flash.data.windows import Windows
 from flash.errors import ConfigurationError, DataError
 
 __all__ = [
@@ -96,8 +99,8 @@ class _Names(Sequence[str]):
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
-            return [self._samples[row].name for row in range(len(self))[index]]
-        return self._samples[index].name
+            return [self._samples.name_of(row) for row in range(len(self))[index]]
+        return self._samples.name_of(index)
 
 
 class _FileSamples:
@@ -130,9 +133,21 @@ class _FileSamples:
     def __getitem__(self, index: int) -> FileSample:
         source = self._sources[index]
         target = None if self.targets is None else self.targets[index]
+        return FileSample(source, target, self._name(source, index))
+
+    def name_of(self, index: int) -> str:
+        """Return the name of a sample, without reading one that lies on disk."""
+        return self._name(None if isinstance(self._sources, StoredSamples) else self._sources[index], index)
+
+    def _name(self, source: Any, index: int) -> str:
         known = self.source_rows
         row, stage = (index, self._stage) if known is None else (int(known.rows[index]), known.stage)
-        return FileSample(source, target, source_name(source, row, self._noun, stage.value))
+        return source_name(source, row, self._noun, stage.value)
+
+    @property
+    def windows(self) -> Windows | None:
+        """How sources on disk are shuffled."""
+        return getattr(self._sources, "windows", None)
 
 
 def _numbered(samples: Any, dataset: AutoDataset) -> Any:
@@ -215,8 +230,16 @@ class FilePreprocess(SamplePreprocess):
         """Return the samples of a dataset, each with its name."""
         return _FileSamples(sources, targets, self.noun, stage)
 
+    def stream_samples(self, stage: Stage, sources: Sequence[Any], targets: Any, first: int) -> list[Any]:
+        """Return samples of a stream, whose names have their rows in it."""
+        samples = _FileSamples(sources, targets, self.noun, stage)
+        samples.source_rows = SourceRows(stage, range(first, first + len(sources)))
+        return [samples[row] for row in range(len(sources))]
+
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Load the samples to predict: a path, a URL, a folder, a list of these, or a table or its path."""
+        if isinstance(data, StreamInputs):
+            return super().predict_load_data(data, dataset)
         inputs = data if isinstance(data, FileInputs) else as_file_inputs(self.inputs_to_predict(data))
         return _numbered(super().predict_load_data(inputs, dataset), dataset)
 
@@ -428,7 +451,18 @@ class FileData(SampleData):
     ) -> Self:
         """Create a data module from inputs, and from options whose names were checked; see the base class."""
         on_bad_sample = options.pop("on_bad_sample", "error")
-        files = inputs.map(lambda _, data: replace(as_file_inputs(data), on_bad_sample=on_bad_sample))
+
+        def as_files(stage: Stage, data: Any) -> Any:
+            if not isinstance(data, StreamInputs):
+                return replace(as_file_inputs(data), on_bad_sample=on_bad_sample)
+            if on_bad_sample != "error":
+                raise ConfigurationError(
+                    f"Expected on_bad_sample='error' for {stage.value} data that comes in a stream, which is not read "
+                    f"before, but got {on_bad_sample!r}. Leave such samples out of the stream, or pass in_memory=True."
+                )
+            return data
+
+        files = inputs.map(as_files)
         return super().from_inputs(files, options, input_field)
 
     @classmethod

@@ -9,11 +9,12 @@ from typing_extensions import Self
 
 from flash.data.files import FileData
 from flash.data.inputs import SampleDataset, Samples, Targets
-from flash.data.stage import Stages
+from flash.data.row_streams import is_row_stream
+from flash.data.stage import Stage, Stages
 from flash.former import take_alias
 
 from ._former import DATA_ARGUMENTS
-from .datasets import dataset_inputs
+from .datasets import InMemory, dataset_inputs, stream_inputs
 from .preprocess import ImagePreprocess, ImageRegressionPreprocess
 
 __all__ = ["ImageClassificationData", "ImageData", "ImageRegressionData"]
@@ -56,9 +57,13 @@ class ImageData(FileData):
         *,
         input_field: str | None = None,
         target_fields: str | Sequence[str] | None = None,
+        in_memory: bool = False,
         **options: Any,
     ) -> Self:
         """Make a data module from torch or Hugging Face datasets, of ``(image, target)`` or of dicts.
+
+        A stream (``datasets.load_dataset(..., streaming=True)``, or an ``IterableDataset`` of torch) is read in each
+        epoch, in its own order; classes without names are learned in one pass before.
 
         Class names are taken from ``dataset.classes``, or from Hugging Face's ``ClassLabel``. Images are any sources
         that :func:`~flash.image.read.open_image` accepts.
@@ -71,6 +76,7 @@ class ImageData(FileData):
             input_field: The key of images in dicts; by default ``image`` or ``img``.
             target_fields: The key of targets in dicts, or a list of keys of numbers, such as zeros and ones; by default
                 ``label``, ``labels`` or ``target``.
+            in_memory: Whether to read streams into memory first; they are then shuffled and split as other data is.
             options: The arguments of the class and of its preprocess. ``deterministic=True`` declares that datasets
                 with transforms return the same image each time.
 
@@ -83,12 +89,14 @@ class ImageData(FileData):
         cls.check_options(options, ["delimiter"])
         delimiter = options.pop("delimiter", None)
         datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
-        inputs = datasets.map(
-            lambda stage, dataset: dataset_inputs(dataset, input_field, target_fields, stage.value).separated(
-                delimiter, stage
-            )
-        )
-        return cls.from_inputs(inputs, options)
+
+        def read(stage: Stage, dataset: Any) -> Any:
+            if is_row_stream(dataset) and not in_memory:
+                return stream_inputs(dataset, input_field, target_fields, stage.value, delimiter)
+            whole = InMemory(dataset) if is_row_stream(dataset) else dataset
+            return dataset_inputs(whole, input_field, target_fields, stage.value).separated(delimiter, stage)
+
+        return cls.from_inputs(datasets.map(read), options)
 
 
 class ImageClassificationData(ImageData):

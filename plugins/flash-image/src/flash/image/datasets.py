@@ -10,12 +10,55 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from flash.data.files import FileInputs
+from flash.data.row_streams import RowStream, StreamInputs
 from flash.errors import DataError, MissingColumnError
 
-__all__ = ["dataset_inputs", "is_deterministic"]
+__all__ = ["InMemory", "dataset_inputs", "is_deterministic", "stream_inputs"]
 
 _IMAGE_KEYS = ("image", "img", "images", "pixel_values")
 _TARGET_KEYS = ("label", "labels", "target", "fine_label")
+
+
+def stream_inputs(
+    dataset: Any, input_field: str | None, target_fields: str | Sequence[str] | None, stage: str, delimiter: str | None
+) -> StreamInputs:
+    """Return the images of a dataset without a length, which are read anew in each epoch, with their targets.
+
+    The arguments and errors are those of :func:`dataset_inputs`, and ``delimiter``, which separates classes.
+    """
+    name = f"the {stage} data"
+    first = next(iter(RowStream(dataset, None, name)), None)
+    if first is None:
+        raise DataError(f"Expected at least one sample in the {stage} dataset, but it is empty.")
+    image: str | int | None
+    target: str | int | list[str] | None
+    names: Sequence[Any] | None = None
+    if isinstance(first, Mapping):
+        image = _key(first, input_field, _IMAGE_KEYS, "input_field")
+        fields = [image]
+        target = None
+        if stage == "predict":
+            pass
+        elif target_fields is None or isinstance(target_fields, str):
+            target = _key(first, target_fields, _TARGET_KEYS, "target_fields")
+            fields.append(target)
+            names = _names(dataset, target)
+        else:
+            names = target = [_key(first, field, _TARGET_KEYS, "target_fields") for field in target_fields]
+            fields += target
+        rows = RowStream(dataset, fields, name)
+    else:
+        image, target = (0, 1) if isinstance(first, tuple | list) and len(first) >= 2 else (None, None)
+        target = None if stage == "predict" else target
+        if stage != "predict" and target is None:
+            raise DataError(
+                f"Expected (image, target) or a dict as each sample of the {stage} dataset, but got "
+                f"{type(first).__name__}."
+            )
+        names = _classes(dataset) if target is not None else None
+        rows = RowStream(dataset, None, name)
+    are_indices = isinstance(target, str) and names is not None and not isinstance(first[target], list)
+    return StreamInputs(rows, image, target, names=names, delimiter=delimiter, are_indices=are_indices, name=name)
 
 
 def dataset_inputs(
@@ -61,6 +104,19 @@ def dataset_inputs(
         )
     targets = _targets(dataset, first[1])
     return FileInputs(DatasetImages(dataset, 0), targets, _classes(dataset), deterministic=deterministic)
+
+
+class InMemory(list[Any]):
+    """The rows of a stream, with the names of its classes.
+
+    Args:
+        stream: The stream, which is read once.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(RowStream(stream, None, "the data"))
+        self.features = getattr(stream, "features", None)
+        self.classes = getattr(stream, "classes", None)
 
 
 class DatasetImages(Sequence[Any]):

@@ -80,6 +80,7 @@ class ImagePreprocess(FilePreprocess):
     """
 
     noun = "image"
+    reads_lazily = True
     extensions = IMAGE_EXTENSIONS
     advice = "For numbers use ImageRegressionData and ImageRegressor."
 
