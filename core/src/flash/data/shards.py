@@ -39,13 +39,10 @@ def write_shards(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> int:
         CheckpointError: If the folder cannot be written; there is none then.
         ConfigurationError: If pyarrow is not installed.
 
-    Example:
-        >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp()) / "shards"
-        >>> write_shards(({"text": f"number {number}", "label": number % 2} for number in range(3)), folder)
-        3
-        >>> [file.name for file in folder.iterdir()]
-        ['00000.parquet']
+    Example::
+
+        files = Path("photos").rglob("*.jpg")
+        write_shards(({"image": file.read_bytes(), "label": file.parent.name} for file in files), "shards")
     """
     row_format(Path("shards.parquet"), "shards")  # pyarrow is installed
     with writing_folder(folder, what="folder of shards", folder_argument="write_shards(rows, folder)") as written:

@@ -93,7 +93,8 @@ class StoredSamples(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return self.take(range(len(self))[index])
-        place = int(index) + len(self) if index < 0 else int(index)  # of a tensor too
+        place = int(index)  # of a tensor too
+        place += len(self) if place < 0 else 0
         if not 0 <= place < len(self):
             raise IndexError(f"There are {len(self)} rows, but no row {index}.")
         row = place if self._rows is None else int(self._rows[place])
