@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flash.data.folders import check_files_exist, list_class_files, list_files
+from flash.data.damaged import without_damaged
+from flash.data.folders import FileList, check_files_exist, list_class_files, list_files
+from flash.data.inputs import SampleInputs
 from flash.errors import DataError
 
 
@@ -58,3 +63,60 @@ def test_a_folder_among_files_and_a_single_missing_file_are_said() -> None:
         check_files_exist(["f/a.wav", "f/deep"], "predict", "image")
     with pytest.raises(DataError, match=r"Expected the image file nowhere in the predict data, but it does not exist"):
         check_files_exist(["nowhere"], "predict", "image")
+
+
+NAMES = ["a/1.wav", "a/ü.wav", "b.wav"]
+
+
+def test_a_list_of_files_is_a_sequence_of_paths() -> None:
+    files = FileList(Path("f"), NAMES)
+    assert files == [Path("f", name) for name in NAMES] == list(files)
+    assert files[-1] == Path("f/b.wav")
+    assert files[1:] == [Path("f/a/ü.wav"), Path("f/b.wav")]
+    assert files != NAMES
+    assert files != files[:2]
+    assert pickle.loads(pickle.dumps(files)) == files
+    with pytest.raises(IndexError):
+        files[3]
+
+
+def test_a_name_that_is_no_text_is_the_same_file() -> None:
+    name = os.fsdecode(b"\xff.wav")
+    Path("f").mkdir()
+    Path("f", name).write_text("here")
+    (found,) = list_files("f")
+    assert found.read_text() == "here"
+
+
+def test_files_are_sorted_by_folder_and_name_and_a_cycle_of_links_ends() -> None:
+    for name in ("f/a-b/1.wav", "f/a/2.wav", "f/a.wav", "f/B/3.wav"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    Path("f/a/again").symlink_to(Path("f").resolve())
+    files = list_files("f")
+    assert [file.relative_to("f").as_posix() for file in files] == ["B/3.wav", "a/2.wav", "a-b/1.wav", "a.wav"]
+    assert files == sorted(files)
+
+
+def test_rows_are_taken_as_of_any_inputs_and_damaged_files_left_out() -> None:
+    inputs = SampleInputs(FileList("f", NAMES), [0, 1, 2])
+    taken = inputs.take([2, 0])
+    assert isinstance(taken.sources, FileList)
+    assert taken.sources == [Path("f/b.wav"), Path("f/a/1.wav")]
+
+    def attempt(source: Path, name: str) -> None:
+        if source.name == "1.wav":
+            raise ValueError("no sound")
+
+    kept, bad, rows = without_damaged(inputs, attempt, "recording", "val")
+    assert (kept.sources, bad, rows) == (FileList("f", NAMES[1:]), [("f/a/1.wav", "no sound")], [1, 2])
+
+
+def test_a_path_takes_no_more_than_its_name_and_some_ten_bytes() -> None:
+    names = [f"class_{row % 10}/image_{row:06}.png" for row in range(20_000)]
+    tracemalloc.start()
+    files = FileList("/a/long/path/to/a/folder/of/images", names)
+    needed = tracemalloc.get_traced_memory()[0] / len(files)
+    tracemalloc.stop()
+    assert files.nbytes / len(files) == pytest.approx(len(names[0]) + 8, abs=0.1)
+    assert needed < 1.3 * (len(names[0]) + 8)

@@ -93,7 +93,7 @@ def from_hugging_face(table: pd.DataFrame, folder: Path, **options: Any) -> Text
 def from_stream(table: pd.DataFrame, folder: Path, **options: Any) -> TextClassificationData:
     datasets = pytest.importorskip("datasets", reason="the extra 'datasets' is not installed")
     stream = datasets.Dataset.from_list(records(table)).to_iterable_dataset()
-    return Data.from_datasets("review", "sentiment", train_dataset=stream, **options)
+    return Data.from_datasets("review", "sentiment", train_dataset=stream, in_memory=True, **options)
 
 
 WAYS = [from_frame, from_csv, from_json, from_lines, from_parquet, from_lists, from_series]

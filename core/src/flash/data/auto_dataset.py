@@ -19,6 +19,7 @@ from flash.data.hooks import HooksByStage, SampleHooks
 from flash.data.kept_rows import KeptRows
 from flash.data.pieces import Pieces
 from flash.data.stage import Stage
+from flash.data.windows import Windows
 from flash.errors import DataError
 
 __all__ = ["AutoDataset", "SourceRows", "is_indexed"]
@@ -163,6 +164,12 @@ class AutoDataset(Dataset[Any]):
         if type(samples) is TensorDataset and self._rows is None:
             return Columns(tuple(samples.tensors))
         return samples if isinstance(samples, Columns) else None
+
+    @property
+    def windows(self) -> Windows | None:
+        """How the samples are shuffled if they lie on disk: their attribute ``windows``; else ``None``."""
+        windows: Windows | None = getattr(self.samples, "windows", None) if self._rows is None else None
+        return windows
 
     @property
     def lengths(self) -> Tensor | None:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
+from flash.data.folders import FileList
 from flash.data.inputs import SampleInputs, source_name
 from flash.data.messages import list_some
 from flash.download import progress_bar
@@ -73,7 +74,7 @@ def _tried(
 ) -> Iterable[tuple[str, str | None]]:
     """Yield the name of each sample, and the reason why it is damaged or ``None``."""
     one = partial(_try, sources, attempt, noun, stage)
-    if not isinstance(sources, list | tuple | np.ndarray | Tensor):
+    if not isinstance(sources, list | tuple | np.ndarray | Tensor | FileList):
         # A dataset of the user may not be thread-safe.
         yield from map(one, range(len(sources)))
         return

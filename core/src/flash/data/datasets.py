@@ -10,11 +10,61 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from flash.data.inputs import SampleInputs
+from flash.data.row_streams import RowStream, StreamInputs
 from flash.errors import DataError, MissingColumnError
 
-__all__ = ["DatasetSamples", "dataset_inputs", "find_key", "is_deterministic"]
+__all__ = ["DatasetSamples", "InMemory", "dataset_inputs", "find_key", "is_deterministic", "stream_inputs"]
 
 _TARGET_KEYS = ("label", "labels", "target", "fine_label")
+
+
+def stream_inputs(
+    dataset: Any,
+    input_field: str | None,
+    target_fields: str | Sequence[str] | None,
+    stage: str,
+    delimiter: str | None,
+    *,
+    noun: str = "sample",
+    keys: Sequence[str] = (),
+) -> StreamInputs:
+    """Return the sources of a dataset without a length, which are read anew in each epoch, with their targets.
+
+    The arguments and errors are those of :func:`dataset_inputs`, and ``delimiter``, which separates classes.
+    """
+    name = f"the {stage} data"
+    first = next(iter(RowStream(dataset, None, name)), None)
+    if first is None:
+        raise DataError(f"Expected at least one sample in the {stage} dataset, but it is empty.")
+    source: str | int | None
+    target: str | int | list[str] | None
+    names: Sequence[Any] | None = None
+    if isinstance(first, Mapping):
+        source = find_key(first, input_field, keys, "input_field")
+        fields = [source]
+        target = None
+        if stage == "predict":
+            pass
+        elif target_fields is None or isinstance(target_fields, str):
+            target = find_key(first, target_fields, _TARGET_KEYS, "target_fields")
+            fields.append(target)
+            names = _names(dataset, target)
+        else:
+            names = target = [find_key(first, field, _TARGET_KEYS, "target_fields") for field in target_fields]
+            fields += target
+        rows = RowStream(dataset, fields, name)
+    else:
+        source, target = (0, 1) if isinstance(first, tuple | list) and len(first) >= 2 else (None, None)
+        target = None if stage == "predict" else target
+        if stage != "predict" and target is None:
+            raise DataError(
+                f"Expected ({noun}, target) or a dict as each sample of the {stage} dataset, but got "
+                f"{type(first).__name__}."
+            )
+        names = _classes(dataset) if target is not None else None
+        rows = RowStream(dataset, None, name)
+    are_indices = isinstance(target, str) and names is not None and not isinstance(first[target], list)
+    return StreamInputs(rows, source, target, names=names, delimiter=delimiter, are_indices=are_indices, name=name)
 
 
 def dataset_inputs(
@@ -73,6 +123,19 @@ def dataset_inputs(
         )
     targets = _targets(dataset, first[1])
     return SampleInputs(DatasetSamples(dataset, 0), targets, _classes(dataset))
+
+
+class InMemory(list[Any]):
+    """The rows of a stream, with the names of its classes.
+
+    Args:
+        stream: The stream, which is read once.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(RowStream(stream, None, "the data"))
+        self.features = getattr(stream, "features", None)
+        self.classes = getattr(stream, "classes", None)
 
 
 class DatasetSamples(Sequence[Any]):

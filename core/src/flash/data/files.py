@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from flash.data.auto_dataset import AutoDataset, SourceRows
 from flash.data.damaged import without_damaged
-from flash.data.datasets import dataset_inputs, is_deterministic
+from flash.data.datasets import InMemory, dataset_inputs, is_deterministic, stream_inputs
 from flash.data.display import Display
 from flash.data.folders import (
     check_files_exist,
@@ -27,10 +27,13 @@ from flash.data.inputs import SampleDataset, SampleInputs, Samples, Targets, sou
 from flash.data.labels import ClassLabels
 from flash.data.recognition import RawData, Recognition, certainty_of_kind, part_folders
 from flash.data.requests import RequestFields
+from flash.data.row_streams import StreamInputs, is_row_stream
 from flash.data.samples import SampleData, SamplePreprocess
 from flash.data.stage import Stage, Stages
+from flash.data.stored_samples import StoredSamples
 from flash.data.tables import Table, is_missing, is_table_file
 from flash.data.targets import NumberTargets
+from flash.data.windows import Windows
 from flash.errors import ConfigurationError, DataError
 from flash.former import take_alias
 
@@ -98,8 +101,8 @@ class _Names(Sequence[str]):
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
-            return [self._samples[row].name for row in range(len(self))[index]]
-        return self._samples[index].name
+            return [self._samples.name_of(row) for row in range(len(self))[index]]
+        return self._samples.name_of(index)
 
 
 class _FileSamples:
@@ -132,9 +135,21 @@ class _FileSamples:
     def __getitem__(self, index: int) -> FileSample:
         source = self._sources[index]
         target = None if self.targets is None else self.targets[index]
+        return FileSample(source, target, self._name(source, index))
+
+    def name_of(self, index: int) -> str:
+        """Return the name of a sample, without reading one that lies on disk."""
+        return self._name(None if isinstance(self._sources, StoredSamples) else self._sources[index], index)
+
+    def _name(self, source: Any, index: int) -> str:
         known = self.source_rows
         row, stage = (index, self._stage) if known is None else (int(known.rows[index]), known.stage)
-        return FileSample(source, target, source_name(source, row, self._noun, stage.value))
+        return source_name(source, row, self._noun, stage.value)
+
+    @property
+    def windows(self) -> Windows | None:
+        """How sources on disk are shuffled."""
+        return getattr(self._sources, "windows", None)
 
 
 def _numbered(samples: Any, dataset: AutoDataset) -> Any:
@@ -222,8 +237,16 @@ class FilePreprocess(SamplePreprocess):
         """Return the samples of a dataset, each with its name."""
         return _FileSamples(sources, targets, self.noun, stage)
 
+    def stream_samples(self, stage: Stage, sources: Sequence[Any], targets: Any, first: int) -> list[Any]:
+        """Return samples of a stream, whose names have their rows in it."""
+        samples = _FileSamples(sources, targets, self.noun, stage)
+        samples.source_rows = SourceRows(stage, range(first, first + len(sources)))
+        return [samples[row] for row in range(len(sources))]
+
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Load the samples to predict: a path, a URL, a folder, a list of these, or a table or its path."""
+        if isinstance(data, StreamInputs):
+            return super().predict_load_data(data, dataset)
         inputs = data if isinstance(data, FileInputs) else as_file_inputs(self.inputs_to_predict(data))
         return _numbered(super().predict_load_data(inputs, dataset), dataset)
 
@@ -410,9 +433,13 @@ class FileData(SampleData):
         *,
         input_field: str | None = None,
         target_fields: str | Sequence[str] | None = None,
+        in_memory: bool = False,
         **options: Any,
     ) -> Self:
         """Create a data module from torch or Hugging Face datasets, of ``(source, target)`` or of dicts.
+
+        A stream (``datasets.load_dataset(..., streaming=True)``, or an ``IterableDataset`` of torch) is read in each
+        epoch, in its own order; classes without names are learned in one pass before.
 
         Class names are taken from ``dataset.classes``, or from Hugging Face's ``ClassLabel``. Sources are any that the
         domain opens.
@@ -425,6 +452,7 @@ class FileData(SampleData):
             input_field: The key of sources in dicts; by default the usual one of the domain.
             target_fields: The key of targets in dicts, or a list of keys of numbers, such as zeros and ones; by default
                 ``label``, ``labels`` or ``target``.
+            in_memory: Whether to read streams into memory first; they are then shuffled and split as other data is.
             options: The arguments of the class and of its preprocess. ``deterministic=True``, where it takes that,
                 declares that datasets with transforms return the same sample each time.
 
@@ -437,17 +465,15 @@ class FileData(SampleData):
         cls.check_options(options, ["delimiter"])
         delimiter = options.pop("delimiter", None)
         preprocess = cls.preprocess_cls
-        libraries = preprocess.dataset_libraries
+        names: Any = {"noun": preprocess.noun, "keys": tuple(preprocess.dataset_fields)}
 
-        def read(stage: Stage, dataset: Any) -> FileInputs:
-            found = dataset_inputs(
-                *(dataset, input_field, target_fields, stage.value),
-                noun=preprocess.noun,
-                keys=tuple(preprocess.dataset_fields),
-            )
-            return replace(
-                as_file_inputs(found.separated(delimiter, stage)), deterministic=is_deterministic(dataset, libraries)
-            )
+        def read(stage: Stage, dataset: Any) -> Any:
+            if is_row_stream(dataset) and not in_memory:
+                return stream_inputs(dataset, input_field, target_fields, stage.value, delimiter, **names)
+            whole = InMemory(dataset) if is_row_stream(dataset) else dataset
+            found = dataset_inputs(whole, input_field, target_fields, stage.value, **names)
+            deterministic = is_deterministic(whole, preprocess.dataset_libraries)
+            return replace(as_file_inputs(found.separated(delimiter, stage)), deterministic=deterministic)
 
         datasets = Stages(train_dataset, val_dataset, test_dataset, predict_dataset)
         return cls.from_inputs(datasets.map(read), options)
@@ -487,7 +513,18 @@ class FileData(SampleData):
     ) -> Self:
         """Create a data module from inputs, and from options whose names were checked; see the base class."""
         on_bad_sample = options.pop("on_bad_sample", "error")
-        files = inputs.map(lambda _, data: replace(as_file_inputs(data), on_bad_sample=on_bad_sample))
+
+        def as_files(stage: Stage, data: Any) -> Any:
+            if not isinstance(data, StreamInputs):
+                return replace(as_file_inputs(data), on_bad_sample=on_bad_sample)
+            if on_bad_sample != "error":
+                raise ConfigurationError(
+                    f"Expected on_bad_sample='error' for {stage.value} data that comes in a stream, which is not read "
+                    f"before, but got {on_bad_sample!r}. Leave such samples out of the stream, or pass in_memory=True."
+                )
+            return data
+
+        files = inputs.map(as_files)
         return super().from_inputs(files, options, input_field)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""List files in folders, and resolve paths and URLs to local files."""
+"""List files in folders, in little memory, and resolve paths and URLs to local files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 from urllib.parse import urlsplit
 
 from flash.data.inputs import with_article
@@ -17,15 +18,85 @@ from flash.data.messages import list_some
 from flash.download import fetch
 from flash.errors import DataError
 
-__all__ = ["check_files_exist", "is_path", "list_class_files", "list_files", "local_path", "table_folder"]
+__all__ = ["FileList", "check_files_exist", "is_path", "list_class_files", "list_files", "local_path", "table_folder"]
 
 _log = logging.getLogger("flash.data")
 
 
-def list_files(folder: str | Path, extensions: Collection[str] = (), noun: str = "file") -> list[Path]:
+class FileList(Sequence[Path]):
+    """The paths of many files in a folder: the bytes of their names, one after the other.
+
+    A path takes 8 bytes beside those of its name, relative to the folder; as an object of Python it takes some 500.
+
+    Args:
+        folder: The folder.
+        names: The paths relative to the folder; they are read once.
+
+    Example:
+        >>> files = FileList("photos", ["ants/1.jpg", "bees/2.jpg"])
+        >>> len(files), str(files[1]), files == [Path("photos/ants/1.jpg"), Path("photos/bees/2.jpg")]
+        (2, 'photos/bees/2.jpg', True)
+    """
+
+    def __init__(self, folder: str | Path, names: Iterable[str] = ()) -> None:
+        self._folder = os.fspath(folder)
+        self._names = bytearray()
+        self._ends = array("q", [0])
+        for name in names:
+            self.append(name)
+
+    def append(self, name: str) -> None:
+        """Add a file.
+
+        Args:
+            name: Its path relative to the folder.
+        """
+        self._names += os.fsencode(name)
+        self._ends.append(len(self._names))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def _name(self, place: int) -> str:
+        return os.fsdecode(bytes(self._names[self._ends[place] : self._ends[place + 1]]))
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> FileList: ...
+    def __getitem__(self, index: Any) -> Any:
+        places = range(len(self))[index]
+        return self.take(places) if isinstance(places, range) else Path(self._folder, self._name(places))
+
+    def __iter__(self) -> Iterator[Path]:
+        return (Path(self._folder, self._name(place)) for place in range(len(self)))
+
+    def take(self, rows: Iterable[int]) -> FileList:
+        """Return some of the files, in the order of the rows.
+
+        Args:
+            rows: Their places, counted from 0.
+        """
+        return FileList(self._folder, (self._name(int(row)) for row in rows))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str | bytes):
+            return NotImplemented
+        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # it can be appended to
+
+    @property
+    def nbytes(self) -> int:
+        """The size of the paths in memory, in bytes."""
+        return len(self._names) + self._ends.itemsize * len(self._ends)
+
+
+def list_files(folder: str | Path, extensions: Collection[str] = (), noun: str = "file") -> FileList:
     """Return the files in a folder, recursively, sorted by path.
 
-    Hidden files are skipped; so are files with other extensions, with a warning.
+    Hidden files are skipped; so are files with other extensions, with a warning. The result takes some 30 bytes per
+    file: ``list(...)`` of it is an ordinary list.
 
     Args:
         folder: The folder.
@@ -43,7 +114,8 @@ def list_files(folder: str | Path, extensions: Collection[str] = (), noun: str =
         ['a.WAV', 'b.wav']
     """
     root = _existing(folder, noun)
-    files, strays = _walk(root, extensions)
+    files, strays = FileList(root), FileList(root)
+    _walk(root, extensions, files, strays)
     _report(root, strays, len(files), f"no {noun} by its name")
     if not files:
         raise DataError(f"Expected {noun}s in {root}{_endings(extensions)}, but it holds none.")
@@ -52,7 +124,7 @@ def list_files(folder: str | Path, extensions: Collection[str] = (), noun: str =
 
 def list_class_files(
     folder: str | Path, extensions: Collection[str] = (), noun: str = "file"
-) -> tuple[list[Path], list[str]]:
+) -> tuple[FileList, list[str]]:
     """Return the files of a folder that has one subfolder per class, sorted by path, and the class of each.
 
     Hidden files and folders are skipped; so are files with other extensions, files outside the class folders and
@@ -71,20 +143,27 @@ def list_class_files(
     """
     root = _existing(folder, noun)
     inside = sorted(path for path in root.iterdir() if not path.name.startswith("."))
-    found = {path.name: _walk(path, extensions) for path in inside if path.is_dir()}
-    files = [file for taken, _ in found.values() for file in taken]
+    files, strays, classes = FileList(root), FileList(root), []
+    found: dict[str, int] = {}
+    for path in inside:
+        if path.is_dir():
+            before = len(files)
+            _walk(path, extensions, files, strays, path.name)
+            found[path.name] = len(files) - before
+            classes += [path.name] * found[path.name]
+        else:
+            strays.append(path.name)
     if not files:
         raise DataError(
             f"Expected a folder with {noun}s{_endings(extensions)} for each class in {root}, but found {len(found)} "
             f"folders and {len(inside) - len(found)} files in it, and no {noun} inside the folders."
         )
-    strays = [path for path in inside if not path.is_dir()] + [stray for _, other in found.values() for stray in other]
-    _report(root, sorted(strays), len(files), f"no {noun} by its name, or not in a class folder")
-    empty = [name for name, (taken, _) in found.items() if not taken]
+    _report(root, strays, len(files), f"no {noun} by its name, or not in a class folder")
+    empty = [name for name, count in found.items() if not count]
     if empty:
         count = f"{len(empty)} of {len(found)}"
         _log.warning("Left out %s classes in %s, without %s: %s.", count, root, with_article(noun), list_some(empty))
-    return files, [name for name, (taken, _) in found.items() for _ in taken]
+    return files, classes
 
 
 def check_files_exist(sources: Any, stage: str, noun: str = "file", advice: str = "Check the paths.") -> None:
@@ -177,28 +256,37 @@ def _existing(folder: str | Path, noun: str) -> Path:
     return root
 
 
-def _walk(folder: Path, extensions: Collection[str]) -> tuple[list[Path], list[Path]]:
-    files: list[Path] = []
-    strays: list[Path] = []
-    for path in _visible_files(folder):
-        (files if not extensions or path.suffix.lower() in extensions else strays).append(path)
-    return sorted(files), sorted(strays)
+def _walk(folder: Path, extensions: Collection[str], files: FileList, strays: FileList, prefix: str = "") -> None:
+    """Add the files in a folder with one of the extensions, and the others, sorted by path."""
+    for name in _visible_files(folder, prefix and f"{prefix}/", set()):
+        # Not by a Path, which would intern the names of all files.
+        stem, _, ending = name.rpartition("/")[2].rpartition(".")
+        is_kept = not extensions or (stem and f".{ending}".lower() in extensions)
+        (files if is_kept else strays).append(name)
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
-    seen = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        # Symlinks are followed, and may form a cycle.
-        real = os.path.realpath(parent)
-        folders[:] = [] if real in seen else [name for name in folders if not name.startswith(".")]
-        if real not in seen:
-            yield from (Path(parent, name) for name in names if not name.startswith("."))
-        seen.add(real)
+def _visible_files(folder: Path, prefix: str, seen: set[str]) -> Iterator[str]:
+    """Yield the paths of files, relative to the root: those of one folder at a time are in memory."""
+    # Symlinks are followed, and may form a cycle.
+    real = os.path.realpath(folder)
+    if real in seen:
+        return
+    seen.add(real)
+    try:
+        with os.scandir(folder) as entries:
+            inside = sorted((each.name, each.is_dir()) for each in entries if not each.name.startswith("."))
+    except OSError:  # As os.walk does.
+        return
+    for name, is_folder in inside:
+        if is_folder:
+            yield from _visible_files(folder / name, f"{prefix}{name}/", seen)
+        else:
+            yield prefix + name
 
 
-def _report(root: Path, strays: list[Path], kept: int, why: str) -> None:
+def _report(root: Path, strays: FileList, kept: int, why: str) -> None:
     if strays:
-        names = list_some([path.relative_to(root).as_posix() for path in strays])
+        names = list_some(path.relative_to(root).as_posix() for path in strays)
         _log.warning("Skipped %d of %d files in %s (%s): %s.", len(strays), len(strays) + kept, root, why, names)
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Targets",
     "as_sequence",
     "is_single",
+    "names_of",
     "pair_inputs",
     "source_name",
     "sources_in",
@@ -102,6 +103,7 @@ class SampleInputs:
         target_fields: str | Sequence[str] | None,
         stage: Stage,
         delimiter: str | None = None,
+        sources: Sequence[Any] | None = None,
     ) -> SampleInputs:
         """Return the sources and targets of a table.
 
@@ -111,6 +113,7 @@ class SampleInputs:
             target_fields: The column of targets, or a list of columns of numbers, such as zeros and ones.
             stage: The stage; prediction needs no targets.
             delimiter: The separator between the classes of a sample, if they are written as one text.
+            sources: The sources, if the table has the targets alone.
 
         Raises:
             MissingColumnError: If a column is missing.
@@ -122,7 +125,7 @@ class SampleInputs:
             >>> SampleInputs.of_table(table, "file", "words", Stage.TRAIN, delimiter=" ").targets
             [['yes', 'no'], ['no']]
         """
-        sources = sources_in(table, input_field)
+        sources = sources_in(table, input_field) if sources is None else sources
         if stage is Stage.PREDICT:
             return SampleInputs(sources)
         if target_fields is None:
@@ -138,6 +141,16 @@ class SampleInputs:
                 f"{len(names)}. Leave one of them out."
             )
         return SampleInputs(sources, [np.asarray(row) for row in zip(*columns, strict=True)], names)
+
+
+def names_of(fields: str | Sequence[str] | None) -> list[str]:
+    """Return the columns that an argument names: none, one, or several.
+
+    Example:
+        >>> names_of("text"), names_of(["question", "answer"]), names_of(None)
+        (['text'], ['question', 'answer'], [])
+    """
+    return [fields] if isinstance(fields, str) else list(fields or ())
 
 
 def sources_in(table: Table, input_field: str | Sequence[str]) -> Sequence[Any]:

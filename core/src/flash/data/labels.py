@@ -21,6 +21,8 @@ __all__ = ["ClassLabels", "as_label", "check_labels", "class_indices", "indicate
 
 # More distinct fractional values than this are measurements and not classes.
 _MAX_NUMERIC_CLASSES = 20
+# More different targets of a stream than this are no classes, and are not kept.
+_MOST_CLASSES = 100_000
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 # How zeros and ones, and fractions beside them, are written in rows of them.
 _FRACTION = re.compile(r"0?\.\d+|[01](\.0*)?")
@@ -97,6 +99,40 @@ class ClassLabels:
         return cls(labels, any(several))
 
     @classmethod
+    def learn_parts(
+        cls, parts: Iterable[Sequence[Any]], names: Sequence[Any] | None = None, advice: str = ""
+    ) -> tuple[ClassLabels, dict[str, Any]]:
+        """Learn the classes of train targets that come part by part, and return them with their facts.
+
+        In memory are the different targets alone.
+
+        Args:
+            parts: Targets of some samples each.
+            names: As for :meth:`learn`.
+            advice: As for :meth:`learn`.
+
+        Raises:
+            DataError: As for :meth:`learn`; or if there are too many different targets.
+
+        Example:
+            >>> ClassLabels.learn_parts([["bees", "ants"], ["bees"]])[1]["class_counts"]
+            [1, 2]
+        """
+        counts: dict[Any, int] = {}
+        for part in parts:
+            for value in _plain_targets(part, "train"):
+                key = tuple(value) if isinstance(value, list) else value
+                counts[key] = counts.get(key, 0) + 1
+            if len(counts) > _MOST_CLASSES:
+                raise DataError(
+                    f"Expected classes as targets of the train data, but got more than {_MOST_CLASSES:,} different "
+                    f"ones, such as {show(next(iter(counts)))}. {advice}".rstrip()
+                )
+        values = [list(key) if isinstance(key, tuple) else key for key in counts]
+        learned = cls.learn(values, names, advice)
+        return learned, learned.facts(learned.encode(values, "train"), torch.tensor(list(counts.values())))
+
+    @classmethod
     def strata(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> list[Any]:
         """Return the index of the class of each train target, or a list of them, by which a split is stratified.
 
@@ -136,9 +172,19 @@ class ClassLabels:
             encoded[row, [indices[label] for label in value]] = 1
         return encoded
 
-    def facts(self, encoded: Tensor) -> dict[str, Any]:
-        """Return the facts about the classes that a task needs, from the encoded train targets."""
-        counts = encoded.sum(0).int() if self.multi_label else torch.bincount(encoded, minlength=len(self.labels))
+    def facts(self, encoded: Tensor, times: Tensor | None = None) -> dict[str, Any]:
+        """Return the facts about the classes that a task needs, from the encoded train targets.
+
+        Args:
+            encoded: The targets.
+            times: How often each of them occurs; by default once.
+        """
+        if times is None:
+            counts = encoded.sum(0).int() if self.multi_label else torch.bincount(encoded, minlength=len(self.labels))
+        elif self.multi_label:
+            counts = (encoded.double() * times[:, None]).sum(0).long()
+        else:
+            counts = torch.bincount(encoded, times.double(), len(self.labels)).long()
         return {
             "num_classes": len(self.labels),
             "labels": self.labels,

@@ -26,7 +26,6 @@ from flash.data.samplers import (
     seed_batch,
 )
 from flash.data.stage import Stage
-from flash.data.stored_columns import StoredColumns
 from flash.data.streams import AutoStream, shard_stream
 from flash.data.windows import WindowedRows
 from flash.errors import DataError
@@ -345,11 +344,8 @@ def _train_rows(
 
 
 def _shuffled(dataset: Any, seed: int) -> ShuffledRows:
-    columns = dataset.columns if isinstance(dataset, AutoDataset) else None
-    if not isinstance(columns, StoredColumns):
-        return ShuffledRows(len(dataset), seed)
-    # Two windows are in memory where one follows another.
-    return WindowedRows(len(dataset), seed, columns.rows_of_block, max(1, columns.blocks_kept // 2))
+    windows = dataset.windows if isinstance(dataset, AutoDataset) else None
+    return ShuffledRows(len(dataset), seed) if windows is None else WindowedRows(len(dataset), seed, *windows)
 
 
 def _with_collate(dataset: Dataset[Any], stage: Stage, preprocess: Preprocess | None) -> tuple[Dataset[Any], Any]:

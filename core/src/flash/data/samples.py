@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -21,14 +22,17 @@ from flash.data.inputs import (
     Targets,
     as_sequence,
     is_single,
+    names_of,
     pair_inputs,
     sources_in,
     with_article,
 )
 from flash.data.labels import ClassLabels
 from flash.data.process import Preprocess
+from flash.data.row_streams import SampleStream, StreamInputs
 from flash.data.splits import split_inputs
 from flash.data.stage import Stage, Stages
+from flash.data.stored_samples import store_samples
 from flash.data.tables import (
     READ_OPTIONS,
     FileSource,
@@ -80,6 +84,9 @@ class SamplePreprocess(Preprocess):
     advice: ClassVar[str] = ""
     #: The maximum number of columns that the parts of a sample are in, such as 2 for pairs.
     max_input_fields: ClassVar[int] = 1
+    #: Whether samples may be sources that lie on disk or come in a stream: :meth:`sources_of` leaves a
+    #: :class:`~flash.data.stored_samples.StoredSamples` as it is, and :meth:`make_samples` reads no source.
+    reads_lazily: ClassVar[bool] = False
 
     #: Classes or statistics of the train targets.
     targets: ClassLabels | NumberTargets | None = None
@@ -159,6 +166,11 @@ class SamplePreprocess(Preprocess):
         Raises:
             DataError: If a target is missing, or no class has two samples.
         """
+        if isinstance(data, StreamInputs):
+            raise ConfigurationError(
+                f"Expected {self.noun}s with a length to split some off, but got a stream. Pass validation data of its "
+                "own, such as stream.take(1000) beside stream.skip(1000); or read it: in_memory=True."
+            )
         return split_inputs(data, fraction, seed, self.classes_to_split_by(data), groups, times)
 
     def classes_to_split_by(self, inputs: Any) -> Any:
@@ -194,6 +206,8 @@ class SamplePreprocess(Preprocess):
     def load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Encode the targets; for train data, learn classes or statistics first."""
         stage = dataset.hooks.stage
+        if isinstance(data, StreamInputs):
+            return self._load_stream(data, dataset)
         if data.targets is None:
             raise DataError(
                 f"Expected a target for every {self.noun} of the {stage.value} data, but got none. Name target_fields, "
@@ -212,8 +226,43 @@ class SamplePreprocess(Preprocess):
                 setattr(dataset, name, fact)
         return self.make_samples(data.sources, encoded, stage)
 
+    def _load_stream(self, data: StreamInputs, dataset: AutoDataset) -> SampleStream:
+        """Return samples that are made when they come; for train data, learn classes or statistics in one pass."""
+        stage = dataset.hooks.stage
+        if self.targets is None and not self.training:
+            raise _not_learned("classes" if self.targets_cls is ClassLabels else "targets")
+        learned = self.targets
+        if learned is None and self.targets_cls is ClassLabels and data.are_indices and data.names is not None:
+            learned = ClassLabels(list(data.names), by_number=True)
+        if learned is None:
+            learned, facts = self.targets_cls.learn_parts(data.targets(), data.names, self.advice)
+        else:
+            facts = learned.facts(learned.encode([], stage.value))
+            facts.pop("class_counts", None)  # which nobody has counted
+        self.targets = learned
+        if self.training:
+            for name, fact in facts.items():
+                setattr(dataset, name, fact)
+        encode = partial(learned.encode, stage=stage.value, advice=self.advice)
+        return SampleStream(data, encode, partial(self.stream_samples, stage))
+
+    def stream_samples(self, stage: Stage, sources: Sequence[Any], targets: Any, first: int) -> Iterable[Any]:
+        """Return samples of a stream.
+
+        Args:
+            stage: The stage.
+            sources: One per sample.
+            targets: The encoded targets, one row per sample; ``None`` in prediction.
+            first: The number of the first sample in the stream.
+        """
+        name = f"the {stage.value} data, from row {first:,} on"
+        samples = self.make_samples(self.sources_of(sources, name), targets, stage)
+        return [samples[row] for row in range(len(sources))]
+
     def predict_load_data(self, data: Any, dataset: AutoDataset) -> Any:
         """Load the samples to predict: any input of :meth:`sources_to_predict`, or a table or its path."""
+        if isinstance(data, StreamInputs):
+            return SampleStream(data, None, partial(self.stream_samples, Stage.PREDICT))
         if not self.learned and type(self).learn is not SamplePreprocess.learn:
             raise _not_learned("statistics")
         inputs = data if isinstance(data, SampleInputs) else self.inputs_to_predict(data)
@@ -435,14 +484,27 @@ class SampleData(DataModule):
         val_file: FileSource | None = None,
         test_file: FileSource | None = None,
         predict_file: FileSource | None = None,
+        *,
+        in_memory: bool | None = None,
         **options: Any,
     ) -> Self:
         """Create a data module from Parquet files, or folders of them; requires pyarrow.
 
-        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame.
+        The arguments are those of :meth:`from_data_frame`, with a file in place of each data frame, and ``in_memory``:
+        ``False`` leaves the samples on disk, ``True`` reads them, and by default it depends on their size, see
+        :mod:`flash.data.stored_samples`. Targets are in memory.
+
+        Raises:
+            DataError: If samples are to stay on disk that cannot.
         """
         files = Stages(train_file, val_file, test_file, predict_file).required("file")
-        return cls._of_tables("parquet", files, input_field, target_fields, options)
+        if in_memory is False and not cls.preprocess_cls.reads_lazily:
+            raise ConfigurationError(
+                f"Expected a data module whose samples can stay on disk for in_memory=False, but {cls.__name__} has "
+                "all of them in memory. Leave in_memory out."
+            )
+        in_memory = in_memory if cls.preprocess_cls.reads_lazily else True
+        return cls._of_tables("parquet", files, input_field, target_fields, options, in_memory)
 
     # ------------------------------------------------------------------ for constructors of domains
 
@@ -513,6 +575,7 @@ class SampleData(DataModule):
         input_field: str | Sequence[str],
         target_fields: str | Sequence[str] | None,
         options: dict[str, Any],
+        in_memory: bool | None = True,
     ) -> Self:
         if "target_field" in options:
             target_fields = take_alias(options, "target_field", "target_fields", target_fields)
@@ -524,8 +587,15 @@ class SampleData(DataModule):
 
         def read(stage: Stage, source: Any) -> Any:
             name = None if format else f"the {stage.value} data frame"
-            table = read_table(source, format=format, name=name, **reading)
-            inputs = SampleInputs.of_table(table, input_field, target_fields, stage, of_table.get("delimiter"))
+            own = [] if stage is Stage.PREDICT else names_of(target_fields)
+            stored = None if in_memory else store_samples(source, names_of(input_field), in_memory)
+            sources = None if stored is None else stored[0]
+            table = (
+                read_table(source, format=format, name=name, **reading)
+                if stored is None
+                else stored[1].read([*own, *(per_row.values() if stage is Stage.TRAIN else ())])
+            )
+            inputs = SampleInputs.of_table(table, input_field, target_fields, stage, of_table.get("delimiter"), sources)
             folder = cls.root_of(stage, of_table)
             if folder is None:
                 folder = table_folder(source) if format else getattr(source, "folder", None)

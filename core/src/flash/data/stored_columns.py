@@ -18,6 +18,7 @@ from torch.utils._pytree import TreeSpec, tree_flatten
 from typing_extensions import Self
 
 from flash.data.columns import ArrayTree, Columns
+from flash.data.windows import Windows
 from flash.errors import DataError
 from flash.serialization import scratch_file
 
@@ -85,6 +86,12 @@ class StoredColumns(Columns):
     def blocks_kept(self) -> int:
         """The number of blocks that are kept in memory."""
         return len(self._held)
+
+    @property
+    def windows(self) -> Windows:
+        """How the rows are shuffled."""
+        # Two windows are in memory where one follows another.
+        return Windows(self.rows_of_block, max(1, self.blocks_kept // 2))
 
     def __getitem__(self, index: int) -> Any:
         row = index + self._length if index < 0 else index

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from flash.data._frames import columns_of, parquet_dataset, parquet_errors, parquet_parts
 from flash.data.kept_rows import KeptRows
 from flash.data.tables import Table, format_of
-from flash.errors import DataError, FlashError
+from flash.errors import DataError, FlashError, MissingColumnError
 
 __all__ = ["LARGE_CELLS", "PART_CELLS", "StoredTable", "store_table"]
 
@@ -60,7 +60,7 @@ class StoredTable:
         wanted = list(self.columns if columns is None else dict.fromkeys(columns))
         size = max(1, PART_CELLS // max(1, len(wanted)))
         first = 0
-        for part in parquet_parts(_as_source(self.files), size, wanted, self.name):
+        for part in parquet_parts(as_source(self.files), size, wanted, self.name):
             last = first + part.num_rows - 1
             taken = part if self.kept is None else part.filter(_as_mask(self.kept.flags(first, last + 1)))
             if taken.num_rows:
@@ -90,6 +90,30 @@ class StoredTable:
         """Call a function with each part; the arguments and errors are those of :meth:`in_parts`."""
         for _ in self.in_parts(use, columns):
             pass
+
+    def read(self, columns: Collection[str]) -> Table:
+        """Return some columns of all rows in memory; of values that repeat, such as classes, each is there once.
+
+        Args:
+            columns: The columns.
+
+        Raises:
+            MissingColumnError: If there is no such column.
+        """
+        for name in columns:
+            if name not in self.columns:
+                raise MissingColumnError(
+                    f"Expected a column {name!r} in {self.name}, but it has {', '.join(map(repr, self.columns))}."
+                )
+        found: dict[str, list[Any]] = {name: [] for name in columns}
+        known: dict[Any, Any] = {}
+        for part in self.parts(columns) if found else ():
+            for name, values in found.items():
+                values += [
+                    known.setdefault((type(value), value), value) if type(value) in (str, int) else value
+                    for value in part[name]
+                ]
+        return Table(found, self.name)
 
     def keep(self, flags: npt.NDArray[np.bool_]) -> StoredTable:
         """Return some of the rows.
@@ -128,7 +152,7 @@ def store_table(source: Any, in_memory: bool | None = None) -> StoredTable | Non
         )
     name = str(files) if isinstance(files, Path) else f"{files[0]} and {len(files) - 1} more"
     with parquet_errors(name):
-        dataset = parquet_dataset(_as_source(files))
+        dataset = parquet_dataset(as_source(files))
         columns, rows = tuple(dataset.schema.names), dataset.count_rows()
     if in_memory is None and rows * len(columns) <= LARGE_CELLS:
         return None
@@ -153,7 +177,8 @@ def _files_of(source: Any) -> Path | tuple[Path, ...] | None:
 _SUFFIXES = (".parquet", ".pq")
 
 
-def _as_source(files: Path | tuple[Path, ...]) -> Any:
+def as_source(files: Path | tuple[Path, ...]) -> Any:
+    """Return files as Arrow takes them."""
     return files if isinstance(files, Path) else [str(file) for file in files]
 
 

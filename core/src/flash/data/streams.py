@@ -28,6 +28,8 @@ class AutoStream(IterableDataset[Any]):
 
     In training with several processes, all have the same number of batches: some may repeat the first batch.
 
+    A source that shuffles has a method ``set_epoch``, which is called with the number of the pass, from 0.
+
     Args:
         source: An iterable that can be read again and again, or a function that returns an iterator.
         hooks: The hooks that transform the samples; ``None`` yields them unchanged.
@@ -128,6 +130,8 @@ class AutoStream(IterableDataset[Any]):
         worker = get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         skip, current_pass = self._begin.tolist()
+        if hasattr(self._source, "set_epoch"):
+            self._source.set_epoch(max(0, current_pass - 1))
         batches: Iterator[tuple[Any, list[Any]]]
         if getattr(self._source, "is_sharded", False):
             skipped = -(-(skip - number) // workers) if skip > number else 0
@@ -212,7 +216,9 @@ def shard_stream(dataset: IterableDataset[Any], num_workers: int, processes: int
         DataError: If the dataset may be sharded itself, but has no attribute ``is_sharded``.
     """
     stream = dataset if isinstance(dataset, AutoStream) else AutoStream(dataset, None)
-    source = stream._source
+    source = getattr(stream._source, "origin", stream._source)
+    if hasattr(stream._source, "is_sharded"):
+        return stream
     if max(num_workers, processes) > 1 and not hasattr(source, "is_sharded") and _uses_worker_info(source):
         raise DataError(
             f"Expected to know whether {type(source).__name__} yields different rows in each worker and process, but "

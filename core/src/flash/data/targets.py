@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -73,6 +73,43 @@ class NumberTargets:
                 )
         columns = None if names is None or width == 1 else [str(name) for name in names]
         return cls(numbers.mean(0).tolist(), numbers.std(0).tolist(), columns)
+
+    @classmethod
+    def learn_parts(
+        cls, parts: Iterable[Sequence[Any]], names: Sequence[Any] | None = None, advice: str = ""
+    ) -> tuple[NumberTargets, dict[str, Any]]:
+        """Learn train targets that come part by part, and return them with their facts.
+
+        Args:
+            parts: Targets of some samples each.
+            names: As for :meth:`learn`.
+            advice: As for :meth:`learn`.
+
+        Raises:
+            DataError: As for :meth:`learn`.
+
+        Example:
+            >>> NumberTargets.learn_parts([[1.0, 2.0], [6.0]])[0].mean
+            [3.0]
+        """
+        count, mean, squares, ends = 0, np.zeros(1), np.zeros(1), None
+        for part in parts:
+            numbers = _numbers(part, "train", advice).reshape(len(part), -1)
+            if ends is not None and numbers.shape[1] != ends.shape[1]:
+                raise DataError(
+                    f"Expected numbers as targets of the train data, as many in each sample, but got {ends.shape[1]} "
+                    f"and {numbers.shape[1]}. {advice}".rstrip()
+                )
+            # Sums of squares of parts, about the mean of both.
+            total, own = count + len(numbers), numbers.mean(0)
+            squares = squares + ((numbers - own) ** 2).sum(0) + (own - mean) ** 2 * (count * len(numbers) / total)
+            mean, count = mean + (own - mean) * (len(numbers) / total), total
+            ends = np.stack([numbers.min(0), numbers.max(0), *([] if ends is None else ends)])
+            ends = np.stack([ends.min(0), ends.max(0)])
+        # What can be wrong with targets can be wrong with the least and the greatest ones.
+        learned = cls.learn(np.zeros((0, 1)) if ends is None else ends, names, advice)
+        learned = cls(mean.tolist(), np.sqrt(squares / max(count, 1)).tolist(), learned.names)
+        return learned, learned.facts(torch.zeros(0))
 
     @classmethod
     def strata(cls, targets: Any, names: Sequence[Any] | None = None, advice: str = "") -> list[Any]:

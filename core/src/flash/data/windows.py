@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from flash.data.samplers import ShuffledRows
 
-__all__ = ["WindowedOrder", "WindowedRows"]
+__all__ = ["WindowedOrder", "WindowedRows", "Windows"]
+
+
+class Windows(NamedTuple):
+    """How the rows of a file are shuffled: the blocks that are read at once, and how many of them are mixed.
+
+    Samples that lie on disk have it as their attribute ``windows``.
+
+    Args:
+        rows_of_block: The number of rows of a block; or, where they differ, the first row of each block and the number
+            of all rows, shape ``(blocks + 1,)``.
+        blocks_of_window: The number of blocks whose rows are mixed.
+    """
+
+    rows_of_block: int | Tensor
+    blocks_of_window: int
 
 
 class WindowedOrder:
@@ -18,7 +35,7 @@ class WindowedOrder:
 
     Args:
         length: The number of rows.
-        rows_of_block: The number of rows of a block.
+        rows_of_block: The number of rows of a block, or the bounds of all blocks; see :class:`Windows`.
         blocks_of_window: The number of blocks of a window.
         seed: The seed of the order.
 
@@ -30,14 +47,21 @@ class WindowedOrder:
         True
     """
 
-    def __init__(self, length: int, rows_of_block: int, blocks_of_window: int, seed: int) -> None:
-        self._length, self._rows, self._seed = length, rows_of_block, seed
-        # Rows that do not fill a block are mixed into the last window.
-        whole = length // rows_of_block
+    def __init__(self, length: int, rows_of_block: int | Tensor, blocks_of_window: int, seed: int) -> None:
+        self._length, self._seed = length, seed
+        if isinstance(rows_of_block, Tensor):
+            self._edges = rows_of_block
+            whole = len(self._edges) - 1
+        else:
+            # Rows that do not fill a block are mixed into the last window.
+            whole = length // rows_of_block
+            self._edges = torch.arange(whole + 1) * rows_of_block
         self._blocks = self._permutation(whole, 0)
         windows = max(1, -(-whole // blocks_of_window))
         self._bounds = [whole * window // windows for window in range(windows + 1)]
-        self._starts = torch.tensor([bound * rows_of_block for bound in self._bounds[:-1]])
+        sizes = (self._edges[1:] - self._edges[:-1])[self._blocks]
+        ends = torch.cat([torch.zeros(1, dtype=torch.long), sizes.cumsum(0)])
+        self._starts = ends[torch.tensor(self._bounds[:-1])]
         self._last: tuple[int, Tensor] = (-1, self._blocks)
 
     def _permutation(self, count: int, number: int) -> Tensor:
@@ -59,12 +83,17 @@ class WindowedOrder:
 
     def _window(self, number: int) -> Tensor:
         if self._last[0] != number:
-            blocks = self._blocks[self._bounds[number] : self._bounds[number + 1]]
-            rows = (blocks[:, None] * self._rows + torch.arange(self._rows)).flatten()
+            rows = self._rows_of(self._blocks[self._bounds[number] : self._bounds[number + 1]])
             if number == len(self._bounds) - 2:
-                rows = torch.cat([rows, torch.arange(self._length // self._rows * self._rows, self._length)])
+                rows = torch.cat([rows, torch.arange(int(self._edges[-1]), self._length)])
             self._last = number, rows[self._permutation(len(rows), number + 1)]
         return self._last[1]
+
+    def _rows_of(self, blocks: Tensor) -> Tensor:
+        """Return the rows of some blocks, one block after the other."""
+        firsts, sizes = self._edges[blocks], self._edges[blocks + 1] - self._edges[blocks]
+        places = torch.arange(int(sizes.sum()))
+        return places + (firsts - (sizes.cumsum(0) - sizes)).repeat_interleave(sizes)
 
 
 class WindowedRows(ShuffledRows):
@@ -73,7 +102,7 @@ class WindowedRows(ShuffledRows):
     Args:
         length: The number of rows.
         seed: The seed of the random order.
-        rows_of_block: The number of rows of a block of the file.
+        rows_of_block: The number of rows of a block of the file, or the bounds of all blocks; see :class:`Windows`.
         blocks_of_window: The number of blocks whose rows are mixed.
 
     Example:
@@ -82,7 +111,7 @@ class WindowedRows(ShuffledRows):
         [0, 1, 2, 3, 4]
     """
 
-    def __init__(self, length: int, seed: int, rows_of_block: int, blocks_of_window: int) -> None:
+    def __init__(self, length: int, seed: int, rows_of_block: int | Tensor, blocks_of_window: int) -> None:
         super().__init__(length, seed)
         self._sizes = (rows_of_block, blocks_of_window)
 

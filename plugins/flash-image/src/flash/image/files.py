@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flash.data.files import list_files
+from flash.data.folders import FileList
 
 __all__ = ["IMAGE_EXTENSIONS", "image_files"]
 
@@ -14,6 +15,6 @@ IMAGE_EXTENSIONS = frozenset(
 )
 
 
-def image_files(folder: str | Path) -> list[Path]:
+def image_files(folder: str | Path) -> FileList:
     """Return the image files in a folder and the folders inside it, sorted; see :func:`flash.data.files.list_files`."""
     return list_files(folder, IMAGE_EXTENSIONS, "image")

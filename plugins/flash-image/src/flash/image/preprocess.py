@@ -80,6 +80,7 @@ class ImagePreprocess(FilePreprocess):
     """
 
     noun = "image"
+    reads_lazily = True
     extensions = IMAGE_EXTENSIONS
     dataset_fields = ("image", "img", "images", "pixel_values")
     dataset_libraries = ("torchvision",)

@@ -10,13 +10,14 @@ from typing_extensions import Self
 
 from flash.data.inputs import SampleDataset, SampleInputs
 from flash.data.recognition import RawData, Recognition, certainty_of_kind, is_free_text, words_per_row
+from flash.data.row_streams import is_row_stream
 from flash.data.samples import SampleData
 from flash.data.stage import Stage, Stages
 from flash.former import take_alias, with_former_members
 
 from ._former import DATA_MEMBERS
 from .preprocess import TextPreprocess, TextRegressionPreprocess
-from .sources import class_names, table_of_dataset
+from .sources import class_names, stream_inputs, table_of_dataset
 
 __all__ = ["TextClassificationData", "TextData", "TextRegressionData"]
 
@@ -65,12 +66,16 @@ class TextData(SampleData):
         val_dataset: SampleDataset | None = None,
         test_dataset: SampleDataset | None = None,
         predict_dataset: SampleDataset | None = None,
+        *,
+        in_memory: bool = False,
         **options: Any,
     ) -> Self:
         """Make a data module from datasets of the library ``datasets``, streaming or not, or from any rows of dicts.
 
-        A stream is read once, completely. The arguments are those of ``from_data_frame``, with a dataset in place of
-        each data frame.
+        A stream (``datasets.load_dataset(..., streaming=True)``, or an ``IterableDataset`` of torch) is read in each
+        epoch, in its own order; classes without names are learned in one pass before. With ``in_memory=True`` it is
+        read once, completely, and shuffled, bucketed by length and split as other data is. The other arguments are
+        those of ``from_data_frame``, with a dataset in place of each data frame.
         """
         if "target_field" in options:
             target_fields = take_alias(options, "target_field", "target_fields", target_fields)
@@ -80,8 +85,11 @@ class TextData(SampleData):
         sources = [input_field] if isinstance(input_field, str) else list(input_field)
         names = [target_fields] if isinstance(target_fields, str) else list(target_fields or ())
 
-        def read(stage: Stage, dataset: Any) -> SampleInputs:
+        def read(stage: Stage, dataset: Any) -> Any:
             fields = sources if stage is Stage.PREDICT else [*sources, *names]
+            if is_row_stream(dataset) and not in_memory and cls.preprocess_cls.reads_lazily:
+                targets = None if stage is Stage.PREDICT else target_fields
+                return stream_inputs(dataset, input_field, targets, f"the {stage.value} data", delimiter)
             table = table_of_dataset(dataset, fields, f"the {stage.value} data")
             inputs: SampleInputs = cls.with_sources(
                 SampleInputs.of_table(table, input_field, target_fields, stage, delimiter), stage

@@ -14,12 +14,14 @@ from flash.data.display import Display
 from flash.data.pieces import Pieces, without_words, words_of
 from flash.data.portable import Portable
 from flash.data.requests import RequestField, RequestFields
+from flash.data.row_streams import StreamInputs
 from flash.data.samples import SamplePreprocess
 from flash.data.stage import Stage
+from flash.data.stored_samples import StoredSamples
 from flash.data.targets import NumberTargets
 from flash.errors import DataError
 
-from .samples import Texts, TokenizedTexts, TokenizerConfig
+from .samples import LazyTexts, RawText, Texts, TokenizedTexts, TokenizerConfig, check_takes_pairs
 from .texts import PackedPairs, PackedTexts, packed
 from .tokens import pad, portable_tokens, token_inputs, tokenize
 
@@ -53,6 +55,7 @@ class TextPreprocess(SamplePreprocess):
 
     noun = "text"
     max_input_fields = 2
+    reads_lazily = True
     advice = "For numbers use TextRegressionData and TextRegressor."
 
     #: Whether the train data is of pairs of texts; ``None`` before there was any.
@@ -67,9 +70,9 @@ class TextPreprocess(SamplePreprocess):
         values: Sequence[Any],
         name: str,
         root: Path | None = None,  # noqa: ARG003  # for files
-    ) -> PackedTexts | PackedPairs:
-        """Return values as texts, or as pairs of texts; numbers are converted to strings."""
-        return packed(values, name)
+    ) -> PackedTexts | PackedPairs | StoredSamples:
+        """Return values as texts, or as pairs of texts; numbers are converted to strings. Texts on disk stay there."""
+        return values if isinstance(values, StoredSamples) else packed(values, name)
 
     def sources_to_predict(self, data: Any) -> list[Any]:
         """Normalize the input of ``predict`` to a list of texts."""
@@ -92,7 +95,11 @@ class TextPreprocess(SamplePreprocess):
             DataError: If they are pairs of texts where the train data had single ones, or the other way around.
         """
         texts = self.sources_of(sources, f"the {stage.value} data")
-        are_pairs = isinstance(texts, PackedPairs)
+        self._check_pairs(_are_pairs(texts), stage)
+        return LazyTexts(texts, targets) if isinstance(texts, StoredSamples) else Texts(texts, targets)
+
+    def _check_pairs(self, are_pairs: bool, stage: Stage) -> None:
+        """Learn whether texts are pairs, or check that they are what was learned."""
         if self.pairs is None and stage is Stage.TRAIN:
             self.pairs = are_pairs
         if self.pairs not in (None, are_pairs):
@@ -101,12 +108,28 @@ class TextPreprocess(SamplePreprocess):
                 f"Expected {wanted} in the {stage.value} data, which the preprocess has learned, but got {got}. Pass a "
                 f"list of {'tuples of two texts' if self.pairs else 'texts'}, or a table with the same columns."
             )
-        return Texts(texts, targets)
+
+    def load_data(self, data: Any, dataset: AutoDataset) -> Any:
+        """Encode the targets; for train data, learn classes or statistics first."""
+        if isinstance(data, StreamInputs):
+            self._check_pairs(data.has_parts, dataset.hooks.stage)
+        return super().load_data(data, dataset)
+
+    def stream_samples(self, stage: Stage, sources: Sequence[Any], targets: Any, first: int) -> list[RawText]:
+        """Return texts of a stream, which are tokenized with their batch."""
+        texts = list(packed(sources, f"the {stage.value} data, from row {first:,} on"))
+        return [RawText(text, None if targets is None else targets[row]) for row, text in enumerate(texts)]
 
     def prepare_samples(self, samples: Any, dataset: AutoDataset) -> Any:
-        """Tokenize all texts, if a task is connected."""
+        """Tokenize all texts that are in memory, if a task is connected."""
         spec = self.input_spec
-        return samples.tokenize(spec, dataset.hooks.stage) if isinstance(spec, TokenizerConfig) else samples
+        if not isinstance(spec, TokenizerConfig):
+            return samples
+        if isinstance(samples, LazyTexts):
+            if _are_pairs(samples.texts):
+                check_takes_pairs(spec, dataset.hooks.stage)
+            return samples
+        return samples.tokenize(spec, dataset.hooks.stage)
 
     def to_tensor_transform(self, sample: Any) -> Any:
         """Return the sample unchanged; token ids are converted to tensors when they are padded."""
@@ -120,18 +143,29 @@ class TextPreprocess(SamplePreprocess):
         if not isinstance(self.input_spec, TokenizerConfig):
             raise DataError(NO_TASK)
         pad_id = self.input_spec.pad_id
+        if isinstance(samples[0], RawText):
+            samples = self._tokenized(samples)
         if not isinstance(samples[0], tuple):
             return pad(samples, pad_id, self.input_spec.padded_length)
         ids, targets = zip(*samples, strict=True)
         return pad(ids, pad_id, self.input_spec.padded_length), torch.stack(targets)
 
+    def _tokenized(self, samples: Sequence[RawText]) -> Any:
+        """Return the samples of a batch with the token ids of their texts."""
+        spec: TokenizerConfig = self.input_spec
+        texts = packed([sample.text for sample in samples], "a batch")
+        tokens, _ = tokenize(spec.tokenizer, texts, spec.max_length, spec.pad_id, spec.segments)
+        ids = [tokens[row] for row in range(len(tokens))]
+        return ids if samples[0].target is None else [*zip(ids, (sample.target for sample in samples), strict=True)]
+
     def display(self, samples: Any, rows: Sequence[int]) -> Sequence[Display]:
         """Return each text, or the two texts of each pair by the names of their columns."""
         texts = samples.texts
-        if not isinstance(texts, PackedPairs):
+        if not _are_pairs(texts):
             return texts.pick(rows)  # type: ignore[no-any-return]  # of PackedTexts
         first, second = self._pair_names
-        pairs = zip(texts.first.pick(rows), texts.second.pick(rows), strict=True)
+        in_memory = isinstance(texts, PackedPairs)
+        pairs = zip(texts.first.pick(rows), texts.second.pick(rows), strict=True) if in_memory else texts.pick(rows)
         return [{first: one, second: other} for one, other in pairs]
 
     def request_fields(self) -> RequestFields:
@@ -226,6 +260,10 @@ class TextPreprocess(SamplePreprocess):
             self.pairs = state.get("pairs", False)
         # A checkpoint of flash-text 0.1.0 calls it classes.
         super().load_state_dict({"targets": state["classes"], **state} if "classes" in state else state)
+
+
+def _are_pairs(texts: Any) -> bool:
+    return isinstance(texts, PackedPairs) or (isinstance(texts, StoredSamples) and len(texts.columns) > 1)
 
 
 class TextRegressionPreprocess(TextPreprocess):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from flash.data.stage import Stage
+from flash.data.stored_samples import StoredSamples
+from flash.data.windows import Windows
 from flash.errors import ConfigurationError
 
 from .texts import PackedPairs, PackedTexts
 from .tokens import Ids, Tokenizer, TokenStore, tokenize
 
-__all__ = ["Texts", "TokenizedTexts", "TokenizerConfig"]
+__all__ = ["LazyTexts", "RawText", "Texts", "TokenizedTexts", "TokenizerConfig", "check_takes_pairs"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,37 @@ class TokenizerConfig:
     padded_length: int | None = None
 
 
+class RawText(NamedTuple):
+    """A text or a pair of texts that is tokenized with its batch, and its target; ``None`` in prediction."""
+
+    text: Any
+    target: Any
+
+
+class LazyTexts:
+    """The samples of a dataset that lies on disk, which are tokenized batch by batch.
+
+    Args:
+        texts: The texts, or pairs of texts.
+        targets: One target per text, shape ``(texts, ...)``; ``None`` in prediction.
+    """
+
+    def __init__(self, texts: StoredSamples, targets: Tensor | None = None) -> None:
+        self.texts = texts
+        self.targets = targets
+
+    @property
+    def windows(self) -> Windows:
+        """How the texts are shuffled."""
+        return self.texts.windows
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, row: int) -> RawText:
+        return RawText(self.texts[row], None if self.targets is None else self.targets[row])
+
+
 class Texts:
     """The samples of a dataset before tokenization: each text or pair of texts, with its target if it has one.
 
@@ -60,11 +93,8 @@ class Texts:
         Raises:
             ConfigurationError: If they are pairs, and the task or its tokenizer does not take pairs.
         """
-        if isinstance(self.texts, PackedPairs) and not config.takes_pairs:
-            raise ConfigurationError(
-                f"Expected single texts in the {stage.value} data, of which the task computes a vector each, but got "
-                "pairs of texts. To compare the texts of pairs, compute the vectors of the first and the second ones."
-            )
+        if isinstance(self.texts, PackedPairs):
+            check_takes_pairs(config, stage)
         tokens, truncated = tokenize(config.tokenizer, self.texts, config.max_length, config.pad_id, config.segments)
         _report(truncated, len(self), stage, config.max_length)
         return TokenizedTexts(tokens, self.targets, self.texts)
@@ -104,6 +134,19 @@ class TokenizedTexts:
     def __getitem__(self, row: int) -> Ids | tuple[Ids, Tensor]:
         ids = self.tokens[row]
         return ids if self.targets is None else (ids, self.targets[row])
+
+
+def check_takes_pairs(config: TokenizerConfig, stage: Stage) -> None:
+    """Check that a task takes pairs of texts.
+
+    Raises:
+        ConfigurationError: If it does not.
+    """
+    if not config.takes_pairs:
+        raise ConfigurationError(
+            f"Expected single texts in the {stage.value} data, of which the task computes a vector each, but got "
+            "pairs of texts. To compare the texts of pairs, compute the vectors of the first and the second ones."
+        )
 
 
 @rank_zero_only

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flash.data.auto_dataset import is_indexed
+from flash.data.inputs import names_of
+from flash.data.row_streams import RowStream, StreamInputs
 from flash.data.tables import Table
 from flash.errors import DataError, MissingColumnError
 
-__all__ = ["class_names", "table_of_dataset"]
+__all__ = ["class_names", "stream_inputs", "table_of_dataset"]
 
 
 def table_of_dataset(dataset: Iterable[Mapping[str, Any]], fields: Sequence[str], name: str) -> Table:
@@ -45,6 +47,44 @@ def table_of_dataset(dataset: Iterable[Mapping[str, Any]], fields: Sequence[str]
     if not columns[fields[0]]:
         raise DataError(f"Expected at least one row in {name}, but there is none.")
     return Table(columns, name)
+
+
+def stream_inputs(
+    dataset: Any,
+    input_field: str | Sequence[str],
+    target_fields: str | Sequence[str] | None,
+    name: str,
+    delimiter: str | None,
+) -> StreamInputs:
+    """Return the texts of a stream, which are read anew in each epoch, with their targets.
+
+    Args:
+        dataset: A streaming dataset of the library ``datasets``, or an ``IterableDataset`` of torch, of dicts.
+        input_field: The column of texts, or the two columns of pairs.
+        target_fields: The column of targets, or a list of columns of numbers; ``None`` for prediction.
+        name: The name of the dataset in messages.
+        delimiter: The separator between the classes of a sample, if they are written as one text.
+
+    Raises:
+        MissingColumnError: If the first row lacks a column.
+        DataError: If there are no rows.
+    """
+    fields = [*names_of(input_field), *names_of(target_fields)]
+    known = getattr(dataset, "column_names", None)
+    if known is not None:
+        _check_known(fields, known, name)
+    several = target_fields is not None and not isinstance(target_fields, str)
+    names = names_of(target_fields) if several else class_names(dataset, target_fields)
+    feature = (getattr(dataset, "features", None) or {}).get(target_fields) if isinstance(target_fields, str) else None
+    return StreamInputs(
+        RowStream(dataset, fields, name),
+        input_field,
+        target_fields,
+        names=names,
+        delimiter=delimiter,
+        are_indices=getattr(feature, "names", None) is not None,
+        name=name,
+    )
 
 
 def _columns_of(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], name: str) -> dict[str, list[Any]]:

@@ -40,6 +40,7 @@ class Seq2SeqPreprocess(TextPreprocess):
     """
 
     max_input_fields = 1
+    reads_lazily = False
 
     @classmethod
     def sources_of(cls, values: Sequence[Any], name: str, root: Any = None) -> PackedTexts:
