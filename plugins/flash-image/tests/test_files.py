@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from flash.errors import DataError
 from flash.image.files import IMAGE_EXTENSIONS, image_files
 
 
-def images_by_class(folder: str | Path) -> tuple[list[Path], list[str]]:
+def images_by_class(folder: str | Path) -> tuple[Sequence[Path], list[str]]:
     return list_class_files(folder, IMAGE_EXTENSIONS, "image")
 
 
