@@ -66,8 +66,8 @@ def install() -> Callable[[Path], None]:
 @pytest.fixture(scope="session")
 def scaffold(tmp_path_factory: pytest.TempPathFactory, install: Callable[[Path], None]) -> Path:
     """A project with everything that the scaffold can write, built."""
-    folder = tmp_path_factory.mktemp("scaffold") / "acme-audio"
-    write_project(Project("acme-audio", KINDS), folder)
+    folder = tmp_path_factory.mktemp("scaffold") / "acme-sonar"
+    write_project(Project("acme-sonar", KINDS), folder)
     install(folder)
     return folder
 

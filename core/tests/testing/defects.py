@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 __all__ = ["DEFECTS", "Defect"]
 
-PLUGIN, TASK, DATA = "src/acme_audio/plugin.py", "src/acme_audio/task.py", "src/acme_audio/data.py"
-BACKBONES, FINETUNING = "src/acme_audio/backbones.py", "src/acme_audio/finetuning.py"
-SOURCES, TEST_TASK = "src/acme_audio/sources.py", "tests/test_task.py"
+PLUGIN, TASK, DATA = "src/acme_sonar/plugin.py", "src/acme_sonar/task.py", "src/acme_sonar/data.py"
+BACKBONES, FINETUNING = "src/acme_sonar/backbones.py", "src/acme_sonar/finetuning.py"
+SOURCES, TEST_TASK = "src/acme_sonar/sources.py", "tests/test_task.py"
 PROJECT = "pyproject.toml"
 
 
@@ -49,7 +49,7 @@ SUPER_INIT = "        super().__init__(num_classes=num_classes, labels=labels, l
 HEAD_INIT = "        self.head = nn.Linear(num_features(self.backbone, _one_signal), self.num_classes)\n"
 FEATURES = "        features: Tensor = self.backbone(x)\n        return features\n"
 SCORES = "        scores: Tensor = self.head(features)\n        return scores\n"
-DATA_CLASS = "    preprocess_cls = AudioPreprocess\n"
+DATA_CLASS = "    preprocess_cls = SonarPreprocess\n"
 PREPROCESS_INIT = "        self.noise = noise\n"
 SCALED = '        signals = ((sources - self.learned["mean"]) / self.learned["deviation"]).unsqueeze(1)\n'
 RETURN_SAMPLES = "        return Columns(signals if targets is None else (signals, targets))\n"
@@ -97,27 +97,27 @@ DEFECTS = [
     ),
     Defect(
         "misspells a target",
-        *(PLUGIN, "acme_audio.task:AudioClassifier", "acme_audio.task:AudioClasifier"),
+        *(PLUGIN, "acme_sonar.task:SonarClassifier", "acme_sonar.task:SonarClasifier"),
         "test_every_target_resolves",
-        r"Expected the target task of the task 'audio/classification', but .*AudioClasifier",
+        r"Expected the target task of the task 'sonar/classification', but .*SonarClasifier",
     ),
     Defect(
         "names a preprocess as the data module",
-        *(PLUGIN, "acme_audio.data:AudioClassificationData", "acme_audio.data:AudioPreprocess"),
+        *(PLUGIN, "acme_sonar.data:SonarClassificationData", "acme_sonar.data:SonarPreprocess"),
         "test_every_target_resolves",
         r"to be a subclass of flash\.DataModule",
     ),
     Defect(
         "names a target of somebody else",
-        *(PLUGIN, "acme_audio.backbones:small_cnn", "collections:OrderedDict"),
+        *(PLUGIN, "acme_sonar.backbones:small_cnn", "collections:OrderedDict"),
         "test_targets_are_in_its_own_package",
-        r"in a package of acme-audio, \['acme_audio'\], but it is collections:OrderedDict",
+        r"in a package of acme-sonar, \['acme_sonar'\], but it is collections:OrderedDict",
     ),
     Defect(
         "has no summary",
         *(PLUGIN, 'summary="Which of several classes a signal belongs to."', 'summary=""'),
         "test_everything_has_a_summary",
-        r"Expected a sentence of at least 3 words as summary of the task 'audio/classification', but got ''",
+        r"Expected a sentence of at least 3 words as summary of the task 'sonar/classification', but got ''",
     ),
     Defect(
         "sets an environment variable at import",
@@ -171,10 +171,10 @@ DEFECTS = [
     Defect(
         "ships a folder into flash",
         PROJECT,
-        'packages = ["src/acme_audio"]\n',
-        'packages = ["src/acme_audio"]\n[tool.hatch.build.targets.wheel.force-include]\n"README.md" = "flash/audio/README.md"\n',
+        'packages = ["src/acme_sonar"]\n',
+        'packages = ["src/acme_sonar"]\n[tool.hatch.build.targets.wheel.force-include]\n"README.md" = "flash/sonar/README.md"\n',
         "test_its_distribution_ships_nothing_into_flash",
-        r"but acme-audio ships flash/audio/README\.md",
+        r"but acme-sonar ships flash/sonar/README\.md",
     ),
     # ------------------------------------------------------------------ data
     Defect(
@@ -772,9 +772,9 @@ DEFECTS = [
         "makes a data module of its own choice",
         SOURCES,
         "    return datamodule_cls.from_numpy(\n",
-        "    from .data import AudioClassificationData\n\n    return AudioClassificationData.from_numpy(\n",
+        "    from .data import SonarClassificationData\n\n    return SonarClassificationData.from_numpy(\n",
         "test_it_makes_the_data_module_that_asks",
-        r"Expected a Sub from the source, but got a AudioClassificationData",
+        r"Expected a Sub from the source, but got a SonarClassificationData",
     ),
     Defect(
         "draws other samples each time",
@@ -798,7 +798,7 @@ DEFECTS = [
         "is a source under another name",
         *(PLUGIN, '        "tones",\n', '        "noises",\n'),
         "TestTones and test_it_is_known_by_its_name",
-        r"Expected 'tones' among the sources of AudioClassificationData: \['noises'\]",
+        r"Expected 'tones' among the sources of SonarClassificationData: \['noises'\]",
     ),
     Defect(
         "makes data that cannot be sent to other processes",
@@ -813,7 +813,7 @@ DEFECTS = [
         "is registered under another name",
         *(PLUGIN, '        "small_cnn",\n', '        "smal_cnn",\n'),
         "TestSmallCNN and test_it_is_known_by_its_name",
-        r"Expected 'small_cnn' among the audio backbones, but it is not",
+        r"Expected 'small_cnn' among the sonar backbones, but it is not",
     ),
     Defect(
         "lies about its features",
@@ -873,7 +873,7 @@ DEFECTS = [
         "shows a person tensors",
         *_after(DATA, RETURN_SAMPLES, "\n    def display(self, samples, rows):\n        return list(samples.tree)\n"),
         "test_each_sample_can_be_shown_to_a_person",
-        r"Expected AudioPreprocess\.display to return a list with one value for each of \d+ samples, but got 2",
+        r"Expected SonarPreprocess\.display to return a list with one value for each of \d+ samples, but got 2",
     ),
     Defect(
         "shows a person the first rows whatever rows are asked for",
@@ -901,7 +901,7 @@ DEFECTS = [
         "has a piece outside of what is shown",
         *_after(DATA, RETURN_SAMPLES, _pieces("Columns(samples.take([row] * len(each)))", "Span(0, 9999)")),
         "test_a_sample_without_some_of_its_pieces_is_a_sample",
-        r"Expected AudioPreprocess\.pieces to return places inside of what is shown, .* but got Span",
+        r"Expected SonarPreprocess\.pieces to return places inside of what is shown, .* but got Span",
     ),
     Defect(
         "takes other requests than it says",

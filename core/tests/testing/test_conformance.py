@@ -18,7 +18,7 @@ import pytest
 from flash.testing import PluginConformance
 
 class TestPlugin(PluginConformance):
-    plugin = "acme-audio"
+    plugin = "acme-sonar"
 """
 
 
@@ -90,7 +90,7 @@ def test_an_expected_failure_has_to_fail(run: Callable[..., Any]) -> None:
 
 @pytest.mark.process
 def test_an_expected_failure_that_fails_is_no_failure(run: Callable[..., Any], project: Path) -> None:
-    plugin = project / "site" / "acme_audio" / "plugin.py"
+    plugin = project / "site" / "acme_sonar" / "plugin.py"
     plugin.write_text(plugin.read_text().replace("a signal belongs to", "", 1).replace("Which of several classes ", ""))
     outcome = run(PLUGIN + "    expected_failures = {'test_everything_has_a_summary': 'words fail me'}\n")
     assert outcome.code == 0, outcome.text
@@ -119,8 +119,8 @@ def test_a_class_without_fixtures_says_which_it_needs(run: Callable[..., Any]) -
 
 @pytest.mark.process
 def test_a_plugin_that_is_not_installed_is_named(run: Callable[..., Any]) -> None:
-    outcome = run(PLUGIN.replace("acme-audio", "acme-vision"), "-k", "is_loaded")
-    assert "Expected an installed plugin 'acme-vision', but there are ['flash-core', 'acme-audio'" in outcome.text
+    outcome = run(PLUGIN.replace("acme-sonar", "acme-vision"), "-k", "is_loaded")
+    assert "Expected an installed plugin 'acme-vision', but there are ['flash-core', 'acme-sonar'" in outcome.text
 
 
 @pytest.mark.process

@@ -135,8 +135,7 @@ def rank_to_label(
 
     Example:
         >>> from flash.core.classification import ClassificationTask
-        >>> from flash.data.stage import Stage
-        >>> task = ClassificationTask(nn.Identity(), num_classes=2)
+        >>> task = ClassificationTask(model=nn.Identity(), num_classes=2)
         >>> dm = DataModule.from_tensors(predict_data=torch.tensor([[9.0, 0.0], [0.1, 0.0], [0.0, 5.0]]))
         >>> [each.row for each in rank_to_label(task, dm, count=2)]
         [1, 2]
