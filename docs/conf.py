@@ -61,7 +61,7 @@ _LIBRARIES = (
 # Names that only type checkers see: of other libraries, and unions that stand for what users may pass.
 _OF_TYPE_CHECKERS = (
     *("Dataset", "Figure", "ImageFigure", "Path", "Sampler"),
-    *("DetectionOptions", "Floats", "Pretrained", "Sample", "Spec"),
+    *("DetectionOptions", "Floats", "Pretrained", "Sample", "Spec", "Tensor", "Tokenizer"),
 )
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(_LIBRARIES)})\..*"),
@@ -96,8 +96,8 @@ def resolve_short_name(
 
 
 # The packages that export names of their modules.
-_PACKAGES = {"flash", *(f"flash.{name}" for name in ("baseline", "export", "image", "plugins", "serialization"))}
-_PACKAGES |= {f"flash.{name}" for name in ("serve", "solver", "tabular", "text")}
+_PACKAGES = {"flash", *(f"flash.{name}" for name in ("audio", "baseline", "export", "image", "plugins"))}
+_PACKAGES |= {f"flash.{name}" for name in ("serialization", "serve", "solver", "tabular", "text")}
 
 
 def _defined_as(target: str) -> str:

@@ -84,8 +84,8 @@ class SamplePreprocess(Preprocess):
     advice: ClassVar[str] = ""
     #: The maximum number of columns that the parts of a sample are in, such as 2 for pairs.
     max_input_fields: ClassVar[int] = 1
-    #: Whether samples may be sources that lie on disk or come in a stream: :meth:`sources_of` leaves a
-    #: :class:`~flash.data.stored_samples.StoredSamples` as it is, and :meth:`make_samples` reads no source.
+    #: Whether samples may be sources that lie on disk or come in a stream: ``sources_of`` leaves a
+    #: :class:`~flash.data.stored_samples.StoredSamples` as it is, and ``make_samples`` reads no source.
     reads_lazily: ClassVar[bool] = False
 
     #: Classes or statistics of the train targets.

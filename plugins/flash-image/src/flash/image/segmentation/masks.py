@@ -57,8 +57,7 @@ def read_mask(source: Any, name: str, colors: bool = False) -> Mask:
         Integers of shape ``(height, width)``, or with ``colors`` of shape ``(height, width, 3)``.
 
     Raises:
-        BadImageError: If it cannot be decoded.
-        DataError: If it holds floats, has another shape, or there is no such file.
+        DataError: If it cannot be decoded, holds floats, has another shape, or there is no such file.
 
     Example:
         >>> read_mask(np.array([[0, 1], [2, 255]]), "a mask")

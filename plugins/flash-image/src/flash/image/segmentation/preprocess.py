@@ -342,7 +342,7 @@ class SemanticSegmentationPostprocess(Postprocess):
             self._saved += 1
 
     def save_sample(self, sample: Any, path: str) -> None:
-        """Save a mask as a PNG file of class indices, with a palette; another result as :mod:`torch` does."""
+        """Save a mask as a PNG file of class indices, with a palette; another result as ``torch.save`` does."""
         if not _is_mask(sample):
             super().save_sample(sample, path)
             return
