@@ -43,6 +43,14 @@ _HOOKS = (
     "portable",
     "pieces",
 )
+# The hooks between a sample and the input of a network.
+_TRANSFORMS = (
+    *_SAMPLE_HOOKS,
+    "collate",
+    "per_batch_transform",
+    "per_sample_transform_on_device",
+    "per_batch_transform_on_device",
+)
 # The hooks that make the inputs of a network from raw inputs, before they are on its device.
 _ENCODING_HOOKS = ("load_data", "prepare_samples", *_SAMPLE_HOOKS, "collate", "per_batch_transform")
 # The result of _positional_arguments for each method.
@@ -347,6 +355,25 @@ class Preprocess(Configurable):
             'acme_flash_audio.encoder'
         """
         return Portable(reason=f"{type(self).__name__}.portable does not say how inputs are made")
+
+    def overrides_hooks(self, base: type[Preprocess], stage: Stage) -> bool:
+        """Return whether a subclass of a domain's preprocess overrides a hook between a sample and the network's input.
+
+        Of such hooks nothing is known: a domain that knows its own transforms asks in ``is_deterministic``.
+
+        Args:
+            base: The preprocess of the domain, whose own hooks do not count.
+            stage: The stage.
+
+        Example:
+            >>> class Doubled(Preprocess):
+            ...     def train_post_tensor_transform(self, sample):
+            ...         return 2 * sample
+            >>> Doubled().overrides_hooks(Preprocess, Stage.TRAIN), Doubled().overrides_hooks(Preprocess, Stage.VAL)
+            (True, False)
+        """
+        names = [name for hook in _TRANSFORMS for name in (hook, f"{stage.value}_{hook}")]
+        return any(getattr(type(self), name, None) is not getattr(base, name, None) for name in names)
 
     def request_fields(self) -> RequestFields:
         """Return what a sample is in a request to a service, such as the columns of a row with their types.

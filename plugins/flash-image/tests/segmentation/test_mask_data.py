@@ -13,8 +13,10 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
+from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError, MissingColumnError, UnknownArgumentError, UnknownNameError
 from flash.image import SemanticSegmentationData
+from flash.image.segmentation.preprocess import SemanticSegmentationPreprocess
 
 Draw = Callable[..., Any]
 CONFIG = {"input_size": (3, 64, 64), "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
@@ -203,3 +205,13 @@ def test_rows_are_split_with_their_masks(draw: Draw) -> None:
         place = next(place for place, each in enumerate(drawn.masks) if np.array_equal(each, mask.numpy()))
         small = torch.nn.functional.interpolate(inputs["image"][None].float(), (48, 48))[0].permute(1, 2, 0).numpy()
         assert np.abs(small - drawn.images[place]).mean() < 20
+
+
+def test_hooks_of_a_subclass_may_be_random() -> None:
+    class Own(SemanticSegmentationPreprocess):
+        def train_pre_tensor_transform(self, sample: Any) -> Any:
+            return sample
+
+    assert not Own(augmentation="none").is_deterministic(Stage.TRAIN)
+    assert SemanticSegmentationPreprocess(augmentation="none").is_deterministic(Stage.TRAIN)
+    assert Own().is_deterministic(Stage.PREDICT)

@@ -29,17 +29,6 @@ from .spectrogram import LogMel, standardized
 
 __all__ = ["AudioPreprocess"]
 
-_SAMPLE_HOOKS = (
-    "load_sample",
-    "pre_tensor_transform",
-    "to_tensor_transform",
-    "post_tensor_transform",
-    "collate",
-    "per_batch_transform",
-    "per_sample_transform_on_device",
-    "per_batch_transform_on_device",
-)
-
 
 class AudioPreprocess(FilePreprocess):
     """Read, cut and resample recordings in the workers, and compute spectrograms on the model's device.
@@ -271,12 +260,7 @@ class AudioPreprocess(FilePreprocess):
         if self.deterministic is not None:
             return self.deterministic
         augmented = stage is Stage.TRAIN and self.augmentation != "none"
-        return not (augmented or stage in self.nondeterministic_stages or self._overrides_hooks(stage))
-
-    def _overrides_hooks(self, stage: Stage) -> bool:
-        """Return whether a subclass overrides a hook for the samples of a stage."""
-        names = [name for hook in _SAMPLE_HOOKS for name in (hook, f"{stage.value}_{hook}")]
-        return any(getattr(type(self), name, None) is not getattr(AudioPreprocess, name, None) for name in names)
+        return not (augmented or stage in self.nondeterministic_stages or self.overrides_hooks(AudioPreprocess, stage))
 
     def agrees_with(self, other: Preprocess) -> bool:
         """Return whether the classes are the same: each data module may augment in its own way."""

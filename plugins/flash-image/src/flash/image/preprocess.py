@@ -39,16 +39,6 @@ _PREVIEW = {"input_size": (3, 224, 224), "mean": (0.0, 0.0, 0.0), "std": (1.0, 1
 # The size at which images are decoded that are only checked for damage.
 _SMALLEST = (1, 1)
 _COMPLETE = {"input_size", "mean", "std"}
-_SAMPLE_HOOKS = (
-    "load_sample",
-    "pre_tensor_transform",
-    "to_tensor_transform",
-    "post_tensor_transform",
-    "collate",
-    "per_batch_transform",
-    "per_sample_transform_on_device",
-    "per_batch_transform_on_device",
-)
 
 
 class ImagePreprocess(FilePreprocess):
@@ -319,12 +309,9 @@ class ImagePreprocess(FilePreprocess):
             return self.deterministic
         own = self.train_transform if stage is Stage.TRAIN else self.transform
         augmented = stage is Stage.TRAIN and self.augmentation != "none"
-        return not (own or augmented or stage in self.nondeterministic_stages or self._overrides_hooks(stage))
-
-    def _overrides_hooks(self, stage: Stage) -> bool:
-        """Return whether a subclass overrides a hook for the samples of a stage."""
-        names = [name for hook in _SAMPLE_HOOKS for name in (hook, f"{stage.value}_{hook}")]
-        return any(getattr(type(self), name, None) is not getattr(ImagePreprocess, name, None) for name in names)
+        return not (
+            own or augmented or stage in self.nondeterministic_stages or self.overrides_hooks(ImagePreprocess, stage)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the classes, and descriptions of the augmentation and the transforms."""

@@ -263,7 +263,8 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
             # The cache has rows of one size; these masks have many.
             return False
         is_augmented = stage is Stage.TRAIN and self.augmentation != "none"
-        return not is_augmented and stage not in self.nondeterministic_stages
+        is_known = not self.overrides_hooks(SemanticSegmentationPreprocess, stage)
+        return is_known and not is_augmented and stage not in self.nondeterministic_stages
 
     def agrees_with(self, other: Preprocess) -> bool:
         """Return whether the classes are the same: each data module may have masks of other values for them."""
