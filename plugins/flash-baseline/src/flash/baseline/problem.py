@@ -244,6 +244,12 @@ def _unreadable(data: DataModule) -> list[Finding]:
     ]
 
 
+def _has_one_result(task: type[Task]) -> bool:
+    """Return whether a task has a result per sample to compare, which one with a class per pixel has not."""
+    scopes = getattr(task.outputs, "scopes", ())
+    return not scopes or any(scope.rpartition("/")[2] in ("classification", "regression") for scope in scopes)
+
+
 def _task_for(data: DataModule, asked: str | None) -> tuple[str, type[Task]]:
     """Return the name and the class of the task of a data module."""
     found: dict[str, type[Task]] = {}
@@ -252,8 +258,7 @@ def _task_for(data: DataModule, asked: str | None) -> tuple[str, type[Task]]:
             continue
         task = contribution.load("task")
         fits = isinstance(data, contribution.load("data")) and issubclass(task, ClassificationTask | RegressionTask)
-        # A task that has other outputs, such as a class per pixel, has no single result per sample to compare.
-        if fits and task.outputs in (ClassificationTask.outputs, RegressionTask.outputs):
+        if fits and _has_one_result(task):
             found[name] = task
     if len(found) == 1:
         return next(iter(found.items()))
