@@ -13,7 +13,15 @@ from flash.data.inputs import SampleInputs
 from flash.data.row_streams import RowStream, StreamInputs
 from flash.errors import DataError, MissingColumnError
 
-__all__ = ["DatasetSamples", "InMemory", "dataset_inputs", "find_key", "is_deterministic", "stream_inputs"]
+__all__ = [
+    "DatasetSamples",
+    "InMemory",
+    "dataset_inputs",
+    "find_key",
+    "first_sample",
+    "is_deterministic",
+    "stream_inputs",
+]
 
 _TARGET_KEYS = ("label", "labels", "target", "fine_label")
 
@@ -95,14 +103,7 @@ def dataset_inputs(
         >>> dataset_inputs(rows, None, None, "train", noun="recording", keys=("audio",)).targets
         ['yes', 'no']
     """
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        raise DataError(
-            f"Expected a dataset with a length and [index] as {stage} data, but got {type(dataset).__name__}, which is "
-            "a stream. Convert it to a list, or download it completely."
-        )
-    if len(dataset) == 0:
-        raise DataError(f"Expected at least one sample in the {stage} dataset, but it is empty.")
-    first = dataset[0]
+    first = first_sample(dataset, stage)
     if isinstance(first, Mapping):
         sources = DatasetSamples(dataset, find_key(first, input_field, keys, "input_field"))
         if stage == "predict":
@@ -136,6 +137,30 @@ class InMemory(list[Any]):
         super().__init__(RowStream(stream, None, "the data"))
         self.features = getattr(stream, "features", None)
         self.classes = getattr(stream, "classes", None)
+
+
+def first_sample(dataset: Any, stage: str) -> Any:
+    """Return the first sample of a dataset with a length, which tells the form of all.
+
+    Args:
+        dataset: The dataset.
+        stage: The stage, for messages.
+
+    Raises:
+        DataError: If the dataset has no length, or no samples.
+
+    Example:
+        >>> first_sample([("a.wav", "yes"), ("b.wav", "no")], "train")
+        ('a.wav', 'yes')
+    """
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise DataError(
+            f"Expected a dataset with a length and [index] as {stage} data, but got {type(dataset).__name__}, which is "
+            "a stream. Convert it to a list, or download it completely."
+        )
+    if len(dataset) == 0:
+        raise DataError(f"Expected at least one sample in the {stage} dataset, but it is empty.")
+    return dataset[0]
 
 
 class DatasetSamples(Sequence[Any]):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flash.data.datasets import find_key, is_deterministic
+from flash.data.datasets import find_key, first_sample, is_deterministic
 from flash.data.files import FileInputs
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -68,14 +68,7 @@ def dataset_inputs(
         DataError: If the dataset has no length, or its samples have another form.
         MissingColumnError: If dicts lack a key.
     """
-    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
-        raise DataError(
-            f"Expected a dataset with a length and [index] as {stage.value} data, but got {type(dataset).__name__}, "
-            "which is a stream. Convert it to a list, or download it completely."
-        )
-    if len(dataset) == 0:
-        raise DataError(f"Expected at least one sample in the {stage.value} dataset, but it is empty.")
-    first, found = dataset[0], None
+    first, found = first_sample(dataset, stage.value), None
     is_predicted = stage is Stage.PREDICT
     if isinstance(first, Mapping):
         image = find_key(first, input_field, keys, "input_field")
