@@ -86,7 +86,8 @@ COVERAGE = {
     # What needs pandas, pyarrow or matplotlib, such as large tables, is tested in the session of all packages.
     "flash-core": 95.6,
     "flash-export": 95,
-    "flash-image": 98.6,
+    # Samples on disk and streams of datasets are read there too, of images and of texts.
+    "flash-image": 97.7,
     "flash-offline": 100,
     "flash-ray": 90,
     # Exported folders are served in the session of all packages.
@@ -94,7 +95,7 @@ COVERAGE = {
     "flash-solver": 96,
     "flash-tabular": 99.1,
     # As is the generation of exported folders.
-    "flash-text": 97.0,
+    "flash-text": 96.7,
 }
 
 
