@@ -312,3 +312,24 @@ def test_memory_does_not_grow_with_a_stream(tmp_path: Path) -> None:
     write_shards(rows(260_000), tmp_path / "many")
     found = in_clean_process(tmp_path, PROGRAM, warm=tmp_path / "warm", path=tmp_path / "many", ceiling=150_000_000)
     assert found == 260_000
+
+
+@pytest.mark.process
+def test_the_epoch_is_set_once_for_all_workers(texts: Any) -> None:
+    # Workers share the epoch of a stream of the library, and each of them once added to it.
+    data: Any = text_data(texts, num_workers=2)
+    data.trainer = Place(0, 1)
+    loader = data.train_dataloader()
+    alone: Any = text_data(texts)
+    alone.trainer = Place(0, 1)
+    other = alone.train_dataloader()
+    for _ in range(6):
+        assert [rows_of(batch) for batch in loader] == [rows_of(batch) for batch in other]
+
+
+def test_samples_that_are_not_trained_on_stay_in_their_order(texts: Any) -> None:
+    data: Any = text_data(texts, val_dataset=texts)
+    data.trainer = Place(0, 1)
+    loader = data.val_dataloader()
+    for _ in range(4):
+        assert [row for batch in loader for row in rows_of(batch)] == list(range(ROWS))

@@ -69,7 +69,9 @@ class RowStream:
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that the order depends on, if the dataset shuffles."""
-        if hasattr(self._rows, "set_epoch"):
+        # Streams of the library datasets keep it in memory that is shared with the workers, and add to it: once it is
+        # set in the main process, no worker may.
+        if hasattr(self._rows, "set_epoch") and getattr(self._rows, "epoch", None) != epoch:
             self._rows.set_epoch(epoch)
 
     def __iter__(self) -> Iterator[Any]:

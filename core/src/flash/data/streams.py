@@ -106,6 +106,13 @@ class AutoStream(IterableDataset[Any]):
             number: The number of the pass.
         """
         self._begin[0], self._begin[1] = skip, number
+        self._set_epoch(number)
+
+    def _set_epoch(self, number: int) -> None:
+        if hasattr(self._source, "set_epoch"):
+            # Samples of other stages than training stay in their order.
+            is_ordered = self._hooks is not None and self._hooks.stage is not Stage.TRAIN
+            self._source.set_epoch(0 if is_ordered else max(0, number - 1))
 
     @property
     def num_batches(self) -> int | None:
@@ -130,8 +137,8 @@ class AutoStream(IterableDataset[Any]):
         worker = get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
         skip, current_pass = self._begin.tolist()
-        if hasattr(self._source, "set_epoch"):
-            self._source.set_epoch(max(0, current_pass - 1))
+        if worker is not None:  # which has a copy of the source
+            self._set_epoch(current_pass)
         batches: Iterator[tuple[Any, list[Any]]]
         if getattr(self._source, "is_sharded", False):
             skipped = -(-(skip - number) // workers) if skip > number else 0
