@@ -16,14 +16,31 @@ import pytest
 import torch
 
 import flash
+from flash.audio import AudioClassificationData, AudioClassifier
 from flash.baseline.ensemble import make_ensemble
 from flash.errors import CheckpointError
-from flash.image import ImageClassificationData, ImageClassifier, ImageRegressionData, ImageRegressor, ObjectDetector
+from flash.image import (
+    ImageClassificationData,
+    ImageClassifier,
+    ImageRegressionData,
+    ImageRegressor,
+    ObjectDetector,
+    SemanticSegmentation,
+    SemanticSegmentationData,
+)
 from flash.plugins import get_host
 from flash.serialization import equal, read_checkpoint, to_serializable, write_checkpoint
 from flash.tabular import TabularClassificationData, TabularClassifier
 from flash.testing import silent_trainer
-from flash.text import TextClassifier, TextRegressionData, TextRegressor
+from flash.text import (
+    QuestionAnsweringData,
+    QuestionAnsweringTask,
+    TextClassifier,
+    TextRegressionData,
+    TextRegressor,
+    TokenClassificationData,
+    TokenClassifier,
+)
 
 pytestmark = pytest.mark.train
 
@@ -58,7 +75,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Case]]
     torch.set_num_threads(1)
     torch.manual_seed(0)
     made = {}
-    for task, data, raw, output in itertools.chain(make.tabular(), make.image(), make.text(folder), _numbers(folder)):
+    released = (make.tabular(), make.image(), make.text(folder))
+    for task, data, raw, output in itertools.chain(*released, _numbers(folder), _parts(folder), _recordings()):
         name = type(task).__name__
         if name != "TextEmbedder":  # It has no loss unless one is chosen.
             silent_trainer().fit(task, data)
@@ -75,6 +93,31 @@ def _numbers(folder: Path) -> Iterator[Case]:
     yield ImageRegressor.from_data(images, **tiny), images, make.images(), "raw"
     texts = TextRegressionData.from_lists(make.TEXTS * 4, [1.0, 2.5, 3.0, 0.5] * 4, batch_size=4, seed=0)
     yield TextRegressor.from_data(texts, backbone=str(folder / "bert")), texts, make.TEXTS, "raw"
+
+
+def _parts(folder: Path) -> Iterator[Case]:
+    """The tasks of pixels, words and answers."""
+    pictures = (make.images().repeat(3, 1, 1, 1)[:8].permute(0, 2, 3, 1) * 255).byte().numpy()
+    masks = SemanticSegmentationData.from_numpy(pictures, (pictures[..., 0] > 99).astype(np.uint8), batch_size=4)
+    task: flash.Task = SemanticSegmentation.from_data(
+        masks, backbone="test_resnet", pretrained=False, data_config=make.CONFIG
+    )
+    yield task, masks, pictures[:3], "labels"
+    sentences = [text.split() for text in make.TEXTS]
+    tags = [["B-A", *["O"] * (len(words) - 1)] for words in sentences]
+    words = TokenClassificationData.from_lists(sentences * 4, tags * 4, batch_size=4, seed=0)
+    yield TokenClassifier.from_data(words, backbone=str(folder / "bert")), words, sentences, "tags"
+    questions = [(text.split()[-1], text) for text in make.TEXTS]
+    answers = QuestionAnsweringData.from_lists(questions * 4, [last for last, _ in questions] * 4, batch_size=4)
+    task = QuestionAnsweringTask.from_data(answers, backbone=str(folder / "bert"))
+    yield task, answers, questions, task.default_output
+
+
+def _recordings() -> Iterator[Case]:
+    """The task of recordings."""
+    sounds = [np.sin(np.arange(4000) / (2 + row % 2)).astype(np.float32) for row in range(8)]
+    data = AudioClassificationData.from_numpy(sounds, ["high", "low"] * 4, sample_rate=8000, duration=0.5, batch_size=4)
+    yield AudioClassifier.from_data(data), data, sounds[:2], "labels"
 
 
 TASKS = sorted(contribution.spec.task.rpartition(":")[2] for contribution in get_host().tasks().values())
