@@ -1,4 +1,4 @@
-"""Which samples to label next, and which labels to look at again."""
+"""Samples to label next, and labels to look at again."""
 
 from __future__ import annotations
 

@@ -26,13 +26,15 @@ from flash.errors import ConfigurationError, DataError, UnknownNameError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Embedded", "Embedder", "Neighbor", "PoolingSpec", "TaskEmbedding", "VectorIndex"]
+__all__ = ["Embedded", "Embedder", "Neighbor", "PoolingSpec", "TaskEmbedding", "VectorIndex", "check_count"]
 
 #: How an output that is more than a vector per sample becomes one: ``"mean"`` or ``"max"`` over the tokens of
 #: ``(batch, tokens, size)``, or over the places of ``(batch, channels, height, width)``; ``"first"`` takes the first
 #: token; ``"flatten"`` keeps all numbers; a callable takes the output and the inputs of the batch.
 PoolingSpec: TypeAlias = Literal["mean", "max", "first", "flatten"] | Callable[[Any, Any], Tensor] | None
 
+# Layers that are no module, unless the task has one of that name.
+_SPECIAL = ("output", "features")
 # Not layers of the network.
 _OTHERS = ("stage_metrics", "loss_fn")
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -89,7 +91,7 @@ class TaskEmbedding:
             for name, module in task.named_modules()
             if name and name.split(".")[0] not in _OTHERS and not isinstance(module, _CONTAINERS)
         ]
-        special = ["output", "features"] if task.has_features else ["output"]
+        special = _SPECIAL if task.has_features else _SPECIAL[:1]
         return [*(name for name in special if name not in named), *named]
 
     def as_embedder(self, layer: str, pooling: PoolingSpec = None) -> Embedder:
@@ -228,11 +230,12 @@ class Embedder:
         queries = found if stage == among else self.embed(data, stage)
         rows = torch.randperm(len(queries.vectors), generator=torch.Generator().manual_seed(data.seed))[:count].tolist()
         index = VectorIndex(found.vectors)
+        asked, known = data.indexed_dataset(stage), data.indexed_dataset(among)
         panels = []
         for row, near in zip(rows, index.search(queries.vectors[rows], neighbors + 1), strict=True):
             chosen = [each for each in near if stage != among or each.row != row][:neighbors]
-            contents = data.indexed_dataset(among).display([each.row for each in chosen])
-            panels.append(figures.Panel(data.indexed_dataset(stage).display([row])[0], f"{stage} {row}", "right"))
+            contents = known.display([each.row for each in chosen])
+            panels.append(figures.Panel(asked.display([row])[0], f"{stage} {row}", "right"))
             panels += [
                 figures.Panel(content, f"{among} {each.row}", note=f"similarity {each.similarity:.2f}")
                 for content, each in zip(contents, chosen, strict=True)
@@ -258,10 +261,9 @@ class Embedder:
         return self
 
     def _output(self, inputs: Any) -> Any:
-        modules = dict(self.task.named_modules())
-        if self.layer not in modules:
+        if self.layer in _SPECIAL and self.layer not in dict(self.task.named_children()):
             return self.task(inputs) if self.layer == "output" else self.task.forward_features(inputs)
-        with _recorded(modules[self.layer]) as outputs:
+        with _recorded(self.task.get_submodule(self.layer)) as outputs:
             self.task(inputs)
         if len(outputs) != 1:
             raise ConfigurationError(
@@ -337,8 +339,7 @@ class VectorIndex:
             DataError: If the queries are of another size, or there are none.
             ConfigurationError: If ``count`` is not a positive integer.
         """
-        if type(count) is not int or count < 1:
-            raise ConfigurationError(f"Expected count to be a positive integer, but got {count!r}.")
+        check_count(count)
         wanted = nn.functional.normalize(_as_vectors(queries), dim=1)
         if wanted.shape[1] != self._vectors.shape[1]:
             raise DataError(
@@ -352,6 +353,12 @@ class VectorIndex:
                 pairs = zip(rows, similarities, strict=True)
                 found.append([Neighbor(self.ids[row], row, similarity) for row, similarity in pairs])
         return found
+
+
+def check_count(count: int) -> None:
+    """Reject a number of samples to return that is not a positive integer."""
+    if type(count) is not int or count < 1:
+        raise ConfigurationError(f"Expected count to be a positive integer, but got {count!r}.")
 
 
 def _as_vectors(vectors: Tensor | Sequence[Any]) -> Tensor:

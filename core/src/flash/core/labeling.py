@@ -1,4 +1,4 @@
-"""Which samples to label next, and which labels to look at again."""
+"""Rank samples to label next, and labels to look at again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from flash import figures
-from flash.core.embedding import Embedder
+from flash.core.embedding import Embedder, check_count
 from flash.core.evaluation import evaluate_rows
 from flash.data.data_module import DataModule
 from flash.data.messages import list_some
@@ -140,7 +140,7 @@ def rank_to_label(
         >>> [each.row for each in rank_to_label(task, dm, count=2)]
         [1, 2]
     """
-    _check_count(count)
+    check_count(count)
     found = evaluate_rows(task, data, stage)
     uncertainties = found.uncertainties
     if found.probabilities is None or uncertainties is None:
@@ -210,11 +210,6 @@ def suspicious_labels(task: Any, data: DataModule, layer: str = "features", fold
         prediction, probability = _predicted(confident[place], names)
         rows.append(RankedRow(found.ids[row], row, label, prediction, probability, float(margins[place])))
     return RankedRows(rows, "train")
-
-
-def _check_count(count: int) -> None:
-    if type(count) is not int or count < 1:
-        raise ConfigurationError(f"Expected count to be a positive integer, but got {count!r}.")
 
 
 def _cell(value: Any) -> Any:

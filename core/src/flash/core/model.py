@@ -317,7 +317,7 @@ class Task(Configurable, TaskEmbedding, TaskExport, TaskFigures, TaskHub, TaskPr
 
     @property
     def has_features(self) -> bool:
-        """Whether the task overrides :meth:`forward_features`."""
+        """True if the task overrides :meth:`forward_features`."""
         return type(self).forward_features is not Task.forward_features
 
     def forward_features(self, x: Any) -> Any:

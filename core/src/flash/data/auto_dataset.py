@@ -167,7 +167,7 @@ class AutoDataset(Dataset[Any]):
 
     @property
     def windows(self) -> Windows | None:
-        """How the samples are shuffled if they lie on disk: their attribute ``windows``; else ``None``."""
+        """The shuffling of samples that lie on disk: their attribute ``windows``; else ``None``."""
         windows: Windows | None = getattr(self.samples, "windows", None) if self._rows is None else None
         return windows
 

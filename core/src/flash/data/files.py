@@ -148,7 +148,7 @@ class _FileSamples:
 
     @property
     def windows(self) -> Windows | None:
-        """How sources on disk are shuffled."""
+        """The shuffling of sources on disk."""
         return getattr(self._sources, "windows", None)
 
 

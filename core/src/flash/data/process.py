@@ -27,22 +27,6 @@ from flash.serialization import Configurable, equal, writing
 __all__ = ["Postprocess", "Preprocess", "StageHooks"]
 
 _SAMPLE_HOOKS = ("load_sample", "pre_tensor_transform", "to_tensor_transform", "post_tensor_transform")
-_HOOKS = (
-    "load_data",
-    "prepare_samples",
-    *_SAMPLE_HOOKS,
-    "collate",
-    "per_batch_transform",
-    "per_sample_transform_on_device",
-    "per_batch_transform_on_device",
-    "display",
-    "display_inputs",
-    "display_targets",
-    "parts",
-    "exchange",
-    "portable",
-    "pieces",
-)
 # The hooks between a sample and the input of a network.
 _TRANSFORMS = (
     *_SAMPLE_HOOKS,
@@ -50,6 +34,18 @@ _TRANSFORMS = (
     "per_batch_transform",
     "per_sample_transform_on_device",
     "per_batch_transform_on_device",
+)
+_HOOKS = (
+    "load_data",
+    "prepare_samples",
+    *_TRANSFORMS,
+    "display",
+    "display_inputs",
+    "display_targets",
+    "parts",
+    "exchange",
+    "portable",
+    "pieces",
 )
 # The hooks that make the inputs of a network from raw inputs, before they are on its device.
 _ENCODING_HOOKS = ("load_data", "prepare_samples", *_SAMPLE_HOOKS, "collate", "per_batch_transform")

@@ -89,7 +89,7 @@ class StoredColumns(Columns):
 
     @property
     def windows(self) -> Windows:
-        """How the rows are shuffled."""
+        """The shuffling of the rows."""
         # Two windows are in memory where one follows another.
         return Windows(self.rows_of_block, max(1, self.blocks_kept // 2))
 

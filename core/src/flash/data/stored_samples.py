@@ -79,7 +79,7 @@ class StoredSamples(Sequence[Any]):
 
     @property
     def windows(self) -> Windows:
-        """How the rows are shuffled."""
+        """The shuffling of the rows."""
         edges = self._edges if self._rows is None else np.unique(np.searchsorted(self._rows, self._edges))
         return Windows(torch.from_numpy(edges), self._groups_kept)
 

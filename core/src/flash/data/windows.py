@@ -13,7 +13,7 @@ __all__ = ["WindowedOrder", "WindowedRows", "Windows"]
 
 
 class Windows(NamedTuple):
-    """How the rows of a file are shuffled: the blocks that are read at once, and how many of them are mixed.
+    """The shuffling of the rows of a file: the blocks that are read at once, and how many of them are mixed.
 
     Samples that lie on disk have it as their attribute ``windows``.
 

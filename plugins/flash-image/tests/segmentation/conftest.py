@@ -1,4 +1,4 @@
-"""What the tests of segmentation share: drawn shapes with their masks, a tiny network."""
+"""Fixtures that the tests of segmentation share: drawn shapes with their masks, a tiny network."""
 
 from __future__ import annotations
 

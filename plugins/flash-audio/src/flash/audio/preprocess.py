@@ -91,7 +91,7 @@ class AudioPreprocess(FilePreprocess):
 
     @property
     def spec(self) -> AudioSpec:
-        """What the network of the hook that is running expects, with the duration of this object."""
+        """The requirements of the network of the hook that is running, with the duration of this object."""
         return self.spec_for(self.input_spec)
 
     def spec_for(self, input_spec: Any) -> AudioSpec:

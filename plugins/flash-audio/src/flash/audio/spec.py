@@ -69,7 +69,7 @@ class MelSpec:
 
 @dataclass(frozen=True)
 class AudioSpec:
-    """What a network expects of recordings.
+    """Requirements of a network on recordings.
 
     Args:
         sample_rate: Samples per second.

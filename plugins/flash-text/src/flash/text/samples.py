@@ -65,7 +65,7 @@ class LazyTexts:
 
     @property
     def windows(self) -> Windows:
-        """How the texts are shuffled."""
+        """The shuffling of the texts."""
         return self.texts.windows
 
     def __len__(self) -> int:
