@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 
 def test_all_five_states_are_shown(flash: Any, five_states: Any) -> None:
     out = flash("plugins", plugins=five_states, FLASH_DISABLE_PLUGINS="quiet").out
@@ -84,6 +86,18 @@ def test_debug_adds_the_traceback_to_json_too(flash: Any, broken: Any) -> None:
 
 def test_a_check_fails_if_a_plugin_fails(flash: Any, broken: Any) -> None:
     assert flash("plugins", "--check", plugins=[("broken", broken)]).code == 1
+
+
+@pytest.mark.parametrize("as_json", [(), ("--json",)])
+def test_the_installed_packages_are_read_once_and_only_for_a_repair(
+    as_json: tuple[str, ...], flash: Any, five_states: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    monkeypatch.setattr("flash.cli._plugins.installed_dists", lambda: read.append(1) or [])
+    flash("plugins", *as_json)
+    assert not read
+    flash("plugins", *as_json, plugins=five_states)
+    assert len(read) == 1
 
 
 def test_a_check_fails_if_plugins_conflict(flash: Any, five_states: Any) -> None:

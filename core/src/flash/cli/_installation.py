@@ -57,12 +57,13 @@ def installed_dists(path: Sequence[str] | None = None) -> list[InstalledDist]:
 
 def _read(dist: Distribution) -> InstalledDist | None:
     try:
-        if "Name" not in dist.metadata or "Version" not in dist.metadata:
+        metadata = dist.metadata  # Each use parses the file anew.
+        if "Name" not in metadata or "Version" not in metadata:
             return None
         source, origin = _direct_url(dist)
         return InstalledDist(
-            name=dist.name,
-            version=dist.version,
+            name=metadata["Name"],
+            version=metadata["Version"],
             folder=Path(str(dist.locate_file(""))).resolve(),
             files=_files(dist),
             requires=tuple(dist.requires or ()),
