@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
-from torchmetrics import MeanAbsoluteError, MeanSquaredError
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 from torchmetrics.classification import (
     MulticlassAccuracy,
     MulticlassAUROC,
@@ -22,6 +22,7 @@ from flash.core.metrics import StageMetrics, named_metrics
 from flash.data.data_module import TensorPreprocess
 from flash.errors import ConfigurationError
 from flash.serialization import from_serializable, to_serializable
+from flash.testing._group import run_group
 
 METRICS: dict[str, Any] = {
     "auroc": MulticlassAUROC(2, thresholds=None),  # Its state is a list.
@@ -211,3 +212,51 @@ def test_scores_of_classes_are_logged_and_not_in_the_progress_bar(trainer_option
     assert {"val_recall_a", "val_recall_b", "val_accuracy"} <= set(trainer.callback_metrics)
     in_bar = {name for name in trainer.progress_bar_metrics if name.startswith("val_")}
     assert in_bar == {"val_loss", "val_accuracy"}
+
+
+class Spread(Metric):
+    """The largest difference between samples, which it keeps one by one, and their number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("seen", [], dist_reduce_fx=None)
+        self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        self.seen.extend(predictions)
+        self.count += len(predictions)
+
+    def compute(self) -> dict[str, Tensor]:
+        seen = torch.stack(self.seen)
+        return {"spread": seen.max() - seen.min(), "kept": torch.tensor(len(seen)), "count": self.count}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("rows", [(3, 2), (1, 4), (5, 0)])
+def test_metrics_that_keep_single_rows_are_those_of_all_processes_with_unlike_numbers(rows: tuple[int, int]) -> None:
+    predictions, targets = torch.tensor([0.9, 0.1, 0.6, 0.3, 0.5]), torch.tensor([1, 0, 0, 1, 1])
+
+    def updated(mine: slice) -> StageMetrics:
+        stage = StageMetrics({"spread": Spread()})
+        if len(predictions[mine]):
+            stage.update(None, predictions[mine], targets[mine])
+        return stage
+
+    def work(rank: int) -> Any:
+        torch.distributed.init_process_group("gloo")
+        stage = updated(slice(0, rows[0]) if rank == 0 else slice(rows[0], None))
+        first = stage.compute()
+        own = len(stage.objects["metric_spread"].seen)
+        stage.update(None, predictions[:1], targets[:1])
+        second = stage.compute()
+        torch.distributed.destroy_process_group()
+        return first, own, second
+
+    outcomes = run_group(work, 2)
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    expected = updated(slice(None)).compute()
+    for rank, outcome in enumerate(outcomes):
+        first, own, second = outcome.result
+        assert first == expected
+        assert own == rows[rank]
+        assert second == {**expected, "spread_kept": torch.tensor(7.0), "spread_count": torch.tensor(7)}

@@ -264,7 +264,7 @@ class StageMetrics(nn.Module):
         self.flush()
         self.values, self.elements = {}, set()
         for name in self._updated():
-            for part, value in _by_name(name, self._metric(name).compute()):
+            for part, value in _by_name(name, _compute(self._metric(name))):
                 self.values[part] = value
                 elements = dict(_elements(part, value, names))
                 self.elements |= elements.keys()
@@ -278,7 +278,7 @@ class StageMetrics(nn.Module):
     def _updated(self) -> list[str]:
         """Return the names of what any process has updated: all of them compute it, also one that had no batch."""
         own = {name: _rows_of_states(self._metric(name)) for name in self._known if self._metric(name).update_called}
-        if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        if not _several_processes():
             return [*own]
         gathered: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(gathered, own)
@@ -361,10 +361,47 @@ def _to_device(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value
 
 
+def _several_processes() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _compute(metric: Any) -> Any:
+    """Compute a metric over the rows of all processes, also if it keeps single rows, and processes have unlike numbers.
+
+    torchmetrics exchanges lists of single rows, such as those of ROUGE and of mean average precision, row by row: with
+    unlike numbers of rows, one process would wait for the others forever.
+    """
+    own = {name: getattr(metric, name) for name in metric._defaults if _keeps_single_rows(metric, name)}
+    if not own or not _several_processes() or not metric._to_sync:
+        return metric.compute()
+    gathered: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, {name: _to_device(rows, torch.device("cpu")) for name, rows in own.items()})
+    device = metric.device
+    metric._computed = None
+    try:
+        for name in own:
+            setattr(metric, name, [])
+        metric.sync()
+        for name in own:
+            setattr(metric, name, [_to_device(row, device) for rows in gathered for row in rows[name]])
+        metric._to_sync = False
+        return metric.compute()  # And restores the other states.
+    finally:
+        metric._to_sync = True
+        for name, rows in own.items():
+            setattr(metric, name, rows)
+
+
+def _keeps_single_rows(metric: Metric, name: str) -> bool:
+    return isinstance(metric._defaults[name], list) and metric._reductions[name] is None
+
+
 def _rows_of_states(metric: Metric) -> dict[str, Tensor]:
-    """Return no rows, in the type and shape of the rows that a metric keeps in lists, by the name of the list."""
-    lists = {name: getattr(metric, name) for name in metric._defaults}
-    return {name: rows[0][:0].cpu() for name, rows in lists.items() if isinstance(rows, list) and rows and rows[0].ndim}
+    """Return no rows, in the type and shape of the rows that a metric joins, by the name of the state."""
+    states = {name: getattr(metric, name) for name in metric._defaults if not _keeps_single_rows(metric, name)}
+    return {
+        name: rows[0][:0].cpu() for name, rows in states.items() if isinstance(rows, list) and rows and rows[0].ndim
+    }
 
 
 def weight_of_loss(loss_fn: Callable[..., Any] | None, targets: Any) -> Tensor | None:
