@@ -79,3 +79,28 @@ def test_layers_and_the_rest_of_parts_are_sharded_in_lists_too() -> None:
     assert [outcome.error for outcome in outcomes] == [None, None]
     whole = [32, 8, 64, 8, 16, 2, 32, 4]
     assert [sum(pair) for pair in zip(*(outcome.result for outcome in outcomes), strict=True)] == whole
+
+
+@pytest.mark.process
+def test_statistics_of_batches_are_those_of_the_first_process_as_with_ddp() -> None:
+    def train(strategy: str) -> tuple[Any, Any]:
+        def work(rank: int) -> tuple[Any, Any]:
+            torch.manual_seed(0)
+            inputs, targets = torch.randn(24, 3) * torch.arange(1, 25)[:, None], torch.randn(24, 1)
+            data = flash.DataModule.from_tensors(
+                inputs, targets, val_data=inputs, val_targets=targets, batch_size=4, seed=0
+            )
+            network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+            task = flash.Task(network, nn.functional.mse_loss)
+            trainer = silent_trainer(devices=2, strategy=strategy, max_epochs=2)
+            trainer.fit(task, data)
+            return task.history, trainer.predict(task, data.val_dataloader(), output="raw")
+
+        outcomes = run_group(work, 2)
+        assert [outcome.error for outcome in outcomes] == [None, None]
+        assert outcomes[0].result == outcomes[1].result
+        return outcomes[0].result  # type: ignore[no-any-return]  # what work returns
+
+    (sharded, found), (whole, expected) = train("sharded"), train("ddp")
+    assert sharded == [pytest.approx(epoch) for epoch in whole]
+    torch.testing.assert_close(found, expected)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from flash import Task
 from flash.core.structure import changes_structure
@@ -155,9 +156,13 @@ class AdaptableTask(Task):
         return super().load_state_dict(state_dict, strict, assign)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out the base weights of adapters, if the transformers checkpoint has the same ones."""
+        """Leave out the base weights of adapters, if the transformers checkpoint has the same ones.
+
+        Weights that are sharded over processes are all kept: each process takes its share of them from the file.
+        """
         super().on_save_checkpoint(checkpoint)
-        if self.adapters is not None and self.adapters["base"] is not None:
+        sharded = any(isinstance(each, DTensor) for each in self.parameters())
+        if self.adapters is not None and self.adapters["base"] is not None and not sharded:
             names = self._base_names()
             weights = checkpoint["state_dict"].items()
             checkpoint["state_dict"] = {name: weight for name, weight in weights if name not in names}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from flash import Preprocess, Registry
@@ -233,6 +234,17 @@ class Seq2SeqTask(AdaptableTask):
         metrics: Any = self.stage_metrics["val_metrics"]
         return bool(len(metrics.objects) or metrics.functions)
 
+    def configure_model(self) -> None:
+        """Shard the weights over processes, if the strategy of the trainer is one that does."""
+        super().configure_model()
+        if self._sharded:
+            # Weights outside of the layers, such as embeddings, are gathered for it as for a call of the model.
+            register_fsdp_forward_method(self.model, "generate")
+
+    @property
+    def _sharded(self) -> bool:
+        return isinstance(self.model, FSDPModule)
+
     def forward(self, x: Any) -> Tensor:
         """Generate a text from each text.
 
@@ -243,7 +255,8 @@ class Seq2SeqTask(AdaptableTask):
             The token ids of the texts, including special tokens and padding, shape ``(batch, tokens)``.
         """
         generate: Any = self.model.generate
-        ids: Tensor = generate(**x, generation_config=self._generation_config())
+        # Processes that share the weights take equally many steps, however long their texts are.
+        ids: Tensor = generate(**x, generation_config=self._generation_config(), synced_gpus=self._sharded)
         return ids
 
     def _generation_config(self) -> GenerationConfig:
