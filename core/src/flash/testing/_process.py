@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -100,6 +101,8 @@ def clean_context() -> Any:
 
 def _run(code: str, given: dict[str, Any], environment: dict[str, str], folder: Path, outcome: Path, log: Path) -> None:
     """Run code in a process that :func:`in_clean_process` started."""
+    # What the server has imported stays: no collection of garbage need look at it.
+    gc.freeze()
     # The server has the environment and the outputs of the process that started it.
     os.environ.clear()
     os.environ.update(environment)
