@@ -24,6 +24,7 @@ __all__ = [
     "HubError",
     "config_from_dict",
     "config_to_dict",
+    "find_file",
     "import_library",
     "load_model",
     "load_part",
@@ -194,18 +195,18 @@ def make_model(
     return model.to(torch.get_default_dtype()).train()
 
 
-def read_json(name_or_path: str | Path, file: str) -> dict[str, Any] | None:
-    """Read an optional JSON file of a checkpoint.
+def find_file(name_or_path: str | Path, file: str) -> Path | None:
+    """Return where an optional file of a checkpoint is, downloaded if need be.
 
     Args:
         name_or_path: As for :func:`load_part`.
         file: The path of the file in the checkpoint, such as ``"1_Pooling/config.json"``.
 
     Returns:
-        Its content; ``None`` if there is no such file, or it cannot be downloaded.
+        Its path; ``None`` if there is no such file, or it cannot be downloaded.
 
-    Raises:
-        HubError: If the file is damaged.
+    Example:
+        >>> find_file(".", "no_such_file.json")
     """
     source, revision = split_revision(name_or_path)
     path = Path(source) / file
@@ -215,7 +216,24 @@ def read_json(name_or_path: str | Path, file: str) -> dict[str, Any] | None:
             path = Path(hub.hf_hub_download(source, file, revision=revision))
         except (OSError, hub.errors.HfHubHTTPError, hub.errors.HFValidationError):
             return None
-    if not path.is_file():
+    return path if path.is_file() else None
+
+
+def read_json(name_or_path: str | Path, file: str) -> dict[str, Any] | None:
+    """Read an optional JSON file of a checkpoint.
+
+    Args:
+        name_or_path: As for :func:`load_part`.
+        file: As for :func:`find_file`.
+
+    Returns:
+        Its content; ``None`` if there is no such file, or it cannot be downloaded.
+
+    Raises:
+        HubError: If the file is damaged.
+    """
+    path = find_file(name_or_path, file)
+    if path is None:
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
