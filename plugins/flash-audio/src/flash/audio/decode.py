@@ -16,7 +16,7 @@ import soxr
 
 from flash.errors import DataError
 
-__all__ = ["BadAudioError", "Cut", "check_file", "decode", "mono", "resample"]
+__all__ = ["BadAudioError", "Cut", "check_file", "decode", "mono", "rate_of", "resample"]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -77,6 +77,16 @@ def _decoded(file: str | Path | io.BytesIO, seconds: float | None, cut: Cut, nam
     if 0 < len(samples) < count:
         raise BadAudioError(_sentence(name, f"is truncated: it has {len(samples)} of {count} samples"))
     return samples, own
+
+
+def rate_of(file: str | Path | io.BytesIO) -> int:
+    """Return the sample rate of a file that can be decoded, in Hz.
+
+    Args:
+        file: The path, or the bytes in memory.
+    """
+    with soundfile.SoundFile(file) as opened:
+        return int(opened.samplerate)
 
 
 def check_file(file: str | Path | io.BytesIO, name: str) -> None:
