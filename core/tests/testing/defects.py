@@ -613,7 +613,7 @@ DEFECTS = [
             TASK,
             HEAD_INIT,
             "\n    def forward(self, x: Any) -> Tensor:\n"
-            "        from flash.data.features import Features\n\n"
+            "        from flash.data.batch import Features\n\n"
             "        return super().forward(x) * (1 if isinstance(x, Features) else 2)\n",
         ),
         "test_forward_is_its_two_halves",
@@ -625,7 +625,7 @@ DEFECTS = [
             TASK,
             HEAD_INIT,
             "\n    def forward(self, x: Any) -> Tensor:\n"
-            "        from flash.data.features import Features\n\n"
+            "        from flash.data.batch import Features\n\n"
             "        known = isinstance(x, Features)\n"
             "        return self.forward_head(2 * x.values if known else self.forward_features(x))\n",
         ),

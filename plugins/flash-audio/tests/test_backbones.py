@@ -15,7 +15,8 @@ from flash import Registry
 from flash.audio import AudioClassifier, AudioPreprocess, AudioSpec
 from flash.audio.backbones import AudioCNN, MaskedNorm, audio_features
 from flash.audio.images import SpectrogramImage, image_backbone
-from flash.audio.transformer import ModelUnavailableError, WaveformTransformer
+from flash.audio.transformer import WaveformTransformer
+from flash.download.pretrained import HubError
 from flash.errors import ConfigurationError, UnknownNameError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Expected this AudioClassifier to be trained")
@@ -193,19 +194,19 @@ def test_weights_that_are_missing_are_an_error(tiny: Path) -> None:
     weights = load_file(tiny / "model.safetensors")
     weights.pop("feature_projection.projection.weight")
     save_file(weights, tiny / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelUnavailableError, match="but 1 are missing, such as 'feature_projection.projection.we"):
+    with pytest.raises(HubError, match="but 1 are missing, such as 'feature_projection.projection.we"):
         AudioClassifier(num_classes=2, backbone=str(tiny))
     assert AudioClassifier(num_classes=2, backbone=str(tiny), pretrained=False).backbone_lr_factor == 1
 
 
 def test_a_folder_without_a_model_and_a_name_that_is_nowhere_say_what_to_do(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    with pytest.raises(ModelUnavailableError, match="Expected a checkpoint in the folder .* Copy or download"):
+    with pytest.raises(HubError, match="Expected a configuration in the folder .* Copy or download"):
         AudioClassifier(num_classes=2, backbone=str(tmp_path))
-    with pytest.raises(
-        ModelUnavailableError, match="(?s)Expected a checkpoint for 'facebook/wav2vec2-base', but .* `hf dow"
-    ):
+    with pytest.raises(HubError, match="(?s)Expected a configuration for 'facebook/wav2vec2-base', but .* `hf dow"):
         AudioClassifier(num_classes=2, backbone="facebook/wav2vec2-base")
+    with pytest.raises(HubError, match="for 'facebook/wav2vec2-base' at the revision 'v1', but .* --revision v1 --lo"):
+        AudioClassifier(num_classes=2, backbone="facebook/wav2vec2-base@v1")
 
 
 def test_a_model_of_texts_is_refused(tmp_path: Path) -> None:

@@ -116,6 +116,81 @@ def test_silence_and_a_single_sample_have_finite_results() -> None:
     assert np.isfinite(task.predict([silent, single], output="logits")).all()
 
 
+# ---------------------------------------------------------------------- windows
+
+
+def test_windows_hear_all_of_a_long_recording_and_no_more_than_that() -> None:
+    data = made([steps(), steps(2.5), steps(0.5), steps(30.0)], windows=5, batch_size=4)
+    AudioClassifier.from_data(data, **TINY)
+    batch = next(iter(data.predict_dataloader()))
+    assert list(batch) == ["window_counts", "waveform", "length"]
+    assert batch["window_counts"].tolist() == [3, 3, 1, 5]
+    starts = [0, 1 / 3, 2 / 3, 0, 0.3, 0.6, 0, 0, 29 / 120, 29 / 60, 29 / 40, 29 / 30]
+    torch.testing.assert_close(batch["waveform"][:, 0], torch.tensor(starts), atol=1e-3, rtol=0)
+    assert batch["length"].tolist() == [*[RATE] * 6, RATE // 2, *[RATE] * 5]
+    assert not batch["waveform"][6, RATE // 2 :].any()
+    assert next(iter(data.train_dataloader()))[0]["waveform"].shape == (4, RATE)
+
+
+def test_the_logits_of_windows_are_averaged_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    preprocess = AudioPreprocess(duration=1.0, sample_rate=RATE, windows=3)
+    task = AudioClassifier(num_classes=2, preprocess=preprocess, **TINY)
+    sounds = [noise(3.0, 0), noise(0.7, 1), noise(2.0, 2)]
+    found = task.predict(sounds, output="logits")
+    parts = [sounds[0][:RATE], sounds[0][RATE : 2 * RATE], sounds[0][2 * RATE :]]
+    np.testing.assert_allclose(found[0], np.mean(task.predict(parts, output="logits"), axis=0), atol=1e-5)
+    np.testing.assert_allclose(found[1], task.predict([sounds[1]], output="logits")[0], atol=1e-5)
+    sizes = []
+    monkeypatch.setattr("flash.audio.backbones._WINDOWS_AT_A_TIME", 2)
+    task.backbone.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    np.testing.assert_allclose(task.predict(sounds, output="logits"), found, atol=1e-5)
+    assert sizes == [2, 2, 2]
+
+
+def test_windows_of_a_file_are_those_of_the_same_samples_in_memory(tmp_path: Path) -> None:
+    rate = 2 * RATE
+    sound = np.random.default_rng(0).normal(0, 0.1, 3 * rate).astype(np.float32)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, sound, rate, subtype="FLOAT")
+    task = AudioClassifier(num_classes=2, preprocess=AudioPreprocess(duration=1.0, windows=9), **TINY)
+    recording = {"array": sound, "sampling_rate": rate}
+    found = [task.predict([each], output="logits")[0] for each in (path, path.read_bytes(), recording)]
+    found.append(task.predict([{"path": str(path), "bytes": None}], output="logits")[0])
+    for each in found[1:]:
+        np.testing.assert_allclose(found[0], each, atol=1e-5)
+
+
+@pytest.mark.parametrize("windows", [0, True, 1.5, "all"])
+def test_a_number_of_windows_that_is_none_is_refused(windows: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Expected windows to be a whole number of at least 1, but got"):
+        AudioPreprocess(windows=windows)
+
+
+def test_windows_are_averaged_in_validation_with_frozen_features_in_figures_and_after_loading(
+    trainer: Callable[..., Any], tmp_path: Path
+) -> None:
+    sounds = [noise(2.0, seed) for seed in range(8)]
+    data = AudioClassificationData.from_lists(
+        *(sounds, ["a", "b"] * 4, sounds, ["a", "b"] * 4),
+        sample_rate=RATE,
+        duration=0.5,
+        windows=4,
+        augmentation="none",
+        batch_size=4,
+    )
+    task = AudioClassifier.from_data(data, **TINY)
+    run = trainer(max_epochs=1)
+    run.finetune(task, data, strategy="freeze")
+    assert len(data.show_batch("val").axes) >= 4
+    run.save_checkpoint(tmp_path / "task.ckpt")
+    loaded = AudioClassifier.load_from_checkpoint(tmp_path / "task.ckpt")
+    expected = task.predict(sounds, output="logits")
+    np.testing.assert_allclose(loaded.predict(sounds, output="logits"), expected, atol=1e-5)
+    metrics = run.validate(task, data, verbose=False)[0]
+    logits, codes = torch.tensor(np.array(expected)), torch.tensor([0, 1] * 4)
+    assert metrics["val_loss"] == pytest.approx(float(nn.functional.cross_entropy(logits, codes)), abs=1e-5)
+
+
 # ---------------------------------------------------------------------- the network's rate
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,16 @@ class Photos(flash.Preprocess):
 
     def request_fields(self) -> RequestFields:
         return RequestFields("image", extensions=(".png",))
+
+    def load_sample(self, sample: Any, dataset: Any) -> Any:
+        return torch.tensor([float(len(sample)), 0.0])
+
+
+class Sounds(flash.Preprocess):
+    """A domain of recordings, whose network gets the number of their bytes."""
+
+    def request_fields(self) -> RequestFields:
+        return RequestFields("audio", extensions=(".wav",))
 
     def load_sample(self, sample: Any, dataset: Any) -> Any:
         return torch.tensor([float(len(sample)), 0.0])
@@ -154,6 +165,22 @@ def test_a_file_is_sent(browser: Browser, show: Open, tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(b"12345")
     send_file(browser, tmp_path / "a.wav")
     assert text(browser, "#prediction") == "5, 4"
+
+
+def test_a_recording_is_dropped_played_and_predicted(browser: Browser, show: Open, tmp_path: Path) -> None:
+    show(task_of(Sounds()))
+    assert text(browser, "#chosen") == "Drop a recording here, or choose one."
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 4000, "NONE", ""))
+        file.writeframes(bytes(8000))
+    for _ in range(2):
+        send_file(browser, tmp_path / "a.wav")
+        assert text(browser, "#prediction") == "8044, 0"
+    browser.await_true("document.querySelector('#drop audio').readyState > 0")
+    assert browser.evaluate("document.querySelector('#drop audio').duration") == pytest.approx(0.5)
+    assert browser.evaluate("document.querySelectorAll('#drop audio').length") == 1
+    assert "-F 'recordings=@a.wav'" in text(browser, "#curl")
+    assert browser.errors() == []
 
 
 def test_numbers_are_typed(browser: Browser, show: Open) -> None:

@@ -198,6 +198,7 @@ def _model(kind: str, tokenizer: Any) -> Any:
         {"num_beams": 2, "early_stopping": "never"},
         {"no_repeat_ngram_size": 1, "min_length": 4},
         {"repetition_penalty": 2.0, "forced_bos_token_id": 9},
+        {"num_beams": 2, "bad_words_ids": [[each] for each in range(40)]},
     ],
 )
 def test_generation_is_that_of_transformers(tokenizers: Any, kind: str, settings: dict[str, Any]) -> None:
@@ -232,3 +233,5 @@ def test_sampling_has_no_generation_loop(tokenizers: Any) -> None:
     assert portable_of(task).reason == "its generation loop does not know the setting do_sample"
     odd = SummarizationTask(model, tokenizer=tokenizer, generation_kwargs={"suppress_tokens": [5]})
     assert portable_of(odd).reason == "its generation loop does not know the setting suppress_tokens"
+    words = SummarizationTask(model, tokenizer=tokenizer, generation_kwargs={"bad_words_ids": [[5, 6]]})
+    assert portable_of(words).reason == "its generation loop does not know the setting bad_words_ids"

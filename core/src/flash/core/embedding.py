@@ -26,7 +26,7 @@ from flash.errors import ConfigurationError, DataError, UnknownNameError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Embedded", "Embedder", "Neighbor", "PoolingSpec", "TaskEmbedding", "VectorIndex", "check_count"]
+__all__ = ["Embedded", "Embedder", "Neighbor", "PoolingSpec", "TaskEmbedding", "VectorIndex"]
 
 #: How an output that is more than a vector per sample becomes one: ``"mean"`` or ``"max"`` over the tokens of
 #: ``(batch, tokens, size)``, or over the places of ``(batch, channels, height, width)``; ``"first"`` takes the first
@@ -339,7 +339,7 @@ class VectorIndex:
             DataError: If the queries are of another size, or there are none.
             ConfigurationError: If ``count`` is not a positive integer.
         """
-        check_count(count)
+        figures.check_count(count)
         wanted = nn.functional.normalize(_as_vectors(queries), dim=1)
         if wanted.shape[1] != self._vectors.shape[1]:
             raise DataError(
@@ -353,12 +353,6 @@ class VectorIndex:
                 pairs = zip(rows, similarities, strict=True)
                 found.append([Neighbor(self.ids[row], row, similarity) for row, similarity in pairs])
         return found
-
-
-def check_count(count: int) -> None:
-    """Reject a number of samples to return that is not a positive integer."""
-    if type(count) is not int or count < 1:
-        raise ConfigurationError(f"Expected count to be a positive integer, but got {count!r}.")
 
 
 def _as_vectors(vectors: Tensor | Sequence[Any]) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from flash import figures
-from flash.core.embedding import Embedder, check_count
+from flash.core.embedding import Embedder
 from flash.core.evaluation import evaluate_rows
 from flash.data.data_module import DataModule
 from flash.data.messages import list_some
@@ -140,7 +140,7 @@ def rank_to_label(
         >>> [each.row for each in rank_to_label(task, dm, count=2)]
         [1, 2]
     """
-    check_count(count)
+    figures.check_count(count)
     found = evaluate_rows(task, data, stage)
     uncertainties = found.uncertainties
     if found.probabilities is None or uncertainties is None:

@@ -66,8 +66,7 @@ from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, checked_metadata, load_task
 from flash.core.sharding import shard
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
-from flash.data.batch import count_rows, split_batch
-from flash.data.features import Features
+from flash.data.batch import Features, count_rows, split_batch
 from flash.data.messages import show_some, show_values
 from flash.data.process import Postprocess, Preprocess
 from flash.data.stage import Stage
@@ -305,7 +304,7 @@ class Task(Configurable, TaskEmbedding, TaskExport, TaskFigures, TaskHub, TaskPr
         their ``model``.
 
         Args:
-            x: The inputs of a batch, or their cached :class:`~flash.data.features.Features`.
+            x: The inputs of a batch, or their cached :class:`~flash.data.batch.Features`.
         """
         if isinstance(x, Features):
             return self.forward_head(x.values)

@@ -1,4 +1,4 @@
-"""Split batches into inputs and targets, and count their samples."""
+"""Split batches into inputs and targets, count their samples, and mark features in place of inputs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from flash.data.stage import Stage
 from flash.errors import DataError
 
-__all__ = ["count_rows", "split_batch"]
+__all__ = ["Features", "count_rows", "split_batch"]
+
+
+class Features:
+    """Tensors marked as the output of a backbone, so that a task passes them to its head only.
+
+    Args:
+        values: The output of the task's ``forward_features``: tensors with one row per sample, in any nesting.
+
+    Example:
+        >>> Features(torch.zeros(2, 8)).to("cpu").values.shape
+        torch.Size([2, 8])
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Features:
+        """Return the features on a device; called by Lightning as for tensors."""
+        return Features(tree_map(lambda tensor: tensor.to(device, non_blocking=non_blocking), self.values))
 
 
 def split_batch(batch: Any, stage: Stage, *, foreign: bool = False) -> tuple[Any, Any]:

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 from typing_extensions import Self
 
 from flash.data.auto_dataset import AutoDataset, SourceRows
+from flash.data.batch import Features
 from flash.data.columns import ArrayTree, Columns
-from flash.data.features import Features
 from flash.data.loader import Loader, SamplerSpec, make_loader
 from flash.data.messages import show_values
 from flash.data.process import Postprocess, Preprocess, StageHooks

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SequentialSampler, Subset, TensorDataset
 
 from flash.data.auto_dataset import AutoDataset
+from flash.data.batch import Features
 from flash.data.columns import Columns
-from flash.data.features import Features
 from flash.data.hooks import SampleHooks
 from flash.data.process import Preprocess, StageHooks
 from flash.data.samplers import (

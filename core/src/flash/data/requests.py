@@ -21,9 +21,10 @@ FieldType: TypeAlias = Literal["number", "category", "date", "duration", "text"]
 #:   a bool or ``None``.
 #: - ``"text"``: a list of texts; with several fields a list of tuples of texts.
 #: - ``"image"``: a list of the bytes of image files.
+#: - ``"audio"``: a list of the bytes of recordings.
 #: - ``"file"``: a list of paths of temporary files, one per uploaded file.
 #: - ``"numbers"``: an array of floats, one row per sample.
-RequestKind: TypeAlias = Literal["table", "text", "image", "file", "numbers"]
+RequestKind: TypeAlias = Literal["table", "text", "image", "audio", "file", "numbers"]
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def check_matplotlib() -> None:
 
 
 def check_count(count: Any) -> None:
-    """Reject a number of samples to draw that is not a positive integer."""
+    """Reject a number of samples to draw or to return that is not a positive integer."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ConfigurationError(f"Expected count to be a whole number of at least 1, but got {count!r}.")
 

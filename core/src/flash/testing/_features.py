@@ -9,8 +9,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 import flash
-from flash.data.batch import split_batch
-from flash.data.features import Features
+from flash.data.batch import Features, split_batch
 from flash.data.stage import Stage
 from flash.testing._compare import same
 from flash.testing._conformance import Trainers, tier

@@ -56,7 +56,7 @@ def _samples_of(fields: RequestFields, raw_inputs: Any) -> list[Any]:
     if fields.check is not None:
         for content in contents:
             fields.check(content)
-    if fields.kind == "image":
+    if fields.kind in ("image", "audio"):
         return contents
     # What numbers there are is known to the network alone.
     return [Path(each) for each in files] if fields.kind == "file" else []

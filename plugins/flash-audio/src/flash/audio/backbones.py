@@ -25,6 +25,9 @@ from .spec import AudioSpec, MelSpec
 
 __all__ = ["AudioCNN", "MaskedNorm", "audio_cnn", "audio_features", "encode"]
 
+# Of long recordings a batch has many times as many windows as recordings.
+_WINDOWS_AT_A_TIME = 64
+
 
 class MaskedNorm(nn.BatchNorm1d):
     """Batch normalization over maps of which some frames are padding: their statistics do not count, and they become 0.
@@ -138,12 +141,26 @@ def encode(backbone: nn.Module, x: Mapping[str, Tensor]) -> Any:
 
     Args:
         backbone: A module as described in :mod:`flash.audio.backbones`.
-        x: ``spectrogram`` or ``waveform``, and ``length``.
+        x: ``spectrogram`` or ``waveform``, and ``length``; with ``window_counts``, the number of windows of each
+            recording, those of all windows, whose features are averaged for each recording.
     """
+    if "window_counts" in x:
+        return _averaged(backbone, x)
     values = x["spectrogram"] if "spectrogram" in x else x["waveform"]
     if "lengths" in inspect.signature(backbone.forward).parameters:
         return backbone(values, lengths=x["length"])
     return backbone(values)
+
+
+def _averaged(backbone: nn.Module, x: Mapping[str, Tensor]) -> Tensor:
+    """Return the mean features of the windows of each recording; no more windows are in the network at a time."""
+    counts, windows = x["window_counts"], {name: each for name, each in x.items() if name != "window_counts"}
+    starts = range(0, len(x["length"]), _WINDOWS_AT_A_TIME)
+    parts = [{name: each[start : start + _WINDOWS_AT_A_TIME] for name, each in windows.items()} for start in starts]
+    features = torch.cat([encode(backbone, part) for part in parts])
+    rows = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+    sums = features.new_zeros(len(counts), features.shape[1]).index_add(0, rows, features)
+    return sums / counts.unsqueeze(1).to(features.dtype)
 
 
 def audio_features(backbone: nn.Module, spec: AudioSpec) -> int:

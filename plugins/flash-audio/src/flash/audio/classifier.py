@@ -55,7 +55,7 @@ class AudioClassifier(ClassificationTask):
     Raises:
         ConfigurationError: If arguments contradict each other.
         UnknownNameError: If there is no such backbone.
-        ModelUnavailableError: If a checkpoint is neither in a folder nor cached, and cannot be downloaded.
+        HubError: If a checkpoint is neither in a folder nor cached, and cannot be downloaded.
 
     Example:
         >>> import torch

@@ -1,11 +1,14 @@
-"""Decode recordings as mono samples of one rate, with soundfile and soxr."""
+"""Decode recordings as mono samples of one rate, with soundfile and soxr.
+
+An exported folder has a copy of this file, which makes the inputs of its network, and therefore needs nothing else.
+"""
 
 from __future__ import annotations
 
 import io
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,7 +19,17 @@ import soxr
 
 from flash.errors import DataError
 
-__all__ = ["BadAudioError", "Cut", "check_file", "decode", "mono", "resample"]
+__all__ = [
+    "BadAudioError",
+    "Cut",
+    "batches",
+    "check_file",
+    "decode",
+    "encode_samples",
+    "mono",
+    "rate_of",
+    "resample",
+]
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 
@@ -77,6 +90,16 @@ def _decoded(file: str | Path | io.BytesIO, seconds: float | None, cut: Cut, nam
     if 0 < len(samples) < count:
         raise BadAudioError(_sentence(name, f"is truncated: it has {len(samples)} of {count} samples"))
     return samples, own
+
+
+def rate_of(file: str | Path | io.BytesIO) -> int:
+    """Return the sample rate of a file that can be decoded, in Hz.
+
+    Args:
+        file: The path, or the bytes in memory.
+    """
+    with soundfile.SoundFile(file) as opened:
+        return int(opened.samplerate)
 
 
 def check_file(file: str | Path | io.BytesIO, name: str) -> None:
@@ -148,6 +171,79 @@ def resample(samples: _Floats, own: int, rate: int) -> _Floats:
     made: _Floats = soxr.resample(samples, own, rate)
     # A recording of a few samples may become none.
     return made if len(made) else samples[:1]
+
+
+# ---------------------------------------------------------------------- the inputs of an exported network
+
+
+def batches(
+    source: str, settings: Mapping[str, Any], reader: Any, batch_size: int
+) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """Yield the inputs of batches of recordings, of each its middle.
+
+    Args:
+        source: The path of a recording, of a folder of recordings, or of a table with a column of paths.
+        settings: What :meth:`flash.audio.AudioPreprocess.portable` returns.
+        reader: Its ``read_table(path)`` returns the columns of a delimited file.
+        batch_size: Recordings per batch.
+
+    Yields:
+        The paths; and ``waveform``, float32, shape ``(recordings, samples)``, and ``length``, the number of samples
+        that are no padding, shape ``(recordings,)``.
+
+    Raises:
+        DataError: If there is no recording, or one cannot be decoded.
+    """
+    paths = _paths(source, settings, reader)
+    for start in range(0, len(paths), batch_size):
+        chosen = paths[start : start + batch_size]
+        yield [str(path) for path in chosen], _encoded([(path, str(path)) for path in chosen], settings)
+
+
+def encode_samples(
+    samples: Sequence[bytes],
+    settings: Mapping[str, Any],
+    reader: Any,  # noqa: ARG001  # of others
+) -> dict[str, Any]:
+    """Return what :func:`batches` does for the files of a request.
+
+    Args:
+        samples: The bytes of each file.
+        settings: As for :func:`batches`.
+        reader: Not used.
+    """
+    # As the samples of a list are called in Flash.
+    named = [(io.BytesIO(each), f"recording {place} of the predict data") for place, each in enumerate(samples)]
+    return _encoded(named, settings)
+
+
+def _encoded(files: Sequence[tuple[Path | io.BytesIO, str]], settings: Mapping[str, Any]) -> dict[str, Any]:
+    waveforms = np.zeros((len(files), settings["samples"]), dtype=np.float32)
+    lengths = np.zeros(len(files), dtype=np.int64)
+    for row, (file, name) in enumerate(files):
+        opened, _ = decode(file, settings["sample_rate"], settings["duration"], lambda extra: extra // 2, name)
+        opened = opened[: settings["samples"]]
+        waveforms[row, : len(opened)], lengths[row] = opened, len(opened)
+    return {"waveform": waveforms, "length": lengths}
+
+
+def _paths(source: str, settings: Mapping[str, Any], reader: Any) -> list[Path]:
+    path, extensions = Path(source).expanduser(), settings["extensions"]
+    if path.is_dir():
+        files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+        shown = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+        found = sorted(file for file in shown if file.suffix.lower() in extensions)
+        if not found:
+            raise DataError(f"Expected recordings in {path}, but it holds none.")
+        return found
+    if path.suffix.lower() in settings["tables"]:
+        column, table = settings["input_field"], reader.read_table(source)
+        if column not in table:
+            raise DataError(
+                f"Expected a column {column!r} of paths in {path}, but it has {', '.join(map(repr, table))}."
+            )
+        return [path.parent / (cell or "") for cell in table[column]]
+    return [path]
 
 
 # ---------------------------------------------------------------------- what is wrong

@@ -17,13 +17,15 @@ from flash.data.files import FilePreprocess, FileSample
 from flash.data.inputs import SampleInputs
 from flash.data.portable import Portable, TensorSpec
 from flash.data.process import Preprocess
+from flash.data.requests import RequestFields
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import default_owner
 
+from . import decode
 from .augmentations import Augmentation, augmentations
 from .pictures import picture_of
-from .read import AUDIO_EXTENSIONS, check_audio, middle, open_audio
+from .read import AUDIO_EXTENSIONS, check_audio, middle, open_audio, open_windows
 from .spec import AudioSpec, MelSpec, check_duration, check_rate
 from .spectrogram import LogMel, standardized
 
@@ -45,6 +47,9 @@ class AudioPreprocess(FilePreprocess):
             ``(samples,)`` to samples, such as those of torch-audiomentations.
         duration: The length that recordings are cut or padded to, in seconds; by default the backbone's own.
         sample_rate: The sample rate of arrays and tensors, in Hz; files state their own.
+        windows: The maximum number of parts of a long recording that are heard in validation, testing and prediction,
+            evenly from its beginning to its end; the features of the backbone are averaged over them, and so are the
+            logits of a linear head. Training always uses one part.
         deterministic: Whether callables and datasets return the same each time, so that features of a frozen backbone
             can be computed once. ``None`` assumes they do not.
 
@@ -68,6 +73,7 @@ class AudioPreprocess(FilePreprocess):
         duration: float | None = None,
         sample_rate: int | None = None,
         deterministic: bool | None = None,
+        windows: int = 1,
     ) -> None:
         if not isinstance(augmentation, str) and not callable(augmentation):
             raise ConfigurationError(
@@ -81,7 +87,10 @@ class AudioPreprocess(FilePreprocess):
         self.augmentation = augmentation
         self.duration = duration
         self.sample_rate = sample_rate
+        if isinstance(windows, bool) or not isinstance(windows, int) or windows < 1:
+            raise ConfigurationError(f"Expected windows to be a whole number of at least 1, but got {windows!r}.")
         self.deterministic = deterministic
+        self.windows = windows
         self._augment: tuple[AudioSpec, Augmentation] | None = None
         self._log_mel: tuple[AudioSpec, LogMel] | None = None
 
@@ -114,6 +123,10 @@ class AudioPreprocess(FilePreprocess):
             augmentations.get(self.augmentation, default_owner(self, "augmentation", self.augmentation))
         return samples
 
+    def request_fields(self) -> RequestFields:
+        """Return that a sample is an uploaded recording."""
+        return RequestFields("audio", extensions=self.extensions)
+
     def try_sample(self, source: Any, name: str) -> None:
         """Decode the whole recording, which detects all damage."""
         check_audio(source, self.sample_rate, name)
@@ -141,15 +154,23 @@ class AudioPreprocess(FilePreprocess):
         )
 
     def load_sample(self, sample: FileSample, dataset: AutoDataset) -> Any:
-        """Open the part of a recording that is used; return it with its target, if it has one."""
+        """Open the part of a recording that is used, or its windows; return them with its target, if it has one."""
         spec = self.spec
-        cut = self.augment.cut if self.training else middle
-        opened = open_audio(
-            *(sample.source, spec.sample_rate, spec.duration),
-            cut=cut,
-            source_rate=self.sample_rate,
-            name=sample.name,
-        )[: spec.samples]
+        opened: Any
+        if self.windows > 1 and not self.training:
+            parts = open_windows(
+                *(sample.source, spec.sample_rate, spec.duration, self.windows),
+                source_rate=self.sample_rate,
+                name=sample.name,
+            )
+            opened = [part[: spec.samples] for part in parts]
+        else:
+            opened = open_audio(
+                *(sample.source, spec.sample_rate, spec.duration),
+                cut=self.augment.cut if self.training else middle,
+                source_rate=self.sample_rate,
+                name=sample.name,
+            )[: spec.samples]
         return opened if sample.target is None else (opened, sample.target)
 
     def to_tensor_transform(self, sample: Any) -> Any:
@@ -158,7 +179,10 @@ class AudioPreprocess(FilePreprocess):
             return self._padded(sample[0]), *sample[1:]
         return self._padded(sample)
 
-    def _padded(self, samples: Tensor) -> dict[str, Tensor]:
+    def _padded(self, samples: Any) -> dict[str, Tensor]:
+        if isinstance(samples, list):
+            parts = [self._padded(each) for each in samples]
+            return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
         if self.training:
             samples = self.augment.waveform(samples)
             if not isinstance(samples, Tensor) or samples.ndim != 1 or not len(samples):
@@ -169,6 +193,18 @@ class AudioPreprocess(FilePreprocess):
         samples = samples[: self.spec.samples]
         length = torch.tensor(len(samples))
         return {"waveform": nn.functional.pad(samples, (0, self.spec.samples - len(samples))), "length": length}
+
+    def collate(self, samples: Sequence[Any]) -> Any:
+        """Stack recordings of one length; of windows, all of the batch, with their number for each recording."""
+        if self.windows == 1 or self.training:
+            return super().collate(samples)
+        inputs = [sample[0] if isinstance(sample, tuple) else sample for sample in samples]
+        counts = torch.tensor([len(each["length"]) for each in inputs])
+        # First, what has a row for each recording.
+        batch = {"window_counts": counts, **{name: torch.cat([each[name] for each in inputs]) for name in inputs[0]}}
+        if not isinstance(samples[0], tuple):
+            return batch
+        return (batch, *super().collate([sample[1:] for sample in samples]))
 
     @property
     def augment(self) -> Augmentation:
@@ -193,16 +229,17 @@ class AudioPreprocess(FilePreprocess):
 
     def _inputs(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         waveforms, lengths, spec = inputs["waveform"], inputs["length"], self.spec
+        counts = {name: inputs[name] for name in inputs if name == "window_counts"}
         if spec.mel is not None:
             spectrograms, frames = self.log_mel_for(spec, waveforms.device)(waveforms, lengths)
             if self.training:
                 spectrograms = self.augment.spectrogram(spectrograms, frames)
-            return {"spectrogram": spectrograms, "length": frames}
+            return {**counts, "spectrogram": spectrograms, "length": frames}
         if spec.standardize:
             places = torch.arange(waveforms.shape[1], device=waveforms.device)
             mask = (places < lengths.unsqueeze(1)).to(waveforms.dtype)
             waveforms = standardized(waveforms, mask, (1,))
-        return {"waveform": waveforms, "length": lengths}
+        return {**counts, "waveform": waveforms, "length": lengths}
 
     def log_mel_for(self, spec: AudioSpec, device: torch.device) -> LogMel:
         """Return the spectrogram of a network, or for one of waveforms that of its sample rate, on a device."""
@@ -234,7 +271,11 @@ class AudioPreprocess(FilePreprocess):
         return pictures
 
     def display_inputs(self, inputs: Mapping[str, Tensor]) -> Sequence[Display]:
-        """Return the spectrograms that the network gets; of waveforms, their spectrograms."""
+        """Return the spectrograms that the network gets; of waveforms, their spectrograms; of windows, the first."""
+        if "window_counts" in inputs:
+            counts = inputs["window_counts"]
+            firsts = counts.cumsum(0) - counts
+            inputs = {name: value[firsts] for name, value in inputs.items() if name != "window_counts"}
         if "spectrogram" in inputs:
             spectrograms, frames = inputs["spectrogram"].float().cpu(), inputs["length"].cpu()
         else:
@@ -245,13 +286,25 @@ class AudioPreprocess(FilePreprocess):
     # ------------------------------------------------------------------ export
 
     def portable(self) -> Portable:
-        """Return the inputs, waveforms of one length, for networks that are exported."""
-        samples = self.spec.samples
+        """Return the inputs, waveforms of one length, and how files become these."""
+        spec = self.spec
         inputs = {
-            "waveform": TensorSpec("float32", ("batch", samples)),
-            "length": TensorSpec("int64", ("batch",), values=samples),
+            "waveform": TensorSpec("float32", ("batch", spec.samples), values=_examples(spec.samples)),
+            "length": TensorSpec("int64", ("batch",), values=spec.samples),
         }
-        return Portable(inputs, reason="recordings are read by soundfile and resampled by soxr")
+        if self.windows > 1:
+            return Portable(inputs, reason="the network gets one part of a recording, and windows are several")
+        if self.overrides_hooks(AudioPreprocess, Stage.PREDICT):
+            return Portable(inputs, reason=f"recordings are made by hooks of {type(self).__name__}")
+        settings = {
+            "sample_rate": spec.sample_rate,
+            "duration": spec.duration,
+            "samples": spec.samples,
+            "extensions": sorted(self.extensions),
+            "tables": [] if self.input_field is None else [".csv", ".tsv", ".txt", ".jsonl", ".ndjson"],
+            "input_field": self.input_field,
+        }
+        return Portable(inputs, encoder=decode.__name__, settings=settings, requires=("soundfile", "soxr"))
 
     # ------------------------------------------------------------------ determinism and state
 
@@ -265,6 +318,12 @@ class AudioPreprocess(FilePreprocess):
     def agrees_with(self, other: Preprocess) -> bool:
         """Return whether the classes are the same: each data module may augment in its own way."""
         return isinstance(other, AudioPreprocess) and other.targets == self.targets
+
+
+def _examples(samples: int) -> Tensor:
+    """Return noise with more and more silence behind it, shape ``(4, samples)``: padding is where exporters err."""
+    noise = torch.randn(4, samples, generator=torch.Generator().manual_seed(0))
+    return 0.1 * noise * (torch.arange(samples) < torch.tensor([[1.0], [0.6], [0.1], [0.0]]) * samples)
 
 
 def _is_recording(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,10 +16,10 @@ from torch import Tensor
 from flash.data.files import local_path
 from flash.errors import DataError
 
-from .decode import BadAudioError, Cut, check_file, decode, mono, resample
+from .decode import BadAudioError, Cut, check_file, decode, mono, rate_of, resample
 from .spec import check_rate
 
-__all__ = ["AUDIO_EXTENSIONS", "AudioSource", "BadAudioError", "check_audio", "middle", "open_audio"]
+__all__ = ["AUDIO_EXTENSIONS", "AudioSource", "BadAudioError", "check_audio", "middle", "open_audio", "open_windows"]
 
 #: The extensions of recordings; matched without regard to case.
 AUDIO_EXTENSIONS = frozenset(
@@ -99,6 +100,71 @@ def open_audio(
         f"Expected a recording: a path, bytes, an array, a tensor, or a dict of array and sampling_rate, but got "
         f"{type(source).__name__} for {name}."
     )
+
+
+def open_windows(
+    source: AudioSource,
+    sample_rate: int,
+    seconds: float,
+    most: int,
+    *,
+    source_rate: int | None = None,
+    name: str | None = None,
+) -> list[Tensor]:
+    """Open several parts of a recording, evenly from its beginning to its end; only these parts are decoded.
+
+    Args:
+        source: As in :func:`open_audio`, like the others.
+        sample_rate: The sample rate of the result, in Hz.
+        seconds: The length of each part.
+        most: The maximum number of parts. A recording has no more than are needed to hear all of it, and one part, its
+            middle, if ``most`` is 1.
+        source_rate: The sample rate of an array or a tensor, in Hz.
+        name: The name of the recording in messages.
+
+    Returns:
+        The samples of each part, shape ``(samples,)``.
+
+    Raises:
+        DataError: As in :func:`open_audio`.
+
+    Example:
+        >>> parts = open_windows(np.arange(10) / 10, 1, 4.0, most=8, source_rate=1)
+        >>> [part.tolist()[0] for part in parts]
+        [0.0, 0.30000001192092896, 0.6000000238418579]
+    """
+    if hasattr(source, "get_all_samples"):
+        # Decoded once for all parts.
+        made = source.get_all_samples()
+        source, source_rate = made.data, int(made.sample_rate)
+    longer: list[int] = []
+
+    def part(cut: Cut) -> Tensor:
+        return open_audio(source, sample_rate, seconds, cut=cut, source_rate=source_rate, name=name)
+
+    def first(extra: int) -> int:
+        longer.append(extra)
+        return extra // 2 if most == 1 else 0
+
+    opened = [part(first)]
+    if not longer or most == 1:
+        return opened
+    count = min(most, 1 + math.ceil(longer[0] / (seconds * _own_rate(source, source_rate))))
+    return opened + [part(lambda extra, place=place: extra * place // (count - 1)) for place in range(1, count)]  # type: ignore[misc]
+
+
+def _own_rate(source: AudioSource, source_rate: int | None) -> int:
+    """Return the sample rate of a recording that was opened before."""
+    if isinstance(source, Mapping) and "array" in source:
+        source_rate = source.get("sampling_rate", source_rate)
+    elif isinstance(source, Mapping):
+        return _own_rate(source.get("bytes") or source["path"], source_rate)
+    elif isinstance(source, str | Path):
+        return rate_of(local_path(source))
+    elif isinstance(source, bytes):
+        return rate_of(io.BytesIO(source))
+    assert source_rate is not None
+    return source_rate
 
 
 def check_audio(source: AudioSource, source_rate: int | None, name: str) -> None:

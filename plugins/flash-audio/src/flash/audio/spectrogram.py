@@ -108,7 +108,9 @@ class LogMel(nn.Module):
         frames = padded.unfold(1, self.mel.n_fft, hop)[:, :count]
         spectrum = torch.fft.rfft(frames * self.window)
         energy = spectrum.real**2 + spectrum.imag**2
-        log_mel = (energy @ self.filters + _FLOOR).log().transpose(1, 2).unsqueeze(1)
+        # The logarithm of the sum with the floor; the exporter to ONNX takes a number as small as that for zero.
+        log_mel = (energy @ self.filters / _FLOOR).log1p() + math.log(_FLOOR)
+        log_mel = log_mel.transpose(1, 2).unsqueeze(1)
         valid = ((lengths + hop - 1) // hop).clamp(min=1, max=count)
         if self.standardize:
             places = torch.arange(count, device=waveforms.device)

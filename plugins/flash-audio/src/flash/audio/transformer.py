@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from flash.core.layers import block_layers
-from flash.errors import CheckpointError, ConfigurationError, DownloadError
+from flash.download.pretrained import (
+    config_from_dict,
+    config_to_dict,
+    import_library,
+    load_model,
+    load_part,
+    make_model,
+    read_json,
+)
+from flash.errors import ConfigurationError
 
 from .spec import AudioSpec
 
-__all__ = ["ModelUnavailableError", "WaveformTransformer", "describe", "huggingface"]
+__all__ = ["WaveformTransformer", "describe", "huggingface"]
 
 _RATE = 16000
-
-
-class ModelUnavailableError(DownloadError):
-    """A checkpoint that is neither in a folder nor cached, and cannot be downloaded; or that is incomplete."""
+_WANTED = "a model for waveforms, such as wav2vec 2.0, HuBERT or WavLM"
 
 
 class WaveformTransformer(nn.Module):
@@ -99,54 +102,30 @@ def huggingface(name: str, pretrained: bool = True, config: Mapping[str, Any] | 
 
     Raises:
         ConfigurationError: If transformers is not installed, or the model is of another kind.
-        ModelUnavailableError: If the checkpoint cannot be loaded, or weights are missing.
+        HubError: If the checkpoint cannot be loaded, or weights are missing.
     """
-    transformers = _library()
+    transformers = import_library(
+        "transformers", "flash-audio[transformers]", "Backbones that need nothing else: audio_cnn."
+    )
     if config is not None:
-        return _from_config(transformers, config)
-    settings = _settings(transformers, name)
-    try:
-        if pretrained:
-            model, report = transformers.AutoModel.from_pretrained(
-                name, trust_remote_code=False, weights_only=True, output_loading_info=True
-            )
-            missing = sorted(each for each in report["missing_keys"] if each in model.state_dict())
-        else:
-            known = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
-            model, missing = transformers.AutoModel.from_config(known, trust_remote_code=False), []
-    # transformers and its dependencies raise many types.
-    except Exception as error:
-        raise _unavailable(name, error) from error
+        made = make_model(transformers.AutoModel, config_from_dict(transformers, config["model"]), wanted=_WANTED)
+        return WaveformTransformer(made, *config["settings"])
+    known = load_part(transformers.AutoConfig.from_pretrained, "a configuration", name)
+    model = load_model(
+        transformers.AutoModel, name, known, pretrained=pretrained, wanted=_WANTED, is_optional=_is_optional
+    )
+    return WaveformTransformer(model, *_settings(name))
+
+
+def _is_optional(weight: str) -> bool:
     # The mask of training without labels is no weight of a classifier, and some checkpoints lack it.
-    missing = [each for each in missing if each != "masked_spec_embed" and "parametrizations" not in each]
-    if missing:
-        raise ModelUnavailableError(
-            f"Expected weights for all of a {type(model).__name__} in {name!r}, but {len(missing)} are missing, such "
-            f"as {missing[0]!r}. Choose another checkpoint, or pretrained=False to train from scratch."
-        )
-    model = model.to(torch.get_default_dtype()).train()
-    return WaveformTransformer(model, *settings)
+    return weight == "masked_spec_embed" or "parametrizations" in weight
 
 
-def _library() -> Any:
-    try:
-        return importlib.import_module("transformers")
-    except ModuleNotFoundError as error:
-        if error.name != "transformers":
-            raise
-        raise ConfigurationError(
-            "Expected transformers for a backbone of the Hugging Face hub, but it is not installed. Install it: pip "
-            "install 'flash-audio[transformers]'. Backbones that need nothing else: audio_cnn."
-        ) from error
-
-
-def _settings(transformers: Any, name: str) -> tuple[int, bool, bool]:
+def _settings(name: str) -> tuple[int, bool, bool]:
     """Return the sample rate, and whether waveforms are standardized and padding is masked."""
-    try:
-        found, _ = transformers.FeatureExtractionMixin.get_feature_extractor_dict(name)
-    # Without such a file the model has the settings of the first of its kind; another problem shows with its weights.
-    except OSError:
-        found = {}
+    # Without such a file the model has the settings of the first of its kind.
+    found = read_json(name, "preprocessor_config.json") or {}
     rate = int(found.get("sampling_rate", _RATE))
     return rate, bool(found.get("do_normalize", True)), bool(found.get("return_attention_mask", False))
 
@@ -154,40 +133,5 @@ def _settings(transformers: Any, name: str) -> tuple[int, bool, bool]:
 def describe(backbone: WaveformTransformer) -> dict[str, Any]:
     """Return what a checkpoint holds of a model in place of its folder or its name on the hub."""
     model: Any = backbone.model
-    config = json.loads(model.config.to_json_string(use_diff=False))
     spec = backbone.input_spec
-    return {
-        "model": {name: value for name, value in config.items() if name not in ("_name_or_path", "name_or_path")},
-        "settings": [spec.sample_rate, spec.standardize, backbone.masks],
-    }
-
-
-def _from_config(transformers: Any, config: Mapping[str, Any]) -> WaveformTransformer:
-    kind = str(config["model"].get("model_type"))
-    if kind not in transformers.CONFIG_MAPPING:
-        raise CheckpointError(
-            f"Expected a model that the installed transformers knows, but got {kind!r}: "
-            "pip install --upgrade transformers."
-        )
-    known = transformers.CONFIG_MAPPING[kind].from_dict(dict(config["model"]))
-    model = transformers.AutoModel.from_config(known, trust_remote_code=False)
-    return WaveformTransformer(model, *config["settings"])
-
-
-def _unavailable(name: str, error: Exception) -> Exception:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if "trust_remote_code" in str(error):
-        return ConfigurationError(
-            f"Expected a checkpoint of a model that transformers has itself, but {name!r} needs custom code, which is "
-            "never run. Choose another one, or pass the network as a module."
-        )
-    if Path(name).expanduser().is_dir():
-        return ModelUnavailableError(
-            f"Expected a checkpoint in the folder {name!r}, as save_pretrained of transformers saves it, but got the "
-            f"error: {first} Copy or download the checkpoint again."
-        )
-    return ModelUnavailableError(
-        f"Expected a checkpoint for {name!r}, but there is no such folder, it is not in the cache of the Hugging Face "
-        f"hub, and it cannot be downloaded: {first} Where the hub can be reached, download it with `hf download {name} "
-        "--local-dir FOLDER`; then pass the folder in place of the name."
-    )
+    return {"model": config_to_dict(model.config), "settings": [spec.sample_rate, spec.standardize, backbone.masks]}

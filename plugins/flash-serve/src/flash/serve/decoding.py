@@ -31,7 +31,14 @@ from .limits import Limits
 __all__ = ["KEYS", "Decoder", "Samples", "takes_uploads"]
 
 #: The key of the samples of each kind in a JSON body.
-KEYS: Final = {"table": "rows", "text": "texts", "image": "images", "file": "files", "numbers": "rows"}
+KEYS: Final = {
+    "table": "rows",
+    "text": "texts",
+    "numbers": "rows",
+    "image": "images",
+    "audio": "recordings",
+    "file": "files",
+}
 
 # In a request with many wrong samples, so many are named.
 _MOST_ERRORS = 20
@@ -78,7 +85,7 @@ def takes_uploads(fields: RequestFields) -> bool:
         >>> takes_uploads(RequestFields("image")), takes_uploads(RequestFields("text"))
         (True, False)
     """
-    return fields.kind in ("image", "file")
+    return fields.kind in ("image", "audio", "file")
 
 
 class Decoder:
@@ -104,6 +111,7 @@ class Decoder:
             "table": self._row,
             "text": self._pair if fields.fields else self._text,
             "image": self._content,
+            "audio": self._content,
             "file": self._content,
             "numbers": _array,
         }[fields.kind]
@@ -266,7 +274,7 @@ class Decoder:
                 wrong.append((place, str(error)))
         if wrong:
             raise _of_places(wrong[:_MOST_ERRORS])
-        if self.fields.kind == "image":
+        if self.fields.kind != "file":
             return Samples([content for _, content in files], places)
         folder = TemporaryDirectory(prefix="flash-serve-")
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import Self
 
@@ -35,10 +35,14 @@ class TextData(SampleData):
 
     preprocess_cls = TextPreprocess
     default_batch_size = 16
+    #: Whether tables are recognized as such data: not where targets are no classes and no numbers.
+    recognizes_tables: ClassVar[bool] = True
 
     @classmethod
     def recognize(cls, raw: RawData, target_fields: str | Sequence[str] | None = None) -> Recognition | None:
         """Recognize tables with one column of free text beside the targets."""
+        if not cls.recognizes_tables:
+            return None
         certainty = certainty_of_kind(raw, target_fields, cls.preprocess_cls.targets_cls.kind)
         if raw.table is None or certainty is None:
             return None

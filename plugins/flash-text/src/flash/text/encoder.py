@@ -184,13 +184,14 @@ def generate(next_logits: Any, count: int, settings: Mapping[str, Any]) -> list[
             returns the logits of the next token, shape ``(rows, vocabulary)``.
         count: The number of texts.
         settings: ``start``, ``eos``, ``max_length``, ``min_length``, ``num_beams``, ``length_penalty``,
-            ``early_stopping``, ``no_repeat_ngram_size``, ``repetition_penalty``, ``forced_bos`` and ``forced_eos``.
+            ``early_stopping``, ``no_repeat_ngram_size``, ``repetition_penalty``, ``never``, the tokens that are not
+            generated, ``forced_bos`` and ``forced_eos``.
 
     Example:
         >>> counting = lambda rows, tokens: np.eye(4, dtype=np.float32)[(tokens[:, -1] + 1) % 4]
         >>> settings = {"start": 0, "eos": [3], "max_length": 9, "min_length": 0, "num_beams": 1, "length_penalty": 1.0}
         >>> settings |= {"early_stopping": False, "no_repeat_ngram_size": 0, "repetition_penalty": 1.0}
-        >>> generate(counting, 1, {**settings, "forced_bos": None, "forced_eos": []})
+        >>> generate(counting, 1, {**settings, "never": [], "forced_bos": None, "forced_eos": []})
         [[0, 1, 2, 3]]
     """
     if settings["num_beams"] == 1:
@@ -267,6 +268,8 @@ def _processed(scores: Any, tokens: Any, settings: Mapping[str, Any]) -> Any:
                 text[place + size - 1] for place in range(length - size + 1) if text[place:][: size - 1] == start
             ]
             scores[row, repeated] = -np.inf
+    # Folders that were exported before have no such setting.
+    scores[:, settings.get("never", [])] = -np.inf
     if length < settings["min_length"]:
         scores[:, settings["eos"]] = -np.inf
     for forced, at in (([settings["forced_bos"]], 1), (settings["forced_eos"], settings["max_length"] - 1)):

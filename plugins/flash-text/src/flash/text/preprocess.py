@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -58,6 +58,8 @@ class TextPreprocess(SamplePreprocess):
     reads_lazily = True
     advice = "For numbers use TextRegressionData and TextRegressor."
 
+    #: Whether the importance of words to a prediction can be told: not where a prediction is no number per text.
+    has_parts: ClassVar[bool] = True
     #: Whether the train data is of pairs of texts; ``None`` before there was any.
     pairs: bool | None = None
 
@@ -181,7 +183,7 @@ class TextPreprocess(SamplePreprocess):
 
     def parts(self, samples: Any) -> list[str]:
         """Return the two texts of pairs; single texts have no parts."""
-        return list(self._pair_names) if isinstance(samples.texts, PackedPairs) else []
+        return list(self._pair_names) if self.has_parts and isinstance(samples.texts, PackedPairs) else []
 
     def exchange(self, samples: Any, part: str, order: Tensor) -> Any:
         """Return the pairs with one of the two texts from other pairs."""
@@ -192,7 +194,9 @@ class TextPreprocess(SamplePreprocess):
         return self._samples_of(changed, samples.targets)
 
     def pieces(self, samples: Any, row: int, most: int) -> Pieces | None:
-        """Return the words of a text, or of both texts of a pair."""
+        """Return the words of a text, or of both texts of a pair; ``None`` if their importance cannot be told."""
+        if not self.has_parts:
+            return None
         shown, target = self.display(samples, [row])[0], None if samples.targets is None else samples.targets[row]
         texts: dict[str | None, str] = {None: shown} if isinstance(shown, str) else {**shown}  # type: ignore[dict-item]
         words = {name: words_of(text, field=name) for name, text in texts.items()}

@@ -42,6 +42,7 @@ POLICY = {
             f"style-src {_hash('style.css')}",
             f"script-src {_hash('script.js')}",
             "img-src blob: data:",
+            "media-src blob:",
             "connect-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",

@@ -57,12 +57,15 @@ function controlOf(each) {
   return control;
 }
 
+// What is uploaded, and what is chosen from if the task names no extensions.
+const UPLOADS = { image: ["photo", "image/*"], audio: ["recording", "audio/*"], file: ["file", ""] };
+
 function build() {
   const fields = find("fields");
-  if (about.kind === "image" || about.kind === "file") {
+  if (about.kind in UPLOADS) {
+    const [noun, types] = UPLOADS[about.kind];
     const input = make("input", { type: "file", id: "file" });
-    input.accept = about.extensions.join(",") || (about.kind === "image" ? "image/*" : "");
-    const noun = about.kind === "image" ? "photo" : "file";
+    input.accept = about.extensions.join(",") || types;
     const drop = make("div", { class: "drop", id: "drop" }, make("p", { id: "chosen" }, `Drop a ${noun} here, or choose one.`), input);
     input.addEventListener("change", () => choose(input.files[0]));
     for (const kind of ["dragenter", "dragover"]) {
@@ -89,13 +92,13 @@ function choose(chosen) {
   file = chosen;
   find("chosen").textContent = chosen.name;
   find("submit").disabled = false;
-  const old = document.querySelector("#drop img");
+  const old = document.querySelector("#drop img, #drop audio");
   if (old) old.remove();
-  if (about.kind === "image") {
-    if (shown) URL.revokeObjectURL(shown);
-    shown = URL.createObjectURL(chosen);
-    find("drop").prepend(make("img", { src: shown, alt: "" }));
-  }
+  if (about.kind === "file") return;
+  if (shown) URL.revokeObjectURL(shown);
+  shown = URL.createObjectURL(chosen);
+  const seen = about.kind === "image";
+  find("drop").prepend(make(seen ? "img" : "audio", seen ? { src: shown, alt: "" } : { src: shown, controls: "" }));
 }
 
 // ---------------------------------------------------------------- the request
@@ -233,7 +236,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 }
 
 const LEADS = {
-  table: "Fill in a row.", text: "Type a text.", image: "Drop a photo.", file: "Drop a file.", numbers: "Type numbers.",
+  table: "Fill in a row.", text: "Type a text.", image: "Drop a photo.", audio: "Drop a recording.", file: "Drop a file.", numbers: "Type numbers.",
 };
 
 fetch(new URL("v1/task", document.baseURI)).then((answer) => answer.json()).then((found) => {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import Self
 
 from flash.data.inputs import SampleInputs
-from flash.data.recognition import RawData, Recognition
 from flash.data.stage import Stage, Stages
 from flash.errors import ConfigurationError
 
@@ -39,15 +38,7 @@ class QuestionAnsweringData(TextData):
     """
 
     preprocess_cls = QuestionAnsweringPreprocess
-
-    @classmethod
-    def recognize(  # none of its arguments matter
-        cls,
-        raw: RawData,  # noqa: ARG003
-        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003
-    ) -> Recognition | None:
-        """Return ``None``: questions are not recognized."""
-        return None
+    recognizes_tables = False
 
     @classmethod
     def from_squad(

@@ -43,6 +43,7 @@ class QuestionAnsweringPreprocess(TextPreprocess):
     """
 
     pairs = True
+    has_parts = False
     #: Whether some questions of the train data have no answer; ``None`` before there was any.
     unanswerable: bool | None = None
 
@@ -158,13 +159,6 @@ class QuestionAnsweringPreprocess(TextPreprocess):
         if samples.answers is None:
             return None
         return [samples.answers[row][0].text if samples.answers[row] else "(no answer)" for row in rows]
-
-    def parts(self, samples: Any) -> list[str]:
-        """Return no parts: the importance of a word to an answer is no number."""
-        return []
-
-    def pieces(self, samples: Any, row: int, most: int) -> None:
-        """Return ``None``, as there are no parts."""
 
     def portable(self) -> Portable:
         """Return the inputs of the network; answers are found in contexts by Flash alone."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 __all__ = ["names"]
 
 _NAMES = (
+    "Helsinki-NLP/opus-mt-de-en",
+    "Helsinki-NLP/opus-mt-en-ROMANCE",
+    "Helsinki-NLP/opus-mt-en-de",
     "facebook/bart-base",
     "facebook/bart-large",
     "facebook/bart-large-cnn",

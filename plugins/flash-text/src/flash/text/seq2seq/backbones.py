@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -16,9 +17,27 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from flash.errors import ConfigurationError
 
-from ..hub import config_from_dict, config_to_dict, load_model, load_tokenizer, make_model
+from ..hub import (
+    config_from_dict,
+    config_to_dict,
+    load_model,
+    load_tokenizer,
+    make_model,
+    tokenizer_from_dict,
+    tokenizer_to_dict,
+)
+from .marian import load_marian_tokenizers
 
-__all__ = ["Seq2SeqBackbone", "huggingface", "model_from_dict", "model_to_dict", "read_prefix"]
+__all__ = [
+    "Seq2SeqBackbone",
+    "huggingface",
+    "load_tokenizers",
+    "model_from_dict",
+    "model_to_dict",
+    "read_prefix",
+    "tokenizers_from_dict",
+    "tokenizers_to_dict",
+]
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +49,12 @@ class Seq2SeqBackbone:
     Args:
         model: A model of transformers that generates texts from texts.
         tokenizer: Its fast tokenizer.
+        target_tokenizer: That of target texts, if it is another one.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
+    target_tokenizer: PreTrainedTokenizerFast | None = None
 
 
 def huggingface(name: str, pretrained: bool = True) -> Seq2SeqBackbone:
@@ -47,7 +68,37 @@ def huggingface(name: str, pretrained: bool = True) -> Seq2SeqBackbone:
         HubError: If it cannot be loaded, or weights are missing.
         ConfigurationError: If it is not an encoder-decoder.
     """
-    return Seq2SeqBackbone(load_model(name, "seq2seq", pretrained), load_tokenizer(name))
+    return Seq2SeqBackbone(load_model(name, "seq2seq", pretrained), *load_tokenizers(name))
+
+
+def load_tokenizers(name_or_path: str | Path) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast | None]:
+    """Load the tokenizer of a checkpoint, and that of target texts if it is another one.
+
+    Args:
+        name_or_path: A name on the Hugging Face hub, or a folder.
+
+    Raises:
+        HubError: If it cannot be loaded.
+        ConfigurationError: If the tokenizer has no fast version.
+    """
+    return load_marian_tokenizers(name_or_path) or (load_tokenizer(name_or_path), None)
+
+
+def tokenizers_to_dict(tokenizer: PreTrainedTokenizerFast, target: PreTrainedTokenizerFast | None) -> dict[str, Any]:
+    """Convert the tokenizers to a dict of serializable values.
+
+    Args:
+        tokenizer: The tokenizer.
+        target: That of target texts, if it is another one.
+    """
+    values = tokenizer_to_dict(tokenizer)
+    return values if target is None else {**values, "target": tokenizer_to_dict(target)}
+
+
+def tokenizers_from_dict(values: Mapping[str, Any]) -> tuple[PreTrainedTokenizerFast, PreTrainedTokenizerFast | None]:
+    """Undo :func:`tokenizers_to_dict`."""
+    target = values.get("target")
+    return tokenizer_from_dict(values), None if target is None else tokenizer_from_dict(target)
 
 
 def model_to_dict(model: PreTrainedModel) -> dict[str, Any]:

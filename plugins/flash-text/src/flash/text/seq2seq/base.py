@@ -22,9 +22,15 @@ from flash.errors import ConfigurationError
 
 from ..adapters import AdaptableTask
 from ..backbones import max_positions, order_by_execution
-from ..hub import load_tokenizer, tokenizer_from_dict, tokenizer_to_dict
 from ..tokens import TokenizerSpec
-from .backbones import Seq2SeqBackbone, model_from_dict, model_to_dict
+from .backbones import (
+    Seq2SeqBackbone,
+    load_tokenizers,
+    model_from_dict,
+    model_to_dict,
+    tokenizers_from_dict,
+    tokenizers_to_dict,
+)
 from .export import exported_networks, generation_settings, unknown_setting
 from .generation import checked_settings, effective_config
 from .preprocess import Seq2SeqPreprocess
@@ -136,8 +142,10 @@ class Seq2SeqTask(AdaptableTask):
         super().__init__(model=made.model, learning_rate=learning_rate, **kwargs)
         self.use_default_rates(_DEFAULT_RATE)
         self.tokenizer = made.tokenizer
+        self._own_target_tokenizer = made.target_tokenizer
         #: The tokenizer of target texts, if it is another one; see :mod:`flash.text.seq2seq.languages`.
         self.target_tokenizer, of_language = self.use_languages(made.tokenizer)
+        self.target_tokenizer = self.target_tokenizer or made.target_tokenizer
         self.generation_kwargs = checked_settings({**of_language, **settings})
         self._generation: tuple[dict[str, Any], GenerationConfig] | None = None
         self.prefix = self.default_prefix() if prefix is None else prefix
@@ -165,14 +173,14 @@ class Seq2SeqTask(AdaptableTask):
         self, backbone: Any, pretrained: bool, tokenizer: TokenizerSpec | None, config: Mapping[str, Any] | None
     ) -> Seq2SeqBackbone:
         if config is not None:
-            made = Seq2SeqBackbone(model_from_dict(config), _made_tokenizer(tokenizer))
+            made = Seq2SeqBackbone(model_from_dict(config), *_made_tokenizers(tokenizer))
         elif isinstance(backbone, nn.Module):
             _check_model(backbone)
-            made = Seq2SeqBackbone(backbone, _made_tokenizer(tokenizer))  # type: ignore[arg-type]  # checked above
+            made = Seq2SeqBackbone(backbone, *_made_tokenizers(tokenizer))  # type: ignore[arg-type]  # checked above
         else:
             made = self.build_backbone(backbone, makes=Seq2SeqBackbone, pretrained=pretrained)
             if tokenizer is not None:
-                made.tokenizer = _made_tokenizer(tokenizer)
+                made.tokenizer, made.target_tokenizer = _made_tokenizers(tokenizer)
         embeddings: Any = made.model.get_input_embeddings()
         if len(made.tokenizer) > embeddings.num_embeddings:
             raise ConfigurationError(
@@ -189,7 +197,7 @@ class Seq2SeqTask(AdaptableTask):
             max_source_length=self.max_source_length,
             max_target_length=self.max_target_length,
             config=model_to_dict(self.model),
-            tokenizer=tokenizer_to_dict(self.tokenizer),
+            tokenizer=tokenizers_to_dict(self.tokenizer, self._own_target_tokenizer),
         )
         # These are no hyperparameters, which loggers would log.
         for name in ("tokenizer", "config"):
@@ -337,13 +345,14 @@ def tokens(predictions: Tensor, task: Any) -> list[list[int]]:
     return [[token for token in row if token not in special] for row in predictions.tolist()]
 
 
-def _made_tokenizer(tokenizer: TokenizerSpec | None) -> Any:
+def _made_tokenizers(tokenizer: TokenizerSpec | None) -> tuple[Any, Any]:
+    """Return the tokenizer, and that of target texts if it is another one."""
     if isinstance(tokenizer, Mapping):
-        return tokenizer_from_dict(tokenizer)
+        return tokenizers_from_dict(tokenizer)
     if isinstance(tokenizer, str | Path):
-        return load_tokenizer(tokenizer)
+        return load_tokenizers(tokenizer)
     if isinstance(tokenizer, PreTrainedTokenizerBase) and tokenizer.is_fast:
-        return tokenizer
+        return tokenizer, None
     raise ConfigurationError(
         "Expected tokenizer to be a name or folder, or a fast tokenizer of transformers, which can also decode, "
         f"but got {type(tokenizer).__name__}."

@@ -19,7 +19,14 @@ __all__ = ["exported_networks", "generation_settings", "unknown_setting"]
 _KNOWN = frozenset(
     {
         *("num_beams", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "length_penalty"),
-        *("early_stopping", "no_repeat_ngram_size", "repetition_penalty", "forced_bos_token_id", "forced_eos_token_id"),
+        *(
+            "early_stopping",
+            "bad_words_ids",
+            "no_repeat_ngram_size",
+            "repetition_penalty",
+            "forced_bos_token_id",
+            "forced_eos_token_id",
+        ),
         *("decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id", "use_cache", "do_sample"),
         *("transformers_version", "temperature", "top_k", "top_p", "cache_implementation", "num_return_sequences"),
         *("output_attentions", "output_hidden_states", "output_scores", "output_logits", "return_dict_in_generate"),
@@ -83,6 +90,8 @@ def unknown_setting(config: GenerationConfig) -> str | None:
     settings: Mapping[str, Any] = config.to_diff_dict()
     if config.do_sample:
         return "do_sample"
+    if any(len(each) > 1 for each in config.bad_words_ids or ()):
+        return "bad_words_ids"
     return next((name for name in settings if name not in _KNOWN and not name.startswith("_")), None)
 
 
@@ -105,6 +114,8 @@ def generation_settings(config: Any, start: int) -> dict[str, Any]:
         "early_stopping": config.early_stopping or False,
         "no_repeat_ngram_size": config.no_repeat_ngram_size or 0,
         "repetition_penalty": config.repetition_penalty or 1.0,
+        # transformers lets texts end whatever is forbidden.
+        "never": [each[0] for each in config.bad_words_ids or () if each[0] not in _listed(config.eos_token_id)],
         "forced_bos": config.forced_bos_token_id,
         "forced_eos": _listed(config.forced_eos_token_id),
     }

@@ -40,6 +40,7 @@ class Seq2SeqPreprocess(TextPreprocess):
     """
 
     max_input_fields = 1
+    has_parts = False
     reads_lazily = False
 
     @classmethod
@@ -106,13 +107,6 @@ class Seq2SeqPreprocess(TextPreprocess):
             "input_fields": [] if self.input_field is None else [self.input_field],
         }
         return portable_tokens(token_inputs(spec.tokenizer, spec.max_source_length), spec.tokenizer, settings)
-
-    def parts(self, samples: Any) -> list[str]:
-        """Return no parts: the importance of a word to a whole text is no number."""
-        return []
-
-    def pieces(self, samples: Any, row: int, most: int) -> None:
-        """Return ``None``, as there are no parts."""
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """Pad texts to the longest one of the batch."""

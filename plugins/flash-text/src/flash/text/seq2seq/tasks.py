@@ -13,6 +13,7 @@ from .._former import SUMMARIZATION_ARGUMENTS, TRANSLATION_ARGUMENTS
 from .backbones import read_prefix
 from .base import Seq2SeqTask
 from .languages import decoding_settings, has_languages, use_languages
+from .marian import target_codes, use_target_code
 from .metrics import summarization_metrics, translation_metrics
 
 __all__ = ["SummarizationTask", "TranslationTask"]
@@ -68,7 +69,8 @@ class TranslationTask(Seq2SeqTask):
         prefix: The prefix of each source text; by default the checkpoint's one for the languages:
             ``"translate English to German: "`` for T5, whose first pair is the default.
         source_language: A code such as ``"en"``, to select one of the checkpoint's pairs of languages; of models of
-            many languages, such as mBART and NLLB, one of their codes, such as ``"en_XX"`` or ``"eng_Latn"``.
+            many languages, such as mBART and NLLB, one of their codes, such as ``"en_XX"`` or ``"eng_Latn"``. Marian
+            models take no source language, and a target language if they write several.
         target_language: The same for the target language.
         metrics: As in :class:`~flash.core.model.Task`.
         kwargs: Arguments of :class:`~flash.text.seq2seq.base.Seq2SeqTask`, such as ``num_beams`` and
@@ -98,7 +100,7 @@ class TranslationTask(Seq2SeqTask):
         **kwargs: Any,
     ) -> None:
         # Set first, since the base class calls default_prefix.
-        self._languages = source_language, target_language
+        self._languages, self._has_prefix = (source_language, target_language), prefix is not None
         metrics = translation_metrics() if metrics is None else metrics
         super().__init__(backbone, pretrained, prefix, metrics=metrics, **kwargs)
 
@@ -106,6 +108,10 @@ class TranslationTask(Seq2SeqTask):
         self, tokenizer: PreTrainedTokenizerFast
     ) -> tuple[PreTrainedTokenizerFast | None, dict[str, Any]]:
         """Return the tokenizer and the generation settings of the target language, of models of many languages."""
+        codes = target_codes(tokenizer)
+        # Without a target, each text begins with its own code.
+        if codes and (not self._has_prefix or self._languages != (None, None)):
+            use_target_code(tokenizer, codes, *self._languages)
         if not has_languages(tokenizer):
             return None, {}
         written = use_languages(tokenizer, *self._languages)
@@ -113,6 +119,6 @@ class TranslationTask(Seq2SeqTask):
 
     def default_prefix(self) -> str:
         """Return the checkpoint's prefix for the languages; none if the tokenizer has codes of languages."""
-        return (
-            "" if self.target_tokenizer is not None else read_prefix(self.model.config, "translation", *self._languages)
-        )
+        if has_languages(self.tokenizer) or target_codes(self.tokenizer):
+            return ""
+        return read_prefix(self.model.config, "translation", *self._languages)

@@ -48,6 +48,7 @@ class TokenClassificationPreprocess(TextPreprocess):
     """
 
     max_input_fields = 1
+    has_parts = False
     targets_cls = TagLabels  # type: ignore[assignment]  # with another learn
 
     def __init__(self, input_field: str | Sequence[str] | None = None, scheme: str = "auto") -> None:
@@ -178,13 +179,6 @@ class TokenClassificationPreprocess(TextPreprocess):
     def request_fields(self) -> RequestFields:
         """Return that a sample is a text."""
         return RequestFields("text", [])
-
-    def parts(self, samples: Any) -> list[str]:
-        """Return no parts: the importance of a word to many tags is no number."""
-        return []
-
-    def pieces(self, samples: Any, row: int, most: int) -> None:
-        """Return ``None``, as there are no parts."""
 
     def portable(self) -> Portable:
         """Return the inputs of the network; words are found in texts by Flash alone."""
