@@ -32,6 +32,7 @@ from .metrics import BoxMeanAveragePrecision
 from .models import DETECTORS, coco_labels
 from .outputs import detection_outputs
 from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
+from .sizes import ImageSize, fixed_size_of, set_image_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,6 +82,9 @@ class ObjectDetector(Task):
             module.
         lr_scheduler: As in :class:`~flash.core.model.Task`.
         metrics: As in :class:`~flash.core.model.Task`; they take lists with one dict per image.
+        image_size: The size of resized images, for every backbone, in place of ``min_size`` and ``max_size``: the
+            length of the longer side in pixels, or ``(height, width)`` for all images. For a backbone that resizes all
+            images to one shape, such as SSD, a number is the length of both sides.
         norm_at_rest: The name of ``freeze_norm`` in checkpoints of flash-image 0.1.0.
         kwargs: Further arguments of :class:`~flash.core.model.Task`.
 
@@ -117,6 +121,7 @@ class ObjectDetector(Task):
         lr_scheduler: LRSchedulerSpec | None = None,
         metrics: MetricSpec | None = None,
         *,
+        image_size: ImageSize | None = None,
         norm_at_rest: FreezeNorm | None = None,
         **kwargs: Any,
     ) -> None:
@@ -133,7 +138,13 @@ class ObjectDetector(Task):
         self.score_threshold = score_threshold
         self.val_loss = val_loss
         sizes = {name: size for name, size in (("min_size", min_size), ("max_size", max_size)) if size is not None}
+        if image_size is not None and sizes:
+            raise ConfigurationError(
+                f"Expected image_size, or {' and '.join(sizes)}, but got both. Leave out {' and '.join(sizes)}."
+            )
         self.model = self._build(backbone, pretrained, {**sizes, **(backbone_kwargs or {})})
+        if image_size is not None:
+            set_image_size(self.model, image_size)
         self.freeze_norm = _freeze_norm(freeze_norm, backbone, pretrained)
         # Freezing the whole backbone would also freeze the random layers on top of the pretrained body.
         self._only_body_pretrained = pretrained == "backbone"
@@ -314,8 +325,7 @@ class ObjectDetector(Task):
 
 def _rows_by_size(images: Sequence[Tensor], model: nn.Module) -> list[list[int]]:
     """Group the rows of a batch that need no padding beside each other."""
-    transform = getattr(model, "transform", None)
-    if transform is not None and getattr(transform, "fixed_size", None) is not None:
+    if fixed_size_of(model) is not None:
         return [list(range(len(images)))]
     groups: dict[tuple[int, ...], list[int]] = {}
     for row, image in enumerate(images):
