@@ -25,6 +25,7 @@ from transformers import (
     RobertaConfig,
     T5Config,
     T5ForConditionalGeneration,
+    YolosConfig,
 )
 
 from flash import Task, Trainer
@@ -321,6 +322,22 @@ def test_detectors_of_torchvision_are_exported(tmp_path: Path, photos: Path, bac
     assert min(len(each["labels"]) for each in expected) > 5
     # Random weights make 7e-5 of what is 1e-7 in the pixels, and many candidates that are nearly as good as others.
     same_boxes(predictor_of(folder).predict(str(photos)), expected, missing=8, pixels=1.5, difference=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_detectors_of_transformers_are_exported(tmp_path: Path, photos: Path, name: str) -> None:
+    sizes: dict[str, Any] = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = YolosConfig(**sizes, intermediate_size=32, image_size=[64, 96], patch_size=16, num_detection_tokens=12)
+    config.save_pretrained(tmp_path / "yolos")
+    options: dict[str, Any] = {"pretrained": False, "image_size": (64, 96), "score_threshold": 0.0}
+    task = ObjectDetector(3, backbone=tmp_path / "yolos", **options)
+    for module, parameter in task.model.named_parameters():
+        if parameter.ndim > 1:  # so that queries and images differ
+            nn.init.normal_(parameter, std=0.5 if "token" in module or "classifier" in module else 0.1)
+    expected = task.predict(photos)
+    assert [len(each["labels"]) for each in expected] == [12] * len(expected)
+    same_boxes(predictor_of(task.export(tmp_path / "out", name)).predict(str(photos)), expected)
 
 
 def test_detectors_of_others_say_why_they_are_not_exported(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ PROGRAMS: Mapping[str, list[Any]] = {
                 train_folder="data/boxes", train_ann_file="data/boxes.json", val_split=0.25,
                 transform_kwargs={"image_size": 512}, batch_size=2,
             )""",
-            "The network resizes: write ObjectDetector(min_size=512, max_size=512).",
+            "The network resizes: write ObjectDetector(image_size=512).",
         ),
         """datamodule = ObjectDetectionData.from_coco(
             train_folder="data/boxes", train_ann_file="data/boxes.json", val_split=0.25, batch_size=2
@@ -140,7 +140,6 @@ PROGRAMS: Mapping[str, list[Any]] = {
             )""",
             "The backbone names the whole detector: backbone='retinanet_resnet50_fpn'.",
         ),
-        ("model = ObjectDetector(num_classes=2, image_size=512)", "Write min_size=512, max_size=512."),
         ("model = ObjectDetector(backbone='d0', num_classes=2, pretrained=False)", "'d0' is not among the detection"),
         """model = ObjectDetector(
             backbone="ssdlite320_mobilenet_v3_large", num_classes=datamodule.num_classes, pretrained=False

@@ -26,7 +26,7 @@ _PREPROCESS = (
     "Write hooks of a preprocess: class MyPreprocess(flash.image.ImagePreprocess): def train_to_tensor_transform(self, "
     "sample): ..., and pass preprocess=MyPreprocess() to the data module."
 )
-_SIZE = "The network resizes: write ObjectDetector(min_size=512, max_size=512)."
+_SIZE = "The network resizes: write ObjectDetector(image_size=512)."
 _SEGMENTATION = "Write from flash.image import SemanticSegmentation, SemanticSegmentationData."
 _CLASSIFIER = "Write from flash.image import ImageClassificationData, ImageClassifier."
 _ACTIVE = "Choose rows to label by task.predict(inputs, output='probabilities'), then fit again."
@@ -111,7 +111,6 @@ EMBEDDER_ARGUMENTS: Mapping[str, str] = {
 
 DETECTOR_ARGUMENTS: Mapping[str, str] = {
     "head": "The backbone names the whole detector: backbone='retinanet_resnet50_fpn'.",
-    "image_size": "Write min_size=512, max_size=512.",
     "predict_kwargs": "Write score_threshold=0.5.",
 }
 

@@ -56,7 +56,7 @@ def flash_tasks() -> Iterator[TaskSpec]:
 
 @hookimpl
 def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
-    """Yield every model of timm, and the detectors of torchvision."""
+    """Yield every model of timm, and the detectors of torchvision and transformers."""
     yield BackboneCatalogue(
         "timm",
         domain="image",
@@ -89,6 +89,15 @@ def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
             source=f"https://arxiv.org/abs/{paper}",
             license="BSD-3-Clause (torchvision)",
         )
+    yield BackboneCatalogue(
+        "transformers",
+        domain="detection",
+        names="flash.image.detection._names:names",
+        factory="flash.image.detection.checkpoints:transformer_detector",
+        open=True,
+        summary="RT-DETR, D-FINE, DETR, Conditional and Deformable DETR, DAB-DETR, YOLOS and Table Transformer, from "
+        "the Hugging Face hub or a local folder; they need flash-image[transformers].",
+    )
 
 
 @hookimpl

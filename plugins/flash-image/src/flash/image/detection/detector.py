@@ -1,4 +1,4 @@
-"""ObjectDetector: object detection on torchvision's detectors."""
+"""ObjectDetector: object detection on the detectors of torchvision and of transformers."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError, ExportError
 
 from .._former import DETECTOR_ARGUMENTS
+from .checkpoints import describe, labels_of_checkpoint, transformer_detector
 from .inference import TaskInference, TaskReference, align, is_known, telling_threshold, threshold_of
 from .metrics import BoxMeanAveragePrecision
 from .models import DETECTORS, coco_labels
 from .outputs import detection_outputs
 from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
+from .sizes import ImageSize, fixed_size_of, set_image_size
+from .transformer import TransformerDetector
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,8 +66,9 @@ class ObjectDetector(Task):
         num_classes: The number of classes without the background; by default the number of ``labels``. With
             neither, and published weights, the classes of COCO, so that the task predicts without training.
         labels: The names of the classes, in the order of their indices.
-        backbone: A name from ``ObjectDetector.available_backbones()``; or a module with the interface of torchvision's
-            detectors, with one more class for the background.
+        backbone: A name from ``ObjectDetector.available_backbones()``; the name on the Hugging Face hub, or the folder,
+            of a detector of transformers, such as ``"PekingU/rtdetr_r18vd"``, with ``flash-image[transformers]``; or a
+            module with the interface of torchvision's detectors, with one more class for the background.
         pretrained: ``True`` for weights trained on COCO; ``"backbone"`` for weights of the backbone only, trained on
             ImageNet; a path to weights of the whole detector; ``False`` for random ones.
         min_size: The length of the shorter side of resized images, in pixels; by default the backbone's own (mostly
@@ -76,11 +80,15 @@ class ObjectDetector(Task):
             small batch are unreliable.
         val_loss: Whether to compute the loss in validation and testing too. Detectors compute losses or boxes, so that
             it costs a second forward pass.
-        backbone_kwargs: Further arguments of the backbone, such as ``box_nms_thresh``.
+        backbone_kwargs: Further arguments of the backbone, such as ``box_nms_thresh``; for a detector of transformers,
+            entries of its configuration, such as ``num_queries``.
         learning_rate: The learning rate; by default 1e-4 with pretrained weights, and 1e-3 with random weights or a
             module.
         lr_scheduler: As in :class:`~flash.core.model.Task`.
         metrics: As in :class:`~flash.core.model.Task`; they take lists with one dict per image.
+        image_size: The size of resized images, for every backbone, in place of ``min_size`` and ``max_size``: the
+            length of the longer side in pixels, or ``(height, width)`` for all images. For a backbone that resizes all
+            images to one shape, such as SSD, a number is the length of both sides.
         norm_at_rest: The name of ``freeze_norm`` in checkpoints of flash-image 0.1.0.
         kwargs: Further arguments of :class:`~flash.core.model.Task`.
 
@@ -105,7 +113,7 @@ class ObjectDetector(Task):
         self,
         num_classes: int | None = None,
         labels: Sequence[Any] | None = None,
-        backbone: str | nn.Module = _DEFAULT,
+        backbone: str | Path | nn.Module = _DEFAULT,
         pretrained: bool | str | Path = True,
         min_size: int | None = None,
         max_size: int | None = None,
@@ -117,6 +125,7 @@ class ObjectDetector(Task):
         lr_scheduler: LRSchedulerSpec | None = None,
         metrics: MetricSpec | None = None,
         *,
+        image_size: ImageSize | None = None,
         norm_at_rest: FreezeNorm | None = None,
         **kwargs: Any,
     ) -> None:
@@ -127,13 +136,23 @@ class ObjectDetector(Task):
         super().__init__(learning_rate=learning_rate, lr_scheduler=lr_scheduler, metrics=metrics, **kwargs)
         _check_threshold(score_threshold)
         if num_classes is None and labels is None and pretrained not in (False, "backbone"):
-            labels = _published_labels(backbone)
+            labels = self._published_labels(backbone)
         self.num_classes = _count_classes(num_classes, labels)
         self.labels = None if labels is None else list(labels)
         self.score_threshold = score_threshold
         self.val_loss = val_loss
         sizes = {name: size for name, size in (("min_size", min_size), ("max_size", max_size)) if size is not None}
+        if image_size is not None and sizes:
+            raise ConfigurationError(
+                f"Expected image_size, or {' and '.join(sizes)}, but got both. Leave out {' and '.join(sizes)}."
+            )
         self.model = self._build(backbone, pretrained, {**sizes, **(backbone_kwargs or {})})
+        if image_size is not None:
+            set_image_size(self.model, image_size)
+        if isinstance(self.model, TransformerDetector) and isinstance(backbone, str | Path):
+            # A checkpoint loads without the folder or the hub.
+            self.record_arguments(backbone_kwargs={"config": describe(self.model)})
+            self.hparams.pop("backbone_kwargs", None)
         self.freeze_norm = _freeze_norm(freeze_norm, backbone, pretrained)
         # Freezing the whole backbone would also freeze the random layers on top of the pretrained body.
         self._only_body_pretrained = pretrained == "backbone"
@@ -144,16 +163,24 @@ class ObjectDetector(Task):
         self.use_default_rates(_FRESH_RATE if fresh else _PRETRAINED_RATE)
         self.train()
 
-    def _build(self, backbone: str | nn.Module, pretrained: Any, options: dict[str, Any]) -> nn.Module:
+    def _build(self, backbone: str | Path | nn.Module, pretrained: Any, options: dict[str, Any]) -> nn.Module:
         if isinstance(backbone, nn.Module):
             return self.build_backbone(backbone, kwargs=options)
-        if pretrained is not False and not takes_argument(self.backbone_factory(backbone), "pretrained"):
+        if pretrained is not False and not takes_argument(self.backbone_factory(str(backbone)), "pretrained"):
             raise ConfigurationError(
                 f"Expected pretrained=False for the backbone {backbone!r}, which has no weights to load, but got "
                 f"{pretrained!r}."
             )
         classes = self.num_classes + 1
         return self.build_backbone(backbone, kwargs=options, num_classes=classes, pretrained=pretrained)
+
+    def _published_labels(self, backbone: Any) -> list[str] | None:
+        if not isinstance(backbone, str | Path):
+            return None
+        if str(backbone) in DETECTORS:
+            return coco_labels(str(backbone))
+        factory: Any = self.backbone_factory(str(backbone))
+        return labels_of_checkpoint(factory.args[0]) if getattr(factory, "func", None) is transformer_detector else None
 
     # ------------------------------------------------------------------ data
 
@@ -185,6 +212,8 @@ class ObjectDetector(Task):
 
     def backbone_layers(self) -> list[nn.Module]:
         """Return the layers of the network's body, in the order of the forward pass, then the feature pyramid."""
+        if isinstance(self.model, TransformerDetector):
+            return self.model.layers()
         if self._only_body_pretrained:
             return super().backbone_layers()
         body: Any = _body(self.model)
@@ -229,8 +258,12 @@ class ObjectDetector(Task):
             for target, keep in zip(targets, single, strict=True)
         ]
         losses: dict[str, Tensor] = self.model(inputs["images"], learned)
+        # Of a network whose losses are weighted, or not all to be added.
+        total = losses.pop("loss", None)
         logs = {name if name.startswith("loss") else f"loss_{name}": loss.detach() for name, loss in losses.items()}
-        return {"loss": torch.stack([loss.float() for loss in losses.values()]).sum(), "logs": logs}
+        if total is None:
+            total = torch.stack([loss.float() for loss in losses.values()]).sum()
+        return {"loss": total, "logs": logs}
 
     # ------------------------------------------------------------------ export
 
@@ -256,7 +289,8 @@ class ObjectDetector(Task):
 
         Raises:
             ConfigurationError: If there are other inputs.
-            ExportError: If the network is none of torchvision's detectors.
+            ExportError: If the network is none of torchvision's detectors, nor one of transformers with images of a
+                fixed size.
         """
         if not isinstance(inputs, Mapping) or list(inputs) != ["image", "score_threshold"]:
             raise ConfigurationError(
@@ -265,7 +299,8 @@ class ObjectDetector(Task):
             )
         if not is_known(self.model):
             raise ExportError(
-                f"Expected a detector of torchvision (FasterRCNN, RetinaNet, FCOS, SSD), whose inference is known in a "
+                "Expected a detector of torchvision (FasterRCNN, RetinaNet, FCOS, SSD), or one of transformers with a "
+                "fixed size of images (image_size=(height, width)), whose inference is known in a "
                 f"form that torch.export can trace, but got a {type(self.model).__name__}. Override "
                 f"{type(self).__name__}.exported_parts, or choose a backbone of torchvision."
             )
@@ -314,8 +349,7 @@ class ObjectDetector(Task):
 
 def _rows_by_size(images: Sequence[Tensor], model: nn.Module) -> list[list[int]]:
     """Group the rows of a batch that need no padding beside each other."""
-    transform = getattr(model, "transform", None)
-    if transform is not None and getattr(transform, "fixed_size", None) is not None:
+    if fixed_size_of(model) is not None:
         return [list(range(len(images)))]
     groups: dict[tuple[int, ...], list[int]] = {}
     for row, image in enumerate(images):
@@ -365,10 +399,6 @@ def _freeze_norm(asked: str | None, backbone: Any, pretrained: Any) -> str:
     if isinstance(backbone, nn.Module) or pretrained is False:
         return "none"
     return "body" if pretrained == "backbone" else "all"
-
-
-def _published_labels(backbone: Any) -> list[str] | None:
-    return coco_labels(backbone) if isinstance(backbone, str) and backbone in DETECTORS else None
 
 
 def _count_classes(num_classes: int | None, labels: Sequence[Any] | None) -> int:

@@ -1,4 +1,4 @@
-"""Inference of torchvision's detectors as a program without branches, which torch.export can trace.
+"""Inference of detectors as a program without branches, which torch.export can trace.
 
 The code of torchvision branches on how many boxes pass a threshold, and on the size of the image. Here the same layers
 are called with the same settings, and what branches is written in another way: candidates are padded to a fixed number
@@ -25,6 +25,8 @@ from torchvision.ops.boxes import box_area
 from flash.core.prediction import preprocess_of
 from flash.data.stage import Stage
 
+from .transformer import TransformerDetector
+
 __all__ = [
     "Inference",
     "TaskInference",
@@ -50,6 +52,8 @@ Detections = tuple[Tensor, Tensor, Tensor]
 
 def is_known(model: nn.Module) -> bool:
     """Return whether a detector is one whose inference is written here."""
+    if isinstance(model, TransformerDetector):
+        return model.fixed_size is not None
     if isinstance(model, FasterRCNN):
         return isinstance(model.roi_heads, RoIHeads) and not model.roi_heads.has_mask()
     return isinstance(model, RetinaNet | FCOS | SSD)
@@ -59,7 +63,7 @@ class Inference(nn.Module):
     """Detect the objects in one image.
 
     Args:
-        model: A detector of torchvision, of which :func:`is_known` is true, that has made a prediction before.
+        model: A detector, of which :func:`is_known` is true, that has made a prediction before.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -74,6 +78,8 @@ class Inference(nn.Module):
             threshold: The score that detections have to exceed, a tensor of one value.
         """
         model: Any = self.model
+        if isinstance(model, TransformerDetector):
+            return model.detect(image, threshold)
         resized, size = _resize(image, model.transform)
         features = model.backbone(resized)
         named = {"0": features} if isinstance(features, Tensor) else features

@@ -3,7 +3,8 @@
 A backbone of :class:`~flash.image.ObjectDetector` is a factory that is called as
 ``factory(num_classes=..., pretrained=..., **backbone_kwargs)``. It returns a module with the interface of torchvision's
 detectors: ``model(images, targets)`` returns a dict of losses in training mode, ``model(images)`` a list of dicts with
-``boxes``, ``labels`` and ``scores`` in eval mode. Class 0 is the background.
+``boxes``, ``labels`` and ``scores`` in eval mode. Class 0 is the background. The loss is the sum of the losses, unless
+one of them is called ``loss``: then the others are parts of it that are logged.
 """
 
 from __future__ import annotations
