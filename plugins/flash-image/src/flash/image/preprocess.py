@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.files import FileInputs, FilePreprocess, FileSample
+from flash.data.labels import ClassLabels
 from flash.data.pieces import Box, Pieces, patches_of, without_patches
 from flash.data.portable import Portable, TensorSpec
 from flash.data.process import Preprocess
@@ -30,7 +31,7 @@ from .config import ImageConfig, ImageInputSpec
 from .files import IMAGE_EXTENSIONS
 from .read import load_into_memory, open_image, thumbnail
 from .stage_transforms import TRANSFORMS, OwnTransform, StageTransforms, lost_transforms
-from .transforms import ImageTransforms, augmentations, describe, geometry_of
+from .transforms import ImageTransforms, MixBatch, augmentations, describe, geometry_of
 
 __all__ = ["ImagePreprocess", "ImageRegressionPreprocess", "Transform"]
 
@@ -52,9 +53,9 @@ class ImagePreprocess(FilePreprocess):
     ``input_spec``. Images are transferred to the device as uint8, a quarter of the size of floats.
 
     Args:
-        augmentation: For training: ``"none"``, ``"flip"``, ``"crop"``, ``"trivial"``, ``"randaugment"``, another name
-            in ``flash.image.augmentations``, or a callable from PIL image to PIL image or uint8 tensor, such as
-            transforms of torchvision v2; or a transform of albumentations.
+        augmentation: For training: ``"none"``, ``"flip"``, ``"crop"``, ``"trivial"``, ``"randaugment"``, ``"mixup"``,
+            ``"cutmix"``, another name in ``flash.image.augmentations``, or a callable from PIL image to PIL image or
+            uint8 tensor, such as transforms of torchvision v2; or a transform of albumentations.
         image_size: Pixels per side, or ``(height, width)``, in place of the backbone's own.
         transform: What makes the network's input, in all stages: a callable from PIL image to normalized tensor, as
             those of torchvision and timm, or a transform of albumentations. If it returns an image, this is resized to
@@ -292,10 +293,28 @@ class ImagePreprocess(FilePreprocess):
         return default_collate(list(samples))
 
     def per_batch_transform_on_device(self, batch: Any) -> Any:
-        """Normalize the images of a batch, unless a ``transform`` has returned floats already."""
-        if isinstance(batch, tuple | list):
-            return (self._normalized(batch[0]), *batch[1:])
-        return self._normalized(batch)
+        """Normalize the images of a batch, unless a ``transform`` has returned floats already; mix those to train on.
+
+        Raises:
+            ConfigurationError: If the augmentation mixes images, but their targets are not one class each.
+        """
+        if not isinstance(batch, tuple | list):
+            return self._normalized(batch)
+        images = self._normalized(batch[0])
+        # Figures and scores of train data, which need no gradient, have the images as they are, with their classes.
+        if self.training and self.augmentation != "none" and torch.is_grad_enabled():
+            mix = self.transforms.mix_batch
+            return (images, *batch[1:]) if mix is None else self._mixed(mix, images, batch[1])
+        return (images, *batch[1:])
+
+    def _mixed(self, mix: MixBatch, images: Tensor, targets: Any) -> tuple[Tensor, Tensor]:
+        if targets.ndim != 1 or targets.is_floating_point() or not isinstance(self.targets, ClassLabels):
+            raise ConfigurationError(
+                f"Expected one class per image for the augmentation {self.augmentation!r}, which mixes images and "
+                f"their classes, but got targets of shape {tuple(targets.shape)} and {targets.dtype}. Choose "
+                "another one, such as augmentation='trivial'."
+            )
+        return mix(images, targets, len(self.targets.labels))
 
     def _normalized(self, images: Tensor) -> Tensor:
         return self.transforms.normalize(images) if images.dtype is torch.uint8 else images

@@ -25,6 +25,9 @@ __all__ = ["Augmentation", "ImageTransforms", "Steps", "augmentations", "describ
 
 #: Takes an image and returns an image, or a uint8 tensor ``(channels, height, width)``.
 Augmentation = Callable[[Image.Image], Any]
+#: Takes normalized images ``(batch, channels, height, width)``, class indices ``(batch,)`` and the number of classes,
+#: and returns mixed images with the probability of each class ``(batch, classes)``.
+MixBatch = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 # The minimum fraction of the image's area in a random crop: enough to keep the object in it, as is usual in finetuning;
 # training from scratch uses 0.08.
@@ -214,6 +217,12 @@ class ImageTransforms:
     def __getstate__(self) -> dict[str, Any]:
         # Tensors on a device cannot be sent to workers.
         return {**vars(self), "_constants": {}}
+
+    @property
+    def mix_batch(self) -> MixBatch | None:
+        """What mixes the images of a train batch: the method of this name of the augmentation, if it has one."""
+        mix: MixBatch | None = getattr(self._train, "mix_batch", None)
+        return mix
 
     def min_size(self, train: bool) -> tuple[int, int] | None:
         """Return the minimum width and height of an image that is not upscaled, in pixels; ``None`` if unknown."""
