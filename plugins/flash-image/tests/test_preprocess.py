@@ -86,11 +86,6 @@ def test_a_train_transform_serves_training_alone(picture: Picture) -> None:
     assert shapes == {Stage.TRAIN: (2, 3, 8, 8), Stage.VAL: (2, 3, 16, 16)}
 
 
-def test_a_transform_must_give_a_tensor(picture: Picture) -> None:
-    with pytest.raises(ConfigurationError, match="Expected the transform to return a tensor, but got Image"):
-        predicted(ImagePreprocess(transform=lambda image: image), picture("red"))  # type: ignore[arg-type,return-value]  # on purpose
-
-
 def test_augmentation_and_a_transform_for_training_exclude_each_other() -> None:
     for option in ("transform", "train_transform"):
         with pytest.raises(ConfigurationError, match="Expected augmentation or a transform for training, but got both"):

@@ -95,11 +95,21 @@ class ClassificationTask(Task):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def compute_loss(self, y_hat: Any, y: Any) -> Tensor:
-        """Compute cross entropy, or with ``multi_label`` binary cross entropy; or the ``loss_fn`` that was passed."""
+        """Compute cross entropy, or with ``multi_label`` binary cross entropy; or the ``loss_fn`` that was passed.
+
+        Args:
+            y_hat: The scores, shape ``(batch, num_classes)``.
+            y: Class indices, shape ``(batch,)``, or the probability of each class (soft targets), shape
+                ``(batch, num_classes)``; with ``multi_label`` zeros and ones of that shape.
+        """
         if self.loss_fn is not None:
             return super().compute_loss(y_hat, y)
         if self.multi_label:
             return nn.functional.binary_cross_entropy_with_logits(y_hat, y.to(y_hat.dtype), weight=self.class_weights)
+        if self.class_weights is not None and _are_soft(y):
+            # Torch divides by the number of samples here; of sure classes this is the mean that it computes of indices.
+            weights: Tensor = y * self.class_weights
+            return -(weights * nn.functional.log_softmax(y_hat, 1)).sum() / weights.sum()
         return nn.functional.cross_entropy(y_hat, y, weight=self.class_weights)
 
     def sample_losses(self, y_hat: Any, y: Any) -> Tensor | None:
@@ -117,7 +127,8 @@ class ClassificationTask(Task):
     def loss_weight(self, y: Any) -> Tensor | None:
         """Return the sum of the class weights of the targets, which cross entropy averages by."""
         if self.loss_fn is None and self.class_weights is not None and not self.multi_label:
-            return self.class_weights[y].sum()
+            weights: Tensor = y @ self.class_weights if _are_soft(y) else self.class_weights[y]
+            return weights.sum()
         return super().loss_weight(y)
 
     def to_probabilities(self, predictions: Tensor) -> Tensor:
@@ -136,6 +147,11 @@ class ClassificationTask(Task):
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
         """Return scores and class indices; with ``multi_label`` probabilities and integer targets."""
         return (torch.sigmoid(y_hat), y.long()) if self.multi_label else (y_hat, y)
+
+
+def _are_soft(y: Tensor) -> bool:
+    """Return whether targets are probabilities of the classes rather than class indices."""
+    return y.ndim == 2 and y.is_floating_point()
 
 
 def _count_classes(num_classes: int | None, labels: Sequence[Any] | None, multi_label: bool) -> int:

@@ -109,7 +109,7 @@ def test_classes_are_those_of_the_train_data_or_named(draw: Draw) -> None:
         ({"labels": ["a", "b"]}, DataError, r"those of the classes, 0, 1, but mask 0 of the train data has 2"),
         ({"augmentation": "flop"}, UnknownNameError, "flop"),
         ({"image_sise": 3}, UnknownArgumentError, "image_size"),
-        ({"transform": len}, UnknownArgumentError, "Write augmentation="),
+        ({"transform_kwargs": {}}, UnknownArgumentError, "Write its entries as arguments"),
     ],
 )
 def test_options_that_do_not_fit_are_errors_before_training(

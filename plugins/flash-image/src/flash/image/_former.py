@@ -127,7 +127,5 @@ SEGMENTER_ARGUMENTS: Mapping[str, str] = {
 }
 
 SEGMENTATION_DATA_ARGUMENTS: Mapping[str, str] = {
-    "transform": "Write augmentation=..., a transform of torchvision.transforms.v2 for images with masks.",
-    "train_transform": "Write augmentation=..., a transform of torchvision.transforms.v2 for images with masks.",
     "transform_kwargs": "Write its entries as arguments: image_size=..., data_config={'mean': ..., 'std': ...}.",
 }

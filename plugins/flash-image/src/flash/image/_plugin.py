@@ -116,6 +116,11 @@ def flash_components() -> Iterator[Component]:
         target = f"flash.image.transforms:{'random_crop' if name == 'crop' else name}"
         for task in ("image/classification", "image/regression", "image/embedding"):
             yield Augmentation(name, target, task, summary)
+    for name, summary in (
+        ("mixup", "Crop, and the images of a batch mixed in pairs, with their classes (1710.09412)."),
+        ("cutmix", "Crop, and a rectangle of another image of the batch, with its class (1905.04899)."),
+    ):
+        yield Augmentation(name, f"flash.image.mixing:{name}", "image/classification", summary)
     home = "flash.image.detection.augmentations"
     yield Augmentation("none", f"{home}:none", "image/detection", "The unchanged image.")
     yield Augmentation("flip", f"{home}:flip", "image/detection", "Flip images horizontally with probability 0.5.")

@@ -120,7 +120,8 @@ class ImageEmbedder(ImageTask):
         if y.ndim != 1 or y.is_floating_point():
             raise ConfigurationError(
                 f"Expected one class per image to finetune an ImageEmbedder, but got targets of shape {tuple(y.shape)} "
-                f"and {y.dtype}. Pass data with one class per image, or pass a loss_fn and override compute_loss."
+                f"and {y.dtype}. Pass data with one class per image, without an augmentation that mixes images; or "
+                "pass a loss_fn and override compute_loss."
             )
         if self.loss_fn is None and self._loss_name is not None:
             self.loss_fn = make_loss(self._loss_name, default_owner(self, "loss_fn", self._loss_name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch.utils.data import default_collate
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.files import FileInputs, FilePreprocess, FileSample
+from flash.data.labels import ClassLabels
 from flash.data.pieces import Box, Pieces, patches_of, without_patches
 from flash.data.portable import Portable, TensorSpec
 from flash.data.process import Preprocess
@@ -29,9 +30,13 @@ from . import encoder
 from .config import ImageConfig, ImageInputSpec
 from .files import IMAGE_EXTENSIONS
 from .read import load_into_memory, open_image, thumbnail
-from .transforms import Augmentation, ImageTransforms, augmentations, geometry_of
+from .stage_transforms import TRANSFORMS, OwnTransform, StageTransforms, lost_transforms
+from .transforms import ImageTransforms, MixBatch, augmentations, describe, geometry_of
 
-__all__ = ["ImagePreprocess", "ImageRegressionPreprocess"]
+__all__ = ["ImagePreprocess", "ImageRegressionPreprocess", "Transform"]
+
+#: Makes the input of a network of a PIL image; transforms of albumentations take arrays by name.
+Transform = Callable[..., Any]
 
 # The data config for show_batch before a task is connected: the usual size, without normalization.
 _PREVIEW = {"input_size": (3, 224, 224), "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "crop_pct": 1.0}
@@ -48,12 +53,17 @@ class ImagePreprocess(FilePreprocess):
     ``input_spec``. Images are transferred to the device as uint8, a quarter of the size of floats.
 
     Args:
-        augmentation: For training: ``"none"``, ``"flip"``, ``"crop"``, ``"trivial"``, ``"randaugment"``, another name
-            in ``flash.image.augmentations``, or a callable from PIL image to PIL image or uint8 tensor, such as
-            transforms of torchvision v2.
+        augmentation: For training: ``"none"``, ``"flip"``, ``"crop"``, ``"trivial"``, ``"randaugment"``, ``"mixup"``,
+            ``"cutmix"``, another name in ``flash.image.augmentations``, or a callable from PIL image to PIL image or
+            uint8 tensor, such as transforms of torchvision v2; or a transform of albumentations.
         image_size: Pixels per side, or ``(height, width)``, in place of the backbone's own.
-        transform: A callable from PIL image to normalized tensor that replaces all transforms, in all stages.
+        transform: What makes the network's input, in all stages: a callable from PIL image to normalized tensor, as
+            those of torchvision and timm, or a transform of albumentations. If it returns an image, this is resized to
+            the network's size, unless it has that, and normalized.
         train_transform: The same for training only.
+        val_transform: The same for validation only, and for the two that follow if they are not passed.
+        test_transform: The same for testing only.
+        predict_transform: The same for prediction only.
         data_config: Entries of timm's data config that replace the backbone's, such as ``{"crop_pct": 1.0}``.
         deterministic: Whether callables and datasets return the same each time, so that features of a frozen
             backbone can be computed once. ``None`` assumes they do not, except for datasets known to be deterministic.
@@ -75,32 +85,47 @@ class ImagePreprocess(FilePreprocess):
     dataset_fields = ("image", "img", "images", "pixel_values")
     dataset_libraries = ("torchvision",)
     advice = "For numbers use ImageRegressionData and ImageRegressor."
+    #: Whether a transform of the user makes the network's input: otherwise this is resized and normalized after it.
+    transforms_make_inputs: ClassVar[bool] = True
+    #: What a transform of the user is, in words, and what to write in place of something else.
+    transforms_are: ClassVar[str] = "a callable from a PIL image to a tensor"
+    advice_on_transforms: ClassVar[str] = (
+        "Write {name}=torchvision.transforms.Compose([...]); or for the hooks of a dict, class MyPreprocess("
+        "ImagePreprocess): def to_tensor_transform(self, sample): ..., and preprocess=MyPreprocess()."
+    )
 
     def __init__(
         self,
-        augmentation: str | Augmentation = "none",
+        augmentation: str | Transform = "none",
         image_size: int | Sequence[int] | None = None,
-        transform: Callable[[Image.Image], Tensor] | None = None,
-        train_transform: Callable[[Image.Image], Tensor] | None = None,
+        transform: Transform | None = None,
+        train_transform: Transform | None = None,
+        val_transform: Transform | None = None,
+        test_transform: Transform | None = None,
+        predict_transform: Transform | None = None,
         data_config: Mapping[str, Any] | None = None,
         deterministic: bool | None = None,
     ) -> None:
         if augmentation != "none" and (transform is not None or train_transform is not None):
+            own_of_train = transform if train_transform is None else train_transform
             raise ConfigurationError(
                 f"Expected augmentation or a transform for training, but got both: {augmentation!r} and "
-                f"{transform or train_transform!r}. Add the augmentation to train_transform."
+                f"{own_of_train!r}. Add the augmentation to train_transform."
             )
-        for name, given in (("transform", transform), ("train_transform", train_transform)):
-            if given is not None and not callable(given):
-                raise ConfigurationError(
-                    f"Expected {name} to be a callable from a PIL image to a tensor, but got {given!r}. Write "
-                    f"{name}=torchvision.transforms.Compose([...]); or for the hooks of a dict, class MyPreprocess("
-                    "ImagePreprocess): def to_tensor_transform(self, sample): ..., and preprocess=MyPreprocess()."
-                )
-        self.augmentation = augmentation
+        own = {
+            "transform": transform,
+            "train_transform": train_transform,
+            "val_transform": val_transform,
+            "test_transform": test_transform,
+            "predict_transform": predict_transform,
+        }
+        is_given = any(each is not None for each in own.values())
+        made = StageTransforms(own, self.transforms_are, self.advice_on_transforms) if is_given else None
+        self._own_transforms = made
+        self.augmentation: Any = augmentation
         self.image_size = image_size
-        self.transform = transform
-        self.train_transform = transform if train_transform is None else train_transform
+        # The transforms of a checkpoint that it could not hold, by the stage that lacks them.
+        self._lost: dict[Stage, str] = {}
         self.deterministic = deterministic
         self._own_config = dict(data_config or {})
         self._made: tuple[ImageInputSpec | None, ImageTransforms] | None = None
@@ -139,7 +164,9 @@ class ImagePreprocess(FilePreprocess):
     def check_input_spec(self, input_spec: Any) -> None:
         """Raise an error if the network has no data config, or accepts only images of another size."""
         # A task that is no ImageTask has no spec; hooks that need one raise.
-        if self.transform is not None or not isinstance(input_spec, ImageInputSpec):
+        if not isinstance(input_spec, ImageInputSpec):
+            return
+        if self.transforms_make_inputs and all(map(self.own_transform, Stage)):
             return
         if not {**input_spec.data_config, **self._own_config}:
             raise ConfigurationError(
@@ -159,12 +186,22 @@ class ImagePreprocess(FilePreprocess):
     # ------------------------------------------------------------------ samples
 
     def load_data(self, data: FileInputs, dataset: AutoDataset) -> Any:
-        """Encode the targets; fit the classes on train data first."""
+        """Encode the targets; fit the classes on train data first.
+
+        Raises:
+            CheckpointError: If this is of a checkpoint, which could not hold the transform of the stage.
+        """
+        self.check_lost(dataset.hooks.stage)
         samples = super().load_data(data, dataset)
         if self.training and isinstance(self.augmentation, str):
             # An unknown name raises here rather than in the first batch.
             augmentations.get(self.augmentation, default_owner(self, "augmentation", self.augmentation))
         return samples
+
+    def check_lost(self, stage: Stage) -> None:
+        """Raise an error if this is of a checkpoint, which could not hold the transform of a stage."""
+        if stage in self._lost:
+            raise CheckpointError(self._lost[stage])
 
     def check_inputs(self, inputs: Any, dataset: AutoDataset) -> Any:
         """Check that all files exist; with ``on_bad_sample="skip"``, also that they can be decoded."""
@@ -198,9 +235,22 @@ class ImagePreprocess(FilePreprocess):
         return image if sample.target is None else (image, sample.target)
 
     def _open(self, sample: FileSample) -> Image.Image:
-        custom = self.train_transform if self.training else self.transform
-        min_size = None if custom is not None else self.transforms.min_size(self.training)
+        min_size = None if self._own is not None else self.transforms.min_size(self.training)
         return open_image(sample.source, min_size, sample.name)
+
+    @property
+    def _own(self) -> OwnTransform | None:
+        """The user's own transform for the hook that is running."""
+        stages = ((Stage.TRAIN, self.training), (Stage.VAL, self.validating), (Stage.TEST, self.testing))
+        return self.own_transform(next((stage for stage, is_running in stages if is_running), Stage.PREDICT))
+
+    def own_transform(self, stage: Stage) -> OwnTransform | None:
+        """Return the user's own transform of a stage, with the argument that it was passed as; ``None`` without one."""
+        return None if self._own_transforms is None else self._own_transforms.of(stage)
+
+    def described_transforms(self) -> dict[str, str | None]:
+        """Return a description of the user's own transforms, which a checkpoint holds in place of their code."""
+        return dict.fromkeys(TRANSFORMS) if self._own_transforms is None else self._own_transforms.described()
 
     def to_tensor_transform(self, sample: Any) -> Any:
         """Convert the image to a tensor of the network's size."""
@@ -209,25 +259,62 @@ class ImagePreprocess(FilePreprocess):
         return self._to_tensor(sample)
 
     def _to_tensor(self, image: Image.Image) -> Tensor:
-        custom = self.train_transform if self.training else self.transform
-        if custom is None:
+        own = self._own
+        if own is None:
             return self.transforms.to_tensor(image, self.training)
-        tensor = custom(image)
-        if not isinstance(tensor, Tensor):
+        made = own.function(image)
+        if isinstance(made, Image.Image):
+            return self.transforms.fitted(made.convert("RGB"))
+        if not isinstance(made, Tensor):
             raise ConfigurationError(
-                f"Expected the transform to return a tensor, but got {type(tensor).__name__}. End it with ToTensor."
+                f"Expected {own.argument} to return a tensor or a PIL image, but got {type(made).__name__}. "
+                + ("Return the image from it." if made is None else "End it with ToTensor.")
             )
-        return tensor
+        fixed = self.input_spec.fixed_size if isinstance(self.input_spec, ImageInputSpec) else None
+        if fixed is not None and tuple(made.shape[-2:]) != fixed:
+            raise ConfigurationError(
+                f"Expected {own.argument} to return images of {fixed} pixels, height and width, which the backbone was "
+                f"made for, but got shape {tuple(made.shape)}. End it with Resize({fixed})."
+            )
+        # An image of torchvision's, which would be a subclass of a tensor in the network too.
+        return made.as_subclass(Tensor)
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """Stack images and targets."""
+        own = self._own
+        if own is not None:
+            images = [sample[0] if isinstance(sample, tuple) else sample for sample in samples]
+            first, other = images[0], next((each for each in images if each.shape != images[0].shape), None)
+            if other is not None:
+                raise ConfigurationError(
+                    f"Expected {own.argument} to return images of one shape, but got {tuple(first.shape)} and "
+                    f"{tuple(other.shape)}. End it with Resize((height, width)): Resize(size) keeps the aspect ratio."
+                )
         return default_collate(list(samples))
 
     def per_batch_transform_on_device(self, batch: Any) -> Any:
-        """Normalize the images of a batch, unless a ``transform`` has returned floats already."""
-        if isinstance(batch, tuple | list):
-            return (self._normalized(batch[0]), *batch[1:])
-        return self._normalized(batch)
+        """Normalize the images of a batch, unless a ``transform`` has returned floats already; mix those to train on.
+
+        Raises:
+            ConfigurationError: If the augmentation mixes images, but their targets are not one class each.
+        """
+        if not isinstance(batch, tuple | list):
+            return self._normalized(batch)
+        images = self._normalized(batch[0])
+        # Figures and scores of train data, which need no gradient, have the images as they are, with their classes.
+        if self.training and self.augmentation != "none" and torch.is_grad_enabled():
+            mix = self.transforms.mix_batch
+            return (images, *batch[1:]) if mix is None else self._mixed(mix, images, batch[1])
+        return (images, *batch[1:])
+
+    def _mixed(self, mix: MixBatch, images: Tensor, targets: Any) -> tuple[Tensor, Tensor]:
+        if targets.ndim != 1 or targets.is_floating_point() or not isinstance(self.targets, ClassLabels):
+            raise ConfigurationError(
+                f"Expected one class per image for the augmentation {self.augmentation!r}, which mixes images and "
+                f"their classes, but got targets of shape {tuple(targets.shape)} and {targets.dtype}. Choose "
+                "another one, such as augmentation='trivial'."
+            )
+        return mix(images, targets, len(self.targets.labels))
 
     def _normalized(self, images: Tensor) -> Tensor:
         return self.transforms.normalize(images) if images.dtype is torch.uint8 else images
@@ -241,7 +328,7 @@ class ImagePreprocess(FilePreprocess):
     def display_inputs(self, inputs: Tensor) -> Sequence[Display]:
         """Return normalized images as they look: of a user's own transform, each scaled to the whole range."""
         images = inputs.float().cpu()
-        if self.transform is None and self.train_transform is None:
+        if self._own is None or not self.transforms_make_inputs:
             images = self.transforms.denormalize(images)
         else:
             # The constants of a user's own transform are unknown.
@@ -254,8 +341,9 @@ class ImagePreprocess(FilePreprocess):
 
     def portable(self) -> Portable:
         """Return the inputs, uint8 images of a fixed size, and their geometry for the encoder of files."""
-        if self.transform is not None:
-            return Portable(reason=f"images are made by the transform {_name(self.transform)}")
+        own = self.own_transform(Stage.PREDICT)
+        if own is not None:
+            return Portable(reason=f"images are made by the {own.argument} {describe(own.function)}")
         config = self.transforms.config
         inputs = TensorSpec("uint8", ("batch", config.channels, config.height, config.width), values=256)
         geometry = geometry_of(config)
@@ -307,7 +395,7 @@ class ImagePreprocess(FilePreprocess):
         """Return whether the transforms of a stage are known to be deterministic."""
         if self.deterministic is not None:
             return self.deterministic
-        own = self.train_transform if stage is Stage.TRAIN else self.transform
+        own = self.own_transform(stage)
         augmented = stage is Stage.TRAIN and self.augmentation != "none"
         return not (
             own or augmented or stage in self.nondeterministic_stages or self.overrides_hooks(ImagePreprocess, stage)
@@ -318,22 +406,17 @@ class ImagePreprocess(FilePreprocess):
         learned = super().state_dict()
         if not learned:
             return {}
-        named = ("augmentation", "transform", "train_transform")
-        return {**learned, **{name: _name(getattr(self, name)) for name in named}}
+        return {**learned, "augmentation": describe(self.augmentation), **self.described_transforms()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load the state of another preprocess.
 
         Raises:
-            CheckpointError: If it had a ``transform``, which a checkpoint cannot hold, and this one has none.
+            CheckpointError: If it had a transform for prediction, which no checkpoint can hold, and this one has none.
         """
         if not state:
             return
-        if state["transform"] is not None and self.transform is None:
-            raise CheckpointError(
-                f"Expected the transform that the task was trained with, {state['transform']}, but a checkpoint cannot "
-                "hold its code. Pass it: load_from_checkpoint(path, preprocess=ImagePreprocess(transform=...))."
-            )
+        self._lost = lost_transforms(state, self.own_transform, type(self).__name__)
         # A checkpoint of flash-image 0.1.0 calls them labels.
         super().load_state_dict({"targets": state["labels"], **state} if "labels" in state else state)
 
@@ -375,7 +458,3 @@ class _Patched:
     def __getitem__(self, index: int) -> FileSample:
         changed = without_patches(self._image, self._patches, self._left_out[index])
         return self._sample._replace(source=Image.fromarray(changed))
-
-
-def _name(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else " ".join(repr(value).split())

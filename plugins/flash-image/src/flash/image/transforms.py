@@ -16,14 +16,18 @@ from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError
 from flash.plugins import default_owner
 
+from .albumentations import as_callable
 from .config import ImageConfig
 from .encoder import resized_center
 from .read import open_image
 
-__all__ = ["Augmentation", "ImageTransforms", "Steps", "augmentations", "geometry_of"]
+__all__ = ["Augmentation", "ImageTransforms", "Steps", "augmentations", "describe", "geometry_of"]
 
 #: Takes an image and returns an image, or a uint8 tensor ``(channels, height, width)``.
 Augmentation = Callable[[Image.Image], Any]
+#: Takes normalized images ``(batch, channels, height, width)``, class indices ``(batch,)`` and the number of classes,
+#: and returns mixed images with the probability of each class ``(batch, classes)``.
+MixBatch = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 
 # The minimum fraction of the image's area in a random crop: enough to keep the object in it, as is usual in finetuning;
 # training from scratch uses 0.08.
@@ -163,6 +167,16 @@ def _interpolation(config: ImageConfig) -> Any:
     return InterpolationMode(config.resampling.name.lower())
 
 
+def describe(value: Any) -> str | None:
+    """Return the name of an augmentation or a transform as it is, and another object in one line.
+
+    Example:
+        >>> describe("flip"), describe(None)
+        ('flip', None)
+    """
+    return value if value is None or isinstance(value, str) else " ".join(repr(value).split())
+
+
 # ---------------------------------------------------------------------- the pipeline
 
 
@@ -172,7 +186,8 @@ class ImageTransforms:
     Args:
         config: Size, geometry and normalization of the network's images.
         augmentation: A name from :data:`augmentations`, or a callable that takes an image and returns an image or a
-            uint8 tensor. A result of another size than the network's is resized and cropped as for evaluation.
+            uint8 tensor; or a transform of albumentations. A result of another size than the network's is resized and
+            cropped as for evaluation.
 
     Example:
         >>> config = ImageConfig.of({"input_size": (3, 8, 8), "mean": (0.5,) * 3, "std": (0.25,) * 3})
@@ -194,7 +209,7 @@ class ImageTransforms:
     def _train(self) -> Augmentation:
         # Lazy: a task loaded from a checkpoint only to predict does not need the augmentation to be registered.
         if not isinstance(self._augmentation, str):
-            return self._augmentation
+            return as_callable(self._augmentation)
         owner = default_owner(self, "augmentation", self._augmentation)
         augment: Augmentation = augmentations.get(self._augmentation, owner)(self.config)
         return augment
@@ -203,6 +218,12 @@ class ImageTransforms:
         # Tensors on a device cannot be sent to workers.
         return {**vars(self), "_constants": {}}
 
+    @property
+    def mix_batch(self) -> MixBatch | None:
+        """What mixes the images of a train batch: the method of this name of the augmentation, if it has one."""
+        mix: MixBatch | None = getattr(self._train, "mix_batch", None)
+        return mix
+
     def min_size(self, train: bool) -> tuple[int, int] | None:
         """Return the minimum width and height of an image that is not upscaled, in pixels; ``None`` if unknown."""
         min_size: tuple[int, int] | None = getattr(self._train if train else self._evaluation, "min_size", None)
@@ -210,7 +231,14 @@ class ImageTransforms:
 
     def to_tensor(self, image: Image.Image, train: bool = False) -> Tensor:
         """Return a uint8 tensor of the network's size, shape ``(channels, height, width)``."""
-        picture = self._augmented(image) if train else self._evaluation(image)
+        return self.fitted(self._augmented(image)) if train else self._pixels(self._evaluation(image))
+
+    def fitted(self, picture: Image.Image) -> Tensor:
+        """Return a uint8 tensor of an image, which is resized and cropped as for evaluation unless it has that size."""
+        fits = picture.size == (self.config.width, self.config.height)
+        return self._pixels(picture if fits else self._evaluation(picture))
+
+    def _pixels(self, picture: Image.Image) -> Tensor:
         if self.config.channels == 1:
             picture = picture.convert("L")
         pixels = torch.from_numpy(np.array(picture))
@@ -225,13 +253,12 @@ class ImageTransforms:
                     f"{picture.dtype}. Leave out its conversion to floats, or pass all of it as train_transform=..., "
                     "which has to normalize too."
                 )
-            picture = open_image(picture)
+            return open_image(picture)
         if not isinstance(picture, Image.Image):
             raise ConfigurationError(
                 f"Expected the augmentation to return an image or a uint8 tensor, but got {type(picture).__name__}."
             )
-        fits = picture.size == (self.config.width, self.config.height)
-        return picture if fits else self._evaluation(picture)
+        return picture
 
     def normalize(self, images: Tensor) -> Tensor:
         """Normalize uint8 images ``(batch, channels, height, width)`` to floats with the network's mean and std."""

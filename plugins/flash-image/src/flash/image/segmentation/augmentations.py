@@ -16,11 +16,21 @@ from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
 from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError
 
+from ..albumentations import as_callable
 from ..config import ImageConfig
 
-__all__ = ["Augmentation", "augment", "augmentations", "make_augmentation", "resize", "resize_mask"]
+__all__ = [
+    "Augmentation",
+    "augment",
+    "augmentations",
+    "make_augmentation",
+    "resize",
+    "resize_mask",
+    "transform_image",
+]
 
-#: Takes a PIL image and its mask, a ``torchvision.tv_tensors.Mask`` of class indices, as v2 transforms of torchvision.
+#: Takes a PIL image and its mask, a ``torchvision.tv_tensors.Mask`` of class indices, as v2 transforms of torchvision;
+#: or arrays by name, as transforms of albumentations.
 Augmentation = Callable[[Any, Any], Any]
 
 #: Augmentations by name: factories that take an :class:`~flash.image.config.ImageConfig`.
@@ -81,16 +91,19 @@ def make_augmentation(
             f"Expected augmentation to be one of {', '.join(map(repr, augmentations.list()))}, or a torchvision v2 "
             f"transform of an image with its mask, but got {chosen!r}."
         )
-    return chosen
+    return as_callable(chosen)
 
 
-def augment(image: Image.Image, mask: Tensor, augmentation: Augmentation) -> tuple[Image.Image, Tensor]:
+def augment(
+    image: Image.Image, mask: Tensor, augmentation: Augmentation, argument: str = "the augmentation"
+) -> tuple[Image.Image, Tensor]:
     """Apply an augmentation to an image and its mask.
 
     Args:
         image: The image.
         mask: The class indices of its pixels, uint8, shape ``(height, width)``.
         augmentation: Takes both, as torchvision's v2 transforms do.
+        argument: What it is called in messages.
 
     Returns:
         The transformed image and mask, of one size.
@@ -107,27 +120,61 @@ def augment(image: Image.Image, mask: Tensor, augmentation: Augmentation) -> tup
     advice = "Write it as torchvision's v2 transforms are: it takes the image and its mask and returns both."
     if not isinstance(changed, tuple | list) or len(changed) != 2:
         raise ConfigurationError(
-            f"Expected the augmentation to return an image and its mask, but got a {type(changed).__name__}. {advice}"
+            f"Expected {argument} to return an image and its mask, but got a {type(changed).__name__}. {advice}"
         )
     picture, new = changed
     if isinstance(picture, Tensor):
-        if picture.dtype is not torch.uint8:
-            raise ConfigurationError(
-                f"Expected the augmentation to return an image or a uint8 tensor, which Flash normalizes, but got "
-                f"{picture.dtype}. Leave out ToDtype and Normalize."
-            )
-        picture = to_pil_image(picture)
+        picture = _picture_of(picture, argument)
     if not isinstance(picture, Image.Image) or not isinstance(new, Tensor) or new.dtype is not torch.uint8:
         got = f"a {type(picture).__name__} and a {type(new).__name__}"
-        raise ConfigurationError(f"Expected the augmentation to return an image and its uint8 mask, but got {got}.")
+        raise ConfigurationError(f"Expected {argument} to return an image and its uint8 mask, but got {got}.")
     plain = new.as_subclass(Tensor) if isinstance(new, tv_tensors.TVTensor) else new
     plain = plain.reshape(plain.shape[-2:])
     if plain.shape != (picture.height, picture.width):
         raise ConfigurationError(
-            f"Expected the augmentation to return a mask of the size of its image, {picture.width} x {picture.height}, "
+            f"Expected {argument} to return a mask of the size of its image, {picture.width} x {picture.height}, "
             f"but got {plain.shape[1]} x {plain.shape[0]}. {advice}"
         )
     return picture.convert("RGB"), plain
+
+
+def transform_image(image: Image.Image, argument: str, transform: Callable[[Any], Any]) -> Image.Image:
+    """Apply a transform to an image whose mask is predicted in its size.
+
+    Args:
+        image: The image.
+        argument: What the transform is called in messages.
+        transform: Takes an image; it may change colors, but not the size.
+
+    Raises:
+        ConfigurationError: If it does not return an image of the same size.
+
+    Example:
+        >>> transform_image(Image.new("RGB", (3, 2)), "predict_transform", v2.Grayscale(3)).size
+        (3, 2)
+    """
+    picture = transform(image)
+    if isinstance(picture, Tensor):
+        picture = _picture_of(picture, argument)
+    if not isinstance(picture, Image.Image):
+        raise ConfigurationError(f"Expected {argument} to return an image, but got a {type(picture).__name__}.")
+    if picture.size != image.size:
+        raise ConfigurationError(
+            f"Expected {argument} to keep the size of an image to predict, {image.width} x {image.height}, in which "
+            f"its mask is returned, but got {picture.width} x {picture.height}. Pass image_size=... to resize, and for "
+            "prediction predict_transform=..., such as lambda image: image."
+        )
+    return picture.convert("RGB")
+
+
+def _picture_of(picture: Tensor, argument: str) -> Image.Image:
+    if picture.dtype is not torch.uint8:
+        raise ConfigurationError(
+            f"Expected {argument} to return an image or a uint8 tensor, which Flash normalizes, but got "
+            f"{picture.dtype}. Leave out ToDtype and Normalize."
+        )
+    made: Image.Image = to_pil_image(picture)
+    return made
 
 
 def resize(image: Image.Image, config: ImageConfig) -> Tensor:

@@ -30,9 +30,19 @@ from flash.plugins import default_owner
 from flash.serialization import writing
 
 from ..detection.exif import orientation_of
-from ..preprocess import ImagePreprocess
+from ..preprocess import ImagePreprocess, Transform
 from ..read import open_image, thumbnail
-from .augmentations import Augmentation, augment, augmentations, make_augmentation, resize, resize_mask
+from ..stage_transforms import lost_transforms
+from ..transforms import describe
+from .augmentations import (
+    Augmentation,
+    augment,
+    augmentations,
+    make_augmentation,
+    resize,
+    resize_mask,
+    transform_image,
+)
 from .dataset import DatasetSample
 from .masks import IGNORED, LabelsMap, MaskTargets, Value, read_mask, to_tensor, upright_mask, voc_color
 
@@ -51,8 +61,8 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
 
     Args:
         augmentation: For training: ``"none"``, ``"flip"``, ``"crop"``, ``"jitter"``, another name in
-            :data:`flash.image.segmentation.augmentations.augmentations`, or a torchvision v2 transform that takes a PIL
-            image and a mask.
+            :data:`flash.image.segmentation.augmentations.augmentations`, or a transform of an image with its mask: of
+            torchvision v2, of albumentations, or a callable of a PIL image and a ``Mask`` that returns both.
         image_size: Pixels per side, or ``(height, width)``, in place of the backbone's own.
         labels: The names of the classes, in the order of their values in masks, from 0; by default their numbers, as
             many as there are in the train data.
@@ -61,6 +71,12 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         num_classes: The number of classes, in place of ``labels``.
         ignore_index: The value, or the color, of pixels that never count in loss and metrics; ``None`` if all do.
         data_config: Entries of timm's data config that replace the backbone's.
+        transform: A transform of an image with its mask, as for ``augmentation``, in all stages; of an image alone in
+            prediction, where it must keep its size. Images are resized and normalized after it.
+        train_transform: The same for training only; another name of a callable ``augmentation``.
+        val_transform: The same for validation only, and for the two that follow if they are not passed.
+        test_transform: The same for testing only.
+        predict_transform: The same for prediction only.
 
     Raises:
         ConfigurationError: If arguments contradict each other.
@@ -73,6 +89,13 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
 
     targets_cls: ClassVar[Any] = MaskTargets
     targets: Any = None
+    transforms_make_inputs = False
+    transforms_are = "a transform of an image with its mask"
+    advice_on_transforms = (
+        "Write {name}=torchvision.transforms.v2.Compose([...]), or one of albumentations; or for the hooks of a dict, "
+        "class MyPreprocess(SemanticSegmentationPreprocess): def pre_tensor_transform(self, sample): ..., and "
+        "preprocess=MyPreprocess()."
+    )
 
     def __init__(
         self,
@@ -83,9 +106,22 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         num_classes: int | None = None,
         ignore_index: Value | None = IGNORED,
         data_config: Mapping[str, Any] | None = None,
+        transform: Transform | None = None,
+        train_transform: Transform | None = None,
+        val_transform: Transform | None = None,
+        test_transform: Transform | None = None,
+        predict_transform: Transform | None = None,
     ) -> None:
-        super().__init__("none", image_size, data_config=data_config)
-        self.augmentation: Any = augmentation
+        super().__init__(
+            augmentation,
+            image_size,
+            transform,
+            train_transform,
+            val_transform,
+            test_transform,
+            predict_transform,
+            data_config,
+        )
         self.ignore_index = ignore_index
         self._joint: tuple[Any, Augmentation | None] | None = None
         self.targets = _named_classes(labels, labels_map, num_classes, ignore_index)
@@ -95,6 +131,7 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
     def load_data(self, data: FileInputs, dataset: AutoDataset) -> Any:
         """Learn the classes of train masks, in one pass, unless they are named."""
         stage = dataset.hooks.stage
+        self.check_lost(stage)
         if data.targets is None:
             raise DataError(
                 f"Expected a mask for every image of the {stage.value} data, but got none. Pass targets, or the folder "
@@ -184,16 +221,17 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         return image, to_tensor(self.targets.encode(values, name, stage))
 
     def to_tensor_transform(self, sample: Any) -> Any:
-        """Resize the image to the network's size; augment train images with their masks."""
-        config = self.transforms.config
+        """Transform an image with its mask, and resize the image to the network's size, and train masks too."""
+        config, own = self.transforms.config, self._own
         if not isinstance(sample, tuple):
-            return _inputs(sample, resize(sample, config))
+            picture = sample if own is None else transform_image(sample, *own)
+            return _inputs(picture, resize(picture, config))
         image, mask = sample
-        if not self.training:
-            return _inputs(image, resize(image, config)), mask
-        augmentation = self._augmentation_for(config)
-        picture, changed = (image, mask) if augmentation is None else augment(image, mask, augmentation)
-        return _inputs(image, resize(picture, config)), resize_mask(changed, config)
+        if own is not None:
+            image, mask = augment(image, mask, own.function, own.argument)
+        elif self.training and (augmentation := self._augmentation_for(config)) is not None:
+            image, mask = augment(image, mask, augmentation)
+        return _inputs(image, resize(image, config)), resize_mask(mask, config) if self.training else mask
 
     def _augmentation_for(self, config: Any) -> Augmentation | None:
         if self._joint is None or self._joint[0] != config:
@@ -250,10 +288,13 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
 
     def portable(self) -> Portable:
         """Return the inputs, uint8 images of a fixed size."""
-        config = self.transforms.config
+        config, own = self.transforms.config, self.own_transform(Stage.PREDICT)
         image = TensorSpec("uint8", ("batch", config.channels, config.height, config.width), values=256)
         size = f"{config.width} x {config.height} pixels"
-        return Portable({"image": image}, reason=f"whole images, resized to {size}, are the inputs of this network")
+        made = f"whole images, resized to {size}, are the inputs of this network"
+        if own is not None:
+            made = f"images are made by the {own.argument} {describe(own.function)}"
+        return Portable({"image": image}, reason=made)
 
     # ------------------------------------------------------------------ determinism and state
 
@@ -263,7 +304,7 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
             # The cache has rows of one size; these masks have many.
             return False
         is_augmented = stage is Stage.TRAIN and self.augmentation != "none"
-        is_known = not self.overrides_hooks(SemanticSegmentationPreprocess, stage)
+        is_known = not (self.own_transform(stage) or self.overrides_hooks(SemanticSegmentationPreprocess, stage))
         return is_known and not is_augmented and stage not in self.nondeterministic_stages
 
     def agrees_with(self, other: Preprocess) -> bool:
@@ -272,11 +313,17 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         return isinstance(other, SemanticSegmentationPreprocess) and other.targets.labels == labels
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the classes and their values."""
-        return SamplePreprocess.state_dict(self)
+        """Return the classes and their values, and descriptions of the transforms."""
+        learned = SamplePreprocess.state_dict(self)
+        return {**learned, **self.described_transforms()} if learned else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load the state of another preprocess."""
+        """Load the state of another preprocess.
+
+        Raises:
+            CheckpointError: If it had a transform for prediction, which no checkpoint can hold, and this one has none.
+        """
+        self._lost = lost_transforms(state, self.own_transform, type(self).__name__)
         SamplePreprocess.load_state_dict(self, state)
 
 
