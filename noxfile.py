@@ -24,6 +24,7 @@ EXTRAS = {
     "flash-audio": "[transformers]",
     "flash-export": "[onnx]",
     "flash-image": "[contrastive,segmentation]",
+    "flash-labels": "[audio,image,text]",
     "flash-offline": "[image,text]",
     "flash-solver": "[dora,tensorboard,wandb]",
     "flash-tabular": "[parquet]",
@@ -43,6 +44,8 @@ TEST_DATA = {
 NEEDS = {
     # Networks of timm hear too.
     "flash-audio": ["plugins/flash-image"],
+    # Whose data its sources make.
+    "flash-labels": ["plugins/flash-audio", "plugins/flash-image[segmentation]", "plugins/flash-text"],
     "flash-offline": ["plugins/flash-image", "plugins/flash-text"],
     # Its tests train on tables.
     "flash-ray": ["plugins/flash-tabular[parquet]", "plugins/flash-baseline"],
@@ -89,6 +92,7 @@ COVERAGE = {
     "flash-export": 95,
     # Samples on disk and streams of datasets are read there too, of images and of texts.
     "flash-image": 97.6,
+    "flash-labels": 96,
     "flash-offline": 100,
     "flash-ray": 90,
     # Exported folders are served in the session of all packages.

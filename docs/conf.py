@@ -96,8 +96,8 @@ def resolve_short_name(
 
 
 # The packages that export names of their modules.
-_PACKAGES = {"flash", *(f"flash.{name}" for name in ("audio", "baseline", "export", "image", "plugins"))}
-_PACKAGES |= {f"flash.{name}" for name in ("serialization", "serve", "solver", "tabular", "text")}
+_PACKAGES = {"flash", *(f"flash.{name}" for name in ("audio", "baseline", "export", "image", "labels"))}
+_PACKAGES |= {f"flash.{name}" for name in ("plugins", "serialization", "serve", "solver", "tabular", "text")}
 
 
 def _defined_as(target: str) -> str:

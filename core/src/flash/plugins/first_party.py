@@ -15,6 +15,7 @@ DOMAINS: Final[dict[str, str]] = {
     "baseline": "flash-baseline",
     "export": "flash-export",
     "image": "flash-image",
+    "labels": "flash-labels",
     "ray": "flash-ray",
     "serve": "flash-serve",
     "solver": "flash-solver",
@@ -24,7 +25,7 @@ DOMAINS: Final[dict[str, str]] = {
 }
 
 # Packages that work with the tasks of others.
-_WITHOUT_TASKS: Final = ("baseline", "export", "ray", "serve", "solver")
+_WITHOUT_TASKS: Final = ("baseline", "export", "labels", "ray", "serve", "solver")
 
 # Published, but with a top-level package of their own.
 _OTHERS: Final = ("flash-offline",)
