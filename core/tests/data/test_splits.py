@@ -15,7 +15,16 @@ from flash import DataModule, Preprocess
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.samples import SampleData, SamplePreprocess
-from flash.data.splits import classes_of, count_inputs, draw_stratified, split_inputs, split_rows, take_rows, times_of
+from flash.data.splits import (
+    classes_of,
+    count_inputs,
+    draw_stratified,
+    split_folds,
+    split_inputs,
+    split_rows,
+    take_rows,
+    times_of,
+)
 from flash.data.stage import Stage
 from flash.data.tables import Table
 from flash.data.targets import NumberTargets
@@ -522,3 +531,42 @@ class TestTablesInParts:
     def test_classes_of_one_row_cannot_be_split(self, classes: list[int]) -> None:
         with pytest.raises(DataError, match="Expected at least two rows of a class to split validation data off"):
             draw_stratified([np.array(classes)], np.bincount(classes), 0.5, seed=0)
+
+
+@pytest.mark.parametrize("classes", [None, ["a", "b", "b"] * 11, [["a"], ["a", "b"], []] * 11])
+def test_each_row_is_in_one_of_the_folds(classes: Any) -> None:
+    folds = split_folds(33, 4, 0, classes)
+    assert sorted(np.concatenate(folds).tolist()) == list(range(33))
+    assert {len(fold) for fold in folds} == {8, 9}
+    assert all(np.array_equal(fold, np.sort(fold)) for fold in folds)
+
+
+def test_classes_are_as_frequent_in_each_fold() -> None:
+    classes = np.array([0] * 60 + [1] * 30 + [2] * 10)
+    counts = [np.bincount(classes[fold]).tolist() for fold in split_folds(100, 5, 0, classes)]
+    assert counts == [[12, 6, 2]] * 5
+
+
+def test_no_group_is_in_two_folds() -> None:
+    groups = [f"group {row // 3}" for row in range(60)]
+    folds = [{groups[row] for row in fold} for fold in split_folds(60, 4, 0, ["a", "b"] * 30, groups)]
+    assert sum(map(len, folds)) == len(set(groups))
+
+
+def test_the_seed_decides_the_folds() -> None:
+    one, other, third = split_folds(30, 3, 0), split_folds(30, 3, 0), split_folds(30, 3, 1)
+    assert all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
+    assert not all(np.array_equal(*pair) for pair in zip(one, third, strict=True))
+
+
+@pytest.mark.parametrize("folds", [1, 0, -2, True, 2.0, "3"])
+def test_a_number_of_folds_is_an_integer_above_one(folds: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Expected folds to be an integer above 1, but got"):
+        split_folds(10, folds, 0)
+
+
+def test_there_are_as_many_rows_and_groups_as_folds() -> None:
+    with pytest.raises(DataError, match="Expected at least one of the rows for each of 5 folds, but got 4 rows"):
+        split_folds(4, 5, 0)
+    with pytest.raises(DataError, match="Expected at least one of the groups for each of 3 folds, but got 2 groups"):
+        split_folds(6, 3, 0, groups=[1, 1, 1, 2, 2, 2])

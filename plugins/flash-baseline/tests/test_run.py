@@ -666,7 +666,7 @@ def test_a_run_whose_arguments_are_wrong_leaves_no_folder_and_the_next_may_have_
             run(rows(), "color", output=output, recipes=["nothing"], say=ignore)
         assert run(rows(), "color", output=output, recipes=["nearest"], say=ignore).leaderboard
     # That of a run that was killed is kept for the next try.
-    arguments = Source(rows(), "color").described() | {"metric": None, "recipes": ["nothing"]}
+    arguments = Source(rows(), "color").described() | {"metric": None, "recipes": ["nothing"], "folds": None}
     Folder(tmp_path / "killed", arguments).close()
     with pytest.raises(ConfigurationError, match="Expected recipes among"):
         run(rows(), "color", output=tmp_path / "killed", recipes=["nothing"], say=ignore)

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from flash.core.classification import ClassificationTask
-from flash.core.labeling import RankedRow, RankedRows
+from flash.core.labeling import RankedRow, RankedRows, rank_to_label
 from flash.data.data_module import DataModule
 from flash.errors import ConfigurationError, DataError
 from flash.image import ImageClassificationData, ImageClassifier, ObjectDetectionData, ObjectDetector
@@ -134,6 +134,17 @@ def test_ranked_rows_are_tasks_in_their_order_with_the_prediction_that_ranked_th
     assert (result["value"], result["score"]) == ({"choices": ["bright"]}, 0.9)
 
 
+def test_samples_that_are_ranked_by_the_task_are_written_as_they_come(photos: Path, tmp_path: Path) -> None:
+    task = classifier()
+    data = ImageClassificationData.from_folders(predict_folder=photos, batch_size=2)
+    rows = rank_to_label(task, data, count=4)
+    to_label_studio(task, data, tmp_path / "tasks.json", rows=rows, data_folder=photos)
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert [each["data"]["image"].rpartition("=")[2] for each in tasks] == [Path(row.id).name for row in rows]
+    assert [each["data"]["rank_score"] for each in tasks] == [row.score for row in rows]
+    assert [each["predictions"][0]["score"] for each in tasks] == [row.probability for row in rows]
+
+
 def test_texts_of_a_data_module_are_tasks(tmp_path: Path) -> None:
     task = TextClassifier(labels=["bad", "good"], backbone=Words(), tokenizer=tokenizer())
     data = TextClassificationData.from_lists(predict_data=["Ada slept", "Ada"], train_data=None)
@@ -169,6 +180,8 @@ def test_masks_come_back_as_they_were_predicted(photos: Path, tmp_path: Path, mo
     mask = np.random.default_rng(0).integers(0, 3, (20, 40)).astype(np.uint8)
     saying(task, [mask], monkeypatch)
     to_label_studio(task, [photos / "0.png"], tmp_path / "t.json", data_folder=photos)
+    (prediction,) = json.loads((tmp_path / "t.json").read_text())[0]["predictions"]
+    assert "score" not in prediction
     data = SemanticSegmentationData.from_source(
         "label_studio", train_file=accepted(tmp_path / "t.json"), data_folder=photos
     )

@@ -17,7 +17,7 @@ from flash.core.evaluation import evaluate_rows
 from flash.data.data_module import DataModule
 from flash.data.messages import list_some
 from flash.data.row_files import row_format
-from flash.data.splits import split_rows
+from flash.data.splits import split_folds
 from flash.errors import ConfigurationError, DataError
 from flash.serialization.files import writing
 
@@ -251,13 +251,8 @@ def _out_of_fold(vectors: Tensor, targets: Tensor, classes: int, folds: int, see
             "samples, or leave these classes out."
         )
     probabilities = torch.empty(len(vectors), classes)
-    rest = torch.arange(len(vectors))
-    for fold in range(folds):
-        left = folds - fold
-        chosen = rest
-        if left > 1:
-            keep, taken = split_rows(len(rest), 1 / left, seed + fold, classes=targets[rest].tolist())
-            rest, chosen = rest[torch.from_numpy(keep)], rest[torch.from_numpy(taken)]
+    for rows in split_folds(len(vectors), folds, seed, classes=targets.tolist()):
+        chosen = torch.from_numpy(rows)
         others = torch.ones(len(vectors), dtype=torch.bool)
         others[chosen] = False
         predict = _fit_linear(vectors[others], targets[others], classes)

@@ -27,6 +27,7 @@ __all__ = [
     "count_inputs",
     "draw_stratified",
     "groups_of",
+    "split_folds",
     "split_inputs",
     "split_rows",
     "take_rows",
@@ -417,6 +418,43 @@ def _stratified(given: Any, wanted: int, random: np.random.Generator) -> Rows:
     order = order[np.argsort(codes[order], kind="stable")]
     starts = np.cumsum(counts) - counts
     return np.concatenate([order[start : start + n] for start, n in zip(starts, quota, strict=True)])
+
+
+def split_folds(
+    length: int, folds: int, seed: int, classes: Any = None, groups: Sequence[Any] | None = None
+) -> list[Rows]:
+    """Split ``range(length)`` into folds of about equal size, each sorted; every row is in one of them.
+
+    Each fold is split off what the ones before it left, by :func:`split_rows`: stratified, or by whole groups.
+
+    Args:
+        length: The number of rows.
+        folds: The number of folds.
+        seed: Seed of the split.
+        classes: One class per row, or a list of classes per row, by which the folds are stratified.
+        groups: One group per row: rows of one group are in one fold.
+
+    Raises:
+        ConfigurationError: If ``folds`` is not an integer above 1.
+        DataError: If there are fewer rows or groups than folds.
+
+    Example:
+        >>> [rows.tolist() for rows in split_folds(6, 3, seed=0, classes=["a", "b"] * 3)]
+        [[2, 3], [0, 1], [4, 5]]
+    """
+    if type(folds) is not int or folds < 2:
+        raise ConfigurationError(f"Expected folds to be an integer above 1, but got {folds!r}.")
+    count, what = (length, "rows") if groups is None else (len(set(map(str, groups))), "groups")
+    if count < folds:
+        raise DataError(f"Expected at least one of the {what} for each of {folds} folds, but got {count} {what}.")
+    rest = np.arange(length)
+    found = []
+    for left in range(folds, 1, -1):
+        given = [None if each is None else take_rows(each, rest) for each in (classes, groups)]
+        keep, taken = split_rows(len(rest), 1 / left, seed + folds - left, *given)
+        found.append(rest[taken])
+        rest = rest[keep]
+    return [*found, rest]
 
 
 def draw_stratified(parts: Iterable[Rows], counts: Rows, fraction: float, seed: int) -> npt.NDArray[np.bool_]:

@@ -37,6 +37,7 @@ def numbers_of(results: Results) -> dict[str, Any]:
         "checkpoint": _plain(checkpoint_of(results)),
         "time_limit": _plain(results.time_limit),
         "entries": [_plain(asdict(entry)) for entry in results.entries],
+        "folds": [_plain(asdict(each)) for each in results.folds],
         "comparisons": [
             {**_plain(asdict(each)), "exceeds_noise": bool(each.exceeds_noise)} for each in results.comparisons
         ],

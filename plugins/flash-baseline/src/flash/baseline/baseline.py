@@ -19,6 +19,7 @@ from ._durations import seconds_of
 from ._verdict import summary_of
 from .attempts import pool_of, started_workers
 from .folder import Folder
+from .folds import Folds, check_folds, compare_over_folds
 from .leaderboard import Metric, metrics_for, write_leaderboard
 from .problem import Problem, Source, pose
 from .race import Race
@@ -81,6 +82,7 @@ def run(
     decimal: str | None = None,
     engine: str | None = None,
     num_workers: int = 2,
+    folds: int | None = None,
     say: Callable[[str], None] = print,
 ) -> Baseline:
     """Check data, race models on it within a time limit, and write a report.
@@ -107,6 +109,8 @@ def run(
         engine: Where the recipes are trained, several at a time, such as ``"ray"``; by default one after the other in
             this process.
         num_workers: The number of workers of the engine.
+        folds: The number of folds over which the best models are compared, in half of the time; by default they are
+            compared on the validation data alone. The data is then a table, without ``val``, ``time`` and ``engine``.
         say: Called with each line of progress.
 
     Returns:
@@ -129,8 +133,9 @@ def run(
     start = clock.monotonic()
     time_limit = seconds_of(time_limit)
     source = Source(data, target, val, test, task, group, time, tuple(drop), seed, sep, encoding, decimal)
+    check_folds(folds, source, engine)
     pool = None if engine is None else pool_of(engine)  # Its errors are those of the call, before anything is read.
-    folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes})
+    folder = Folder(output, source.described() | {"metric": metric, "recipes": recipes, "folds": folds})
     with closing(folder):
         start -= folder.elapsed
         times: dict[str, float] = {}
@@ -138,18 +143,28 @@ def run(
             seed_everything(seed, verbose=False)
             problem = pose(source, say)
             chosen = _metric(problem, metric)
+            parts = None if folds is None else Folds(problem, source, folds)
+            problem.raw = None  # Workers get the problem, and need no table.
             times["reading and checks"] = clock.monotonic() - start
 
             since = clock.monotonic()
             deadline = start + time_limit * (1 - _RESERVE)
-            makers = make_runs(problem, folder.runs, deadline - since, seed, recipes)
+            # Half of the time that is left, also of a run that was killed.
+            until = deadline if parts is None else since + (deadline - since) / 2
+            makers = make_runs(problem, folder.runs, until - since, seed, recipes)
         with started_workers(pool, num_workers, problem, seed) as workers:
-            race = Race(makers, problem, chosen, start, deadline, folder, say, workers, seed)
+            race = Race(makers, problem, chosen, start, until, folder, say, workers, seed)
             race.run()
         times["race"] = clock.monotonic() - since
 
+        if parts is not None:
+            since = clock.monotonic()
+            compare_over_folds(race, parts, deadline)
+            times["folds"] = clock.monotonic() - since
+
         since = clock.monotonic()
-        add_ensemble(race)
+        if parts is None:  # The mean of tasks that are fitted anew in each fold would be other tasks.
+            add_ensemble(race)
         results, best_task = summarize(race, source, times, since, time_limit, start + time_limit)
         if best_task is not None:
             _save(best_task, folder.task_file)

@@ -38,6 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("-o", "--output", default="baseline", metavar="FOLDER", help="the folder of the report")
     parser.add_argument("--group", metavar="COLUMN", help="a column whose values the splits do not divide")
     parser.add_argument("--time", metavar="COLUMN", help="a column of times: the latest rows are for testing")
+    parser.add_argument(
+        "--folds", type=int, metavar="K", help="compare the best models over K folds (default: on the validation part)"
+    )
     parser.add_argument("--drop", nargs="+", default=[], metavar="COLUMN", help="columns to leave out")
     parser.add_argument("--metric", help="the metric that decides, such as auroc (default: accuracy, F1 or RMSE)")
     parser.add_argument("--recipes", nargs="+", metavar="NAME", help="the recipes to race (default: all)")

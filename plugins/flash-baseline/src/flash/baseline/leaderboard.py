@@ -466,6 +466,8 @@ def _header(numbers: dict[str, Any]) -> list[str]:
         metrics = _metrics_of(numbers, scores)
         columns += [f"{part}_{name}" for name in metrics]
         columns += [f"{part}_{numbers['metric']}_{end}" for end in ("low", "high")] if metrics else []
+    metric = numbers["metric"]
+    columns += [f"folds_{metric}{end}" for end in ("", "_low", "_high")] if numbers["folds"] else []
     return [*columns, "seconds", "epochs", "parameters", "summary", "reason"]
 
 
@@ -475,6 +477,11 @@ def _row(rank: int, entry: dict[str, Any], numbers: dict[str, Any]) -> list[Any]
         metrics = _metrics_of(numbers, scores)
         cells += [entry[scores].get(name) for name in metrics]
         cells += (entry[interval] or [None, None]) if metrics else []
+    over_folds = next((each for each in numbers["folds"] if each["name"] == entry["name"]), None)
+    if over_folds is not None:
+        cells += [over_folds["scores"].get(numbers["metric"]), *(over_folds["interval"] or [None, None])]
+    elif numbers["folds"]:
+        cells += [None] * 3
     return [*cells, *(entry[name] for name in ("seconds", "epochs", "parameters", "summary", "reason"))]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from .raw_parts import RawParts, rows_with_inputs, rows_with_targets
 from .results import Finding
 from .samples import names_of, targets_of
 
-__all__ = ["Problem", "Source", "pose"]
+__all__ = ["Problem", "Source", "pose", "pose_fold"]
 
 # The part of the data that is split off for validation, and for testing.
 _SPLIT = 0.2
@@ -108,6 +108,7 @@ class Problem:
         targets: Their targets.
         findings: What the checks found, the worst first.
         kept: Of each part that rows without a target or a sample were left out of, the rows that were not.
+        raw: The table that train, validation and test samples were split off; ``None`` if there is none.
     """
 
     title: str
@@ -121,6 +122,7 @@ class Problem:
     targets: Mapping[str, Array]
     findings: list[Finding] = field(default_factory=list)
     kept: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    raw: RawData | None = field(default=None, repr=False)
 
     def names_of(self, part: str, rows: Sequence[int]) -> list[str]:
         """Return the names of samples of a part, as the person finds them in the data that they passed."""
@@ -197,7 +199,29 @@ def _of_raw_data(source: Source, say: Callable[[str], None]) -> Problem:
     data = _make(detected, source, {part: each for part, each in parts.learned.items() if part != "train"})
     findings += _told(_unreadable(data), say)
     title = Path(source.data).name if isinstance(source.data, str | Path) else "data"
-    return _split_into_parts(title, name, detected.task, why, data, findings, parts.kept)
+    problem = _split_into_parts(title, name, detected.task, why, data, findings, parts.kept)
+    return replace(problem, raw=parts.learned["train"] if raw.table is not None else None)
+
+
+def pose_fold(source: Source, problem: Problem, raw: RawData, learned: Sequence[int], held: Sequence[int]) -> Problem:
+    """Return the problem of a fold, whose part ``"val"`` are rows that nothing is learned from.
+
+    Its data has validation samples of its own, a part of the other rows, by which networks stop early.
+
+    Args:
+        source: The data as the user passed it.
+        problem: The problem of all rows.
+        raw: Its table.
+        learned: The rows to learn from.
+        held: The rows that are held out.
+    """
+    assert raw.table is not None
+    rest, out = (replace(raw, table=raw.table.take(list(rows))) for rows in (learned, held))
+    detected = detect(rest, find_target(raw, source.target), problem.name)
+    data = _make(detected, source, {"test": out})
+    made = _split_into_parts(problem.title, problem.name, detected.task, problem.why, data, [], {})
+    parts = {"train": made.parts["train"], "val": made.parts["test"]}
+    return replace(made, parts=parts, targets={"train": made.targets["train"], "val": made.targets["test"]})
 
 
 def _check_shown_samples(problem: Problem) -> Sequence[Finding]:

@@ -23,6 +23,7 @@ from .folder import Folder
 from .leaderboard import Metric, score
 from .problem import Problem
 from .recipes import FEWEST_ROWS, Maker
+from .results import FoldScore
 from .runs import Run, TaskRun
 
 __all__ = ["Outcome", "Race"]
@@ -72,6 +73,7 @@ class Race:
     Attributes:
         outcomes: What came of each run, by its name.
         is_interrupted: Whether the user stopped the race.
+        folds: The scores over folds of the models that were compared over folds, by name.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Race:
         self.say = say
         self.outcomes: dict[str, Outcome] = {}
         self.is_interrupted = False
+        self.folds: dict[str, FoldScore] = {}
 
     def run(self) -> None:
         """Run the race; after Ctrl-C, what is there is kept."""
@@ -112,11 +115,13 @@ class Race:
         ranked = [each for each in self.outcomes.values() if each.outputs is not None]
         return sorted(ranked, key=self._rank)
 
-    def _rank(self, outcome: Outcome) -> tuple[float, float]:
-        """Return what to sort by: the metric, then, for ties, how sure the predictions are."""
+    def _rank(self, outcome: Outcome) -> tuple[bool, float, float]:
+        """Return what to sort by: the metric, that over folds first; then, for ties, how sure the predictions are."""
         sign = -1.0 if self.metric.higher_is_better else 1.0
-        tie = outcome.scores.get("log_loss", outcome.scores.get("mae", 0.0))
-        return sign * outcome.scores.get(self.metric.name, sign * math.inf), tie
+        folded = self.folds.get(outcome.run.name)
+        scores = outcome.scores if folded is None else folded.scores
+        tie = scores.get("log_loss", scores.get("mae", 0.0))
+        return folded is None, sign * scores.get(self.metric.name, sign * math.inf), tie
 
     def _left(self) -> float:
         return self.deadline - time.monotonic()

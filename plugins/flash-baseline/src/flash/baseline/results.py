@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["Command", "Comparison", "Entry", "Finding", "Importance", "Results", "Sample", "row_name"]
+__all__ = ["Command", "Comparison", "Entry", "Finding", "FoldScore", "Importance", "Results", "Sample", "row_name"]
 
 
 def row_name(row: int, part: str = "train") -> str:
@@ -78,6 +78,27 @@ class Entry:
     parameters: int | None = None
     reason: str = ""
     history: Sequence[Mapping[str, float]] = ()
+
+
+@dataclass(frozen=True)
+class FoldScore:
+    """A model over folds: each sample is predicted by one that was fitted again, without its fold.
+
+    Args:
+        name: The name of the entry.
+        folds: The number of folds.
+        samples: The number of samples that were predicted.
+        scores: The metrics over all of them by name, that of the race first.
+        interval: The 95 % confidence interval of the metric of the race over all of them.
+        each: The metric of the race in each fold; ``None`` where it is not defined.
+    """
+
+    name: str
+    folds: int
+    samples: int
+    scores: Mapping[str, float]
+    interval: tuple[float, float] | None
+    each: Sequence[float | None]
 
 
 @dataclass(frozen=True)
@@ -188,6 +209,7 @@ class Results:
             of the checkpoint.
         time_limit: The seconds that the race was given.
         checkpoint: The name of the best entry that is a task, which is in ``best.ckpt``; ``None`` if there is none.
+        folds: The scores over folds of the best models of the race, the best first; empty if there were no folds.
     """
 
     title: str
@@ -215,3 +237,4 @@ class Results:
     comparisons: Sequence[Comparison] = ()
     time_limit: float | None = None
     checkpoint: str | None = None
+    folds: Sequence[FoldScore] = ()

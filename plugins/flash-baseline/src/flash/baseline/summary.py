@@ -137,6 +137,7 @@ def summarize(
         comparisons=_comparisons(problem, metric, part, entries, outputs, checkpoint),
         time_limit=time_limit,
         checkpoint=checkpoint,
+        folds=[race.folds[each.run.name] for each in ranking if each.run.name in race.folds],
     )
     return results, None if network is None else network.run.task
 

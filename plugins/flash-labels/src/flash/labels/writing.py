@@ -34,11 +34,11 @@ class _Result(NamedTuple):
 
     Args:
         values: The fields of each result, such as its value and its score.
-        score: The score of all.
+        score: The score of all; ``None`` if there is none.
     """
 
     values: list[dict[str, Any]]
-    score: float
+    score: float | None
 
 
 class _Form(NamedTuple):
@@ -93,6 +93,13 @@ def to_label_studio(
         ConfigurationError: If predictions of such a task cannot be written, or ``data_folder`` is missing.
         DataError: If samples are neither files nor texts, or a file lies outside of the folder.
         CheckpointError: If the file cannot be written.
+
+    Example:
+        It needs a trained task, such as one of flash-image.
+
+        >>> rows = rank_to_label(task, data, count=100)  # doctest: +SKIP
+        >>> to_label_studio(task, data, "tasks.json", rows=rows, data_folder="photos")  # doctest: +SKIP
+        100
     """
     domain, form = _form_of(task)
     version = type(task).__name__ if model_version is None else model_version
@@ -106,7 +113,8 @@ def to_label_studio(
                 {"id": f"{place}-{number}", "from_name": from_name, "to_name": domain, "type": form.type, **value}
                 for number, value in enumerate(result.values)
             ]
-            prediction = {"model_version": version, "score": result.score, "result": found}
+            scores = {} if result.score is None else {"score": result.score}
+            prediction = {"model_version": version, **scores, "result": found}
             written.write(b",\n" if place else b"[\n")
             written.write(dumps({"data": content, "predictions": [prediction]}))
         written.write(b"\n]\n")
@@ -124,6 +132,18 @@ def label_config(task: Any, *, from_name: str = "label") -> str:
 
     Raises:
         ConfigurationError: If predictions of such a task cannot be written, or its classes have no names.
+
+    Example:
+        It needs a task, such as one of flash-text.
+
+        >>> print(label_config(task))  # doctest: +SKIP
+        <View>
+          <Text name="text" value="$text"/>
+          <Choices name="label" toName="text" choice="single">
+            <Choice value="negative"/>
+            <Choice value="positive"/>
+          </Choices>
+        </View>
     """
     domain, form = _form_of(task)
     names = _names(task)
@@ -259,7 +279,7 @@ def _masks(task: Any, found: Any, sample: Any) -> _Result:  # noqa: ARG001
         if names[place] != "background":
             value = {"format": "rle", "rle": encode_mask(mask == place), "brushlabels": [names[place]]}
             values.append({"value": value, **_of_image((mask.shape[1], mask.shape[0]))})
-    return _Result(values, 0.0)
+    return _Result(values, None)
 
 
 def _spans(task: Any, found: Sequence[Mapping[str, Any]], sample: Any) -> _Result:  # noqa: ARG001
