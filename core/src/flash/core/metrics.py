@@ -364,7 +364,9 @@ def _to_device(value: Any, device: torch.device) -> Any:
 def _rows_of_states(metric: Metric) -> dict[str, Tensor]:
     """Return no rows, in the type and shape of the rows that a metric keeps in lists, by the name of the list."""
     lists = {name: getattr(metric, name) for name in metric._defaults}
-    return {name: rows[0][:0].cpu() for name, rows in lists.items() if isinstance(rows, list) and rows and rows[0].ndim}
+    first = {name: rows[0] for name, rows in lists.items() if isinstance(rows, list) and rows}
+    # A metric may keep other things, such as the run lengths of masks, which it gathers itself.
+    return {name: row[:0].cpu() for name, row in first.items() if isinstance(row, Tensor) and row.ndim}
 
 
 def weight_of_loss(loss_fn: Callable[..., Any] | None, targets: Any) -> Tensor | None:
