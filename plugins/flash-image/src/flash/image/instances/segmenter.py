@@ -48,7 +48,7 @@ class InstanceSegmentation(ObjectDetector):
 
     Example:
         >>> import torch
-        >>> options = {"pretrained": False, "image_size": 64}
+        >>> options = {"pretrained": False, "image_size": 64, "score_threshold": 0.99}
         >>> task = InstanceSegmentation(labels=["cat"], backbone="maskrcnn_resnet50_fpn", **options)
         >>> task.predict([torch.zeros(3, 40, 60)])
         [{'boxes': [], 'labels': [], 'scores': [], 'masks': []}]
