@@ -1,13 +1,14 @@
-"""A detector that tests of exported folders and of services share."""
+"""Detectors that tests of several packages share."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from torch import nn
-from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection import FasterRCNN, MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 
 
 def tiny_detector(**sizes: Any) -> nn.Module:
@@ -21,3 +22,18 @@ def tiny_detector(**sizes: Any) -> nn.Module:
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
     return model
+
+
+def tiny_segmenter(num_classes: int) -> nn.Module:
+    """A Mask R-CNN on one layer."""
+    layers = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
+    vars(layers)["out_channels"] = 8
+    heads = {
+        "box_head": nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 16)),
+        "box_predictor": FastRCNNPredictor(16, num_classes),
+        "mask_head": nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()),
+        "mask_predictor": MaskRCNNPredictor(8, 8, num_classes),
+    }
+    anchors = AnchorGenerator(((16, 32),), ((1.0,),))
+    options: dict[str, Any] = {"min_size": 64, "max_size": 64, "rpn_post_nms_top_n_test": 10, "box_score_thresh": 0.0}
+    return MaskRCNN(layers, None, rpn_anchor_generator=anchors, **heads, **options)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from detectors import tiny_segmenter
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -22,6 +23,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, T5Confi
 import flash
 from flash.cli import main
 from flash.core.outputs import plain
+from flash.image import InstanceSegmentation
 from flash.plugins import get_host
 
 WORDS = ["<pad>", "</s>", "<unk>", "red", "green", "tea", "a", "cup", "of"]
@@ -73,18 +75,24 @@ def photos(target: Callable[[int], object]) -> list[str]:
     return ["--data.train_file", write("photos.csv", "file,y", *rows), *fields, *network]
 
 
-def boxes(_: Any) -> list[str]:
+def boxes(_: Any, **parts: Any) -> list[str]:
     images, annotations = [], []
     for row in range(4):
         photo(f"scenes/{row}.png", 60 * row)
         images.append({"id": row, "file_name": f"{row}.png", "width": 48, "height": 48})
         annotations.append(
-            {"id": row, "image_id": row, "category_id": 1, "bbox": [4, 4, 20, 20], "area": 400, "iscrowd": 0}
+            {"id": row, "image_id": row, "category_id": 1, "bbox": [4, 4, 20, 20], "area": 400, "iscrowd": 0, **parts}
         )
     content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cup"}]}
     Path("scenes.json").write_text(json.dumps(content))
     network = ["--task.backbone", "ssdlite320_mobilenet_v3_large", "--task.pretrained", "false"]
     return ["--data.train_folder", "scenes", "--data.train_ann_file", "scenes.json", *network]
+
+
+def objects() -> list[str]:
+    InstanceSegmentation.backbones.register("tiny", tiny_segmenter, override=True)
+    *data, _, _, _, _ = boxes(None, segmentation=[[4, 4, 24, 4, 24, 24]])
+    return [*data, "--task.backbone", "tiny", "--task.pretrained", "false", "--task.image_size", "64"]
 
 
 def scenes(_: Any) -> list[str]:
@@ -139,6 +147,7 @@ TASKS: dict[str, tuple[Callable[[], list[str]], str, int]] = {
     "image/classification": (lambda: photos(label), "photos", 12),
     "image/regression": (lambda: photos(lambda row: row / 7), "photos", 12),
     "image/detection": (lambda: boxes(None), "scenes", 4),
+    "image/instance_segmentation": (objects, "scenes", 4),
     "image/semantic_segmentation": (lambda: scenes(None), "views", 8),
     "audio/classification": (sounds, "sounds", 16),
     "text/classification": (lambda: texts(label), "texts.csv", 16),

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from detectors import tiny_segmenter
 
 import flash
 from flash.audio import AudioClassificationData, AudioClassifier
@@ -24,6 +25,8 @@ from flash.image import (
     ImageClassifier,
     ImageRegressionData,
     ImageRegressor,
+    InstanceSegmentation,
+    InstanceSegmentationData,
     ObjectDetector,
     SemanticSegmentation,
     SemanticSegmentationData,
@@ -83,6 +86,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Case]]
         made[name] = task, data, raw, "boxes" if output == "detections" else output
     yield made
     ObjectDetector.backbones.remove("tiny")
+    InstanceSegmentation.backbones.remove("tiny")
 
 
 def _numbers(folder: Path) -> Iterator[Case]:
@@ -103,6 +107,11 @@ def _parts(folder: Path) -> Iterator[Case]:
         masks, backbone="test_resnet", pretrained=False, data_config=make.CONFIG
     )
     yield task, masks, pictures[:3], "labels"
+    objects = [(pictures[row, None, ..., 0] > 99).astype(np.uint8) for row in range(8)]
+    instances = InstanceSegmentationData.from_images(list(pictures), [["bright"]] * 8, objects, batch_size=4, seed=0)
+    InstanceSegmentation.backbones.register("tiny", tiny_segmenter)
+    options: dict[str, Any] = {"backbone": "tiny", "pretrained": False, "score_threshold": 0.0}
+    yield InstanceSegmentation.from_data(instances, **options), instances, list(pictures[:3]), "instances"
     sentences = [text.split() for text in make.TEXTS]
     tags = [["B-A", *["O"] * (len(words) - 1)] for words in sentences]
     words = TokenClassificationData.from_lists(sentences * 4, tags * 4, batch_size=4, seed=0)

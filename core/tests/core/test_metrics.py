@@ -120,6 +120,23 @@ def test_numbers_of_a_metric_that_has_several_bear_its_name_once() -> None:
     assert set(metrics.compute()) == {"map", "map_50", "map_recall", *(f"map_by_class_{index}" for index in range(3))}
 
 
+def test_a_metric_may_keep_lists_of_things_that_are_no_tensors() -> None:
+    class Shapes(Metric):
+        def __init__(self) -> None:
+            super().__init__()
+            self.add_state("seen", default=[], dist_reduce_fx=None)
+
+        def update(self, preds: Any, target: Any) -> None:
+            self.seen += [((2, 3), b"22")] * len(preds)
+
+        def compute(self) -> torch.Tensor:
+            return torch.tensor(float(len(self.seen)))
+
+    metrics = StageMetrics({"shapes": Shapes()})
+    metrics.update(None, torch.zeros(3), torch.zeros(3))
+    assert metrics.compute()["shapes"] == 3
+
+
 # ---------------------------------------------------------------------- values that are not numbers
 
 LABELS = ["ants", "bees", "wasps"]

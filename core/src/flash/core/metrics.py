@@ -399,9 +399,8 @@ def _keeps_single_rows(metric: Metric, name: str) -> bool:
 def _rows_of_states(metric: Metric) -> dict[str, Tensor]:
     """Return no rows, in the type and shape of the rows that a metric joins, by the name of the state."""
     states = {name: getattr(metric, name) for name in metric._defaults if not _keeps_single_rows(metric, name)}
-    return {
-        name: rows[0][:0].cpu() for name, rows in states.items() if isinstance(rows, list) and rows and rows[0].ndim
-    }
+    first = {name: rows[0] for name, rows in states.items() if isinstance(rows, list) and rows}
+    return {name: row[:0].cpu() for name, row in first.items() if isinstance(row, Tensor) and row.ndim}
 
 
 def weight_of_loss(loss_fn: Callable[..., Any] | None, targets: Any) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""Images: classification, regression, embedding, object detection and semantic segmentation, on timm."""
+"""Images: classification, regression, embedding, object detection, instance and semantic segmentation, on timm."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from .detection.preprocess import ObjectDetectionPreprocess as ObjectDetectionPreprocess
     from .embedder import ImageEmbedder as ImageEmbedder
     from .hub import BackboneUnavailableError as BackboneUnavailableError
+    from .instances.data import InstanceSegmentationData as InstanceSegmentationData
+    from .instances.preprocess import InstanceSegmentationPreprocess as InstanceSegmentationPreprocess
+    from .instances.segmenter import InstanceSegmentation as InstanceSegmentation
     from .preprocess import ImagePreprocess as ImagePreprocess
     from .preprocess import ImageRegressionPreprocess as ImageRegressionPreprocess
     from .read import BadImageError as BadImageError
@@ -43,6 +46,9 @@ _EXPORTS = {
     "ImageRegressionData": ".data",
     "ImageRegressionPreprocess": ".preprocess",
     "ImageRegressor": ".regressor",
+    "InstanceSegmentation": ".instances.segmenter",
+    "InstanceSegmentationData": ".instances.data",
+    "InstanceSegmentationPreprocess": ".instances.preprocess",
     "ObjectDetectionData": ".detection.data",
     "ObjectDetectionPreprocess": ".detection.preprocess",
     "ObjectDetector": ".detection.detector",
@@ -65,6 +71,9 @@ __all__ = [
     "ImageRegressionData",
     "ImageRegressionPreprocess",
     "ImageRegressor",
+    "InstanceSegmentation",
+    "InstanceSegmentationData",
+    "InstanceSegmentationPreprocess",
     "ObjectDetectionData",
     "ObjectDetectionPreprocess",
     "ObjectDetector",

@@ -35,6 +35,7 @@ NAMES: Mapping[str, Moved | str] = {
     **FORMER_NAMES,
     **moved("flash.image", "ImageClassificationData", "ImageClassifier", "ImageEmbedder"),
     **moved("flash.image", "ObjectDetectionData", "ObjectDetector"),
+    **moved("flash.image", "InstanceSegmentation", "InstanceSegmentationData"),
     **moved("flash.image", "SemanticSegmentation", "SemanticSegmentationData"),
     "SemanticSegmentationInputTransform": _PREPROCESS,
     "SemanticSegmentationOutputTransform": "Write task.predict(inputs, output='labels').",
@@ -44,7 +45,7 @@ NAMES: Mapping[str, Moved | str] = {
     "ImageClassificationPreprocess": _PREPROCESS,
     **dict.fromkeys(
         (
-            *("FaceDetectionData", "FaceDetector", "InstanceSegmentation", "InstanceSegmentationData"),
+            *("FaceDetectionData", "FaceDetector"),
             *("KeypointDetectionData", "KeypointDetector", "StyleTransfer", "StyleTransferData"),
         ),
         _NO_TASK,

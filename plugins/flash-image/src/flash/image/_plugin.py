@@ -47,6 +47,12 @@ def flash_tasks() -> Iterator[TaskSpec]:
         summary="Predict the boxes and classes of the objects in an image.",
     )
     yield TaskSpec(
+        "image/instance_segmentation",
+        task="flash.image.instances.segmenter:InstanceSegmentation",
+        data="flash.image.instances.data:InstanceSegmentationData",
+        summary="Predict the pixels and the class of each object in an image.",
+    )
+    yield TaskSpec(
         "image/semantic_segmentation",
         task="flash.image.segmentation.segmenter:SemanticSegmentation",
         data="flash.image.segmentation.data:SemanticSegmentationData",
@@ -89,6 +95,19 @@ def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
             source=f"https://arxiv.org/abs/{paper}",
             license="BSD-3-Clause (torchvision)",
         )
+    for name, paper, summary in (
+        ("maskrcnn_resnet50_fpn_v2", "2111.11429", "Mask R-CNN, COCO mask mAP 41.8; the default."),
+        ("maskrcnn_resnet50_fpn", "1703.06870", "Mask R-CNN, COCO mask mAP 34.6."),
+    ):
+        yield Backbone(
+            name,
+            domain="instances",
+            factory=f"flash.image.instances.models:{name}",
+            pretrained=True,
+            summary=summary,
+            source=f"https://arxiv.org/abs/{paper}",
+            license="BSD-3-Clause (torchvision)",
+        )
     yield BackboneCatalogue(
         "transformers",
         domain="detection",
@@ -122,8 +141,9 @@ def flash_components() -> Iterator[Component]:
     ):
         yield Augmentation(name, f"flash.image.mixing:{name}", "image/classification", summary)
     home = "flash.image.detection.augmentations"
-    yield Augmentation("none", f"{home}:none", "image/detection", "The unchanged image.")
-    yield Augmentation("flip", f"{home}:flip", "image/detection", "Flip images horizontally with probability 0.5.")
+    for task in ("image/detection", "image/instance_segmentation"):
+        yield Augmentation("none", f"{home}:none", task, "The unchanged image.")
+        yield Augmentation("flip", f"{home}:flip", task, "Flip images horizontally with probability 0.5.")
     yield from _of_segmentation()
     for name, cls, summary in (
         ("supcon", "SupCon", "Supervised contrastive (2004.11362); the default."),
@@ -142,6 +162,12 @@ def flash_components() -> Iterator[Component]:
         "flash.image.detection.outputs:boxes",
         "image/detection",
         "Boxes in pixels, labels and scores of the detections above the score threshold, best first.",
+    )
+    yield Output(
+        "instances",
+        "flash.image.instances.outputs:instances",
+        "image/instance_segmentation",
+        "Boxes, labels, scores and masks (run lengths) of the objects above the score threshold, best first.",
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from flash import Registry
 from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError, DataError
 
@@ -32,12 +33,15 @@ def flip() -> Augmentation:
     return mirror
 
 
-def make_augmentation(chosen: str | Augmentation, prefer: str | None = None) -> Augmentation | None:
+def make_augmentation(
+    chosen: str | Augmentation, prefer: str | None = None, registry: Registry = augmentations
+) -> Augmentation | None:
     """Return the augmentation registered under a name, or the callable itself.
 
     Args:
         chosen: The name or the callable.
         prefer: The distribution that wins where several plugins register the name.
+        registry: The augmentations by name.
 
     Raises:
         ConfigurationError: If it is neither a name nor a callable.
@@ -48,22 +52,23 @@ def make_augmentation(chosen: str | Augmentation, prefer: str | None = None) -> 
         True
     """
     if isinstance(chosen, str):
-        made: Augmentation | None = augmentations.get(chosen, prefer)()
+        made: Augmentation | None = registry.get(chosen, prefer)()
         return made
     if not callable(chosen) or isinstance(chosen, type):
         raise ConfigurationError(
-            f"Expected augmentation to be one of {', '.join(map(repr, augmentations.list()))}, or a torchvision v2 "
+            f"Expected augmentation to be one of {', '.join(map(repr, registry.list()))}, or a torchvision v2 "
             f"transform, but got {chosen!r}."
         )
     return chosen
 
 
 def augment(image: Tensor, target: Target, augmentation: Augmentation) -> tuple[Tensor, Target]:
-    """Apply an augmentation to an image and its boxes.
+    """Apply an augmentation to an image and its boxes and masks.
 
     Args:
         image: Shape ``(3, height, width)``, 0 to 255.
-        target: ``boxes`` in pixels, shape ``(boxes, 4)``, and further tensors with one entry per box.
+        target: ``boxes`` in pixels, shape ``(boxes, 4)``, and further tensors with one entry per box; ``masks``, shape
+            ``(boxes, height, width)``, move with the image.
         augmentation: Takes an image and a target, as torchvision's v2 transforms do.
 
     Returns:
@@ -79,7 +84,10 @@ def augment(image: Tensor, target: Target, augmentation: Augmentation) -> tuple[
     """
     size = (image.shape[-2], image.shape[-1])
     boxes: Any = tv_tensors.BoundingBoxes(target["boxes"], format="XYXY", canvas_size=size)
-    changed = augmentation(tv_tensors.Image(image), {**target, "boxes": boxes})
+    parts: dict[str, Any] = {**target, "boxes": boxes}
+    if "masks" in target:
+        parts["masks"] = tv_tensors.Mask(target["masks"])
+    changed = augmentation(tv_tensors.Image(image), parts)
     if not isinstance(changed, tuple) or len(changed) != 2 or not isinstance(changed[0], Tensor):
         raise DataError(
             "Expected the augmentation to take an image and its target and to return both, as torchvision's v2 "

@@ -17,7 +17,7 @@ from flash.errors import DataError
 
 from .boxes import AnnotatedImage, read_boxes, show_path
 
-__all__ = ["CocoImage", "read_annotations", "read_coco"]
+__all__ = ["CocoImage", "crowds_of", "read_annotations", "read_coco"]
 
 
 def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedImage], list[str]]:
@@ -40,13 +40,26 @@ def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedI
             image.path,
             read_boxes([each["bbox"] for each in image.annotations], "xywh", str(image.path)),
             image.labels,
-            crowd=torch.tensor([_is_crowd(each, Path(ann_file)) for each in image.annotations], dtype=torch.bool),
+            crowd=crowds_of(image, ann_file),
             size=image.size,
             name=str(image.path),
         )
         for image in found
     ]
     return images, names
+
+
+def crowds_of(image: CocoImage, ann_file: str | Path) -> torch.Tensor:
+    """Return the mask of the annotations of an image that stand for an unknown number of objects.
+
+    Args:
+        image: The image.
+        ann_file: Its file, for messages.
+
+    Raises:
+        DataError: If ``iscrowd`` of one is neither 0 nor 1.
+    """
+    return torch.tensor([_is_crowd(each, Path(ann_file)) for each in image.annotations], dtype=torch.bool)
 
 
 class CocoImage(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -30,7 +30,7 @@ from .voc import read_voc
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ObjectDetectionData"]
+__all__ = ["AnnotatedImageData", "DetectionOptions", "ObjectDetectionData", "read_pairs"]
 
 Folder = str | Path | None
 Images = Sequence[Any] | None
@@ -64,16 +64,73 @@ class DetectionOptions(TypedDict, total=False):
     persistent_workers: bool
 
 
-class ObjectDetectionData(DataModule):
+class AnnotatedImageData(DataModule):
+    """Base of data modules of images, each with any number of objects that have a box and a class."""
+
+    preprocess_cls = ObjectDetectionPreprocess
+    former_arguments = DETECTION_DATA_ARGUMENTS
+
+    @classmethod
+    def _of(cls, inputs: Mapping[str, DetectionInputs], predict: Any, **options: Any) -> Self:
+        own = {name: options.pop(name) for name in ("augmentation", "labels") if name in options}
+        preprocess = options.pop("preprocess", None)
+        if preprocess is not None and own:
+            raise ConfigurationError(
+                f"Expected a preprocess or options for one, but got both: preprocess and {', '.join(own)}. Leave "
+                "out one of the two."
+            )
+        on_bad_sample = options.pop("on_bad_sample", "error")
+        given: dict[str, Any] = {
+            f"{stage}_load_data_input": replace(data, on_bad_sample=on_bad_sample) for stage, data in inputs.items()
+        }
+        if isinstance(predict, str | Path):
+            predict = image_files(predict)
+        return cls.from_load_data_inputs(
+            **given,
+            predict_load_data_input=predict,
+            preprocess=cls.preprocess_cls(**own) if preprocess is None else preprocess,
+            **{"batch_size": 4, **options},
+        )
+
+    # ------------------------------------------------------------------ figures
+
+    def show_batch(self, stage: str = "train", count: int = 9) -> Figure:
+        """Draw images of a stage after augmentation, with their boxes.
+
+        Args:
+            stage: ``"train"``, ``"val"`` or ``"test"``.
+            count: The number of images; they are drawn at random with the data module's ``seed``.
+
+        Returns:
+            A matplotlib figure; ``figure.savefig("batch.png")`` saves it.
+        """
+        from .plots import draw_batch
+
+        return draw_batch(self, stage, count)
+
+    def plot_predictions(self, task: Any, stage: str = "val", count: int = 9, max_images: int | None = 64) -> Figure:
+        """Draw predicted and true boxes, the images with most false negatives and false positives first.
+
+        Args:
+            task: A trained :class:`~flash.image.ObjectDetector`.
+            stage: ``"val"``, ``"train"`` or ``"test"``.
+            count: The number of images to draw.
+            max_images: The maximum number of images to predict, from which they are chosen; ``None`` for all.
+
+        Returns:
+            A matplotlib figure; ``figure.savefig("predictions.png")`` saves it.
+        """
+        figure: Figure = task.plot_predictions(self, stage, count, max_images)
+        return figure
+
+
+class ObjectDetectionData(AnnotatedImageData):
     """Data module of images, each with any number of boxes with a class.
 
     Boxes are in pixels of the upright image. If the size in the annotation is that of the stored image, and EXIF
     rotates it, its boxes are rotated too. Boxes are clipped to their image; those without an area in it are dropped.
     Images without boxes are kept as negative samples. Crowd boxes are ignored in training and in metrics.
     """
-
-    preprocess_cls = ObjectDetectionPreprocess
-    former_arguments = DETECTION_DATA_ARGUMENTS
 
     @classmethod
     def from_coco(
@@ -104,14 +161,8 @@ class ObjectDetectionData(DataModule):
             DataError: If a file is not a COCO file, or refers to a missing image or category.
         """
         cls.check_arguments(options, DetectionOptions.__annotations__)
-        inputs = {}
         pairs = {"train": (train_folder, train_ann_file), "val": (val_folder, val_ann_file)}
-        for stage, (folder, file) in {**pairs, "test": (test_folder, test_ann_file)}.items():
-            if folder is not None and file is not None:
-                inputs[stage] = DetectionInputs(*read_coco(folder, file))
-            elif folder is not None or file is not None:
-                missing = f"{stage}_ann_file" if file is None else f"{stage}_folder"
-                raise DataError(f"Expected {stage}_folder together with {stage}_ann_file, but {missing} is missing.")
+        inputs = read_pairs({**pairs, "test": (test_folder, test_ann_file)}, read_coco)
         return cls._of(inputs, predict_folder, **options)
 
     @classmethod
@@ -276,58 +327,28 @@ class ObjectDetectionData(DataModule):
         }
         return cls._of(inputs, predict_dataset, **options)
 
-    @classmethod
-    def _of(cls, inputs: Mapping[str, DetectionInputs], predict: Any, **options: Any) -> Self:
-        own = {name: options.pop(name) for name in ("augmentation", "labels") if name in options}
-        preprocess = options.pop("preprocess", None)
-        if preprocess is not None and own:
-            raise ConfigurationError(
-                f"Expected a preprocess or options for one, but got both: preprocess and {', '.join(own)}. Leave "
-                "out one of the two."
-            )
-        on_bad_sample = options.pop("on_bad_sample", "error")
-        given: dict[str, Any] = {
-            f"{stage}_load_data_input": replace(data, on_bad_sample=on_bad_sample) for stage, data in inputs.items()
-        }
-        if isinstance(predict, str | Path):
-            predict = image_files(predict)
-        return cls.from_load_data_inputs(
-            **given,
-            predict_load_data_input=predict,
-            preprocess=ObjectDetectionPreprocess(**own) if preprocess is None else preprocess,
-            **{"batch_size": 4, **options},
-        )
 
-    # ------------------------------------------------------------------ figures
+def read_pairs(
+    pairs: Mapping[str, tuple[Folder, Folder]],
+    read: Callable[[Any, Any], tuple[Sequence[AnnotatedImage], Sequence[Any]]],
+) -> dict[str, DetectionInputs]:
+    """Return the images of each stage that has a folder of images and a file of annotations.
 
-    def show_batch(self, stage: str = "train", count: int = 9) -> Figure:
-        """Draw images of a stage after augmentation, with their boxes.
+    Args:
+        pairs: The folder and the file of each stage.
+        read: Returns the images of a folder and a file, and the names of their classes.
 
-        Args:
-            stage: ``"train"``, ``"val"`` or ``"test"``.
-            count: The number of images; they are drawn at random with the data module's ``seed``.
-
-        Returns:
-            A matplotlib figure; ``figure.savefig("batch.png")`` saves it.
-        """
-        from .plots import draw_batch
-
-        return draw_batch(self, stage, count)
-
-    def plot_predictions(self, task: Any, stage: str = "val", count: int = 9, max_images: int | None = 64) -> Figure:
-        """Draw predicted and true boxes, the images with most false negatives and false positives first.
-
-        Args:
-            task: A trained :class:`~flash.image.ObjectDetector`.
-            stage: ``"val"``, ``"train"`` or ``"test"``.
-            count: The number of images to draw.
-            max_images: The maximum number of images to predict, from which they are chosen; ``None`` for all.
-
-        Returns:
-            A matplotlib figure; ``figure.savefig("predictions.png")`` saves it.
-        """
-        figure: Figure = task.plot_predictions(self, stage, count, max_images)
-        return figure
+    Raises:
+        DataError: If there is a folder without a file, or a file without a folder.
+    """
+    inputs = {}
+    for stage, (folder, file) in pairs.items():
+        if folder is not None and file is not None:
+            inputs[stage] = DetectionInputs(*read(folder, file))
+        elif folder is not None or file is not None:
+            missing = f"{stage}_ann_file" if file is None else f"{stage}_folder"
+            raise DataError(f"Expected {stage}_folder together with {stage}_ann_file, but {missing} is missing.")
+    return inputs
 
 
 def _annotated(

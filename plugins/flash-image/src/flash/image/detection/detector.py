@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from .._former import DETECTOR_ARGUMENTS
 from .checkpoints import describe, labels_of_checkpoint, transformer_detector
 from .inference import TaskInference, TaskReference, align, is_known, telling_threshold, threshold_of
 from .metrics import BoxMeanAveragePrecision
-from .models import DETECTORS, coco_labels
+from .models import coco_labels, torchvision_detector
 from .outputs import detection_outputs
 from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
 from .sizes import ImageSize, fixed_size_of, set_image_size
@@ -107,6 +107,8 @@ class ObjectDetector(Task):
     outputs: ClassVar[Registry] = detection_outputs
     preprocess_cls: ClassVar[type[Preprocess]] = ObjectDetectionPreprocess
     default_output: str = "boxes"
+    #: The parts of a target that the network learns from.
+    target_parts: ClassVar[tuple[str, ...]] = ("boxes", "labels")
     model: nn.Module
 
     def __init__(
@@ -177,10 +179,13 @@ class ObjectDetector(Task):
     def _published_labels(self, backbone: Any) -> list[str] | None:
         if not isinstance(backbone, str | Path):
             return None
-        if str(backbone) in DETECTORS:
-            return coco_labels(str(backbone))
         factory: Any = self.backbone_factory(str(backbone))
-        return labels_of_checkpoint(factory.args[0]) if getattr(factory, "func", None) is transformer_detector else None
+        of_backbone: dict[Any, Callable[[str], list[str]]] = {
+            torchvision_detector: coco_labels,
+            transformer_detector: labels_of_checkpoint,
+        }
+        labels_of = of_backbone.get(getattr(factory, "func", None))
+        return None if labels_of is None else labels_of(factory.args[0])
 
     # ------------------------------------------------------------------ data
 
@@ -235,8 +240,12 @@ class ObjectDetector(Task):
         found: list[dict[str, Tensor]] = [{} for _ in images]
         for rows in _rows_by_size(images, self.model):
             for row, each in zip(rows, self.model([images[row] for row in rows]), strict=True):
-                found[row] = {"labels": each["labels"], **{name: each[name].float() for name in ("boxes", "scores")}}
+                found[row] = self.detections(each)
         return found
+
+    def detections(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what the network found in an image, as predictions and metrics take it."""
+        return {"labels": found["labels"], **{name: found[name].float() for name in ("boxes", "scores")}}
 
     def step(self, batch: Any, batch_idx: int) -> Any:
         """Compute the network's losses; in validation and testing the boxes, and the losses with ``val_loss=True``."""
@@ -254,7 +263,7 @@ class ObjectDetector(Task):
     def _losses(self, inputs: Any, targets: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
         single = [target["iscrowd"] == 0 for target in targets]
         learned = [
-            {name: target[name][keep] for name in ("boxes", "labels")}
+            {name: target[name][keep] for name in self.target_parts}
             for target, keep in zip(targets, single, strict=True)
         ]
         losses: dict[str, Tensor] = self.model(inputs["images"], learned)

@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -16,6 +18,7 @@ from flash.data.data_module import DataModule
 from flash.errors import DataError
 from flash.figures import COLORS, check_count, new_figure, style
 
+from ..instances.images import decode_masks
 from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ def draw_batch(data: DataModule, stage: str, count: int) -> Figure:
     with style():
         for axis, (image, target) in zip(axes, samples, strict=True):
             _draw_image(axis, image)
+            _draw_masks(axis, target.get("masks"), _GREEN)
             _draw_boxes(axis, target["boxes"], _named(target["labels"], _names_of(data)), _GREEN)
     return figure
 
@@ -72,7 +76,7 @@ def draw_predictions(task: Task, data: DataModule, stage: str, count: int, max_i
     check_count(count)
     task.use_data(data)
     samples, names = _some_samples(data, stage, max_images), _names_of(data)
-    found = task.predict([image for image, _ in samples], output="boxes")
+    found = task.predict([image for image, _ in samples], output=task.default_output)
     scored = [
         (mistakes(each, target["boxes"], _named(target["labels"], names)), image, target, each)
         for (image, target), each in zip(samples, found, strict=True)
@@ -83,6 +87,7 @@ def draw_predictions(task: Task, data: DataModule, stage: str, count: int, max_i
         for axis, ((missed, false), image, target, each) in zip(axes, worst, strict=True):
             _draw_image(axis, image)
             _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _GREEN, dashed=True)
+            _draw_masks(axis, decode_masks(each["masks"]) if "masks" in each else None, _ORANGE)
             captions = [f"{label} {score:.2f}" for label, score in zip(each["labels"], each["scores"], strict=True)]
             _draw_boxes(axis, each["boxes"], captions, _ORANGE, below=True)
             axis.set_title(f"{missed} missed, {false} false", color=COLORS["wrong" if missed + false else "right"])
@@ -147,6 +152,16 @@ def _grid(count: int, heading: str) -> tuple[Figure, list[Axes]]:
 def _draw_image(axis: Axes, image: Tensor) -> None:
     axis.imshow(image.permute(1, 2, 0).cpu().numpy())
     axis.set_axis_off()
+
+
+def _draw_masks(axis: Axes, masks: Any, color: str) -> None:
+    """Draw the pixels of objects, shape ``(objects, height, width)``, over an image."""
+    if masks is None or not len(masks):
+        return
+    drawn = np.asarray(masks).any(0)
+    overlay = np.zeros((*drawn.shape, 4))
+    overlay[drawn] = to_rgba(color, 0.45)
+    axis.imshow(overlay)
 
 
 def _draw_boxes(

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from flash import Preprocess
+from flash import Preprocess, Registry
 from flash.data.auto_dataset import AutoDataset
 from flash.data.damaged import without_damaged
 from flash.data.display import Display
@@ -27,7 +27,7 @@ from flash.plugins import default_owner
 from .. import encoder
 from ..preprocess import ImagePreprocess
 from ..read import open_image, thumbnail
-from .augmentations import Augmentation, augment, make_augmentation
+from .augmentations import Augmentation, augment, augmentations, make_augmentation
 from .boxes import AnnotatedImage, fit_boxes, upright_boxes
 from .dataset import LazyAnnotations
 from .exif import orientation_of
@@ -129,10 +129,14 @@ class ObjectDetectionPreprocess(Preprocess):
         (tensor([[1., 2., 3., 4.]]), ['cat'])
     """
 
+    #: The augmentations by name.
+    augmentations: ClassVar[Registry] = augmentations
+
     def __init__(self, augmentation: str | Augmentation = "none", labels: Sequence[Any] | None = None) -> None:
         self.augmentation = augmentation
         self.labels = None if labels is None else list(labels)
-        self._augment = make_augmentation(augmentation, default_owner(self, "augmentation", augmentation))
+        owner = default_owner(self, "augmentation", augmentation)
+        self._augment = make_augmentation(augmentation, owner, self.augmentations)
 
     # ------------------------------------------------------------------ datasets
 
@@ -211,15 +215,25 @@ class ObjectDetectionPreprocess(Preprocess):
         boxes, kept, _ = fit_boxes(boxes, picture.size)
         pixels: Tensor = pil_to_tensor(picture)
         target = {"boxes": boxes, "labels": classes[kept], "iscrowd": crowd[kept].long()}
+        target |= {name: part[kept] for name, part in self.object_parts(image, picture.size).items()}
         return self._for_training(pixels, target) if self.training else (pixels, target)
 
+    def object_parts(self, image: AnnotatedImage, size: tuple[int, int]) -> dict[str, Tensor]:
+        """Return further parts of the objects of an image, such as masks, with one row per box.
+
+        Args:
+            image: The image.
+            size: Width and height of the upright image.
+        """
+        return {}
+
     def _for_training(self, pixels: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        single = target["iscrowd"] == 0
-        target = {"boxes": target["boxes"][single], "labels": target["labels"][single]}
+        single = target.pop("iscrowd") == 0
+        target = {name: part[single] for name, part in target.items()}
         if self._augment is not None:
             pixels, target = augment(pixels, target, self._augment)
-            boxes, kept, _ = fit_boxes(target["boxes"], (pixels.shape[-1], pixels.shape[-2]))
-            target = {"boxes": boxes, "labels": target["labels"][kept]}
+            boxes, kept, _ = fit_boxes(target.pop("boxes"), (pixels.shape[-1], pixels.shape[-2]))
+            target = {"boxes": boxes, **{name: part[kept] for name, part in target.items()}}
         return pixels, {**target, "iscrowd": torch.zeros_like(target["labels"])}
 
     def predict_load_sample(self, sample: FileSample) -> Tensor:

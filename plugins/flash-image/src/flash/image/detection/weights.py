@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
 # The layers of torchvision's detectors that depend on the number of classes.
-_CLASS_LAYERS = ("roi_heads.box_predictor.", "head.classification_head.")
+_CLASS_LAYERS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.", "head.classification_head.")
 # Seconds until a server counts as unreachable.
 _TIMEOUT = 5.0
 

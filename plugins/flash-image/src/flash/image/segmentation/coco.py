@@ -53,11 +53,19 @@ class CocoMask:
         Raises:
             DataError: If a shape is malformed.
         """
-        drawn = [self._bits(shape) for shape in self.shapes]
+        drawn = self.draw_each()
         mask = np.zeros(self.size[::-1], np.uint8)
         for place in sorted(range(len(drawn)), key=lambda each: -int(drawn[each].sum())):
             mask[drawn[place]] = self.classes[place]
         return mask
+
+    def draw_each(self) -> list[_Bits]:
+        """Return the pixels of each object, shape ``(height, width)``.
+
+        Raises:
+            DataError: If a shape is malformed.
+        """
+        return [self._bits(shape) for shape in self.shapes]
 
     def _bits(self, shape: Any) -> _Bits:
         width, height = self.size
