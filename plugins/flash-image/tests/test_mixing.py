@@ -53,9 +53,9 @@ def test_only_batches_that_are_trained_on_are_mixed(name: str, shapes: Any, tiny
     assert {"train_loss", "val_loss", "val_accuracy"} <= set(run.callback_metrics)
     # No class is the right one of a mixed image.
     assert "train_accuracy" not in run.callback_metrics
-    for stage in ("train", "val"):
-        assert task.plot_confusion(data, stage).axes
-        assert task.plot_predictions(data, stage).axes
+    for name_of_stage in ("train", "val"):
+        assert task.plot_confusion(data, name_of_stage).axes
+        assert task.plot_predictions(data, name_of_stage).axes
     assert data.show_batch("train").axes
 
 

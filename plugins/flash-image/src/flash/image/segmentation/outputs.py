@@ -61,7 +61,8 @@ def logits(predictions: Tensor, inputs: Any) -> list[npt.NDArray[np.float32]]:
 
 def _with_sizes(predictions: Any, inputs: Any) -> Iterator[tuple[Tensor, Sequence[int]]]:
     """Yield the scores of each image, and its height and width."""
-    if not isinstance(predictions, Tensor) or predictions.ndim != 4:
+    is_list = isinstance(predictions, list) and all(isinstance(each, Tensor) and each.ndim == 3 for each in predictions)
+    if not is_list and (not isinstance(predictions, Tensor) or predictions.ndim != 4):
         raise ConfigurationError(
             "Expected predictions of shape (batch, classes, rows, columns), but got "
             f"{tuple(predictions.shape) if isinstance(predictions, Tensor) else type(predictions).__name__}. Ask for "
@@ -72,7 +73,7 @@ def _with_sizes(predictions: Any, inputs: Any) -> Iterator[tuple[Tensor, Sequenc
     else:
         # Images of another loader have the size of the network's own.
         sizes = [(inputs if isinstance(inputs, Tensor) else predictions).shape[-2:]] * len(predictions)
-    yield from zip(predictions.float(), sizes, strict=True)
+    yield from zip((scores.float() for scores in predictions), sizes, strict=True)
 
 
 def resized_scores(scores: Tensor, size: Sequence[int]) -> Tensor:

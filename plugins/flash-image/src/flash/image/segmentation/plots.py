@@ -79,7 +79,8 @@ def draw_masks(data: DataModule, stage: str, count: int) -> Figure:
     names, palette = _classes_of(data)
     panels, shown = [], set()
     for inputs, mask in (dataset[row] for row in order):
-        pixels, classes = _as_image(inputs["image"], mask.shape), mask.numpy()
+        rows, columns = inputs["inside"].tolist() if "inside" in inputs else inputs["image"].shape[-2:]
+        pixels, classes = _as_image(inputs["image"][:, :rows, :columns], mask.shape), mask.numpy()
         panels.append(figures.Panel(overlay(pixels, classes, palette), _largest(classes, names)))
         shown |= {*np.unique(classes).tolist()}
     figure = figures.draw_samples(panels, stage)

@@ -29,6 +29,7 @@ from flash.errors import ConfigurationError, DataError
 from flash.plugins import default_owner
 from flash.serialization import writing
 
+from ..config import ImageConfig
 from ..detection.exif import orientation_of
 from ..preprocess import ImagePreprocess, Transform
 from ..read import open_image, thumbnail
@@ -39,12 +40,12 @@ from .augmentations import (
     augment,
     augmentations,
     make_augmentation,
-    resize,
     resize_mask,
     transform_image,
 )
 from .dataset import DatasetSample
 from .masks import IGNORED, LabelsMap, MaskTargets, Value, read_mask, to_tensor, upright_mask, voc_color
+from .sizing import Resize, check_resize, fit, random_tile, stack
 
 __all__ = ["NOT_COUNTED", "SemanticSegmentationPostprocess", "SemanticSegmentationPreprocess"]
 
@@ -56,8 +57,8 @@ _AT_ONCE, _SHOWN = 64, 1000
 class SemanticSegmentationPreprocess(ImagePreprocess):
     """Decode images and their masks in the workers; images are normalized on the model's device.
 
-    Images are resized to the network's size, without regard to their aspect ratio, and train masks with them, by the
-    nearest pixel. The masks of validation and test data keep their size: predictions are resized to them.
+    Images are resized to the network's size, and train masks with them, by the nearest pixel. The masks of validation
+    and test data keep their size: predictions are resized to them.
 
     Args:
         augmentation: For training: ``"none"``, ``"flip"``, ``"crop"``, ``"jitter"``, another name in
@@ -77,6 +78,11 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         val_transform: The same for validation only, and for the two that follow if they are not passed.
         test_transform: The same for testing only.
         predict_transform: The same for prediction only.
+        resize: How images become inputs of the network's size: ``"squash"`` resizes them without regard to their aspect
+            ratio; ``"pad"`` keeps it, and fills the rest with the network's mean color; ``"tiles"`` keeps every pixel,
+            for large images with small objects: training sees a random part of the network's size, and everything else
+            has the mean of the scores of overlapping tiles.
+        tile_overlap: The fraction of a tile that the next one covers too.
 
     Raises:
         ConfigurationError: If arguments contradict each other.
@@ -111,7 +117,10 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         val_transform: Transform | None = None,
         test_transform: Transform | None = None,
         predict_transform: Transform | None = None,
+        resize: Resize = "squash",
+        tile_overlap: float = 0.25,
     ) -> None:
+        check_resize(resize, tile_overlap)
         super().__init__(
             augmentation,
             image_size,
@@ -123,6 +132,8 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
             data_config,
         )
         self.ignore_index = ignore_index
+        self.resize: Resize = resize
+        self.tile_overlap = tile_overlap
         self._joint: tuple[Any, Augmentation | None] | None = None
         self.targets = _named_classes(labels, labels_map, num_classes, ignore_index)
 
@@ -225,13 +236,18 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         config, own = self.transforms.config, self._own
         if not isinstance(sample, tuple):
             picture = sample if own is None else transform_image(sample, *own)
-            return _inputs(picture, resize(picture, config))
+            return self._fit(picture, config)
         image, mask = sample
         if own is not None:
             image, mask = augment(image, mask, own.function, own.argument)
         elif self.training and (augmentation := self._augmentation_for(config)) is not None:
             image, mask = augment(image, mask, augmentation)
-        return _inputs(image, resize(image, config)), resize_mask(mask, config) if self.training else mask
+        if self.training and self.resize == "tiles":
+            return random_tile(image, mask, config)
+        return self._fit(image, config), resize_mask(mask, config) if self.training else mask
+
+    def _fit(self, image: Image.Image, config: ImageConfig) -> dict[str, Tensor]:
+        return fit(image, config, self.resize, self.tile_overlap)
 
     def _augmentation_for(self, config: Any) -> Augmentation | None:
         if self._joint is None or self._joint[0] != config:
@@ -245,7 +261,8 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         """Return ``({"image": ..., "size": ...}, masks)``; masks of validation and test data are a list of tensors.
 
         ``image`` has the shape ``(batch, channels, height, width)``, and ``size`` height and width of the images
-        before they were resized, shape ``(batch, 2)``. Train masks have the shape ``(batch, height, width)``, each of
+        before they were resized, shape ``(batch, 2)``; of images that were not squashed there is more, as
+        :func:`flash.image.segmentation.sizing.fit` says. Train masks have the shape ``(batch, height, width)``, each of
         the others ``(1, height, width)`` in its own size.
         """
         inputs, masks = zip(*samples, strict=True)
@@ -253,7 +270,7 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
 
     def predict_collate(self, samples: Sequence[Any]) -> dict[str, Tensor]:
         """Return ``{"image": ..., "size": ...}``."""
-        return {name: torch.stack([each[name] for each in samples]) for name in ("image", "size")}
+        return stack(samples)
 
     def per_batch_transform_on_device(self, batch: Any) -> Any:
         """Normalize the images of a batch, and mark the pixels of masks that never count by -100, as torch does."""
@@ -276,8 +293,12 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         return found
 
     def display_inputs(self, inputs: Any) -> Sequence[Display]:
-        """Return normalized images as they look."""
-        return super().display_inputs(inputs["image"])
+        """Return normalized images as they look, without their padding."""
+        images: Any = super().display_inputs(inputs["image"])
+        if "inside" not in inputs:
+            return list(images)
+        parts = inputs["inside"].tolist()
+        return [image[:rows, :columns] for image, (rows, columns) in zip(images, parts, strict=True)]
 
     def display_targets(self, samples: Any, rows: Sequence[int]) -> None:  # masks are drawn
         """Return ``None``: masks are drawn over their images."""
@@ -292,6 +313,9 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         image = TensorSpec("uint8", ("batch", config.channels, config.height, config.width), values=256)
         size = f"{config.width} x {config.height} pixels"
         made = f"whole images, resized to {size}, are the inputs of this network"
+        if self.resize != "squash":
+            how = "padded to" if self.resize == "pad" else "cut into tiles of"
+            made = f"images are {how} {size}, and scores are put together again"
         if own is not None:
             made = f"images are made by the {own.argument} {describe(own.function)}"
         return Portable({"image": image}, reason=made)
@@ -303,7 +327,7 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         if stage in (Stage.VAL, Stage.TEST):
             # The cache has rows of one size; these masks have many.
             return False
-        is_augmented = stage is Stage.TRAIN and self.augmentation != "none"
+        is_augmented = stage is Stage.TRAIN and (self.augmentation != "none" or self.resize == "tiles")
         is_known = not (self.own_transform(stage) or self.overrides_hooks(SemanticSegmentationPreprocess, stage))
         return is_known and not is_augmented and stage not in self.nondeterministic_stages
 
@@ -338,10 +362,6 @@ def masked(masks: Any) -> Any:
         return [masked(each) for each in masks]
     long = masks.long()
     return long.masked_fill_(long == IGNORED, NOT_COUNTED) if masks.dtype is torch.uint8 else masks
-
-
-def _inputs(image: Image.Image, pixels: Tensor) -> dict[str, Tensor]:
-    return {"image": pixels, "size": torch.tensor([image.height, image.width])}
 
 
 def _try_mask(source: Any, name: str) -> None:

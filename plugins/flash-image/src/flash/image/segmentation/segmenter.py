@@ -27,6 +27,7 @@ from .heads import segmentation_heads
 from .losses import mask_losses
 from .outputs import segmentation_outputs
 from .preprocess import SemanticSegmentationPreprocess
+from .sizing import part_inside, predict_tiles, unpadded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +40,8 @@ __all__ = ["SemanticSegmentation"]
 class SemanticSegmentation(ImageTask, ClassificationTask):
     """Segmenter of images: one class per pixel.
 
-    Images are resized to the size of the network, and scores back to the size of the image, so that losses and metrics
+    Images are resized to the size of the network, or cut into tiles of it, as the argument ``resize`` of the data says,
+    and scores are resized back to the size of the image, so that losses and metrics
     of validation and test data, and predictions, are those of the mask as it was. The loss is cross entropy plus soft
     Dice (:func:`flash.image.segmentation.losses.mask_losses`); the metric is mean intersection over union, ``val_iou``.
 
@@ -134,18 +136,39 @@ class SemanticSegmentation(ImageTask, ClassificationTask):
 
     # ------------------------------------------------------------------ the network
 
+    def forward(self, x: Any) -> Any:
+        """Return the scores of images, shape ``(batch, classes, rows, columns)``, or of tiles a list of those of each.
+
+        Args:
+            x: ``{"image": ...}``, normalized images of shape ``(batch, channels, height, width)``, and the other inputs
+                of :func:`flash.image.segmentation.sizing.fit`; or these alone, or their cached features.
+        """
+        if not isinstance(x, Mapping) or "tile" not in x:
+            return super().forward(x)
+        return predict_tiles(x, super().forward)
+
     def forward_features(self, x: Any) -> Any:
         """Return the maps of the backbone, highest resolution first.
 
         Args:
             x: ``{"image": ...}``, normalized images of shape ``(batch, channels, height, width)``; or these alone.
+
+        Returns:
+            The maps; for images with padding ``{"maps": maps, "part": ...}``, as for
+            :func:`flash.image.segmentation.sizing.unpadded`.
         """
-        return self.backbone(x["image"] if isinstance(x, Mapping) else x)
+        if not isinstance(x, Mapping):
+            return self.backbone(x)
+        maps = self.backbone(x["image"])
+        if "inside" not in x:
+            return maps
+        return {"maps": maps, "part": part_inside(x)}
 
     def forward_head(self, features: Any) -> Tensor:
         """Return scores, shape ``(batch, classes, rows, columns)``, at the resolution of the head."""
-        scores: Tensor = self.head(features)
-        return scores
+        is_padded = isinstance(features, Mapping) and "part" in features
+        scores: Tensor = self.head(features["maps"] if is_padded else features)
+        return unpadded(scores, features["part"]) if is_padded else scores
 
     # ------------------------------------------------------------------ training
 
