@@ -17,7 +17,7 @@ PAGE = SCRIPT.parents[1] / "docs" / "architecture.md"
 # As many as there are today, in a first run and in a second one, when the plugins are loaded. Lower a number where the
 # code needs fewer, and raise none. (Tables were raised by two, from 63 and 52, when statistics began to be learned part
 # by part: decision 33.)
-MOST = {"tabular": (65, 54), "image": (71, 60), "text": (72, 62)}
+MOST = {"tabular": (65, 54), "image": (70, 59), "text": (72, 62)}
 CLOSED = ("flash/plugins/", "flash/serialization/", "flash/download/")
 # The files of the page: those of images, and what stands for them in other domains.
 STATIONS = {

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 import flash
+import flash.baseline
 from flash.audio import AudioClassifier, AudioPreprocess
 from flash.serve import make_app
 
@@ -35,6 +36,37 @@ def task() -> flash.Task:
     preprocess = AudioPreprocess(duration=0.2, sample_rate=RATE)
     small = {"width": 4, "n_mels": 16, "out_features": 8}
     return AudioClassifier(labels=["rain", "wind"], backbone_kwargs=small, sample_rate=RATE, preprocess=preprocess)
+
+
+@pytest.fixture
+def hums(tmp_path: Path) -> Path:
+    """A folder with a class of low tones and one of high ones, a copy and a damaged file among them."""
+    folder = tmp_path / "hums"
+    for row in range(60):
+        name, pitch, seconds = (("bee", 300.0, 0.4), ("bird", 2000.0, 0.2))[row % 2]
+        time = np.arange(round(RATE * seconds)) / RATE
+        sound = np.sin(2 * np.pi * pitch * time + row) + np.random.default_rng(row).normal(0, 0.3, len(time))
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name / f"{row}.wav", 0.3 * sound, RATE)
+    (folder / "bee" / "copy.wav").write_bytes((folder / "bee" / "0.wav").read_bytes())
+    (folder / "bird" / "damaged.wav").write_bytes(b"no recording")
+    return folder
+
+
+@pytest.mark.train
+def test_a_folder_of_recordings_gets_a_baseline(hums: Path, tmp_path: Path) -> None:
+    found = flash.baseline.run(hums, output=tmp_path / "out", time_limit=15, recipes=["pixels", "default"])
+    assert found.results.task == "audio/classification"
+    assert found.results.why == f"{hums} has 2 folders with recordings"
+    assert found.leaderboard[0].scores["accuracy"] == 1
+    findings = {each.kind: each for each in found.results.findings}
+    assert findings["unreadable files"].rows == [str(hums / "bird" / "damaged.wav")]
+    assert any("copy.wav" in row for kind in findings if kind.startswith("duplicates") for row in findings[kind].rows)
+    summaries = {entry.name: entry.summary for entry in found.leaderboard}
+    assert summaries["pixels"] == "Logistic regression of 16 x 16 pixels of the picture of a recording."
+    assert "Baseline of" in (tmp_path / "out" / "report.html").read_text()
+    loaded: Any = flash.Task.load_from_checkpoint(tmp_path / "out" / "best.ckpt")
+    assert loaded.predict([hums / "bee" / "2.wav", hums / "bird" / "1.wav"]) == ["bee", "bird"]
 
 
 def predictor_of(folder: Path) -> Any:

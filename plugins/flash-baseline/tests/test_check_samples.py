@@ -207,6 +207,8 @@ class TestImages:
         finding = only(check(images), "leak")
         assert finding.level == "warning"
         assert "Expected the size of an image to say little about its class" in finding.sentence
+        (finding,) = check_samples({"train": images}, {"train": labels(60)}, noun="recording")
+        assert "Expected the size of the picture of a recording to say little" in finding.sentence
 
     def test_gray_pictures_of_one_class(self) -> None:
         images = [each if place % 2 else each[..., :1] for place, each in enumerate(self.pictures())]

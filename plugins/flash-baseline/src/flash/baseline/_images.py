@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from flash.data.inputs import with_article
+
 from ._resampling import Array
 
-__all__ = ["shrink", "similar_images"]
+__all__ = ["picture_of", "shrink", "similar_images"]
 
 _HEIGHT, _WIDTH = 8, 9
 # Images whose hashes differ in at most this many of 64 bits, and whose thumbnails differ by this much, are alike.
@@ -18,6 +20,16 @@ _MOST_DIFFERENCE = 6.0
 _LEAST_CONTRAST = 4.0
 _NEIGHBORS = 8
 _LEAST_SIDE = 16
+
+
+def picture_of(noun: str) -> str:
+    """Return what an image is called that shows a sample.
+
+    Example:
+        >>> picture_of("image"), picture_of("recording")
+        ('an image', 'the picture of a recording')
+    """
+    return "an image" if noun in ("image", "sample") else f"the picture of {with_article(noun)}"
 
 
 def similar_images(images: Sequence[Array]) -> list[tuple[int, int]]:

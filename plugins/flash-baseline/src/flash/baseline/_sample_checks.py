@@ -18,7 +18,7 @@ from flash.errors import DataError
 
 from ._balance import balance_findings
 from ._columns import Column
-from ._images import similar_images
+from ._images import picture_of, similar_images
 from ._skill import goal_of, skill
 from .results import Finding, row_name
 
@@ -50,12 +50,19 @@ class _Samples:
         labels: The label of each.
         parts: The part of each.
         names: What identifies each.
+        noun: What an image shows.
     """
 
     values: Sequence[Any]
     labels: Sequence[Any]
     parts: Sequence[str]
     names: Sequence[Any]
+    noun: str = "image"
+
+    @property
+    def picture(self) -> str:
+        """What an image is called."""
+        return picture_of(self.noun)
 
     @property
     def train(self) -> str:
@@ -72,6 +79,7 @@ def sample_findings(
     parts: Mapping[str, Sequence[Any]],
     targets: Mapping[str, Sequence[Any]],
     names: Mapping[str, Sequence[Any]] | None = None,
+    noun: str = "image",
 ) -> Iterator[Finding]:
     """Yield what was found in texts and images; the arguments are those of ``check_samples``."""
     for part, values in parts.items():
@@ -87,6 +95,7 @@ def sample_findings(
         [_label(label) for part in parts for label in targets[part]],
         [part for part, values in parts.items() for _ in values],
         [_name(part, place, value, names) for part, values in parts.items() for place, value in enumerate(values)],
+        noun,
     )
     for check in (_duplicates, _balance, _words, _shape, _empty, _size):
         yield from check(samples)
@@ -303,10 +312,10 @@ def _shape(samples: _Samples) -> Iterator[Finding]:
         return
     values = [value for value, part in zip(samples.values, samples.parts, strict=True) if part == samples.train]
     measures: list[tuple[type, str, Callable[[Any], Any]]] = [
-        (np.ndarray, "the size of an image", lambda image: f"{image.shape[1]} x {image.shape[0]} pixels"),
-        (np.ndarray, "the width of an image", lambda image: int(image.shape[1])),
-        (np.ndarray, "the height of an image", lambda image: int(image.shape[0])),
-        (np.ndarray, "whether an image is gray", _is_gray),
+        (np.ndarray, f"the size of {samples.picture}", lambda image: f"{image.shape[1]} x {image.shape[0]} pixels"),
+        (np.ndarray, f"the width of {samples.picture}", lambda image: int(image.shape[1])),
+        (np.ndarray, f"the height of {samples.picture}", lambda image: int(image.shape[0])),
+        (np.ndarray, f"whether {samples.picture} is gray", _is_gray),
         (os.PathLike, "the extension of a file", lambda path: Path(path).suffix.lower()),
         (os.PathLike, "the size of a file", _size_of),
         (str, "the length of a text", len),

@@ -64,6 +64,7 @@ def check_samples(
     targets: Mapping[str, Sequence[Any]],
     *,
     names: Mapping[str, Sequence[Any]] | None = None,
+    noun: str = "image",
 ) -> list[Finding]:
     """Check texts or images before anything is trained.
 
@@ -75,6 +76,7 @@ def check_samples(
             content is compared.
         targets: The label of each sample, or a list of labels, or a number, of each part.
         names: What identifies each sample, such as its file name; by default the path, or else its number.
+        noun: What an image shows, such as ``"recording"`` of spectrograms.
 
     Returns:
         What was found, the worst first.
@@ -88,7 +90,7 @@ def check_samples(
         >>> check_samples(texts, labels)[0].kind
         'duplicates'
     """
-    return _worst_first(list(sample_findings(parts, targets, names)))
+    return _worst_first(list(sample_findings(parts, targets, names, noun)))
 
 
 def _worst_first(findings: list[Finding]) -> list[Finding]:

@@ -20,6 +20,7 @@ from flash import DataModule
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display, is_image
 
+from ._images import picture_of
 from ._resampling import Array
 from .samples import targets_of
 
@@ -179,7 +180,12 @@ def _probabilities(estimator: Any, inputs: Any, num_classes: int) -> Array:
 
 
 def models_for(
-    display: Display, num_classes: int | None, num_targets: int = 1, most_rows: int | None = None, seed: int = 0
+    display: Display,
+    num_classes: int | None,
+    num_targets: int = 1,
+    most_rows: int | None = None,
+    seed: int = 0,
+    noun: str = "image",
 ) -> dict[str, tuple[str, OnDisplays]]:
     """Return the classical models for samples of a kind, by name, with a summary of each.
 
@@ -189,6 +195,7 @@ def models_for(
         num_targets: The number of numbers per sample.
         most_rows: The greatest number of train samples.
         seed: The seed.
+        noun: What a sample is called.
 
     Example:
         >>> list(models_for("a fine film", 2)), list(models_for({"age": 30, "town": "Rome"}, None))
@@ -204,7 +211,9 @@ def models_for(
 
     if is_image(display):
         model = on(Features(pixels), lambda _: linear(StandardScaler()))
-        return {"pixels": (f"{kind} of {_SIDE} x {_SIDE} pixels.", model)}
+        shown = picture_of(noun)
+        where = "" if shown == "an image" else f" of {shown}"
+        return {"pixels": (f"{kind} of {_SIDE} x {_SIDE} pixels{where}.", model)}
     if isinstance(display, str) or _are_texts(display):
         model = on(Features(_as_texts), lambda _: linear(_words()))
         return {"words": (f"{kind} of words and pairs of words (TF-IDF).", model)}

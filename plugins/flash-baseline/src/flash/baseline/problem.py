@@ -29,7 +29,7 @@ from .raw_parts import RawParts, rows_with_inputs, rows_with_targets
 from .results import Finding
 from .samples import names_of, targets_of
 
-__all__ = ["Problem", "Source", "pose", "pose_fold"]
+__all__ = ["Problem", "Source", "noun_of", "pose", "pose_fold"]
 
 # The part of the data that is split off for validation, and for testing.
 _SPLIT = 0.2
@@ -232,7 +232,12 @@ def _check_shown_samples(problem: Problem) -> Sequence[Finding]:
     shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
     labels = {part: problem.named(part)[: len(rows[part])] for part in problem.parts}
     ids = {part: problem.names_of(part, rows[part]) for part in problem.parts}
-    return check_samples(shown, labels, names=ids)
+    return check_samples(shown, labels, names=ids, noun=noun_of(problem.data))
+
+
+def noun_of(data: DataModule) -> str:
+    """Return what a sample is called, such as ``"recording"``."""
+    return str(getattr(data.preprocess, "noun", "sample"))
 
 
 def _make(detected: Detected, source: Source, others: Mapping[str, RawData]) -> DataModule:

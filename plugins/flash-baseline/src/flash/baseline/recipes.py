@@ -13,7 +13,7 @@ from flash.errors import ConfigurationError
 from flash.plugins import Contribution, get_host
 
 from .models import Constant, Model, models_for
-from .problem import Problem
+from .problem import Problem, noun_of
 from .runs import HeadRun, ModelRun, Run, TaskRun, has_pretrained_features
 
 __all__ = ["FEWEST_ROWS", "Maker", "make_runs"]
@@ -53,8 +53,8 @@ def make_runs(
     what = "The mean of each target" if num_classes is None else "The frequency of each class"
     constant = ModelRun("constant", f"{what}, for every sample.", Constant(num_classes), "trivial")
     makers: dict[str, Maker] = {"constant": lambda: [constant]}
-    display = data.train_dataset.display([0])[0]
-    for name, (summary, model) in models_for(display, num_classes, num_targets, most_rows, seed).items():
+    display, noun = data.train_dataset.display([0])[0], noun_of(data)
+    for name, (summary, model) in models_for(display, num_classes, num_targets, most_rows, seed, noun).items():
         if most_rows is not None and len(data.train_dataset) > most_rows:
             summary = f"{summary[:-1]}, on {most_rows:,} of the train samples."
         makers[name] = partial(_runs_of, name, summary, _always(model), data, folder)
