@@ -234,6 +234,9 @@ def test_scores_of_classes_are_logged_and_not_in_the_progress_bar(trainer_option
 class Spread(Metric):
     """The largest difference between samples, which it keeps one by one, and their number."""
 
+    seen: list[Tensor]
+    count: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.add_state("seen", [], dist_reduce_fx=None)

@@ -135,7 +135,8 @@ def test_texts_are_generated_with_weights_that_encoder_and_decoder_share(
 
         outcomes = run_group(work, processes)
         assert [outcome.error for outcome in outcomes] == [None] * processes
-        return outcomes[0].result  # type: ignore[no-any-return]  # what work returns
+        result: tuple[Any, Any] = outcomes[0].result
+        return result
 
     (one, texts_of_one), (two, texts_of_two) = train(1), train(2)
     assert two == [pytest.approx(epoch, abs=1e-5) for epoch in one]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from flash.data.features import Features
+from flash.data.batch import Features
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError
 from flash.image import SemanticSegmentation, SemanticSegmentationData
