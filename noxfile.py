@@ -23,7 +23,7 @@ EXTRAS = {
     "core": "[hub]",
     "flash-audio": "[transformers]",
     "flash-export": "[onnx]",
-    "flash-image": "[contrastive,segmentation]",
+    "flash-image": "[contrastive,segmentation,transformers]",
     "flash-labels": "[audio,image,text]",
     "flash-offline": "[image,text]",
     "flash-solver": "[dora,tensorboard,wandb]",

@@ -122,6 +122,8 @@ def test_numbers_of_a_metric_that_has_several_bear_its_name_once() -> None:
 
 def test_a_metric_may_keep_lists_of_things_that_are_no_tensors() -> None:
     class Shapes(Metric):
+        seen: list[Any]
+
         def __init__(self) -> None:
             super().__init__()
             self.add_state("seen", default=[], dist_reduce_fx=None)
