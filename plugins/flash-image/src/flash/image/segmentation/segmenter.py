@@ -41,8 +41,8 @@ class SemanticSegmentation(ImageTask, ClassificationTask):
     """Segmenter of images: one class per pixel.
 
     Images are resized to the size of the network, or cut into tiles of it, as the argument ``resize`` of the data says,
-    and scores are resized back to the size of the image, so that losses and metrics
-    of validation and test data, and predictions, are those of the mask as it was. The loss is cross entropy plus soft
+    and scores are resized back to the size of the image, so that losses and metrics of validation and test data, and
+    predictions, are those of the mask as it was. The loss is cross entropy plus soft
     Dice (:func:`flash.image.segmentation.losses.mask_losses`); the metric is mean intersection over union, ``val_iou``.
 
     A prediction is a mask: an array of shape ``(height, width)`` with the index of the class of each pixel.
