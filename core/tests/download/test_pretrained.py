@@ -35,8 +35,11 @@ class FakeAuto:
 
     __module__ = "fakes.auto"
 
-    def __init__(self, missing: tuple[str, ...] = (), error: Exception | None = None) -> None:
+    def __init__(
+        self, missing: tuple[str, ...] = (), error: Exception | None = None, mismatched: tuple[str, ...] = ()
+    ) -> None:
         self.missing = missing
+        self.mismatched = mismatched
         self.error = error
         self.calls: list[dict[str, Any]] = []
 
@@ -44,7 +47,11 @@ class FakeAuto:
         self.calls.append({"source": source, **options})
         if self.error is not None:
             raise self.error
-        return nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)).half().eval(), {"missing_keys": list(self.missing)}
+        report = {
+            "missing_keys": list(self.missing),
+            "mismatched_keys": {(name, (1,), (2,)) for name in self.mismatched},
+        }
+        return nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)).half().eval(), report
 
     def from_config(self, config: Any, **options: Any) -> nn.Module:
         self.calls.append({"config": config, **options})
@@ -79,6 +86,12 @@ def test_weights_that_are_missing_are_an_error_if_they_are_needed() -> None:
         load_model(auto, "owner/name", CONFIG)
     assert len(load_model(auto, "owner/name", CONFIG, prepare=lambda model: model[:1])) == 1
     assert len(load_model(auto, "owner/name", CONFIG, is_optional=lambda name: name.startswith("1."))) == 2
+
+
+def test_weights_of_another_shape_are_missing_too() -> None:
+    auto = FakeAuto(missing=("1.weight",), mismatched=("1.bias",))
+    with pytest.raises(HubError, match="but 2 are missing, such as '1.bias'"):
+        load_model(auto, "owner/name", CONFIG, ignore_mismatched_sizes=True)
 
 
 def test_random_weights_need_no_checkpoint_and_are_made_without_code() -> None:

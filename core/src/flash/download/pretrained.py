@@ -161,7 +161,9 @@ def load_model(
     if prepare is not None:
         model = prepare(model)
     parts = model.state_dict()
-    missing = sorted(name for name in report["missing_keys"] if name in parts)
+    # With ignore_mismatched_sizes=True, weights of another shape are random too.
+    lost = {*report["missing_keys"], *(name for name, *_ in report.get("mismatched_keys", ()))}
+    missing = sorted(name for name in lost if name in parts)
     missing = [name for name in missing if is_optional is None or not is_optional(name)]
     if missing:
         raise HubError(

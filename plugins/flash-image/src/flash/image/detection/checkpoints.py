@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
+from flash.download.pretrained import (
+    config_from_dict,
+    config_to_dict,
+    import_library,
+    load_model,
+    load_part,
+    make_model,
+    split_revision,
+)
+from flash.errors import ConfigurationError, UnknownNameError
 
-from flash.errors import CheckpointError, ConfigurationError, UnknownNameError
-
-from ..hub import BackboneUnavailableError
 from .models import DETECTORS
 from .transformer import TransformerDetector, check_kind
 
@@ -44,15 +49,15 @@ def transformer_detector(
         UnknownNameError: If it is neither a name of the form ``owner/name``, nor a folder.
         ConfigurationError: If transformers is not installed, the detector is of another kind, or there is no such
             setting.
-        BackboneUnavailableError: If the checkpoint cannot be loaded, or weights are missing.
+        HubError: If the checkpoint cannot be loaded, or weights are missing.
         CheckpointError: If the installed transformers does not know the model of ``config``.
     """
     if config is None:
         _check_name(name)
     library = _library()
     if config is not None:
-        known = _config_from_dict(library, config["network"])
-        return TransformerDetector(_make(library, known), config["images"])
+        known = config_from_dict(library, config["network"])
+        return TransformerDetector(make_model(library.AutoModelForObjectDetection, known), config["images"])
     if not isinstance(pretrained, bool):
         raise ConfigurationError(
             f"Expected pretrained to be True or False for the checkpoint {name!r}, but got {pretrained!r}. Pass the "
@@ -61,7 +66,15 @@ def transformer_detector(
     known = _load_config(library, name)
     check_kind(known.model_type)
     _change(known, num_labels=num_classes - 1, **settings)
-    network = _load_weights(library, name, known) if pretrained else _make(library, known)
+    network = load_model(
+        library.AutoModelForObjectDetection,
+        name,
+        known,
+        pretrained=pretrained,
+        wanted="a detector",
+        is_optional=_depends_on_classes,
+        ignore_mismatched_sizes=True,
+    )
     return TransformerDetector(network, _images_of(library, name))
 
 
@@ -74,7 +87,7 @@ def labels_of_checkpoint(name: str) -> list[str]:
     Raises:
         UnknownNameError: As for :func:`transformer_detector`.
         ConfigurationError: As for :func:`transformer_detector`.
-        BackboneUnavailableError: If the checkpoint cannot be loaded.
+        HubError: If the checkpoint cannot be loaded.
     """
     _check_name(name)
     names: dict[int, str] = _load_config(_library(), name).id2label
@@ -83,25 +96,15 @@ def labels_of_checkpoint(name: str) -> list[str]:
 
 def describe(model: TransformerDetector) -> dict[str, Any]:
     """Return what a checkpoint holds of a detector in place of its folder or its name on the hub: plain values."""
-    config = json.loads(model.network.config.to_json_string(use_diff=False))
-    network = {name: value for name, value in config.items() if name not in ("_name_or_path", "name_or_path")}
-    return {"network": network, "images": model.images}
+    return {"network": config_to_dict(model.network.config), "images": model.images}
 
 
 # ---------------------------------------------------------------------- loading
 
 
 def _library() -> Any:
-    try:
-        library = importlib.import_module("transformers")
-        importlib.import_module("scipy")  # for the loss
-    except ModuleNotFoundError as error:
-        if error.name not in ("transformers", "scipy"):
-            raise
-        raise ConfigurationError(
-            f"Expected {error.name} for a detector of the Hugging Face hub, but it is not installed. Install it: pip "
-            "install 'flash-image[transformers]'. The detectors of torchvision need nothing else."
-        ) from error
+    for name in ("scipy", "transformers"):  # The losses of transformers use SciPy.
+        library = import_library(name, "flash-image[transformers]", "The detectors of torchvision need nothing else.")
     return library
 
 
@@ -117,40 +120,11 @@ def _check_name(name: str) -> None:
 
 
 def _load_config(library: Any, name: str) -> Any:
-    try:
-        return library.AutoConfig.from_pretrained(_source(name), trust_remote_code=False)
-    except Exception as error:  # transformers and its dependencies raise many types
-        raise _unavailable(name, error) from error
+    return load_part(library.AutoConfig.from_pretrained, "a configuration", name)
 
 
-def _load_weights(library: Any, name: str, config: Any) -> Any:
-    try:
-        network, report = library.AutoModelForObjectDetection.from_pretrained(
-            _source(name),
-            config=config,
-            trust_remote_code=False,
-            weights_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except Exception as error:  # as above
-        raise _unavailable(name, error) from error
-    other = {key for key, *_ in report["mismatched_keys"] if not any(layer in key for layer in _CLASS_LAYERS)}
-    own = network.state_dict()
-    missing = sorted({*report["missing_keys"], *other} & own.keys())
-    if missing:
-        raise BackboneUnavailableError(
-            f"Expected weights for all of a {type(network).__name__} in {name!r}, but {len(missing)} are missing or of "
-            f"another shape, such as {missing[0]!r}. Choose another checkpoint, or pretrained=False to train from "
-            "scratch."
-        )
-    # A checkpoint may hold half-precision weights, which cannot be trained.
-    return network.to(torch.get_default_dtype()).train()
-
-
-def _make(library: Any, config: Any) -> Any:
-    network = library.AutoModelForObjectDetection.from_config(config, trust_remote_code=False)
-    return network.to(torch.get_default_dtype()).train()
+def _depends_on_classes(weight: str) -> bool:
+    return any(layer in weight for layer in _CLASS_LAYERS)
 
 
 def _change(config: Any, **settings: Any) -> None:
@@ -168,21 +142,12 @@ def _change(config: Any, **settings: Any) -> None:
             setattr(config, name, None)
 
 
-def _config_from_dict(library: Any, values: Mapping[str, Any]) -> Any:
-    kind = str(values.get("model_type"))
-    if kind not in library.CONFIG_MAPPING:
-        raise CheckpointError(
-            f"Expected a model that the installed transformers knows, but got {kind!r}: "
-            "pip install --upgrade transformers."
-        )
-    return library.CONFIG_MAPPING[kind].from_dict(dict(values))
-
-
 def _images_of(library: Any, name: str) -> dict[str, Any]:
     """Return size, mean and standard deviation of the images of a checkpoint's training, as far as it says so."""
     mixin: Any = importlib.import_module(f"{library.__name__}.image_processing_base").ImageProcessingMixin
     try:
-        found, _ = mixin.get_image_processor_dict(_source(name))
+        source, revision = split_revision(name)
+        found, _ = mixin.get_image_processor_dict(source, revision=revision)
     except OSError:  # without such a file they are those of its kind; another problem shows with the weights
         return {}
     images: dict[str, Any] = {}
@@ -199,27 +164,3 @@ def _images_of(library: Any, name: str) -> dict[str, Any]:
     if found.get("do_normalize") is True and all(given.values()):
         images |= given
     return images
-
-
-def _source(name: str) -> str:
-    folder = Path(name).expanduser()
-    return str(folder) if folder.is_dir() else name
-
-
-def _unavailable(name: str, error: Exception) -> Exception:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    if "trust_remote_code" in str(error):
-        return ConfigurationError(
-            f"Expected a checkpoint of a model that transformers has itself, but {name!r} needs custom code, which is "
-            "never run. Choose another one, or pass the network as a module."
-        )
-    if Path(name).expanduser().is_dir():
-        return BackboneUnavailableError(
-            f"Expected a checkpoint in the folder {name!r}, as save_pretrained of transformers saves it, but got the "
-            f"error: {first} Copy or download the checkpoint again."
-        )
-    return BackboneUnavailableError(
-        f"Expected a checkpoint for {name!r}, but there is no such folder, it is not in the cache of the Hugging Face "
-        f"hub, and it cannot be downloaded: {first} Where the hub can be reached, download it with `hf download {name} "
-        "--local-dir FOLDER`; then pass the folder in place of the name."
-    )
