@@ -1,4 +1,4 @@
-"""Mean average precision (mAP) of boxes."""
+"""Mean average precision (mAP) of boxes, and what that of masks has in common with it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,31 @@ import torch
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
-__all__ = ["BoxMeanAveragePrecision"]
+__all__ = ["BoxMeanAveragePrecision", "ReportedMeanAveragePrecision"]
 
 _REPORTED = ("map", "map_50", "map_75")
 
 
-class BoxMeanAveragePrecision(MeanAveragePrecision):
+class ReportedMeanAveragePrecision(MeanAveragePrecision):
     """COCO's mean average precision, computed by torchmetrics and pycocotools.
 
     ``map`` is the mean over classes and over IoU thresholds from 0.5 to 0.95; ``map_50`` and ``map_75`` are the values
-    at one threshold. They are NaN if there are no true boxes.
+    at one threshold. They are NaN if there are no true objects.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.warn_on_many_detections = False
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return ``map``, ``map_50`` and ``map_75`` over all images."""
+        values: dict[str, Tensor] = super().compute()
+        none = torch.tensor(math.nan)
+        return {name: value if (value := values[name]) >= 0 else none for name in _REPORTED}
+
+
+class BoxMeanAveragePrecision(ReportedMeanAveragePrecision):
+    """The mean average precision of boxes; see :class:`ReportedMeanAveragePrecision`.
 
     Example:
         >>> box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
@@ -31,10 +46,3 @@ class BoxMeanAveragePrecision(MeanAveragePrecision):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(box_format="xyxy", iou_type="bbox", **kwargs)
-        self.warn_on_many_detections = False
-
-    def compute(self) -> dict[str, Tensor]:
-        """Return ``map``, ``map_50`` and ``map_75`` over all images."""
-        values: dict[str, Tensor] = super().compute()
-        none = torch.tensor(math.nan)
-        return {name: value if (value := values[name]) >= 0 else none for name in _REPORTED}
