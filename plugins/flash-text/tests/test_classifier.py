@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 import flash
 from flash.data.stage import Stage
+from flash.download.pretrained import HubError
 from flash.errors import CheckpointError, ConfigurationError, DataError
 from flash.testing import in_clean_process
 from flash.text import TextClassificationData, TextClassifier, TextPreprocess
-from flash.text.hub import HubError, load_tokenizer
+from flash.text.hub import load_tokenizer
 
 MakeTrainer = Callable[..., flash.Trainer]
 Reviews = Callable[..., tuple[list[str], list[str]]]

@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from transformers import MarianConfig, MarianTokenizer
 
 import flash
+from flash.download.pretrained import HubError
 from flash.errors import ConfigurationError
 from flash.text import TranslationData, TranslationTask
-from flash.text.hub import HubError, make_model
+from flash.text.hub import make_model
 from flash.text.seq2seq.marian import load_marian_tokenizers, target_codes
 from flash.text.seq2seq.sentencepiece import read_sentencepieces
 

@@ -18,10 +18,11 @@ from torchmetrics.functional.text import rouge_score
 from transformers import AutoModelForSeq2SeqLM, BertConfig
 
 import flash
+from flash.download.pretrained import HubError
 from flash.errors import ConfigurationError, DataError
 from flash.testing import in_clean_process
 from flash.text import SummarizationData, SummarizationTask, TranslationData, TranslationTask
-from flash.text.hub import HubError, load_tokenizer, make_model
+from flash.text.hub import load_tokenizer, make_model
 from flash.text.seq2seq.base import Seq2SeqTask
 
 Texts = Callable[..., list[str]]

@@ -16,8 +16,6 @@ from .tasks import Region
 
 __all__ = ["boxes_of", "choices_of", "is_choice", "is_rectangle", "is_shape", "is_span", "shapes_of", "spans_of"]
 
-Size = tuple[int, int]
-
 
 # ---------------------------------------------------------------------- kinds
 
@@ -88,7 +86,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _check_upright(region: Region, size: Size, name: str) -> None:
+def _check_upright(region: Region, size: tuple[int, int], name: str) -> None:
     """Check that the region was drawn on the image as it is: percentages are of its sides."""
     if region.rotation % 360:
         raise DataError(
@@ -105,7 +103,7 @@ def _check_upright(region: Region, size: Size, name: str) -> None:
         )
 
 
-def boxes_of(regions: Sequence[Region], size: Size, name: str) -> tuple[list[list[float]], list[str]]:
+def boxes_of(regions: Sequence[Region], size: tuple[int, int], name: str) -> tuple[list[list[float]], list[str]]:
     """Return the boxes of an annotation and their labels; a rotated rectangle becomes the box around it.
 
     Args:
@@ -134,7 +132,7 @@ def boxes_of(regions: Sequence[Region], size: Size, name: str) -> tuple[list[lis
     return boxes, labels
 
 
-def _rectangle(region: Region, size: Size, name: str) -> list[tuple[float, float]]:
+def _rectangle(region: Region, size: tuple[int, int], name: str) -> list[tuple[float, float]]:
     """Return the corners of a rectangle, which is rotated clockwise around the first one, in pixels."""
     _check_upright(region, size, name)
     x, y, w, h, rotation = _numbers(region, ("x", "y", "width", "height", "rotation"), name)
@@ -146,7 +144,7 @@ def _rectangle(region: Region, size: Size, name: str) -> list[tuple[float, float
     ]
 
 
-def shapes_of(regions: Sequence[Region], size: Size, name: str) -> tuple[list[Any], list[str]]:
+def shapes_of(regions: Sequence[Region], size: tuple[int, int], name: str) -> tuple[list[Any], list[str]]:
     """Return the shapes of an annotation, as COCO writes them, and their labels.
 
     Args:
@@ -176,7 +174,7 @@ def shapes_of(regions: Sequence[Region], size: Size, name: str) -> tuple[list[An
     return shapes, labels
 
 
-def _shape(region: Region, size: Size, name: str) -> Any:
+def _shape(region: Region, size: tuple[int, int], name: str) -> Any:
     value = region.value
     if "rle" in value:
         _check_upright(region, size, name)

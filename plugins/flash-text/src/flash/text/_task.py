@@ -15,6 +15,7 @@ from flash import Preprocess, Registry
 from flash.core.layers import block_layers
 from flash.core.optimizers import is_default_optimizer
 from flash.core.registry import backbone_registry
+from flash.download.pretrained import config_to_dict
 from flash.errors import ConfigurationError
 
 from .adapters import AdaptableTask
@@ -31,7 +32,6 @@ from .backbones import (
 )
 from .hub import (
     config_from_dict,
-    config_to_dict,
     load_tokenizer,
     make_model,
     tokenizer_from_dict,

@@ -21,8 +21,9 @@ from transformers import PreTrainedModel
 
 from flash.core.backbones import num_features
 from flash.core.prediction import evaluating
+from flash.download.pretrained import read_json
 
-from .hub import load_model, load_tokenizer, read_json
+from .hub import load_model, load_tokenizer
 from .tokens import Tokenizer
 
 __all__ = [

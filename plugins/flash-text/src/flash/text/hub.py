@@ -25,19 +25,16 @@ from transformers import (
 )
 
 from flash.download import pretrained as pretrained_hub
-from flash.download.pretrained import HubError, config_to_dict, load_part, read_json
+from flash.download.pretrained import HubError, load_part
 from flash.errors import ConfigurationError
 
 __all__ = [
-    "HubError",
     "Kind",
     "config_from_dict",
-    "config_to_dict",
     "load_config",
     "load_model",
     "load_tokenizer",
     "make_model",
-    "read_json",
     "tokenizer_from_dict",
     "tokenizer_to_dict",
 ]
@@ -163,7 +160,7 @@ def _without_pooler(model: nn.Module) -> nn.Module:
 
 
 def config_from_dict(values: Mapping[str, Any]) -> PretrainedConfig:
-    """Undo :func:`config_to_dict`.
+    """Undo :func:`flash.download.pretrained.config_to_dict`.
 
     Raises:
         CheckpointError: If the installed transformers does not know the model.

@@ -15,11 +15,11 @@ from typing import Any
 from torch import nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
+from flash.download.pretrained import config_to_dict
 from flash.errors import ConfigurationError
 
 from ..hub import (
     config_from_dict,
-    config_to_dict,
     load_model,
     load_tokenizer,
     make_model,
