@@ -52,7 +52,7 @@ class AnnotatedImage:
     labels: tuple[Any, ...]
     crowd: Tensor | None = None
     difficult: Tensor | None = None
-    size: Size | None = None
+    size: tuple[int, int] | None = None
     name: str = "an image"
 
     def __post_init__(self) -> None:
