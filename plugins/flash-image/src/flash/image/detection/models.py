@@ -54,7 +54,12 @@ DETECTORS = (
 )
 
 # Trained with a batch normalization without epsilon (https://github.com/pytorch/vision/pull/2940).
-_WITHOUT_EPS = ("fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", "retinanet_resnet50_fpn_coco-eeacb38b.pth")
+_WITHOUT_EPS = (
+    "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+    "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+    "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+    "retinanet_resnet50_fpn_coco-eeacb38b.pth",
+)
 
 
 def torchvision_detector(name: str, num_classes: int, pretrained: Pretrained = True, **options: Any) -> nn.Module:
