@@ -300,6 +300,20 @@ def test_categories_with_different_points_are_an_error(bars: Bars, tmp_path: Pat
         KeypointDetectionData.from_coco(tmp_path, file)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"keypoints": 3}, {"keypoints": ["a", "a"]}, {"skeleton": [["left_end", 2]]}, {"skeleton": [[1, 3]]}],
+)
+def test_malformed_categories_are_errors(bars: Bars, tmp_path: Path, changes: Any) -> None:
+    file = coco_of(tmp_path / "keypoints.json", bars(1))
+    content = json.loads(file.read_text())
+    for category in content["categories"]:
+        category |= changes
+    file.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="names of keypoints, and a skeleton of pairs .* but they are malformed: "):
+        KeypointDetectionData.from_coco(tmp_path, file)
+
+
 def test_a_photo_that_is_stored_sideways_is_turned_with_its_points(tmp_path: Path) -> None:
     upright = np.zeros((40, 60, 3), np.uint8)
     upright[10:14, 40:44] = 255

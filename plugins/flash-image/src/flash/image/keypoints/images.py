@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from flash.data.messages import show
-from flash.errors import DataError
+from flash.errors import ConfigurationError, DataError
 
 from ..detection.boxes import AnnotatedImage, BoxFormat, read_boxes
 from ..detection.coco import CocoImage, crowds_of, read_annotations
 from ..detection.exif import upright_size
+from .names import read_keypoints, read_skeleton
 
 __all__ = ["KeypointImage", "boxes_around", "read_coco_keypoints", "read_objects", "read_points"]
 
@@ -79,10 +80,24 @@ def read_coco_keypoints(
                 f"for each object, but {show(named[0]['name'])} has {show(named[0]['keypoints'])} and "
                 f"{show(each['name'])} has {show(each['keypoints'])}. Train a task for each of them."
             )
-    points: list[str] | None = [str(name) for name in named[0]["keypoints"]] if named else None
-    skeleton = [[end - 1 for end in pair] for pair in (named[0].get("skeleton") or [])] if named else []
+    points, skeleton = _structure_of(named[0], ann_file) if named else (None, [])
     images = [_of_coco(image, ann_file, None if points is None else len(points)) for image in found]
     return images, names, points, skeleton
+
+
+def _structure_of(category: dict[str, Any], ann_file: str | Path) -> tuple[list[str], list[list[int]]]:
+    """Return the names of the points of a category, and the pairs that are connected, by their numbers from 0."""
+    try:
+        points = read_keypoints(category["keypoints"])
+        if isinstance(points, int):
+            raise TypeError(f"got the number {points}")
+        pairs = [[end - 1 for end in pair] for pair in (category.get("skeleton") or [])]
+        return points, read_skeleton(pairs, points)
+    except (ConfigurationError, TypeError) as error:
+        raise DataError(
+            f"Expected the categories in {ann_file} to have the names of keypoints, and a skeleton of pairs of their "
+            f"numbers from 1, but they are malformed: {error}. Correct them, as in COCO's person_keypoints_*.json."
+        ) from error
 
 
 def _of_coco(image: CocoImage, ann_file: str | Path, count: int | None) -> KeypointImage:
@@ -172,7 +187,7 @@ def read_points(points: Any, name: str) -> Tensor:
     """
     try:
         given = torch.as_tensor(points, dtype=torch.float32, device="cpu")
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise DataError(
             f"Expected x and y of as many points for each object of {name}, but got {show(points)}."
         ) from error
