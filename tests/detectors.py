@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from torchvision.models.detection import FasterRCNN, MaskRCNN
+from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
+from torchvision.ops import MultiScaleRoIAlign
 
 
 def tiny_detector(**sizes: Any) -> nn.Module:
@@ -29,11 +31,34 @@ def tiny_segmenter(num_classes: int) -> nn.Module:
     layers = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
     vars(layers)["out_channels"] = 8
     heads = {
-        "box_head": nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 16)),
-        "box_predictor": FastRCNNPredictor(16, num_classes),
+        **_boxes(num_classes),
         "mask_head": nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()),
         "mask_predictor": MaskRCNNPredictor(8, 8, num_classes),
     }
+    return MaskRCNN(layers, None, **heads, **_options())
+
+
+def tiny_pose(num_classes: int, num_keypoints: int) -> nn.Module:
+    """A Keypoint R-CNN on one layer."""
+    layers = nn.Sequential(nn.Conv2d(3, 8, 8, stride=8), nn.ReLU())
+    vars(layers)["out_channels"] = 8
+    heads = {
+        **_boxes(num_classes),
+        "keypoint_roi_pool": MultiScaleRoIAlign(["0"], 14, 2),
+        "keypoint_head": KeypointRCNNHeads(8, (8,)),
+        "keypoint_predictor": KeypointRCNNPredictor(8, num_keypoints),
+    }
+    return KeypointRCNN(layers, None, **heads, **_options())
+
+
+def _boxes(num_classes: int) -> dict[str, nn.Module]:
+    return {
+        "box_head": nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 16)),
+        "box_predictor": FastRCNNPredictor(16, num_classes),
+    }
+
+
+def _options() -> dict[str, Any]:
     anchors = AnchorGenerator(((16, 32),), ((1.0,),))
-    options: dict[str, Any] = {"min_size": 64, "max_size": 64, "rpn_post_nms_top_n_test": 10, "box_score_thresh": 0.0}
-    return MaskRCNN(layers, None, rpn_anchor_generator=anchors, **heads, **options)
+    sizes = {"min_size": 64, "max_size": 64, "rpn_post_nms_top_n_test": 10, "box_score_thresh": 0.0}
+    return {"rpn_anchor_generator": anchors, **sizes}

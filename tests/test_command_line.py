@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-from detectors import tiny_segmenter
+from detectors import tiny_pose, tiny_segmenter
 from PIL import Image
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -23,7 +23,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, T5Confi
 import flash
 from flash.cli import main
 from flash.core.outputs import plain
-from flash.image import InstanceSegmentation
+from flash.image import InstanceSegmentation, KeypointDetector
 from flash.plugins import get_host
 
 WORDS = ["<pad>", "</s>", "<unk>", "red", "green", "tea", "a", "cup", "of"]
@@ -95,6 +95,12 @@ def objects() -> list[str]:
     return [*data, "--task.backbone", "tiny", "--task.pretrained", "false", "--task.image_size", "64"]
 
 
+def poses() -> list[str]:
+    KeypointDetector.backbones.register("tiny", tiny_pose, override=True)
+    *data, _, _, _, _ = boxes(None, keypoints=[6, 6, 2, 20, 20, 1], num_keypoints=2)
+    return [*data, "--task.backbone", "tiny", "--task.pretrained", "false", "--task.image_size", "64"]
+
+
 def scenes(_: Any) -> list[str]:
     for row in range(8):
         photo(f"views/{row}.png", 20 * row)
@@ -148,6 +154,7 @@ TASKS: dict[str, tuple[Callable[[], list[str]], str, int]] = {
     "image/regression": (lambda: photos(lambda row: row / 7), "photos", 12),
     "image/detection": (lambda: boxes(None), "scenes", 4),
     "image/instance_segmentation": (objects, "scenes", 4),
+    "image/keypoints": (poses, "scenes", 4),
     "image/semantic_segmentation": (lambda: scenes(None), "views", 8),
     "audio/classification": (sounds, "sounds", 16),
     "text/classification": (lambda: texts(label), "texts.csv", 16),
@@ -196,7 +203,7 @@ def test_the_help_of_a_task_describes_its_options_and_asks_for_nothing_that_data
     assert "--task.backbone BACKBONE" in text
     assert "(default: " in text
     facts = "num_classes num_targets target_mean target_std cardinalities bins class_counts num_numerical multi_label"
-    assert [fact for fact in facts.split() if f"--task.{fact} " in text] == []
+    assert [fact for fact in (*facts.split(), "keypoints") if f"--task.{fact} " in text] == []
     assert max(map(len, text.splitlines())) <= 100
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from detectors import tiny_segmenter
+from detectors import tiny_pose, tiny_segmenter
 
 import flash
 from flash.audio import AudioClassificationData, AudioClassifier
@@ -27,6 +27,8 @@ from flash.image import (
     ImageRegressor,
     InstanceSegmentation,
     InstanceSegmentationData,
+    KeypointDetectionData,
+    KeypointDetector,
     ObjectDetector,
     SemanticSegmentation,
     SemanticSegmentationData,
@@ -87,6 +89,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Case]]
     yield made
     ObjectDetector.backbones.remove("tiny")
     InstanceSegmentation.backbones.remove("tiny")
+    KeypointDetector.backbones.remove("tiny")
 
 
 def _numbers(folder: Path) -> Iterator[Case]:
@@ -112,6 +115,10 @@ def _parts(folder: Path) -> Iterator[Case]:
     InstanceSegmentation.backbones.register("tiny", tiny_segmenter)
     options: dict[str, Any] = {"backbone": "tiny", "pretrained": False, "score_threshold": 0.0}
     yield InstanceSegmentation.from_data(instances, **options), instances, list(pictures[:3]), "instances"
+    ends: Any = [[[[2, 2], [9, 9]]]] * 8
+    points = KeypointDetectionData.from_images(list(pictures), [["bright"]] * 8, ends, batch_size=4, seed=0)
+    KeypointDetector.backbones.register("tiny", tiny_pose)
+    yield KeypointDetector.from_data(points, **options), points, list(pictures[:3]), "keypoints"
     sentences = [text.split() for text in make.TEXTS]
     tags = [["B-A", *["O"] * (len(words) - 1)] for words in sentences]
     words = TokenClassificationData.from_lists(sentences * 4, tags * 4, batch_size=4, seed=0)

@@ -20,8 +20,8 @@ def test_classes_are_found_in_their_former_modules() -> None:
 
 
 def test_a_task_that_is_not_here_says_what_to_write() -> None:
-    with pytest.raises(FormerNameError, match=r"flash.image.KeypointDetector .*class MyTask\(flash.Task\)"):
-        from flash.image import KeypointDetector  # type: ignore[attr-defined]  # noqa: F401
+    with pytest.raises(FormerNameError, match=r"flash.image.StyleTransfer .*class MyTask\(flash.Task\)"):
+        from flash.image import StyleTransfer  # type: ignore[attr-defined]  # noqa: F401
 
 
 @pytest.mark.parametrize("argument", ["transform", "train_transform"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import pickle
 import re
 import urllib.error
@@ -188,6 +190,13 @@ def test_weights_made_without_epsilon_give_the_same_with_it() -> None:
     plain.load_state_dict(with_eps(dict(frozen.state_dict())), strict=False)
     images = torch.randn(2, 3, 4, 4)
     assert torch.allclose(plain(images), frozen(images), atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["faster_rcnn", "keypoint_rcnn", "mask_rcnn", "retinanet"])
+def test_all_weights_that_torchvision_sets_no_epsilon_for_are_known(family: str) -> None:
+    module = importlib.import_module(f"torchvision.models.detection.{family}")
+    (enum,) = re.findall(r"if weights == (\w+)\.COCO_V1:\s+overwrite_eps", inspect.getsource(module))
+    assert Path(getattr(module, enum).COCO_V1.url).name in models.WITHOUT_EPS
 
 
 def test_names_of_older_versions_are_translated() -> None:

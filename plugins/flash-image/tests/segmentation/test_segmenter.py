@@ -230,5 +230,5 @@ def test_the_names_of_former_programs_lead_here() -> None:
     from flash.image import SemanticSegmentation as Former
 
     assert Former is SemanticSegmentation
-    with pytest.raises(FormerNameError, match=r"KeypointDetector"):
-        from flash.image import KeypointDetector  # type: ignore[attr-defined]  # noqa: F401
+    with pytest.raises(FormerNameError, match=r"StyleTransfer"):
+        from flash.image import StyleTransfer  # type: ignore[attr-defined]  # noqa: F401

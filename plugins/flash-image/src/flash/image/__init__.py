@@ -1,4 +1,4 @@
-"""Images: classification, regression, embedding, object detection, instance and semantic segmentation, on timm."""
+"""Images: classification, regression, embedding, detection of objects and keypoints, and segmentation, on timm."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .instances.data import InstanceSegmentationData as InstanceSegmentationData
     from .instances.preprocess import InstanceSegmentationPreprocess as InstanceSegmentationPreprocess
     from .instances.segmenter import InstanceSegmentation as InstanceSegmentation
+    from .keypoints.data import KeypointDetectionData as KeypointDetectionData
+    from .keypoints.detector import KeypointDetector as KeypointDetector
+    from .keypoints.preprocess import KeypointDetectionPreprocess as KeypointDetectionPreprocess
     from .preprocess import ImagePreprocess as ImagePreprocess
     from .preprocess import ImageRegressionPreprocess as ImageRegressionPreprocess
     from .read import BadImageError as BadImageError
@@ -49,6 +52,9 @@ _EXPORTS = {
     "InstanceSegmentation": ".instances.segmenter",
     "InstanceSegmentationData": ".instances.data",
     "InstanceSegmentationPreprocess": ".instances.preprocess",
+    "KeypointDetectionData": ".keypoints.data",
+    "KeypointDetectionPreprocess": ".keypoints.preprocess",
+    "KeypointDetector": ".keypoints.detector",
     "ObjectDetectionData": ".detection.data",
     "ObjectDetectionPreprocess": ".detection.preprocess",
     "ObjectDetector": ".detection.detector",
@@ -74,6 +80,9 @@ __all__ = [
     "InstanceSegmentation",
     "InstanceSegmentationData",
     "InstanceSegmentationPreprocess",
+    "KeypointDetectionData",
+    "KeypointDetectionPreprocess",
+    "KeypointDetector",
     "ObjectDetectionData",
     "ObjectDetectionPreprocess",
     "ObjectDetector",

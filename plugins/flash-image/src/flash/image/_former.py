@@ -36,6 +36,7 @@ NAMES: Mapping[str, Moved | str] = {
     **moved("flash.image", "ImageClassificationData", "ImageClassifier", "ImageEmbedder"),
     **moved("flash.image", "ObjectDetectionData", "ObjectDetector"),
     **moved("flash.image", "InstanceSegmentation", "InstanceSegmentationData"),
+    **moved("flash.image", "KeypointDetectionData", "KeypointDetector"),
     **moved("flash.image", "SemanticSegmentation", "SemanticSegmentationData"),
     "SemanticSegmentationInputTransform": _PREPROCESS,
     "SemanticSegmentationOutputTransform": "Write task.predict(inputs, output='labels').",
@@ -44,10 +45,7 @@ NAMES: Mapping[str, Moved | str] = {
     "ImageClassificationInputTransform": _PREPROCESS,
     "ImageClassificationPreprocess": _PREPROCESS,
     **dict.fromkeys(
-        (
-            *("FaceDetectionData", "FaceDetector"),
-            *("KeypointDetectionData", "KeypointDetector", "StyleTransfer", "StyleTransferData"),
-        ),
+        ("FaceDetectionData", "FaceDetector", "StyleTransfer", "StyleTransferData"),
         _NO_TASK,
     ),
 }

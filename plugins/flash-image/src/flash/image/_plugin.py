@@ -53,6 +53,12 @@ def flash_tasks() -> Iterator[TaskSpec]:
         summary="Predict the pixels and the class of each object in an image.",
     )
     yield TaskSpec(
+        "image/keypoints",
+        task="flash.image.keypoints.detector:KeypointDetector",
+        data="flash.image.keypoints.data:KeypointDetectionData",
+        summary="Predict the points of each object in an image, such as the joints of a person.",
+    )
+    yield TaskSpec(
         "image/semantic_segmentation",
         task="flash.image.segmentation.segmenter:SemanticSegmentation",
         data="flash.image.segmentation.data:SemanticSegmentationData",
@@ -108,6 +114,15 @@ def flash_backbones() -> Iterator[BackboneCatalogue | Backbone]:
             source=f"https://arxiv.org/abs/{paper}",
             license="BSD-3-Clause (torchvision)",
         )
+    yield Backbone(
+        "keypointrcnn_resnet50_fpn",
+        domain="keypoints",
+        factory="flash.image.keypoints.models:keypointrcnn_resnet50_fpn",
+        pretrained=True,
+        summary="Keypoint R-CNN, COCO keypoint mAP 65.0; the default.",
+        source="https://arxiv.org/abs/1703.06870",
+        license="BSD-3-Clause (torchvision)",
+    )
     yield BackboneCatalogue(
         "transformers",
         domain="detection",
@@ -141,7 +156,7 @@ def flash_components() -> Iterator[Component]:
     ):
         yield Augmentation(name, f"flash.image.mixing:{name}", "image/classification", summary)
     home = "flash.image.detection.augmentations"
-    for task in ("image/detection", "image/instance_segmentation"):
+    for task in ("image/detection", "image/instance_segmentation", "image/keypoints"):
         yield Augmentation("none", f"{home}:none", task, "The unchanged image.")
         yield Augmentation("flip", f"{home}:flip", task, "Flip images horizontally with probability 0.5.")
     yield from _of_segmentation()
@@ -168,6 +183,12 @@ def flash_components() -> Iterator[Component]:
         "flash.image.instances.outputs:instances",
         "image/instance_segmentation",
         "Boxes, labels, scores and masks (run lengths) of the objects above the score threshold, best first.",
+    )
+    yield Output(
+        "keypoints",
+        "flash.image.keypoints.outputs:keypoints",
+        "image/keypoints",
+        "Boxes, labels, scores and points of the objects above the score threshold, best first.",
     )
 
 

@@ -76,11 +76,18 @@ class AnnotatedImage:
         if self.size is None:
             return self, 0, 0
         boxes, kept, clipped = fit_boxes(self.boxes, self.size)
+        return replace(self, boxes=boxes, **self.of_objects(kept)), clipped, len(kept) - len(boxes)
+
+    def of_objects(self, kept: Tensor) -> dict[str, Any]:
+        """Return what belongs to some of the objects besides their boxes, by the names of the fields.
+
+        Args:
+            kept: The mask of these objects, shape ``(boxes,)``.
+        """
         assert self.crowd is not None
         assert self.difficult is not None
         labels = tuple(label for label, keep in zip(self.labels, kept.tolist(), strict=True) if keep)
-        fitted = replace(self, boxes=boxes, labels=labels, crowd=self.crowd[kept], difficult=self.difficult[kept])
-        return fitted, clipped, len(kept) - len(boxes)
+        return {"labels": labels, "crowd": self.crowd[kept], "difficult": self.difficult[kept]}
 
 
 def read_boxes(boxes: Any, bbox_format: BoxFormat = "xyxy", name: str = "an image") -> Tensor:

@@ -34,7 +34,7 @@ def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedI
     Raises:
         DataError: If the file is not a COCO file, or refers to a missing image or category.
     """
-    found, names = read_annotations(folder, ann_file)
+    found, names, _ = read_annotations(folder, ann_file)
     images = [
         AnnotatedImage(
             image.path,
@@ -78,7 +78,9 @@ class CocoImage(NamedTuple):
     labels: tuple[str, ...]
 
 
-def read_annotations(folder: str | Path, ann_file: str | Path, key: str = "bbox") -> tuple[list[CocoImage], list[str]]:
+def read_annotations(
+    folder: str | Path, ann_file: str | Path, key: str = "bbox"
+) -> tuple[list[CocoImage], list[str], list[dict[str, Any]]]:
     """Read the images of a folder with their annotations in a COCO file, whatever these annotate.
 
     Args:
@@ -87,7 +89,8 @@ def read_annotations(folder: str | Path, ann_file: str | Path, key: str = "bbox"
         key: What each annotation has to have, such as ``"segmentation"``.
 
     Returns:
-        The images in the order of the file, and the names of the categories in the order of their ids.
+        The images in the order of the file, the names of the categories in the order of their ids, and the categories
+        as they are in the file.
 
     Raises:
         DataError: If the file is not a COCO file, or refers to a missing image or category.
@@ -109,7 +112,7 @@ def read_annotations(folder: str | Path, ann_file: str | Path, key: str = "bbox"
             f"{show(next(iter(annotations_of)))} is not among them ({len(annotations_of)} such ids)."
         )
     _check_files([image.path for image in images], folder, ann_file)
-    return images, [names[key] for key in sorted(names)]
+    return images, [names[key] for key in sorted(names)], content["categories"]
 
 
 def _read_json(folder: Path, ann_file: Path, key: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from typing_extensions import Self, Unpack
 
@@ -69,10 +69,12 @@ class AnnotatedImageData(DataModule):
 
     preprocess_cls = ObjectDetectionPreprocess
     former_arguments = DETECTION_DATA_ARGUMENTS
+    #: The options that are arguments of the preprocess.
+    preprocess_options: ClassVar[tuple[str, ...]] = ("augmentation", "labels")
 
     @classmethod
     def _of(cls, inputs: Mapping[str, DetectionInputs], predict: Any, **options: Any) -> Self:
-        own = {name: options.pop(name) for name in ("augmentation", "labels") if name in options}
+        own = {name: options.pop(name) for name in cls.preprocess_options if name in options}
         preprocess = options.pop("preprocess", None)
         if preprocess is not None and own:
             raise ConfigurationError(
@@ -162,7 +164,7 @@ class ObjectDetectionData(AnnotatedImageData):
         """
         cls.check_arguments(options, DetectionOptions.__annotations__)
         pairs = {"train": (train_folder, train_ann_file), "val": (val_folder, val_ann_file)}
-        inputs = read_pairs({**pairs, "test": (test_folder, test_ann_file)}, read_coco)
+        inputs = read_pairs({**pairs, "test": (test_folder, test_ann_file)}, _read_coco)
         return cls._of(inputs, predict_folder, **options)
 
     @classmethod
@@ -329,14 +331,13 @@ class ObjectDetectionData(AnnotatedImageData):
 
 
 def read_pairs(
-    pairs: Mapping[str, tuple[Folder, Folder]],
-    read: Callable[[Any, Any], tuple[Sequence[AnnotatedImage], Sequence[Any]]],
+    pairs: Mapping[str, tuple[Folder, Folder]], read: Callable[[Any, Any], DetectionInputs]
 ) -> dict[str, DetectionInputs]:
     """Return the images of each stage that has a folder of images and a file of annotations.
 
     Args:
         pairs: The folder and the file of each stage.
-        read: Returns the images of a folder and a file, and the names of their classes.
+        read: Returns the images of a folder and a file.
 
     Raises:
         DataError: If there is a folder without a file, or a file without a folder.
@@ -344,11 +345,15 @@ def read_pairs(
     inputs = {}
     for stage, (folder, file) in pairs.items():
         if folder is not None and file is not None:
-            inputs[stage] = DetectionInputs(*read(folder, file))
+            inputs[stage] = read(folder, file)
         elif folder is not None or file is not None:
             missing = f"{stage}_ann_file" if file is None else f"{stage}_folder"
             raise DataError(f"Expected {stage}_folder together with {stage}_ann_file, but {missing} is missing.")
     return inputs
+
+
+def _read_coco(folder: str | Path, ann_file: str | Path) -> DetectionInputs:
+    return DetectionInputs(*read_coco(folder, ann_file))
 
 
 def _annotated(

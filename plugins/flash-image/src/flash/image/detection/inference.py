@@ -55,7 +55,8 @@ def is_known(model: nn.Module) -> bool:
     if isinstance(model, TransformerDetector):
         return model.fixed_size is not None
     if isinstance(model, FasterRCNN):
-        return isinstance(model.roi_heads, RoIHeads) and not model.roi_heads.has_mask()
+        heads = model.roi_heads
+        return isinstance(heads, RoIHeads) and not heads.has_mask() and not heads.has_keypoint()
     return isinstance(model, RetinaNet | FCOS | SSD)
 
 

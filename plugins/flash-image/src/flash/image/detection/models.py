@@ -25,6 +25,7 @@ from .weights import load_detector, published_weights, with_eps
 
 __all__ = [
     "DETECTORS",
+    "WITHOUT_EPS",
     "coco_labels",
     "fasterrcnn_mobilenet_v3_large_320_fpn",
     "fasterrcnn_mobilenet_v3_large_fpn",
@@ -53,8 +54,14 @@ DETECTORS = (
     "ssdlite320_mobilenet_v3_large",
 )
 
-# Trained with a batch normalization without epsilon (https://github.com/pytorch/vision/pull/2940).
-_WITHOUT_EPS = ("fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", "retinanet_resnet50_fpn_coco-eeacb38b.pth")
+#: The files of weights that were trained with a batch normalization without epsilon
+#: (https://github.com/pytorch/vision/pull/2940).
+WITHOUT_EPS = (
+    "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+    "keypointrcnn_resnet50_fpn_coco-fc266e95.pth",
+    "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+    "retinanet_resnet50_fpn_coco-eeacb38b.pth",
+)
 
 
 def torchvision_detector(name: str, num_classes: int, pretrained: Pretrained = True, **options: Any) -> nn.Module:
@@ -85,7 +92,7 @@ def torchvision_detector(name: str, num_classes: int, pretrained: Pretrained = T
         weights: Any = get_model_weights(name)
         source = weights.DEFAULT.url if pretrained is True else str(pretrained)
         state = published_weights(source) if pretrained is True else read_weights(source)
-        load_detector(model, with_eps(state) if Path(source).name in _WITHOUT_EPS else state, source)
+        load_detector(model, with_eps(state) if Path(source).name in WITHOUT_EPS else state, source)
     return model
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from flash.core.registry import ComponentRegistry
 
-__all__ = ["boxes", "detection_outputs"]
+__all__ = ["best_rows", "boxes", "detection_outputs"]
 
 #: The outputs of detectors, by name.
 detection_outputs = ComponentRegistry("output", "outputs", "image/detection")
@@ -21,13 +23,23 @@ def boxes(predictions: Any, task: Any) -> list[dict[str, list[Any]]]:
     return [_detections(found, task) for found in predictions]
 
 
-def _detections(found: dict[str, Any], task: Any) -> dict[str, list[Any]]:
-    scores = found["scores"].float()
+def best_rows(found: dict[str, Any], task: Any) -> Tensor:
+    """Return the rows of the objects in an image with a score of the task's threshold or more, best first.
+
+    Args:
+        found: What the network found: ``scores``, shape ``(objects,)``.
+        task: The detector.
+    """
+    scores: Tensor = found["scores"].float()
     order = scores.argsort(descending=True, stable=True)
-    order = order[scores[order] >= task.score_threshold]
+    return order[scores[order] >= task.score_threshold]
+
+
+def _detections(found: dict[str, Any], task: Any) -> dict[str, list[Any]]:
+    order = best_rows(found, task)
     numbers = (found["labels"][order] - 1).tolist()
     return {
         "boxes": found["boxes"][order].float().tolist(),
         "labels": numbers if task.labels is None else [task.labels[number] for number in numbers],
-        "scores": scores[order].tolist(),
+        "scores": found["scores"].float()[order].tolist(),
     }

@@ -19,6 +19,7 @@ from flash.errors import DataError
 from flash.figures import COLORS, check_count, new_figure, style
 
 from ..instances.images import decode_masks
+from ..keypoints.preprocess import KeypointDetectionPreprocess
 from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def draw_batch(data: DataModule, stage: str, count: int) -> Figure:
         for axis, (image, target) in zip(axes, samples, strict=True):
             _draw_image(axis, image)
             _draw_masks(axis, target.get("masks"), _GREEN)
+            _draw_points(axis, target.get("keypoints"), _skeleton_of(data), _GREEN)
             _draw_boxes(axis, target["boxes"], _named(target["labels"], _names_of(data)), _GREEN)
     return figure
 
@@ -88,6 +90,8 @@ def draw_predictions(task: Task, data: DataModule, stage: str, count: int, max_i
             _draw_image(axis, image)
             _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _GREEN, dashed=True)
             _draw_masks(axis, decode_masks(each["masks"]) if "masks" in each else None, _ORANGE)
+            _draw_points(axis, target.get("keypoints"), _skeleton_of(data), _GREEN, dashed=True)
+            _draw_points(axis, each.get("keypoints"), _skeleton_of(data), _ORANGE)
             captions = [f"{label} {score:.2f}" for label, score in zip(each["labels"], each["scores"], strict=True)]
             _draw_boxes(axis, each["boxes"], captions, _ORANGE, below=True)
             axis.set_title(f"{missed} missed, {false} false", color=COLORS["wrong" if missed + false else "right"])
@@ -114,6 +118,10 @@ def _names_of(data: DataModule) -> list[Any] | None:
     spec = data.input_spec
     of_task = list(spec.labels) if isinstance(spec, DetectionInputSpec) and spec.labels else None
     return of_task if own is None else own
+
+
+def _skeleton_of(data: DataModule) -> Sequence[Sequence[int]]:
+    return data.preprocess.skeleton if isinstance(data.preprocess, KeypointDetectionPreprocess) else ()
 
 
 def mistakes(found: Mapping[str, Sequence[Any]], boxes: Tensor, names: Sequence[Any]) -> tuple[int, int]:
@@ -162,6 +170,29 @@ def _draw_masks(axis: Axes, masks: Any, color: str) -> None:
     overlay = np.zeros((*drawn.shape, 4))
     overlay[drawn] = to_rgba(color, 0.45)
     axis.imshow(overlay)
+
+
+def _draw_points(axis: Axes, objects: Any, skeleton: Sequence[Sequence[int]], color: str, dashed: bool = False) -> None:
+    """Draw the points of objects, and lines between those that are connected.
+
+    Args:
+        axis: The axis to draw on.
+        objects: x and y of each point of each object, and optionally its visibility; points with 0 are left out.
+        skeleton: The pairs of points that are connected.
+        color: The color of points and lines.
+        dashed: Whether to draw dashed lines and hollow points.
+    """
+    if objects is None:
+        return
+    for points in np.asarray(objects, dtype=float):
+        seen = points[:, 2] > 0 if points.shape[1] > 2 else np.ones(len(points), dtype=bool)
+        # Matplotlib draws pixel 0 from -0.5 to 0.5.
+        places = points[:, :2] - 0.5
+        for pair in skeleton:
+            if seen[list(pair)].all():
+                axis.plot(*places[list(pair)].T, color=color, linewidth=1.2, linestyle="--" if dashed else "-")
+        hollow: dict[str, Any] = {"markerfacecolor": "none"} if dashed else {}
+        axis.plot(*places[seen].T, "o", color=color, markersize=4, **hollow)
 
 
 def _draw_boxes(

@@ -143,6 +143,7 @@ class ObjectDetectionPreprocess(Preprocess):
     def load_data(self, data: DetectionInputs, dataset: AutoDataset) -> Any:
         """Encode the classes of the boxes as indices; fit the classes on train data first."""
         stage = dataset.hooks.stage.value
+        self.load_parts(data, dataset)
         if self.training and self.labels is None:
             self.labels = _labels_in(data)
         labels = self._known_labels()
@@ -154,6 +155,14 @@ class ObjectDetectionPreprocess(Preprocess):
         if bad:
             dataset.keep_rows(kept)
         return images.with_labels(labels) if isinstance(images, LazyAnnotations) else self._encode_all(images, stage)
+
+    def load_parts(self, data: DetectionInputs, dataset: AutoDataset) -> None:
+        """Learn and check what :meth:`object_parts` needs to know of all images; by default nothing.
+
+        Args:
+            data: The images of a stage.
+            dataset: The dataset of the stage, which takes facts of train data.
+        """
 
     def _known_labels(self) -> list[Any]:
         """Return the names of the classes: this object's own, or those of the connected task."""
@@ -231,10 +240,22 @@ class ObjectDetectionPreprocess(Preprocess):
         single = target.pop("iscrowd") == 0
         target = {name: part[single] for name, part in target.items()}
         if self._augment is not None:
-            pixels, target = augment(pixels, target, self._augment)
+            pixels, target = self.augmented(pixels, target, self._augment)
             boxes, kept, _ = fit_boxes(target.pop("boxes"), (pixels.shape[-1], pixels.shape[-2]))
             target = {"boxes": boxes, **{name: part[kept] for name, part in target.items()}}
         return pixels, {**target, "iscrowd": torch.zeros_like(target["labels"])}
+
+    def augmented(
+        self, pixels: Tensor, target: dict[str, Tensor], augmentation: Augmentation
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return a train image and its target after an augmentation, with everything that moves with the image.
+
+        Args:
+            pixels: Shape ``(3, height, width)``, 0 to 255.
+            target: ``boxes``, ``labels`` and the further parts of the objects.
+            augmentation: Takes an image and a target, as torchvision's v2 transforms do.
+        """
+        return augment(pixels, target, augmentation)
 
     def predict_load_sample(self, sample: FileSample) -> Tensor:
         """Decode an image."""

@@ -19,8 +19,11 @@ __all__ = ["load_detector", "published_weights", "with_eps"]
 log = logging.getLogger(__name__)
 
 State = dict[str, Tensor]
-# The layers of torchvision's detectors that depend on the number of classes.
-_CLASS_LAYERS = ("roi_heads.box_predictor.", "roi_heads.mask_predictor.", "head.classification_head.")
+# The layers of torchvision's detectors that depend on the number of classes or points.
+_CLASS_LAYERS = (
+    *("roi_heads.box_predictor.", "roi_heads.mask_predictor.", "roi_heads.keypoint_predictor."),
+    "head.classification_head.",
+)
 # Seconds until a server counts as unreachable.
 _TIMEOUT = 5.0
 

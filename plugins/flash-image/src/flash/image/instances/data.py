@@ -61,7 +61,7 @@ class InstanceSegmentationData(AnnotatedImageData):
         """
         cls.check_arguments(options, DetectionOptions.__annotations__)
         pairs = {"train": (train_folder, train_ann_file), "val": (val_folder, val_ann_file)}
-        inputs = read_pairs({**pairs, "test": (test_folder, test_ann_file)}, read_coco_instances)
+        inputs = read_pairs({**pairs, "test": (test_folder, test_ann_file)}, _read_coco)
         return cls._of(inputs, predict_folder, **options)
 
     @classmethod
@@ -143,6 +143,10 @@ class InstanceSegmentationData(AnnotatedImageData):
         train = (train_images, train_targets, train_masks)
         val = (val_images, val_targets, val_masks)
         return cls.from_files(*train, *val, test_images, test_targets, test_masks, predict_images, **options)
+
+
+def _read_coco(folder: str | Path, ann_file: str | Path) -> DetectionInputs:
+    return DetectionInputs(*read_coco_instances(folder, ann_file))
 
 
 def _segmented(stage: str, sources: Images, targets: Images, masks: Images) -> list[SegmentedImage]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,23 +45,10 @@ class SegmentedImage(AnnotatedImage):
                 "masks."
             )
 
-    def fitted(self) -> tuple[AnnotatedImage, int, int]:
-        """Clip the boxes to the image, and leave out objects that have no area in it, with their shapes."""
-        # The boxes that stay are known after the labels are replaced by their rows.
-        rows = AnnotatedImage(self.source, self.boxes, tuple(range(len(self.boxes))), size=self.size, name=self.name)
-        fitted, clipped, dropped = rows.fitted()
-        kept = list(fitted.labels)
-        assert self.crowd is not None
-        assert self.difficult is not None
-        image = replace(
-            self,
-            boxes=fitted.boxes,
-            labels=tuple(self.labels[row] for row in kept),
-            crowd=self.crowd[kept],
-            difficult=self.difficult[kept],
-            shapes=tuple(self.shapes[row] for row in kept),
-        )
-        return image, clipped, dropped
+    def of_objects(self, kept: Tensor) -> dict[str, Any]:
+        """Return what belongs to some of the objects, by the names of the fields."""
+        shapes = tuple(shape for shape, keep in zip(self.shapes, kept.tolist(), strict=True) if keep)
+        return {**super().of_objects(kept), "shapes": shapes}
 
     def masks(self) -> list[_Bits]:
         """Return the pixels of each object, shape ``(height, width)`` of the annotated image.
@@ -87,7 +74,7 @@ def read_coco_instances(folder: str | Path, ann_file: str | Path) -> tuple[list[
     Raises:
         DataError: If the file is not a COCO file, refers to a missing image or category, or a shape is malformed.
     """
-    found, names = read_annotations(folder, ann_file, "segmentation")
+    found, names, _ = read_annotations(folder, ann_file, "segmentation")
     return [_segmented(image, ann_file) for image in found], names
 
 

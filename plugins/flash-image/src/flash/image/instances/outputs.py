@@ -6,7 +6,7 @@ from typing import Any
 
 from flash.core.registry import ComponentRegistry
 
-from ..detection.outputs import boxes
+from ..detection.outputs import best_rows, boxes
 from .images import encode_masks
 
 __all__ = ["instance_outputs", "instances"]
@@ -23,6 +23,5 @@ def instances(predictions: Any, task: Any) -> list[dict[str, list[Any]]]:
     """
     found = boxes(predictions, task)
     for each, prediction in zip(found, predictions, strict=True):
-        order = prediction["scores"].float().argsort(descending=True, stable=True)[: len(each["scores"])]
-        each["masks"] = encode_masks(prediction["masks"][order])
+        each["masks"] = encode_masks(prediction["masks"][best_rows(prediction, task)])
     return found

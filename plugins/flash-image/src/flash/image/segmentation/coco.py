@@ -151,7 +151,7 @@ def coco_inputs(
             raise DataError(
                 f"Expected {stage.value}_folder together with {stage.value}_ann_file, but {missing} is missing."
             )
-        images, names = read_annotations(folder, file, "segmentation")
+        images, names, _ = read_annotations(folder, file, "segmentation")
         known = names if known is None else known
         index = {name: place + 1 for place, name in enumerate(known)}
         masks = [_mask_of(image, index, stage.value) for image in images]
