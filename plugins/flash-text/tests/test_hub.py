@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from flash.download.pretrained import config_to_dict
 from flash.errors import CheckpointError, ConfigurationError, FlashError
 from flash.text.hub import (
     HubError,
     config_from_dict,
-    config_to_dict,
     load_config,
     load_model,
     load_tokenizer,

@@ -55,7 +55,7 @@ class TestLearning:
         # Texts many times as long as a window are read whole, and as well.
         (found,) = task.predict([[word for row in words[:20] for word in row]], output="tags")
         expected = [tag for row in tags[:20] for tag in row]
-        assert np.mean([one == other for one, other in zip(found, expected, strict=True)]) > 0.9
+        assert np.mean([one == other for one, other in zip(found, expected, strict=True)]) > 0.85
         # Spans are whole names at their places in the text.
         text = "The film with great, was of lovely weak: seems"
         (entities,) = task.predict([text])
