@@ -12,16 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from flash.download.pretrained import config_to_dict
+from flash.download.pretrained import HubError, config_to_dict, read_json
 from flash.errors import CheckpointError, ConfigurationError, FlashError
 from flash.text.hub import (
-    HubError,
     config_from_dict,
     load_config,
     load_model,
     load_tokenizer,
     make_model,
-    read_json,
     tokenizer_from_dict,
     tokenizer_to_dict,
 )
