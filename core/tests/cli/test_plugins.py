@@ -93,7 +93,12 @@ def test_the_installed_packages_are_read_once_and_only_for_a_repair(
     as_json: tuple[str, ...], flash: Any, five_states: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    monkeypatch.setattr("flash.cli._plugins.installed_dists", lambda: read.append(1) or [])
+
+    def installed_dists() -> list[Any]:
+        read.append(1)
+        return []
+
+    monkeypatch.setattr("flash.cli._plugins.installed_dists", installed_dists)
     flash("plugins", *as_json)
     assert not read
     flash("plugins", *as_json, plugins=five_states)
