@@ -47,11 +47,8 @@ def test_a_folder_is_read_in_batches_and_as_the_task_reads_it(folder: Path, sett
     assert [paths for paths, _ in found] == [[str(folder / each) for each in part] for part in (names[:2], names[2:])]
     waveforms = np.concatenate([encoded["waveform"] for _, encoded in found])
     lengths = np.concatenate([encoded["length"] for _, encoded in found])
-    assert (waveforms.shape, waveforms.dtype, lengths.tolist()) == (
-        (3, RATE),
-        np.float32,
-        [4800, RATE, 7999],
-    )  # as soxr rounds
+    assert (waveforms.shape, str(waveforms.dtype)) == ((3, RATE), "float32")
+    assert lengths.tolist() == [4800, RATE, 7999]  # as soxr rounds
     data = AudioClassificationData.from_files(
         predict_files=[folder / each for each in names], batch_size=3, preprocess=AudioPreprocess(duration=1.0)
     )
