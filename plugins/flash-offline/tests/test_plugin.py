@@ -38,7 +38,7 @@ class TestABackbone:
     @pytest.mark.process
     def test_is_described_with_source_license_and_checksum(self, domain: str, name: str, package: object) -> None:
         assert isinstance(package, type(MINILM))
-        (found,) = json.loads(run("backbones", "--describe", name, "--json").stdout)
+        (found,) = json.loads(run("backbones", domain, "--describe", name, "--json").stdout)
         assert found["domain"] == domain
         assert found["pretrained"] is True
         assert f"https://pypi.org/project/{package.dist}" in found["source"]
