@@ -126,16 +126,6 @@ def test_what_an_exported_folder_cannot_read_is_said(task: Any, sounds: Path, tm
         predictor.predict(str(sounds / "0.wav"))
 
 
-def test_windows_and_hooks_of_a_subclass_are_not_in_an_exported_folder() -> None:
-    class Louder(AudioPreprocess):
-        def post_tensor_transform(self, sample: Any) -> Any:
-            return sample
-
-    assert "windows are several" in AudioPreprocess(windows=3).portable().reason
-    assert "made by hooks of Louder" in Louder().portable().reason
-    assert AudioPreprocess().portable().encoder == "flash.audio.decode"
-
-
 def test_an_exported_model_of_transformers_reads_files(sounds: Path, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

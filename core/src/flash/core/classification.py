@@ -145,8 +145,15 @@ class ClassificationTask(Task):
         return {"kind": "classes", "labels": labels, "multi_label": self.multi_label, "threshold": self.threshold}
 
     def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
-        """Return scores and class indices; with ``multi_label`` probabilities and integer targets."""
-        return (torch.sigmoid(y_hat), y.long()) if self.multi_label else (y_hat, y)
+        """Return scores and class indices; with ``multi_label`` probabilities and integer targets.
+
+        Of soft targets in training, as of images that are mixed, it is nothing: of two classes at once none is right.
+        """
+        if self.multi_label:
+            return torch.sigmoid(y_hat), y.long()
+        if self.training and isinstance(y, Tensor) and _are_soft(y):
+            return None, None
+        return y_hat, y
 
 
 def _are_soft(y: Tensor) -> bool:

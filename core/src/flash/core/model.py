@@ -16,7 +16,6 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from pytorch_lightning.strategies import ModelParallelStrategy
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.nn.modules.module import _IncompatibleKeys
 from typing_extensions import Self, TypeVar
 
@@ -64,7 +63,7 @@ from flash.core.outputs import (
 from flash.core.prediction import TaskPrediction
 from flash.core.registry import Registry, qualified_choice
 from flash.core.restoring import FORMAT, checked_metadata, load_task
-from flash.core.sharding import shard
+from flash.core.sharding import is_sharded, shard
 from flash.core.structure import apply_change, describe_change, repeat_changes, same_change
 from flash.data.batch import Features, count_rows, split_batch
 from flash.data.messages import show_some, show_values
@@ -528,7 +527,7 @@ class Task(Configurable, TaskEmbedding, TaskExport, TaskFigures, TaskHub, TaskPr
         if isinstance(strategy, ModelParallelStrategy):
             mesh = strategy.device_mesh["data_parallel"]
             # Called before each run.
-            if mesh.size() > 1 and not any(isinstance(each, DTensor) for each in self.parameters()):
+            if mesh.size() > 1 and not is_sharded(self):
                 shard(self, self.backbone_layers(), mesh)
 
     def configure_optimizers(self) -> Any:

@@ -10,10 +10,11 @@ from typing import Any
 from pytorch_lightning.strategies import ModelParallelStrategy
 from torch import nn
 from torch.distributed import broadcast
+from torch.distributed.tensor import DTensor
 
 from flash.errors import ConfigurationError
 
-__all__ = ["ShardedStrategy", "shard"]
+__all__ = ["ShardedStrategy", "is_sharded", "shard"]
 
 
 class ShardedStrategy(ModelParallelStrategy):
@@ -55,6 +56,16 @@ class ShardedStrategy(ModelParallelStrategy):
         """Read a checkpoint, without executing code in it; each process takes its share of the weights."""
         content = super().load_checkpoint(checkpoint_path, weights_only is not False)
         return {"state_dict": {}, **content}
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Return whether each process has only its own share of the weights of a module.
+
+    Example:
+        >>> is_sharded(nn.Linear(2, 1))
+        False
+    """
+    return any(isinstance(each, DTensor) for each in module.parameters())
 
 
 def shard(task: nn.Module, layers: Sequence[nn.Module], mesh: Any) -> None:

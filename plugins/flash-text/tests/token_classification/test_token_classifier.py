@@ -39,6 +39,7 @@ class TestLearning:
     def test_entities_that_only_the_word_before_tells_are_learned(
         self, language: Language, bert: str, trainer: MakeTrainer, tmp_path: Path
     ) -> None:
+        torch.manual_seed(2)
         short, long = language(800), language(400, seed=3, longest=44)
         words, tags = ([*one, *other] for one, other in zip(short, long, strict=True))
         data = TokenClassificationData.from_lists(words, tags, *language(150, seed=1), batch_size=16, seed=0)
@@ -55,7 +56,7 @@ class TestLearning:
         # Texts many times as long as a window are read whole, and as well.
         (found,) = task.predict([[word for row in words[:20] for word in row]], output="tags")
         expected = [tag for row in tags[:20] for tag in row]
-        assert np.mean([one == other for one, other in zip(found, expected, strict=True)]) > 0.85
+        assert np.mean([one == other for one, other in zip(found, expected, strict=True)]) > 0.9
         # Spans are whole names at their places in the text.
         text = "The film with great, was of lovely weak: seems"
         (entities,) = task.predict([text])

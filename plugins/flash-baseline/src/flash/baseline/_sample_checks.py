@@ -61,7 +61,7 @@ class _Samples:
 
     @property
     def picture(self) -> str:
-        """What an image is called."""
+        """The name of an image in messages."""
         return picture_of(self.noun)
 
     @property

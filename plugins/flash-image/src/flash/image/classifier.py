@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from flash.core.classification import ClassificationTask, ClassWeights
 from flash.core.optimizers import LRSchedulerSpec
@@ -88,9 +88,3 @@ class ImageClassifier(ImageTask, ClassificationTask):
         )
         features = self._build(backbone, pretrained, backbone_kwargs, data_config, backbone_lr_factor)
         self._set_head(head, features, self.num_classes)
-
-    def for_metrics(self, y_hat: Any, y: Any) -> tuple[Any, Any]:
-        """Return scores and class indices, or nothing for mixed images: no class is right of two images at once."""
-        if self.training and not self.multi_label and isinstance(y, Tensor) and y.is_floating_point():
-            return None, None
-        return super().for_metrics(y_hat, y)

@@ -220,7 +220,7 @@ class ImageTransforms:
 
     @property
     def mix_batch(self) -> MixBatch | None:
-        """What mixes the images of a train batch: the method of this name of the augmentation, if it has one."""
+        """The method of this name of the augmentation, which mixes the images of a train batch, if it has one."""
         mix: MixBatch | None = getattr(self._train, "mix_batch", None)
         return mix
 

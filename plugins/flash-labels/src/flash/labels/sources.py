@@ -30,7 +30,7 @@ _Row = tuple[LabeledTask, Any, tuple[Region, ...]]
 
 @dataclass(frozen=True)
 class _Reading:
-    """How an export is read: the arguments that all sources take, and what results of annotations are wanted.
+    """The way an export is read: the arguments that all sources take, and what results of annotations are wanted.
 
     Args:
         field: The usual name of the field of the data.
@@ -338,7 +338,7 @@ def boxes(
         paths = given[f"{name}_files"] = reading.files(getattr(files, name), rows)
         if stage is not Stage.PREDICT:
             found = [
-                boxes_of(regions, _size(path, regions), task.name)
+                boxes_of(regions, _size(path, regions[0].size) if regions else (1, 1), task.name)
                 for path, (task, _, regions) in zip(paths, rows, strict=True)
             ]
             given[f"{name}_bboxes"] = [corners for corners, _ in found]
@@ -346,15 +346,13 @@ def boxes(
     return data.from_files(**given, **options)
 
 
-def _size(path: Path | str, regions: Sequence[Region]) -> tuple[int, int]:
-    """Return the width and height of an image, upright, in pixels."""
+def _size(path: Path | str, annotated: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Return the width and height of an upright image, in pixels; of one on the web as annotated, if that is known."""
     # Of the package whose data is made.
     from flash.image import open_image
     from flash.image.detection.exif import upright_size
 
-    if not regions:
-        return 1, 1
-    found = upright_size(path) if isinstance(path, Path) else regions[0].size
+    found = upright_size(path) if isinstance(path, Path) else annotated
     return open_image(path).size if found is None else found
 
 
@@ -395,7 +393,7 @@ def masks(
         paths = given[f"{name}_files"] = reading.files(getattr(files, name), rows)
         if stage is Stage.PREDICT:
             continue
-        sizes = [_mask_size(path) for path in paths]
+        sizes = [_size(path) for path in paths]
         found = [shapes_of(row[2], size, row[0].name) for row, size in zip(rows, sizes, strict=True)]
         known = sorted({label for _, labels in found for label in labels}) if known is None else list(known)
         index = {label: place + 1 for place, label in enumerate(known)}
@@ -412,8 +410,3 @@ def masks(
     if preprocess is None and known is not None:
         options["labels"] = [BACKGROUND, *known]
     return data.from_files(**given, **options)
-
-
-def _mask_size(path: Path | str) -> tuple[int, int]:
-    """Return the width and height of an image whose mask is needed even if nothing is drawn."""
-    return _size(path, [Region("", {})])

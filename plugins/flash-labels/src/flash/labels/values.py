@@ -1,4 +1,4 @@
-"""What the results of annotations say: choices, boxes, shapes of pixels, and spans of a text."""
+"""Values of the results of annotations: choices, boxes, shapes of pixels, and spans of a text."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _OBJECTS = {"image": "Image", "audio": "Audio", "text": "Text", "video": "Video"
 
 
 class _Result(NamedTuple):
-    """What is predicted for a sample.
+    """The prediction for a sample.
 
     Args:
         values: The fields of each result, such as its value and its score.
@@ -42,7 +42,7 @@ class _Result(NamedTuple):
 
 
 class _Form(NamedTuple):
-    """How the predictions of a kind of task are written.
+    """The way the predictions of a kind of task are written.
 
     Args:
         type: The type of the results.

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from flash import Task
+from flash.core.sharding import is_sharded
 from flash.core.structure import changes_structure
 from flash.errors import CheckpointError, ConfigurationError, FinetuningError, FlashError
 
@@ -161,8 +161,7 @@ class AdaptableTask(Task):
         Weights that are sharded over processes are all kept: each process takes its share of them from the file.
         """
         super().on_save_checkpoint(checkpoint)
-        sharded = any(isinstance(each, DTensor) for each in self.parameters())
-        if self.adapters is not None and self.adapters["base"] is not None and not sharded:
+        if self.adapters is not None and self.adapters["base"] is not None and not is_sharded(self):
             names = self._base_names()
             weights = checkpoint["state_dict"].items()
             checkpoint["state_dict"] = {name: weight for name, weight in weights if name not in names}

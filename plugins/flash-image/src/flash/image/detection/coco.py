@@ -17,7 +17,19 @@ from flash.errors import DataError
 
 from .boxes import AnnotatedImage, read_boxes, show_path
 
-__all__ = ["CocoImage", "crowds_of", "read_annotations", "read_coco"]
+__all__ = ["CocoImage", "crowds_of", "is_pair", "read_annotations", "read_coco"]
+
+
+def is_pair(stage: str, folder: str | Path | None, ann_file: str | Path | None) -> bool:
+    """Return whether a stage has a folder of images with its file of annotations; it may have neither.
+
+    Raises:
+        DataError: If there is one without the other.
+    """
+    if (folder is None) != (ann_file is None):
+        missing = f"{stage}_ann_file" if ann_file is None else f"{stage}_folder"
+        raise DataError(f"Expected {stage}_folder together with {stage}_ann_file, but {missing} is missing.")
+    return folder is not None
 
 
 def read_coco(folder: str | Path, ann_file: str | Path) -> tuple[list[AnnotatedImage], list[str]]:

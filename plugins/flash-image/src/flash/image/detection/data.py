@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
@@ -21,7 +21,7 @@ from .._former import DETECTION_DATA_ARGUMENTS
 from ..files import image_files
 from .augmentations import Augmentation
 from .boxes import AnnotatedImage, BoxFormat, read_boxes
-from .coco import read_coco
+from .coco import is_pair, read_coco
 from .dataset import LazyAnnotations, labels_of
 from .exif import upright_size
 from .preprocess import DetectionInputs, ObjectDetectionPreprocess
@@ -30,7 +30,14 @@ from .voc import read_voc
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["AnnotatedImageData", "DetectionOptions", "ObjectDetectionData", "read_pairs"]
+__all__ = [
+    "AnnotatedImageData",
+    "DetectionOptions",
+    "ObjectDetectionData",
+    "class_per_object",
+    "each_image",
+    "read_pairs",
+]
 
 Folder = str | Path | None
 Images = Sequence[Any] | None
@@ -342,33 +349,63 @@ def read_pairs(
     Raises:
         DataError: If there is a folder without a file, or a file without a folder.
     """
-    inputs = {}
-    for stage, (folder, file) in pairs.items():
-        if folder is not None and file is not None:
-            inputs[stage] = read(folder, file)
-        elif folder is not None or file is not None:
-            missing = f"{stage}_ann_file" if file is None else f"{stage}_folder"
-            raise DataError(f"Expected {stage}_folder together with {stage}_ann_file, but {missing} is missing.")
-    return inputs
+    return {stage: read(*pair) for stage, pair in pairs.items() if is_pair(stage, *pair)}
 
 
 def _read_coco(folder: str | Path, ann_file: str | Path) -> DetectionInputs:
     return DetectionInputs(*read_coco(folder, ann_file))
 
 
+def each_image(
+    stage: str, sources: Images, targets: Images, parts: Images, noun: str, nothing: str
+) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Yield the name of each image of a stage, the image, the classes of its objects, and their boxes or masks.
+
+    Args:
+        stage: The name of the stage.
+        sources: The images.
+        targets: The classes of the objects, a list per image.
+        parts: What there is of the objects besides, per image.
+        noun: What that is, such as ``"masks"``.
+        nothing: What an image may be without, such as ``"objects"``.
+
+    Raises:
+        DataError: If there are not as many of each, or a file does not exist.
+    """
+    given = (sources, targets, parts)
+    if sources is None or targets is None or parts is None or not len(sources) == len(targets) == len(parts):
+        counts = ", ".join("none" if part is None else str(len(part)) for part in given)
+        raise DataError(
+            f"Expected as many lists of targets and of {noun} as images in the {stage} data, but got {counts}. Pass "
+            f"empty lists for an image without {nothing}."
+        )
+    check_files_exist(sources, stage, "image")
+    for row, (source, labels, part) in enumerate(zip(sources, targets, parts, strict=True)):
+        yield (
+            str(source) if isinstance(source, str | Path) else f"image {row} of the {stage} data",
+            source,
+            labels,
+            part,
+        )
+
+
+def class_per_object(labels: Any, name: str) -> list[Any]:
+    """Return the classes of the objects in an image as a list.
+
+    Raises:
+        DataError: If it is one class.
+    """
+    if isinstance(labels, str) or not hasattr(labels, "__len__"):
+        raise DataError(f"Expected a list of classes, one per object, for {name}, but got {labels!r}.")
+    classes: list[Any] = labels.tolist() if hasattr(labels, "tolist") else list(labels)
+    return classes
+
+
 def _annotated(
     stage: str, sources: Images, targets: Images, bboxes: Images, bbox_format: BoxFormat
 ) -> list[AnnotatedImage]:
-    if sources is None or targets is None or bboxes is None or not len(sources) == len(targets) == len(bboxes):
-        counts = ", ".join("none" if part is None else str(len(part)) for part in (sources, targets, bboxes))
-        raise DataError(
-            f"Expected as many lists of targets and of boxes as images in the {stage} data, but got {counts}. Pass "
-            "empty lists for an image without boxes."
-        )
-    check_files_exist(sources, stage, "image")
     annotated = []
-    for row, (source, labels, boxes) in enumerate(zip(sources, targets, bboxes, strict=True)):
-        name = str(source) if isinstance(source, str | Path) else f"image {row} of the {stage} data"
+    for name, source, labels, boxes in each_image(stage, sources, targets, bboxes, "boxes", "boxes"):
         corners = read_boxes(boxes, bbox_format, name)
         annotated.append(
             AnnotatedImage(source, corners, _per_box(labels, len(corners)), size=upright_size(source), name=name)

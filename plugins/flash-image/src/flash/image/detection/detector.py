@@ -331,7 +331,7 @@ class ObjectDetector(Task):
 
         Args:
             raw: A path, a folder, or a list of paths, PIL images, arrays or tensors.
-            output: ``"boxes"``, ``"raw"``, a callable, or ``None`` for ``"boxes"``.
+            output: A name from ``available_outputs()``, a callable, or ``None`` for the default output.
             batch_size: Images per batch.
             reading: As for :meth:`flash.Task.predict`.
         """

@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -18,8 +16,6 @@ from flash.data.data_module import DataModule
 from flash.errors import DataError
 from flash.figures import COLORS, check_count, new_figure, style
 
-from ..instances.images import decode_masks
-from ..keypoints.preprocess import KeypointDetectionPreprocess
 from .preprocess import DetectionInputSpec, ObjectDetectionPreprocess
 
 if TYPE_CHECKING:
@@ -55,8 +51,7 @@ def draw_batch(data: DataModule, stage: str, count: int) -> Figure:
     with style():
         for axis, (image, target) in zip(axes, samples, strict=True):
             _draw_image(axis, image)
-            _draw_masks(axis, target.get("masks"), _GREEN)
-            _draw_points(axis, target.get("keypoints"), _skeleton_of(data), _GREEN)
+            _draw_parts(axis, data, target, _GREEN)
             _draw_boxes(axis, target["boxes"], _named(target["labels"], _names_of(data)), _GREEN)
     return figure
 
@@ -89,9 +84,8 @@ def draw_predictions(task: Task, data: DataModule, stage: str, count: int, max_i
         for axis, ((missed, false), image, target, each) in zip(axes, worst, strict=True):
             _draw_image(axis, image)
             _draw_boxes(axis, target["boxes"], _named(target["labels"], names), _GREEN, dashed=True)
-            _draw_masks(axis, decode_masks(each["masks"]) if "masks" in each else None, _ORANGE)
-            _draw_points(axis, target.get("keypoints"), _skeleton_of(data), _GREEN, dashed=True)
-            _draw_points(axis, each.get("keypoints"), _skeleton_of(data), _ORANGE)
+            _draw_parts(axis, data, target, _GREEN, dashed=True)
+            _draw_parts(axis, data, each, _ORANGE)
             captions = [f"{label} {score:.2f}" for label, score in zip(each["labels"], each["scores"], strict=True)]
             _draw_boxes(axis, each["boxes"], captions, _ORANGE, below=True)
             axis.set_title(f"{missed} missed, {false} false", color=COLORS["wrong" if missed + false else "right"])
@@ -120,8 +114,9 @@ def _names_of(data: DataModule) -> list[Any] | None:
     return of_task if own is None else own
 
 
-def _skeleton_of(data: DataModule) -> Sequence[Sequence[int]]:
-    return data.preprocess.skeleton if isinstance(data.preprocess, KeypointDetectionPreprocess) else ()
+def _draw_parts(axis: Axes, data: DataModule, objects: Mapping[str, Any], color: str, dashed: bool = False) -> None:
+    if isinstance(data.preprocess, ObjectDetectionPreprocess):
+        data.preprocess.draw_parts(axis, objects, color, dashed)
 
 
 def mistakes(found: Mapping[str, Sequence[Any]], boxes: Tensor, names: Sequence[Any]) -> tuple[int, int]:
@@ -160,39 +155,6 @@ def _grid(count: int, heading: str) -> tuple[Figure, list[Axes]]:
 def _draw_image(axis: Axes, image: Tensor) -> None:
     axis.imshow(image.permute(1, 2, 0).cpu().numpy())
     axis.set_axis_off()
-
-
-def _draw_masks(axis: Axes, masks: Any, color: str) -> None:
-    """Draw the pixels of objects, shape ``(objects, height, width)``, over an image."""
-    if masks is None or not len(masks):
-        return
-    drawn = np.asarray(masks).any(0)
-    overlay = np.zeros((*drawn.shape, 4))
-    overlay[drawn] = to_rgba(color, 0.45)
-    axis.imshow(overlay)
-
-
-def _draw_points(axis: Axes, objects: Any, skeleton: Sequence[Sequence[int]], color: str, dashed: bool = False) -> None:
-    """Draw the points of objects, and lines between those that are connected.
-
-    Args:
-        axis: The axis to draw on.
-        objects: x and y of each point of each object, and optionally its visibility; points with 0 are left out.
-        skeleton: The pairs of points that are connected.
-        color: The color of points and lines.
-        dashed: Whether to draw dashed lines and hollow points.
-    """
-    if objects is None:
-        return
-    for points in np.asarray(objects, dtype=float):
-        seen = points[:, 2] > 0 if points.shape[1] > 2 else np.ones(len(points), dtype=bool)
-        # Matplotlib draws pixel 0 from -0.5 to 0.5.
-        places = points[:, :2] - 0.5
-        for pair in skeleton:
-            if seen[list(pair)].all():
-                axis.plot(*places[list(pair)].T, color=color, linewidth=1.2, linestyle="--" if dashed else "-")
-        hollow: dict[str, Any] = {"markerfacecolor": "none"} if dashed else {}
-        axis.plot(*places[seen].T, "o", color=color, markersize=4, **hollow)
 
 
 def _draw_boxes(

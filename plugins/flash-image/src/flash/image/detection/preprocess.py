@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +31,9 @@ from .augmentations import Augmentation, augment, augmentations, make_augmentati
 from .boxes import AnnotatedImage, fit_boxes, upright_boxes
 from .dataset import LazyAnnotations
 from .exif import orientation_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["DetectionInputSpec", "DetectionInputs", "ObjectDetectionPreprocess"]
 
@@ -256,6 +259,16 @@ class ObjectDetectionPreprocess(Preprocess):
             augmentation: Takes an image and a target, as torchvision's v2 transforms do.
         """
         return augment(pixels, target, augmentation)
+
+    def draw_parts(self, axis: Axes, objects: Mapping[str, Any], color: str, dashed: bool = False) -> None:
+        """Draw the further parts of the objects in an image, such as masks; by default there are none.
+
+        Args:
+            axis: The axis that the image is drawn on.
+            objects: A target, or a prediction in the form of the task's default output.
+            color: The color of the parts.
+            dashed: Whether these are true objects beside predicted ones.
+        """
 
     def predict_load_sample(self, sample: FileSample) -> Tensor:
         """Decode an image."""

@@ -8,11 +8,9 @@ from typing import Any
 
 from typing_extensions import Self, Unpack
 
-from flash.data.folders import check_files_exist
 from flash.data.inputs import Samples
-from flash.errors import DataError
 
-from ..detection.data import AnnotatedImageData, DetectionOptions, read_pairs
+from ..detection.data import AnnotatedImageData, DetectionOptions, class_per_object, each_image, read_pairs
 from ..detection.preprocess import DetectionInputs
 from .images import SegmentedImage, read_coco_instances, read_instances
 from .preprocess import InstanceSegmentationPreprocess
@@ -150,18 +148,7 @@ def _read_coco(folder: str | Path, ann_file: str | Path) -> DetectionInputs:
 
 
 def _segmented(stage: str, sources: Images, targets: Images, masks: Images) -> list[SegmentedImage]:
-    if sources is None or targets is None or masks is None or not len(sources) == len(targets) == len(masks):
-        counts = ", ".join("none" if part is None else str(len(part)) for part in (sources, targets, masks))
-        raise DataError(
-            f"Expected as many lists of targets and of masks as images in the {stage} data, but got {counts}. Pass "
-            "empty lists for an image without objects."
-        )
-    check_files_exist(sources, stage, "image")
-    segmented = []
-    for row, (source, labels, drawn) in enumerate(zip(sources, targets, masks, strict=True)):
-        name = str(source) if isinstance(source, str | Path) else f"image {row} of the {stage} data"
-        if isinstance(labels, str) or not hasattr(labels, "__len__"):
-            raise DataError(f"Expected a list of classes, one per object, for {name}, but got {labels!r}.")
-        values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
-        segmented.append(read_instances(source, values, drawn, name))
-    return segmented
+    return [
+        read_instances(source, class_per_object(labels, name), drawn, name)
+        for name, source, labels, drawn in each_image(stage, sources, targets, masks, "masks", "objects")
+    ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +17,10 @@ from ..detection.boxes import AnnotatedImage
 from ..detection.exif import orientation_of
 from ..detection.preprocess import ObjectDetectionPreprocess
 from ..segmentation.masks import upright_mask
-from .images import SegmentedImage
+from .images import SegmentedImage, decode_masks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["InstanceSegmentationPreprocess", "augmentations"]
 
@@ -70,3 +74,13 @@ class InstanceSegmentationPreprocess(ObjectDetectionPreprocess):
         ]
         masks = np.array(drawn, dtype=np.uint8).reshape(-1, *size[::-1])
         return {"masks": torch.from_numpy(masks)}
+
+    def draw_parts(self, axis: Axes, objects: Mapping[str, Any], color: str, dashed: bool = False) -> None:
+        """Draw the masks of objects; beside predicted masks, the boxes of true objects are drawn alone."""
+        from .plots import draw_masks
+
+        masks = objects.get("masks", ())
+        if len(masks) and not dashed:
+            draw_masks(
+                axis, masks.numpy().astype(np.bool_) if isinstance(masks, Tensor) else decode_masks(masks), color
+            )

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from typing_extensions import Unpack
 
 from flash import Preprocess, Registry
 from flash.core.metrics import MetricSpec
 from flash.core.registry import backbone_registry
-from flash.data.tables import ReadOptions
 
 from ..detection.detector import ObjectDetector
 from .metrics import MaskMeanAveragePrecision
@@ -81,14 +79,3 @@ class InstanceSegmentation(ObjectDetector):
     def detections(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return what the network found in an image, with the masks as booleans, ``(objects, height, width)``."""
         return {**super().detections(found), "masks": found["masks"][:, 0] >= 0.5}
-
-    def predict(self, raw: Any, output: Any = None, batch_size: int = 4, **reading: Unpack[ReadOptions]) -> list[Any]:
-        """Segment the objects in images; see :meth:`flash.Task.predict`.
-
-        Args:
-            raw: A path, a folder, or a list of paths, PIL images, arrays or tensors.
-            output: ``"instances"``, ``"raw"``, a callable, or ``None`` for ``"instances"``.
-            batch_size: Images per batch.
-            reading: As for :meth:`flash.Task.predict`.
-        """
-        return super().predict(raw, output, batch_size, **reading)

@@ -8,12 +8,11 @@ from typing import Any, ClassVar
 
 from typing_extensions import Self, Unpack
 
-from flash.data.folders import check_files_exist
 from flash.data.inputs import Samples
 from flash.errors import DataError
 
 from ..detection.boxes import BoxFormat
-from ..detection.data import AnnotatedImageData, DetectionOptions, read_pairs
+from ..detection.data import AnnotatedImageData, DetectionOptions, class_per_object, each_image, read_pairs
 from ..detection.preprocess import DetectionInputs
 from .images import KeypointImage, read_coco_keypoints, read_objects
 from .names import Keypoints
@@ -186,24 +185,14 @@ def _read_coco(folder: str | Path, ann_file: str | Path) -> DetectionInputs:
 def _annotated(
     stage: str, sources: Images, targets: Images, points: Images, boxes: Images, bbox_format: BoxFormat
 ) -> list[KeypointImage]:
-    if sources is None or targets is None or points is None or not len(sources) == len(targets) == len(points):
-        counts = ", ".join("none" if part is None else str(len(part)) for part in (sources, targets, points))
+    images = list(each_image(stage, sources, targets, points, "keypoints", "objects"))
+    if boxes is not None and len(boxes) != len(images):
         raise DataError(
-            f"Expected as many lists of targets and of keypoints as images in the {stage} data, but got {counts}. Pass "
-            "empty lists for an image without objects."
-        )
-    if boxes is not None and len(boxes) != len(sources):
-        raise DataError(
-            f"Expected as many lists of boxes as images in the {stage} data, but got {len(boxes)} for {len(sources)} "
+            f"Expected as many lists of boxes as images in the {stage} data, but got {len(boxes)} for {len(images)} "
             f"images. Leave out {stage}_bboxes for boxes around the points."
         )
-    check_files_exist(sources, stage, "image")
-    annotated = []
-    for row, (source, labels, of_objects) in enumerate(zip(sources, targets, points, strict=True)):
-        name = str(source) if isinstance(source, str | Path) else f"image {row} of the {stage} data"
-        if isinstance(labels, str) or not hasattr(labels, "__len__"):
-            raise DataError(f"Expected a list of classes, one per object, for {name}, but got {labels!r}.")
-        values = labels.tolist() if hasattr(labels, "tolist") else list(labels)
-        own = None if boxes is None else boxes[row]
-        annotated.append(read_objects(source, values, of_objects, own, name, bbox_format))
-    return annotated
+    own_boxes = [None] * len(images) if boxes is None else boxes
+    return [
+        read_objects(source, class_per_object(labels, name), of_objects, own, name, bbox_format)
+        for (name, source, labels, of_objects), own in zip(images, own_boxes, strict=True)
+    ]

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from typing_extensions import Unpack
 
 from flash import Preprocess, Registry
 from flash.core.metrics import MetricSpec
 from flash.core.registry import backbone_registry
-from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError
 
 from ..detection.detector import ObjectDetector
@@ -116,14 +114,3 @@ class KeypointDetector(ObjectDetector):
         """Return what the network found in an image, with x and y of the points, and their scores."""
         points = {name: found[name].float() for name in ("keypoints", "keypoints_scores")}
         return {**super().detections(found), **points}
-
-    def predict(self, raw: Any, output: Any = None, batch_size: int = 4, **reading: Unpack[ReadOptions]) -> list[Any]:
-        """Detect objects with their points in images; see :meth:`flash.Task.predict`.
-
-        Args:
-            raw: A path, a folder, or a list of paths, PIL images, arrays or tensors.
-            output: ``"keypoints"``, ``"raw"``, a callable, or ``None`` for ``"keypoints"``.
-            batch_size: Images per batch.
-            reading: As for :meth:`flash.Task.predict`.
-        """
-        return super().predict(raw, output, batch_size, **reading)

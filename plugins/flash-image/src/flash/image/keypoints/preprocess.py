@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from ..detection.preprocess import DetectionInputs, DetectionInputSpec, ObjectDe
 from .images import KeypointImage
 from .moving import with_points
 from .names import Keypoints, read_keypoints, read_skeleton
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["KeypointDetectionPreprocess", "KeypointInputSpec", "KeypointInputs", "augmentations"]
 
@@ -189,6 +192,12 @@ class KeypointDetectionPreprocess(ObjectDetectionPreprocess):
             augmentation: Takes an image and a target, as torchvision's v2 transforms do.
         """
         return super().augmented(pixels, target, with_points(augmentation, self._known_keypoints()))
+
+    def draw_parts(self, axis: Axes, objects: Mapping[str, Any], color: str, dashed: bool = False) -> None:
+        """Draw the points of objects, and lines between those that are connected."""
+        from .plots import draw_points
+
+        draw_points(axis, objects.get("keypoints", ()), self.skeleton, color, dashed)
 
     # ------------------------------------------------------------------ state
 

@@ -17,7 +17,7 @@ from flash.data.messages import show, show_some
 from flash.data.stage import Stage, Stages
 from flash.errors import DataError
 
-from ..detection.coco import CocoImage, read_annotations
+from ..detection.coco import CocoImage, is_pair, read_annotations
 from ..detection.exif import upright_size
 
 __all__ = ["BACKGROUND", "CocoMask", "coco_inputs"]
@@ -143,15 +143,9 @@ def coco_inputs(
 
     def read(stage: Stage, pair: tuple[Any, Any]) -> FileInputs | None:
         nonlocal known
-        folder, file = pair
-        if folder is None and file is None:
+        if not is_pair(stage.value, *pair):
             return None
-        if folder is None or file is None:
-            missing = f"{stage.value}_ann_file" if file is None else f"{stage.value}_folder"
-            raise DataError(
-                f"Expected {stage.value}_folder together with {stage.value}_ann_file, but {missing} is missing."
-            )
-        images, names, _ = read_annotations(folder, file, "segmentation")
+        images, names, _ = read_annotations(*pair, "segmentation")
         known = names if known is None else known
         index = {name: place + 1 for place, name in enumerate(known)}
         masks = [_mask_of(image, index, stage.value) for image in images]

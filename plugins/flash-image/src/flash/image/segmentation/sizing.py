@@ -1,4 +1,4 @@
-"""How images of any size become inputs of a network of one size: squashed, padded, or cut into tiles."""
+"""Images of any size as inputs of a network of one size: squashed, padded, or cut into tiles."""
 
 from __future__ import annotations
 

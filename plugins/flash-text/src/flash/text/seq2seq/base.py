@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
+from torch.distributed.fsdp import register_fsdp_forward_method
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from flash import Preprocess, Registry
 from flash.core.export import ExportedPart
 from flash.core.layers import block_layers
 from flash.core.registry import ComponentRegistry, backbone_registry
+from flash.core.sharding import is_sharded
 from flash.data.portable import InputSpecs, Portable
 from flash.data.tables import READ_OPTIONS
 from flash.errors import ConfigurationError
@@ -244,14 +245,12 @@ class Seq2SeqTask(AdaptableTask):
 
     def configure_model(self) -> None:
         """Shard the weights over processes, if the strategy of the trainer is one that does."""
+        # Called before each run.
+        was_sharded = is_sharded(self.model)
         super().configure_model()
-        if self._sharded:
+        if is_sharded(self.model) and not was_sharded:
             # Weights outside of the layers, such as embeddings, are gathered for it as for a call of the model.
             register_fsdp_forward_method(self.model, "generate")
-
-    @property
-    def _sharded(self) -> bool:
-        return isinstance(self.model, FSDPModule)
 
     def forward(self, x: Any) -> Tensor:
         """Generate a text from each text.
@@ -264,7 +263,7 @@ class Seq2SeqTask(AdaptableTask):
         """
         generate: Any = self.model.generate
         # Processes that share the weights take equally many steps, however long their texts are.
-        ids: Tensor = generate(**x, generation_config=self._generation_config(), synced_gpus=self._sharded)
+        ids: Tensor = generate(**x, generation_config=self._generation_config(), synced_gpus=is_sharded(self.model))
         return ids
 
     def _generation_config(self) -> GenerationConfig:

@@ -43,7 +43,8 @@ def load_marian_tokenizers(name_or_path: str | Path) -> tuple[PreTrainedTokenize
         HubError: If a file is missing or damaged.
         ConfigurationError: If the checkpoint has a vocabulary for each side.
     """
-    if find_file(name_or_path, "source.spm") is None:
+    source = find_file(name_or_path, "source.spm")
+    if source is None:
         return None
     settings = read_json(name_or_path, "tokenizer_config.json") or {}
     if settings.get("separate_vocabs"):
@@ -53,8 +54,7 @@ def load_marian_tokenizers(name_or_path: str | Path) -> tuple[PreTrainedTokenize
         )
     vocabulary = read_json(name_or_path, "vocab.json")
     target = find_file(name_or_path, "target.spm")
-    source = find_file(name_or_path, "source.spm")
-    if vocabulary is None or target is None or source is None:
+    if vocabulary is None or target is None:
         missing = "vocab.json" if vocabulary is None else "target.spm"
         raise HubError(
             f"Expected source.spm, target.spm and vocab.json for {str(name_or_path)!r}, but there is no {missing}. "
