@@ -350,7 +350,7 @@ def docs(session: nox.Session) -> None:
     # The reference imports every module, and those that an extra brings.
     install(session, CORE, *with_extras(PLUGINS), tools=["furo", "myst-parser", "pytest", "sphinx"])
     target = ROOT / "docs" / "_build" / "html"
-    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "-E", "docs", str(target), env=OFFLINE)
+    session.run("sphinx-build", "--quiet", "--fail-on-warning", "--keep-going", "-E", "docs", str(target), env=OFFLINE)
 
 
 @nox.session

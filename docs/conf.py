@@ -60,7 +60,7 @@ _LIBRARIES = (
 )
 # Names that only type checkers see: of other libraries, and unions that stand for what users may pass.
 _OF_TYPE_CHECKERS = (
-    *("Dataset", "Figure", "ImageFigure", "Path", "Sampler"),
+    *("Axes", "Dataset", "Figure", "ImageFigure", "Path", "Sampler"),
     *("DetectionOptions", "Floats", "Pretrained", "Sample", "Spec", "Tensor", "Tokenizer"),
 )
 nitpick_ignore_regex = [
