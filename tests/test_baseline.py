@@ -130,6 +130,14 @@ def test_photos_in_folders_get_a_baseline(tmp_path: Path) -> None:
     assert found.leaderboard[0].scores["accuracy"] == 1
 
 
+def test_photos_in_folders_are_compared_over_folds(tmp_path: Path) -> None:
+    found = run(photos(tmp_path / "photos"), folds=3, **only(tmp_path / "out", "pixels"))
+    (scored,) = found.results.folds
+    assert scored.name == "pixels"
+    assert scored.samples == sum(found.results.counts[part] for part in ("train", "val"))
+    assert len(scored.each) == 3
+
+
 def test_a_table_of_photos_is_one_of_photos(tmp_path: Path) -> None:
     folder = photos(tmp_path / "photos")
     rows = [f"photos/{file.parent.name}/{file.name},{file.parent.name}" for file in sorted(folder.rglob("*.png"))]

@@ -19,9 +19,10 @@ from dots_domain import DotData, Nearest, Plugin, rows
 from flash import DataModule
 from flash.baseline import run
 from flash.baseline.command import main
-from flash.baseline.folds import Folds
+from flash.baseline.folds import Folds, compare_over_folds
 from flash.baseline.leaderboard import bootstrap, metrics_for, score
-from flash.baseline.problem import Source, pose
+from flash.baseline.problem import Problem, Source, pose
+from flash.baseline.race import Outcome, Race
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import isolated_plugins
 
@@ -177,6 +178,31 @@ def test_a_model_that_fails_in_a_fold_is_compared_on_the_validation_part(
     assert "nearest: failed in a fold. ValueError: too few dots" in said
 
 
+@pytest.mark.parametrize("is_time", [True, False])
+def test_quick_models_are_fitted_first_and_a_winner_without_time_does_not_lose_by_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_time: bool
+) -> None:
+    said, fitted, ranked = list[str](), list[str](), list[str]()
+
+    def fit(race: Race, problem: Problem, outcome: Outcome, *_: Any) -> Any:
+        fitted.append(outcome.run.name)
+        return np.full((len(problem.parts["val"]), len(problem.labels)), 0.5)
+
+    def compare(race: Race, parts: Folds, deadline: float) -> None:
+        ranked.extend([each.run.name for each in race.ranking() if each.run.kind != "trivial"])
+        race.outcomes[ranked[0]].run.seconds = 9.0
+        compare_over_folds(race, parts, deadline if is_time else 0.0)
+
+    monkeypatch.setattr("flash.baseline.folds._fit", fit)
+    monkeypatch.setattr("flash.baseline.baseline.compare_over_folds", compare)
+    found = run(rows(), "color", output=tmp_path / "out", recipes=["nearest", "words"], folds=3, say=said.append)
+    late = f"There was no time to fit {ranked[0]}, the best model of the race, without each of 3 folds"
+    assert fitted == ([ranked[1], ranked[0]] * 3 if is_time else [])
+    assert len(found.results.folds) == (2 if is_time else 0)
+    assert any(late in line for line in said) is not is_time
+    assert is_time or found.results.best == ranked[0]
+
+
 def test_an_interrupted_comparison_leaves_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fit = Nearest.fit
 
@@ -264,12 +290,19 @@ def test_a_data_module_has_no_folds(tmp_path: Path) -> None:
         run(data, output=tmp_path / "out", folds=3, say=ignore)
 
 
-def test_a_folder_has_no_folds() -> None:
+def test_what_is_no_table_and_no_folder_has_no_folds() -> None:
     source = Source(rows(), "color")
     problem = pose(source, ignore)
     problem.raw = None
-    with pytest.raises(ConfigurationError, match="Expected a table to make folds of, but got data. Leave folds out"):
+    with pytest.raises(ConfigurationError, match="Expected a table, or a folder with a subfolder per class, to make"):
         Folds(problem, source, 3)
+
+
+def test_a_folder_of_validation_files_is_refused_before_a_file_is_read(tmp_path: Path) -> None:
+    for part in ("train", "valid"):
+        (tmp_path / "photos" / part).mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match="Expected folds without a folder of validation files, which says"):
+        run(tmp_path / "photos", output=tmp_path / "out", folds=3, say=ignore)
 
 
 def test_fewer_groups_than_folds_say_so(tmp_path: Path) -> None:

@@ -93,6 +93,9 @@ def _described(batch: Any) -> str:
 def count_rows(batch: Any) -> int:
     """Return the number of samples in a batch: the first dimension of its first tensor, or the length of a list.
 
+    A list of targets may have an element per sample, such as the boxes of an image, or one per column: it has one per
+    sample if the inputs have as many rows as it has elements.
+
     Args:
         batch: ``(inputs, targets)`` or any other result of ``collate``: tensors and arrays with one row per sample,
             dicts and tuples of them, or lists with one element per sample.
@@ -106,7 +109,13 @@ def count_rows(batch: Any) -> int:
         3
         >>> count_rows([torch.zeros(3, 20, 30), torch.zeros(3, 9, 9)])
         2
+        >>> count_rows((torch.zeros(2, 3, 20, 30), [{"boxes": torch.zeros(1, 4)}, {"boxes": torch.zeros(1, 4)}]))
+        2
     """
+    if isinstance(batch, tuple | list) and len(batch) == 2:
+        inputs, targets = batch
+        if isinstance(targets, list) and _rows(inputs) == len(targets):
+            return len(targets)
     return _rows(batch) or 1
 
 

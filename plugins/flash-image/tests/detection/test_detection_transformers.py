@@ -112,6 +112,17 @@ def test_detectors_of_all_kinds_give_losses_boxes_and_both(folder: Callable[...,
         assert (found["boxes"] <= torch.tensor([*image.shape[:0:-1]] * 2)).all()
 
 
+def test_the_validation_loss_does_not_depend_on_the_batch_size(
+    draw: Callable[..., Any], folder: Callable[..., str], trainer: Callable[..., Any]
+) -> None:
+    parts = draw(5).parts()
+    sizes = [ObjectDetectionData.from_images(*parts, *parts, batch_size=rows) for rows in (1, 2, 5)]
+    task = ObjectDetector.from_data(sizes[0], backbone=folder(), pretrained=False, image_size=64)
+    one, *more = [trainer().validate(task, data, verbose=False)[0] for data in sizes]
+    assert {"val_loss", "val_loss_giou"} <= set(one)
+    assert more == [pytest.approx(one, rel=1e-4)] * 2
+
+
 @pytest.mark.slow
 @pytest.mark.train
 def test_it_learns_to_find_squares_and_tell_their_colors(

@@ -195,6 +195,16 @@ def test_the_validation_loss_changes_nothing_and_comes_out_alike(data: ObjectDet
     assert not any(module.training for module in task.modules())
 
 
+def test_the_validation_loss_does_not_depend_on_the_batch_size(draw: Draw, tiny: Any, trainer: MakeTrainer) -> None:
+    images, labels, boxes = draw(5).parts()
+    images = [image[: 64 - 8 * row] for row, image in enumerate(images)]
+    sizes = [ObjectDetectionData.from_images(*[images, labels, boxes] * 2, batch_size=rows) for rows in (1, 2, 5)]
+    task = ObjectDetector.from_data(sizes[0], **tiny)
+    one, *more = [trainer().validate(task, data, verbose=False)[0] for data in sizes]
+    assert {"val_loss", "val_loss_box_reg"} <= set(one)
+    assert more == [pytest.approx(one)] * 2
+
+
 def test_the_validation_loss_can_be_left_out(data: ObjectDetectionData, tiny: Any, trainer: MakeTrainer) -> None:
     task = ObjectDetector.from_data(data, val_loss=False, **tiny)
     fit = trainer()

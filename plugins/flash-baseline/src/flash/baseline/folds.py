@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from flash import DataModule
+from flash.data.recognition import RawData, part_folders
 from flash.data.splits import split_folds
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import writing
@@ -25,6 +27,8 @@ from .results import FoldScore
 
 __all__ = ["Folds", "check_folds", "compare_over_folds"]
 
+# The parts whose samples are divided.
+_PARTS = ("train", "val")
 # How many models are compared, the best of the race.
 _FINALISTS = 3
 
@@ -49,14 +53,19 @@ def check_folds(folds: int | None, source: Source, engine: str | None) -> None:
         "val": (source.val, "which says what models are compared on"),
         "engine": (engine, "since folds are fitted in this process"),
         "a data module": (isinstance(source.data, DataModule) or None, "which is split already"),
+        "a folder of validation files": (_val_folder(source.data), "which says what models are compared on"),
     }
     for name, (value, why) in reasons.items():
         if value is not None:
             raise ConfigurationError(f"Expected folds without {name}, {why}. Leave folds or {name} out.")
 
 
+def _val_folder(data: object) -> Path | None:
+    return part_folders(Path(data).expanduser()).get("val") if isinstance(data, str | os.PathLike) else None
+
+
 class Folds:
-    """The train and validation rows of a table in folds.
+    """The train and validation rows of a table in folds, or the files of a folder.
 
     Args:
         problem: The task and its data, with its table.
@@ -70,22 +79,21 @@ class Folds:
             none, since no model can know the class.
 
     Raises:
-        ConfigurationError: If the data is no table.
+        ConfigurationError: If the data is no table and no folder with a subfolder per class.
         DataError: If there are fewer rows or groups than folds.
     """
 
     def __init__(self, problem: Problem, source: Source, count: int) -> None:
-        if problem.raw is None or problem.raw.table is None:
-            raise ConfigurationError(
-                f"Expected a table to make folds of, but got {problem.title}. Leave folds out, or pass a table of the "
-                "files with their classes."
-            )
         self.problem, self.source, self.count = problem, source, count
-        self._raw, table = problem.raw, problem.raw.table
-        known = [problem.parts[part].source_rows for part in ("train", "val")]
-        self._rows = np.concatenate([np.asarray(each.rows) for each in known if each is not None])
-        self.targets: Array = np.concatenate([problem.targets[part] for part in ("train", "val")])
-        groups = None if source.group is None else table[source.group]
+        known = [problem.parts[part].source_rows for part in _PARTS]
+        if problem.raw is None:
+            self._raw = _table_of_files(problem, source)
+            self._rows = np.arange(sum(len(problem.parts[part]) for part in _PARTS))
+        else:
+            self._raw = problem.raw
+            self._rows = np.concatenate([np.asarray(each.rows) for each in known if each is not None])
+        self.targets: Array = np.concatenate([problem.targets[part] for part in _PARTS])
+        groups = None if source.group is None else self._raw.cells(source.group)
         self.groups = None if groups is None else [groups[row] for row in self._rows.tolist()]
         self._classes = _classes(problem, self.targets)
         self._folds = split_folds(len(self._rows), count, source.seed, self._classes, self.groups)
@@ -108,6 +116,18 @@ class Folds:
         learned = np.setdiff1d(np.arange(len(self._rows)), self._folds[fold])
         rows = (self._rows[learned].tolist(), self._rows[self.parts[fold]].tolist())
         return pose_fold(self.source, self.problem, self._raw, *rows)
+
+
+def _table_of_files(problem: Problem, source: Source) -> RawData:
+    """Return the train and validation files of folders of classes, as a table of files and their labels."""
+    if problem.kind != "classification" or not isinstance(source.data, str | os.PathLike):
+        raise ConfigurationError(
+            f"Expected a table, or a folder with a subfolder per class, to make folds of, but got {problem.title}. "
+            "Leave folds out."
+        )
+    parts = [problem.parts[part] for part in _PARTS]
+    files = [str(each) for part in parts for each in part.ids_of(range(len(part)))]
+    return RawData.of({"file": files, "label": [label for part in _PARTS for label in problem.named(part)]})
 
 
 def _classes(problem: Problem, targets: Array) -> list[object] | None:
@@ -134,10 +154,12 @@ def compare_over_folds(race: Race, folds: Folds, deadline: float) -> None:
         folds: The folds.
         deadline: When the time is up, of ``time.monotonic()``.
     """
-    finalists = [each for each in race.ranking() if each.run.kind != "trivial"][:_FINALISTS]
-    if race.is_interrupted or not finalists:
+    names = [each.run.name for each in race.ranking() if each.run.kind != "trivial"][:_FINALISTS]
+    if race.is_interrupted or not names:
         return
-    outputs: dict[str, dict[int, Array]] = {each.run.name: {} for each in finalists}
+    outputs: dict[str, dict[int, Array | None]] = {name: {} for name in names}
+    # Those that take little time first: one that takes more than its share delays no other.
+    finalists = sorted([race.outcomes[name] for name in names], key=lambda each: float(each.run.seconds))
     try:
         for fold in range(folds.count):
             left = len(finalists) * (folds.count - fold)
@@ -146,22 +168,28 @@ def compare_over_folds(race: Race, folds: Folds, deadline: float) -> None:
     except KeyboardInterrupt:
         race.is_interrupted = True
         race.say("Interrupted; models that were not fitted without each fold are compared on the validation part.")
-    for outcome in finalists:
-        predicted = outputs[outcome.run.name]
+    late = [name for name in names if len(outputs[name]) < folds.count]
+    if names[0] in late:
+        race.say(
+            f"There was no time to fit {names[0]}, the best model of the race, without each of {folds.count} folds: "
+            "models are compared on the validation part. Give it a longer time limit."
+        )
+        return
+    for name in names:
+        predicted = {fold: found for fold, found in outputs[name].items() if found is not None}
         if len(predicted) == folds.count:
-            race.folds[outcome.run.name] = scored = _score(race, folds, outcome.run.name, predicted)
+            race.folds[name] = scored = _score(race, folds, name, predicted)
             value = scored.scores.get(race.metric.name, math.nan)
-            race.say(f"{outcome.run.name}: {race.metric.name} {value:.4g} over {folds.count} folds")
+            race.say(f"{name}: {race.metric.name} {value:.4g} over {folds.count} folds")
         else:
-            race.say(
-                f"{outcome.run.name}: was not fitted for each of {folds.count} folds, and comes after those that were."
-            )
+            why = "there was no time to fit it" if name in late else "it could not be fitted"
+            race.say(f"{name}: {why} without each of {folds.count} folds, and it comes after those that were.")
 
 
 def _predicted(
     race: Race, folds: Folds, fold: int, finalists: list[Outcome], left: int, deadline: float
-) -> Iterator[tuple[Outcome, Array]]:
-    """Yield the predictions of a fold by each model that there is time for."""
+) -> Iterator[tuple[Outcome, Array | None]]:
+    """Yield the predictions of a fold by each model that there is time for, ``None`` of one that fails."""
     folder = race.folder.runs / "folds" / str(fold)
     problem: Problem | None = None
     for number, outcome in enumerate(finalists):
@@ -174,7 +202,8 @@ def _predicted(
             if found is not None:
                 _keep(file, found)
                 race.folder.keep(time.monotonic() - race.start, race.folder.seconds)
-        if found is not None:
+            yield outcome, found
+        elif found is not None:
             yield outcome, found
 
 

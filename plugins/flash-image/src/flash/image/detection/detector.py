@@ -253,20 +253,27 @@ class ObjectDetector(Task):
         if self.training:
             # A strategy that unfreezes modules sets all of them to training mode.
             self._freeze_norm_layers()
-            return self._losses(inputs, targets)
+            return self._losses(inputs["images"], targets)
         found = {"loss": None, "y_hat": self(inputs), "y": targets}
-        if self.val_loss:
-            with _losses_in_eval_mode(self.model), _fixed_seed(self.device), torch.no_grad():
-                found |= self._losses(inputs, targets)
-        return found
+        return found | self._losses_of_each(inputs["images"], targets) if self.val_loss else found
 
-    def _losses(self, inputs: Any, targets: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
+    def _losses_of_each(self, images: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
+        """Average the losses of each image by itself: detectors divide by the boxes of a batch, which they sample."""
+        each = []
+        with _losses_in_eval_mode(self.model), torch.no_grad():
+            for image, target in zip(images, targets, strict=True):
+                with _fixed_seed(self.device):
+                    each.append(self._losses([image], [target]))
+        logs = {name: torch.stack([found["logs"][name].float() for found in each]).mean() for name in each[0]["logs"]}
+        return {"loss": torch.stack([found["loss"] for found in each]).mean(), "logs": logs}
+
+    def _losses(self, images: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]) -> dict[str, Any]:
         single = [target["iscrowd"] == 0 for target in targets]
         learned = [
             {name: target[name][keep] for name in self.target_parts}
             for target, keep in zip(targets, single, strict=True)
         ]
-        losses: dict[str, Tensor] = self.model(inputs["images"], learned)
+        losses: dict[str, Tensor] = self.model(images, learned)
         # Of a network whose losses are weighted, or not all to be added.
         total = losses.pop("loss", None)
         logs = {name if name.startswith("loss") else f"loss_{name}": loss.detach() for name, loss in losses.items()}
