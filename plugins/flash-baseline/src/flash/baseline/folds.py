@@ -14,7 +14,7 @@ import numpy as np
 from flash import DataModule
 from flash.data.recognition import RawData, part_folders
 from flash.data.splits import split_folds
-from flash.errors import ConfigurationError, DataError
+from flash.errors import ConfigurationError, DataError, FlashError
 from flash.serialization import writing
 
 from ._resampling import Array
@@ -157,18 +157,19 @@ def compare_over_folds(race: Race, folds: Folds, deadline: float) -> None:
     names = [each.run.name for each in race.ranking() if each.run.kind != "trivial"][:_FINALISTS]
     if race.is_interrupted or not names:
         return
-    outputs: dict[str, dict[int, Array | None]] = {name: {} for name in names}
+    outputs: dict[str, dict[int, Array]] = {name: {} for name in names}
+    failed: set[str] = set()
     # Those that take little time first: one that takes more than its share delays no other.
     finalists = sorted([race.outcomes[name] for name in names], key=lambda each: float(each.run.seconds))
     try:
         for fold in range(folds.count):
             left = len(finalists) * (folds.count - fold)
-            for outcome, found in _predicted(race, folds, fold, finalists, left, deadline):
+            for outcome, found in _predicted(race, folds, fold, finalists, left, deadline, failed):
                 outputs[outcome.run.name][fold] = found
     except KeyboardInterrupt:
         race.is_interrupted = True
         race.say("Interrupted; models that were not fitted without each fold are compared on the validation part.")
-    late = [name for name in names if len(outputs[name]) < folds.count]
+    late = [name for name in names if len(outputs[name]) < folds.count and name not in failed]
     if names[0] in late:
         race.say(
             f"There was no time to fit {names[0]}, the best model of the race, without each of {folds.count} folds: "
@@ -176,9 +177,8 @@ def compare_over_folds(race: Race, folds: Folds, deadline: float) -> None:
         )
         return
     for name in names:
-        predicted = {fold: found for fold, found in outputs[name].items() if found is not None}
-        if len(predicted) == folds.count:
-            race.folds[name] = scored = _score(race, folds, name, predicted)
+        if len(outputs[name]) == folds.count:
+            race.folds[name] = scored = _score(race, folds, name, outputs[name])
             value = scored.scores.get(race.metric.name, math.nan)
             race.say(f"{name}: {race.metric.name} {value:.4g} over {folds.count} folds")
         else:
@@ -187,23 +187,22 @@ def compare_over_folds(race: Race, folds: Folds, deadline: float) -> None:
 
 
 def _predicted(
-    race: Race, folds: Folds, fold: int, finalists: list[Outcome], left: int, deadline: float
-) -> Iterator[tuple[Outcome, Array | None]]:
-    """Yield the predictions of a fold by each model that there is time for, ``None`` of one that fails."""
+    race: Race, folds: Folds, fold: int, finalists: list[Outcome], left: int, deadline: float, failed: set[str]
+) -> Iterator[tuple[Outcome, Array]]:
+    """Yield the predictions of a fold by each model that there is time for; add the names of those that fail."""
     folder = race.folder.runs / "folds" / str(fold)
     problem: Problem | None = None
     for number, outcome in enumerate(finalists):
         file = folder / f"{_file_name(outcome.run.name)}.npy"
         found = np.load(file) if file.is_file() else None
-        if found is None and time.monotonic() < deadline:
-            with containing(partial(_tell, race, outcome)):
+        if found is None and outcome.run.name not in failed and time.monotonic() < deadline:
+            with containing(partial(_tell, race, failed, outcome)):
                 problem = problem or _checked(folds.problem_of(fold), folds.parts[fold])
                 found = _fit(race, problem, outcome, folder, (deadline - time.monotonic()) / (left - number))
             if found is not None:
                 _keep(file, found)
                 race.folder.keep(time.monotonic() - race.start, race.folder.seconds)
-            yield outcome, found
-        elif found is not None:
+        if found is not None:
             yield outcome, found
 
 
@@ -216,7 +215,8 @@ def _checked(problem: Problem, held: Array) -> Problem:
     return problem
 
 
-def _tell(race: Race, outcome: Outcome, error: BaseException) -> None:
+def _tell(race: Race, failed: set[str], outcome: Outcome, error: BaseException) -> None:
+    failed.add(outcome.run.name)
     race.say(f"{outcome.run.name}: failed in a fold. {reason_of(error)}")
 
 
@@ -230,7 +230,7 @@ def _keep(file: Path, outputs: Array) -> None:
 
 
 def _fit(race: Race, problem: Problem, outcome: Outcome, folder: Path, seconds: float) -> Array | None:
-    """Fit a model on the rows of a fold; return its predictions of the others, ``None`` if it fails."""
+    """Fit a model on the rows of a fold; return its predictions of the others, ``None`` if there is no time."""
     name = outcome.run.name
     recipe = name if name in race.makers else name.removesuffix(" (head)")
     start = time.monotonic()
@@ -239,8 +239,7 @@ def _fit(race: Race, problem: Problem, outcome: Outcome, folder: Path, seconds: 
     for run in runs:
         made = Here(problem, race.seed).begin(run, seconds - (time.monotonic() - start), None).result()
         if made.failure is not None:
-            race.say(f"{name}: failed in a fold. {made.failure}")
-            return None
+            raise FlashError(made.failure)
         if run.name == name and made.outputs is not None:
             return _in_order_of(race.problem, problem, made.outputs)
     return None
