@@ -140,7 +140,7 @@ def test_half_precision_and_gradients_are_no_obstacle() -> None:
 
 
 def test_an_array_without_a_rate_says_how_to_pass_it() -> None:
-    with pytest.raises(DataError, match=r"Expected the sample rate of recording 3 .* Pass sample_rate=\.\.\."):
+    with pytest.raises(DataError, match=r"Expected the sample rate of recording 3 .* Pass a dict, .* or sample_rate="):
         open_audio(sine(), name="recording 3 of the train data")
 
 

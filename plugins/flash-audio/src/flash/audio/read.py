@@ -194,8 +194,8 @@ def _of_array(
 ) -> Tensor:
     if source_rate is None:
         raise DataError(
-            f"Expected the sample rate of {name}, since an array does not say it. Pass sample_rate=..., in samples per "
-            "second, to the data module."
+            f"Expected the sample rate of {name}, since an array does not say it. Pass a dict, "
+            "{'array': samples, 'sampling_rate': samples_per_second}; or sample_rate=... to the data module."
         )
     check_rate(source_rate, "sample_rate")
     samples = _channels_last(source, name)
