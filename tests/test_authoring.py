@@ -16,6 +16,7 @@ import pytest
 
 from flash.cli import _new
 from flash.cli._new import KINDS
+from flash.testing import in_clean_process
 
 pytestmark = pytest.mark.env
 
@@ -150,6 +151,6 @@ def test_the_readme_of_a_new_plugin_runs(run: Callable[..., Any], tmp_path: Path
     run(sys.executable, "-m", "flash", "plugin", "new", "acme-sonar", cwd=tmp_path)
     project = tmp_path / "acme-sonar"
     code = project.joinpath("README.md").read_text().split("```python\n")[1].split("```")[0]
-    program = f"import sys\nsys.path.insert(0, {str(project / 'src')!r})\n{code}"
-    done = run(sys.executable, "-c", program)
-    assert done.stdout.splitlines()[-1].startswith("['")
+    program = f"import sys\nsys.path.insert(0, source)\n{code}\nsys.stdout.flush()\nresult = None"
+    in_clean_process(tmp_path, program, source=str(project / "src"))
+    assert (tmp_path / "log.txt").read_text().splitlines()[-1].startswith("['")
