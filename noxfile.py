@@ -116,12 +116,13 @@ def with_extras(packages: list[str]) -> list[str]:
 
 
 def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
-    """Run pytest in parallel, with one thread of torch a process."""
+    """Run pytest in parallel, with one thread of torch a process; what hands out the tests imports no torch."""
     alone = any(session.name == f"tests_plugin({name})" for name in ALONE)
     workers = "0" if alone else os.environ.get("FLASH_TEST_WORKERS", "auto")
     coverage = Path(session.virtualenv.location, "coverage").absolute()
     common = {**OFFLINE, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COVERAGE_FILE": str(coverage)}
-    session.run("pytest", "-n", workers, "--dist", "worksteal", *arguments, env={**common, **(env or {})})
+    run = ("python", "tests/parallel.py", "-n", workers, "--dist", "worksteal")
+    session.run(*run, *arguments, env={**common, **(env or {})})
 
 
 def exists(test: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,7 @@ def imports_of(name: str, source: str, known: set[str], is_package: bool = False
         yield from (target for target in targets if target in known and target != name)
 
 
+@functools.cache
 def graph_of(folder: Path) -> dict[str, set[str]]:
     """The imports of each module of a source folder."""
     files = modules(folder)
@@ -140,7 +142,7 @@ def test_imports_go_in_no_circle(folder: Path) -> None:
     ],
 )
 def test_an_import_that_closes_a_circle_is_seen_wherever_it_is(source: str) -> None:
-    graph = graph_of(CORE)
+    graph = dict(graph_of(CORE))
     graph["flash.core.outputs"] = set(imports_of("flash.core.outputs", source, set(graph)))
     assert any({"flash.core.model", "flash.core.outputs"} <= set(circle) for circle in circles(graph))
 
@@ -162,7 +164,8 @@ PRIVATE_IMPORT = re.compile(
 OUTSIDE = sorted((ROOT / "tests" / "outside").glob("acme_*"))
 
 
-def private_names(folder: Path) -> set[str]:
+@functools.cache
+def private_names(folder: Path) -> frozenset[str]:
     """The private functions, classes, variables and attributes that the source of a folder defines."""
     found = set()
     for file in folder.rglob("*.py"):
@@ -173,14 +176,14 @@ def private_names(folder: Path) -> set[str]:
                 found.add(node.id)
             elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node.value):
                 found.add(node.attr)
-    return {name for name in found if name.startswith("_") and not name.endswith("__")}
+    return frozenset(name for name in found if name.startswith("_") and not name.endswith("__"))
 
 
 def is_own(value: ast.expr) -> bool:
     return isinstance(value, ast.Name) and value.id in {"self", "cls"}
 
 
-def private_uses(source: str, private: set[str]) -> list[str]:
+def private_uses(source: str, private: frozenset[str]) -> list[str]:
     """The private modules of core that a module imports, and its private attributes that it uses."""
     imports = [match[0].strip() for match in PRIVATE_IMPORT.finditer(source)]
     attributes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)]

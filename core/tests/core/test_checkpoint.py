@@ -29,6 +29,7 @@ from flash.serialization import (
     to_serializable,
     write_checkpoint,
 )
+from flash.testing import in_clean_process
 
 
 class Scaled(flash.Preprocess):
@@ -154,16 +155,13 @@ def test_pretrained_weights_are_not_built_to_be_overwritten(trainer_options: dic
     assert built == [True, False]
 
 
-SCRIPT = """
-import socket, sys
-def refuse(*args, **kwargs):
-    raise OSError("the network is blocked")
-socket.socket.connect = socket.create_connection = refuse
-sys.path.insert(0, {folder!r})
-import {module}
+PREDICT = """
+import importlib, sys
+sys.path.insert(0, folder)
+importlib.import_module(module)
 import torch, flash
-task = flash.Task.load_from_checkpoint({path!r})
-print(type(task).__name__, [round(float(r), 5) for r in task.predict(torch.ones(2, 3))])
+task = flash.Task.load_from_checkpoint("task.ckpt")
+result = type(task).__name__, [round(float(r), 5) for r in task.predict(torch.ones(2, 3))]
 """
 
 
@@ -171,16 +169,14 @@ print(type(task).__name__, [round(float(r), 5) for r in task.predict(torch.ones(
 def test_a_new_process_without_a_network_predicts_the_same(trained: Any) -> None:
     task, _ = trained
     here = Path(__file__)
-    script = SCRIPT.format(folder=str(here.parent), module=here.stem, path=str(Path("task.ckpt").resolve()))
     # The class is known there under the module's plain name.
     stored = torch.load("task.ckpt", weights_only=True)
     for part in ("task", "preprocess"):
         stored["flash"][part]["class"] = f"{here.stem}:{stored['flash'][part]['class'].partition(':')[2]}"
     write_checkpoint(stored, "task.ckpt")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    expected = [round(float(r), 5) for r in task.predict(torch.ones(2, 3))]
-    assert done.stdout.strip() == f"Task {expected}"
+    name, found = in_clean_process(Path.cwd(), PREDICT, folder=str(here.parent), module=here.stem)
+    assert name == "Task"
+    assert found == [round(float(r), 5) for r in task.predict(torch.ones(2, 3))]
 
 
 def test_a_preprocess_that_is_not_known_is_an_error_when_predicting(trained: Any) -> None:
