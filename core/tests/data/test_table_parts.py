@@ -38,6 +38,7 @@ TEXTS = {
     "text.txt": "a|b\n1|2\n3|4\n5|6\n7|8\n",
     "marked.csv": "\ufeffa,b\n1,2\n3,4\n5,6\n7,8\n",
     "lines.jsonl": "".join(json.dumps({"a": row, "b": [row], "c\u2028": "\u2028"}) + "\n" for row in range(7)),
+    "later.jsonl": '{"a": 1}\n{"a": 2}\n{"a": 3}\n{"b": 4, "a": 5}\n{"c": 6}\n',
     "gaps.jsonl": '{"a": 1, "b": 2}\n\n{"a": 3}\n{"a": null}\n{"a": 5}\n{"b": 6}\n',
 }
 

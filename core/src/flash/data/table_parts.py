@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -53,8 +54,8 @@ def table_parts(
 ) -> Iterator[Table]:
     """Yield the parts of a table, whose rows together are those of :func:`flash.data.tables.read_table`.
 
-    Whatever is wrong with the file is the error of :func:`~flash.data.tables.read_table`, after the parts before it. A
-    column that JSON Lines have in later lines only is missing in the parts before.
+    Whatever is wrong with the file is the error of :func:`~flash.data.tables.read_table`, after the parts before it.
+    JSON Lines are read twice, since a column may be in later lines only.
 
     Args:
         source: A path for which :func:`is_large_table` is true.
@@ -117,10 +118,20 @@ def _parts(path: Path, name: str, options: ReadOptions) -> Iterator[Table]:
 def _json_parts(text: IO[str], name: str, sep: str | None) -> Iterator[Table]:
     if sep is not None:
         raise MisfitError("JSON has no separator.")
-    names: dict[str, None] = {}
+    names = _names_of(text)
+    text.seek(0)
     while lines := list(islice(text, PART_ROWS)):
         if any(line.strip() for line in lines):
             columns = parse_json("".join(lines), name, lines=True)
-            names |= dict.fromkeys(columns)
             rows = len(next(iter(columns.values()), ()))
             yield Table({each: columns.get(each, [None] * rows) for each in names})
+
+
+def _names_of(text: IO[str]) -> dict[str, None]:
+    """Return the names of the columns of all lines, in the order in which they come."""
+    names: dict[str, None] = {}
+    for line in text:
+        row = json.loads(line) if line.strip() else None
+        if isinstance(row, dict) and not names.keys() >= row.keys():
+            names |= dict.fromkeys(row)
+    return names
