@@ -7,6 +7,7 @@ import os
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image
 import flash
 from flash.cli import main as run_command
 from flash.data import table_parts as module
+from flash.data import tables
 from flash.data.tables import read_table
 from flash.image import ImageClassificationData, ImageClassifier
 from flash.tabular import TabularClassificationData, TabularClassifier
@@ -30,7 +32,7 @@ from flash.tabular.preprocess import TabularPreprocess
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of 50 rows, of files of any size."""
     monkeypatch.setattr(module, "PART_ROWS", 50)
-    monkeypatch.setattr(module, "SMALL", 1)
+    monkeypatch.setattr(tables, "SMALL_BYTES", 1)
 
 
 def rows(count: int) -> pd.DataFrame:
@@ -169,7 +171,7 @@ def test_the_command_needs_no_more_memory_for_more_rows(
         frame = rows(1000)
         path = write(pd.concat([frame] * (count // 1000)), tmp_path / f"rows{suffix}", group=5000)
         arguments = ["predict", "task.ckpt", str(path), "-o", f"out{suffix}", "--batch_size", "1024"]
-        peaks.append(_peak_memory(lambda arguments=arguments: run_command(arguments)))
+        peaks.append(_peak_memory(partial(run_command, arguments)))
         assert _count(tmp_path / f"out{suffix}") == count
     # In bytes: the text of 200,000 rows has 8 MB, and their objects ten times as much.
     assert peaks[1] - peaks[0] < 20_000_000
@@ -183,7 +185,7 @@ def test_predict_has_in_memory_what_it_returns(
     peaks = []
     for count in (100_000, 300_000):
         path = write(pd.concat([rows(1000)] * (count // 1000)), tmp_path / "rows.csv")
-        peaks.append(_peak_memory(lambda path=path: task.predict(path, "labels", 1024)))
+        peaks.append(_peak_memory(partial(task.predict, path, "labels", 1024)))
     # A pointer for each result, of which there are two different ones, and what remains of a list that grows.
     assert peaks[1] - peaks[0] < 20_000_000
 

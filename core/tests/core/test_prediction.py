@@ -16,7 +16,7 @@ from torch import nn
 
 import flash
 from flash.core.prediction import evaluating, parts_to_predict, predict_batches
-from flash.data import table_parts
+from flash.data import table_parts, tables
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.process import Preprocess
@@ -70,7 +70,7 @@ def test_a_large_table_is_predicted_in_parts_and_a_small_one_as_it_was_passed(
     (read,) = parts_to_predict(path, Rows(), {}, as_table=True)
     assert isinstance(read, Table)
     assert read.folder == tmp_path
-    monkeypatch.setattr(table_parts, "SMALL", 1)
+    monkeypatch.setattr(tables, "SMALL_BYTES", 1)
     monkeypatch.setattr(table_parts, "PART_ROWS", 2)
     assert [part["a"] for part in parts_to_predict(path, Rows(), {})] == [["1", "2"], ["3"]]
     # Where rows are not samples, such as steps of a series, the whole is one input.
@@ -91,7 +91,7 @@ def test_predict_loads_a_large_table_part_by_part(tmp_path: Path, monkeypatch: p
     task = flash.Task(nn.Linear(1, 1), preprocess=Numbers())
     whole = task.predict(path, output="raw", batch_size=2)
     assert loaded == [[0.0, 1.0, 2.0, 3.0, 4.0]]
-    monkeypatch.setattr(table_parts, "SMALL", 1)
+    monkeypatch.setattr(tables, "SMALL_BYTES", 1)
     monkeypatch.setattr(table_parts, "PART_ROWS", 3)
     torch.testing.assert_close(task.predict(path, output="raw", batch_size=2), whole)
     assert loaded[1:] == [[0.0, 1.0, 2.0], [3.0, 4.0]]

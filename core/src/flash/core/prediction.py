@@ -23,8 +23,8 @@ from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
-from flash.data.table_parts import is_large_table, table_parts
-from flash.data.tables import READ_OPTIONS, ReadOptions, Table, read_table
+from flash.data.table_parts import table_parts
+from flash.data.tables import READ_OPTIONS, ReadOptions, Table, is_large_table, read_table
 from flash.errors import DataError, MissingColumnError
 from flash.serialization import refuse_unknown_arguments
 
@@ -307,7 +307,7 @@ class TaskPrediction:
         """Predict raw inputs, prepared by the preprocess that the task was trained with.
 
         A large table in a file is read and predicted part by part, so that the results alone are in memory; see
-        :func:`flash.data.table_parts.is_large_table`.
+        :func:`flash.data.tables.is_large_table`.
 
         Args:
             raw: The argument of the preprocess's ``predict_load_data``: a table, a list of files, an array, ...
@@ -349,7 +349,7 @@ class TaskPrediction:
         """Yield the id and the result of each raw input, in their order, while batches are predicted.
 
         The results are not held in memory, and neither is a large table in a file; see
-        :func:`flash.data.table_parts.is_large_table`. The arguments are those of :meth:`predict`.
+        :func:`flash.data.tables.is_large_table`. The arguments are those of :meth:`predict`.
 
         Yields:
             The file of the sample, or its row, counted from 0; and its result.

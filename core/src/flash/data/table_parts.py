@@ -17,31 +17,10 @@ from flash.data.folders import table_folder
 from flash.data.tables import ReadOptions, Table, encoding_of, format_of, read_table, separator_of
 from flash.errors import DataError
 
-__all__ = ["PART_ROWS", "is_large_table", "table_parts"]
+__all__ = ["PART_ROWS", "table_parts"]
 
 #: The number of rows of a part.
 PART_ROWS = 65_536
-#: Files with fewer bytes are read as a whole.
-SMALL = 4 << 20
-
-_SUFFIXES = (".csv", ".txt", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq")
-
-
-def is_large_table(source: object) -> bool:
-    """Return whether a path is that of a large table that can be read part by part.
-
-    That is CSV, TSV, JSON Lines or Parquet, or a folder of Parquet files, on a local disk and not compressed.
-
-    Example:
-        >>> is_large_table("small_or_missing.csv")
-        False
-    """
-    if not isinstance(source, str | os.PathLike):
-        return False
-    path = Path(source).expanduser()
-    if os.path.isdir(path):
-        return sum(each.stat().st_size for suffix in _SUFFIXES[-2:] for each in path.rglob(f"*{suffix}")) >= SMALL
-    return path.suffix.lower() in _SUFFIXES and os.path.isfile(path) and path.stat().st_size >= SMALL
 
 
 def table_parts(
@@ -58,7 +37,7 @@ def table_parts(
     JSON Lines are read twice, since a column may be in later lines only.
 
     Args:
-        source: A path for which :func:`is_large_table` is true.
+        source: A path for which :func:`flash.data.tables.is_large_table` is true.
         sep: As for :func:`~flash.data.tables.read_table`, and so are the others.
         delimiter: An alias of ``sep``.
         encoding: The encoding of text.
