@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,8 @@ from PIL import Image
 import flash
 from flash.cli import main as run_command
 from flash.data import table_parts as module
+from flash.data import tables
+from flash.data.tables import read_table
 from flash.image import ImageClassificationData, ImageClassifier
 from flash.tabular import TabularClassificationData, TabularClassifier
 from flash.tabular.preprocess import TabularPreprocess
@@ -26,7 +32,7 @@ from flash.tabular.preprocess import TabularPreprocess
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of 50 rows, of files of any size."""
     monkeypatch.setattr(module, "PART_ROWS", 50)
-    monkeypatch.setattr(module, "SMALL", 1)
+    monkeypatch.setattr(tables, "SMALL_BYTES", 1)
 
 
 def rows(count: int) -> pd.DataFrame:
@@ -63,7 +69,7 @@ def test_rows_of_a_large_table_are_predicted_as_those_of_a_whole_one(
     suffix: str, task: TabularClassifier, tmp_path: Path, small_parts: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(rows(333), tmp_path / f"rows{suffix}")
-    expected = task.predict(path, output="probabilities")
+    expected = task.predict(read_table(path), output="probabilities")
     loaded: list[int] = []
     read = TabularPreprocess._read
 
@@ -79,6 +85,33 @@ def test_rows_of_a_large_table_are_predicted_as_those_of_a_whole_one(
     np.testing.assert_allclose(results, expected, atol=1e-6)
     blocks = list(task.predict_blocks(path, batch_size=20, id_field="key"))
     assert [each for block, _ in blocks for each in block] == [f"k{row}" for row in range(333)]
+    loaded.clear()
+    np.testing.assert_allclose(task.predict(path, output="probabilities"), expected, atol=1e-6)
+    assert loaded == [50] * 6 + [33]
+
+
+def test_an_output_gets_the_rows_of_the_whole_table(task: TabularClassifier, tmp_path: Path, small_parts: None) -> None:
+    path = write(rows(120), tmp_path / "rows.csv")
+
+    def numbered(predictions: Any, ids: Any) -> list[int]:
+        return list(ids)
+
+    assert task.predict(path, output=numbered, batch_size=32) == list(range(120))
+    blocks = list(task.predict_blocks(path, output=numbered, batch_size=32, id_field="key", start=60))
+    assert [result for _, results in blocks for result in results] == list(range(60, 120))
+
+
+def test_a_column_that_json_lines_have_later_only_is_missing_before(
+    task: TabularClassifier, tmp_path: Path, small_parts: None
+) -> None:
+    frame = rows(120)
+    lines = [{**row, "color": None} if number < 100 else row for number, row in enumerate(frame.to_dict("records"))]
+    (tmp_path / "in_all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    for row in lines[:100]:
+        del row["color"]
+    (tmp_path / "later.jsonl").write_text("".join(json.dumps(row) + "\n" for row in lines))
+    expected, found = (task.predict(tmp_path / name, "probabilities") for name in ("in_all.jsonl", "later.jsonl"))
+    assert found == expected
 
 
 def test_a_folder_of_parquet_files_is_predicted_in_the_order_of_the_whole(
@@ -99,8 +132,9 @@ def test_an_error_in_a_later_part_tells_its_rows(task: TabularClassifier, tmp_pa
     frame = rows(120).astype({"size": object})
     frame.loc[110, "size"] = "large"
     path = write(frame, tmp_path / "rows.csv")
-    with pytest.raises(flash.errors.DataError, match="Expected numbers in column 'size' .* but got 'large'"):
-        list(task.predict_each(path))
+    for predict in (task.predict, lambda path: list(task.predict_each(path))):
+        with pytest.raises(flash.errors.DataError, match="Expected numbers in column 'size' .* but got 'large'"):
+            predict(path)
 
 
 def test_images_of_a_large_table_have_their_files(tmp_path: Path, small_parts: None) -> None:
@@ -114,7 +148,7 @@ def test_images_of_a_large_table_have_their_files(tmp_path: Path, small_parts: N
     task = ImageClassifier.from_data(data, backbone="resnet18", pretrained=False)
     task._has_trained = True
     found = list(task.predict_each(path))
-    assert [result for _, result in found] == task.predict(path)
+    assert [result for _, result in found] == task.predict(replace(read_table(path), folder=tmp_path))
     assert [Path(str(name)).name for name, _ in found] == list(table["image"])
 
 
@@ -136,21 +170,35 @@ def test_the_command_needs_no_more_memory_for_more_rows(
     for count in counts:
         frame = rows(1000)
         path = write(pd.concat([frame] * (count // 1000)), tmp_path / f"rows{suffix}", group=5000)
-        peaks.append(_peak_memory(["predict", "task.ckpt", str(path), "-o", f"out{suffix}", "--batch_size", "1024"]))
+        arguments = ["predict", "task.ckpt", str(path), "-o", f"out{suffix}", "--batch_size", "1024"]
+        peaks.append(_peak_memory(partial(run_command, arguments)))
         assert _count(tmp_path / f"out{suffix}") == count
     # In bytes: the text of 200,000 rows has 8 MB, and their objects ten times as much.
     assert peaks[1] - peaks[0] < 20_000_000
 
 
-def _peak_memory(arguments: list[str]) -> int:
-    """Run a command in a fork, and return by how many bytes its memory grew at most."""
+@pytest.mark.process
+def test_predict_has_in_memory_what_it_returns(
+    task: TabularClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PART_ROWS", 5_000)
+    peaks = []
+    for count in (100_000, 300_000):
+        path = write(pd.concat([rows(1000)] * (count // 1000)), tmp_path / "rows.csv")
+        peaks.append(_peak_memory(partial(task.predict, path, "labels", 1024)))
+    # A pointer for each result, of which there are two different ones, and what remains of a list that grows.
+    assert peaks[1] - peaks[0] < 20_000_000
+
+
+def _peak_memory(run: Callable[[], Any]) -> int:
+    """Run a function in a fork, and return by how many bytes its memory grew at most."""
     reader, writer = os.pipe()
     process = os.fork()
     if process == 0:  # pragma: no cover  # in the child
         try:
             Path("/proc/self/clear_refs").write_text("5")  # from here on the peak counts
             before = _status("VmRSS")
-            assert run_command(arguments) == 0
+            run()
             os.write(writer, str(_status("VmHWM") - before).encode())
         except BaseException:
             traceback.print_exc()

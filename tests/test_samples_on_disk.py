@@ -165,6 +165,54 @@ def test_each_row_comes_once_shared_out_and_a_resumed_epoch_goes_on(
     assert rows != sorted(rows)
 
 
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.process)])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_worker_of_each_process_reads_the_bytes_of_its_own_row_groups(
+    image_shards: Path, workers: int, processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = pq.ParquetFile.read_row_group
+
+    def noted(self: Any, number: int, **options: Any) -> Any:
+        with (tmp_path / "bytes").open("a") as file:  # of workers too
+            file.write(f"{self.metadata.row_group(number).total_byte_size}\n")
+        return read(self, number, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    files = [pq.ParquetFile(file).metadata for file in image_shards.iterdir()]
+    sizes = [file.row_group(group).total_byte_size for file in files for group in range(file.num_row_groups)]
+    readers = processes * max(1, workers)
+
+    def bytes_of_an_epoch(groups_of_window: int) -> int:
+        (tmp_path / "bytes").write_text("")
+        rows: list[int] = []
+        for rank in range(processes):
+            found = store_samples(image_shards, ["image", "row"], in_memory=False)
+            assert found is not None
+            found[0]._groups_kept = groups_of_window
+            dataset = flash.data.auto_dataset.AutoDataset(found[0], Stage.TRAIN, _Rows())
+            options: dict[str, Any] = {"batch_size": 8, "num_workers": workers, "shard": (rank, processes)}
+            for batch in make_loader(dataset, Stage.TRAIN, None, **options):
+                rows += batch
+        assert set(rows) == set(range(115))
+        return sum(map(int, (tmp_path / "bytes").read_text().split()))
+
+    # Two neighbors read the row group at their bound.
+    assert sum(sizes) <= bytes_of_an_epoch(3) <= sum(sizes) + 2 * (readers - 1) * max(sizes)
+    # Of one window, each reads all, which keeps its rows mixed.
+    assert bytes_of_an_epoch(12) > 0.9 * readers * sum(sizes)
+
+
+def test_processes_evaluate_the_row_groups_of_their_own(image_shards: Path) -> None:
+    found = store_samples(image_shards, ["row"], in_memory=False)
+    assert found is not None
+    dataset = flash.data.auto_dataset.AutoDataset(found[0], Stage.VAL, flash.Preprocess())
+    rows = []
+    for rank in range(2):
+        loader = make_loader(dataset, Stage.VAL, None, batch_size=8, shard=(rank, 2))
+        rows.append([int(row) for batch in loader for row in batch])
+    assert rows == [list(range(58)), list(range(58, 115))]
+
+
 class _Rows(flash.Preprocess):
     def load_data(self, data: Any, dataset: Any) -> Any:
         return data

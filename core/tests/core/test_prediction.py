@@ -16,12 +16,12 @@ from torch import nn
 
 import flash
 from flash.core.prediction import evaluating, parts_to_predict, predict_batches
-from flash.data import table_parts
+from flash.data import table_parts, tables
 from flash.data.auto_dataset import AutoDataset
 from flash.data.columns import Columns
 from flash.data.process import Preprocess
 from flash.data.stage import Stage
-from flash.data.tables import Table
+from flash.data.tables import Table, read_table
 from flash.errors import DataError
 
 
@@ -70,11 +70,31 @@ def test_a_large_table_is_predicted_in_parts_and_a_small_one_as_it_was_passed(
     (read,) = parts_to_predict(path, Rows(), {}, as_table=True)
     assert isinstance(read, Table)
     assert read.folder == tmp_path
-    monkeypatch.setattr(table_parts, "SMALL", 1)
+    monkeypatch.setattr(tables, "SMALL_BYTES", 1)
     monkeypatch.setattr(table_parts, "PART_ROWS", 2)
     assert [part["a"] for part in parts_to_predict(path, Rows(), {})] == [["1", "2"], ["3"]]
     # Where rows are not samples, such as steps of a series, the whole is one input.
     assert list(parts_to_predict(path, Preprocess(), {})) == [path]
+
+
+def test_predict_loads_a_large_table_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[list[float]] = []
+
+    class Numbers(Rows):
+        def load_data(self, data: Any, dataset: Any) -> Any:
+            table = data if isinstance(data, Table) else read_table(data)
+            loaded.append([float(cell) for cell in table["a"]])
+            return Columns(torch.tensor(loaded[-1])[:, None])
+
+    path = tmp_path / "rows.csv"
+    path.write_text("a\n" + "".join(f"{row}\n" for row in range(5)))
+    task = flash.Task(nn.Linear(1, 1), preprocess=Numbers())
+    whole = task.predict(path, output="raw", batch_size=2)
+    assert loaded == [[0.0, 1.0, 2.0, 3.0, 4.0]]
+    monkeypatch.setattr(tables, "SMALL_BYTES", 1)
+    monkeypatch.setattr(table_parts, "PART_ROWS", 3)
+    torch.testing.assert_close(task.predict(path, output="raw", batch_size=2), whole)
+    assert loaded[1:] == [[0.0, 1.0, 2.0], [3.0, 4.0]]
 
 
 def test_predict_gives_one_result_for_each_input_in_order_whatever_the_batches(linear: Any) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from flash.data import table_parts as module
-from flash.data.table_parts import is_large_table, table_parts
-from flash.data.tables import Table, read_table
+from flash.data import tables
+from flash.data.table_parts import table_parts
+from flash.data.tables import Table, is_large_table, read_table
 from flash.errors import ConfigurationError, DataError
 
 
@@ -19,7 +20,7 @@ from flash.errors import ConfigurationError, DataError
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts of three rows, of files of any size."""
     monkeypatch.setattr(module, "PART_ROWS", 3)
-    monkeypatch.setattr(module, "SMALL", 1)
+    monkeypatch.setattr(tables, "SMALL_BYTES", 1)
 
 
 def joined(parts: list[Table]) -> dict[str, list[Any]]:
@@ -38,6 +39,7 @@ TEXTS = {
     "text.txt": "a|b\n1|2\n3|4\n5|6\n7|8\n",
     "marked.csv": "\ufeffa,b\n1,2\n3,4\n5,6\n7,8\n",
     "lines.jsonl": "".join(json.dumps({"a": row, "b": [row], "c\u2028": "\u2028"}) + "\n" for row in range(7)),
+    "later.jsonl": '{"a": 1}\n{"a": 2}\n{"a": 3}\n{"b": 4, "a": 5}\n{"c": 6}\n',
     "gaps.jsonl": '{"a": 1, "b": 2}\n\n{"a": 3}\n{"a": null}\n{"a": 5}\n{"b": 6}\n',
 }
 
@@ -151,7 +153,7 @@ def test_a_compressed_table_that_is_not_named_so_is_read_as_a_whole(tmp_path: Pa
 def test_a_small_file_is_not_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "plain.csv"
     path.write_text(TEXTS["plain.csv"])
-    monkeypatch.setattr(module, "SMALL", path.stat().st_size + 1)
+    monkeypatch.setattr(tables, "SMALL_BYTES", path.stat().st_size + 1)
     assert not is_large_table(path)
 
 

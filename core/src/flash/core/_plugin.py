@@ -71,6 +71,7 @@ _COMMANDS = (
     ("validate", "compute the scores of a checkpoint on validation data"),
     ("test", "compute the scores of a checkpoint on test data"),
     ("predict", "write one row per input with the prediction of a checkpoint"),
+    ("shard", "write data as shards, which are read and shuffled from the disk"),
     ("tasks", "list the tasks of installed plugins"),
     ("backbones", "list the backbones, by domain"),
     ("strategies", "list the finetuning strategies"),

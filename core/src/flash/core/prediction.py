@@ -23,8 +23,8 @@ from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, load_dataset
-from flash.data.table_parts import is_large_table, table_parts
-from flash.data.tables import READ_OPTIONS, ReadOptions, Table, read_table
+from flash.data.table_parts import table_parts
+from flash.data.tables import READ_OPTIONS, ReadOptions, Table, is_large_table, read_table
 from flash.errors import DataError, MissingColumnError
 from flash.serialization import refuse_unknown_arguments
 
@@ -250,6 +250,11 @@ def _ids_in(part: Any, id_field: str | None, needs_ids: bool) -> Sequence[Any] |
         ) from error
 
 
+def _ids_in_whole(dataset: AutoDataset | AutoStream, rows: Sequence[int], first: int) -> list[Any]:
+    """Return the ids of samples of a part; rows of the part, whose first is ``first``, become rows of the whole."""
+    return [first + each if type(each) is int else each for each in dataset.ids_of(rows)]
+
+
 class TaskPrediction:
     """Methods of a task that predict.
 
@@ -301,6 +306,9 @@ class TaskPrediction:
     ) -> list[Any]:
         """Predict raw inputs, prepared by the preprocess that the task was trained with.
 
+        A large table in a file is read and predicted part by part, so that the results alone are in memory; see
+        :func:`flash.data.tables.is_large_table`.
+
         Args:
             raw: The argument of the preprocess's ``predict_load_data``: a table, a list of files, an array, ...
             output: A name from ``available_outputs()``; a callable that takes a batch of predictions, and, if it has
@@ -321,14 +329,19 @@ class TaskPrediction:
             ['row 0', 'row 1']
         """
         self._warn_if_untrained()
-        dataset = self._dataset_to_predict(raw, reading)
+        self._check_reading(reading)
+        preprocess = preprocess_of(self)
         by_length = not (self.postprocess or Postprocess()).saves
         results: list[Any] = []
-        rows: list[int] = []
-        for batch, presented in self._predicted(dataset, output, batch_size, by_length):
-            results += presented
-            rows += batch.rows
-        return restore_order(rows, results)
+        for part in parts_to_predict(raw, preprocess, reading):
+            dataset = load_dataset(part, Stage.PREDICT, preprocess, self._as_task.input_spec)
+            found: list[Any] = []
+            rows: list[int] = []
+            for batch, presented in self._predicted(dataset, output, batch_size, by_length, first=len(results)):
+                found += presented
+                rows += batch.rows
+            results += restore_order(rows, found)
+        return results
 
     def predict_each(
         self, raw: Any, output: OutputSpec | None = None, batch_size: int = 64, **reading: Unpack[ReadOptions]
@@ -336,7 +349,7 @@ class TaskPrediction:
         """Yield the id and the result of each raw input, in their order, while batches are predicted.
 
         The results are not held in memory, and neither is a large table in a file; see
-        :func:`flash.data.table_parts.is_large_table`. The arguments are those of :meth:`predict`.
+        :func:`flash.data.tables.is_large_table`. The arguments are those of :meth:`predict`.
 
         Yields:
             The file of the sample, or its row, counted from 0; and its result.
@@ -392,12 +405,11 @@ class TaskPrediction:
             if start > first and isinstance(dataset, AutoDataset):
                 rows = min(start - first, len(dataset))
                 dataset = dataset.subset(range(rows, len(dataset)), Stage.PREDICT)
-            for batch, presented in self._predicted(dataset, output, batch_size, by_length=False):
+            for batch, presented in self._predicted(dataset, output, batch_size, by_length=False, first=first):
                 if given is not None:
                     ids: Sequence[Any] = given[rows : rows + len(batch.rows)]
                 else:
-                    # Those that are rows of the part become rows of the whole.
-                    ids = [first + each if type(each) is int else each for each in dataset.ids_of(batch.rows)]
+                    ids = _ids_in_whole(dataset, batch.rows, first)
                 rows += len(batch.rows)
                 # A stream has to be read from its beginning.
                 left_out = len(ids) - min(max(first + rows - start, 0), len(ids))
@@ -407,25 +419,24 @@ class TaskPrediction:
                 raise DataError(f"Expected one prediction per row of {raw}, but got {rows} for {len(given)} rows.")
             first += rows
 
-    def _dataset_to_predict(self, raw: Any, reading: ReadOptions) -> AutoDataset | AutoStream:
-        preprocess = preprocess_of(self)
-        self._check_reading(reading)
-        raw = table_to_predict(raw, reading) if reading else raw
-        return load_dataset(raw, Stage.PREDICT, preprocess, self._as_task.input_spec)
-
     def _check_reading(self, reading: ReadOptions, others: Sequence[str] = ()) -> None:
         taken = ["raw", "output", "batch_size", *others, *READ_OPTIONS]
         refuse_unknown_arguments(f"{type(self).__name__}.predict", reading, taken)
 
     def _predicted(
-        self, dataset: AutoDataset | AutoStream, output: OutputSpec | None, batch_size: int, by_length: bool
+        self,
+        dataset: AutoDataset | AutoStream,
+        output: OutputSpec | None,
+        batch_size: int,
+        by_length: bool,
+        first: int = 0,
     ) -> Iterator[tuple[PredictedBatch, list[Any]]]:
-        """Yield each batch with one result per sample."""
+        """Yield each batch with one result per sample; the samples are those of a whole from ``first`` on."""
         output = find_output(self._as_task, self._output if output is None else output)
         wants_ids = takes_ids(output)
         for batch in predict_batches(self._as_task, dataset, batch_size=batch_size, by_length=by_length):
             with torch.inference_mode():
-                ids = dataset.ids_of(batch.rows) if wants_ids else None
+                ids = _ids_in_whole(dataset, batch.rows, first) if wants_ids else None
                 presented = self.present(batch.output, output, batch.inputs, ids)
             yield batch, presented
 

@@ -250,6 +250,14 @@ class FilePreprocess(SamplePreprocess):
         inputs = data if isinstance(data, FileInputs) else as_file_inputs(self.inputs_to_predict(data))
         return _numbered(super().predict_load_data(inputs, dataset), dataset)
 
+    def stored_source(self, source: Any, name: str) -> Any:
+        """Return the bytes of a file."""
+        if isinstance(source, str | Path):
+            return local_path(source).read_bytes()
+        if isinstance(source, Mapping) and isinstance(source.get("bytes"), bytes):
+            return source["bytes"]
+        return super().stored_source(source, name)
+
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
         """Return one source per sample for a path, a URL, a folder, or a list of these."""
         if isinstance(data, str | Path):

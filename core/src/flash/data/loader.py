@@ -27,7 +27,7 @@ from flash.data.samplers import (
 )
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, shard_stream
-from flash.data.windows import WindowedRows
+from flash.data.windows import WindowedRows, Windows
 from flash.errors import DataError
 from flash.serialization import capture_rng_state, restore_rng_state
 
@@ -267,7 +267,7 @@ def make_loader(
     lengths = dataset.lengths if by_length and isinstance(dataset, AutoDataset) else None
     rows = _rows_in_order(sized, lengths)
     if stage is Stage.TRAIN:
-        rows = _train_rows(dataset, lengths, batch_size, seed, epoch, shard, sampler)
+        rows = _train_rows(dataset, lengths, batch_size, seed, epoch, shard, sampler, num_workers)
         length = len(rows) if hasattr(rows, "__len__") else length
     batches: type[BatchRows] = BatchRows
     if stage is not Stage.TRAIN and shard[1] > 1:
@@ -275,7 +275,8 @@ def make_loader(
             # Each process needs a batch. In prediction, some predict the same row, whose result is used once; otherwise
             # all evaluate all rows, which changes no mean.
             shard = (shard[0] % length, length) if stage is Stage.PREDICT else (0, 1)
-        rows = EvaluationShard(rows, *shard, consecutive=stage is Stage.PREDICT)
+        # What lies on disk is read in pieces, of which each process reads its own.
+        rows = EvaluationShard(rows, *shard, consecutive=stage is Stage.PREDICT or _windows_of(dataset) is not None)
         batches = BatchRows if stage is Stage.PREDICT else EvenBatches
     drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
     batch_sampler = batches(rows, batch_size, drop_last)
@@ -331,21 +332,28 @@ def _train_rows(
     epoch: int,
     shard: tuple[int, int],
     sampler: SamplerSpec | None,
+    workers: int,
 ) -> Any:
     if sampler is not None:
         return sampler(dataset) if isinstance(sampler, type) or not hasattr(sampler, "__iter__") else sampler
     rank, processes = shard
-    # One bucket holds a batch of every process, so that all process rows of similar length at the same time.
-    order = _shuffled(dataset, seed) if lengths is None else BucketedRows(lengths, seed, batch_size * processes)
+    windows = _windows_of(dataset)
+    order: ShuffledRows
+    if lengths is not None:
+        # One bucket holds a batch of every process, so that all process rows of similar length at the same time.
+        order = BucketedRows(lengths, seed, batch_size * processes)
+    elif windows is not None:
+        order = WindowedRows(len(dataset), seed, *windows, workers=workers, batch_size=batch_size)
+    else:
+        order = ShuffledRows(len(dataset), seed)
     rows = order if processes == 1 else TrainShard(order, rank, processes)
     # Workers prefetch as soon as they start, before set_epoch is called.
     rows.set_epoch(epoch)
     return rows
 
 
-def _shuffled(dataset: Any, seed: int) -> ShuffledRows:
-    windows = dataset.windows if isinstance(dataset, AutoDataset) else None
-    return ShuffledRows(len(dataset), seed) if windows is None else WindowedRows(len(dataset), seed, *windows)
+def _windows_of(dataset: Any) -> Windows | None:
+    return dataset.windows if isinstance(dataset, AutoDataset) else None
 
 
 def _with_collate(dataset: Dataset[Any], stage: Stage, preprocess: Preprocess | None) -> tuple[Dataset[Any], Any]:

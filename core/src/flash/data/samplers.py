@@ -18,6 +18,7 @@ __all__ = [
     "EvenBatches",
     "RowOrder",
     "SeededRows",
+    "SharedOrder",
     "ShuffledRows",
     "SortedRows",
     "TrainShard",
@@ -66,12 +67,37 @@ class ShuffledRows(Sampler[int]):
         self.epoch = epoch
         self._is_chosen = True
 
-    def next_pass(self) -> RowOrder:
-        """Return the order of the next pass, shape ``(length,)``."""
+    def start_pass(self) -> None:
+        """Begin the next pass, in the epoch that was set, or else in the one after the last."""
         if not self._is_chosen:
             self.epoch += 1
         self._is_chosen = False
+
+    def next_pass(self) -> RowOrder:
+        """Return the order of the next pass, shape ``(length,)``."""
+        self.start_pass()
         return self.permutation()
+
+    def share_of_pass(self, rank: int, processes: int, length: int) -> RowOrder:
+        """Return the rows of one process in the next pass, shape ``(length,)``.
+
+        Args:
+            rank: The rank of the process.
+            processes: The number of processes.
+            length: The number of rows of each process.
+        """
+        return SharedOrder(self.next_pass(), rank, processes, length)
+
+    def state_of_pass(self) -> dict[str, Any]:
+        """Return what the order of the last pass depends on beside the seed and the epoch: by default nothing."""
+        return {}
+
+    def resume_pass(self, state: Mapping[str, Any]) -> None:
+        """Make the next pass the rest of another one; an empty state is that of a pass from its beginning.
+
+        Args:
+            state: The result of :meth:`state_of_pass` in that pass.
+        """
 
     def state_dict(self) -> dict[str, int]:
         """Return the seed and the epoch of the last pass."""
@@ -185,10 +211,18 @@ class TrainShard(DistributedSampler[Any]):
 
     def next_pass(self) -> RowOrder:
         """Return the order of the next pass in this process."""
-        return _SharedOrder(self.order.next_pass(), self.rank, self.num_replicas, self.num_samples)
+        return self.order.share_of_pass(self.rank, self.num_replicas, self.num_samples)
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.next_pass()[0 : self.num_samples].tolist())
+
+    def state_of_pass(self) -> dict[str, Any]:
+        """Return what the order of the last pass depends on."""
+        return self.order.state_of_pass()
+
+    def resume_pass(self, state: Mapping[str, Any]) -> None:
+        """Make the next pass the rest of another one."""
+        self.order.resume_pass(state)
 
     def state_dict(self) -> dict[str, int]:
         """Return the state of the order."""
@@ -199,8 +233,19 @@ class TrainShard(DistributedSampler[Any]):
         self.order.load_state_dict(state)
 
 
-class _SharedOrder:
-    """The rows of one process: each so many-th of an order, which starts again where it is too short."""
+class SharedOrder:
+    """The rows of one process: each so many-th of an order, which starts again where it is too short.
+
+    Args:
+        order: The order of all rows.
+        rank: The rank of the process.
+        processes: The number of processes.
+        length: The number of rows of the process.
+
+    Example:
+        >>> SharedOrder(torch.arange(5), rank=1, processes=2, length=3)[0:3].tolist()
+        [1, 3, 0]
+    """
 
     def __init__(self, order: RowOrder, rank: int, processes: int, length: int) -> None:
         self._order, self._rank, self._processes, self._length = order, rank, processes, length
@@ -313,16 +358,21 @@ class BatchRows(BatchSampler):
             state: The result of :meth:`state_of_rows` in the pass that is resumed.
         """
         self._skip, self._pass, self._order = skip, number, None
-        self._resumed = None if state is None else state["order"].tolist()
-        self.load_generator(state or {})
+        state = state or {}
+        if isinstance(self.sampler, ShuffledRows | TrainShard):
+            self.sampler.resume_pass(state)
+        self._resumed = state["order"].tolist() if "order" in state else None
+        self.load_generator(state)
 
     def state_of_rows(self) -> dict[str, Any] | None:
-        """Return the order of the current pass, and the state of the sampler's generator, as serializable values.
+        """Return what the order of the current pass depends on beside the seed and the epoch, as serializable values.
 
-        They are those of a user's sampler, which draws the order in its own way. ``None`` for samplers that depend on
-        the epoch alone, and in several processes.
+        Of a user's sampler, which draws the order in its own way, it is the order, and the state of its generator; but
+        not in several processes. ``None`` if there is nothing.
         """
-        fixed = (ShuffledRows, DistributedSampler, SequentialSampler)
+        if isinstance(self.sampler, ShuffledRows | TrainShard):
+            return self.sampler.state_of_pass() or None
+        fixed = (DistributedSampler, SequentialSampler)
         if self._order is None or isinstance(self.sampler, fixed):
             return None
         generator = getattr(self.sampler, "generator", None)

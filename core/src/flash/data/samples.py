@@ -187,6 +187,24 @@ class SamplePreprocess(Preprocess):
             return []
         return self.targets_cls.strata(inputs.targets, inputs.names, self.advice)
 
+    def stored_source(self, source: Any, name: str) -> Any:
+        """Return what a column of Parquet holds of a source: bytes or a text; or a tuple of these, for several columns.
+
+        Args:
+            source: The source.
+            name: What the sample is called in messages.
+
+        Raises:
+            DataError: If a source of this kind cannot be stored.
+        """
+        parts = source if isinstance(source, tuple) else (source,)
+        if not all(isinstance(part, str | bytes) for part in parts):
+            raise DataError(
+                f"Expected bytes or text to store in a shard, but {name} is a {type(source).__name__}. Write the rows "
+                "in Python: flash.data.shards.write_shards(rows, folder)."
+            )
+        return source
+
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
         """Return one source per sample for an argument of ``predict`` that is not a table.
 

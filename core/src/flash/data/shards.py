@@ -7,11 +7,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from flash.data.data_module import DataModule
+from flash.data.inputs import names_of
+from flash.data.labels import ClassLabels
 from flash.data.row_files import row_format
-from flash.errors import DataError
+from flash.data.samples import SamplePreprocess
+from flash.data.targets import NumberTargets
+from flash.errors import ConfigurationError, DataError
 from flash.serialization import writing_folder
 
-__all__ = ["write_shards"]
+__all__ = ["sample_rows", "write_shards"]
 
 # Small row groups are well mixed when they are read in random order; larger ones need less of a footer.
 _GROUP_BYTES = 1 << 18
@@ -48,6 +55,68 @@ def write_shards(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> int:
     with writing_folder(folder, what="folder of shards", folder_argument="write_shards(rows, folder)") as written:
         count = _write(_groups(rows), written)
     return count
+
+
+def sample_rows(
+    data: DataModule,
+    stage: str,
+    input_field: str | Sequence[str] | None = None,
+    target_fields: str | Sequence[str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the samples of a stage as rows for :func:`write_shards`: unopened sources, with classes by their names.
+
+    Args:
+        data: Data whose samples may lie on disk, such as images and texts.
+        stage: ``"train"``, ``"val"`` or ``"test"``.
+        input_field: The column of sources, or those of their parts; by default what a sample is called, such as
+            ``"image"``.
+        target_fields: The column of targets, or those of several numbers; by default ``"target"``.
+
+    Raises:
+        ConfigurationError: If samples of this kind cannot lie on disk.
+        DataError: If there is no data for the stage, or a sample is no file and no text.
+
+    Example::
+
+        data = ImageClassificationData.from_folders(train_folder="photos")
+        write_shards(sample_rows(data, "train"), "shards")
+    """
+    preprocess = data.preprocess
+    targets = preprocess.targets if isinstance(preprocess, SamplePreprocess) else None
+    if not isinstance(preprocess, SamplePreprocess) or not preprocess.reads_lazily or targets is None:
+        raise ConfigurationError(
+            f"Expected data whose samples can be read from shards, which are images or texts with classes or numbers, "
+            f"but {type(data).__name__} has other ones. Tables need no shards: write them as Parquet."
+        )
+    fields = names_of(input_field) or [preprocess.noun]
+    columns = names_of(target_fields) or ["target"]
+    dataset = data.indexed_dataset(stage)
+    for row in range(len(dataset)):
+        source, target = dataset.raw(row)[:2]
+        if not isinstance(target, Tensor) or target.ndim > 1:
+            raise ConfigurationError(
+                f"Expected a class, classes or numbers as the target of each {preprocess.noun}, which a column holds, "
+                f"but {type(data).__name__} has targets of another kind."
+            )
+        stored = preprocess.stored_source(source, f"{preprocess.noun} {row} of the {stage} data")
+        parts = stored if isinstance(stored, tuple) else (stored,)
+        names = fields if len(fields) == len(parts) else [f"{preprocess.noun}_{part}" for part in range(len(parts))]
+        yield {**dict(zip(names, parts, strict=True)), **_target_columns(target, targets, columns)}
+
+
+def _target_columns(target: Tensor, targets: ClassLabels | NumberTargets, columns: Sequence[str]) -> dict[str, Any]:
+    values = target.tolist()
+    if isinstance(targets, NumberTargets):
+        several = targets.names or (columns if len(columns) > 1 else None)
+        if isinstance(values, list) and several is not None:
+            return dict(zip(several, values, strict=True))
+        return {columns[0]: values}
+    labels = targets.labels
+    if not targets.multi_label:
+        return {columns[0]: labels[int(target)]}
+    if len(columns) == len(labels) and len(columns) > 1:
+        return dict(zip(columns, map(int, values), strict=True))
+    return {columns[0]: [label for label, has in zip(labels, values, strict=True) if has]}
 
 
 def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, list[Any]]]:

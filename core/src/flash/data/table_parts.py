@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,31 +17,10 @@ from flash.data.folders import table_folder
 from flash.data.tables import ReadOptions, Table, encoding_of, format_of, read_table, separator_of
 from flash.errors import DataError
 
-__all__ = ["PART_ROWS", "is_large_table", "table_parts"]
+__all__ = ["PART_ROWS", "table_parts"]
 
 #: The number of rows of a part.
 PART_ROWS = 65_536
-#: Files with fewer bytes are read as a whole.
-SMALL = 4 << 20
-
-_SUFFIXES = (".csv", ".txt", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".pq")
-
-
-def is_large_table(source: object) -> bool:
-    """Return whether a path is that of a large table that can be read part by part.
-
-    That is CSV, TSV, JSON Lines or Parquet, or a folder of Parquet files, on a local disk and not compressed.
-
-    Example:
-        >>> is_large_table("small_or_missing.csv")
-        False
-    """
-    if not isinstance(source, str | os.PathLike):
-        return False
-    path = Path(source).expanduser()
-    if os.path.isdir(path):
-        return sum(each.stat().st_size for suffix in _SUFFIXES[-2:] for each in path.rglob(f"*{suffix}")) >= SMALL
-    return path.suffix.lower() in _SUFFIXES and os.path.isfile(path) and path.stat().st_size >= SMALL
 
 
 def table_parts(
@@ -53,11 +33,11 @@ def table_parts(
 ) -> Iterator[Table]:
     """Yield the parts of a table, whose rows together are those of :func:`flash.data.tables.read_table`.
 
-    Whatever is wrong with the file is the error of :func:`~flash.data.tables.read_table`, after the parts before it. A
-    column that JSON Lines have in later lines only is missing in the parts before.
+    Whatever is wrong with the file is the error of :func:`~flash.data.tables.read_table`, after the parts before it.
+    JSON Lines are read twice, since a column may be in later lines only.
 
     Args:
-        source: A path for which :func:`is_large_table` is true.
+        source: A path for which :func:`flash.data.tables.is_large_table` is true.
         sep: As for :func:`~flash.data.tables.read_table`, and so are the others.
         delimiter: An alias of ``sep``.
         encoding: The encoding of text.
@@ -117,10 +97,20 @@ def _parts(path: Path, name: str, options: ReadOptions) -> Iterator[Table]:
 def _json_parts(text: IO[str], name: str, sep: str | None) -> Iterator[Table]:
     if sep is not None:
         raise MisfitError("JSON has no separator.")
-    names: dict[str, None] = {}
+    names = _names_of(text)
+    text.seek(0)
     while lines := list(islice(text, PART_ROWS)):
         if any(line.strip() for line in lines):
             columns = parse_json("".join(lines), name, lines=True)
-            names |= dict.fromkeys(columns)
             rows = len(next(iter(columns.values()), ()))
             yield Table({each: columns.get(each, [None] * rows) for each in names})
+
+
+def _names_of(text: IO[str]) -> dict[str, None]:
+    """Return the names of the columns of all lines, in the order in which they come."""
+    names: dict[str, None] = {}
+    for line in text:
+        row = json.loads(line) if line.strip() else None
+        if isinstance(row, dict) and not names.keys() >= row.keys():
+            names |= dict.fromkeys(row)
+    return names

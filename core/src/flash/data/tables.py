@@ -29,6 +29,7 @@ from flash.errors import ConfigurationError, DataError, MissingColumnError
 
 __all__ = [
     "READ_OPTIONS",
+    "SMALL_BYTES",
     "DataFrame",
     "FileSource",
     "ReadOptions",
@@ -37,6 +38,7 @@ __all__ = [
     "TableSource",
     "check_encodable",
     "check_unique",
+    "is_large_table",
     "is_missing",
     "is_table",
     "is_table_file",
@@ -59,6 +61,9 @@ class DataFrame(Protocol):
 TableSource: TypeAlias = DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 #: A table in files: a path, a URL, an open file, a folder of Parquet files, or a list of any of these.
 FileSource: TypeAlias = str | os.PathLike[str] | IO[Any] | Sequence[str | os.PathLike[str] | IO[Any]]
+
+#: Files with fewer bytes are read as a whole.
+SMALL_BYTES = 4 << 20
 
 #: The arguments of :func:`read_table` that define the text format.
 READ_OPTIONS = ("sep", "delimiter", "encoding", "quotechar", "field")
@@ -219,6 +224,25 @@ def read_table(
             f"Expected {table.name} to have rows and columns, but it has shape ({table.num_rows}, {len(table)})."
         )
     return table
+
+
+def is_large_table(source: object) -> bool:
+    """Return whether a path is that of a large table that :func:`flash.data.table_parts.table_parts` can read.
+
+    That is CSV, TSV, JSON Lines or Parquet, or a folder of Parquet files, on a local disk and not compressed.
+
+    Example:
+        >>> is_large_table("small_or_missing.csv")
+        False
+    """
+    if not isinstance(source, str | os.PathLike):
+        return False
+    path = Path(source).expanduser()
+    if os.path.isdir(path):
+        files = [file for suffix in (".parquet", ".pq") for file in path.rglob(f"*{suffix}")]
+        return sum(file.stat().st_size for file in files) >= SMALL_BYTES
+    is_in_parts = _FORMATS.get(path.suffix.lower()) in ("csv", "tsv", "jsonl", "parquet")
+    return is_in_parts and os.path.isfile(path) and path.stat().st_size >= SMALL_BYTES
 
 
 def is_table_file(source: object) -> bool:
