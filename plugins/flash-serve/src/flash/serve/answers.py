@@ -44,8 +44,11 @@ def _most_probable(probabilities: Sequence[Any], names: Sequence[str], most: int
     values = np.array(probabilities, dtype=np.float64)
     # What is no number comes last.
     order = np.argsort(np.where(np.isnan(values), 1.0, -values), axis=1, kind="stable")[:, :most]
-    rows = zip(order.tolist(), np.take_along_axis(values, order, 1).tolist(), strict=True)
-    return [[{"label": names[place], "probability": value} for place, value in zip(*row, strict=True)] for row in rows]
+    count, ordered = order.shape[1], np.take_along_axis(values, order, 1).ravel().tolist()
+    # Those of all samples in one go, since they are few in each.
+    pairs = zip(order.ravel().tolist(), ordered, strict=True)
+    shown = [{"label": names[place], "probability": value} for place, value in pairs]
+    return [shown[start : start + count] for start in range(0, len(shown), count)]
 
 
 def to_json(content: Any) -> bytes:

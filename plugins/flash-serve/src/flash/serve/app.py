@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -102,7 +102,8 @@ class _Service:
             limits.queue,
             self.metrics,
         )
-        self._held = 0
+        #: The bytes of the bodies in memory.
+        self.held = 0
         # One body at a time, since a small one may become large in memory.
         self._executor = ThreadPoolExecutor(1, "flash-serve-decode")
         about = describe(model, limits)
@@ -110,7 +111,7 @@ class _Service:
         self._about, self._page = to_json(about), page().encode()
         self.metrics.gauges |= {
             "flash_queue_requests": lambda: float(self.batcher.waiting),
-            "flash_held_bytes": lambda: float(self._held),
+            "flash_held_bytes": lambda: float(self.held),
         }
 
         @asynccontextmanager
@@ -180,19 +181,19 @@ class _Service:
         if encoding.strip().lower() != "identity":
             raise RequestError(415, f"Expected a body that is not compressed, but got {show(encoding)}. Send it plain.")
         content_type = headers.get(b"content-type", b"").decode("latin-1")
-        with self._reading() as hold:
+        with _Hold(self) as hold:
             body = await self._body(headers.get(b"content-length", b""), receive, hold)
             if len(body) < _LARGE:
                 return self.decoder.decode(content_type, body)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._executor, self.decoder.decode, content_type, body)
 
-    async def _body(self, declared: bytes, receive: Receive, hold: Callable[[int], None]) -> bytes:
+    async def _body(self, declared: bytes, receive: Receive, hold: _Hold) -> bytes:
         most = self.limits.max_body
         chunks: list[bytes] = []
         size = 0
         try:
-            with _within(self.limits.timeout):
+            with _Within(self.limits.timeout):
                 if declared.isdigit() and int(declared) > most:
                     await _drain(receive)
                     raise _too_large(most, f"{int(declared):,}")
@@ -206,7 +207,7 @@ class _Service:
                         chunks.clear()
                         await _drain(receive)
                         raise _too_large(most, "more")
-                    hold(len(chunk))
+                    hold.add(len(chunk))
                     chunks.append(chunk)
                     if not message.get("more_body", False):
                         return b"".join(chunks)
@@ -217,27 +218,34 @@ class _Service:
                 headers={"Connection": "close"},
             ) from error
 
-    @contextmanager
-    def _reading(self) -> Iterator[Callable[[int], None]]:
-        """Count the bytes that are held in memory, and refuse more than there is room for."""
-        mine = 0
 
-        def hold(count: int) -> None:
-            nonlocal mine
-            if self._held + count > self.limits.max_bytes:
-                raise RequestError(
-                    503,
-                    "Expected a service that is free, but it reads as many other requests as it has memory for. Send "
-                    "the request again later.",
-                    headers={"Retry-After": "1", "Connection": "close"},
-                )
-            mine += count
-            self._held += count
+class _Hold:
+    """Counts the bytes of a body in memory, until the end of the context, and refuses more than there is room for."""
 
-        try:
-            yield hold
-        finally:
-            self._held -= mine
+    __slots__ = ("_mine", "_service")
+
+    def __init__(self, service: _Service) -> None:
+        self._service = service
+        self._mine = 0
+
+    def __enter__(self) -> _Hold:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._service.held -= self._mine
+
+    def add(self, count: int) -> None:
+        """Count some bytes more."""
+        service = self._service
+        if service.held + count > service.limits.max_bytes:
+            raise RequestError(
+                503,
+                "Expected a service that is free, but it reads as many other requests as it has memory for. Send "
+                "the request again later.",
+                headers={"Retry-After": "1", "Connection": "close"},
+            )
+        self._mine += count
+        service.held += count
 
 
 def _too_large(most: int, got: str) -> RequestError:
@@ -250,35 +258,36 @@ def _too_large(most: int, got: str) -> RequestError:
 
 
 async def _drain(receive: Callable[[], Awaitable[Any]]) -> None:
-    with contextlib.suppress(TimeoutError), _within(_SECONDS_TO_DRAIN):
+    with contextlib.suppress(TimeoutError), _Within(_SECONDS_TO_DRAIN):
         while (await receive()).get("more_body", False):
             # A sender that is fast enough would never let the timer run.
             await asyncio.sleep(0)
 
 
-@contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    """Raise a TimeoutError after some seconds; without a task of its own, as ``asyncio.wait_for`` has."""
-    task = asyncio.current_task()
-    assert task is not None
-    is_over = False
+class _Within:
+    """Raises a TimeoutError after some seconds; without a task of its own, as ``asyncio.wait_for`` has."""
 
-    def expire() -> None:
-        nonlocal is_over
-        is_over = True
-        task.cancel()
+    __slots__ = ("_is_over", "_seconds", "_task", "_timer")
 
-    timer = asyncio.get_running_loop().call_later(seconds, expire)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not is_over:
-            raise
-        if hasattr(task, "uncancel"):  # since Python 3.11
-            task.uncancel()
-        raise TimeoutError from None
-    finally:
-        timer.cancel()
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._is_over = False
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._task: Any = asyncio.current_task(loop)
+        self._timer = loop.call_later(self._seconds, self._expire)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._timer.cancel()
+        if self._is_over and kind is not None and issubclass(kind, asyncio.CancelledError):
+            if hasattr(self._task, "uncancel"):  # since Python 3.11
+                self._task.uncancel()
+            raise TimeoutError from None
+
+    def _expire(self) -> None:
+        self._is_over = True
+        self._task.cancel()
 
 
 def _answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

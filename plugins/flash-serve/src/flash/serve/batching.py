@@ -22,15 +22,16 @@ __all__ = ["Batcher"]
 log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Job:
-    """The samples of a request, of which some may be predicted already."""
+    """The samples of a request, of which some may be predicted already, and the errors of those that are wrong."""
 
     samples: Samples
     future: asyncio.Future[list[Any]]
     loop: asyncio.AbstractEventLoop
     taken: int = 0
-    outcomes: list[Any] = field(default_factory=list)
+    answers: list[Any] = field(default_factory=list)
+    errors: dict[int, Exception] = field(default_factory=dict)
 
     @property
     def left(self) -> int:
@@ -173,12 +174,16 @@ class Batcher:
         for job, count in pieces:
             samples += job.samples.values[job.taken - count : job.taken]
         self._metrics.batches.observe(len(samples))
-        outcomes = self._outcomes(samples)
+        errors: dict[int, Exception] = {}
+        answers = self._answers(samples, errors)
         start = 0
         for job, count in pieces:
-            job.outcomes += outcomes[start : start + count]
+            if errors:
+                before = len(job.answers) - start
+                job.errors |= {before + row: errors[row] for row in range(start, start + count) if row in errors}
+            job.answers += answers[start : start + count]
             start += count
-        complete = [job for job, _ in pieces if len(job.outcomes) == len(job.samples)]
+        complete = [job for job, _ in pieces if len(job.answers) == len(job.samples)]
         for job in complete:
             job.samples.close()
         for loop in {id(job.loop): job.loop for job in complete}.values():
@@ -187,8 +192,14 @@ class Batcher:
             except RuntimeError:  # The loop was closed, and nobody waits.
                 log.debug("An event loop ended before its requests were answered.")
 
-    def _outcomes(self, samples: Sequence[Any]) -> list[Any]:
-        """Return the answer of each sample, or its error; a wrong sample is found by halving, and fails alone."""
+    def _answers(self, samples: Sequence[Any], errors: dict[int, Exception], start: int = 0) -> list[Any]:
+        """Return the answer of each sample; a wrong sample is found by halving, and fails alone.
+
+        Args:
+            samples: The samples.
+            errors: Where the error of a wrong sample is put, whose answer is ``None``, by its row.
+            start: The row of the first of them.
+        """
         try:
             answers = list(self._predict(samples))
             if len(answers) != len(samples):
@@ -196,25 +207,26 @@ class Batcher:
             return answers
         except Exception as error:  # of any library that a task uses
             if len(samples) == 1:
-                return [error]
+                errors[start] = error
+                return [None]
         middle = len(samples) // 2
-        return self._outcomes(samples[:middle]) + self._outcomes(samples[middle:])
+        first = self._answers(samples[:middle], errors, start)
+        return first + self._answers(samples[middle:], errors, start + middle)
 
 
 def _deliver(jobs: Sequence[_Job]) -> None:
     for job in jobs:
         if job.future.done():
             continue
-        errors = [each for each in enumerate(job.outcomes) if isinstance(each[1], Exception)]
-        if errors:
-            job.future.set_exception(_request_error(job, errors))
+        if job.errors:
+            job.future.set_exception(_request_error(job))
         else:
-            job.future.set_result(job.outcomes)
+            job.future.set_result(job.answers)
 
 
-def _request_error(job: _Job, errors: Sequence[tuple[int, Exception]]) -> RequestError:
-    unexpected = [error for _, error in errors if not isinstance(error, DataError)]
-    places = [(job.samples.places[row], _sentence(job, row, error)) for row, error in errors]
+def _request_error(job: _Job) -> RequestError:
+    unexpected = [error for error in job.errors.values() if not isinstance(error, DataError)]
+    places = [(job.samples.places[row], _sentence(job, row, error)) for row, error in job.errors.items()]
     place, sentence = places[0]
     for error in unexpected[:1]:
         log.error("A sample could not be predicted.", exc_info=error)

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from email.message import Message
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +22,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
 from flash.data.messages import show
-from flash.data.requests import RequestField, RequestFields
+from flash.data.requests import FieldType, RequestField, RequestFields
 from flash.data.tables import check_encodable
 from flash.errors import DataError
 
@@ -303,7 +304,10 @@ class _PlainColumns:
         values: Callable[[Any], Any] = itemgetter(*names)
         # Of a single name it returns the value alone.
         self._values = values if len(names) > 1 else lambda row: (values(row),)
-        self._fits = [self._is_plain(each) for each in fields]
+        # Columns of a type are looked at together.
+        self._places: dict[FieldType, list[int]] = {}
+        for place, field in enumerate(fields):
+            self._places.setdefault(_ALIKE.get(field.type, field.type), []).append(place)
         self._max_text = max_text
 
     def rows_of(self, body: bytes, key: str, most: int) -> list[tuple[Any, ...]] | None:
@@ -327,36 +331,42 @@ class _PlainColumns:
             rows = list(map(self._values, given))
         except KeyError:
             return None
-        fits = zip(self._fits, zip(*rows, strict=True), strict=True)
-        return rows if all(is_plain(values) for is_plain, values in fits) else None
+        columns = list(zip(*rows, strict=True))
+        for kind, places in self._places.items():
+            found = [columns[place] for place in places]
+            if not (self._are_cells(found) if kind == "category" else _ARE_PLAIN[kind](_joined(found))):
+                return None
+        return rows
 
-    def _is_plain(self, field: RequestField) -> Callable[[Sequence[Any]], bool]:
-        return {
-            "number": _are_numbers,
-            "category": self._are_cells,
-            "date": _are_dates,
-            "duration": _are_durations,
-            "text": self._are_cells,
-        }[field.type]
-
-    def _are_cells(self, values: Sequence[Any]) -> bool:
-        """Return whether values are short texts, and whole numbers that a float has."""
+    def _are_cells(self, columns: Sequence[Sequence[Any]]) -> bool:
+        """Return whether the values of each column are short texts, or whole numbers that a float has."""
+        values = _joined(columns)
         kinds = set(map(type, values))
         if kinds <= _TEXTS:
             return max(map(len, filter(None, values)), default=0) <= self._max_text
+        if len(columns) > 1:
+            return all(self._are_cells([each]) for each in columns)
         # A fraction may have been a whole number of more digits.
-        return kinds <= _WHOLE and all(each is None or abs(each) <= _EXACT for each in values)
+        return kinds <= _WHOLE and _are_exact(values)
 
 
 _NONE = type(None)
 _NUMBERS, _TEXTS, _WHOLE = {int, float, _NONE}, {str, _NONE}, {int, _NONE}
 
 
+def _joined(columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    return columns[0] if len(columns) == 1 else list(chain.from_iterable(columns))
+
+
+def _are_exact(values: Sequence[Any]) -> bool:
+    """Return whether a float has all the whole numbers."""
+    whole = [each for each in values if type(each) is int]
+    return not whole or (max(whole) <= _EXACT and min(whole) >= -_EXACT)
+
+
 def _are_numbers(values: Sequence[Any]) -> bool:
     kinds = set(map(type, values))
-    return kinds <= _NUMBERS and (
-        int not in kinds or all(type(each) is not int or abs(each) <= _EXACT for each in values)
-    )
+    return kinds <= _NUMBERS and (int not in kinds or _are_exact(values))
 
 
 def _are_durations(values: Sequence[Any]) -> bool:
@@ -368,6 +378,11 @@ def _are_dates(values: Sequence[Any]) -> bool:
         return all(each is None or _date(each) is each for each in set(values))
     except (_WrongValueError, TypeError):  # such as a list, which has no hash
         return False
+
+
+# A category may be what a text may be.
+_ALIKE: Final[dict[FieldType, FieldType]] = {"text": "category"}
+_ARE_PLAIN: Final = {"number": _are_numbers, "date": _are_dates, "duration": _are_durations}
 
 
 class _WrongValueError(Exception):

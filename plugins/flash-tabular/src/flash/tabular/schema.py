@@ -293,7 +293,9 @@ class Schema:
 def standardize(values: Floats, mean: float | Floats, std: float | Floats) -> Floats:
     """Return numbers in standard deviations from the mean, within :data:`MAX_ABS_ZSCORE`; zero where one is missing."""
     with np.errstate(over="ignore"):
-        return np.nan_to_num(np.clip((values - mean) / std, -MAX_ABS_ZSCORE, MAX_ABS_ZSCORE), nan=0.0)
+        scores: Floats = np.clip((values - mean) / std, -MAX_ABS_ZSCORE, MAX_ABS_ZSCORE)
+    scores[np.isnan(scores)] = 0.0
+    return scores
 
 
 def _written(parts: Mapping[str, tuple[NumericalColumn, Floats]]) -> list[Any]:
