@@ -338,6 +338,23 @@ def test_a_photo_that_is_stored_sideways_is_turned_with_its_points(tmp_path: Pat
     assert target["boxes"].tolist() == [[35, 5, 49, 19]]
 
 
+def test_a_photo_that_is_stored_mirrored_and_sideways_has_left_and_right_exchanged(tmp_path: Path) -> None:
+    upright = np.zeros((40, 60, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 5
+    Image.fromarray(upright.transpose(1, 0, 2).copy()).save(tmp_path / "photo.png", exif=exif)
+    stored = {"keypoints": [12, 18, 2, 14, 30, 1], "bbox": [5, 11, 14, 24], "num_keypoints": 2}
+    content = {
+        "images": [{"id": 1, "file_name": "photo.png", "width": 40, "height": 60}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, **stored}],
+        "categories": [{"id": 1, "name": "bar", "keypoints": ENDS}],
+    }
+    Path(tmp_path, "k.json").write_text(json.dumps(content))
+    _, target = KeypointDetectionData.from_coco(tmp_path, tmp_path / "k.json").train_dataset[0]
+    # At (x, y) of the stored image is (y, x) of the upright one.
+    assert target["keypoints"].tolist() == [[[30, 14, 1], [18, 12, 2]]]
+
+
 def test_points_that_a_file_names_and_points_of_the_task_have_to_agree(bars: Bars, tiny: Any, tmp_path: Path) -> None:
     file = coco_of(tmp_path / "keypoints.json", bars(4))
     with pytest.raises(DataError, match="points of the train data to be head, tail, in this order, but they are left_"):
