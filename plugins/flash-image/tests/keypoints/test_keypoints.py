@@ -15,8 +15,7 @@ from torchvision.models import get_model_weights
 from torchvision.transforms import v2
 
 import flash
-from flash.core.export import portable_of
-from flash.errors import ConfigurationError, DataError, ExportError
+from flash.errors import ConfigurationError, DataError
 from flash.image import KeypointDetectionData, KeypointDetectionPreprocess, KeypointDetector
 from flash.plugins import get_host
 from flash.testing import in_clean_process
@@ -174,14 +173,6 @@ def test_a_task_comes_back_from_a_folder(data: Any, bars: Bars, tmp_path: Path) 
     images = bars(1)["train_images"]
     assert loaded.predict(images) == task.predict(images)
     assert len(task.predict(images)[0]["keypoints"]) == 3
-
-
-def test_it_is_not_exported_and_says_so(tiny: Any) -> None:
-    task = KeypointDetector(2, keypoints=2, **tiny)
-    inputs = portable_of(task).inputs
-    assert inputs is not None
-    with pytest.raises(ExportError, match="but got a KeypointRCNN"):
-        task.exported_parts(inputs)
 
 
 def test_figures_show_points_and_the_lines_between_them(data: Any, tiny: Any) -> None:
