@@ -51,6 +51,15 @@ def tiny_pose(num_classes: int, num_keypoints: int) -> nn.Module:
     return KeypointRCNN(layers, None, **heads, **_options())
 
 
+def spread(model: Any) -> nn.Module:
+    """Give a network of two stages weights with which scores, masks and heat maps differ."""
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
+    model.roi_heads.box_predictor.cls_score.weight.data.mul_(4)
+    return model
+
+
 def _boxes(num_classes: int) -> dict[str, nn.Module]:
     return {
         "box_head": nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 16)),

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from detectors import tiny_detector
+from detectors import spread, tiny_detector, tiny_pose, tiny_segmenter
 from PIL import Image
 from torch import nn
 from transformers import (
@@ -31,8 +31,17 @@ from transformers import (
 from flash import Task, Trainer
 from flash.cli import main
 from flash.errors import ExportError
-from flash.image import ImageClassifier, ImageEmbedder, ImageRegressor, ObjectDetector, SemanticSegmentation
+from flash.image import (
+    ImageClassifier,
+    ImageEmbedder,
+    ImageRegressor,
+    InstanceSegmentation,
+    KeypointDetector,
+    ObjectDetector,
+    SemanticSegmentation,
+)
 from flash.image.detection.models import DETECTORS
+from flash.image.instances.images import decode_masks
 from flash.tabular import (
     TabularClassificationData,
     TabularClassifier,
@@ -273,6 +282,48 @@ def test_boxes_are_predicted_by_their_folder(tmp_path: Path, photos: Path, name:
         found = predictor.networks["model"]({"image": image, "score_threshold": np.array([threshold], np.float32)})
         assert (found["scores"] > threshold).all()
         assert found["boxes"].shape == (*found["labels"].shape, 4)
+
+
+@pytest.mark.parametrize("name", [pytest.param("pt2", marks=pytest.mark.slow), "onnx"])
+def test_masks_are_predicted_by_their_folder(tmp_path: Path, photos: Path, name: str) -> None:
+    model = spread(tiny_segmenter(4))
+    task = InstanceSegmentation(labels=["ants", "bees", "wasps"], backbone=model, score_threshold=0.4)
+    folder = task.export(tmp_path / "out", name)
+    description = json.loads((folder / "export.json").read_text())
+    assert description["networks"]["model"]["outputs"] == ["boxes", "labels", "scores", "masks"]
+    assert len(description["agreement"]["checked"]["model"]) == 2
+    expected, found = task.predict(photos), predictor_of(folder).predict(str(photos), batch_size=3)
+    assert sum(len(each["labels"]) for each in expected) > 5
+    same_boxes(found, expected)
+    overlaps = []
+    for one, other in zip(found, expected, strict=True):
+        order = sorted(range(len(one["masks"])), key=lambda row: (one["labels"][row], *map(round, one["boxes"][row])))
+        there = sorted(
+            range(len(other["masks"])), key=lambda row: (other["labels"][row], *map(round, other["boxes"][row]))
+        )
+        pairs = zip(decode_masks(one["masks"])[order], decode_masks(other["masks"])[there], strict=True)
+        overlaps += [((a & b).sum() + 1) / ((a | b).sum() + 1) for a, b in pairs]
+    assert min(overlaps) > 0.99
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_points_are_predicted_by_their_folder(tmp_path: Path, photos: Path, name: str) -> None:
+    model = spread(tiny_pose(4, 2))
+    options: dict[str, Any] = {"keypoints": ["left", "right"], "score_threshold": 0.4}
+    task = KeypointDetector(labels=["ants", "bees", "wasps"], backbone=model, **options)
+    folder = task.export(tmp_path / "out", name)
+    description = json.loads((folder / "export.json").read_text())
+    assert description["networks"]["model"]["outputs"][3:] == ["keypoints", "keypoint_scores"]
+    assert len(description["agreement"]["checked"]["model"]) == 2
+    expected, found = task.predict(photos), predictor_of(folder).predict(str(photos), batch_size=3)
+    assert sum(len(each["labels"]) for each in expected) > 5
+    same_boxes(found, expected)
+    for one, other in zip(found, expected, strict=True):
+        points = [sorted(map(tuple, np.round(np.reshape(each["keypoints"], (-1, 2)), 1))) for each in (one, other)]
+        np.testing.assert_allclose(*points, atol=0.2)
+        scores = [np.sort(np.ravel(each["keypoint_scores"])) for each in (one, other)]
+        np.testing.assert_allclose(*scores, atol=1e-3)
 
 
 def test_numbers_of_classes_are_those_of_the_task(tmp_path: Path, photos: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from detectors import tiny_detector
+from detectors import spread, tiny_detector, tiny_pose, tiny_segmenter
 from fastapi.testclient import TestClient
 from PIL import Image
 from torch import nn
@@ -21,7 +21,7 @@ from transformers import AutoModel, BertConfig, T5Config, T5ForConditionalGenera
 from flash import Task
 from flash.cli import main
 from flash.errors import CheckpointError, ConfigurationError
-from flash.image import ImageClassifier, ImageEmbedder, ObjectDetector
+from flash.image import ImageClassifier, ImageEmbedder, InstanceSegmentation, KeypointDetector, ObjectDetector
 from flash.serve import make_app
 from flash.serve.models import load
 from flash.tabular import TabularClassificationData, TabularClassifier, TabularRegressionData, TabularRegressor
@@ -216,6 +216,25 @@ def test_boxes_are_answered_as_by_the_task(compare: Callable[..., Any]) -> None:
     answers = compare(task, "pt2", {"files": files}, {"files": files[:1]}, broken)
     assert [set(each["prediction"]) for each in answers[0]["predictions"]] == [{"boxes", "labels", "scores"}] * 3
     assert any(each["prediction"]["labels"] for each in answers[0]["predictions"])
+
+
+@pytest.mark.parametrize("kind", ["masks", pytest.param("points", marks=pytest.mark.slow)])
+def test_masks_and_points_are_answered_as_by_the_task(compare: Callable[..., Any], kind: str) -> None:
+    options: dict[str, Any] = {"labels": ["ants", "bees", "wasps"], "score_threshold": 0.4}
+    if kind == "masks":
+        task: Task = InstanceSegmentation(backbone=spread(tiny_segmenter(4)), **options)
+        more = {"masks"}
+    else:
+        task = KeypointDetector(backbone=spread(tiny_pose(4, 2)), keypoints=["left", "right"], **options)
+        more = {"keypoints", "keypoint_scores"}
+    files = [("images", ("x", each)) for each in (photo(), photo(size=(90, 60)), photo("L", size=(40, 70)))]
+    answers = compare(task, "pt2", {"files": files}, {"files": [("images", ("x", b"no image"))]})
+    found = [each["prediction"] for each in answers[0]["predictions"]]
+    assert [set(each) for each in found] == [{"boxes", "labels", "scores", *more}] * 3
+    assert all(len(each[name]) == len(each["scores"]) for each in found for name in more)
+    assert any(each["labels"] for each in found)
+    if kind == "masks":
+        assert {tuple(mask["size"]) for each in found for mask in each["masks"]} <= {(20, 30), (60, 90), (70, 40)}
 
 
 # ---------------------------------------------------------------------- texts

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._higher_order_ops.scan import scan
 
 from flash.errors import CheckpointError, UnsafeCheckpointError
 from flash.export.archives import check_archive
@@ -123,6 +124,55 @@ def test_operators_are_those_of_tensors(archive: Path, operator: str) -> None:
     rewrite(archive, in_json(MODEL, change))
     with pytest.raises(UnsafeCheckpointError, match=re.escape(repr(operator))):
         check_archive(archive)
+
+
+class Loop(nn.Module):
+    """A network with a loop, whose body is a graph of its own."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return scan(lambda carry, row: (carry + row, row * 2), torch.zeros(2), x)
+
+
+@pytest.fixture
+def loop(tmp_path: Path) -> Path:
+    torch.export.save(torch.export.export(Loop(), (torch.zeros(3, 2),)), tmp_path / "model.pt2")
+    return tmp_path / "model.pt2"
+
+
+def graph_of(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the graph of the body of a loop."""
+    nodes = content["graph_module"]["graph"]["nodes"]
+    (node,) = (each for each in nodes if each["target"] == "torch.ops.higher_order.scan")
+    found: dict[str, Any] = node["inputs"][0]["arg"]["as_graph"]
+    return found
+
+
+def test_a_loop_is_taken_and_other_operators_of_its_kind_are_refused(loop: Path) -> None:
+    check_archive(loop)
+    x = torch.arange(6.0).reshape(3, 2)
+    sums, doubled = torch.export.load(loop).module()(x)
+    assert (sums.tolist(), doubled.tolist()) == ([6, 9], (2 * x).tolist())
+
+    def change(content: dict[str, Any]) -> None:
+        for node in content["graph_module"]["graph"]["nodes"]:
+            node["target"] = node["target"].replace("scan", "wrap")
+
+    rewrite(loop, in_json(MODEL, change))
+    with pytest.raises(UnsafeCheckpointError, match=r"has an operator 'torch\.ops\.higher_order\.wrap'"):
+        check_archive(loop)
+
+
+def test_operators_in_a_loop_are_those_of_tensors(loop: Path) -> None:
+    rewrite(loop, in_json(MODEL, lambda content: graph_of(content)["graph"]["nodes"][0].update(target="torch.load")))
+    with pytest.raises(UnsafeCheckpointError, match=r"has an operator 'torch\.load'"):
+        check_archive(loop)
+
+
+@pytest.mark.parametrize("name", ['x"), exit(), ("', "a b", "é", ""])
+def test_the_graph_of_a_loop_has_a_name_without_code(loop: Path, name: str) -> None:
+    rewrite(loop, in_json(MODEL, lambda content: graph_of(content).update(name=name)))
+    with pytest.raises(UnsafeCheckpointError, match="has the name of a graph"):
+        check_archive(loop)
 
 
 @pytest.mark.parametrize(

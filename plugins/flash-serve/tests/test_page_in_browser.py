@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from headless_chromium import Browser, launched
@@ -47,6 +48,14 @@ class Sounds(flash.Preprocess):
 class Boxes(flash.Postprocess):
     def uncollate(self, batch: Any) -> list[Any]:
         return [{"boxes": [[0.1, 0.2, 0.8, 0.9]], "labels": ["<b>cat</b>"], "scores": [0.75]} for _ in batch]
+
+
+class Shapes(flash.Postprocess):
+    def uncollate(self, batch: Any) -> list[Any]:
+        # The mask has ones in its second column of two rows.
+        mask = {"size": [2, 2], "counts": "22"}
+        found = {"boxes": [[0, 0, 1, 1]], "labels": ["cat"], "scores": [0.75]}
+        return [{**found, "masks": [mask], "keypoints": [[[0.25, 0.5], [0.75, 0.1]]]} for _ in batch]
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +166,29 @@ def test_boxes_are_drawn_on_a_photo(browser: Browser, show: Open, tmp_path: Path
     assert "-F 'images=@cat.png'" in text(browser, "#curl")
     compile(text(browser, "#python"), "the page", "exec")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert browser.errors() == []
+
+
+def test_masks_and_points_are_drawn_on_a_photo(browser: Browser, show: Open, tmp_path: Path) -> None:
+    task = task_of(Photos())
+    task.postprocess = Shapes()
+    show(task)
+    (tmp_path / "cat.png").write_bytes(PNG)
+    send_file(browser, tmp_path / "cat.png")
+    browser.await_true("document.querySelector('#boxes circle')")
+    assert browser.evaluate("[...document.querySelector('#boxes').children].map(each => each.tagName)") == [
+        *("path", "rect", "text", "circle", "circle")
+    ]
+    assert browser.evaluate("document.querySelector('#boxes path').getAttribute('d')") == "M1 0h1v2h-1z"
+    middles = (
+        "[...document.querySelectorAll('#boxes circle')].map(each => [each.cx, each.cy].map(at => at.baseVal.value))"
+    )
+    assert np.array(browser.evaluate(middles)) == pytest.approx(np.array([[0.25, 0.5], [0.75, 0.1]]))
+    # An ellipse and a part of a bar in 60 x 9 pixels, as pycocotools writes them.
+    lengths = [51, 9, 13, 35, 3, 9, 6, 49, 8, 55, 4, 57, 4, 55, 8, 49, 18, 35, 72]
+    assert browser.evaluate("runLengths('c19=j0FVO3X126L20N4J:Bf1')") == lengths
+    # The second run begins in the last row of the first column.
+    assert browser.evaluate("pathOf({size: [2, 2], counts: '12'})") == "M0 1h1v1h-1zM1 0h1v1h-1z"
     assert browser.errors() == []
 
 

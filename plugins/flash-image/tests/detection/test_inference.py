@@ -23,7 +23,6 @@ from flash.image.detection.inference import (
     Inference,
     TaskReference,
     align,
-    is_known,
     resized_size,
     telling_threshold,
     threshold_of,
@@ -236,6 +235,6 @@ class TestTask:
                 ]
 
         task = ObjectDetector(2, backbone=Own(), metrics={})
-        assert not is_known(task.model)
+        assert not Inference.knows(task.model)
         with pytest.raises(ExportError, match=r"Expected a detector of torchvision \(FasterRCNN, .* but got a Own"):
             task.exported_parts(_specs(task))

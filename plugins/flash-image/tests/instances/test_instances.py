@@ -15,8 +15,7 @@ from torchvision.models import get_model_weights
 from torchvision.transforms import v2
 
 import flash
-from flash.core.export import portable_of
-from flash.errors import DataError, ExportError
+from flash.errors import DataError
 from flash.image import InstanceSegmentation, InstanceSegmentationData
 from flash.image.instances.images import boxes_of, decode_masks, encode_masks
 from flash.image.instances.metrics import MaskMeanAveragePrecision
@@ -136,14 +135,6 @@ def test_a_prediction_is_plain_with_a_mask_in_the_size_of_the_image(data: Any, t
     raw = task.predict(images, output="raw")[0]
     order = raw["scores"].argsort(descending=True, stable=True)
     assert np.array_equal(decode_masks(few["masks"]), raw["masks"][order][: len(few["masks"])].numpy())
-
-
-def test_it_is_not_exported_and_says_so(tiny: Any) -> None:
-    task = InstanceSegmentation(num_classes=2, **tiny)
-    inputs = portable_of(task).inputs
-    assert inputs is not None
-    with pytest.raises(ExportError, match="but got a MaskRCNN"):
-        task.exported_parts(inputs)
 
 
 def test_figures_show_masks(data: Any, tiny: Any) -> None:

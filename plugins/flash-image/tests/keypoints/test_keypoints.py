@@ -15,8 +15,7 @@ from torchvision.models import get_model_weights
 from torchvision.transforms import v2
 
 import flash
-from flash.core.export import portable_of
-from flash.errors import ConfigurationError, DataError, ExportError
+from flash.errors import ConfigurationError, DataError
 from flash.image import KeypointDetectionData, KeypointDetectionPreprocess, KeypointDetector
 from flash.plugins import get_host
 from flash.testing import in_clean_process
@@ -176,14 +175,6 @@ def test_a_task_comes_back_from_a_folder(data: Any, bars: Bars, tmp_path: Path) 
     assert len(task.predict(images)[0]["keypoints"]) == 3
 
 
-def test_it_is_not_exported_and_says_so(tiny: Any) -> None:
-    task = KeypointDetector(2, keypoints=2, **tiny)
-    inputs = portable_of(task).inputs
-    assert inputs is not None
-    with pytest.raises(ExportError, match="but got a KeypointRCNN"):
-        task.exported_parts(inputs)
-
-
 def test_figures_show_points_and_the_lines_between_them(data: Any, tiny: Any) -> None:
     task = KeypointDetector.from_data(data, score_threshold=0.0, **tiny)
     (ends, line) = data.show_batch(count=1).axes[0].get_lines()[::-1]
@@ -336,6 +327,23 @@ def test_a_photo_that_is_stored_sideways_is_turned_with_its_points(tmp_path: Pat
     assert pixels[0, 10:14, 40:44].min() == 255
     assert target["keypoints"].tolist() == [[[42, 12, 2]]]
     assert target["boxes"].tolist() == [[35, 5, 49, 19]]
+
+
+def test_a_photo_that_is_stored_mirrored_and_sideways_has_left_and_right_exchanged(tmp_path: Path) -> None:
+    upright = np.zeros((40, 60, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 5
+    Image.fromarray(upright.transpose(1, 0, 2).copy()).save(tmp_path / "photo.png", exif=exif)
+    stored = {"keypoints": [12, 18, 2, 14, 30, 1], "bbox": [5, 11, 14, 24], "num_keypoints": 2}
+    content = {
+        "images": [{"id": 1, "file_name": "photo.png", "width": 40, "height": 60}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, **stored}],
+        "categories": [{"id": 1, "name": "bar", "keypoints": ENDS}],
+    }
+    Path(tmp_path, "k.json").write_text(json.dumps(content))
+    _, target = KeypointDetectionData.from_coco(tmp_path, tmp_path / "k.json").train_dataset[0]
+    # At (x, y) of the stored image is (y, x) of the upright one.
+    assert target["keypoints"].tolist() == [[[30, 14, 1], [18, 12, 2]]]
 
 
 def test_points_that_a_file_names_and_points_of_the_task_have_to_agree(bars: Bars, tiny: Any, tmp_path: Path) -> None:

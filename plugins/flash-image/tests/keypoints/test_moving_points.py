@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
 from flash.errors import ConfigurationError, DataError
 from flash.image.detection.augmentations import augment
-from flash.image.keypoints.moving import with_points
+from flash.image.keypoints.moving import upright_points, with_points
 from flash.image.keypoints.names import mirrored_order, read_skeleton
 
 NAMES = ["nose", "left_eye", "right_eye"]
@@ -104,6 +106,46 @@ def test_an_augmentation_that_leaves_objects_out_is_an_error() -> None:
 
     with pytest.raises(DataError, match="keep all objects, .* but it left out some. Leave out SanitizeBoundingBoxes"):
         moved(Drop())
+
+
+# How the stored image is turned and mirrored into the upright one, by the orientation in EXIF.
+UPRIGHT = {
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_points_that_were_drawn_on_the_stored_image_are_turned_and_exchanged_if_it_is_mirrored(
+    orientation: int,
+) -> None:
+    # The pixels of the stored image hold the number of the point in them.
+    stored = np.zeros((20, 40), np.uint8)
+    for number, (x, y, _) in enumerate(POINTS[0].tolist(), 1):
+        stored[int(y), int(x)] = number
+    upright = np.asarray(Image.fromarray(stored).transpose(UPRIGHT[orientation]))
+    middles = POINTS[:1] + torch.tensor([0.5, 0.5, 0.0])
+    found = upright_points(middles, (40, 20), (20, 40), orientation, NAMES, "photo")
+    nose, left, right = (upright[int(y), int(x)] for x, y, _ in found[0].tolist())
+    assert (nose, left, right) == ((1, 3, 2) if orientation in (5, 7) else (1, 2, 3))
+    # The right eye is hidden in the stored image: in a mirror image that is the left one.
+    assert found[0, :, 2].tolist() == ([2, 1, 2] if orientation in (5, 7) else [2, 2, 1])
+
+
+@pytest.mark.parametrize("orientation", [1, 2, 3, 4])
+def test_points_of_an_image_that_is_not_turned_to_a_side_stay(orientation: int) -> None:
+    found = upright_points(POINTS, (40, 20), (40, 20), orientation, 3, "photo")
+    assert found.tolist() == POINTS.tolist()
+
+
+def test_a_mirrored_image_needs_the_names_of_its_points() -> None:
+    with pytest.raises(DataError, match=r"names of the points, since photo\.jpg is stored as a mirror image, on which"):
+        upright_points(POINTS, (40, 20), (20, 40), 7, 3, "photo.jpg")
+    with pytest.raises(DataError, match="a point 'right_eye', which takes the place of 'left_eye'"):
+        upright_points(POINTS, (40, 20), (20, 40), 5, ["nose", "left_eye", "tail"], "photo.jpg")
+    assert upright_points(POINTS, (40, 20), (20, 40), 6, 3, "photo.jpg")[0, 0].tolist() == [15, 10, 2]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,8 @@ _FILE = re.compile(
 # could call anything.
 _OPERATOR = re.compile(
     r"torch\.ops\.(aten|prims|torchvision)\.\w+(\.\w+)?|torch\.sym_\w+|math\.\w+"
+    # A loop over a graph, whose operators are checked as well.
+    r"|torch\.ops\.higher_order\.scan"
     r"|_operator\.(add|sub|mul|neg|pow|mod|floordiv|truediv|getitem|eq|ne|lt|le|gt|ge|and_|or_|not_)"
 )
 _OF_FILES = re.compile(r"torch\.ops\.\w+\.from_file\b.*")
@@ -85,11 +87,13 @@ def _check_tensors(path: Path, content: bytes) -> None:
 
 
 def _check_json(path: Path, content: Any) -> None:
-    checks: dict[str, tuple[Callable[[Any], bool], str]] = {
+    checks: dict[str, tuple[Callable[[Any], Any], str]] = {
         "use_pickle": (lambda value: value is False, "pickled weights"),
         "target": (_is_operator, "an operator"),
         "as_operator": (_is_operator, "an operator"),
         "as_custom_obj": (lambda value: False, "an object"),  # noqa: ARG005
+        # It becomes a part of code.
+        "as_graph": (lambda value: re.fullmatch(r"\w+", value["name"], re.ASCII), "the name of a graph"),
         "expr_str": (lambda value: not _EXPRESSION.sub("", value), "an expression"),
         "guards_code": (lambda value: not any(_GUARD.sub("", each) for each in value), "an expression"),
         "range_constraints": (lambda value: all(re.fullmatch(r"[a-z]+\d+", each) for each in value), "a symbol"),

@@ -66,7 +66,8 @@ def _write_onnx(
     program: torch.export.ExportedProgram, inputs: Sequence[str], outputs: Sequence[str], path: Path
 ) -> None:
     size = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
-    with quiet():
+    # With gradients the exporter traces loops once more, in which it takes sizes from before them for new ones.
+    with quiet(), torch.no_grad():
         torch.onnx.export(
             program,
             (),

@@ -32,6 +32,7 @@ __all__ = [
     "resized_center",
     "results",
     "run",
+    "run_lengths",
     "upright_rgb",
 ]
 
@@ -426,17 +427,55 @@ def run(networks: Mapping[str, Any], inputs: dict[str, Any], result: Mapping[str
 
 
 def results(outputs: Mapping[str, Any], result: Mapping[str, Any], _: Any = None) -> list[dict[str, list[Any]]]:
-    """Return the boxes, labels and scores of each image, best first, as ``task.predict`` does.
+    """Return what was found in each image, best first, as ``task.predict`` does.
 
     Args:
-        outputs: ``boxes``, ``labels`` (from 1) and ``scores`` of each image.
+        outputs: ``boxes``, ``labels`` (from 1) and ``scores`` of each image; and ``masks``, or ``keypoints`` and
+            ``keypoint_scores``, if the network finds them.
         result: ``labels``, or ``None``, and ``threshold``, the least score.
     """
-    found = []
-    for boxes, numbers, scores in zip(outputs["boxes"], outputs["labels"], outputs["scores"], strict=True):
-        order = np.argsort(-scores, kind="stable")
-        order = order[scores[order] >= np.float32(result["threshold"])]
-        places = (numbers[order] - 1).tolist()
-        labels = places if result["labels"] is None else [result["labels"][place] for place in places]
-        found.append({"boxes": boxes[order].tolist(), "labels": labels, "scores": scores[order].tolist()})
-    return found
+    rows = zip(*outputs.values(), strict=True)
+    return [_of_image(dict(zip(outputs, row, strict=True)), result) for row in rows]
+
+
+def _of_image(found: Mapping[str, _Array], result: Mapping[str, Any]) -> dict[str, list[Any]]:
+    scores = found["scores"]
+    order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] >= np.float32(result["threshold"])]
+    places = (found["labels"][order] - 1).tolist()
+    labels = places if result["labels"] is None else [result["labels"][place] for place in places]
+    objects = {"boxes": found["boxes"][order].tolist(), "labels": labels, "scores": scores[order].tolist()}
+    if "masks" in found:
+        objects["masks"] = [run_lengths(found["masks"][row]) for row in order]
+    for name in ("keypoints", "keypoint_scores"):
+        if name in found:
+            objects[name] = found[name][order].tolist()
+    return objects
+
+
+def run_lengths(mask: _Array) -> dict[str, Any]:
+    """Return a mask as COCO's compressed run lengths, as :func:`flash.image.instances.images.encode_masks` does.
+
+    The lengths of runs of zeros and ones take turns, column by column, the first one of zeros. Each, from the fourth on
+    less the one before the last, is written as digits of 5 bits, the lowest first; a bit says that another one follows.
+
+    Args:
+        mask: Booleans, shape ``(height, width)``.
+
+    Example:
+        >>> run_lengths(np.array([[False, True], [False, True]]))
+        {'size': [2, 2], 'counts': '22'}
+    """
+    pixels = mask.T.reshape(-1)
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    edges = np.concatenate([[0] if pixels[0] else [], [0], changes, [pixels.size]]).astype(np.int64)
+    lengths = np.diff(edges)
+    lengths[3:] -= lengths[1:-2].copy()
+    text = []
+    for length in lengths.tolist():
+        more = True
+        while more:
+            digit, length = length & 31, length >> 5
+            more = length != (-1 if digit & 16 else 0)
+            text.append(chr(48 + (digit | 32 if more else digit)))
+    return {"size": [int(side) for side in mask.shape], "counts": "".join(text)}

@@ -28,7 +28,7 @@ from flash.errors import ConfigurationError, ExportError
 
 from .._former import DETECTOR_ARGUMENTS
 from .checkpoints import describe, labels_of_checkpoint, transformer_detector
-from .inference import TaskInference, TaskReference, align, is_known, telling_threshold, threshold_of
+from .inference import Inference, TaskInference, TaskReference, telling_threshold, threshold_of
 from .metrics import BoxMeanAveragePrecision
 from .models import coco_labels, torchvision_detector
 from .outputs import detection_outputs
@@ -48,8 +48,6 @@ _DEFAULT = "fasterrcnn_resnet50_fpn_v2"
 _PRETRAINED_RATE, _FRESH_RATE = 1e-4, 1e-3
 # The height and width of images that a file is traced with, and compared at.
 _EXPORTED_SIZES = ((90, 131), (96, 160), (171, 75))
-# A difference of 1e-4 of these units is one of rounding: boxes are in pixels, and the outcome of many layers.
-_EXPORTED_SCALE = {"boxes": 1000.0, "labels": 1.0, "scores": 10.0}
 FreezeNorm = Literal["all", "body", "none"]
 
 
@@ -109,6 +107,8 @@ class ObjectDetector(Task):
     default_output: str = "boxes"
     #: The parts of a target that the network learns from.
     target_parts: ClassVar[tuple[str, ...]] = ("boxes", "labels")
+    #: The network of exported files.
+    inference: ClassVar[type[Inference]] = Inference
     model: nn.Module
 
     def __init__(
@@ -287,13 +287,13 @@ class ObjectDetector(Task):
         """Add the score that detections have to exceed to the inputs."""
         if portable.inputs is None or isinstance(portable.inputs, TensorSpec):
             return super().exported_encoder(portable)
-        threshold = threshold_of(self.model) if is_known(self.model) else 0.0
+        threshold = threshold_of(self.model) if self.inference.knows(self.model) else 0.0
         inputs = {**portable.inputs, "score_threshold": TensorSpec("float32", (1,))}
         settings = {**portable.settings, "score_threshold": threshold}
         return super().exported_encoder(replace(portable, inputs=inputs, settings=settings))
 
     def exported_result(self) -> dict[str, Any]:
-        """Return what turns boxes, labels and scores into results."""
+        """Return what turns boxes, labels and scores, and what else is found, into results."""
         labels = None if self.labels is None else to_json_labels(self.labels)
         return {"kind": "boxes", "labels": labels, "threshold": self.score_threshold}
 
@@ -305,18 +305,16 @@ class ObjectDetector(Task):
 
         Raises:
             ConfigurationError: If there are other inputs.
-            ExportError: If the network is none of torchvision's detectors, nor one of transformers with images of a
-                fixed size.
+            ExportError: If the network is none whose inference is known, such as that of torchvision's detectors.
         """
         if not isinstance(inputs, Mapping) or list(inputs) != ["image", "score_threshold"]:
             raise ConfigurationError(
                 "Expected the inputs of a detector, one image of any size and a score, but got others. Leave out "
                 "inputs=..., and hooks that make other inputs."
             )
-        if not is_known(self.model):
+        if not self.inference.knows(self.model):
             raise ExportError(
-                "Expected a detector of torchvision (FasterRCNN, RetinaNet, FCOS, SSD), or one of transformers with a "
-                "fixed size of images (image_size=(height, width)), whose inference is known in a "
+                f"Expected {self.inference.networks}, whose inference is known in a "
                 f"form that torch.export can trace, but got a {type(self.model).__name__}. Override "
                 f"{type(self).__name__}.exported_parts, or choose a backbone of torchvision."
             )
@@ -326,9 +324,8 @@ class ObjectDetector(Task):
             images = [make_inputs(inputs, size, seed)[0] for seed, size in enumerate(sizes)]
             telling = telling_threshold(reference, images[1:])
         specs = {**inputs, "score_threshold": replace(inputs["score_threshold"], values=torch.tensor([telling]))}
-        part = ExportedPart(
-            TaskInference(self), specs, ("boxes", "labels", "scores"), _EXPORTED_SCALE, sizes, reference, align
-        )
+        scales = self.inference.scales
+        part = ExportedPart(TaskInference(self), specs, tuple(scales), scales, sizes, reference, self.inference.align)
         return {"model": part}
 
     # ------------------------------------------------------------------ prediction

@@ -8,8 +8,9 @@ the image; the size that an image is resized to is a number that the program com
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,12 +29,14 @@ from flash.data.stage import Stage
 from .transformer import TransformerDetector
 
 __all__ = [
+    "Detected",
     "Inference",
     "TaskInference",
     "TaskReference",
     "align",
-    "is_known",
+    "pool",
     "resized_size",
+    "row_by_row",
     "telling_threshold",
     "threshold_of",
 ]
@@ -50,33 +53,83 @@ Size = tuple[Any, Any]
 Detections = tuple[Tensor, Tensor, Tensor]
 
 
-def is_known(model: nn.Module) -> bool:
-    """Return whether a detector is one whose inference is written here."""
-    if isinstance(model, TransformerDetector):
-        return model.fixed_size is not None
-    if isinstance(model, FasterRCNN):
-        heads = model.roi_heads
-        return isinstance(heads, RoIHeads) and not heads.has_mask() and not heads.has_keypoint()
-    return isinstance(model, RetinaNet | FCOS | SSD)
+@dataclass(frozen=True)
+class Detected:
+    """Detections of which a network finds out more, such as their masks.
+
+    Args:
+        features: The feature maps of the resized image, by their names.
+        resized: Corners in the resized image, shape ``(boxes, 4)``.
+        resized_size: Height and width of the resized image, without padding.
+        boxes: Corners in the image, shape ``(boxes, 4)``.
+        labels: The classes from 1, shape ``(boxes,)``.
+        size: Height and width of the image.
+    """
+
+    features: Any
+    resized: Tensor
+    resized_size: Size
+    boxes: Tensor
+    labels: Tensor
+    size: Size
 
 
 class Inference(nn.Module):
     """Detect the objects in one image.
 
     Args:
-        model: A detector, of which :func:`is_known` is true, that has made a prediction before.
+        model: A detector, of which :meth:`knows` is true, that has made a prediction before.
     """
+
+    #: The unit in which a difference of an output is small or large, by the name of the output, in the order of
+    #: outputs. A difference of 1e-4 of it is one of rounding: boxes are in pixels, and the outcome of many layers.
+    scales: ClassVar[Mapping[str, float]] = {"boxes": 1000.0, "labels": 1.0, "scores": 10.0}
+    #: The networks that are known, for messages.
+    networks: ClassVar[str] = (
+        "a detector of torchvision (FasterRCNN, RetinaNet, FCOS, SSD), or one of transformers with a fixed size of "
+        "images (image_size=(height, width))"
+    )
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor, threshold: Tensor) -> Detections:
+    @classmethod
+    def knows(cls, model: nn.Module) -> bool:
+        """Return whether a network is one whose inference is written here."""
+        if isinstance(model, TransformerDetector):
+            return model.fixed_size is not None
+        return cls.has_heads(model, mask=False, keypoint=False) or isinstance(model, RetinaNet | FCOS | SSD)
+
+    @staticmethod
+    def has_heads(model: nn.Module, mask: bool, keypoint: bool) -> bool:
+        """Return whether a network is one of two stages that finds masks, points, both or neither."""
+        heads = model.roi_heads if isinstance(model, FasterRCNN) else None
+        return isinstance(heads, RoIHeads) and (heads.has_mask(), heads.has_keypoint()) == (mask, keypoint)
+
+    @staticmethod
+    def named(found: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """Return what the task found in an image, in the order of outputs."""
+        return found["boxes"], found["labels"], found["scores"]
+
+    @staticmethod
+    def align(expected: Mapping[str, Any], got: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the outputs of two programs in one form; see :func:`align`."""
+        return align(expected, got)
+
+    def parts(self, detected: Detected) -> tuple[Tensor, ...]:
+        """Return what is found out of the detections besides boxes, labels and scores: by default nothing."""
+        return ()
+
+    def forward(self, image: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
         """Return boxes, labels and scores, best first: shapes ``(boxes, 4)``, ``(boxes,)`` and ``(boxes,)``.
 
         Args:
             image: Values from 0 to 1, shape ``(3, height, width)``.
             threshold: The score that detections have to exceed, a tensor of one value.
+
+        Returns:
+            They, and what :meth:`parts` returns.
         """
         model: Any = self.model
         if isinstance(model, TransformerDetector):
@@ -88,7 +141,8 @@ class Inference(nn.Module):
         boxes, labels, scores = find(model, named, resized, size, threshold)
         height, width = (_float(side) for side in image.shape[-2:])
         ratio = torch.stack([width / _float(size[1]), height / _float(size[0])] * 2)
-        return boxes * ratio, labels, scores
+        detected = Detected(named, boxes, size, boxes * ratio, labels, (image.shape[-2], image.shape[-1]))
+        return detected.boxes, labels, scores, *self.parts(detected)
 
 
 # ---------------------------------------------------------------------- images
@@ -177,13 +231,39 @@ def _rows(output: Tensor, channels: int) -> Tensor:
     return output.view(-1, channels, height, width).permute(2, 3, 0, 1).reshape(-1, channels)
 
 
+def row_by_row(function: Callable[..., tuple[Tensor, ...]], *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Return what a function returns for one row after the other, stacked: in an exported program a loop.
+
+    It is for results that are small while what they are computed from is large.
+
+    Args:
+        function: Takes a row of each tensor, none of them without a dimension: torch.export would take that for a size.
+        tensors: They have one row at least.
+
+    Example:
+        >>> row_by_row(lambda row: (row.sum(), row * 2), torch.ones(2, 3))
+        (tensor([3., 3.]), tensor([[2., 2., 2.],
+                [2., 2., 2.]]))
+    """
+    if not torch.compiler.is_compiling():
+        rows = [function(*row) for row in zip(*tensors, strict=True)]
+        return tuple(torch.stack(each) for each in zip(*rows, strict=True))
+    # Not part of every version of torch that trains and predicts.
+    from torch._higher_order_ops.scan import scan
+
+    _, found = scan(lambda carry, row: (carry + 0, function(*row)), torch.zeros(1), tensors)
+    stacked: tuple[Tensor, ...] = tuple(found)
+    return stacked
+
+
 # ---------------------------------------------------------------------- families
 
 
 def _two_stages(model: Any, features: Any, image: Tensor, size: Size, threshold: Tensor) -> Detections:
     heads = model.roi_heads
     proposals = _proposals(model.rpn, list(features.values()), image, size)
-    pooled, proposals = _pool(heads.box_roi_pool, features, proposals)
+    pooled, order = pool(heads.box_roi_pool, features, proposals)
+    proposals = proposals[order]
     logits, deltas = heads.box_predictor(heads.box_head(pooled))
     classes = logits.shape[-1]
     decoded = heads.box_coder.decode_single(deltas, proposals).reshape(-1, classes, 4)
@@ -213,21 +293,27 @@ def _proposals(rpn: Any, features: list[Tensor], image: Tensor, size: Size) -> T
     return functional.pad(kept, (0, 0, 0, 1))
 
 
-def _pool(pool: Any, features: Any, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the features of boxes, and the boxes in their order."""
-    used = [feature for name, feature in features.items() if name in pool.featmap_names]
-    mapper = pool.map_levels
+def pool(layer: Any, features: Any, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the features of boxes, and the places of the boxes in their order.
+
+    Args:
+        layer: A ``MultiScaleRoIAlign`` of torchvision that has been called before.
+        features: Feature maps by their names, of one image.
+        boxes: Corners in it, shape ``(boxes, 4)``; at least one.
+    """
+    used = [feature for name, feature in features.items() if name in layer.featmap_names]
+    mapper = layer.map_levels
     level_of = torch.floor(mapper.lvl0 + torch.log2(box_area(boxes).sqrt() / mapper.s0) + mapper.eps)
     level_of = level_of.clamp(min=mapper.k_min, max=mapper.k_max) - mapper.k_min
     pooled, order = [], []
-    for level, (feature, scale) in enumerate(zip(used, pool.scales, strict=True)):
+    for level, (feature, scale) in enumerate(zip(used, layer.scales, strict=True)):
         places = (level_of == level).nonzero()[:, 0]
         rois = functional.pad(boxes[places], (1, 0))
-        pooled.append(roi_align(feature, rois, pool.output_size, scale, pool.sampling_ratio))
+        pooled.append(roi_align(feature, rois, layer.output_size, scale, layer.sampling_ratio))
         order.append(places)
     found = torch.cat(pooled)
     torch._check(found.shape[0] > 0)
-    return found, boxes[torch.cat(order)]
+    return found, torch.cat(order)
 
 
 def _dense(model: Any, features: Any, image: Tensor, size: Size, threshold: Tensor) -> Detections:
@@ -275,7 +361,7 @@ def _above(model: Any, boxes: Tensor, labels: Tensor, scores: Tensor, size: Size
 
 
 class TaskInference(nn.Module):
-    """Network of a file: an image as the preprocess makes it, to boxes, labels and scores.
+    """Network of a file: an image as the preprocess makes it, to the outputs of the inference.
 
     Args:
         task: An :class:`~flash.image.ObjectDetector` that has made a prediction before.
@@ -283,18 +369,18 @@ class TaskInference(nn.Module):
 
     def __init__(self, task: Any) -> None:
         super().__init__()
-        self.inference = Inference(task.model)
+        self.inference = task.inference(task.model)
         self._hooks = preprocess_of(task).stage_hooks(Stage.PREDICT, task.input_spec)
 
-    def forward(self, image: Tensor, score_threshold: Tensor) -> Detections:
-        """Return boxes, labels and scores.
+    def forward(self, image: Tensor, score_threshold: Tensor) -> tuple[Tensor, ...]:
+        """Return boxes, labels and scores, and what else is found.
 
         Args:
             image: uint8, shape ``(1, 3, height, width)``.
             score_threshold: The score that detections have to exceed, shape ``(1,)``.
         """
         (pixels,) = self._hooks.transform_on_device({"images": [image[0]]})["images"]
-        found: Detections = self.inference(pixels, score_threshold)
+        found: tuple[Tensor, ...] = self.inference(pixels, score_threshold)
         return found
 
 
@@ -310,8 +396,8 @@ class TaskReference(nn.Module):
         self.task = task
         self._hooks = preprocess_of(task).stage_hooks(Stage.PREDICT, task.input_spec)
 
-    def forward(self, image: Tensor, score_threshold: Tensor) -> Detections:
-        """Return boxes, labels and scores; for arguments see :class:`TaskInference`."""
+    def forward(self, image: Tensor, score_threshold: Tensor) -> tuple[Tensor, ...]:
+        """Return boxes, labels and scores, and what else is found; for arguments see :class:`TaskInference`."""
         part = _thresholded(self.task.model)
         before = part.score_thresh
         part.score_thresh = float(score_threshold)
@@ -319,7 +405,8 @@ class TaskReference(nn.Module):
             (found,) = self.task(self._hooks.transform_on_device({"images": [image[0]]}))
         finally:
             part.score_thresh = before
-        return found["boxes"], found["labels"], found["scores"]
+        named: tuple[Tensor, ...] = self.task.inference.named(found)
+        return named
 
 
 def threshold_of(model: Any) -> float:
@@ -342,7 +429,7 @@ def telling_threshold(reference: TaskReference, images: Sequence[Tensor]) -> flo
     """
     found = []
     for image in images:
-        _, _, scores = reference(image, torch.zeros(1))
+        scores = reference(image, torch.zeros(1))[2]
         best = scores.sort(descending=True).values[: _MOST_COMPARED + 1]
         gaps = (best[:-1] - best[1:])[_LEAST_COMPARED - 1 :]
         if len(gaps):
@@ -361,7 +448,7 @@ def align(expected: Mapping[str, Any], got: Mapping[str, Any]) -> tuple[dict[str
     all detections are returned as they are.
 
     Args:
-        expected: ``boxes``, ``labels`` and ``scores`` as arrays.
+        expected: ``boxes``, ``labels`` and ``scores`` as arrays, and others with a row per detection.
         got: The same of the other program.
     """
     pairs = _pairs(expected, got)

@@ -19,6 +19,7 @@ from flash.errors import DataError
 from ..detection.boxes import AnnotatedImage, read_boxes
 from ..detection.coco import CocoImage, crowds_of, read_annotations
 from ..detection.exif import upright_size
+from ..encoder import run_lengths
 from ..segmentation.coco import CocoMask
 
 __all__ = ["SegmentedImage", "boxes_of", "decode_masks", "encode_masks", "read_coco_instances", "read_instances"]
@@ -190,13 +191,7 @@ def encode_masks(masks: Tensor) -> list[dict[str, Any]]:
         >>> encode_masks(torch.tensor([[[False, True], [False, True]]]))
         [{'size': [2, 2], 'counts': '22'}]
     """
-    if not len(masks):
-        return []
-    columns = np.asfortranarray(masks.cpu().numpy().astype(np.uint8).transpose(1, 2, 0))
-    return [
-        {"size": [int(side) for side in each["size"]], "counts": each["counts"].decode("ascii")}
-        for each in coco_mask.encode(columns)
-    ]
+    return [run_lengths(mask) for mask in masks.cpu().numpy()]
 
 
 def decode_masks(masks: Sequence[dict[str, Any]]) -> npt.NDArray[np.bool_]:

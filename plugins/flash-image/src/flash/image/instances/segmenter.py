@@ -13,6 +13,8 @@ from flash.core.metrics import MetricSpec
 from flash.core.registry import backbone_registry
 
 from ..detection.detector import ObjectDetector
+from ..detection.inference import Inference
+from .inference import InstanceInference
 from .metrics import MaskMeanAveragePrecision
 from .outputs import instance_outputs
 from .preprocess import InstanceSegmentationPreprocess
@@ -57,6 +59,7 @@ class InstanceSegmentation(ObjectDetector):
     preprocess_cls: ClassVar[type[Preprocess]] = InstanceSegmentationPreprocess
     default_output: str = "instances"
     target_parts: ClassVar[tuple[str, ...]] = ("boxes", "labels", "masks")
+    inference: ClassVar[type[Inference]] = InstanceInference
 
     def __init__(
         self,

@@ -14,6 +14,8 @@ from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
 from ..detection.detector import ObjectDetector
+from ..detection.inference import Inference
+from .inference import KeypointInference
 from .metrics import KeypointMeanAveragePrecision, default_sigmas
 from .models import published_keypoints
 from .names import Keypoints, read_keypoints
@@ -67,6 +69,7 @@ class KeypointDetector(ObjectDetector):
     default_output: str = "keypoints"
     data_facts: ClassVar[tuple[str, ...]] = (*ObjectDetector.data_facts, "keypoints")
     target_parts: ClassVar[tuple[str, ...]] = ("boxes", "labels", "keypoints")
+    inference: ClassVar[type[Inference]] = KeypointInference
     #: The names of the points, or their number.
     keypoints: list[str] | int
 

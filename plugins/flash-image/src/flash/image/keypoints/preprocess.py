@@ -15,11 +15,11 @@ from flash.data.auto_dataset import AutoDataset
 from flash.errors import ConfigurationError, DataError
 
 from ..detection.augmentations import Augmentation
-from ..detection.boxes import AnnotatedImage, upright_boxes
+from ..detection.boxes import AnnotatedImage
 from ..detection.exif import orientation_of
 from ..detection.preprocess import DetectionInputs, DetectionInputSpec, ObjectDetectionPreprocess
 from .images import KeypointImage
-from .moving import with_points
+from .moving import upright_points, with_points
 from .names import Keypoints, read_keypoints, read_skeleton
 
 if TYPE_CHECKING:
@@ -173,13 +173,10 @@ class KeypointDetectionPreprocess(ObjectDetectionPreprocess):
             )
         if not len(image.points):
             return {"keypoints": torch.zeros(0, _count(self._known_keypoints()), 3), "area": image.areas}
-        places, seen = image.points[..., :2].reshape(-1, 2), image.points[..., 2].reshape(-1)
-        if image.size is not None and image.size != size:
-            as_boxes = torch.cat([places, places], dim=1)
-            places = upright_boxes(as_boxes, image.size, size, orientation_of(image.source), image.name)[:, :2]
-        inside = ((places >= 0) & (places <= torch.tensor(size))).all(1) & (seen > 0)
-        points = torch.cat([places, seen[:, None]], dim=1) * inside[:, None]
-        return {"keypoints": points.reshape(image.points.shape), "area": image.areas}
+        orientation = 1 if image.size in (None, size) else orientation_of(image.source)
+        known = self._known_keypoints()
+        points = upright_points(image.points, image.size, size, orientation, known, image.name)
+        return {"keypoints": points, "area": image.areas}
 
     def augmented(
         self, pixels: Tensor, target: dict[str, Tensor], augmentation: Augmentation

@@ -179,6 +179,44 @@ function show(answer, milliseconds) {
   find("result").hidden = false;
 }
 
+function shape(tag, attributes) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+// The lengths of runs of zeros and ones, in turns, in COCO's digits of 5 bits; from the fourth on less the one before the last.
+function runLengths(counts) {
+  const lengths = [];
+  for (let place = 0; place < counts.length;) {
+    let length = 0, shift = 0, digit;
+    do {
+      digit = counts.charCodeAt(place++) - 48;
+      length |= (digit & 31) << shift;
+      shift += 5;
+    } while (digit & 32);
+    if (digit & 16) length |= -1 << shift;
+    lengths.push(lengths.length > 2 ? length + lengths.at(-2) : length);
+  }
+  return lengths;
+}
+
+// The pixels of a mask, which are counted down its columns, as a path.
+function pathOf({ size: [height], counts }) {
+  const parts = [];
+  let pixel = 0;
+  for (const [place, length] of runLengths(counts).entries()) {
+    const end = pixel + length;
+    while (place % 2 && pixel < end) {
+      const top = pixel % height, tall = Math.min(end - pixel, height - top);
+      parts.push(`M${(pixel - top) / height} ${top}h1v${tall}h-1z`);
+      pixel += tall;
+    }
+    pixel = end;
+  }
+  return parts.join("");
+}
+
 function picture(found) {
   find("picture").hidden = about.kind !== "image";
   if (about.kind !== "image") return;
@@ -189,12 +227,13 @@ function picture(found) {
     boxes.setAttribute("viewBox", `0 0 ${width} ${height}`);
     boxes.replaceChildren();
     for (const [place, [left, top, right, bottom]] of (found ? found.boxes : []).entries()) {
-      const box = document.createElementNS(SVG, "rect");
-      for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) box.setAttribute(name, value);
-      const text = document.createElementNS(SVG, "text");
-      for (const [name, value] of Object.entries({ x: left + size / 4, y: Math.max(top, size) + size, "font-size": size, "stroke-width": size / 6 })) text.setAttribute(name, value);
+      const mask = found.masks?.[place], points = found.keypoints?.[place];
+      if (typeof mask?.counts === "string") boxes.append(shape("path", { d: pathOf(mask) }));
+      const box = shape("rect", { x: left, y: top, width: right - left, height: bottom - top });
+      const text = shape("text", { x: left + size / 4, y: Math.max(top, size) + size, "font-size": size, "stroke-width": size / 6 });
       text.textContent = found.labels[place];
       boxes.append(box, text);
+      for (const [x, y] of points ?? []) boxes.append(shape("circle", { cx: x, cy: y, r: size / 5 }));
     }
   };
   photo.src = shown;
