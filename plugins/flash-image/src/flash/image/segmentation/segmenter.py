@@ -12,6 +12,7 @@ from typing_extensions import Unpack
 
 from flash import Preprocess, Registry
 from flash.core.classification import ClassificationTask, ClassWeights
+from flash.core.export import to_json_labels
 from flash.core.losses import LossSpec
 from flash.core.metrics import MetricSpec, weight_of_loss
 from flash.core.optimizers import LRSchedulerSpec
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from flash import DataModule
 
 __all__ = ["SemanticSegmentation"]
+
+# The outputs of an exported folder.
+_EXPORTED = ("labels", "classes", "areas", "probabilities", "logits")
 
 
 class SemanticSegmentation(ImageTask, ClassificationTask):
@@ -251,12 +255,17 @@ class SemanticSegmentation(ImageTask, ClassificationTask):
         return super().predict(raw, output, batch_size, **reading)
 
     def exported_outputs(self, predictions: Any) -> dict[str, Tensor]:
-        """Return the probabilities, shape ``(batch, classes, rows, columns)``, at the resolution of the head."""
-        return {"probabilities": self.to_probabilities(predictions.float())}
+        """Return the scores, shape ``(batch, classes, rows, columns)``, at the resolution of the head.
+
+        The mask is that of scores in the size of the image: probabilities would be interpolated to others.
+        """
+        return {"logits": predictions.float()}
 
     def exported_result(self) -> dict[str, Any]:
-        """Return that results are arrays."""
-        return {"kind": "raw"}
+        """Return what turns scores into masks."""
+        labels = range(self.num_classes) if self.labels is None else self.labels
+        known = isinstance(self.output, str) and self.output in _EXPORTED
+        return {"kind": "masks", "labels": to_json_labels(labels), "output": self.output if known else "labels"}
 
     # ------------------------------------------------------------------ figures
 
