@@ -18,8 +18,9 @@ from flash.errors import DataError
 
 from .._former import SEGMENTATION_DATA_ARGUMENTS
 from ..files import image_files
-from .coco import BACKGROUND, coco_inputs
+from .coco import coco_inputs
 from .dataset import dataset_inputs
+from .masks import IGNORED
 from .preprocess import SemanticSegmentationPostprocess, SemanticSegmentationPreprocess
 
 if TYPE_CHECKING:
@@ -147,12 +148,17 @@ class SemanticSegmentationData(FileData):
         test_folder: Folder = None,
         test_ann_file: Folder = None,
         predict_folder: Folder = None,
+        train_target_folder: Folder = None,
+        val_target_folder: Folder = None,
+        test_target_folder: Folder = None,
         **options: Any,
     ) -> Self:
-        """Make a data module from folders of images, each with a COCO file of polygons or run lengths.
+        """Make a data module from folders of images, each with a COCO file: of objects, or a panoptic one.
 
-        The classes are ``"background"``, where no object is, and the categories in the order of their ids. Where
-        objects overlap, the smaller one counts.
+        Of polygons and run lengths of objects, the classes are ``"background"``, where no object is, and the categories
+        in the order of their ids. Where objects overlap, the smaller one counts. Of panoptic files, with
+        ``segments_info`` and a PNG file of ids for each image, the classes are the categories, and pixels without a
+        segment do not count.
 
         Args:
             train_folder: The folder with the images to train on.
@@ -162,19 +168,34 @@ class SemanticSegmentationData(FileData):
             test_folder: Images to test on.
             test_ann_file: Their objects.
             predict_folder: Images to predict.
+            train_target_folder: The masks of a panoptic file; by default the folder beside it that has its name, such
+                as ``panoptic_train`` of ``panoptic_train.json``.
+            val_target_folder: The same for validation.
+            test_target_folder: The same for testing.
             options: The arguments of the class and of its preprocess, but for ``labels_map`` and ``num_classes``;
                 ``labels`` are the classes without the background, by default those of the first file.
 
         Raises:
-            DataError: If a file is not a COCO file, refers to a missing image or category, or an object has no shape.
+            DataError: If a file is not a COCO file, refers to a missing image, mask or category, or an object has no
+                shape.
         """
         cls.check_options(options)
-        given = Stages((train_folder, train_ann_file), (val_folder, val_ann_file), (test_folder, test_ann_file), None)
+        given = Stages(
+            (train_folder, train_ann_file, train_target_folder),
+            (val_folder, val_ann_file, val_target_folder),
+            (test_folder, test_ann_file, test_target_folder),
+            None,
+        )
         preprocess = options.get("preprocess")
-        known = options.pop("labels", None) if preprocess is None else preprocess.targets.labels[1:]
-        inputs, labels = coco_inputs(given, known)
+        ignored = options.get("ignore_index", IGNORED) if preprocess is None else preprocess.targets.ignore
+        inputs, labels = coco_inputs(
+            given,
+            options.pop("labels", None) if preprocess is None else None,
+            None if preprocess is None else preprocess.targets.labels,
+            ignored if isinstance(ignored, int) else IGNORED,
+        )
         if preprocess is None and labels is not None:
-            options["labels"] = [BACKGROUND, *labels]
+            options["labels"] = labels
         predicted = None if predict_folder is None else FileInputs(image_files(predict_folder))
         return cls.from_inputs(replace(inputs, predict=predicted), options)
 
