@@ -12,7 +12,7 @@ from typing_extensions import Self
 from flash.data.files import FileData, FileInputs
 from flash.data.folders import is_path
 from flash.data.inputs import SampleDataset, SampleInputs, Samples
-from flash.data.recognition import RawData, Recognition
+from flash.data.recognition import RawData, Recognition, part_folders
 from flash.data.stage import Stage, Stages
 from flash.errors import DataError
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["SemanticSegmentationData"]
 
 Folder = str | Path | None
+# The usual names of folders, in the order to look for them.
+_IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos")
+_MASK_FOLDERS = ("masks", "mask", "segmentations", "annotations", "labels", "targets")
 
 
 class SemanticSegmentationData(FileData):
@@ -61,11 +64,30 @@ class SemanticSegmentationData(FileData):
     @classmethod
     def recognize(
         cls,
-        raw: RawData,  # noqa: ARG003  # of the contract
-        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003
+        raw: RawData,
+        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003  # of the contract
     ) -> Recognition | None:
-        """Return ``None``: a baseline of masks is not known."""
-        return None
+        """Recognize a folder with the folders ``images`` and ``masks``, or with images and one COCO file.
+
+        Folders named ``train``, ``val`` and ``test`` may each have these.
+        """
+        if raw.folder is None:
+            return None
+        parts = part_folders(raw.folder)
+        found = {part: _pair_in(folder) for part, folder in parts.items()}
+        pairs = {part: pair for part, pair in found.items() if pair is not None}
+        if len(pairs) < len(found):
+            return None
+        is_coco = {masks.suffix == ".json" for _, masks in pairs.values()}
+        if len(is_coco) > 1:
+            return None
+        name = "ann_file" if is_coco == {True} else "target_folder"
+        arguments = {f"{part}_folder": str(images) for part, (images, _) in pairs.items()}
+        arguments |= {f"{part}_{name}": str(masks) for part, (_, masks) in pairs.items()}
+        if is_coco == {True}:
+            return Recognition("from_coco", arguments, f"{parts['train']} has images and one COCO file", 0.6)
+        # More than that of two classes of images.
+        return Recognition("from_folders", arguments, f"{parts['train']} has folders of images and of masks", 0.95)
 
     @classmethod
     def from_folders(  # type: ignore[override]  # folders of masks
@@ -264,6 +286,17 @@ class SemanticSegmentationData(FileData):
         from .plots import draw_masks
 
         return draw_masks(self, stage, count)
+
+
+def _pair_in(folder: Path) -> tuple[Path, Path] | None:
+    """Return the folder of images in a folder, with that of their masks, or with the one COCO file."""
+    inside = {each.name.lower(): each for each in sorted(folder.iterdir()) if each.is_dir()}
+    images = next((inside[name] for name in _IMAGE_FOLDERS if name in inside), None)
+    masks = next((inside[name] for name in _MASK_FOLDERS if name in inside), None)
+    if images is not None and masks is not None:
+        return images, masks
+    files = [each for each in sorted(folder.iterdir()) if each.suffix.lower() == ".json"]
+    return (images or folder, files[0]) if len(files) == 1 else None
 
 
 def _masks_of(files: Sequence[Path], images: Path, masks: Path) -> list[Path]:
