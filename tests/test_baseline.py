@@ -14,11 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from flash import Task
+from flash import Task, Trainer
 from flash.baseline import refit, run
 from flash.cli import main
+from flash.data.recognition import RawData
 from flash.errors import ConfigurationError, DataError, MissingColumnError
-from flash.image import SemanticSegmentationData
+from flash.image import SemanticSegmentation, SemanticSegmentationData
+from flash.image.segmentation.counting import UsualMask
 from flash.plugins import Recipe, get_host, hookimpl, isolated_plugins
 from flash.plugins.manager import PluginHost
 
@@ -469,8 +471,114 @@ def test_a_recipe_of_another_plugin_takes_part(tmp_path: Path) -> None:
     assert {entry.name: entry.status for entry in found.leaderboard} == {"constant": "done", "acme": "failed"}
 
 
-def test_masks_are_refused_since_a_pixel_is_no_row() -> None:
+def scenes(folder: Path, count: int = 20, seed: int = 0) -> Path:
+    """Write photos with a bright square on the left or the right, and their masks; the first column never counts."""
+    random = np.random.default_rng(seed)
+    for row in range(count):
+        pixels = random.integers(0, 100, (40, 48, 3), np.uint8)
+        mask = np.zeros((40, 48), np.uint8)
+        top, left = int(random.integers(0, 20)), int(random.integers(2, 8)) + 24 * (row % 2)
+        pixels[top : top + 16, left : left + 14] += 150
+        mask[top : top + 16, left : left + 14] = 1
+        mask[:, 0] = 255
+        for name, array in (("images", pixels), ("masks", mask)):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(folder / name / f"{row:02}.png")
+    return folder
+
+
+def tiny_segmenter(data: Any) -> Task:
+    config = {"input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.25,) * 3}
+    return SemanticSegmentation.from_data(
+        data, backbone="test_resnet", pretrained=False, data_config=config, learning_rate=0.01
+    )
+
+
+@pytest.mark.train
+def test_a_folder_of_images_with_masks_is_raced_and_its_report_shows_overlays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flash.image.segmentation.recipes.scratch", tiny_segmenter)
+    said: list[str] = []
+    options: Any = {"time_limit": 25, "recipes": ["scratch"], "say": said.append}
+    found = run(scenes(tmp_path / "data"), output=tmp_path / "out", **options)
+    results = found.results
+    assert (results.task, results.kind, results.metric) == ("image/semantic_segmentation", "dense", "iou")
+    assert any("has folders of images and of masks" in line for line in said)
+    entries = {entry.name: entry for entry in found.leaderboard}
+    assert {name: entry.kind for name, entry in entries.items()} == {"constant": "trivial", "scratch": "network"}
+    assert {entry.status for entry in entries.values()} == {"done"}
+    assert results.counts == {"train": 13, "val": 3, "test": 4}
+    assert results.classes["train"] == {"0": 13, "1": 13}
+    # Its own metric counts the same pixels as the comparison.
+    assert found.task is not None
+    data = SemanticSegmentationData.from_folders(
+        str(tmp_path / "data/images"), str(tmp_path / "data/masks"), val_split=0.2, test_split=0.2, seed=0
+    )
+    (tested,) = Trainer(logger=False, enable_progress_bar=False).test(found.task, data, verbose=False)
+    assert entries["scratch"].test_scores["iou"] == pytest.approx(tested["test_iou"], abs=1e-6)
+    rows = json.loads((tmp_path / "out/results.json").read_text())["evaluation"]["per_class"]
+    assert np.mean([row["iou"] for row in rows]) == pytest.approx(found.leaderboard[0].test_scores["iou"])
+    assert all(row["f1"] == pytest.approx(2 * row["iou"] / (1 + row["iou"])) for row in rows)
+    page = (tmp_path / "out/report.html").read_text()
+    assert page.count("data:image/jpeg") == len(results.mistakes) > 0
+    assert "truth left, prediction right" in page
+    if results.best == "scratch":
+        assert all(sample.shown.shape[1] > 2 * 48 for sample in results.mistakes)
+    assert "Labels to check" not in page
+    mask = Task.load_from_checkpoint(tmp_path / "out/best.ckpt").predict(tmp_path / "data/images/00.png")[0]
+    assert mask.shape == (40, 48)
+
+
+def test_the_most_frequent_class_of_each_pixel_is_the_trivial_model_of_masks() -> None:
+    masks = np.zeros((6, 64, 64), np.uint8)
+    masks[:4, :, 32:] = 1  # Most have the second class on the right.
+    masks[:, 0] = 255
+    pixels = np.zeros((6, 64, 64, 3), np.uint8)
+    data = SemanticSegmentationData.from_numpy(pixels, masks, pixels[:2], masks[3:5])
+    found = UsualMask().fit(data).predict(data.val_dataset)
+    half = 63 * 32
+    # The first is as predicted; the second has the first class everywhere.
+    assert found.tolist() == [[[half, half], [half, half]], [[half, half], [half, 0]]]
+    assert SemanticSegmentation.true_counts(data.val_dataset, 2).tolist() == [[half, half], [2 * half, 0]]
+
+
+@pytest.mark.parametrize("where", ["one folder", "parts"])
+def test_coco_files_and_parts_of_masks_are_recognized(tmp_path: Path, where: str) -> None:
+    parts = [tmp_path] if where == "one folder" else [tmp_path / "train", tmp_path / "val"]
+    for part in parts:
+        scenes(part, 4)
+        (part / "masks").rename(part / "ignored")
+        content = {
+            "images": [{"id": row, "file_name": f"{row:02}.png"} for row in range(4)],
+            "categories": [{"id": 1, "name": "square"}],
+            "annotations": [{"image_id": 0, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}],
+        }
+        (part / "objects.json").write_text(json.dumps(content))
+    found = SemanticSegmentationData.recognize(RawData.of(tmp_path))
+    assert found is not None
+    assert found.constructor == "from_coco"
+    data = SemanticSegmentationData.from_coco(**found.arguments)
+    assert data.labels == ["background", "square"]
+    assert (data.val_dataset is None) == (where == "one folder")
+
+
+def test_a_data_module_of_masks_is_taken_as_it_is(tmp_path: Path) -> None:
     images, masks = np.zeros((8, 9, 9, 3), np.uint8), np.arange(8 * 81).reshape(8, 9, 9) % 2
     data = SemanticSegmentationData.from_numpy(images, masks, val_split=0.25, seed=0)
-    with pytest.raises(ConfigurationError, match=r"classification or regression for SemanticSegmentationData, .* none"):
-        run(data)
+    found = run(data, output=tmp_path / "out", recipes=["constant"], time_limit=10, say=ignore)
+    assert [(entry.name, entry.status, set(entry.scores)) for entry in found.leaderboard] == [
+        ("constant", "done", {"iou", "accuracy", "f1_macro"})
+    ]
+    assert found.results.mistakes[0].truth == "0, 1"
+
+
+def test_masks_of_another_form_than_those_of_train_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "val").mkdir()
+    with pytest.raises(ConfigurationError, match="Expected val data of the form of the train data, since .* masks"):
+        run(scenes(tmp_path / "data"), val=tmp_path / "val", output=tmp_path / "out", say=ignore)
+
+
+def test_masks_are_not_compared_over_folds(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Expected samples with one result each to make folds of, but image/sem"):
+        run(scenes(tmp_path / "data"), folds=3, **only(tmp_path / "out"))

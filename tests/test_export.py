@@ -39,9 +39,11 @@ from flash.image import (
     KeypointDetector,
     ObjectDetector,
     SemanticSegmentation,
+    SemanticSegmentationData,
 )
 from flash.image.detection.models import DETECTORS
 from flash.image.instances.images import decode_masks
+from flash.image.segmentation.preprocess import SemanticSegmentationPreprocess
 from flash.tabular import (
     TabularClassificationData,
     TabularClassifier,
@@ -64,13 +66,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:Expected this .* to be trained o
 
 
 def predictor_of(folder: Path) -> Any:
+    return program_of(folder).Predictor()
+
+
+def program_of(folder: Path) -> Any:
     name = f"exported_{abs(hash(folder))}"
     specification = importlib.util.spec_from_file_location(name, folder / "predict.py")
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    return module.Predictor()
+    return module
 
 
 @pytest.fixture(autouse=True)
@@ -226,15 +232,63 @@ def test_numbers_and_vectors_of_photos_are_exported(check: Callable[..., Path], 
     check(ImageEmbedder(backbone="test_resnet", pretrained=False, embedding_dim=8), "pt2", photos)
 
 
+def segmenter(resize: str = "squash", labels: Any = ("sky", "road", "tree"), **options: Any) -> Any:
+    preprocess = SemanticSegmentationPreprocess(labels=list(labels), resize=resize, image_size=96)  # type: ignore[arg-type]
+    return SemanticSegmentation(
+        labels=labels, backbone="test_resnet", pretrained=False, preprocess=preprocess, **options
+    )
+
+
 @pytest.mark.parametrize("name", FORMATS)
-def test_probabilities_of_pixels_are_exported(tmp_path: Path, photos: Path, name: str) -> None:
-    task = SemanticSegmentation(labels=["sky", "road"], backbone="test_resnet", pretrained=False)
+def test_masks_are_predicted_by_their_folder(tmp_path: Path, photos: Path, name: str) -> None:
+    task = segmenter()
     folder = task.export(tmp_path / "out", name)
-    network = json.loads((folder / "export.json").read_text())["networks"]["model"]
-    assert network["inputs"] == {"image": {"dtype": "uint8", "shape": ["batch", 3, 160, 160]}}
-    assert list(network["outputs"]) == ["probabilities"]
-    checked = json.loads((folder / "export.json").read_text())["agreement"]["checked"]["model"]
-    assert len(checked) == 2, "batches of two sizes are compared with the task before the folder is there"
+    description = json.loads((folder / "export.json").read_text())
+    network = description["networks"]["model"]
+    assert network["inputs"] == {"image": {"dtype": "uint8", "shape": ["batch", 3, 96, 96]}}
+    assert list(network["outputs"]) == ["logits"]
+    assert len(description["agreement"]["checked"]["model"]) == 2
+    predictor = predictor_of(folder)
+    found, expected = predictor.predict(str(photos), batch_size=3), task.predict(photos)
+    assert [mask.shape for mask in expected] == [(300, 200), (90, 120), (50, 60), (170, 800), (300, 200)]
+    assert len(np.unique(np.concatenate([mask.ravel() for mask in expected]))) == 3, "there is something to confuse"
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    source = str(photos / "0.png")
+    for output in ("classes", "areas"):
+        assert predictor.predict(source, output) == task.predict(source, output)
+    for output in ("probabilities", "logits"):
+        (found,), (expected,) = predictor.predict(source, output), task.predict(source, output)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    (raw,) = predictor.predict(source, "raw")
+    np.testing.assert_allclose(raw["logits"], task.predict(source, "raw")[0], atol=1e-4)
+    assert raw["size"] == [300, 200]
+    with pytest.raises(ValueError, match="labels, classes, areas, probabilities, logits or raw, but got 'boxes'"):
+        predictor.predict(source, "boxes")
+
+
+@pytest.mark.parametrize(("resize", "head"), [("pad", "fpn"), ("tiles", "linear")])
+def test_masks_of_padded_images_and_of_tiles_are_put_together_alike(
+    tmp_path: Path, photos: Path, resize: str, head: str
+) -> None:
+    task = segmenter(resize, head=head)
+    found = predictor_of(task.export(tmp_path / "out", "onnx")).predict(str(photos), batch_size=3)
+    for one, other in zip(found, task.predict(photos), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_trained_segmenter_is_exported_with_its_program_whose_lines_are_masks(tmp_path: Path, photos: Path) -> None:
+    random = np.random.default_rng(0)
+    images, masks = random.integers(0, 256, (8, 32, 32, 3), dtype=np.uint8), random.integers(0, 2, (8, 32, 32))
+    data = SemanticSegmentationData.from_numpy(images, masks, batch_size=4, image_size=32)
+    task = SemanticSegmentation.from_data(data, backbone="test_resnet", pretrained=False)
+    Trainer(max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False).fit(task, data)
+    folder = task.export(tmp_path / "out", "onnx")
+    source, lines = photos / "2.png", tmp_path / "lines.jsonl"
+    assert program_of(folder).main([str(source), "-o", str(lines)]) == 0
+    (line,) = map(json.loads, lines.read_text().splitlines())
+    assert line == {"id": str(source), "prediction": task.predict(source)[0].tolist()}
 
 
 def same_boxes(
@@ -285,7 +339,7 @@ def test_boxes_are_predicted_by_their_folder(tmp_path: Path, photos: Path, name:
 
 
 @pytest.mark.parametrize("name", [pytest.param("pt2", marks=pytest.mark.slow), "onnx"])
-def test_masks_are_predicted_by_their_folder(tmp_path: Path, photos: Path, name: str) -> None:
+def test_masks_of_objects_are_predicted_by_their_folder(tmp_path: Path, photos: Path, name: str) -> None:
     model = spread(tiny_segmenter(4))
     task = InstanceSegmentation(labels=["ants", "bees", "wasps"], backbone=model, score_threshold=0.4)
     folder = task.export(tmp_path / "out", name)

@@ -17,7 +17,7 @@ from flash.data.stage import Stage
 from flash.errors import DataError
 from flash.image import BadImageError, ImageClassificationData
 from flash.image.config import ImageInputSpec
-from flash.image.encoder import batches, encode_samples, results, run
+from flash.image.encoder import batches, best_classes, encode_samples, results, run
 from flash.image.preprocess import ImagePreprocess
 
 CONFIG = {
@@ -176,3 +176,14 @@ def test_what_is_not_portable_says_why() -> None:
     own = ImagePreprocess(transform=torch.Tensor).stage_hooks(Stage.PREDICT, spec).portable()
     assert own.inputs is None
     assert own.reason.startswith("images are made by the transform")
+
+
+@pytest.mark.parametrize("size", [(7, 5), (40, 33), (9, 100), (3, 2)])
+@pytest.mark.parametrize("at_once", [1, 1 << 24])
+def test_masks_of_scores_are_those_of_torch(
+    size: tuple[int, int], at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flash.image.encoder._VALUES_AT_ONCE", at_once)
+    scores = torch.randn(4, 9, 7, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(scores[None], size, mode="bilinear", align_corners=False)[0].argmax(0)
+    np.testing.assert_array_equal(best_classes(scores.numpy(), size), expected.numpy())

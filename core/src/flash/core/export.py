@@ -162,13 +162,15 @@ class TaskExport:
     def exported_encoder(self, portable: Portable) -> Portable:
         """Return what the preprocess says of itself, as far as it holds for this task.
 
-        By default there is no encoder if a postprocess changes results, which no file does.
+        By default there is no encoder if a postprocess changes results, which no file does; it may save them.
 
         Args:
             portable: What the preprocess says.
         """
         postprocess = getattr(self, "postprocess", None)
-        if portable.encoder is None or postprocess is None or type(postprocess) is Postprocess:
+        hooks = ("__call__", "per_batch_transform", "uncollate", "per_sample_transform")
+        changes = [name for name in hooks if getattr(type(postprocess), name, None) is not getattr(Postprocess, name)]
+        if portable.encoder is None or postprocess is None or not changes:
             return portable
         known = f"{type(postprocess).__name__} changes results in a way that the file does not"
         return replace(portable, encoder=None, reason=known)

@@ -110,7 +110,7 @@ class Portable:
       returns the columns of a delimited file as lists of text, ``None`` for an empty cell, or those of JSON Lines with
       their values; ``is_text`` of the result tells which;
     - optionally ``results(outputs, result, reader)``, which returns one result per sample, given the named arrays that
-      the network returned and the ``result`` of the task;
+      the network returned and the ``result`` of the task, whose ``"output"`` is the one that is asked for, or ``None``;
     - optionally ``run(networks, inputs, result)``, which returns the outputs, for tasks of several networks;
     - optionally, so that the folder can be served, ``encode_samples(samples, settings, reader)``, which returns the
       named arrays of samples as a request has them (see :data:`flash.data.requests.RequestKind`), and

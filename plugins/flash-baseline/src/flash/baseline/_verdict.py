@@ -15,7 +15,7 @@ _MUCH_LOWER = 0.3
 _LONGEST_NAME = 60
 # What is left of sums that are 0, whose sign says nothing.
 _NOTHING = 1e-15
-_METRICS = {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "auroc": "AUROC", "f1_macro": "F1 (macro)"}
+_METRICS = {"iou": "mean IoU", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "auroc": "AUROC", "f1_macro": "F1 (macro)"}
 
 
 def format_number(value: float | int | None) -> str:

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         "task.",
         allow_abbrev=False,
     )
-    parser.add_argument("data", metavar="DATA", help="a table, or a folder with a subfolder per class")
+    parser.add_argument("data", metavar="DATA", help="a table, or a folder: a subfolder per class, or images and masks")
     parser.add_argument(
         "--target", nargs="+", metavar="COLUMN", help="the column to predict (default: target, label, class or y)"
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from flash import DataModule, Task
 from flash.core.classification import ClassificationTask
+from flash.core.dense import DenseTask
 from flash.core.regression import RegressionTask
 from flash.data.messages import list_some
 from flash.data.recognition import RawData, Recognition
@@ -57,6 +58,17 @@ class Detected:
         arguments = dict(self.recognition.arguments)
         for stage, raw in others.items():
             of_train = [name for name in arguments if name.startswith("train_")]
+            if len(of_train) > 1:
+                # Such as folders of images and of masks: what is where is recognized as it is of the train data.
+                other = self.data.recognize(raw)
+                if other is None or other.constructor != self.recognition.constructor:
+                    raise ConfigurationError(
+                        f"Expected {stage} data of the form of the train data, since {self.recognition.why}, but got "
+                        f"{raw.source!r}."
+                    )
+                given = {name: value for name, value in other.arguments.items() if name.startswith("train_")}
+                arguments |= {f"{stage}_{name.removeprefix('train_')}": value for name, value in given.items()}
+                continue
             for name in of_train:
                 value = raw.table if isinstance(arguments[name], Table) else raw.folder
                 if value is None:
@@ -130,7 +142,7 @@ def detect(raw: RawData, target: str | Sequence[str] | None, asked: str | None =
         if asked not in (None, name):
             continue
         task, data = contribution.load("task"), contribution.load("data")
-        if not issubclass(task, ClassificationTask | RegressionTask):
+        if not issubclass(task, ClassificationTask | RegressionTask | DenseTask):
             if asked is not None:
                 raise ConfigurationError(
                     f"Expected a task of classification or regression for a baseline, but got {asked!r}. Train it with "
@@ -164,8 +176,8 @@ def _unknown(raw: RawData, asked: str | None) -> str:
     if raw.folder is not None:
         return (
             f"Expected data for {what}, but {source} is a folder without subfolders of files for each class, of two "
-            "classes at least, that a task reads. Pass such a folder, or a table with a column of texts or paths. The "
-            f"tasks are: {domains}."
+            "classes at least, or of images and of masks, that a task reads. Pass such a folder, or a table with a "
+            f"column of texts or paths. The tasks are: {domains}."
         )
     if raw.table is not None and len(raw.table) < 2:
         return (

@@ -30,7 +30,7 @@ from .results import Comparison, Results
 
 __all__ = ["Kind", "Metric", "bootstrap", "compare", "metrics_for", "score", "write_leaderboard"]
 
-Kind = Literal["classification", "multi-label", "regression"]
+Kind = Literal["classification", "multi-label", "regression", "dense"]
 
 # Of a metric that takes the scores of every class in order, at most this many numbers are gone through.
 _MOST_WORK = 1_000_000_000
@@ -70,8 +70,9 @@ def metrics_for(kind: Kind) -> dict[str, Metric]:
 
     Targets and outputs are, of ``"classification"``, indices ``(samples,)`` and probabilities ``(samples, classes)``;
     of ``"multi-label"``, zeros and ones and probabilities, both ``(samples, labels)``; of ``"regression"``, numbers
-    ``(samples,)`` or ``(samples, targets)`` both. Values are those of scikit-learn; a mean over classes is one over
-    the classes that occur.
+    ``(samples,)`` or ``(samples, targets)`` both; of ``"dense"``, numbers of places per class, as
+    :class:`flash.core.dense.DenseTask` counts them: ``(samples, classes)`` and ``(samples, 2 * classes)``. Values are
+    those of scikit-learn; a mean over classes is one over the classes that occur.
 
     Raises:
         ConfigurationError: If the kind is another.
@@ -338,6 +339,33 @@ def _multi_label_f1_resampled(targets: Array, outputs: Array) -> Evaluation:
     return of_sums(values, lambda means: _mean_f1(*np.split(means, 3, axis=1)))
 
 
+# --- Dense: targets (samples, classes), outputs (samples, 2 * classes), all of them numbers of places ----------------
+
+
+def _ious(hits: Array, targets: Array, predictions: Array) -> Array:
+    either = targets + predictions - hits
+    values = np.divide(hits, either, out=np.zeros_like(hits), where=either > 0)
+    return np.asarray(values.sum(1) / np.maximum((either > 0).sum(1), 1))
+
+
+def _right_places(hits: Array, targets: Array, _: Array) -> Array:
+    return np.asarray(hits.sum(1) / np.maximum(targets.sum(1), np.finfo(np.float64).tiny))
+
+
+def _of_counts(name: str, combine: Callable[[Array, Array, Array], Array]) -> Metric:
+    """Return a metric of all places of all samples together."""
+
+    def prepare(targets: Array, outputs: Array) -> Evaluation:
+        predictions, hits = np.split(outputs, 2, axis=1)
+        values = np.concatenate([hits, targets, predictions], axis=1).astype(np.float64)
+        return of_sums(values, lambda means: combine(*np.split(means, 3, axis=1)))
+
+    def compute(targets: Array, outputs: Array) -> float:
+        return float(prepare(targets, outputs)(np.ones((1, len(targets))))[0])
+
+    return Metric(name, True, compute, prepare, bounded=True)
+
+
 # --- Regression: targets and outputs (samples,) or (samples, targets) -----------------------------------------------
 
 
@@ -427,6 +455,11 @@ _METRICS: dict[str, tuple[Metric, ...]] = {
         Metric("rmse", False, _rmse, _rmses),
         Metric("mae", False, _mae, _maes),
         Metric("r2", True, _r2, _r2s),
+    ),
+    "dense": (
+        _of_counts("iou", _ious),
+        _of_counts("accuracy", _right_places),
+        _of_counts("f1_macro", _mean_f1),
     ),
 }
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from flash import DataModule, Task
 from flash.core.classification import ClassificationTask
+from flash.core.dense import DenseTask
 from flash.core.regression import RegressionTask
 from flash.data.auto_dataset import AutoDataset
 from flash.data.files import FileData
@@ -136,7 +137,7 @@ class Problem:
         """Return the name of a class, the names of several, or a number."""
         if self.kind == "classification":
             return self.labels[int(target)]
-        if self.kind == "multi-label":
+        if self.kind in ("multi-label", "dense"):
             return ", ".join(name for name, there in zip(self.labels, target, strict=True) if there) or "none"
         numbers = np.asarray(target, dtype=float).reshape(-1).tolist()
         return numbers[0] if len(numbers) == 1 else ", ".join(f"{number:.4g}" for number in numbers)
@@ -230,9 +231,16 @@ def _check_shown_samples(problem: Problem) -> Sequence[Finding]:
         return []
     rows = {part: range(min(len(each), _MOST_COMPARED)) for part, each in problem.parts.items()}
     shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
-    labels = {part: problem.named(part)[: len(rows[part])] for part in problem.parts}
+    labels = {part: _labels_to_check(problem, part)[: len(rows[part])] for part in problem.parts}
     ids = {part: problem.names_of(part, rows[part]) for part in problem.parts}
     return check_samples(shown, labels, names=ids, noun=noun_of(problem.data))
+
+
+def _labels_to_check(problem: Problem, part: str) -> list[Any]:
+    """Return the label of each sample; of a dense task all classes that it has."""
+    if problem.kind != "dense":
+        return problem.named(part)
+    return [[name for name, there in zip(problem.labels, each, strict=True) if there] for each in problem.targets[part]]
 
 
 def noun_of(data: DataModule) -> str:
@@ -273,8 +281,10 @@ def _unreadable(data: DataModule) -> list[Finding]:
     ]
 
 
-def _has_one_result(task: type[Task]) -> bool:
-    """Return whether a task has a result per sample to compare, which one with a class per pixel has not."""
+def _is_comparable(task: type[Task]) -> bool:
+    """Return whether models of a task can be compared: it has one result per sample, or counts those of its places."""
+    if issubclass(task, DenseTask):
+        return True
     scopes = getattr(task.outputs, "scopes", ())
     return not scopes or any(scope.rpartition("/")[2] in ("classification", "regression") for scope in scopes)
 
@@ -286,8 +296,9 @@ def _task_for(data: DataModule, asked: str | None) -> tuple[str, type[Task]]:
         if asked not in (None, name):
             continue
         task = contribution.load("task")
-        fits = isinstance(data, contribution.load("data")) and issubclass(task, ClassificationTask | RegressionTask)
-        if fits and _has_one_result(task):
+        known = ClassificationTask | RegressionTask | DenseTask
+        fits = isinstance(data, contribution.load("data")) and issubclass(task, known)
+        if fits and _is_comparable(task):
             found[name] = task
     if len(found) == 1:
         return next(iter(found.items()))
@@ -317,7 +328,11 @@ def _split_into_parts(
     classes = data.num_classes
     kind: Kind = "regression" if classes is None else "multi-label" if data.multi_label else "classification"
     labels = [str(label) for label in (data.labels or range(classes or 0))]
-    targets = {part: targets_of(dataset) for part, dataset in parts.items()}
+    if issubclass(task, DenseTask) and classes is not None:
+        kind = "dense"
+        targets = {part: task.true_counts(dataset, classes).numpy() for part, dataset in parts.items()}
+    else:
+        targets = {part: targets_of(dataset) for part, dataset in parts.items()}
     return Problem(title, name, task, why, data, kind, labels, parts, targets, findings, kept)
 
 

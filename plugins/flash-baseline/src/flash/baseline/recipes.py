@@ -52,9 +52,12 @@ def make_runs(
     most_rows = None if seconds is None else max(FEWEST_ROWS, int(seconds * _ROWS_PER_SECOND))
     what = "The mean of each target" if num_classes is None else "The frequency of each class"
     constant = ModelRun("constant", f"{what}, for every sample.", Constant(num_classes), "trivial")
-    makers: dict[str, Maker] = {"constant": lambda: [constant]}
+    # The models of samples with one result each; those of dense tasks are recipes of their plugin.
+    has_one_result = problem.kind != "dense"
+    makers: dict[str, Maker] = {"constant": lambda: [constant]} if has_one_result else {}
     display, noun = data.train_dataset.display([0])[0], noun_of(data)
-    for name, (summary, model) in models_for(display, num_classes, num_targets, most_rows, seed, noun).items():
+    models = models_for(display, num_classes, num_targets, most_rows, seed, noun) if has_one_result else {}
+    for name, (summary, model) in models.items():
         if most_rows is not None and len(data.train_dataset) > most_rows:
             summary = f"{summary[:-1]}, on {most_rows:,} of the train samples."
         makers[name] = partial(_runs_of, name, summary, _always(model), data, folder)
@@ -88,7 +91,7 @@ def _runs_of(name: str, summary: str, recipe: Callable[[DataModule], Any], data:
                 f"Expected the recipe {name!r} to return a task, a task with a finetuning strategy, or an object with "
                 f"fit and predict, but got {type(task).__name__}."
             )
-        return [ModelRun(name, summary, task)]
+        return [ModelRun(name, summary, task, "trivial" if getattr(task, "kind", None) == "trivial" else "classical")]
     own = folder / _file_name(name)
     if not has_pretrained_features(task):
         return [TaskRun(name, summary, task, strategy, own)]

@@ -185,7 +185,7 @@ class Results:
     Args:
         title: The name of the data.
         task: The name of the task, such as ``"tabular/classification"``.
-        kind: ``"classification"``, ``"multi-label"`` or ``"regression"``.
+        kind: ``"classification"``, ``"multi-label"``, ``"regression"``, or ``"dense"`` (a class per pixel).
         why: Why it is that task.
         counts: The number of samples per part: ``"train"``, ``"val"``, ``"test"``.
         facts: Facts of the data in the order to show them, such as the number of columns.
@@ -197,8 +197,10 @@ class Results:
         best: The name of the best entry, whatever it is; ``None`` if none was evaluated.
         part: The part of the data that the following values are of.
         labels: The names of the classes.
-        targets: The targets: indices ``(samples,)``, zeros and ones ``(samples, classes)``, or numbers.
-        outputs: The predictions of the best entry: probabilities ``(samples, classes)``, or numbers.
+        targets: The targets: indices ``(samples,)``, zeros and ones ``(samples, classes)``, or numbers; of ``"dense"``
+            the number of places of each class ``(samples, classes)``.
+        outputs: The predictions of the best entry: probabilities ``(samples, classes)``, or numbers; of ``"dense"`` the
+            numbers of places that are predicted as each class, and of those that are right ``(samples, 2 * classes)``.
         mistakes: The samples with the highest losses, the worst first.
         suspicious: Samples whose label may be wrong.
         importance: Of each column, the most important first; empty if there are no columns.
@@ -214,7 +216,7 @@ class Results:
 
     title: str
     task: str
-    kind: Literal["classification", "multi-label", "regression"]
+    kind: Literal["classification", "multi-label", "regression", "dense"]
     why: str
     counts: Mapping[str, int]
     facts: Mapping[str, Any]

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 import flash
 from flash import DataModule, Task
+from flash.core.dense import DenseTask
 from flash.core.evaluation import evaluate_dataset
 from flash.core.regression import RegressionTask
 from flash.data.auto_dataset import AutoDataset
@@ -84,7 +85,7 @@ class Run(ABC):
 
     @abstractmethod
     def predict(self, data: DataModule, dataset: AutoDataset) -> Array:
-        """Return probabilities ``(samples, classes)``, or numbers ``(samples, targets)``."""
+        """Return probabilities ``(samples, classes)``, numbers ``(samples, targets)``, or counts of dense tasks."""
 
 
 class ModelRun(Run):
@@ -130,6 +131,9 @@ class _NetworkRun(Run):
         """Return the predictions of the task."""
         self.task.use_data(data)
         own = dataset.with_input_spec(self.task.input_spec)
+        if isinstance(self.task, DenseTask):
+            counts = self.task.predicted_counts(own, data.batch_size, data.num_workers)
+            return counts.numpy().astype(np.float64).reshape(len(dataset), -1)
         return outputs_in(evaluate_dataset(self.task, data, own, batch_size=_prediction_batch(data)))
 
 

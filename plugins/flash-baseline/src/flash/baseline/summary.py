@@ -8,12 +8,14 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
 
 from flash import Task
+from flash.core.dense import DenseTask
 from flash.core.importance import permutation_importance
 from flash.data.auto_dataset import AutoDataset
 from flash.errors import ConfigurationError
@@ -24,7 +26,7 @@ from ._noise import suspicious_labels
 from ._resampling import Array
 from .attempts import seconds_per_sample
 from .ensemble import make_ensemble, select
-from .leaderboard import Metric, bootstrap, compare, score
+from .leaderboard import Metric, bootstrap, compare, metrics_for, score
 from .problem import Problem, Source
 from .race import Outcome, Race
 from .refitting import refit_lines
@@ -52,6 +54,8 @@ def add_ensemble(race: Race) -> None:
         race: The race, which has been run.
     """
     problem, metric = race.problem, race.metric
+    if problem.kind == "dense":  # The mean of counts is that of no task.
+        return
     tasks = {each.run.name: each for each in race.ranking() if each.run.task is not None}
     if not tasks:
         return
@@ -128,7 +132,7 @@ def summarize(
         labels=problem.labels,
         targets=problem.targets[part],
         outputs=shown,
-        mistakes=[] if best is None else _worst(problem, part, shown),
+        mistakes=[] if best is None else _mistakes(problem, part, shown, best),
         suspicious=_suspicious(problem, best),
         importance=importance,
         times=times,
@@ -201,6 +205,24 @@ def _comparisons(
     targets = problem.targets[part]
     first = (best.name, outputs[best.name])
     return [compare(metric, targets, first, (name, outputs[name])) for name in names]
+
+
+def _mistakes(problem: Problem, part: str, outputs: Array, best: Outcome) -> list[Sample]:
+    return _least_found(problem, part, outputs, best) if problem.kind == "dense" else _worst(problem, part, outputs)
+
+
+def _least_found(problem: Problem, part: str, outputs: Array, best: Outcome) -> list[Sample]:
+    """Return the samples with the lowest mean IoU of their classes, with pictures of truth and prediction."""
+    dataset, targets = problem.parts[part], problem.targets[part]
+    metric = metrics_for("dense")["iou"]
+    losses = [1 - metric(*pair) for pair in zip(targets[:, None], outputs[:, None], strict=True)]
+    rows = [int(row) for row in np.argsort(losses, kind="stable")[::-1][:_MOST_SHOWN] if losses[row] > 0]
+    predicted = np.split(outputs, 2, axis=1)[0]
+    found = _samples(problem, part, rows, predicted[rows], [losses[row] for row in rows], [None] * len(rows))
+    if not isinstance(best.run.task, DenseTask) or not rows:
+        return found
+    pictures = best.run.task.pictures(dataset, rows)
+    return [replace(each, shown=picture) for each, picture in zip(found, pictures, strict=True)]
 
 
 def _worst(problem: Problem, part: str, outputs: Array) -> list[Sample]:
@@ -293,9 +315,9 @@ def _facts(problem: Problem) -> dict[str, Any]:
 def _classes(problem: Problem) -> dict[str, dict[str, int]]:
     if problem.kind == "regression":
         return {}
-    if problem.kind == "multi-label":
+    if problem.kind in ("multi-label", "dense"):
         return {
-            part: {name: int(count) for name, count in zip(problem.labels, targets.sum(0), strict=True)}
+            part: {name: int(count) for name, count in zip(problem.labels, (targets > 0).sum(0), strict=True)}
             for part, targets in problem.targets.items()
         }
     found = {}

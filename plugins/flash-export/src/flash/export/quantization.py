@@ -142,7 +142,9 @@ class Quantization:
         dataset = self._dataset.with_input_spec(task.input_spec)
         for _, batch in islice(batches_in_order(dataset, batch_size=_SAMPLES), _MOST_BATCHES):
             inputs, targets = split_batch(batch, dataset.hooks.stage)
-            yield list(inputs.values()) if isinstance(inputs, Mapping) else [inputs], targets
+            # Some inputs, such as the sizes of images before they were resized, are for results alone.
+            names = named_specs(part.inputs)
+            yield [inputs[name] for name in names] if isinstance(inputs, Mapping) else [inputs], targets
 
 
 def _count(truths: Iterable[bool]) -> int:

@@ -232,3 +232,11 @@ def flash_recipes() -> Iterator[Recipe]:
             "convnext_tiny", "flash.image.recipes:convnext_tiny", task, "ConvNeXt-Tiny, a larger pretrained network."
         )
         yield Recipe("scratch", "flash.image.recipes:scratch", task, "ResNet-18 without pretrained weights.")
+    task = "image/semantic_segmentation"
+    for name, function, summary in (
+        ("constant", "usual_mask", "The most frequent class of each pixel, for every image."),
+        ("frozen", "frozen", "A linear layer on the frozen maps of the pretrained ResNet-18."),
+        ("convnext_tiny", "convnext_tiny", "ConvNeXt-Tiny, a larger pretrained network."),
+        ("scratch", "scratch", "ResNet-18 without pretrained weights."),
+    ):
+        yield Recipe(name, f"flash.image.segmentation.recipes:{function}", task, summary)

@@ -6,9 +6,10 @@ An exported folder has a copy of this file, which therefore needs nothing but nu
 from __future__ import annotations
 
 import io
+import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,24 +21,35 @@ from PIL import Image, UnidentifiedImageError
 from flash.errors import DataError
 
 __all__ = [
+    "TABLES",
     "BadImageError",
     "batches",
+    "best_classes",
     "center_crop",
+    "channels_first",
     "check_upload",
     "decode",
     "encode_samples",
+    "fit",
     "formats",
+    "grid_sides",
     "image_of_array",
+    "padded",
     "problem_of",
     "resized_center",
     "results",
     "run",
     "run_lengths",
+    "score_factors",
+    "tile_places",
     "upright_rgb",
 ]
 
 _Array = npt.NDArray[Any]
+_Network = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
+#: The suffixes of tables with a column of paths.
+TABLES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
 # Pillow would also read PostScript, which it passes to an interpreter: untrusted files must not execute code.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000", "MPO", "DIB", "ICO", "PCX", "TGA")
 # A 16-bit image without a value of this is nearly black: its values have 12 bits or fewer.
@@ -50,6 +62,11 @@ _EIGHT_OF = {
 # A stranger's image of more pixels is refused before it is decoded: a file of some kilobytes may hold them. Photos of
 # the largest cameras in phones have as many.
 _MAX_UPLOADED_PIXELS = 50_000_000
+# Sides of images that are cut into tiles are multiples of this, as are the places of tiles: the scores of most networks
+# are then at the same places in all tiles.
+_GRID = 32
+# Scores of all classes at each pixel of a photo are gigabytes: of that many they are computed in parts.
+_VALUES_AT_ONCE = 1 << 24
 _ORIENTATION = 0x0112
 _EXIF_KEYS = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
 _UPRIGHT = {
@@ -318,28 +335,35 @@ def batches(
 
     Args:
         source: The path of an image, of a folder of images, or of a table with a column of paths.
-        settings: What :meth:`flash.image.preprocess.ImagePreprocess.portable` returns, or that of a detector.
+        settings: What :meth:`flash.image.preprocess.ImagePreprocess.portable` returns, or that of a detector or of
+            segmentation.
         reader: Its ``read_table(path)`` returns the columns of a delimited file.
-        batch_size: Images per batch; a detector gets one at a time, since their sizes differ.
+        batch_size: Images per batch; a detector, and a network of tiles, get one at a time, since their sizes differ.
 
     Yields:
         The paths, and ``input``, uint8, shape ``(images, channels, height, width)``. For a detector ``image`` of shape
-        ``(1, 3, height, width)``, and ``score_threshold``, shape ``(1,)``.
+        ``(1, 3, height, width)``, and ``score_threshold``, shape ``(1,)``; for segmentation what :func:`fit` returns.
 
     Raises:
         DataError: If there is no image, or one cannot be decoded.
     """
     paths = _paths(source, settings, reader)
+    batch_size = 1 if settings.get("resize") == "tiles" else batch_size
     if "score_threshold" in settings:
         for path in paths:
             yield [str(path)], _of_detector(path, settings, str(path))
         return
     for start in range(0, len(paths), batch_size):
         chosen = paths[start : start + batch_size]
-        yield (
-            [str(path) for path in chosen],
-            {"input": np.stack([_encoded(path, settings, str(path)) for path in chosen])},
-        )
+        names = [str(path) for path in chosen]
+        yield names, _inputs([(path, str(path)) for path in chosen], settings)
+
+
+def _inputs(files: Sequence[tuple[Path | io.BytesIO, str]], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the inputs of files, each with its name in messages."""
+    if "resize" in settings:
+        return _stacked([fit(decode(file, None, name), settings) for file, name in files])
+    return {"input": np.stack([_encoded(file, settings, name) for file, name in files])}
 
 
 def _of_detector(file: Path | io.BytesIO, settings: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -364,11 +388,8 @@ def encode_samples(
         (content,) = samples
         return _of_detector(io.BytesIO(content), settings, "image 0 of the predict data")
     # As the samples of a list are called in Flash.
-    images = [
-        _encoded(io.BytesIO(content), settings, f"image {place} of the predict data")
-        for place, content in enumerate(samples)
-    ]
-    return {"input": np.stack(images)}
+    names = [f"image {place} of the predict data" for place in range(len(samples))]
+    return _inputs([(io.BytesIO(content), name) for content, name in zip(samples, names, strict=True)], settings)
 
 
 def _paths(source: str, settings: Mapping[str, Any], reader: Any) -> list[Path]:
@@ -406,11 +427,244 @@ def _encoded(file: Path | io.BytesIO, settings: Mapping[str, Any], name: str) ->
         image = center_crop(image, height, width)
     else:
         image = center_crop(image.resize((wide, tall), resampling), height, width)
-    pixels = np.array(image.convert("L") if settings["channels"] == 1 else image)
+    return channels_first(image, settings["channels"])
+
+
+# ---------------------------------------------------------------------- images of masks
+
+
+def fit(image: Image.Image, settings: Mapping[str, Any]) -> dict[str, _Array]:
+    """Return the input of a network of segmentation for one image, and the size of the image.
+
+    Args:
+        image: The image.
+        settings: ``height``, ``width`` and ``channels`` of the network's images, or of tiles; ``mean`` of each channel;
+            ``resampling``, the name of Pillow's filter; ``resize``: ``"squash"``, ``"pad"`` or ``"tiles"``; and
+            ``tile_overlap``, the fraction of a tile that the next one covers too.
+
+    Returns:
+        ``image``: uint8, shape ``(channels, height, width)``; ``size``: the height and width of the image. Unless it
+        fills its input, ``inside``: how many rows and columns of it do. For tiles ``tile``: their height and width, and
+        the steps from one to the next.
+    """
+    sides = (settings["height"], settings["width"])
+    channels, mean, resampling = settings["channels"], settings["mean"], Image.Resampling[settings["resampling"]]
+    size = np.array([image.height, image.width])
+    if settings["resize"] == "squash":
+        picture = image if image.size == sides[::-1] else image.resize(sides[::-1], resampling)
+        return {"image": channels_first(picture, channels), "size": size}
+    if settings["resize"] == "pad":
+        factor = min(sides[0] / image.height, sides[1] / image.width)
+        rows, columns = (max(1, round(side * factor)) for side in (image.height, image.width))
+        pixels = channels_first(image.resize((columns, rows), resampling), channels)
+        return {"image": padded(pixels, sides, mean), "size": size, "inside": np.array([rows, columns])}
+    steps = [max(1, round(each * (1 - settings["tile_overlap"]) / _GRID)) * _GRID for each in sides]
+    return {
+        "image": padded(channels_first(image, channels), grid_sides((image.height, image.width), sides), mean),
+        "size": size,
+        "inside": size.copy(),
+        "tile": np.array([*sides, *(min(step, each) for step, each in zip(steps, sides, strict=True))]),
+    }
+
+
+def grid_sides(size: Sequence[int], tile: Sequence[int]) -> list[int]:
+    """Return the height and width that an image is padded to before it is cut into tiles.
+
+    Example:
+        >>> grid_sides((70, 20), (64, 64))
+        [96, 64]
+    """
+    return [max(each, math.ceil(side / _GRID) * _GRID) for each, side in zip(tile, size, strict=True)]
+
+
+def padded(pixels: _Array, sides: Sequence[int], mean: Sequence[float]) -> _Array:
+    """Return an image with padding of the network's mean color at the bottom and at the right.
+
+    Args:
+        pixels: Shape ``(channels, rows, columns)``.
+        sides: The height and width to pad to.
+        mean: The mean of each channel, of values between 0 and 1.
+
+    Example:
+        >>> padded(np.zeros((1, 1, 1), np.uint8), (1, 3), [0.2]).tolist()
+        [[[0, 51, 51]]]
+    """
+    if pixels.shape[1:] == tuple(sides):
+        return pixels
+    colors = np.rint(np.array(mean, np.float32) * 255).astype(np.uint8)
+    canvas: _Array = np.broadcast_to(colors[:, None, None], (len(pixels), *sides)).copy()
+    canvas[:, : pixels.shape[1], : pixels.shape[2]] = pixels
+    return canvas
+
+
+def channels_first(image: Image.Image, channels: int) -> _Array:
+    """Return the pixels of an image, uint8, shape ``(channels, height, width)``, of one channel in gray."""
+    pixels = np.array(image.convert("L") if channels == 1 else image)
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-# ---------------------------------------------------------------------- boxes
+def _stacked(samples: Sequence[Mapping[str, _Array]]) -> dict[str, _Array]:
+    """Return the inputs of a batch; images of several sizes are padded with zeros, which no network sees."""
+    height, width = (max(each["image"].shape[axis] for each in samples) for axis in (1, 2))
+    images = [padded(each["image"], (height, width), [0.0] * len(each["image"])) for each in samples]
+    return {
+        "image": np.stack(images),
+        **{name: np.stack([each[name] for each in samples]) for name in samples[0] if name != "image"},
+    }
+
+
+# ---------------------------------------------------------------------- masks
+
+
+def _scores(network: _Network, inputs: Mapping[str, _Array]) -> list[_Array]:
+    """Return the scores of each image without those of its padding, shape ``(classes, rows, columns)``."""
+    images = inputs["image"]
+    if "tile" in inputs:
+        sizes = inputs["inside"].tolist()
+        return [_of_tiles(network, *each) for each in zip(images, sizes, inputs["tile"].tolist(), strict=True)]
+    scores: list[_Array] = list(network({"image": images})["logits"])
+    if "inside" not in inputs:
+        return scores
+    parts = inputs["inside"] / np.array(images.shape[2:])
+    return [_unpadded(each, part) for each, part in zip(scores, parts.tolist(), strict=True)]
+
+
+def _of_tiles(
+    network: _Network,
+    image: _Array,
+    size: Sequence[int],
+    settings: Sequence[int],
+) -> _Array:
+    """Return the mean of the scores of the tiles that cover a place."""
+    tile, steps = settings[:2], settings[2:]
+    sides = grid_sides(size, tile)
+    places = tile_places(sides, tile, steps)
+    total: Any = None
+    count: Any = None
+    for top, left in places:
+        part = np.ascontiguousarray(image[None, :, top : top + tile[0], left : left + tile[1]])
+        scores = network({"image": part})["logits"][0]
+        if total is None:
+            down, across = score_factors(scores.shape[1:], tile, places)
+            total = np.zeros((len(scores), sides[0] // down, sides[1] // across), np.float32)
+            count = np.zeros(total.shape[1:], np.float32)
+        if (down, across) == (1, 1) and scores.shape[1:] != tuple(tile):
+            scores = _resized(scores, tile)
+        rows = slice(top // down, top // down + scores.shape[1])
+        columns = slice(left // across, left // across + scores.shape[2])
+        total[:, rows, columns] += scores
+        count[rows, columns] += 1
+    return _unpadded(total / count, [inside / side for inside, side in zip(size, sides, strict=True)])
+
+
+def tile_places(sides: Sequence[int], tile: Sequence[int], steps: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the top and the left of tiles that cover an image; the last ones end where it does.
+
+    Args:
+        sides: The height and width of the image.
+        tile: Those of a tile.
+        steps: The steps from one tile to the next, down and across.
+
+    Example:
+        >>> tile_places((64, 96), (64, 64), (32, 32))
+        [(0, 0), (0, 32)]
+    """
+    tops, lefts = (
+        [*range(0, side - each, step), side - each] for side, each, step in zip(sides, tile, steps, strict=True)
+    )
+    return [(top, left) for top in tops for left in lefts]
+
+
+def score_factors(scores: Sequence[int], tile: Sequence[int], places: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Return how many pixels a score stands for, down and across; 1 unless the scores of all tiles are on one grid.
+
+    Args:
+        scores: The rows and columns of the scores of a tile.
+        tile: The height and width of a tile.
+        places: The tops and lefts of the tiles.
+
+    Example:
+        >>> score_factors((16, 16), (64, 64), [(0, 0), (0, 32)]), score_factors((15, 15), (64, 64), [(0, 0)])
+        ((4, 4), (1, 1))
+    """
+    factors = []
+    for axis in (0, 1):
+        factor, left = divmod(tile[axis], scores[axis])
+        is_grid = factor > 0 and not left and all(place[axis] % factor == 0 for place in places)
+        factors.append(factor if is_grid and _GRID % factor == 0 and tile[axis] % factor == 0 else 0)
+    return (factors[0], factors[1]) if all(factors) else (1, 1)
+
+
+def _unpadded(scores: _Array, part: Sequence[float]) -> _Array:
+    """Return scores of an image alone, without those of the padding, at as many places."""
+    for axis, fraction in enumerate(part, 1):
+        count = scores.shape[axis]
+        scores = _sampled(scores, np.float32(fraction) * (np.arange(count, dtype=np.float32) + 0.5) - 0.5, axis)
+    return scores
+
+
+def _resized(scores: _Array, size: Sequence[int], rows: slice = slice(None)) -> _Array:
+    """Return scores in another size, bilinearly interpolated; of some rows of it."""
+    for axis, (wanted, chosen) in enumerate(zip(size, (rows, slice(None)), strict=True), 1):
+        factor = np.float32(scores.shape[axis]) / np.float32(wanted)
+        scores = _sampled(scores, factor * (np.arange(wanted, dtype=np.float32)[chosen] + 0.5) - 0.5, axis)
+    return scores
+
+
+def _sampled(scores: _Array, places: _Array, axis: int) -> _Array:
+    """Return scores at fractional places of an axis, bilinearly interpolated."""
+    last = scores.shape[axis] - 1
+    places = np.clip(places, 0, last).astype(np.float32)
+    lower = places.astype(np.int64)
+    share = (places - lower).reshape([-1 if each == axis else 1 for each in range(scores.ndim)])
+    below, above = scores.take(lower, axis), scores.take(np.minimum(lower + 1, last), axis)
+    return np.asarray((1 - share) * below + share * above)
+
+
+def best_classes(scores: _Array, size: Sequence[int]) -> _Array:
+    """Return the class with the highest score at each pixel, uint8, shape ``size``.
+
+    Args:
+        scores: Shape ``(classes, rows, columns)``.
+        size: Height and width.
+
+    Example:
+        >>> best_classes(np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), (2, 4)).tolist()
+        [[0, 0, 1, 1], [0, 0, 1, 1]]
+    """
+    height, width = size
+    at_once = max(1, _VALUES_AT_ONCE // (len(scores) * width))
+    starts = range(0, height, at_once)
+    parts = [_resized(scores, size, slice(start, start + at_once)).argmax(0).astype(np.uint8) for start in starts]
+    return np.concatenate(parts)
+
+
+def _masks(outputs: Mapping[str, Any], result: Mapping[str, Any]) -> list[Any]:
+    output = result["output"]
+    found: list[Any] = []
+    for scores, size in zip(outputs["logits"], outputs["size"].tolist(), strict=True):
+        if output in ("labels", "classes", "areas"):
+            mask = best_classes(scores, size)
+            found.append(mask if output == "labels" else _areas(mask, result["labels"]))
+        elif output in ("probabilities", "logits"):
+            sized = _resized(scores, size)
+            powers = np.exp(sized - sized.max(0))
+            found.append(sized if output == "logits" else powers / powers.sum(0))
+        else:
+            raise DataError(
+                f"Expected output to be labels, classes, areas, probabilities, logits or raw, but got {output!r}."
+            )
+    return [list(each) for each in found] if output == "classes" else found
+
+
+def _areas(mask: _Array, labels: Sequence[Any]) -> dict[Any, float]:
+    """Return the fraction of the pixels of each class in a mask, by its name, largest first."""
+    counts = np.bincount(mask.ravel(), minlength=len(labels))
+    order = [place for place in np.argsort(-counts, kind="stable").tolist() if counts[place]]
+    return {labels[place]: float(counts[place] / mask.size) for place in order}
+
+
+# ---------------------------------------------------------------------- results
 
 
 def run(networks: Mapping[str, Any], inputs: dict[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
@@ -421,19 +675,23 @@ def run(networks: Mapping[str, Any], inputs: dict[str, Any], result: Mapping[str
         inputs: Those of a batch.
         result: What the task says of its results.
     """
+    if result["kind"] == "masks":
+        return {"logits": _scores(networks["model"], inputs), "size": inputs["size"]}
     outputs: dict[str, Any] = networks["model"](inputs)
     # The rows of a detector's outputs are boxes of its one image.
     return {name: array[None] for name, array in outputs.items()} if result["kind"] == "boxes" else outputs
 
 
-def results(outputs: Mapping[str, Any], result: Mapping[str, Any], _: Any = None) -> list[dict[str, list[Any]]]:
-    """Return what was found in each image, best first, as ``task.predict`` does.
+def results(outputs: Mapping[str, Any], result: Mapping[str, Any], _: Any = None) -> list[Any]:
+    """Return what was found in each image, best first, or its mask, as ``task.predict`` does.
 
     Args:
-        outputs: ``boxes``, ``labels`` (from 1) and ``scores`` of each image; and ``masks``, or ``keypoints`` and
-            ``keypoint_scores``, if the network finds them.
-        result: ``labels``, or ``None``, and ``threshold``, the least score.
+        outputs: ``boxes``, ``labels`` (from 1) and ``scores`` of each image, and ``masks``, or ``keypoints`` and
+            ``keypoint_scores``, if the network finds them; or its ``logits`` and ``size``.
+        result: ``labels``, or ``None``, and ``threshold``, the least score; or ``labels`` and the ``output`` of masks.
     """
+    if result["kind"] == "masks":
+        return _masks(outputs, result)
     rows = zip(*outputs.values(), strict=True)
     return [_of_image(dict(zip(outputs, row, strict=True)), result) for row in rows]
 

@@ -363,7 +363,7 @@ class ImagePreprocess(FilePreprocess):
             "mean": list(config.mean),
             "std": list(config.std),
             "extensions": sorted(self.extensions),
-            "tables": [] if self.input_field is None else [".csv", ".tsv", ".txt", ".jsonl", ".ndjson"],
+            "tables": [] if self.input_field is None else list(encoder.TABLES),
             "input_field": self.input_field,
         }
         return Portable(inputs, encoder=encoder.__name__, settings=settings, requires=("Pillow",))

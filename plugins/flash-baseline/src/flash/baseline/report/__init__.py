@@ -188,7 +188,7 @@ def _sections(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("errors", "Errors"),
         ("mistakes", "Worst mistakes"),
     ]
-    if numbers["kind"] != "regression":
+    if numbers["kind"] not in ("regression", "dense"):
         found.append(("suspicious", "Labels to check"))
     if numbers["importance"]:
         found.append(("importance", "Importance"))
@@ -279,7 +279,7 @@ def _curves(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _figures(results: Results, numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if not numbers["evaluation"]:
+    if not numbers["evaluation"] or numbers["kind"] == "dense":
         return []
     if numbers["kind"] != "regression":
         bins = numbers["evaluation"]["calibration"]["bins"]

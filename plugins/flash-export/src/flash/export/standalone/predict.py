@@ -100,7 +100,8 @@ class Predictor:
 
         Args:
             source: The path of the input.
-            output: ``"labels"``, ``"classes"`` or ``"probabilities"`` of classifiers, ``"raw"``, or ``None``.
+            output: ``"labels"``, ``"classes"`` or ``"probabilities"`` of classifiers, ``"raw"``, one that the encoder
+                of the domain knows, or ``None``.
             batch_size: Samples per batch.
         """
         return [result for _, result in self.predict_each(source, output, batch_size)]
@@ -137,9 +138,9 @@ class Predictor:
             numbers: list[Any] = flat.tolist()
             return numbers
         if output != "raw" and self.result["kind"] != "raw" and hasattr(self._encoder, "results"):
-            results: list[Any] = self._encoder.results(outputs, self.result, self._reader)
+            results: list[Any] = self._encoder.results(outputs, {**self.result, "output": output}, self._reader)
             return results
-        rows = zip(*(array.tolist() for array in outputs.values()), strict=True)
+        rows = zip(*map(_rows, outputs.values()), strict=True)
         return [row[0] if len(outputs) == 1 else dict(zip(outputs, row, strict=True)) for row in rows]
 
 
@@ -162,6 +163,11 @@ def classes(probabilities: Any, result: Mapping[str, Any], output: str) -> list[
         return chosen if names is None else [[names[place] for place in row] for row in chosen]
     places: list[Any] = probabilities.argmax(1).tolist()
     return places if names is None else [names[place] for place in places]
+
+
+def _rows(outputs: Any) -> list[Any]:
+    """Return an output of each sample; those of different shapes are a list of arrays."""
+    return [array.tolist() for array in outputs] if isinstance(outputs, list) else list(outputs.tolist())
 
 
 def described(folder: Path, *, programs: bool = True) -> dict[str, Any]:
@@ -243,7 +249,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         target = stack.enter_context(Path(options.o).open("w", encoding="utf-8")) if options.o else sys.stdout
         try:
             for identifier, result in found:
-                target.write(json.dumps({"id": identifier, "prediction": result}, ensure_ascii=False) + "\n")
+                line = {"id": identifier, "prediction": result}
+                target.write(json.dumps(line, ensure_ascii=False, default=lambda array: array.tolist()) + "\n")
         except (ValueError, OSError) as error:
             sys.stderr.write(f"{error}\n")
             return 1

@@ -20,6 +20,10 @@ from .boxes import AnnotatedImage, read_boxes, show_path
 __all__ = ["CocoImage", "crowds_of", "is_pair", "read_annotations", "read_coco"]
 
 
+# The ids of segments are colors of 24 bits.
+_MOST_SEGMENTS = 1 << 24
+
+
 def is_pair(stage: str, folder: str | Path | None, ann_file: str | Path | None) -> bool:
     """Return whether a stage has a folder of images with its file of annotations; it may have neither.
 
@@ -82,16 +86,23 @@ class CocoImage(NamedTuple):
         size: Its width and height in pixels, if they are annotated.
         annotations: The annotations of its objects, as they are in the file.
         labels: The name of the category of each annotation.
+        mask: The file of the ids of its segments, if the COCO file is a panoptic one, whose segments are annotations.
     """
 
     path: Path
     size: tuple[int, int] | None
     annotations: list[dict[str, Any]]
     labels: tuple[str, ...]
+    mask: Path | None = None
 
 
 def read_annotations(
-    folder: str | Path, ann_file: str | Path, key: str = "bbox"
+    folder: str | Path,
+    ann_file: str | Path,
+    key: str = "bbox",
+    *,
+    panoptic: bool = False,
+    mask_folder: str | Path | None = None,
 ) -> tuple[list[CocoImage], list[str], list[dict[str, Any]]]:
     """Read the images of a folder with their annotations in a COCO file, whatever these annotate.
 
@@ -99,16 +110,21 @@ def read_annotations(
         folder: The folder that the file names of the images are relative to.
         ann_file: The JSON file with ``images``, ``annotations`` and ``categories``.
         key: What each annotation has to have, such as ``"segmentation"``.
+        panoptic: Whether the file may also be a panoptic one, with ``segments_info`` and a mask of ids for each image.
+        mask_folder: The folder of these masks; by default the one beside the file that has its name, as COCO's.
 
     Returns:
         The images in the order of the file, the names of the categories in the order of their ids, and the categories
         as they are in the file.
 
     Raises:
-        DataError: If the file is not a COCO file, or refers to a missing image or category.
+        DataError: If the file is not a COCO file, is a panoptic one that is not asked for, or refers to a missing
+            image, mask or category.
     """
     folder, ann_file = Path(folder), Path(ann_file)
-    content = _read_json(folder, ann_file, key)
+    content = _read_json(folder, ann_file)
+    mask_names = _split_segments(content, ann_file) if panoptic and _is_panoptic(content) else None
+    _check_content(content, ann_file, key if mask_names is None else "id")
     names = _category_names(content, ann_file)
     annotations_of = _annotations_by_image(content, names, ann_file)
     known = Counter(_relative(image).name for image in content["images"])
@@ -124,10 +140,75 @@ def read_annotations(
             f"{show(next(iter(annotations_of)))} is not among them ({len(annotations_of)} such ids)."
         )
     _check_files([image.path for image in images], folder, ann_file)
+    if mask_names is not None:
+        images = _with_masks(images, content, mask_names, Path(mask_folder or ann_file.with_suffix("")), ann_file)
     return images, [names[key] for key in sorted(names)], content["categories"]
 
 
-def _read_json(folder: Path, ann_file: Path, key: str) -> dict[str, Any]:
+def _is_panoptic(content: Mapping[str, Any]) -> bool:
+    return any(isinstance(each, Mapping) and "segments_info" in each for each in content["annotations"])
+
+
+def _split_segments(content: dict[str, Any], ann_file: Path) -> dict[Any, str]:
+    """Replace the annotations of a panoptic file, one per image, by its segments; return the mask of each image."""
+    records = content["annotations"]
+    _check_keys(records, "annotation", ("image_id", "file_name", "segments_info"), ann_file)
+    _check_ids(records, "annotations", "image_id", ann_file)
+    names: dict[Any, str] = {}
+    segments: list[dict[str, Any]] = []
+    for record in records:
+        image, found = record["image_id"], record["segments_info"]
+        if image in names:
+            raise DataError(
+                f"Expected one annotation with segments_info for each image in {ann_file}, but the image_id "
+                f"{show(image)} has several. Join them."
+            )
+        if not isinstance(found, list):
+            raise DataError(
+                f"Expected segments_info in {ann_file} to be a list of segments, but that of image_id {show(image)} is "
+                f"{show(found)}. Export it again as COCO."
+            )
+        _check_keys(found, "segment", ("id", "category_id"), ann_file)
+        ids = [each["id"] for each in found]
+        wrong = next((each for each in ids if type(each) is not int or not 0 < each < _MOST_SEGMENTS), None)
+        if wrong is not None or len(set(ids)) < len(ids):
+            got = f"{ids} has one twice" if wrong is None else f"got {show(wrong)}"
+            raise DataError(
+                f"Expected the ids of the segments of image_id {show(image)} in {ann_file} to be different whole "
+                f"numbers from 1 to {_MOST_SEGMENTS - 1}, the colors of its mask, but {got}. Export it again as COCO."
+            )
+        names[image] = str(record["file_name"])
+        segments += [{**each, "image_id": image} for each in found]
+    content["annotations"] = segments
+    return names
+
+
+def _with_masks(
+    images: list[CocoImage], content: dict[str, Any], names: dict[Any, str], folder: Path, ann_file: Path
+) -> list[CocoImage]:
+    """Return the images of a panoptic file with the files of their masks."""
+    ids = [each["id"] for each in content["images"]]
+    known = Counter(_relative({"file_name": name}).name for name in names.values())
+    without = [image for key, image in zip(ids, images, strict=True) if key not in names]
+    if without:
+        raise DataError(
+            f"Expected an annotation with segments_info for each image in {ann_file}, but {len(without)} of "
+            f"{len(images)} have none, such as {show_path(without[0].path)}. Leave these images out."
+        )
+    found = [
+        image._replace(mask=_path_of({"file_name": names[key]}, folder, ann_file, known))
+        for key, image in zip(ids, images, strict=True)
+    ]
+    missing = [image.mask for image in found if image.mask is not None and not os.path.isfile(image.mask)]
+    if missing:
+        raise DataError(
+            f"Expected the masks of {ann_file} in {folder}, but {len(missing)} of {len(found)} are missing, such as "
+            f"{show_path(missing[0])}. Pass their folder: train_target_folder=..., val_target_folder=..."
+        )
+    return found
+
+
+def _read_json(folder: Path, ann_file: Path) -> dict[str, Any]:
     if not os.path.isdir(folder):
         raise DataError(f"Expected {folder} to be the folder with the images, but there is no such folder.")
     if not os.path.isfile(ann_file):  # reading a pipe would wait for ever
@@ -151,13 +232,22 @@ def _read_json(folder: Path, ann_file: Path, key: str) -> dict[str, Any]:
             f"Expected {ann_file} to have the lists images, annotations and categories, as COCO's instances_*.json, "
             f"but {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing."
         )
+    return dict(content)
+
+
+def _check_content(content: dict[str, Any], ann_file: Path, key: str) -> None:
+    if key != "id" and _is_panoptic(content):
+        raise DataError(
+            f"Expected each annotation in {ann_file} to have {key!r}, but it is a panoptic file, whose segments_info "
+            "are colors of masks. SemanticSegmentationData.from_coco reads it; for objects take COCO's "
+            "instances_*.json."
+        )
     _check_keys(content["images"], "image", ("id", "file_name"), ann_file)
     _check_keys(content["annotations"], "annotation", ("image_id", "category_id", key), ann_file)
     _check_keys(content["categories"], "category", ("id", "name"), ann_file)
     for part, key in (("images", "id"), ("categories", "id"), ("annotations", "image_id")):
         _check_ids(content[part], part, key, ann_file)
     _check_ids(content["annotations"], "annotations", "category_id", ann_file)
-    return dict(content)
 
 
 def _check_keys(records: list[Any], what: str, keys: tuple[str, ...], ann_file: Path) -> None:

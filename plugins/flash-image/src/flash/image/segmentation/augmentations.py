@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
-from torchvision.transforms.v2.functional import pil_to_tensor, to_pil_image
+from torchvision.transforms.v2.functional import to_pil_image
 
 from flash.core.registry import ComponentRegistry
 from flash.errors import ConfigurationError
@@ -24,7 +24,6 @@ __all__ = [
     "augment",
     "augmentations",
     "make_augmentation",
-    "resize",
     "resize_mask",
     "transform_image",
 ]
@@ -175,20 +174,6 @@ def _picture_of(picture: Tensor, argument: str) -> Image.Image:
         )
     made: Image.Image = to_pil_image(picture)
     return made
-
-
-def resize(image: Image.Image, config: ImageConfig) -> Tensor:
-    """Return an image of the network's size, uint8, shape ``(channels, height, width)``; its aspect ratio may change.
-
-    Example:
-        >>> config = ImageConfig.of({"input_size": (3, 8, 6), "mean": (0.5,) * 3, "std": (0.2,) * 3})
-        >>> resize(Image.new("RGB", (20, 10)), config).shape
-        torch.Size([3, 8, 6])
-    """
-    size = (config.width, config.height)
-    picture = image if image.size == size else image.resize(size, config.resampling)
-    pixels: Tensor = pil_to_tensor(picture.convert("L") if config.channels == 1 else picture)
-    return pixels
 
 
 def resize_mask(mask: Tensor, config: ImageConfig) -> Tensor:

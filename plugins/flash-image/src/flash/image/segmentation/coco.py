@@ -1,4 +1,4 @@
-"""Masks of COCO files: polygons and run lengths of objects, drawn when they are needed."""
+"""Masks of COCO files: polygons and run lengths of objects, drawn when they are needed; and panoptic segments."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from flash.errors import DataError
 
 from ..detection.coco import CocoImage, is_pair, read_annotations
 from ..detection.exif import upright_size
+from .panoptic import PanopticMask
 
 __all__ = ["BACKGROUND", "CocoMask", "coco_inputs"]
 
@@ -128,39 +129,61 @@ def _decoded(text: str | bytes) -> list[int] | None:
 
 
 def coco_inputs(
-    stages: Stages[tuple[Any, Any]], labels: Sequence[Any] | None
+    stages: Stages[tuple[Any, Any, Any]], labels: Sequence[Any] | None, known: Sequence[Any] | None, unlabeled: int
 ) -> tuple[Stages[Any], Sequence[Any] | None]:
-    """Return the images and masks of each stage, and the names of the classes without the background.
+    """Return the images and masks of each stage, and the names of the classes.
 
     Args:
-        stages: The folder of images and the COCO file of each stage.
-        labels: The names of the classes; by default those of the first file.
+        stages: The folder of images, the COCO file, and the folder of masks of a panoptic file of each stage.
+        labels: The names of the classes, without the background of objects; by default those of the first file.
+        known: All classes of a task that was trained, in place of ``labels``.
+        unlabeled: The value of pixels without a segment in masks of panoptic files.
 
     Raises:
-        DataError: If a folder is without its file, or an object is of an unknown category.
+        DataError: If a folder is without its file, an object is of an unknown category, or files are of several kinds.
     """
-    known = labels
+    first: bool | None = None
 
-    def read(stage: Stage, pair: tuple[Any, Any]) -> FileInputs | None:
-        nonlocal known
-        if not is_pair(stage.value, *pair):
+    def read(stage: Stage, given: tuple[Any, Any, Any]) -> FileInputs | None:
+        nonlocal known, first
+        folder, ann_file, mask_folder = given
+        if not is_pair(stage.value, folder, ann_file):
             return None
-        images, names, _ = read_annotations(*pair, "segmentation")
-        known = names if known is None else known
-        index = {name: place + 1 for place, name in enumerate(known)}
-        masks = [_mask_of(image, index, stage.value) for image in images]
+        images, names, _ = read_annotations(folder, ann_file, "segmentation", panoptic=True, mask_folder=mask_folder)
+        is_panoptic = images[0].mask is not None
+        if mask_folder is not None and not is_panoptic:
+            raise DataError(
+                f"Expected {stage.value}_target_folder together with a panoptic file, whose masks are in it, but "
+                f"{ann_file} has the shapes of objects. Leave it out."
+            )
+        first = is_panoptic if first is None else first
+        if known is None:
+            named = names if labels is None else labels
+            known = list(named) if is_panoptic else [BACKGROUND, *named]
+        if first != is_panoptic or not (is_panoptic or known[0] == BACKGROUND):
+            raise DataError(
+                "Expected the COCO files of all data to be of one kind, objects on a background or panoptic segments, "
+                f"but {ann_file} of the {stage.value} data is not of the kind of the first. Pass files of one kind."
+            )
+        # The background is no category of objects.
+        index = {name: place for place, name in enumerate(known) if is_panoptic or place}
+        masks = [_mask_of(image, index, stage.value, unlabeled) for image in images]
         return FileInputs([image.path for image in images], masks)
 
     return stages.map(read), known
 
 
-def _mask_of(image: CocoImage, index: dict[Any, int], stage: str) -> CocoMask:
+def _mask_of(image: CocoImage, index: dict[Any, int], stage: str, unlabeled: int) -> CocoMask | PanopticMask:
     unknown = next((label for label in image.labels if label not in index), None)
     if unknown is not None:
         raise DataError(
             f"Expected the categories of objects in the {stage} data to be among {show_some(list(index))}, but "
             f"{image.path} has {show(unknown)}. Name all classes: labels=[...]."
         )
+    if image.mask is not None:
+        pairs = zip(image.annotations, image.labels, strict=True)
+        classes = {segment["id"]: index[label] for segment, label in pairs}
+        return PanopticMask(image.mask, classes, unlabeled, str(image.path))
     size = image.size or upright_size(Path(image.path))
     if size is None:
         raise DataError(

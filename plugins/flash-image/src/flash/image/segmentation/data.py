@@ -12,14 +12,15 @@ from typing_extensions import Self
 from flash.data.files import FileData, FileInputs
 from flash.data.folders import is_path
 from flash.data.inputs import SampleDataset, SampleInputs, Samples
-from flash.data.recognition import RawData, Recognition
+from flash.data.recognition import RawData, Recognition, part_folders
 from flash.data.stage import Stage, Stages
 from flash.errors import DataError
 
 from .._former import SEGMENTATION_DATA_ARGUMENTS
 from ..files import image_files
-from .coco import BACKGROUND, coco_inputs
+from .coco import coco_inputs
 from .dataset import dataset_inputs
+from .masks import IGNORED
 from .preprocess import SemanticSegmentationPostprocess, SemanticSegmentationPreprocess
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["SemanticSegmentationData"]
 
 Folder = str | Path | None
+# The usual names of folders, in the order to look for them.
+_IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos")
+_MASK_FOLDERS = ("masks", "mask", "segmentations", "annotations", "labels", "targets")
 
 
 class SemanticSegmentationData(FileData):
@@ -60,11 +64,30 @@ class SemanticSegmentationData(FileData):
     @classmethod
     def recognize(
         cls,
-        raw: RawData,  # noqa: ARG003  # of the contract
-        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003
+        raw: RawData,
+        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003  # of the contract
     ) -> Recognition | None:
-        """Return ``None``: a baseline of masks is not known."""
-        return None
+        """Recognize a folder with the folders ``images`` and ``masks``, or with images and one COCO file.
+
+        Folders named ``train``, ``val`` and ``test`` may each have these.
+        """
+        if raw.folder is None:
+            return None
+        parts = part_folders(raw.folder)
+        found = {part: _pair_in(folder) for part, folder in parts.items()}
+        pairs = {part: pair for part, pair in found.items() if pair is not None}
+        if len(pairs) < len(found):
+            return None
+        is_coco = {masks.suffix == ".json" for _, masks in pairs.values()}
+        if len(is_coco) > 1:
+            return None
+        name = "ann_file" if is_coco == {True} else "target_folder"
+        arguments = {f"{part}_folder": str(images) for part, (images, _) in pairs.items()}
+        arguments |= {f"{part}_{name}": str(masks) for part, (_, masks) in pairs.items()}
+        if is_coco == {True}:
+            return Recognition("from_coco", arguments, f"{parts['train']} has images and one COCO file", 0.6)
+        # More than that of two classes of images.
+        return Recognition("from_folders", arguments, f"{parts['train']} has folders of images and of masks", 0.95)
 
     @classmethod
     def from_folders(  # type: ignore[override]  # folders of masks
@@ -147,12 +170,17 @@ class SemanticSegmentationData(FileData):
         test_folder: Folder = None,
         test_ann_file: Folder = None,
         predict_folder: Folder = None,
+        train_target_folder: Folder = None,
+        val_target_folder: Folder = None,
+        test_target_folder: Folder = None,
         **options: Any,
     ) -> Self:
-        """Make a data module from folders of images, each with a COCO file of polygons or run lengths.
+        """Make a data module from folders of images, each with a COCO file: of objects, or a panoptic one.
 
-        The classes are ``"background"``, where no object is, and the categories in the order of their ids. Where
-        objects overlap, the smaller one counts.
+        Of polygons and run lengths of objects, the classes are ``"background"``, where no object is, and the categories
+        in the order of their ids. Where objects overlap, the smaller one counts. Of panoptic files, with
+        ``segments_info`` and a PNG file of ids for each image, the classes are the categories, and pixels without a
+        segment do not count.
 
         Args:
             train_folder: The folder with the images to train on.
@@ -162,19 +190,34 @@ class SemanticSegmentationData(FileData):
             test_folder: Images to test on.
             test_ann_file: Their objects.
             predict_folder: Images to predict.
+            train_target_folder: The masks of a panoptic file; by default the folder beside it that has its name, such
+                as ``panoptic_train`` of ``panoptic_train.json``.
+            val_target_folder: The same for validation.
+            test_target_folder: The same for testing.
             options: The arguments of the class and of its preprocess, but for ``labels_map`` and ``num_classes``;
                 ``labels`` are the classes without the background, by default those of the first file.
 
         Raises:
-            DataError: If a file is not a COCO file, refers to a missing image or category, or an object has no shape.
+            DataError: If a file is not a COCO file, refers to a missing image, mask or category, or an object has no
+                shape.
         """
         cls.check_options(options)
-        given = Stages((train_folder, train_ann_file), (val_folder, val_ann_file), (test_folder, test_ann_file), None)
+        given = Stages(
+            (train_folder, train_ann_file, train_target_folder),
+            (val_folder, val_ann_file, val_target_folder),
+            (test_folder, test_ann_file, test_target_folder),
+            None,
+        )
         preprocess = options.get("preprocess")
-        known = options.pop("labels", None) if preprocess is None else preprocess.targets.labels[1:]
-        inputs, labels = coco_inputs(given, known)
+        ignored = options.get("ignore_index", IGNORED) if preprocess is None else preprocess.targets.ignore
+        inputs, labels = coco_inputs(
+            given,
+            options.pop("labels", None) if preprocess is None else None,
+            None if preprocess is None else preprocess.targets.labels,
+            ignored if isinstance(ignored, int) else IGNORED,
+        )
         if preprocess is None and labels is not None:
-            options["labels"] = [BACKGROUND, *labels]
+            options["labels"] = labels
         predicted = None if predict_folder is None else FileInputs(image_files(predict_folder))
         return cls.from_inputs(replace(inputs, predict=predicted), options)
 
@@ -243,6 +286,17 @@ class SemanticSegmentationData(FileData):
         from .plots import draw_masks
 
         return draw_masks(self, stage, count)
+
+
+def _pair_in(folder: Path) -> tuple[Path, Path] | None:
+    """Return the folder of images in a folder, with that of their masks, or with the one COCO file."""
+    inside = {each.name.lower(): each for each in sorted(folder.iterdir()) if each.is_dir()}
+    images = next((inside[name] for name in _IMAGE_FOLDERS if name in inside), None)
+    masks = next((inside[name] for name in _MASK_FOLDERS if name in inside), None)
+    if images is not None and masks is not None:
+        return images, masks
+    files = [each for each in sorted(folder.iterdir()) if each.suffix.lower() == ".json"]
+    return (images or folder, files[0]) if len(files) == 1 else None
 
 
 def _masks_of(files: Sequence[Path], images: Path, masks: Path) -> list[Path]:

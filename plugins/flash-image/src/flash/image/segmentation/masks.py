@@ -24,6 +24,7 @@ from flash.serialization import made_from
 from ..encoder import BadImageError, formats, problem_of
 from .coco import CocoMask
 from .dataset import DatasetSample
+from .panoptic import PanopticMask
 
 __all__ = ["IGNORED", "MAX_CLASSES", "LabelsMap", "MaskTargets", "Value", "read_mask", "upright_mask"]
 
@@ -68,6 +69,8 @@ def read_mask(source: Any, name: str, colors: bool = False) -> Mask:
         source = source.read()[1]
     if isinstance(source, CocoMask):
         return source.draw()
+    if isinstance(source, PanopticMask):
+        return source.decode(read_mask(source.path, str(source.path), colors=True))
     if isinstance(source, Mapping) and {"bytes", "path"} & set(source):
         source = source.get("bytes") or source.get("path")
     if isinstance(source, str | Path | bytes):

@@ -18,6 +18,7 @@ from flash.data.data_module import DataModule
 from flash.data.stage import Stage
 from flash.errors import DataError
 
+from .counting import mask_confusion
 from .masks import IGNORED, MaskTargets, voc_color
 from .metrics import class_ious
 from .outputs import best_classes
@@ -138,6 +139,32 @@ def draw_predictions(task: Any, data: DataModule, stage: str, count: int, max_im
     return figure
 
 
+def pictures(task: Any, dataset: AutoDataset, rows: Sequence[int]) -> list[_Pixels]:
+    """Return true masks (left) and predicted ones (right) over images, uint8, shape ``(height, width, 3)`` each.
+
+    Args:
+        task: The task, which is bound to the data.
+        dataset: Images with masks.
+        rows: Their indices.
+    """
+    preprocess: Any = dataset.hooks.preprocess
+    palette = preprocess.targets.palette
+    own = dataset.with_input_spec(task.input_spec)
+    chosen = own.subset(list(rows), own.hooks.stage)
+    found: dict[int, _Pixels] = {}
+    for batch in predict_batches(task, chosen, batch_size=8):
+        shown: Any = own.hooks.display_inputs(batch.inputs, len(batch.rows))
+        for place, row in enumerate(batch.rows):
+            truth = batch.targets[place].reshape(batch.targets[place].shape[-2:])
+            predicted = best_classes(batch.output[place].float(), (truth.shape[0], truth.shape[1])).cpu().numpy()
+            true = torch.where(truth < 0, IGNORED, truth).to(torch.uint8).cpu().numpy()
+            picture = _sized(shown[place], truth.shape)
+            gap = np.full((len(picture), _GAP, 3), 255, np.uint8)
+            both = [overlay(picture, true, palette), gap, overlay(picture, predicted, palette)]
+            found[int(row)] = np.concatenate(both, 1)
+    return [found[place] for place in range(len(rows))]
+
+
 def pixel_confusion(task: Any, data: DataModule, stage: str) -> Tensor:
     """Return how many pixels of each class were predicted as each, in the size of the masks.
 
@@ -157,15 +184,13 @@ def pixel_confusion(task: Any, data: DataModule, stage: str) -> Tensor:
     if stage == Stage.PREDICT.value:
         raise DataError("Expected data with masks, but the predict data has none. Choose another stage.")
     count = task.num_classes
-    total = torch.zeros(count * count, dtype=torch.long)
+    total = torch.zeros(count, count, dtype=torch.long)
     for batch in predict_batches(task, dataset, batch_size=data.batch_size, num_workers=data.num_workers):
         for scores, mask in zip(batch.output, batch.targets, strict=True):
             truth = mask.reshape(mask.shape[-2:])
             predicted = best_classes(scores.float(), (truth.shape[0], truth.shape[1])).long()
-            counted = truth >= 0
-            pairs = truth[counted] * count + predicted[counted]
-            total += torch.bincount(pairs, minlength=count * count).cpu()
-    return total.reshape(count, count)
+            total += mask_confusion(truth, predicted, count)
+    return total
 
 
 def draw_confusion(task: Any, data: DataModule, stage: str) -> Figure:
@@ -198,10 +223,7 @@ def _classes_of(data: DataModule, task: Any = None) -> tuple[list[str], list[tup
 
 def _image_iou(predicted: Tensor, truth: Tensor, count: int) -> float:
     """Return the mean IoU over the classes that an image or its prediction has pixels of."""
-    counted = truth >= 0
-    pairs = truth[counted] * count + predicted[counted].long()
-    matrix = torch.bincount(pairs, minlength=count * count).reshape(count, count)
-    return float(class_ious(matrix).nanmean())
+    return float(class_ious(mask_confusion(truth, predicted, count)).nanmean())
 
 
 def _as_image(pixels: Tensor, shape: Sequence[int]) -> _Pixels:

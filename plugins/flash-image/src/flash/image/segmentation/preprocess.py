@@ -29,6 +29,7 @@ from flash.errors import ConfigurationError, DataError
 from flash.plugins import default_owner
 from flash.serialization import writing
 
+from .. import encoder
 from ..config import ImageConfig
 from ..detection.exif import orientation_of
 from ..preprocess import ImagePreprocess, Transform
@@ -45,7 +46,7 @@ from .augmentations import (
 )
 from .dataset import DatasetSample
 from .masks import IGNORED, LabelsMap, MaskTargets, Value, read_mask, to_tensor, upright_mask, voc_color
-from .sizing import Resize, check_resize, fit, random_tile, stack
+from .sizing import Resize, check_resize, fit, fit_settings, random_tile, stack
 
 __all__ = ["NOT_COUNTED", "SemanticSegmentationPostprocess", "SemanticSegmentationPreprocess"]
 
@@ -308,17 +309,18 @@ class SemanticSegmentationPreprocess(ImagePreprocess):
         return None
 
     def portable(self) -> Portable:
-        """Return the inputs, uint8 images of a fixed size."""
+        """Return the inputs, uint8 images of a fixed size, or tiles of it, and how the encoder of files makes them."""
         config, own = self.transforms.config, self.own_transform(Stage.PREDICT)
         image = TensorSpec("uint8", ("batch", config.channels, config.height, config.width), values=256)
-        size = f"{config.width} x {config.height} pixels"
-        made = f"whole images, resized to {size}, are the inputs of this network"
-        if self.resize != "squash":
-            how = "padded to" if self.resize == "pad" else "cut into tiles of"
-            made = f"images are {how} {size}, and scores are put together again"
         if own is not None:
-            made = f"images are made by the {own.argument} {describe(own.function)}"
-        return Portable({"image": image}, reason=made)
+            return Portable({"image": image}, reason=f"images are made by the {own.argument} {describe(own.function)}")
+        settings = {
+            **fit_settings(config, self.resize, self.tile_overlap),
+            "extensions": sorted(self.extensions),
+            "tables": [] if self.input_field is None else list(encoder.TABLES),
+            "input_field": self.input_field,
+        }
+        return Portable({"image": image}, encoder=encoder.__name__, settings=settings, requires=("Pillow",))
 
     # ------------------------------------------------------------------ determinism and state
 

@@ -12,6 +12,8 @@ from typing_extensions import Unpack
 
 from flash import Preprocess, Registry
 from flash.core.classification import ClassificationTask, ClassWeights
+from flash.core.dense import DenseTask
+from flash.core.export import to_json_labels
 from flash.core.losses import LossSpec
 from flash.core.metrics import MetricSpec, weight_of_loss
 from flash.core.optimizers import LRSchedulerSpec
@@ -22,6 +24,7 @@ from flash.plugins import default_owner
 from .._former import SEGMENTER_ARGUMENTS
 from ..heads import make_head
 from ..task import ImageTask
+from .counting import predicted_counts, true_counts
 from .feature_maps import feature_maps, map_channels
 from .heads import segmentation_heads
 from .losses import mask_losses
@@ -33,11 +36,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from flash import DataModule
+    from flash.data.auto_dataset import AutoDataset
 
 __all__ = ["SemanticSegmentation"]
 
+# The outputs of an exported folder.
+_EXPORTED = ("labels", "classes", "areas", "probabilities", "logits")
 
-class SemanticSegmentation(ImageTask, ClassificationTask):
+
+class SemanticSegmentation(DenseTask, ImageTask, ClassificationTask):
     """Segmenter of images: one class per pixel.
 
     Images are resized to the size of the network, or cut into tiles of it, as the argument ``resize`` of the data says,
@@ -251,12 +258,34 @@ class SemanticSegmentation(ImageTask, ClassificationTask):
         return super().predict(raw, output, batch_size, **reading)
 
     def exported_outputs(self, predictions: Any) -> dict[str, Tensor]:
-        """Return the probabilities, shape ``(batch, classes, rows, columns)``, at the resolution of the head."""
-        return {"probabilities": self.to_probabilities(predictions.float())}
+        """Return the scores, shape ``(batch, classes, rows, columns)``, at the resolution of the head.
+
+        The mask is that of scores in the size of the image: probabilities would be interpolated to others.
+        """
+        return {"logits": predictions.float()}
 
     def exported_result(self) -> dict[str, Any]:
-        """Return that results are arrays."""
-        return {"kind": "raw"}
+        """Return what turns scores into masks."""
+        labels = range(self.num_classes) if self.labels is None else self.labels
+        known = isinstance(self.output, str) and self.output in _EXPORTED
+        return {"kind": "masks", "labels": to_json_labels(labels), "output": self.output if known else "labels"}
+
+    # ------------------------------------------------------------------ comparison
+
+    @classmethod
+    def true_counts(cls, dataset: AutoDataset, num_classes: int) -> Tensor:
+        """Return the number of pixels of each class in each mask, shape ``(images, classes)``."""
+        return true_counts(dataset, num_classes)
+
+    def predicted_counts(self, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> Tensor:
+        """Return how many pixels are predicted as each class, and how many rightly, ``(images, 2, classes)``."""
+        return predicted_counts(self, dataset, batch_size, num_workers)
+
+    def pictures(self, dataset: AutoDataset, rows: Sequence[int]) -> list[Any]:
+        """Return true masks (left) and predicted ones (right) over images, uint8, ``(height, width, 3)`` each."""
+        from .plots import pictures
+
+        return pictures(self, dataset, rows)
 
     # ------------------------------------------------------------------ figures
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import pil_to_tensor
 
 from flash.errors import ConfigurationError
 
+from .. import encoder
 from ..config import ImageConfig
-from .augmentations import resize
 from .masks import IGNORED
 
-__all__ = ["Resize", "check_resize", "fit", "part_inside", "predict_tiles", "random_tile", "stack", "unpadded"]
+__all__ = [
+    "Resize",
+    "check_resize",
+    "fit",
+    "fit_settings",
+    "part_inside",
+    "predict_tiles",
+    "random_tile",
+    "stack",
+    "unpadded",
+]
 
 #: ``"squash"`` resizes without regard to the aspect ratio, ``"pad"`` keeps it, and ``"tiles"`` does not resize.
 Resize = Literal["squash", "pad", "tiles"]
 
-# Sides of images that are cut into tiles are multiples of this, as are the places of tiles: the scores of most networks
-# are then at the same places in all tiles.
-_GRID = 32
 _TILES_AT_ONCE = 8
 
 
@@ -64,23 +69,20 @@ def fit(image: Image.Image, config: ImageConfig, way: Resize, overlap: float) ->
         >>> found["image"].shape, found["size"], found["inside"]
         (torch.Size([3, 8, 8]), tensor([10, 20]), tensor([4, 8]))
     """
-    size = torch.tensor([image.height, image.width])
-    if way == "squash":
-        return {"image": resize(image, config), "size": size}
-    if way == "pad":
-        factor = min(config.height / image.height, config.width / image.width)
-        rows, columns = (max(1, round(side * factor)) for side in (image.height, image.width))
-        pixels = _pixels(image.resize((columns, rows), config.resampling), config)
-        canvas = (config.height, config.width)
-        return {"image": _padded(pixels, canvas, config), "size": size, "inside": torch.tensor([rows, columns])}
-    tile = (config.height, config.width)
-    sides = [max(each, math.ceil(side / _GRID) * _GRID) for each, side in zip(tile, size.tolist(), strict=True)]
-    steps = [max(1, round(each * (1 - overlap) / _GRID)) * _GRID for each in tile]
+    found = encoder.fit(image, fit_settings(config, way, overlap))
+    return {name: torch.from_numpy(array) for name, array in found.items()}
+
+
+def fit_settings(config: ImageConfig, way: Resize, overlap: float) -> dict[str, Any]:
+    """Return what :func:`flash.image.encoder.fit` needs to know, as JSON can hold it; for arguments see :func:`fit`."""
     return {
-        "image": _padded(_pixels(image, config), sides, config),
-        "size": size,
-        "inside": size.clone(),
-        "tile": torch.tensor([*tile, *(min(step, each) for step, each in zip(steps, tile, strict=True))]),
+        "channels": config.channels,
+        "height": config.height,
+        "width": config.width,
+        "mean": list(config.mean),
+        "resampling": config.resampling.name,
+        "resize": way,
+        "tile_overlap": overlap,
     }
 
 
@@ -102,7 +104,7 @@ def random_tile(image: Image.Image, mask: Tensor, config: ImageConfig) -> tuple[
         places.append(int(torch.randint(max(1, all_of - side + 1), ())))
     top, left = places
     part = image.crop((left, top, min(left + size[1], image.width), min(top + size[0], image.height)))
-    pixels = _padded(_pixels(part, config), size, config)
+    pixels = torch.from_numpy(encoder.padded(encoder.channels_first(part, config.channels), size, config.mean))
     chosen = torch.full(size, IGNORED, dtype=torch.uint8)
     chosen[: part.height, : part.width] = mask[top : top + part.height, left : left + part.width]
     return {"image": pixels, "size": torch.tensor(size)}, chosen
@@ -172,8 +174,8 @@ def predict_tiles(inputs: Mapping[str, Tensor], network: Callable[[Tensor], Tens
     images, found = inputs["image"], []
     height, width, down, across = inputs["tile"][0].tolist()
     for image, (rows, columns) in zip(images, inputs["inside"].tolist(), strict=True):
-        sides = [max(tile, math.ceil(side / _GRID) * _GRID) for tile, side in ((height, rows), (width, columns))]
-        places = [(top, left) for top in _places(sides[0], height, down) for left in _places(sides[1], width, across)]
+        sides = encoder.grid_sides((rows, columns), (height, width))
+        places = encoder.tile_places(sides, (height, width), (down, across))
         scores = _mean_of(image[:, : sides[0], : sides[1]], places, (height, width), network)
         part = torch.tensor([[rows / sides[0], columns / sides[1]]], device=scores.device)
         found.append(unpadded(scores[None], part)[0])
@@ -189,7 +191,7 @@ def _mean_of(
         tiles = torch.stack([image[:, top : top + tile[0], left : left + tile[1]] for top, left in chosen])
         scores = network(tiles)
         if factors is None:
-            factors = _factors(scores, tile, places)
+            factors = encoder.score_factors(scores.shape[-2:], tile, places)
             shape = [side // factor for side, factor in zip(image.shape[-2:], factors, strict=True)]
             total = scores.new_zeros(scores.shape[1], *shape)
             count = scores.new_zeros(shape)
@@ -203,36 +205,6 @@ def _mean_of(
     return total / count
 
 
-def _factors(scores: Tensor, tile: Sequence[int], places: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Return how many pixels a score stands for, down and across; 1 unless the scores of all tiles are on one grid."""
-    factors = []
-    for axis in (0, 1):
-        factor, left = divmod(tile[axis], scores.shape[axis - 2])
-        is_grid = factor > 0 and not left and all(place[axis] % factor == 0 for place in places)
-        factors.append(factor if is_grid and _GRID % factor == 0 and tile[axis] % factor == 0 else 0)
-    return (factors[0], factors[1]) if all(factors) else (1, 1)
-
-
 def _parts(places: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
     for start in range(0, len(places), _TILES_AT_ONCE):
         yield places[start : start + _TILES_AT_ONCE]
-
-
-def _places(side: int, tile: int, step: int) -> list[int]:
-    """Return where tiles begin that cover a side; the last one ends where it does."""
-    return [*range(0, side - tile, step), side - tile]
-
-
-def _pixels(image: Image.Image, config: ImageConfig) -> Tensor:
-    pixels: Tensor = pil_to_tensor(image.convert("L") if config.channels == 1 else image)
-    return pixels
-
-
-def _padded(pixels: Tensor, sides: Sequence[int], config: ImageConfig) -> Tensor:
-    """Return an image with padding of the network's mean color at the bottom and at the right."""
-    if pixels.shape[-2:] == torch.Size(sides):
-        return pixels
-    mean = (torch.tensor(config.mean) * 255).round().to(torch.uint8)
-    canvas = mean.view(-1, 1, 1).repeat(1, sides[0], sides[1])
-    canvas[:, : pixels.shape[-2], : pixels.shape[-1]] = pixels
-    return canvas
