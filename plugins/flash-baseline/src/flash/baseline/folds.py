@@ -86,8 +86,8 @@ class Folds:
     def __init__(self, problem: Problem, source: Source, count: int) -> None:
         if problem.kind == "dense":
             raise ConfigurationError(
-                f"Expected samples with one result each to make folds of, but {problem.name} has a class for each place. "
-                "Leave folds out."
+                f"Expected samples with one result each to make folds of, but {problem.name} has a class for each "
+                "place. Leave folds out."
             )
         self.problem, self.source, self.count = problem, source, count
         known = [problem.parts[part].source_rows for part in _PARTS]
