@@ -16,6 +16,7 @@ def make(lr: float = 0.05) -> AdversarialLoss:
     return AdversarialLoss(adversary, torch.optim.Adam(adversary.parameters(), lr=lr))
 
 
+@pytest.mark.train
 def test_a_generator_learns_where_the_data_is() -> None:
     loss = make()
     generator = nn.Linear(2, 2)

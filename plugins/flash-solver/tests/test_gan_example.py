@@ -38,6 +38,7 @@ def _stopping(original: Callable[..., Any], epoch: int) -> Callable[..., Any]:
     return log_image
 
 
+@pytest.mark.train
 def test_the_digits_become_better(tmp_path: Path) -> None:
     history, _ = train(tmp_path, 12)
     assert history[-1]["valid"]["distance"] < 0.7 * history[0]["valid"]["distance"]

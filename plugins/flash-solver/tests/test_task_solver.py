@@ -143,6 +143,7 @@ def test_the_task_is_free_for_any_trainer_afterwards(tmp_path: Path) -> None:
     trainer(1).fit(solver.task, solver.datamodule)
 
 
+@pytest.mark.train
 def test_a_task_learns(tmp_path: Path) -> None:
     solver = solve(tmp_path, 25)
     assert solver.history[-1]["val"]["accuracy"] > 0.9
