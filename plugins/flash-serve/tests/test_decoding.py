@@ -318,3 +318,11 @@ def test_a_table_of_one_column_has_rows_of_one_value() -> None:
     fields = RequestFields("table", [RequestField("age", "number")])
     decoder = Decoder(fields, Limits())
     assert decoder.decode("application/json", b'{"rows": [{"age": 3}, {"age": null}]}').values == [(3,), (None,)]
+
+
+def test_a_column_of_texts_beside_one_of_whole_numbers_needs_no_look_at_each_value() -> None:
+    decoder = Decoder(RequestFields("table", [RequestField(name, "category") for name in "ab"]), Limits())
+    assert decoder._plain_columns is not None
+    plain, mixed = b'{"rows": [{"a": "x", "b": 1}, {"a": null, "b": 2}]}', b'{"rows": [{"a": "x", "b": 1.5}]}'
+    assert decoder._plain_columns.rows_of(plain, "rows", 9) == [("x", 1), (None, 2)]
+    assert decoder._plain_columns.rows_of(mixed, "rows", 9) is None
