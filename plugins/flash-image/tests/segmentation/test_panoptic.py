@@ -53,8 +53,8 @@ def drawn(draw: Draw, tmp_path: Path) -> Any:
 
 
 def make(*arguments: Any, **options: Any) -> SemanticSegmentationData:
-    config = {} if "preprocess" in options else {"data_config": CONFIG}
-    return SemanticSegmentationData.from_coco(*arguments, **config, **options)
+    known: dict[str, Any] = options if "preprocess" in options else {"data_config": CONFIG, **options}
+    return SemanticSegmentationData.from_coco(*arguments, **known)
 
 
 def test_segments_are_classes_and_pixels_without_one_do_not_count(drawn: Any, tmp_path: Path) -> None:
