@@ -116,7 +116,7 @@ def with_extras(packages: list[str]) -> list[str]:
 
 
 def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
-    """Run pytest in parallel, with one thread of torch a process; what hands out the tests imports no torch."""
+    """Run pytest in parallel, with one thread of torch a process: see ``tests/parallel.py``."""
     alone = any(session.name == f"tests_plugin({name})" for name in ALONE)
     workers = "0" if alone else os.environ.get("FLASH_TEST_WORKERS", "auto")
     coverage = Path(session.virtualenv.location, "coverage").absolute()

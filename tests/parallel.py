@@ -1,6 +1,7 @@
 """Run pytest: of several processes, the one that hands out the tests imports nothing that only tests need.
 
-That takes torch, and what else the ``conftest.py`` of a package imports, out of the time before the first test starts.
+That takes torch, and what else the ``conftest.py`` of a package imports, out of the time before the first test starts,
+where no coverage is measured.
 The arguments are those of pytest.
 """
 
@@ -16,9 +17,13 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_load_initial_conftests(self, early_config: pytest.Config) -> None:
-        """Load no ``conftest.py`` where workers do."""
-        if getattr(early_config.known_args_namespace, "numprocesses", None):
-            early_config.known_args_namespace.noconftest = True
+        """Load no ``conftest.py`` where workers do, but where coverage is measured.
+
+        pytest-cov sees what runs while modules are imported in this process alone.
+        """
+        given = early_config.known_args_namespace
+        if getattr(given, "numprocesses", None) and not getattr(given, "cov_source", None):
+            given.noconftest = True
 
 
 if __name__ == "__main__":
