@@ -116,13 +116,12 @@ def with_extras(packages: list[str]) -> list[str]:
 
 
 def pytest(session: nox.Session, *arguments: str, env: dict[str, str] | None = None) -> None:
-    """Run pytest in parallel, with one thread of torch a process: see ``tests/parallel.py``."""
+    """Run pytest in parallel, with one thread of torch a process."""
     alone = any(session.name == f"tests_plugin({name})" for name in ALONE)
     workers = "0" if alone else os.environ.get("FLASH_TEST_WORKERS", "auto")
     coverage = Path(session.virtualenv.location, "coverage").absolute()
     common = {**OFFLINE, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "COVERAGE_FILE": str(coverage)}
-    run = ("python", "tests/parallel.py", "-n", workers, "--dist", "worksteal")
-    session.run(*run, *arguments, env={**common, **(env or {})})
+    session.run("pytest", "-n", workers, "--dist", "worksteal", *arguments, env={**common, **(env or {})})
 
 
 def exists(test: str) -> bool:
