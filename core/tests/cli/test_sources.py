@@ -40,6 +40,26 @@ def test_the_source_is_found_from_the_options(given: dict[str, Any], source: str
     assert choose_source(FileData, given) == source
 
 
+class Scenes(FileData):
+    """Folders of files and of their targets, which a file of annotations may name."""
+
+    @classmethod
+    def from_annotations(
+        cls, train_folder: str | None = None, train_targets: str | None = None, train_file: str | None = None
+    ) -> Any:
+        """Take a file of annotations."""
+
+    @classmethod
+    def from_pairs(cls, train_folder: str | None = None, train_targets: str | None = None) -> Any:
+        """Take a target for each file."""
+
+
+def test_of_several_sources_the_one_with_the_fewest_other_options_is_taken() -> None:
+    given = {"train_folder": "files", "train_targets": "targets"}
+    assert choose_source(Scenes, given) == "from_pairs"
+    assert choose_source(Scenes, given | {"train_file": "annotations"}) == "from_annotations"
+
+
 def test_the_source_that_is_asked_for_is_taken() -> None:
     for asked in ("json", "from_json"):
         assert choose_source(FileData, {"train_file": "a.csv"}, asked) == "from_json"

@@ -87,7 +87,9 @@ def choose_source(data: type[DataModule], given: Mapping[str, Any], asked: str |
         what = ", ".join(f"--data.{name}" for name in of_data) or "none"
         raise ConfigurationError(f"Expected data to train on, as {describe_sources(data)}, but got {what}.")
     formats = {f"from_{_format(value)}" for value in of_data.values() if isinstance(value, str)}
-    return next((name for name in fitting if name in formats), "from_csv" if "from_csv" in fitting else fitting[0])
+    # Otherwise the one that has the fewest options besides.
+    rest = "from_csv" if "from_csv" in fitting else min(fitting, key=lambda name: len(_own_parameters(data, name)))
+    return next((name for name in fitting if name in formats), rest)
 
 
 def make_data(data: type[DataModule], source: str, options: Mapping[str, Any]) -> DataModule:
