@@ -58,6 +58,11 @@ class Shapes(flash.Postprocess):
         return [{**found, "masks": [mask], "keypoints": [[[0.25, 0.5], [0.75, 0.1]]]} for _ in batch]
 
 
+class Map(flash.Postprocess):
+    def uncollate(self, batch: Any) -> list[Any]:
+        return [np.array([[2, 0, 0], [0, 0, 1]], np.uint8) for _ in batch]
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with launched(tmp_path_factory.mktemp("profile")) as browser:
@@ -189,6 +194,26 @@ def test_masks_and_points_are_drawn_on_a_photo(browser: Browser, show: Open, tmp
     assert browser.evaluate("runLengths('c19=j0FVO3X126L20N4J:Bf1')") == lengths
     # The second run begins in the last row of the first column.
     assert browser.evaluate("pathOf({size: [2, 2], counts: '12'})") == "M0 1h1v1h-1zM1 0h1v1h-1z"
+    assert browser.errors() == []
+
+
+def test_a_class_for_each_pixel_is_drawn_on_a_photo(browser: Browser, show: Open, tmp_path: Path) -> None:
+    task = task_of(Photos())
+    task.postprocess = Map()
+    show(task)
+    (tmp_path / "cat.png").write_bytes(PNG)
+    send_file(browser, tmp_path / "cat.png")
+    browser.await_true("document.querySelector('#boxes path')")
+    paths = "[...document.querySelectorAll('#boxes path')].map(each => [each.dataset.class, each.getAttribute('d')])"
+    assert dict(browser.evaluate(paths)) == {
+        "2": "M0 0h1v1h-1z",
+        "0": "M1 0h2v1h-2zM0 1h2v1h-2z",
+        "1": "M2 1h1v1h-1z",
+    }
+    fills = "[...document.querySelectorAll('#boxes path')].map(each => getComputedStyle(each).fill)"
+    assert len(set(browser.evaluate(fills))) == 3
+    assert text(browser, "#prediction") == "0, 2, 1"
+    assert "66.7 %" in text(browser, "#probabilities")
     assert browser.errors() == []
 
 

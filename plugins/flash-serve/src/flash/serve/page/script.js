@@ -151,10 +151,26 @@ async function send(event) {
 
 const isBoxes = (value) => value !== null && typeof value === "object" && Array.isArray(value.boxes) && Array.isArray(value.scores);
 
+// A class for each pixel: rows of numbers, as long as each other.
+const isMap = (value) => about.kind === "image" && Array.isArray(value) && value.length > 0
+  && value.every((row) => Array.isArray(row) && row.length === value[0].length && row.every(Number.isInteger));
+
+// The classes of a map, that of the most pixels first, each with the number of them.
+function areas(map) {
+  const counts = new Map();
+  for (const row of map) for (const each of row) counts.set(each, (counts.get(each) ?? 0) + 1);
+  return [...counts].sort((one, other) => other[1] - one[1]);
+}
+
+// Colors that are far from each other, also of neighbors.
+const colorOf = (place) => `hsl(${(place * 137.5) % 360} 90% 50%)`;
+const className = (place) => String(about.classes?.[place] ?? place);
+
 function words(value) {
   if (value === null) return "nothing";
   if (typeof value === "number") return String(Number(value.toPrecision(6)));
   if (typeof value === "string") return value;
+  if (isMap(value)) return areas(value).map(([place]) => className(place)).join(", ");
   if (isBoxes(value)) return value.boxes.length === 1 ? "1 object" : `${value.boxes.length} objects`;
   if (Array.isArray(value)) return value.length ? value.map(words).join(", ") : "none";
   return JSON.stringify(value);
@@ -164,17 +180,18 @@ function show(answer, milliseconds) {
   const prediction = find("prediction");
   const value = answer.prediction;
   const names = about.names;
-  const named = Array.isArray(value) && names && !answer.probabilities && names.length === value.length;
+  const map = isMap(value) ? areas(value) : null;
+  const named = Array.isArray(value) && names && !map && !answer.probabilities && names.length === value.length;
   prediction.textContent = named ? value.map((each, place) => `${names[place]}: ${words(each)}`).join("\n") : words(value);
   prediction.classList.toggle("long", prediction.textContent.length > 80);
-  const rows = answer.probabilities
-    ? answer.probabilities.map((each) => [each.label, each.probability])
+  const rows = map ? map.map(([place, count]) => [className(place), count / value.length / value[0].length, colorOf(place)])
+    : answer.probabilities ? answer.probabilities.map((each) => [each.label, each.probability])
     : isBoxes(value) ? value.labels.map((label, place) => [label, value.scores[place]]) : [];
-  find("probabilities").tBodies[0].replaceChildren(...rows.map(([label, share]) => make("tr", {},
-    make("td", {}, String(label)),
+  find("probabilities").tBodies[0].replaceChildren(...rows.map(([label, share, color]) => make("tr", {},
+    make("td", {}, ...(color ? [swatch(color)] : []), String(label)),
     make("td", {}, make("progress", { max: "1", value: String(share ?? 0), "aria-label": String(label) })),
     make("td", {}, share === null ? "–" : `${(100 * share).toFixed(1)} %`))));
-  picture(isBoxes(value) ? value : null);
+  picture(isBoxes(value) ? value : null, map ? value : null);
   find("time").textContent = `${Math.round(milliseconds)} ms`;
   find("result").hidden = false;
 }
@@ -217,7 +234,30 @@ function pathOf({ size: [height], counts }) {
   return parts.join("");
 }
 
-function picture(found) {
+function swatch(color) {
+  const element = make("span", { class: "swatch" });
+  element.style.backgroundColor = color;
+  return element;
+}
+
+// The runs of a class in the rows of a map, as a path.
+function pathsOf(map) {
+  const parts = new Map();
+  for (const [top, row] of map.entries()) {
+    for (let left = 0, right; left < row.length; left = right) {
+      for (right = left + 1; row[right] === row[left]; right++);
+      if (!parts.has(row[left])) parts.set(row[left], []);
+      parts.get(row[left]).push(`M${left} ${top}h${right - left}v1h${left - right}z`);
+    }
+  }
+  return [...parts].map(([place, runs]) => {
+    const path = shape("path", { d: runs.join(""), "data-class": place });
+    path.style.fill = colorOf(place);
+    return path;
+  });
+}
+
+function picture(found, map) {
   find("picture").hidden = about.kind !== "image";
   if (about.kind !== "image") return;
   const photo = find("photo");
@@ -225,7 +265,7 @@ function picture(found) {
     const boxes = find("boxes");
     const width = photo.naturalWidth, height = photo.naturalHeight, size = width / 28;
     boxes.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    boxes.replaceChildren();
+    boxes.replaceChildren(...(map ? pathsOf(map) : []));
     for (const [place, [left, top, right, bottom]] of (found ? found.boxes : []).entries()) {
       const mask = found.masks?.[place], points = found.keypoints?.[place];
       if (typeof mask?.counts === "string") boxes.append(shape("path", { d: pathOf(mask) }));
