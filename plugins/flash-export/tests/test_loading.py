@@ -33,6 +33,9 @@ ROWS = [{"x": 1.0, "y": 2.0}, {"x": -3.0, "y": None}]
 class Doubled(Postprocess):
     """A postprocess that changes results."""
 
+    def per_sample_transform(self, sample: Any) -> Any:
+        return 2 * sample
+
 
 class Rows(Points):
     """Points as the rows of requests."""
