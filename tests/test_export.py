@@ -153,6 +153,17 @@ def test_a_table_is_predicted_by_its_folder(check: Callable[..., Path], new_peop
     assert predictor_of(folder).predict(str(new_people)) == task.predict(str(new_people))
 
 
+@pytest.mark.parametrize("backbone", TINY)
+def test_tables_without_categories_are_exported(tmp_path: Path, backbone: str) -> None:
+    frame = people()[["age", "income", "bought"]]
+    data = TabularClassificationData.from_data_frame(target_fields="bought", train_data_frame=frame, verbose=False)
+    task = TabularClassifier.from_data(data, backbone=backbone, backbone_kwargs=TINY[backbone])
+    rows = frame.drop(columns="bought").head(5)
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    folder = task.export(tmp_path / "out", "pt2")
+    assert predictor_of(folder).predict(str(tmp_path / "rows.csv")) == task.predict(str(tmp_path / "rows.csv"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("backbone", TINY)
 @pytest.mark.parametrize("name", FORMATS)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -412,6 +413,36 @@ class TestWithoutProgram:
 
         reason = self.reason(classifier(postprocess=Louder()), tmp_path / "out")
         assert reason == "Louder changes results in a way that the file does not"
+
+
+class WithEmptyParts(nn.Module):
+    """A network with tensors that are empty parts of others, as of a table without categories."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+        self.register_buffer("kept", torch.tensor([1])[:0])
+        self.register_buffer("starts", torch.tensor([1])[:0], persistent=False)
+        self.empty = nn.Parameter(torch.ones(1)[:0])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) + self.kept.sum() + self.starts.sum() + self.empty.sum()
+
+
+@pytest.mark.parametrize("name", ["pt2", "onnx"])
+def test_empty_tensors_are_written_and_no_file_has_a_path_of_the_machine(
+    tmp_path: Path, points: str, name: str
+) -> None:
+    task = PointClassifier(3, model=WithEmptyParts())
+    folder = task.export(tmp_path / "out", name)
+    assert predictor_of(folder).predict(points) == task.predict(points)
+    (file,) = folder.glob("model.*")
+    content = file.read_bytes()
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            content = b"".join(map(archive.read, archive.namelist()))
+    assert str(Path(__file__).parent).encode() not in content
+    assert b"site-packages" not in content
 
 
 def test_another_plugin_adds_a_format(classifier: Classifier, points: str, tmp_path: Path) -> None:

@@ -62,13 +62,33 @@ def trace(part: ExportedPart, name: str) -> torch.export.ExportedProgram:
     dynamic = tuple(dict.fromkeys(spec.dynamic, torch.export.Dim.DYNAMIC) for spec in specs.values())
     try:
         with quiet(), torch.no_grad():
-            return torch.export.export(_Flat(part.module), tuple(example), dynamic_shapes=(dynamic,))
+            program = torch.export.export(_Flat(part.module), tuple(example), dynamic_shapes=(dynamic,))
     # For what it cannot trace, torch.export raises errors of many types.
     except Exception as error:
         raise ExportError(
             f"Expected a network that torch.export can trace with a batch of any size, but {name} cannot be: "
             f"{reason_of(error)}. Choose another backbone; docs/export.md lists those that are known to work."
         ) from error
+    _own_empty_tensors(program)
+    _forget_where(program)
+    return program
+
+
+def _own_empty_tensors(program: torch.export.ExportedProgram) -> None:
+    """Give empty tensors that are parts of longer ones their own storage: ``torch.export.save`` fails on others."""
+    for values in (program.constants, program.state_dict):
+        for name, value in values.items():
+            if isinstance(value, Tensor) and not value.numel():
+                own = value.detach().clone()
+                values[name] = nn.Parameter(own, value.requires_grad) if isinstance(value, nn.Parameter) else own
+
+
+def _forget_where(program: torch.export.ExportedProgram) -> None:
+    """Remove the stack traces of operators, which have paths of this machine and would be in the file."""
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("stack_trace", None)
 
 
 def reason_of(error: Exception) -> str:
