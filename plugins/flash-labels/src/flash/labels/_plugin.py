@@ -9,7 +9,7 @@ from flash.plugins import DataSource, hookimpl
 
 @hookimpl
 def flash_data_sources() -> Iterator[DataSource]:
-    """Yield the exports of Label Studio as sources of the data modules that they have annotations for."""
+    """Yield the exports of Label Studio, and datasets of FiftyOne, as sources of the data modules that they are for."""
     for task, factory, summary in (
         ("image/classification", "images", "Choices of images in an export of Label Studio."),
         ("image/detection", "boxes", "Rectangles in an export of Label Studio."),
@@ -19,3 +19,9 @@ def flash_data_sources() -> Iterator[DataSource]:
         ("text/token_classification", "entities", "Labeled spans of texts in an export of Label Studio."),
     ):
         yield DataSource("label_studio", data=task, factory=f"flash.labels.sources:{factory}", summary=summary)
+    for task, factory, summary in (
+        ("image/classification", "images", "Classifications of images in a dataset of FiftyOne."),
+        ("image/detection", "boxes", "Detections in a dataset of FiftyOne."),
+        ("image/semantic_segmentation", "masks", "Segmentations in a dataset of FiftyOne."),
+    ):
+        yield DataSource("fiftyone", data=task, factory=f"flash.labels.fiftyone:{factory}", summary=summary)

@@ -16,6 +16,7 @@ from flash.data.stage import Stage, Stages
 from flash.errors import DataError
 
 from .paths import file_of
+from .sizes import upright_size_of
 from .tasks import Disagreement, LabeledTask, Region, labeled_tasks
 from .values import boxes_of, choices_of, is_choice, is_rectangle, is_shape, is_span, shapes_of, spans_of
 
@@ -338,22 +339,12 @@ def boxes(
         paths = given[f"{name}_files"] = reading.files(getattr(files, name), rows)
         if stage is not Stage.PREDICT:
             found = [
-                boxes_of(regions, _size(path, regions[0].size) if regions else (1, 1), task.name)
+                boxes_of(regions, upright_size_of(path, regions[0].size) if regions else (1, 1), task.name)
                 for path, (task, _, regions) in zip(paths, rows, strict=True)
             ]
             given[f"{name}_bboxes"] = [corners for corners, _ in found]
             given[f"{name}_targets"] = [labels for _, labels in found]
     return data.from_files(**given, **options)
-
-
-def _size(path: Path | str, annotated: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Return the width and height of an upright image, in pixels; of one on the web as annotated, if that is known."""
-    # Of the package whose data is made.
-    from flash.image import open_image
-    from flash.image.detection.exif import upright_size
-
-    found = upright_size(path) if isinstance(path, Path) else annotated
-    return open_image(path).size if found is None else found
 
 
 def masks(
@@ -393,7 +384,7 @@ def masks(
         paths = given[f"{name}_files"] = reading.files(getattr(files, name), rows)
         if stage is Stage.PREDICT:
             continue
-        sizes = [_size(path) for path in paths]
+        sizes = [upright_size_of(path) for path in paths]
         found = [shapes_of(row[2], size, row[0].name) for row, size in zip(rows, sizes, strict=True)]
         known = sorted({label for _, labels in found for label in labels}) if known is None else list(known)
         index = {label: place + 1 for place, label in enumerate(known)}
