@@ -67,7 +67,8 @@ def trace(part: ExportedPart, name: str) -> torch.export.ExportedProgram:
     except Exception as error:
         raise ExportError(
             f"Expected a network that torch.export can trace with a batch of any size, but {name} cannot be: "
-            f"{reason_of(error)}. Choose another backbone; docs/export.md lists those that are known to work."
+            f"{reason_of(error)}. Choose another backbone, or a newer torch than {torch.__version__}; docs/export.md "
+            "lists those that are known to work."
         ) from error
     _own_empty_tensors(program)
     _forget_where(program)
