@@ -19,11 +19,7 @@ def tiny_detector(**sizes: Any) -> nn.Module:
     vars(layers)["out_channels"] = 8
     anchors = AnchorGenerator(((16, 32),), ((1.0,),))
     heads = {"box_head": nn.Sequential(nn.Flatten(), nn.Linear(8 * 49, 16)), "box_predictor": FastRCNNPredictor(16, 4)}
-    model = FasterRCNN(layers, None, rpn_anchor_generator=anchors, **heads, **sizes)
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
-    return model
+    return _spread(FasterRCNN(layers, None, rpn_anchor_generator=anchors, **heads, **sizes))
 
 
 def tiny_segmenter(num_classes: int) -> nn.Module:
@@ -53,10 +49,14 @@ def tiny_pose(num_classes: int, num_keypoints: int) -> nn.Module:
 
 def spread(model: Any) -> nn.Module:
     """Give a network of two stages weights with which scores, masks and heat maps differ."""
+    _spread(model).roi_heads.box_predictor.cls_score.weight.data.mul_(4)
+    return model
+
+
+def _spread(model: Any) -> Any:
     for parameter in model.parameters():
         if parameter.ndim > 1:
             nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
-    model.roi_heads.box_predictor.cls_score.weight.data.mul_(4)
     return model
 
 

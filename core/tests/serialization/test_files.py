@@ -17,6 +17,7 @@ import flash
 from flash.errors import CheckpointError, UnsafeCheckpointError
 from flash.serialization import files as files_module
 from flash.serialization import (
+    is_free,
     link_or_copy,
     read_checkpoint,
     replacing,
@@ -103,6 +104,14 @@ def test_a_link_removes_what_a_killed_process_left(tmp_path: Path) -> None:
     os.utime(left, (time.time() - 60,) * 2)
     link_or_copy(source, tmp_path / "best")
     assert not left.exists()
+
+
+def test_a_folder_is_free_if_it_is_not_there_or_is_empty(tmp_path: Path) -> None:
+    assert is_free(tmp_path)
+    assert is_free(tmp_path / "new")
+    (tmp_path / "file").write_text("")
+    assert not is_free(tmp_path)
+    assert not is_free(tmp_path / "file")
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error_that_says_where_to_choose_another(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 
 from flash.image import ImageClassificationData
+
+# Tests import what they share from modules beside this file.
+sys.path.insert(0, str(Path(__file__).parent))
 
 SIZE = 32
 #: What the tiny networks of these tests see.

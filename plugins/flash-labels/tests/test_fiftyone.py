@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from torch.utils._pytree import tree_leaves
+from samples_of_images import BoxesOfImages, MasksOfImages
 
 from flash import DataModule
 from flash.errors import ConfigurationError, DataError
@@ -92,7 +92,7 @@ class TestImages(Source):
         return {"train_dataset": labeled(photos), "predict_dataset": labeled(photos), "data_config": SIZE}
 
 
-class TestBoxes(Source):
+class TestBoxes(BoxesOfImages, Source):
     @pytest.fixture
     def data_class(self) -> type[DataModule]:
         return ObjectDetectionData
@@ -103,12 +103,8 @@ class TestBoxes(Source):
         samples = [Sample(path, ground_truth=found) for path in photos]
         return {"train_dataset": samples, "augmentation": "none"}
 
-    def samples_of(self, batch: Any) -> list[Any]:
-        inputs, targets = batch
-        return list(zip(inputs["images"], targets, strict=True))
 
-
-class TestMasks(Source):
+class TestMasks(MasksOfImages, Source):
     @pytest.fixture
     def data_class(self) -> type[DataModule]:
         return SemanticSegmentationData
@@ -119,11 +115,6 @@ class TestMasks(Source):
         mask = Segmentation(mask=None, mask_path=str(tmp_path / "mask.png"))
         samples = [Sample(path, ground_truth=mask) for path in photos[:5]]
         return {"train_dataset": samples, "data_config": SIZE}
-
-    def samples_of(self, batch: Any) -> list[Any]:
-        inputs, masks = batch
-        leaves = tree_leaves(inputs)
-        return [[*(leaf[row] for leaf in leaves), masks[row]] for row in range(len(leaves[0]))]
 
 
 def test_samples_without_a_label_are_left_out_and_said(photos: list[Path], caplog: pytest.LogCaptureFixture) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 from label_studio_tasks import annotated, chosen, local, region
+from samples_of_images import BoxesOfImages, MasksOfImages
 from tokenizers import Tokenizer, models, pre_tokenizers
-from torch.utils._pytree import tree_leaves
 from transformers import PreTrainedTokenizerFast
 
 from flash import DataModule
@@ -55,7 +55,7 @@ class TestImages(Source):
         return {**files, "data_folder": photos, "data_config": SIZE}
 
 
-class TestBoxes(Source):
+class TestBoxes(BoxesOfImages, Source):
     @pytest.fixture
     def data_class(self) -> type[DataModule]:
         return ObjectDetectionData
@@ -68,12 +68,8 @@ class TestBoxes(Source):
         ]
         return {"train_file": export(tasks), "data_folder": photos, "augmentation": "none"}
 
-    def samples_of(self, batch: Any) -> list[Any]:
-        inputs, targets = batch
-        return list(zip(inputs["images"], targets, strict=True))
 
-
-class TestMasks(Source):
+class TestMasks(MasksOfImages, Source):
     @pytest.fixture
     def data_class(self) -> type[DataModule]:
         return SemanticSegmentationData
@@ -86,11 +82,6 @@ class TestMasks(Source):
             for n in range(6)
         ]
         return {"train_file": export(tasks), "data_folder": photos, "data_config": SIZE}
-
-    def samples_of(self, batch: Any) -> list[Any]:
-        inputs, masks = batch
-        leaves = tree_leaves(inputs)
-        return [[*(leaf[row] for leaf in leaves), masks[row]] for row in range(len(leaves[0]))]
 
 
 class TestRecordings(Source):

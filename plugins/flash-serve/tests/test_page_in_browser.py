@@ -155,16 +155,23 @@ def send_file(browser: Browser, path: Path) -> None:
     submit(browser)
 
 
+def send_photo(
+    browser: Browser, show: Open, folder: Path, postprocess: flash.Postprocess, drawn: str, width: int = 1280
+) -> None:
+    """Send a photo to a task whose results a postprocess makes, and wait until a shape of a kind is drawn."""
+    task = task_of(Photos())
+    task.postprocess = postprocess
+    show(task, width)
+    (folder / "cat.png").write_bytes(PNG)
+    send_file(browser, folder / "cat.png")
+    browser.await_true(f"document.querySelector('#boxes {drawn}')")
+
+
 @pytest.mark.parametrize("width", [1280, 375])
 def test_boxes_are_drawn_on_a_photo(browser: Browser, show: Open, tmp_path: Path, width: int) -> None:
-    task = task_of(Photos())
-    task.postprocess = Boxes()
-    show(task, width)
-    (tmp_path / "cat.png").write_bytes(PNG)
-    send_file(browser, tmp_path / "cat.png")
+    send_photo(browser, show, tmp_path, Boxes(), "rect", width)
     assert text(browser, "#prediction") == "1 object"
     assert text(browser, "#probabilities").split("\t")[0].strip() == "<b>cat</b>"
-    browser.await_true("document.querySelector('#boxes rect')")
     box = "['x', 'y', 'width', 'height'].map(name => Number(document.querySelector('#boxes rect').getAttribute(name)))"
     assert browser.evaluate(box) == pytest.approx([0.1, 0.2, 0.7, 0.7])
     assert browser.evaluate("document.querySelector('#boxes').getAttribute('viewBox')") == "0 0 1 1"
@@ -175,12 +182,7 @@ def test_boxes_are_drawn_on_a_photo(browser: Browser, show: Open, tmp_path: Path
 
 
 def test_masks_and_points_are_drawn_on_a_photo(browser: Browser, show: Open, tmp_path: Path) -> None:
-    task = task_of(Photos())
-    task.postprocess = Shapes()
-    show(task)
-    (tmp_path / "cat.png").write_bytes(PNG)
-    send_file(browser, tmp_path / "cat.png")
-    browser.await_true("document.querySelector('#boxes circle')")
+    send_photo(browser, show, tmp_path, Shapes(), "circle")
     assert browser.evaluate("[...document.querySelector('#boxes').children].map(each => each.tagName)") == [
         *("path", "rect", "text", "circle", "circle")
     ]
@@ -198,12 +200,7 @@ def test_masks_and_points_are_drawn_on_a_photo(browser: Browser, show: Open, tmp
 
 
 def test_a_class_for_each_pixel_is_drawn_on_a_photo(browser: Browser, show: Open, tmp_path: Path) -> None:
-    task = task_of(Photos())
-    task.postprocess = Map()
-    show(task)
-    (tmp_path / "cat.png").write_bytes(PNG)
-    send_file(browser, tmp_path / "cat.png")
-    browser.await_true("document.querySelector('#boxes path')")
+    send_photo(browser, show, tmp_path, Map(), "path")
     paths = "[...document.querySelectorAll('#boxes path')].map(each => [each.dataset.class, each.getAttribute('d')])"
     assert dict(browser.evaluate(paths)) == {
         "2": "M0 0h1v1h-1z",

@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped,unused-ignore]  # stubs are another p
 
 from flash.errors import ConfigurationError
 from flash.figures import draw_curves
-from flash.serialization import writing
+from flash.serialization import is_free, writing
 
 __all__ = ["RunFolder"]
 
@@ -32,7 +32,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = _next() if path is None else Path(path)
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if not is_free(self.path):
             raise ConfigurationError(
                 f"Expected an empty or a new folder for the run, but {self.path} is there already. Choose another with "
                 "-o, or remove it."

@@ -18,7 +18,7 @@ from flash.data.shards import sample_rows, write_shards
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
-from flash.serialization import writing_folder
+from flash.serialization import is_free, writing_folder
 
 __all__ = ["main"]
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _write(name: str, data_class: type[flash.DataModule], source: str, options: Any, folder: Path) -> int:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_free(folder):
         raise ConfigurationError(
             f"Expected a folder that does not exist yet, or is empty, but {folder} is there. Remove it, or choose "
             "another one with -o."

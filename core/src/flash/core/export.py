@@ -169,7 +169,7 @@ class TaskExport:
         """
         postprocess = getattr(self, "postprocess", None)
         hooks = ("__call__", "per_batch_transform", "uncollate", "per_sample_transform")
-        changes = [name for name in hooks if getattr(type(postprocess), name, None) is not getattr(Postprocess, name)]
+        changes = any(getattr(type(postprocess), name, None) is not getattr(Postprocess, name) for name in hooks)
         if portable.encoder is None or postprocess is None or not changes:
             return portable
         known = f"{type(postprocess).__name__} changes results in a way that the file does not"

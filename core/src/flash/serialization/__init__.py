@@ -7,6 +7,7 @@ from flash.serialization.arguments import Configurable, accepted_parameters, cal
 from flash.serialization.files import (
     MapLocation,
     explaining_write_errors,
+    is_free,
     link_or_copy,
     replacing,
     replacing_together,
@@ -41,6 +42,7 @@ __all__ = [
     "from_serializable",
     "instantiate",
     "is_checkpoint_name",
+    "is_free",
     "link_or_copy",
     "made_from",
     "read_checkpoint",

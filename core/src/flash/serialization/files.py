@@ -27,6 +27,7 @@ except ImportError:  # pragma: no cover  # Windows, which keeps open files from 
 __all__ = [
     "MapLocation",
     "explaining_write_errors",
+    "is_free",
     "link_or_copy",
     "read_file",
     "replacing",
@@ -243,6 +244,19 @@ def replacing_together(
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
     _sync(folder)
+
+
+def is_free(folder: Path) -> bool:
+    """Return whether a folder can be written as a new one: it does not exist yet, or is empty.
+
+    Args:
+        folder: Its path.
+
+    Example:
+        >>> is_free(Path("a/folder/that/is/not/there")), is_free(Path(__file__))
+        (True, False)
+    """
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from spread_weights import spread
 from torch import nn
 from torchvision.models.detection import FCOS, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator, DefaultBoxGenerator
@@ -63,17 +64,6 @@ TINY: dict[str, Callable[[], nn.Module]] = {
     "fcos": fcos,
     "ssd": ssd,
 }
-
-
-def spread(model: nn.Module) -> nn.Module:
-    """Give a network weights with which scores differ."""
-    torch.manual_seed(0)
-    for name, parameter in model.named_parameters():
-        if parameter.ndim > 1:
-            nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
-        elif name.endswith("bias"):
-            nn.init.zeros_(parameter)
-    return model.eval()
 
 
 def found_by(model: Any, image: torch.Tensor, threshold: float) -> list[torch.Tensor]:

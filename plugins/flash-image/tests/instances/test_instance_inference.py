@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pycocotools import mask as coco_mask
+from spread_weights import spread
 from torch import nn
 
 from flash.core.export import portable_of
@@ -17,17 +18,6 @@ from flash.errors import ExportError
 from flash.image import InstanceSegmentation
 from flash.image.encoder import results, run_lengths
 from flash.image.instances.inference import InstanceInference, align_masks
-
-
-def spread(model: nn.Module) -> nn.Module:
-    """Give a network weights with which scores and masks differ."""
-    torch.manual_seed(0)
-    for name, parameter in model.named_parameters():
-        if parameter.ndim > 1:
-            nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
-        elif name.endswith("bias"):
-            nn.init.zeros_(parameter)
-    return model.eval()
 
 
 @pytest.fixture

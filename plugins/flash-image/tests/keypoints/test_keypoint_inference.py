@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from spread_weights import spread
 from torch import nn
 
 from flash.core.export import portable_of
@@ -17,17 +18,6 @@ from flash.image.encoder import results
 from flash.image.keypoints.inference import KeypointInference, align_points
 
 NAMES = ["left_end", "right_end"]
-
-
-def spread(model: nn.Module) -> nn.Module:
-    """Give a network weights with which scores and heat maps differ."""
-    torch.manual_seed(0)
-    for name, parameter in model.named_parameters():
-        if parameter.ndim > 1:
-            nn.init.normal_(parameter, std=1.4 * parameter[0].numel() ** -0.5)
-        elif name.endswith("bias"):
-            nn.init.zeros_(parameter)
-    return model.eval()
 
 
 @pytest.fixture

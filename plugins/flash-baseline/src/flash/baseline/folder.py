@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flash.errors import ConfigurationError
-from flash.serialization import try_lock, writing
+from flash.serialization import is_free, try_lock, writing
 
 __all__ = ["Folder"]
 
@@ -46,7 +46,7 @@ class Folder:
         self.seconds: dict[str, float] = {}
         self._is_resumed = self._state.is_file()
         self._was_there = self.path.exists()
-        if not self._is_resumed and self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if not self._is_resumed and not is_free(self.path):
             raise ConfigurationError(
                 f"Expected an empty or a new folder for the report, but {self.path} is there already. Choose another "
                 "with -o, or remove it."

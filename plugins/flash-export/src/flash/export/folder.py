@@ -20,7 +20,7 @@ from flash.data.portable import InputSpecs, Portable, example_specs, named_specs
 from flash.download import digest
 from flash.errors import ConfigurationError, ExportError
 from flash.plugins import dist_of, get_host
-from flash.serialization import writing_folder
+from flash.serialization import is_free, writing_folder
 
 from .agreement import ABSOLUTE, RELATIVE, Difference, check_agreement
 from .formats import Format
@@ -77,7 +77,7 @@ def write_export(
         ['export.json', 'model.pt2']
     """
     target = Path(folder)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if not is_free(target):
         raise ConfigurationError(
             f"Expected an empty or a new folder for the export, but {target} is there already. Choose another folder, "
             "or remove it."

@@ -17,7 +17,7 @@ from flash.core.prediction_files import PredictionFile
 from flash.data.row_files import FORMATS
 from flash.data.tables import READ_OPTIONS, ReadOptions
 from flash.errors import ConfigurationError, DataError
-from flash.serialization import refuse_unknown_arguments
+from flash.serialization import is_free, refuse_unknown_arguments
 
 from .actor import PAYLOAD, Predictor
 from .cluster import check_fits, check_workers, started, unpacked
@@ -168,7 +168,7 @@ def _check_target(path: Path) -> None:
         raise ConfigurationError(
             f"Expected target to end in {', '.join(FORMATS)}, or to be a folder, but got {path}. Choose one of these."
         )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if not is_free(path):
         raise ConfigurationError(
             f"Expected target to be a new or an empty folder, but {path} is there already. Choose another, or remove "
             "it."

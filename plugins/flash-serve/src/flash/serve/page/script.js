@@ -170,7 +170,6 @@ function words(value) {
   if (value === null) return "nothing";
   if (typeof value === "number") return String(Number(value.toPrecision(6)));
   if (typeof value === "string") return value;
-  if (isMap(value)) return areas(value).map(([place]) => className(place)).join(", ");
   if (isBoxes(value)) return value.boxes.length === 1 ? "1 object" : `${value.boxes.length} objects`;
   if (Array.isArray(value)) return value.length ? value.map(words).join(", ") : "none";
   return JSON.stringify(value);
@@ -182,7 +181,8 @@ function show(answer, milliseconds) {
   const names = about.names;
   const map = isMap(value) ? areas(value) : null;
   const named = Array.isArray(value) && names && !map && !answer.probabilities && names.length === value.length;
-  prediction.textContent = named ? value.map((each, place) => `${names[place]}: ${words(each)}`).join("\n") : words(value);
+  prediction.textContent = map ? map.map(([place]) => className(place)).join(", ")
+    : named ? value.map((each, place) => `${names[place]}: ${words(each)}`).join("\n") : words(value);
   prediction.classList.toggle("long", prediction.textContent.length > 80);
   const rows = map ? map.map(([place, count]) => [className(place), count / value.length / value[0].length, colorOf(place)])
     : answer.probabilities ? answer.probabilities.map((each) => [each.label, each.probability])
