@@ -389,7 +389,7 @@ def test_a_folder_of_something_else_says_so(tmp_path: Path) -> None:
 
 
 def test_a_task_that_is_no_classification_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="Expected a task of classification or regression for a baseline, but"):
+    with pytest.raises(ConfigurationError, match="Expected a task whose models can be compared for a baseline, but"):
         run(reviews(), "label", task="text/summarization", **only(tmp_path / "out"))
 
 
@@ -503,7 +503,7 @@ def test_a_folder_of_images_with_masks_is_raced_and_its_report_shows_overlays(
     options: Any = {"time_limit": 25, "recipes": ["scratch"], "say": said.append}
     found = run(scenes(tmp_path / "data"), output=tmp_path / "out", **options)
     results = found.results
-    assert (results.task, results.kind, results.metric) == ("image/semantic_segmentation", "dense", "iou")
+    assert (results.task, results.kind, results.metric) == ("image/semantic_segmentation", "structured", "iou")
     assert any("has folders of images and of masks" in line for line in said)
     entries = {entry.name: entry for entry in found.leaderboard}
     assert {name: entry.kind for name, entry in entries.items()} == {"constant": "trivial", "scratch": "network"}
@@ -539,8 +539,8 @@ def test_the_most_frequent_class_of_each_pixel_is_the_trivial_model_of_masks() -
     found = UsualMask().fit(data).predict(data.val_dataset)
     half = 63 * 32
     # The first is as predicted; the second has the first class everywhere.
-    assert found.tolist() == [[[half, half], [half, half]], [[half, half], [half, 0]]]
-    assert SemanticSegmentation.true_counts(data.val_dataset, 2).tolist() == [[half, half], [2 * half, 0]]
+    assert found.tolist() == [[half, half, half, half], [half, half, half, 0]]
+    assert SemanticSegmentation.true_statistics(data.val_dataset, 2).tolist() == [[half, half], [2 * half, 0]]
 
 
 @pytest.mark.parametrize("where", ["one folder", "parts"])

@@ -15,6 +15,7 @@ from sklearn import metrics as sk
 from flash.baseline import _resampling
 from flash.baseline.leaderboard import bootstrap, compare, metrics_for, score, write_leaderboard
 from flash.baseline.results import Results
+from flash.core.structured_prediction import CountedTask
 from flash.errors import CheckpointError, ConfigurationError, DataError
 
 KINDS = ["classification", "multi-label", "regression"]
@@ -47,7 +48,7 @@ MADE: dict[str, Callable[[], tuple[Any, Any]]] = {
 
 
 def counted(rows: int = 60, classes: int = 3, seed: int = 0) -> tuple[Any, Any]:
-    """Return what a dense task counts of samples of 50 places; no place is of the last class."""
+    """Return what a structured task counts of samples of 50 places; no place is of the last class."""
     random = np.random.default_rng(seed)
     true = random.integers(0, classes - 1, (rows, 50))
     predicted = np.where(random.random((rows, 50)) < 0.7, true, random.integers(0, classes - 1, (rows, 50)))
@@ -58,25 +59,26 @@ def counted(rows: int = 60, classes: int = 3, seed: int = 0) -> tuple[Any, Any]:
 
 
 class TestValues:
-    def test_dense_metrics_are_those_of_scikit_learn_for_all_places_together(self) -> None:
+    def test_metrics_of_counts_are_those_of_scikit_learn_for_all_places_together(self) -> None:
         random = np.random.default_rng(0)
         true = random.integers(0, 2, (60, 50))
         predicted = np.where(random.random((60, 50)) < 0.7, true, random.integers(0, 2, (60, 50)))
         flat = true.ravel(), predicted.ravel()
-        assert score("dense", *counted()) == pytest.approx(
+        assert score(CountedTask, *counted()) == pytest.approx(
             {
-                "iou": sk.jaccard_score(*flat, average="macro"),
-                "accuracy": sk.accuracy_score(*flat),
+                "f1": sk.f1_score(*flat, average="micro"),
                 "f1_macro": sk.f1_score(*flat, average="macro"),
+                "precision": sk.precision_score(*flat, average="micro"),
+                "recall": sk.recall_score(*flat, average="micro"),
             }
         )
 
-    def test_samples_of_dense_tasks_are_drawn_as_a_whole(self) -> None:
+    def test_samples_of_structured_tasks_are_drawn_as_a_whole(self) -> None:
         targets, outputs = counted()
-        iou = metrics_for("dense")["iou"]
-        low, high = bootstrap(iou, targets, outputs) or (0.0, 0.0)
-        assert 0 < low < iou(targets, outputs) < high < 1
-        assert compare(iou, targets, ("right", np.tile(targets, 2)), ("guess", outputs)).exceeds_noise
+        f1 = metrics_for(CountedTask)["f1_macro"]
+        low, high = bootstrap(f1, targets, outputs) or (0.0, 0.0)
+        assert 0 < low < f1(targets, outputs) < high < 1
+        assert compare(f1, targets, ("right", np.tile(targets, 2)), ("guess", outputs)).exceeds_noise
 
     @pytest.mark.parametrize("classes", [2, 4])
     def test_classification_is_that_of_scikit_learn(self, classes: int) -> None:

@@ -165,8 +165,9 @@ class Recipe(_Component):
     - a pair of a task and a finetuning strategy, which is trained with ``trainer.finetune``;
     - an object with ``fit(data)`` and ``predict(dataset)``, such as a model of scikit-learn: ``predict`` returns one
       row per sample of an :class:`~flash.data.auto_dataset.AutoDataset`, probabilities ``(samples, classes)`` or
-      numbers ``(samples, targets)``, as a tensor or an array; of a :class:`flash.core.dense.DenseTask` the counts of
-      ``predicted_counts``. One with the attribute ``kind = "trivial"`` is a trivial model.
+      numbers ``(samples, targets)``, as a tensor or an array; of a
+      :class:`~flash.core.structured_prediction.StructuredTask` its ``predicted_statistics``. One with the attribute
+      ``kind = "trivial"`` is a trivial model.
 
     Example:
         >>> Recipe("wav_cnn", target="acme.recipes:wav_cnn", scope="audio/*", summary="A small network.").kind

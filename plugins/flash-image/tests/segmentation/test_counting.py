@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torchmetrics.functional.classification import multiclass_f1_score, multiclass_jaccard_index
 
 from flash.data.recognition import RawData
 from flash.image import SemanticSegmentation, SemanticSegmentationData
@@ -44,17 +45,40 @@ def test_predicted_places_are_those_of_the_masks_that_are_predicted(
     images, masks = draw(4, seed=1, sizes=((48, 48), (60, 40))).parts()
     masks[0][:2] = 255
     own: Any = data.val_dataset.with_input_spec(task.input_spec)
-    counts = task.predicted_counts(own, batch_size=3)
+    predicted, hits = np.split(task.predicted_statistics(own, batch_size=3), 2, axis=1)
     marked = [np.asarray(each) for each in task.predict(images)]
     known = [np.where(mask == 255, 255, guess) for mask, guess in zip(masks, marked, strict=True)]
-    assert counts[:, 0].tolist() == counts_of(known)
+    assert predicted.tolist() == counts_of(known)
     right = [np.where(mask == guess, mask, 255) for mask, guess in zip(masks, marked, strict=True)]
-    assert counts[:, 1].tolist() == counts_of(right)
+    assert hits.tolist() == counts_of(right)
     first, second = task.pictures(own, [1, 0])
     assert first.shape[0] == 40
     assert second.shape[0] == 48
     assert {first.dtype, second.dtype} == {np.dtype(np.uint8)}
     assert first.shape[1] > 2 * 60
+
+
+def test_metrics_of_counts_are_those_of_all_pixels_together() -> None:
+    random = np.random.default_rng(0)
+    true = random.integers(0, 2, (4, 50))
+    guess = np.where(random.random((4, 50)) < 0.6, true, random.integers(0, 2, (4, 50)))
+    counts = [np.stack([(each == label).sum(1) for label in range(3)], 1) for each in (true, guess)]
+    hits = np.stack([((true == label) & (guess == label)).sum(1) for label in range(3)], 1)
+    statistics = counts[0], np.concatenate([counts[1], hits], 1)
+    found = {
+        each.name: each.prepare(*statistics)(np.ones((1, 4))).tolist()
+        for each in SemanticSegmentation.statistics_metrics()
+    }
+    flat = torch.from_numpy(guess).ravel(), torch.from_numpy(true).ravel()
+    # The third class does not occur.
+    assert found == {
+        "iou": pytest.approx([float(multiclass_jaccard_index(*flat, 2))]),
+        "accuracy": pytest.approx([float((flat[0] == flat[1]).float().mean())]),
+        "f1_macro": pytest.approx([float(multiclass_f1_score(*flat, 2))]),
+    }
+    rows = SemanticSegmentation.class_scores(*statistics, ["a", "b", "c"])
+    assert [row["iou"] for row in rows][:2] == pytest.approx(multiclass_jaccard_index(*flat, 2, None).tolist())
+    assert rows[2]["iou"] is None
 
 
 def test_the_usual_mask_has_the_most_frequent_class_of_each_place() -> None:
@@ -67,7 +91,7 @@ def test_the_usual_mask_has_the_most_frequent_class_of_each_place() -> None:
     assert isinstance(model, UsualMask)
     assert model.kind == "trivial"
     found = model.fit(data).predict(data.val_dataset)
-    assert found.tolist() == [[[63 * 32, 63 * 32]] * 2]
+    assert found.tolist() == [[63 * 32, 63 * 32] * 2]
 
 
 def test_recipes_are_tasks_for_the_data(data: SemanticSegmentationData, monkeypatch: pytest.MonkeyPatch) -> None:

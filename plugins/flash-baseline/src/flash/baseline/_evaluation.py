@@ -43,8 +43,8 @@ def evaluation_of(results: Results) -> dict[str, Any]:
         return {}
     if results.kind == "regression":
         return {"residuals": _residuals(results)}
-    if results.kind == "dense":
-        return {"per_class": _dense_rows(results)}
+    if results.kind == "structured":
+        return {"per_class": list(results.class_scores)} if results.class_scores else {}
     evaluated = evaluated_of(results.kind, results.outputs, results.targets, results.labels, results.part)
     assert evaluated.predicted is not None
     predicted, targets = evaluated.predicted.numpy(), results.targets
@@ -63,29 +63,6 @@ def evaluation_of(results: Results) -> dict[str, Any]:
         "per_class": per_class,
         "calibration": _calibration(results.outputs[np.arange(len(predicted)), predicted], right),
     }
-
-
-def _dense_rows(results: Results) -> list[dict[str, Any]]:
-    """Return the scores of each class over all places, and the number of samples that have it."""
-    predictions, hits = np.split(results.outputs.astype(np.float64), 2, axis=1)
-    found = []
-    for place, label in enumerate(results.labels):
-        true, predicted, right = (float(each[:, place].sum()) for each in (results.targets, predictions, hits))
-        found.append(
-            {
-                "label": label,
-                "count": int((results.targets[:, place] > 0).sum()),
-                "iou": _share(right, true + predicted - right),
-                "precision": _share(right, predicted),
-                "recall": _share(right, true),
-                "f1": _share(2 * right, true + predicted),
-            }
-        )
-    return found
-
-
-def _share(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
 
 
 def _average_precision(positive: Array, scores: Array) -> float | None:

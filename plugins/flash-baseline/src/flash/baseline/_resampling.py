@@ -7,15 +7,12 @@ prepared once for its targets and outputs (errors computed, scores sorted), and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Array", "Evaluation", "areas_under_roc", "average_precisions", "draw", "macro", "of_classes", "of_sums"]
+from flash.core.structured_prediction import Array, Evaluation, of_means
 
-Array: TypeAlias = np.ndarray[Any, Any]
-#: The metric of each resample, from the counts ``(resamples, samples)``; NaN where it is not defined.
-Evaluation: TypeAlias = Callable[[Array], Array]
+__all__ = ["Array", "Evaluation", "areas_under_roc", "average_precisions", "draw", "macro", "of_classes", "of_means"]
 
 # Numbers of a block of counts: half a megabyte, which stays in the cache of a processor.
 _BLOCK = 1 << 16
@@ -39,17 +36,6 @@ def draw(samples: int, resamples: int, seed: int, groups: Array | None = None) -
         indices = random.integers(0, drawn, (min(height, resamples - start), drawn), dtype=np.int32)
         counts = np.stack([np.bincount(row, minlength=drawn) for row in indices]).astype(np.float64)
         yield counts if groups is None else counts[:, groups]
-
-
-def of_sums(values: Array, combine: Callable[[Array], Array] = lambda means: means[:, 0]) -> Evaluation:
-    """Return the evaluation of a metric that is a function of means over the samples.
-
-    Args:
-        values: What is averaged, ``(samples, quantities)``.
-        combine: From the means ``(resamples, quantities)`` to the metrics.
-    """
-    # Not a product of matrices: with blocks this narrow, threads of BLAS wait for each other.
-    return lambda counts: combine(np.einsum("rn,ns->rs", counts, values) / counts.sum(1, keepdims=True))
 
 
 def of_classes(targets: Array, predictions: Array, classes: int, combine: Callable[..., Array]) -> Evaluation:

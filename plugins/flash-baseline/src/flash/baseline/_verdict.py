@@ -15,7 +15,17 @@ _MUCH_LOWER = 0.3
 _LONGEST_NAME = 60
 # What is left of sums that are 0, whose sign says nothing.
 _NOTHING = 1e-15
-_METRICS = {"iou": "mean IoU", "rmse": "RMSE", "mae": "MAE", "r2": "R²", "auroc": "AUROC", "f1_macro": "F1 (macro)"}
+_METRICS = {
+    "iou": "mean IoU",
+    "map": "mean average precision",
+    "map_50": "mean average precision at IoU 0.5",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "auroc": "AUROC",
+    "f1": "F1",
+    "f1_macro": "F1 (macro)",
+}
 
 
 def format_number(value: float | int | None) -> str:
@@ -177,7 +187,7 @@ def _worry(results: Results, evaluation: Mapping[str, Any], best: Entry | None) 
             f"Look at this first: its probabilities are too high, {calibration['confidence']:.2f} on average where "
             f"{calibration['accuracy']:.2f} of the predictions are right."
         )
-    recalls = [row for row in evaluation.get("per_class", []) if row["recall"] is not None]
+    recalls = [row for row in evaluation.get("per_class", []) if row.get("recall") is not None]
     weakest = min(recalls, key=lambda row: row["recall"], default=None)
     if weakest and weakest["recall"] < max(row["recall"] for row in recalls) - _MUCH_LOWER:
         return f"Look at this first: of the class “{_short(weakest['label'])}”, it finds {weakest['recall']:.0%} only."

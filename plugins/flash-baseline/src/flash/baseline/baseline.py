@@ -20,7 +20,7 @@ from ._verdict import summary_of
 from .attempts import pool_of, started_workers
 from .folder import Folder
 from .folds import Folds, check_folds, compare_over_folds
-from .leaderboard import Metric, metrics_for, write_leaderboard
+from .leaderboard import Metric, write_leaderboard
 from .problem import Problem, Source, pose
 from .race import Race
 from .recipes import make_runs
@@ -178,7 +178,7 @@ def run(
 
 
 def _metric(problem: Problem, name: str | None) -> Metric:
-    known = metrics_for(problem.kind)
+    known = problem.metrics
     if name is not None and name not in known:
         raise ConfigurationError(f"Expected a metric among {', '.join(known)}, but got {name!r}.")
     return known[name] if name is not None else next(iter(known.values()))

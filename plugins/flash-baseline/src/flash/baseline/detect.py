@@ -9,8 +9,8 @@ from typing import Any
 
 from flash import DataModule, Task
 from flash.core.classification import ClassificationTask
-from flash.core.dense import DenseTask
 from flash.core.regression import RegressionTask
+from flash.core.structured_prediction import StructuredTask
 from flash.data.messages import list_some
 from flash.data.recognition import RawData, Recognition
 from flash.data.tables import Table
@@ -134,7 +134,7 @@ def detect(raw: RawData, target: str | Sequence[str] | None, asked: str | None =
         asked: The name of the task, if the user says it.
 
     Raises:
-        ConfigurationError: If several are as sure, or the task is no classification and no regression.
+        ConfigurationError: If several are as sure, or models of the task cannot be compared.
         DataError: If no data module knows the data.
     """
     found: list[Detected] = []
@@ -142,10 +142,10 @@ def detect(raw: RawData, target: str | Sequence[str] | None, asked: str | None =
         if asked not in (None, name):
             continue
         task, data = contribution.load("task"), contribution.load("data")
-        if not issubclass(task, ClassificationTask | RegressionTask | DenseTask):
+        if not issubclass(task, ClassificationTask | RegressionTask | StructuredTask):
             if asked is not None:
                 raise ConfigurationError(
-                    f"Expected a task of classification or regression for a baseline, but got {asked!r}. Train it with "
+                    f"Expected a task whose models can be compared for a baseline, but got {asked!r}. Train it with "
                     f"flash fit {asked}."
                 )
             continue

@@ -84,10 +84,10 @@ class Folds:
     """
 
     def __init__(self, problem: Problem, source: Source, count: int) -> None:
-        if problem.kind == "dense":
+        if problem.kind == "structured":
             raise ConfigurationError(
-                f"Expected samples with one result each to make folds of, but {problem.name} has a class for each "
-                "place. Leave folds out."
+                f"Expected samples with one result each to make folds of, but those of {problem.name} have more. Leave "
+                "folds out."
             )
         self.problem, self.source, self.count = problem, source, count
         known = [problem.parts[part].source_rows for part in _PARTS]
@@ -260,7 +260,7 @@ def _in_order_of(whole: Problem, part: Problem, outputs: Array) -> Array:
 
 
 def _score(race: Race, folds: Folds, name: str, outputs: dict[int, Array]) -> FoldScore:
-    kind, metric = race.problem.kind, race.metric
+    kind, metric = race.problem.scored_as, race.metric
     rows = np.concatenate(folds.parts)
     whole = np.concatenate([outputs[fold] for fold in range(folds.count)])
     targets = folds.targets[rows]

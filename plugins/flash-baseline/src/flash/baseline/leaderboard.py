@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
+from flash.core.structured_prediction import StatisticsMetric, StructuredTask
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import writing
 
@@ -24,13 +25,13 @@ from ._resampling import (
     draw,
     macro,
     of_classes,
-    of_sums,
+    of_means,
 )
 from .results import Comparison, Results
 
 __all__ = ["Kind", "Metric", "bootstrap", "compare", "metrics_for", "score", "write_leaderboard"]
 
-Kind = Literal["classification", "multi-label", "regression", "dense"]
+Kind = Literal["classification", "multi-label", "regression"]
 
 # Of a metric that takes the scores of every class in order, at most this many numbers are gone through.
 _MOST_WORK = 1_000_000_000
@@ -65,13 +66,12 @@ class Metric:
         return float(self.compute(targets, outputs))
 
 
-def metrics_for(kind: Kind) -> dict[str, Metric]:
-    """Return the metrics of a kind of task by name, the usual metric of a race first.
+def metrics_for(kind: Kind | type[StructuredTask]) -> dict[str, Metric]:
+    """Return the metrics of a kind of task, or of a task of structured prediction, by name, that of a race first.
 
     Targets and outputs are, of ``"classification"``, indices ``(samples,)`` and probabilities ``(samples, classes)``;
     of ``"multi-label"``, zeros and ones and probabilities, both ``(samples, labels)``; of ``"regression"``, numbers
-    ``(samples,)`` or ``(samples, targets)`` both; of ``"dense"``, numbers of places per class, as
-    :class:`flash.core.dense.DenseTask` counts them: ``(samples, classes)`` and ``(samples, 2 * classes)``. Values are
+    ``(samples,)`` or ``(samples, targets)`` both; of structured prediction, statistics of the task. Values are
     those of scikit-learn; a mean over classes is one over the classes that occur.
 
     Raises:
@@ -82,16 +82,18 @@ def metrics_for(kind: Kind) -> dict[str, Metric]:
         >>> accuracy(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]))
         0.6666666666666666
     """
+    if not isinstance(kind, str):
+        return {metric.name: _of_statistics(metric) for metric in kind.statistics_metrics()}
     if kind not in _METRICS:
         raise ConfigurationError(f"Expected kind to be one of {', '.join(_METRICS)}, but got {kind!r}.")
     return {metric.name: metric for metric in _METRICS[kind]}
 
 
-def score(kind: Kind, targets: Array, outputs: Array) -> dict[str, float]:
+def score(kind: Kind | type[StructuredTask], targets: Array, outputs: Array) -> dict[str, float]:
     """Return all metrics of a kind by name, without those that are not defined for these targets.
 
     Args:
-        kind: The kind of task.
+        kind: The kind of task, or a task of structured prediction.
         targets: As :func:`metrics_for` says.
         outputs: As :func:`metrics_for` says.
 
@@ -239,7 +241,7 @@ def _accuracy(targets: Array, outputs: Array) -> float:
 
 
 def _accuracies(targets: Array, outputs: Array) -> Evaluation:
-    return of_sums((outputs.argmax(1) == targets).astype(np.float64)[:, None])
+    return of_means((outputs.argmax(1) == targets).astype(np.float64)[:, None])
 
 
 def _mean_recall(hits: Array, targets: Array, _: Array) -> Array:
@@ -314,7 +316,7 @@ def _hamming(targets: Array, outputs: Array) -> float:
 
 
 def _hamming_resampled(targets: Array, outputs: Array) -> Evaluation:
-    return of_sums(((outputs > 0.5) == (targets > 0)).mean(1)[:, None])
+    return of_means(((outputs > 0.5) == (targets > 0)).mean(1)[:, None])
 
 
 def _exact_match(targets: Array, outputs: Array) -> float:
@@ -322,7 +324,7 @@ def _exact_match(targets: Array, outputs: Array) -> float:
 
 
 def _exact_match_resampled(targets: Array, outputs: Array) -> Evaluation:
-    return of_sums(((outputs > 0.5) == (targets > 0)).all(1).astype(np.float64)[:, None])
+    return of_means(((outputs > 0.5) == (targets > 0)).all(1).astype(np.float64)[:, None])
 
 
 def _multi_label_f1(targets: Array, outputs: Array) -> float:
@@ -336,34 +338,24 @@ def _multi_label_f1(targets: Array, outputs: Array) -> float:
 def _multi_label_f1_resampled(targets: Array, outputs: Array) -> Evaluation:
     true, predicted = targets > 0, outputs > 0.5
     values = np.concatenate([true & predicted, true, predicted], axis=1).astype(np.float64)
-    return of_sums(values, lambda means: _mean_f1(*np.split(means, 3, axis=1)))
+    return of_means(values, lambda means: _mean_f1(*np.split(means, 3, axis=1)))
 
 
-# --- Dense: targets (samples, classes), outputs (samples, 2 * classes), all of them numbers of places ----------------
+# --- Structured: statistics of samples, which the task defines --------------------------------------------------------
 
 
-def _ious(hits: Array, targets: Array, predictions: Array) -> Array:
-    either = targets + predictions - hits
-    values = np.divide(hits, either, out=np.zeros_like(hits), where=either > 0)
-    return np.asarray(values.sum(1) / np.maximum((either > 0).sum(1), 1))
-
-
-def _right_places(hits: Array, targets: Array, _: Array) -> Array:
-    return np.asarray(hits.sum(1) / np.maximum(targets.sum(1), np.finfo(np.float64).tiny))
-
-
-def _of_counts(name: str, combine: Callable[[Array, Array, Array], Array]) -> Metric:
-    """Return a metric of all places of all samples together."""
-
-    def prepare(targets: Array, outputs: Array) -> Evaluation:
-        predictions, hits = np.split(outputs, 2, axis=1)
-        values = np.concatenate([hits, targets, predictions], axis=1).astype(np.float64)
-        return of_sums(values, lambda means: combine(*np.split(means, 3, axis=1)))
-
+def _of_statistics(metric: StatisticsMetric) -> Metric:
     def compute(targets: Array, outputs: Array) -> float:
-        return float(prepare(targets, outputs)(np.ones((1, len(targets))))[0])
+        return float(metric.prepare(targets, outputs)(np.ones((1, len(targets))))[0])
 
-    return Metric(name, True, compute, prepare, bounded=True)
+    return Metric(
+        metric.name,
+        metric.higher_is_better,
+        compute,
+        metric.prepare,
+        bounded=metric.bounded,
+        passes=lambda outputs: int(outputs[0].size),
+    )
 
 
 # --- Regression: targets and outputs (samples,) or (samples, targets) -----------------------------------------------
@@ -378,7 +370,7 @@ def _rmse(targets: Array, outputs: Array) -> float:
 
 
 def _rmses(targets: Array, outputs: Array) -> Evaluation:
-    return of_sums((_wide(outputs) - _wide(targets)) ** 2, lambda means: np.sqrt(means).mean(1))
+    return of_means((_wide(outputs) - _wide(targets)) ** 2, lambda means: np.sqrt(means).mean(1))
 
 
 def _mae(targets: Array, outputs: Array) -> float:
@@ -386,7 +378,7 @@ def _mae(targets: Array, outputs: Array) -> float:
 
 
 def _maes(targets: Array, outputs: Array) -> Evaluation:
-    return of_sums(np.abs(_wide(outputs) - _wide(targets)).mean(1)[:, None])
+    return of_means(np.abs(_wide(outputs) - _wide(targets)).mean(1)[:, None])
 
 
 def _r2(targets: Array, outputs: Array) -> float:
@@ -407,7 +399,7 @@ def _r2s(targets: Array, outputs: Array) -> Evaluation:
         ratios = np.divide(errors, spread, out=np.full_like(errors, np.nan), where=spread > 0)
         return np.asarray((1 - ratios).mean(1))
 
-    return of_sums(values, combine)
+    return of_means(values, combine)
 
 
 _METRICS: dict[str, tuple[Metric, ...]] = {
@@ -419,7 +411,7 @@ _METRICS: dict[str, tuple[Metric, ...]] = {
             "log_loss",
             False,
             lambda targets, outputs: float(_log_losses(targets, outputs).mean()),
-            lambda targets, outputs: of_sums(_log_losses(targets, outputs)[:, None]),
+            lambda targets, outputs: of_means(_log_losses(targets, outputs)[:, None]),
         ),
         Metric(
             "auroc",
@@ -455,11 +447,6 @@ _METRICS: dict[str, tuple[Metric, ...]] = {
         Metric("rmse", False, _rmse, _rmses),
         Metric("mae", False, _mae, _maes),
         Metric("r2", True, _r2, _r2s),
-    ),
-    "dense": (
-        _of_counts("iou", _ious),
-        _of_counts("accuracy", _right_places),
-        _of_counts("f1_macro", _mean_f1),
     ),
 }
 

@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from flash import DataModule, Task
 from flash.core.classification import ClassificationTask
-from flash.core.dense import DenseTask
 from flash.core.regression import RegressionTask
+from flash.core.structured_prediction import StructuredTask
 from flash.data.auto_dataset import AutoDataset
 from flash.data.files import FileData
 from flash.data.recognition import RawData
@@ -25,7 +25,7 @@ from ._resampling import Array
 from ._table_checks import missing_values
 from .checks import check_samples, check_table
 from .detect import Detected, detect, find_target, without_columns
-from .leaderboard import Kind
+from .leaderboard import Kind, Metric, metrics_for
 from .raw_parts import RawParts, rows_with_inputs, rows_with_targets
 from .results import Finding
 from .samples import names_of, targets_of
@@ -103,10 +103,10 @@ class Problem:
         task: Its class.
         why: Why it is that task.
         data: The data module.
-        kind: The kind of task.
+        kind: The kind of task; ``"structured"`` if a sample has more than one result.
         labels: The names of the classes.
         parts: The samples of each part: ``"train"``, ``"val"`` and, if there are any, ``"test"``.
-        targets: Their targets.
+        targets: Their targets, or the statistics of those of structured prediction.
         findings: What the checks found, the worst first.
         kept: Of each part that rows without a target or a sample were left out of, the rows that were not.
         raw: The table that train, validation and test samples were split off; ``None`` if there is none.
@@ -117,7 +117,7 @@ class Problem:
     task: type[Task]
     why: str
     data: DataModule
-    kind: Kind
+    kind: Kind | Literal["structured"]
     labels: list[str]
     parts: Mapping[str, AutoDataset]
     targets: Mapping[str, Array]
@@ -129,15 +129,41 @@ class Problem:
         """Return the names of samples of a part, as the person finds them in the data that they passed."""
         return names_of(self.parts[part], part, rows, self.kept)
 
-    def named(self, part: str) -> list[Any]:
-        """Return the target of each sample of a part as a person reads it."""
-        return [self.label_of(each) for each in self.targets[part]]
+    @property
+    def scored_as(self) -> Kind | type[StructuredTask]:
+        """What the metrics are of, as ``metrics_for`` takes it."""
+        if self.kind != "structured":
+            return self.kind
+        assert issubclass(self.task, StructuredTask)
+        return self.task
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics by name, that of a race first."""
+        return metrics_for(self.scored_as)
+
+    def class_counts(self, part: str) -> Array | None:
+        """Return how many results of each class each sample of a part has, ``(samples, classes)``; ``None`` without."""
+        targets = self.targets[part]
+        if self.kind == "multi-label":
+            return targets
+        return self.task.class_counts(targets) if issubclass(self.task, StructuredTask) else None
+
+    def named(self, part: str, most: int | None = None) -> list[Any]:
+        """Return the targets of the samples of a part, or of the first of them, as a person reads them."""
+        rows = range(len(self.targets[part]))[:most]
+        if issubclass(self.task, StructuredTask):
+            counts = self.class_counts(part)
+            if counts is None:
+                return list(self.task.describe_targets(self.parts[part], rows, self.labels))
+            return [[name for name, there in zip(self.labels, counts[row], strict=True) if there] for row in rows]
+        return [self.label_of(self.targets[part][row]) for row in rows]
 
     def label_of(self, target: Any) -> Any:
         """Return the name of a class, the names of several, or a number."""
         if self.kind == "classification":
             return self.labels[int(target)]
-        if self.kind in ("multi-label", "dense"):
+        if self.kind == "multi-label":
             return ", ".join(name for name, there in zip(self.labels, target, strict=True) if there) or "none"
         numbers = np.asarray(target, dtype=float).reshape(-1).tolist()
         return numbers[0] if len(numbers) == 1 else ", ".join(f"{number:.4g}" for number in numbers)
@@ -231,16 +257,9 @@ def _check_shown_samples(problem: Problem) -> Sequence[Finding]:
         return []
     rows = {part: range(min(len(each), _MOST_COMPARED)) for part, each in problem.parts.items()}
     shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
-    labels = {part: _labels_to_check(problem, part)[: len(rows[part])] for part in problem.parts}
+    labels = {part: problem.named(part, len(rows[part])) for part in problem.parts}
     ids = {part: problem.names_of(part, rows[part]) for part in problem.parts}
     return check_samples(shown, labels, names=ids, noun=noun_of(problem.data))
-
-
-def _labels_to_check(problem: Problem, part: str) -> list[Any]:
-    """Return the label of each sample; of a dense task all classes that it has."""
-    if problem.kind != "dense":
-        return problem.named(part)
-    return [[name for name, there in zip(problem.labels, each, strict=True) if there] for each in problem.targets[part]]
 
 
 def noun_of(data: DataModule) -> str:
@@ -282,8 +301,8 @@ def _unreadable(data: DataModule) -> list[Finding]:
 
 
 def _is_comparable(task: type[Task]) -> bool:
-    """Return whether models of a task can be compared: it has one result per sample, or counts those of its places."""
-    if issubclass(task, DenseTask):
+    """Return whether models of a task can be compared: it has one result per sample, or statistics of many."""
+    if issubclass(task, StructuredTask):
         return True
     scopes = getattr(task.outputs, "scopes", ())
     return not scopes or any(scope.rpartition("/")[2] in ("classification", "regression") for scope in scopes)
@@ -296,14 +315,14 @@ def _task_for(data: DataModule, asked: str | None) -> tuple[str, type[Task]]:
         if asked not in (None, name):
             continue
         task = contribution.load("task")
-        known = ClassificationTask | RegressionTask | DenseTask
+        known = ClassificationTask | RegressionTask | StructuredTask
         fits = isinstance(data, contribution.load("data")) and issubclass(task, known)
         if fits and _is_comparable(task):
             found[name] = task
     if len(found) == 1:
         return next(iter(found.items()))
     raise ConfigurationError(
-        f"Expected a task of classification or regression for {type(data).__name__}, but found "
+        f"Expected a task whose models can be compared for {type(data).__name__}, but found "
         f"{', '.join(found) or 'none'}. Pass task=..., the name of one that a plugin registers (flash tasks)."
     )
 
@@ -326,11 +345,13 @@ def _split_into_parts(
             )
     parts = {part: dataset for part, dataset in stages.items() if isinstance(dataset, AutoDataset)}
     classes = data.num_classes
-    kind: Kind = "regression" if classes is None else "multi-label" if data.multi_label else "classification"
+    kind: Kind | Literal["structured"] = (
+        "regression" if classes is None else "multi-label" if data.multi_label else "classification"
+    )
     labels = [str(label) for label in (data.labels or range(classes or 0))]
-    if issubclass(task, DenseTask) and classes is not None:
-        kind = "dense"
-        targets = {part: task.true_counts(dataset, classes).numpy() for part, dataset in parts.items()}
+    if issubclass(task, StructuredTask):
+        kind = "structured"
+        targets = {part: task.true_statistics(dataset, classes) for part, dataset in parts.items()}
     else:
         targets = {part: targets_of(dataset) for part, dataset in parts.items()}
     return Problem(title, name, task, why, data, kind, labels, parts, targets, findings, kept)

@@ -247,7 +247,7 @@ class Race:
             outcome.reason = made.reason
         else:
             with self._contained(run.name):
-                outcome.scores = score(self.problem.kind, self.problem.targets["val"], made.outputs)
+                outcome.scores = score(self.problem.scored_as, self.problem.targets["val"], made.outputs)
                 outcome.outputs, outcome.status = made.outputs, "done"
         taken = {name: float(each.run.seconds) for name, each in self.outcomes.items()}
         self.folder.keep(time.monotonic() - self.start, self.folder.seconds | taken)

@@ -52,8 +52,8 @@ def make_runs(
     most_rows = None if seconds is None else max(FEWEST_ROWS, int(seconds * _ROWS_PER_SECOND))
     what = "The mean of each target" if num_classes is None else "The frequency of each class"
     constant = ModelRun("constant", f"{what}, for every sample.", Constant(num_classes), "trivial")
-    # The models of samples with one result each; those of dense tasks are recipes of their plugin.
-    has_one_result = problem.kind != "dense"
+    # The models of samples with one result each; those of structured prediction are recipes of their plugin.
+    has_one_result = problem.kind != "structured"
     makers: dict[str, Maker] = {"constant": lambda: [constant]} if has_one_result else {}
     display, noun = data.train_dataset.display([0])[0], noun_of(data)
     models = models_for(display, num_classes, num_targets, most_rows, seed, noun) if has_one_result else {}

@@ -185,7 +185,8 @@ class Results:
     Args:
         title: The name of the data.
         task: The name of the task, such as ``"tabular/classification"``.
-        kind: ``"classification"``, ``"multi-label"``, ``"regression"``, or ``"dense"`` (a class per pixel).
+        kind: ``"classification"``, ``"multi-label"``, ``"regression"``, or ``"structured"`` (more than one
+            result per sample, such as boxes).
         why: Why it is that task.
         counts: The number of samples per part: ``"train"``, ``"val"``, ``"test"``.
         facts: Facts of the data in the order to show them, such as the number of columns.
@@ -197,10 +198,10 @@ class Results:
         best: The name of the best entry, whatever it is; ``None`` if none was evaluated.
         part: The part of the data that the following values are of.
         labels: The names of the classes.
-        targets: The targets: indices ``(samples,)``, zeros and ones ``(samples, classes)``, or numbers; of ``"dense"``
-            the number of places of each class ``(samples, classes)``.
-        outputs: The predictions of the best entry: probabilities ``(samples, classes)``, or numbers; of ``"dense"`` the
-            numbers of places that are predicted as each class, and of those that are right ``(samples, 2 * classes)``.
+        targets: The targets: indices ``(samples,)``, zeros and ones ``(samples, classes)``, or numbers; of
+            ``"structured"`` the statistics that the task defines.
+        outputs: The predictions of the best entry: probabilities ``(samples, classes)``, or numbers; of
+            ``"structured"`` the statistics that the task defines.
         mistakes: The samples with the highest losses, the worst first.
         suspicious: Samples whose label may be wrong.
         importance: Of each column, the most important first; empty if there are no columns.
@@ -212,11 +213,12 @@ class Results:
         time_limit: The seconds that the race was given.
         checkpoint: The name of the best entry that is a task, which is in ``best.ckpt``; ``None`` if there is none.
         folds: The scores over folds of the best models of the race, the best first; empty if there were no folds.
+        class_scores: Of ``"structured"``, the scores of each class, as the task defines them.
     """
 
     title: str
     task: str
-    kind: Literal["classification", "multi-label", "regression", "dense"]
+    kind: Literal["classification", "multi-label", "regression", "structured"]
     why: str
     counts: Mapping[str, int]
     facts: Mapping[str, Any]
@@ -240,3 +242,4 @@ class Results:
     time_limit: float | None = None
     checkpoint: str | None = None
     folds: Sequence[FoldScore] = ()
+    class_scores: Sequence[Mapping[str, Any]] = ()

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 import flash
 from flash import DataModule, Task
-from flash.core.dense import DenseTask
 from flash.core.evaluation import evaluate_dataset
 from flash.core.regression import RegressionTask
+from flash.core.structured_prediction import StructuredTask
 from flash.data.auto_dataset import AutoDataset
 
 from ._resampling import Array
@@ -85,7 +85,7 @@ class Run(ABC):
 
     @abstractmethod
     def predict(self, data: DataModule, dataset: AutoDataset) -> Array:
-        """Return probabilities ``(samples, classes)``, numbers ``(samples, targets)``, or counts of dense tasks."""
+        """Return probabilities ``(samples, classes)``, numbers ``(samples, targets)``, or statistics of samples."""
 
 
 class ModelRun(Run):
@@ -131,9 +131,9 @@ class _NetworkRun(Run):
         """Return the predictions of the task."""
         self.task.use_data(data)
         own = dataset.with_input_spec(self.task.input_spec)
-        if isinstance(self.task, DenseTask):
-            counts = self.task.predicted_counts(own, data.batch_size, data.num_workers)
-            return counts.numpy().astype(np.float64).reshape(len(dataset), -1)
+        if isinstance(self.task, StructuredTask):
+            found = self.task.predicted_statistics(own, data.batch_size, data.num_workers)
+            return np.asarray(found, dtype=np.float64).reshape(len(dataset), -1)
         return outputs_in(evaluate_dataset(self.task, data, own, batch_size=_prediction_batch(data)))
 
 
@@ -271,10 +271,13 @@ class HeadRun(_NetworkRun):
 
 
 def has_pretrained_features(task: Task) -> bool:
-    """Return whether a task is a linear head on a pretrained backbone, which is worth fitting alone."""
+    """Return whether a task is a linear head on a pretrained backbone, which is worth fitting alone.
+
+    The head of structured prediction has more than one result per sample.
+    """
     overrides = type(task).forward_features is not Task.forward_features
     is_pretrained = bool(task.recorded_arguments.get("pretrained", False))
-    return overrides and is_pretrained and _last_layer(task) is not None
+    return overrides and is_pretrained and not isinstance(task, StructuredTask) and _last_layer(task) is not None
 
 
 def _last_layer(task: Task) -> nn.Linear | None:

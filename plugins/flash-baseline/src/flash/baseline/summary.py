@@ -8,15 +8,14 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
 
 from flash import Task
-from flash.core.dense import DenseTask
 from flash.core.importance import permutation_importance
+from flash.core.structured_prediction import StructuredTask
 from flash.data.auto_dataset import AutoDataset
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
@@ -26,7 +25,7 @@ from ._noise import suspicious_labels
 from ._resampling import Array
 from .attempts import seconds_per_sample
 from .ensemble import make_ensemble, select
-from .leaderboard import Metric, bootstrap, compare, metrics_for, score
+from .leaderboard import Metric, bootstrap, compare, score
 from .problem import Problem, Source
 from .race import Outcome, Race
 from .refitting import refit_lines
@@ -54,7 +53,7 @@ def add_ensemble(race: Race) -> None:
         race: The race, which has been run.
     """
     problem, metric = race.problem, race.metric
-    if problem.kind == "dense":  # The mean of counts is that of no task.
+    if problem.kind == "structured":  # The mean of statistics is that of no task.
         return
     tasks = {each.run.name: each for each in race.ranking() if each.run.task is not None}
     if not tasks:
@@ -78,7 +77,7 @@ def add_ensemble(race: Race) -> None:
     members: dict[str, Task] = {name: each.run.task for name, each in alike.items()}
     names = ", ".join(f"{weight:.0%} {name}" for name, weight in weights.items())
     run = EnsembleRun("ensemble", f"The mean of {names}.", make_ensemble(members, weights, problem.data))
-    race.outcomes[run.name] = Outcome(run, "done", mean, score(problem.kind, targets, mean))
+    race.outcomes[run.name] = Outcome(run, "done", mean, score(problem.scored_as, targets, mean))
 
 
 def summarize(
@@ -132,7 +131,7 @@ def summarize(
         labels=problem.labels,
         targets=problem.targets[part],
         outputs=shown,
-        mistakes=[] if best is None else _mistakes(problem, part, shown, best),
+        mistakes=[] if best is None else _mistakes(problem, metric, part, shown, best),
         suspicious=_suspicious(problem, best),
         importance=importance,
         times=times,
@@ -142,6 +141,7 @@ def summarize(
         time_limit=time_limit,
         checkpoint=checkpoint,
         folds=[race.folds[each.run.name] for each in ranking if each.run.name in race.folds],
+        class_scores=_class_scores(problem, part, shown),
     )
     return results, None if network is None else network.run.task
 
@@ -181,7 +181,7 @@ def _scores(problem: Problem, metric: Metric, val: Array | None, test: Array | N
     found: dict[str, Any] = {}
     for prefix, part, outputs in (("", "val", val), ("test_", "test", test)):
         if outputs is not None:
-            scores = score(problem.kind, problem.targets[part], outputs)
+            scores = score(problem.scored_as, problem.targets[part], outputs)
             found[f"{prefix}scores"] = dict(sorted(scores.items(), key=lambda item: item[0] != metric.name))
             found[f"{prefix}interval"] = bootstrap(metric, problem.targets[part], outputs)
     return found
@@ -207,22 +207,33 @@ def _comparisons(
     return [compare(metric, targets, first, (name, outputs[name])) for name in names]
 
 
-def _mistakes(problem: Problem, part: str, outputs: Array, best: Outcome) -> list[Sample]:
-    return _least_found(problem, part, outputs, best) if problem.kind == "dense" else _worst(problem, part, outputs)
+def _mistakes(problem: Problem, metric: Metric, part: str, outputs: Array, best: Outcome) -> list[Sample]:
+    if issubclass(problem.task, StructuredTask):
+        return _lowest_scores(problem, problem.task, metric, part, outputs, best)
+    return _worst(problem, part, outputs)
 
 
-def _least_found(problem: Problem, part: str, outputs: Array, best: Outcome) -> list[Sample]:
-    """Return the samples with the lowest mean IoU of their classes, with pictures of truth and prediction."""
-    dataset, targets = problem.parts[part], problem.targets[part]
-    metric = metrics_for("dense")["iou"]
-    losses = [1 - metric(*pair) for pair in zip(targets[:, None], outputs[:, None], strict=True)]
-    rows = [int(row) for row in np.argsort(losses, kind="stable")[::-1][:_MOST_SHOWN] if losses[row] > 0]
-    predicted = np.split(outputs, 2, axis=1)[0]
-    found = _samples(problem, part, rows, predicted[rows], [losses[row] for row in rows], [None] * len(rows))
-    if not isinstance(best.run.task, DenseTask) or not rows:
-        return found
-    pictures = best.run.task.pictures(dataset, rows)
-    return [replace(each, shown=picture) for each, picture in zip(found, pictures, strict=True)]
+def _lowest_scores(
+    problem: Problem, kind: type[StructuredTask], metric: Metric, part: str, outputs: Array, best: Outcome
+) -> list[Sample]:
+    """Return the samples whose own metric is the worst, with truth and prediction as pictures or in words."""
+    targets, labels = problem.targets[part], problem.labels
+    sign, best_value = (-1, 1.0 if metric.bounded else 0.0) if metric.higher_is_better else (1, 0.0)
+    values = [metric(*pair) for pair in zip(targets[:, None], outputs[:, None], strict=True)]
+    losses = np.array([sign * (value - best_value) for value in values])
+    # It is not defined for samples without anything to find.
+    order = np.argsort(np.nan_to_num(losses, nan=-np.inf), kind="stable")[::-1][:_MOST_SHOWN]
+    rows = [int(row) for row in order if losses[row] > 0]
+    dataset, task = problem.parts[part], best.run.task
+    truths = kind.describe_targets(dataset, rows, labels) if rows else []
+    shown, predictions = dataset.display(rows), ["not shown"] * len(rows)
+    if isinstance(task, StructuredTask) and rows:
+        own = dataset.with_input_spec(best.run.task.input_spec)
+        predictions = task.describe_predictions(own, rows, labels)
+        shown = task.pictures(own, rows) or shown
+    names = problem.names_of(part, rows)
+    columns = zip(names, shown, truths, predictions, losses[rows].tolist(), strict=True)
+    return [Sample(*each) for each in columns]
 
 
 def _worst(problem: Problem, part: str, outputs: Array) -> list[Sample]:
@@ -283,7 +294,8 @@ def _importance(race: Race, outcome: Outcome, part: str, deadline: float) -> lis
     data, metric, dataset = race.problem.data, race.metric, race.problem.parts[part]
     count = len(dataset)
     shown = dataset.display([0])[0]
-    if not isinstance(shown, dict) or count < 2 or time.monotonic() > deadline:
+    has_columns = isinstance(shown, dict) and race.problem.kind != "structured"
+    if not has_columns or count < 2 or time.monotonic() > deadline:
         return []
 
     def predict(some: int) -> None:
@@ -304,6 +316,12 @@ def _importance(race: Race, outcome: Outcome, part: str, deadline: float) -> lis
     return [Importance(*each) for each in zip(found.names, found.means, found.deviations, strict=True)]
 
 
+def _class_scores(problem: Problem, part: str, outputs: Array) -> list[dict[str, Any]]:
+    if not issubclass(problem.task, StructuredTask) or not len(outputs):
+        return []
+    return problem.task.class_scores(problem.targets[part], outputs, problem.labels)
+
+
 def _facts(problem: Problem) -> dict[str, Any]:
     shown = problem.parts["train"].display([0])[0]
     facts: dict[str, Any] = {}
@@ -315,10 +333,11 @@ def _facts(problem: Problem) -> dict[str, Any]:
 def _classes(problem: Problem) -> dict[str, dict[str, int]]:
     if problem.kind == "regression":
         return {}
-    if problem.kind in ("multi-label", "dense"):
+    if problem.kind != "classification":
         return {
-            part: {name: int(count) for name, count in zip(problem.labels, (targets > 0).sum(0), strict=True)}
-            for part, targets in problem.targets.items()
+            part: {name: int(count) for name, count in zip(problem.labels, (each > 0).sum(0), strict=True)}
+            for part in problem.parts
+            if (each := problem.class_counts(part)) is not None
         }
     found = {}
     for part in problem.parts:

@@ -103,6 +103,8 @@ def _page(results: Results) -> str:
         figures=_figures(results, numbers),
         class_rows=_class_rows(numbers),
         per_class=_weakest_first(numbers["evaluation"].get("per_class", [])),
+        score_columns=_score_columns(numbers["evaluation"].get("per_class", [])),
+        decisive=_decisive(numbers["evaluation"].get("per_class", [])),
         mistake_pictures=_pictures(results.mistakes),
         suspicious_pictures=_pictures(results.suspicious),
         counted="Rows are counted from 0, and the header is not counted.",
@@ -188,7 +190,7 @@ def _sections(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("errors", "Errors"),
         ("mistakes", "Worst mistakes"),
     ]
-    if numbers["kind"] not in ("regression", "dense"):
+    if numbers["kind"] not in ("regression", "structured"):
         found.append(("suspicious", "Labels to check"))
     if numbers["importance"]:
         found.append(("importance", "Importance"))
@@ -231,7 +233,21 @@ def _class_rows(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _weakest_first(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return sorted(rows, key=lambda row: 2.0 if row["f1"] is None else float(row["f1"]))
+    key, _ = _decisive(rows)
+    return sorted(rows, key=lambda row: 2.0 if row[key] is None else float(row[key]))
+
+
+def _score_columns(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the names of the scores of classes, and how people write them."""
+    names = [name for row in rows[:1] for name in row if name not in ("label", "count")]
+    written = {"iou": "IoU", "f1": "F1"}
+    return [(name, written.get(name, metric_words(name)[:1].upper() + metric_words(name)[1:])) for name in names]
+
+
+def _decisive(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """Return the score by which the weakest class is found, F1 or else the first, and how people write it."""
+    columns = dict(_score_columns(rows)) or {"f1": "F1"}
+    return ("f1", columns["f1"]) if "f1" in columns else next(iter(columns.items()))
 
 
 def _shown_columns(row: Mapping[str, Any], importance: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -279,7 +295,7 @@ def _curves(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _figures(results: Results, numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    if not numbers["evaluation"] or numbers["kind"] == "dense":
+    if not numbers["evaluation"] or numbers["kind"] == "structured":
         return []
     if numbers["kind"] != "regression":
         bins = numbers["evaluation"]["calibration"]["bins"]

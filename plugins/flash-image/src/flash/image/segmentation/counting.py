@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from flash.core.prediction import predict_batches
+from flash.core.structured_prediction import Array
 from flash.data.auto_dataset import AutoDataset
 from flash.data.stage import Stage
 
@@ -45,25 +47,25 @@ def _masks(dataset: AutoDataset) -> Iterator[Tensor]:
     yield from (whole[row][1] for row in range(len(whole)))
 
 
-def true_counts(dataset: AutoDataset, num_classes: int) -> Tensor:
+def true_counts(dataset: AutoDataset, num_classes: int) -> Array:
     """Return the number of pixels of each class in each mask, shape ``(images, classes)``."""
     counted = (mask[mask != IGNORED] for mask in _masks(dataset))
-    return torch.stack([torch.bincount(pixels, minlength=num_classes) for pixels in counted])
+    return np.stack([torch.bincount(pixels, minlength=num_classes).numpy() for pixels in counted])
 
 
-def predicted_counts(task: Any, dataset: AutoDataset, batch_size: int, num_workers: int) -> Tensor:
-    """Return how many pixels are predicted as each class, and how many of them rightly, ``(images, 2, classes)``."""
-    found: dict[int, Tensor] = {}
+def predicted_counts(task: Any, dataset: AutoDataset, batch_size: int, num_workers: int) -> Array:
+    """Return how many pixels are predicted as each class, then how many of them rightly, ``(images, 2 * classes)``."""
+    found: dict[int, Array] = {}
     for batch in predict_batches(task, dataset, batch_size=batch_size, num_workers=num_workers):
         for row, scores, mask in zip(batch.rows, batch.output, batch.targets, strict=True):
             truth = mask.reshape(mask.shape[-2:])
             predicted = best_classes(scores.float(), (truth.shape[0], truth.shape[1]))
             found[int(row)] = _counts(mask_confusion(truth, predicted, task.num_classes))
-    return torch.stack([found[row] for row in range(len(dataset))])
+    return np.stack([found[row] for row in range(len(dataset))])
 
 
-def _counts(confusion: Tensor) -> Tensor:
-    return torch.stack([confusion.sum(0), confusion.diagonal()])
+def _counts(confusion: Tensor) -> Array:
+    return torch.cat([confusion.sum(0), confusion.diagonal()]).numpy()
 
 
 class UsualMask:
@@ -89,13 +91,13 @@ class UsualMask:
         self._mask = counts.argmax(0)
         return self
 
-    def predict(self, dataset: AutoDataset) -> Tensor:
-        """Return the counts of :func:`predicted_counts`, shape ``(images, 2, classes)``."""
+    def predict(self, dataset: AutoDataset) -> Array:
+        """Return the counts of :func:`predicted_counts`, shape ``(images, 2 * classes)``."""
         found = []
         for mask in _masks(dataset):
             guess = _resized(self._mask, (mask.shape[0], mask.shape[1]))
             found.append(_counts(mask_confusion(torch.where(mask == IGNORED, -1, mask.long()), guess, self._classes)))
-        return torch.stack(found)
+        return np.stack(found)
 
 
 def _resized(mask: Tensor, size: tuple[int, int]) -> Tensor:

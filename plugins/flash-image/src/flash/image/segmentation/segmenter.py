@@ -12,11 +12,11 @@ from typing_extensions import Unpack
 
 from flash import Preprocess, Registry
 from flash.core.classification import ClassificationTask, ClassWeights
-from flash.core.dense import DenseTask
 from flash.core.export import to_json_labels
 from flash.core.losses import LossSpec
 from flash.core.metrics import MetricSpec, weight_of_loss
 from flash.core.optimizers import LRSchedulerSpec
+from flash.core.structured_prediction import Array, CountedTask, StatisticsMetric, counts_metric, mean_over_classes
 from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError
 from flash.plugins import default_owner
@@ -44,7 +44,7 @@ __all__ = ["SemanticSegmentation"]
 _EXPORTED = ("labels", "classes", "areas", "probabilities", "logits")
 
 
-class SemanticSegmentation(DenseTask, ImageTask, ClassificationTask):
+class SemanticSegmentation(CountedTask, ImageTask, ClassificationTask):
     """Segmenter of images: one class per pixel.
 
     Images are resized to the size of the network, or cut into tiles of it, as the argument ``resize`` of the data says,
@@ -273,13 +273,28 @@ class SemanticSegmentation(DenseTask, ImageTask, ClassificationTask):
     # ------------------------------------------------------------------ comparison
 
     @classmethod
-    def true_counts(cls, dataset: AutoDataset, num_classes: int) -> Tensor:
-        """Return the number of pixels of each class in each mask, shape ``(images, classes)``."""
-        return true_counts(dataset, num_classes)
+    def statistics_metrics(cls) -> Sequence[StatisticsMetric]:
+        """Return mean IoU and mean F1 (Dice) of the classes that occur, and the share of pixels that are right."""
+        return (
+            counts_metric("iou", lambda hits, true, guessed: mean_over_classes(hits, true + guessed - hits)),
+            counts_metric("accuracy", lambda hits, true, _: hits.sum(1) / true.sum(1).clip(min=1e-12)),
+            counts_metric("f1_macro", lambda hits, true, guessed: mean_over_classes(2 * hits, true + guessed)),
+        )
 
-    def predicted_counts(self, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> Tensor:
-        """Return how many pixels are predicted as each class, and how many rightly, ``(images, 2, classes)``."""
+    @classmethod
+    def true_statistics(cls, dataset: AutoDataset, num_classes: int | None = None) -> Array:
+        """Return the number of pixels of each class in each mask, shape ``(images, classes)``."""
+        return true_counts(dataset, num_classes or 0)
+
+    def predicted_statistics(self, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> Array:
+        """Return how many pixels are predicted as each class, then how many rightly, ``(images, 2 * classes)``."""
         return predicted_counts(self, dataset, batch_size, num_workers)
+
+    @classmethod
+    def class_scores(cls, truth: Array, predicted: Array, labels: Sequence[str]) -> list[dict[str, Any]]:
+        """Return precision, recall, F1 and IoU of each class over all pixels."""
+        rows = super().class_scores(truth, predicted, labels)
+        return [row | {"iou": None if row["f1"] is None else row["f1"] / (2 - row["f1"])} for row in rows]
 
     def pictures(self, dataset: AutoDataset, rows: Sequence[int]) -> list[Any]:
         """Return true masks (left) and predicted ones (right) over images, uint8, ``(height, width, 3)`` each."""

@@ -1,4 +1,4 @@
-"""Tasks with a class for each of many places of a sample: they are raced by counts of places."""
+"""Tasks whose samples have more than one result: they are raced by statistics of samples."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from flash import DataModule, Preprocess, Task
 from flash.baseline import run
 from flash.baseline.folds import Folds
 from flash.baseline.problem import Source, pose
-from flash.core.dense import DenseTask
 from flash.core.prediction import predict_batches
+from flash.core.structured_prediction import CountedTask
 from flash.errors import ConfigurationError
 from flash.plugins import Recipe, TaskSpec, hookimpl, isolated_plugins
 
@@ -40,7 +40,7 @@ class RowData(DataModule):
     """Rows with a class per number."""
 
 
-class Marker(DenseTask, Task):
+class Marker(CountedTask, Task):
     """Marks each number by itself."""
 
     def __init__(self, num_classes: int = 2, labels: Any = None) -> None:
@@ -53,19 +53,19 @@ class Marker(DenseTask, Task):
         return self.layer(x[..., None]).movedim(-1, 1)
 
     @classmethod
-    def true_counts(cls, dataset: Any, num_classes: int) -> Tensor:
-        return torch.stack([torch.bincount(target, minlength=num_classes) for _, target in dataset])
+    def true_statistics(cls, dataset: Any, num_classes: int | None = None) -> Any:
+        return np.stack([np.bincount(target, minlength=2) for _, target in dataset])
 
-    def predicted_counts(self, dataset: Any, batch_size: int, num_workers: int = 0) -> Tensor:
+    def predicted_statistics(self, dataset: Any, batch_size: int, num_workers: int = 0) -> Any:
         batches = predict_batches(self, dataset, batch_size=batch_size, num_workers=num_workers)
         found = {row: counts for batch in batches for row, counts in self._counts(batch)}
-        return torch.stack([found[row] for row in range(len(dataset))])
+        return torch.stack([found[row] for row in range(len(dataset))]).numpy()
 
     def _counts(self, batch: Any) -> Iterator[tuple[int, Tensor]]:
         for row, scores, target in zip(batch.rows, batch.output, batch.targets, strict=True):
             marked = scores.argmax(0)
             either = (marked, marked[marked == target])
-            yield row, torch.stack([torch.bincount(each, minlength=self.num_classes) for each in either])
+            yield row, torch.cat([torch.bincount(each, minlength=self.num_classes) for each in either])
 
     def pictures(self, dataset: Any, rows: Sequence[int]) -> list[Any]:
         return [np.full((8, 16, 3), 100, np.uint8) for _ in rows]
@@ -79,9 +79,8 @@ class AlwaysLow:
     def fit(self, data: DataModule) -> None:
         """Learn nothing."""
 
-    def predict(self, dataset: Any) -> Tensor:
-        true = Marker.true_counts(dataset, 2)
-        return torch.stack([torch.tensor([[8, 0], [int(low), 0]]) for low, _ in true])
+    def predict(self, dataset: Any) -> Any:
+        return np.stack([[8, 0, low, 0] for low, _ in Marker.true_statistics(dataset, 2)])
 
 
 def always_low(data: DataModule) -> AlwaysLow:
@@ -118,29 +117,31 @@ def data(count: int = 60) -> RowData:
 
 
 @pytest.mark.train
-def test_a_dense_task_is_raced_by_iou_and_shows_its_worst_samples(tmp_path: Path) -> None:
+def test_a_structured_task_is_raced_by_its_own_metric_and_shows_its_worst_samples(tmp_path: Path) -> None:
     found = run(data(), output=tmp_path / "out", time_limit=30, say=ignore).results
-    assert (found.kind, found.metric, found.best) == ("dense", "iou", "default")
+    assert (found.kind, found.metric, found.best) == ("structured", "f1", "default")
     scores = {entry.name: entry.scores for entry in found.entries}
-    assert scores["low"]["iou"] < 0.5 < 0.6 < scores["default"]["iou"]
+    assert scores["low"]["f1_macro"] < 0.5 < 0.7 < scores["default"]["f1_macro"]
     assert [entry.kind for entry in found.entries if entry.name == "low"] == ["trivial"]
     # Over all places of all samples, as the definition has it.
     predicted, right = np.split(found.outputs, 2, axis=1)
-    ious = right.sum(0) / (found.targets.sum(0) + predicted.sum(0) - right.sum(0))
+    f1 = 2 * right.sum(0) / (found.targets.sum(0) + predicted.sum(0))
     (best,) = [entry for entry in found.entries if entry.name == "default"]
-    assert best.test_scores["iou"] == pytest.approx(ious.mean())
+    assert best.test_scores["f1_macro"] == pytest.approx(f1.mean())
     assert found.mistakes[0].loss >= found.mistakes[-1].loss > 0
+    assert {sample.truth for sample in found.mistakes} <= {"low", "high", "low, high"}
     numbers = json.loads((tmp_path / "out" / "results.json").read_text())
-    per_class = {row["label"]: row["iou"] for row in numbers["evaluation"]["per_class"]}
-    assert per_class == pytest.approx(dict(zip(LABELS, ious, strict=True)))
+    per_class = {row["label"]: row["f1"] for row in numbers["evaluation"]["per_class"]}
+    assert per_class == pytest.approx(dict(zip(LABELS, f1, strict=True)))
+    assert found.classes["train"] == dict.fromkeys(LABELS, 34)
     with (tmp_path / "out" / "leaderboard.csv").open() as file:
         assert next(csv.DictReader(file))["name"] == "default"
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "The samples with the lowest IoU" in page
+    assert "The samples with the lowest F1: truth left, prediction right" in page
     assert "Labels to check" not in page
 
 
-def test_dense_samples_have_no_folds(tmp_path: Path) -> None:
+def test_samples_of_more_than_one_result_have_no_folds(tmp_path: Path) -> None:
     source = Source(data())
     with pytest.raises(ConfigurationError, match="Expected samples with one result each to make folds of, but"):
         Folds(pose(source, ignore), source, 3)
