@@ -196,7 +196,7 @@ class SemanticSegmentation(CountedTask, ImageTask, ClassificationTask):
             losses.append(loss)
             weights.append(weight)
             counted = mask >= 0
-            predicted.append(sized.detach().argmax(1)[counted])
+            predicted.append(sized.detach().max(1).indices[counted])
             true.append(mask[counted])
         total, weight = torch.stack(losses), torch.stack(weights)
         loss = (total * weight).sum() / weight.sum().clamp(min=torch.finfo(total.dtype).tiny)
