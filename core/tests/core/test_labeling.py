@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from flash import DataModule, Task
 from flash.core.classification import ClassificationTask
-from flash.core.labeling import RankedRow, RankedRows, rank_to_label, suspicious_labels
+from flash.core.labeling import RankedRow, RankedRows, label_margins, rank_to_label, suspicious_labels
 from flash.errors import CheckpointError, ConfigurationError, DataError, UnknownNameError
 
 
@@ -122,6 +122,16 @@ def test_a_sample_is_judged_by_models_that_did_not_learn_from_it() -> None:
     assert 7 in [each.row for each in found]
 
 
+def test_a_class_that_a_model_is_less_sure_of_needs_less_to_be_likely() -> None:
+    probabilities = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.55, 0.45], [0.6, 0.4], [0.7, 0.3]])
+    margins, likely = label_margins(probabilities, torch.tensor([0, 0, 0, 1, 1]))
+    # The mean of the second class is 0.35: it is likely for the third sample, and the first class is not (0.75).
+    assert likely[2] == 1
+    assert margins.tolist() == [0, 0, 0, 0, 0]  # But it is not more probable than the label.
+    alone = label_margins(torch.tensor([[0.1, 0.9], [0.2, 0.8]]), torch.tensor([0, 0]))[0]
+    assert alone.tolist() == [0, 0]  # A class without samples has no threshold.
+
+
 @pytest.mark.parametrize(
     ("targets", "sentence"),
     [
@@ -143,10 +153,48 @@ def test_labels_that_cannot_be_judged_are_an_error() -> None:
         suspicious_labels(Task(nn.Identity()), DataModule.from_tensors(points, points), layer="model")
     with pytest.raises(ConfigurationError, match="Expected folds to be an integer above 1, but got 1"):
         suspicious_labels(Plain(3), DataModule.from_tensors(points, targets), folds=1)
-    with pytest.raises(UnknownNameError, match="Expected a layer of ClassificationTask, but got 'features'"):
+    with pytest.raises(
+        ConfigurationError, match="this ClassificationTask was made with an object, model=module. Pass layer"
+    ):
         suspicious_labels(
-            ClassificationTask(model=nn.Identity(), num_classes=3), DataModule.from_tensors(points, targets)
+            ClassificationTask(model=nn.Linear(6, 3), num_classes=3), DataModule.from_tensors(points, targets)
         )
+
+
+class Networks(ClassificationTask):
+    """A network without features, made from its arguments."""
+
+    def __init__(self, num_classes: int, width: int = 16) -> None:
+        network = nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, num_classes))
+        super().__init__(model=network, num_classes=num_classes, learning_rate=0.05)
+
+
+@pytest.mark.train
+def test_labels_of_tasks_without_features_are_judged_by_networks_that_did_not_learn_from_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # No linear model knows the classes, and a network that had learned these labels would know the wrong ones.
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(200, 2, generator=generator) * 2 - 1
+    points = points.sign() * (0.3 + 0.7 * points.abs())
+    targets = (points.prod(1) > 0).long()
+    wrong = [3, 40, 77, 101]
+    noisy = targets.clone()
+    noisy[wrong] = 1 - noisy[wrong]
+    noisy[9] = -100  # It is ignored.
+    task = Networks(2)
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    state = torch.get_rng_state()
+    data = DataModule.from_tensors(points, noisy, seed=0, batch_size=32)
+    found = suspicious_labels(task, data, folds=3)
+    assert {each.row for each in found[:4]} == set(wrong)
+    assert [each.prediction for each in found[:4]] == [str(int(targets[each.row])) for each in found[:4]]
+    assert len(found) < 12
+    assert 9 not in [each.row for each in found]
+    assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert "epoch" not in capsys.readouterr().out
+    assert found == suspicious_labels(task, data, folds=3)
 
 
 # ---------------------------------------------------------------------- files

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from typing import Any, TextIO
 
@@ -16,7 +16,15 @@ from pytorch_lightning.callbacks import ModelSummary, TQDMProgressBar
 from torch import Tensor, nn
 from tqdm import tqdm
 
-__all__ = ["FlashProgressBar", "NetworkSummary", "clean_console", "describe_modules", "epoch_name", "format_matrix"]
+__all__ = [
+    "FlashProgressBar",
+    "NetworkSummary",
+    "clean_console",
+    "describe_modules",
+    "epoch_name",
+    "format_matrix",
+    "training_quietly",
+]
 
 log = logging.getLogger(__name__)
 
@@ -268,3 +276,27 @@ class _AboveBar(io.TextIOBase):
 
     def fileno(self) -> int:
         return self._stream.fileno()
+
+
+@contextmanager
+def training_quietly() -> Iterator[Callable[[], None]]:
+    """Leave out what each of many trainings would say; warnings of the user's own code are shown.
+
+    Yields:
+        A function to call after a trainer is made, which sets the levels of loggers.
+    """
+    loggers = [logging.getLogger(name) for name in ("flash", "pytorch_lightning")]
+    levels = [each.level for each in loggers]
+
+    def silence() -> None:
+        for each in loggers:
+            each.setLevel(logging.ERROR)
+
+    silence()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            yield silence
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)

@@ -12,10 +12,19 @@ from torch import Tensor
 from flash.core.outputs import to_probabilities
 from flash.core.prediction import PredictedBatch, gather_rows, predict_batches
 from flash.data.auto_dataset import AutoDataset
+from flash.data.columns import Columns
 from flash.data.data_module import DataModule
 from flash.errors import ConfigurationError
 
-__all__ = ["ClassScores", "Evaluated", "TargetKind", "evaluate_dataset", "evaluate_predictions", "evaluate_rows"]
+__all__ = [
+    "ClassScores",
+    "Evaluated",
+    "TargetKind",
+    "evaluate_dataset",
+    "evaluate_predictions",
+    "evaluate_rows",
+    "targets_of",
+]
 
 #: One class per row, any number of labels per row, or numbers; ``None`` for targets of another kind.
 TargetKind = Literal["classes", "labels", "numbers"] | None
@@ -175,6 +184,30 @@ def evaluate_rows(task: Any, data: DataModule, stage: str = "val") -> Evaluated:
     """
     task.use_data(data)
     return evaluate_dataset(task, data, data.indexed_dataset(stage))
+
+
+def targets_of(dataset: AutoDataset) -> Tensor:
+    """Return the targets of a dataset, without loading its inputs if their targets are beside them.
+
+    Args:
+        dataset: Samples with targets of one shape.
+
+    Returns:
+        Class indices ``(samples,)``, zeros and ones ``(samples, classes)``, or numbers.
+
+    Example:
+        >>> import flash
+        >>> targets_of(flash.DataModule.from_tensors(torch.zeros(3, 1), torch.tensor([0, 1, 1])).train_dataset)
+        tensor([0, 1, 1])
+    """
+    source = dataset.source
+    tree = source.tree if isinstance(source, Columns) else None
+    found = tree[-1] if isinstance(tree, tuple) else getattr(source, "targets", None)
+    if found is None:
+        found = [dataset[row][1] for row in range(len(dataset))]
+    if isinstance(found, list | tuple):
+        found = torch.stack([torch.as_tensor(each) for each in found])
+    return torch.as_tensor(found).cpu()
 
 
 def evaluate_dataset(

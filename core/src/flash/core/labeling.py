@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -10,24 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from tqdm.auto import tqdm
 
 from flash import figures
+from flash.core.console import training_quietly
 from flash.core.embedding import Embedder
-from flash.core.evaluation import evaluate_rows
+from flash.core.evaluation import evaluate_dataset, evaluate_rows, targets_of
+from flash.core.trainer import Trainer
 from flash.data.data_module import DataModule
 from flash.data.messages import list_some
 from flash.data.row_files import row_format
 from flash.data.splits import split_folds
+from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
+from flash.serialization import from_serializable
 from flash.serialization.files import writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RankedRow", "RankedRows", "rank_to_label", "suspicious_labels"]
+__all__ = ["RankedRow", "RankedRows", "label_margins", "rank_to_label", "suspicious_labels"]
 
 # Of how many times as many uncertain samples the different ones are chosen.
 _POOL = 10
+# A new network stops early by one of so many parts of its samples.
+_VAL_FOLDS = 5
 # The weight of the squares of the weights of the linear model, and the steps of its optimizer.
 _WEIGHT_DECAY, _STEPS = 1e-3, 100
 
@@ -162,54 +168,96 @@ def rank_to_label(
     return RankedRows(rows, stage)
 
 
-def suspicious_labels(task: Any, data: DataModule, layer: str = "features", folds: int = 5) -> RankedRows:
+def suspicious_labels(task: Any, data: DataModule, layer: str | None = None, folds: int = 5) -> RankedRows:
     """Return the train samples whose labels may be wrong, the most suspicious first.
 
-    A linear model learns the labels from the vectors of a layer, in folds: each sample is predicted by a model that
-    did not learn from it. A label is suspicious if another class has a probability above the mean of that of its own
-    samples, and the label's is not (Northcutt, Jiang and Chuang, *Confident Learning*, 2021). They are ranked by how
-    much more probable the other class is.
+    Each sample is predicted by a model that did not learn from it. Of a task with a backbone that has features, these
+    are linear models of the features. Of another one, such as that of tables, they are new networks, made with the
+    arguments of the task and trained with the defaults of :class:`flash.Trainer`, one for each fold. What is
+    suspicious says :func:`label_margins`.
 
     Args:
-        task: A classifier whose layer has not learned these labels, such as a new one with a pretrained backbone, or
-            one that was finetuned with the strategy ``"freeze"``.
+        task: A classifier. Its layer must not have learned these labels: a new task with a pretrained backbone, or one
+            that was finetuned with the strategy ``"freeze"``. Of tasks without features, the weights do not matter.
         data: The data with the labels: one class per train sample.
-        layer: The layer of the vectors, a name from :meth:`flash.Task.available_layers`.
+        layer: The layer of the vectors, a name from :meth:`flash.Task.available_layers`; by default ``"features"``,
+            or the new networks of a task without features.
         folds: The number of folds.
 
     Raises:
-        ConfigurationError: If samples have several labels, or no classes, or ``folds`` is not an integer above 1.
+        ConfigurationError: If samples have several labels, or no classes, ``folds`` is not an integer above 1, or the
+            task cannot be made again for a fold, since an object such as a network was passed to it.
         DataError: If there is no train data, or it is a stream.
-        UnknownNameError: If there is no such layer, such as the features of a network without a backbone.
+        UnknownNameError: If there is no such layer.
     """
     if type(folds) is not int or folds < 2:
         raise ConfigurationError(f"Expected folds to be an integer above 1, but got {folds!r}.")
-    found = Embedder(task, layer).embed(data, "train")
-    targets = found.targets
+    if layer is None and task.has_features:
+        layer = "features"
+    vectors: Tensor | None
+    targets: Tensor | None
+    if layer is None:
+        task.use_data(data)
+        dataset = data.indexed_dataset("train")
+        vectors, ids, targets = None, list(dataset.ids_of(range(len(dataset)))), targets_of(dataset)
+    else:
+        found = Embedder(task, layer).embed(data, "train")
+        vectors, ids, targets = found.vectors, found.ids, found.targets
     if targets is None or targets.ndim != 1 or targets.is_floating_point() or data.num_classes is None:
         raise ConfigurationError(
             "Expected train data with one class per sample, to look for wrong labels, but got targets of another kind."
         )
     known = (targets >= 0).nonzero().flatten()  # Negative class indices are ignored, as in cross entropy.
-    probabilities = _out_of_fold(found.vectors[known], targets[known], data.num_classes, folds, data.seed)
-    given = probabilities.gather(1, targets[known][:, None]).flatten()
-    thresholds = torch.stack(
-        [given[targets[known] == each].mean() for each in range(data.num_classes)]  # NaN of a class without samples
-    ).nan_to_num(math.inf)
-    confident = probabilities.where(probabilities >= thresholds, -torch.inf)
-    others = confident.scatter(1, targets[known][:, None], -torch.inf).amax(1)
-    own = confident.gather(1, targets[known][:, None]).flatten()
-    suspicious = (others.isfinite() & own.isinf()).nonzero().flatten()
-    margins = others - given
+    parts = _folds(targets[known], data.num_classes, folds, data.seed)
+    if vectors is None:
+        probabilities = _by_networks(task, data, known, targets[known], parts)
+    else:
+        probabilities = _by_linear_models(vectors[known], targets[known], data.num_classes, parts)
+    margins, predictions = label_margins(probabilities, targets[known])
     names = [str(each) for each in (data.labels or range(data.num_classes))]
-    order = suspicious[margins[suspicious].argsort(descending=True, stable=True)]
     rows = []
-    for place in order.tolist():
-        row = int(known[place])
-        label = names[int(targets[row])]
-        prediction, probability = _predicted(confident[place], names)
-        rows.append(RankedRow(found.ids[row], row, label, prediction, probability, float(margins[place])))
+    for place in margins.argsort(descending=True, stable=True).tolist():
+        if margins[place] <= 0:
+            break
+        row, predicted = int(known[place]), int(predictions[place])
+        label, probability = names[int(targets[row])], float(probabilities[place, predicted])
+        rows.append(RankedRow(ids[row], row, label, names[predicted], probability, float(margins[place])))
     return RankedRows(rows, "train")
+
+
+def label_margins(probabilities: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how much more probable another class is than the label of each sample, by confident learning.
+
+    A class is likely for a sample if its probability is at least the mean probability of the class over the samples
+    that are labeled with it, which adapts to classes that a model is less sure of. A label is suspicious if classes are
+    likely for the sample, and the most probable of these is not the label. The source is Northcutt, Jiang and Chuang,
+    "Confident Learning: Estimating Uncertainty in Dataset Labels", Journal of Artificial Intelligence Research 70
+    (2021), section 3.1.
+
+    Args:
+        probabilities: Shape ``(samples, classes)``, predicted by models that did not learn from the sample.
+        targets: The labels as indices, shape ``(samples,)``.
+
+    Returns:
+        The margins, 0 where the label is not suspicious, and the most probable of the likely classes, both
+        ``(samples,)``.
+
+    Example:
+        >>> probabilities = torch.tensor([[0.9, 0.1], [0.75, 0.25], [0.25, 0.75], [0.2, 0.8], [0.1, 0.9]])
+        >>> label_margins(probabilities, torch.tensor([0, 0, 0, 1, 1]))[0]
+        tensor([0., 0., 0., 0., 0.])
+        >>> probabilities[2] = torch.tensor([0.0, 1.0])
+        >>> label_margins(probabilities, torch.tensor([0, 0, 0, 1, 1]))
+        (tensor([0., 0., 1., 0., 0.]), tensor([0, 0, 1, 0, 1]))
+    """
+    given = probabilities.gather(1, targets[:, None]).flatten()
+    classes = probabilities.shape[1]
+    counts = torch.bincount(targets, minlength=classes)
+    # A class without samples has no threshold, and no sample is said to be of it.
+    thresholds = (torch.bincount(targets, given, classes) / counts).where(counts > 0, torch.inf).to(given)
+    highest, predictions = probabilities.where(probabilities >= thresholds, -torch.inf).max(1)
+    suspicious = highest.isfinite() & (predictions != targets)
+    return (highest - given).clamp_min(0).where(suspicious, 0), predictions
 
 
 def _cell(value: Any) -> Any:
@@ -241,8 +289,8 @@ def _different(vectors: Tensor, weights: Tensor, count: int) -> tuple[list[int],
     return places, torch.stack(values)
 
 
-def _out_of_fold(vectors: Tensor, targets: Tensor, classes: int, folds: int, seed: int) -> Tensor:
-    """Return probabilities of linear models that did not learn from the sample, shape ``(samples, classes)``."""
+def _folds(targets: Tensor, classes: int, folds: int, seed: int) -> list[Tensor]:
+    """Return the places of the samples of each fold."""
     few = [each for each in range(classes) if 0 < int((targets == each).sum()) < 2]
     if few or len(targets) < folds:
         shown = f"the classes {list_some(map(str, few))} with one" if few else f"{len(targets)} samples in all"
@@ -250,14 +298,65 @@ def _out_of_fold(vectors: Tensor, targets: Tensor, classes: int, folds: int, see
             f"Expected at least two samples of each class, and one for each of {folds} folds, but got {shown}. Add "
             "samples, or leave these classes out."
         )
+    return [torch.from_numpy(rows) for rows in split_folds(len(targets), folds, seed, classes=targets.tolist())]
+
+
+def _by_linear_models(vectors: Tensor, targets: Tensor, classes: int, parts: Sequence[Tensor]) -> Tensor:
+    """Return probabilities of linear models that did not learn from the sample, shape ``(samples, classes)``."""
     probabilities = torch.empty(len(vectors), classes)
-    for rows in split_folds(len(vectors), folds, seed, classes=targets.tolist()):
-        chosen = torch.from_numpy(rows)
+    for chosen in parts:
         others = torch.ones(len(vectors), dtype=torch.bool)
         others[chosen] = False
         predict = _fit_linear(vectors[others], targets[others], classes)
         probabilities[chosen] = predict(vectors[chosen])
     return probabilities
+
+
+def _by_networks(task: Any, data: DataModule, known: Tensor, targets: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """Return probabilities of new networks that did not learn from the sample, shape ``(samples, classes)``.
+
+    Args:
+        task: The task that they are made like.
+        data: The data.
+        known: The rows of the samples.
+        targets: Their labels.
+        parts: The places of the samples of each fold.
+    """
+    if task.omitted_arguments:
+        name = next(iter(task.omitted_arguments))
+        raise ConfigurationError(
+            f"Expected a task that can be made again for each fold, but this {type(task).__name__} was made with an "
+            f"object, {name}={task.omitted_arguments[name]}. Pass layer=..., one of task.available_layers() that has "
+            "not learned the labels."
+        )
+    dataset = data.indexed_dataset("train")
+    found: dict[int, Tensor] = {}
+    for number, chosen in enumerate(tqdm(parts, desc="Folds", leave=False)):
+        others = torch.ones(len(known), dtype=torch.bool)
+        others[chosen] = False
+        rest = others.nonzero().flatten()
+        # By these the training stops early.
+        held = torch.from_numpy(split_folds(len(rest), _VAL_FOLDS, data.seed, classes=targets[rest].tolist())[0])
+        learned = torch.ones(len(rest), dtype=torch.bool)
+        learned[held] = False
+        train, val, out = (
+            dataset.subset(known[places].tolist(), stage)
+            for places, stage in ((rest[learned], Stage.TRAIN), (rest[held], Stage.VAL), (chosen, Stage.VAL))
+        )
+        options: dict[str, Any] = {"batch_size": data.batch_size, "num_workers": data.num_workers, "seed": data.seed}
+        part = DataModule(train, val, preprocess=data.preprocess, postprocess=data.postprocess, **options)
+        with torch.random.fork_rng(devices=[]), training_quietly() as silence:
+            torch.manual_seed(data.seed + number)
+            new = type(task)(**from_serializable(dict(task.recorded_arguments)))
+            trainer = Trainer(
+                logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+            )
+            silence()
+            trainer.fit(new, part)
+        evaluated = evaluate_dataset(new, part, out.with_input_spec(new.input_spec))
+        assert evaluated.probabilities is not None
+        found |= dict(zip(chosen.tolist(), evaluated.probabilities, strict=True))
+    return torch.stack([found[place] for place in range(len(known))])
 
 
 def _fit_linear(vectors: Tensor, targets: Tensor, classes: int) -> Callable[[Tensor], Tensor]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
+from flash.core.labeling import label_margins
 from flash.errors import DataError
 
 from ._resampling import Array
@@ -14,11 +16,7 @@ __all__ = ["suspicious_labels"]
 def suspicious_labels(probabilities: Array, targets: Array, *, most: int | None = None) -> Array:
     """Return the samples whose label may be wrong, the most suspicious first, by confident learning.
 
-    A class is likely for a sample if its probability is at least the mean probability of the class over the samples
-    that are labeled with it, which adapts to classes that a model is less sure of. A sample is suspicious if classes
-    are likely for it, and the most probable of these is not its label. They are ordered by how much more probable that
-    class is. The source is Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset Labels",
-    Journal of Artificial Intelligence Research 70 (2021), section 3.1.
+    What is suspicious, and how much, says :func:`flash.core.labeling.label_margins`.
 
     Args:
         probabilities: ``(samples, classes)``, predicted by a model that was not trained on these samples.
@@ -54,15 +52,8 @@ def suspicious_labels(probabilities: Array, targets: Array, *, most: int | None 
 
 def _margins(probabilities: Array, targets: Array) -> Array:
     """Return how much more probable the likely class of each sample is than its label; 0 where it is its label."""
-    rows, classes = np.arange(len(targets)), probabilities.shape[1]
-    counts = np.bincount(targets, minlength=classes)
-    own = probabilities[rows, targets]
-    # A class without samples has no threshold, and no sample is said to be of it.
-    thresholds = np.where(counts > 0, np.bincount(targets, own, classes) / np.maximum(counts, 1), np.inf)
-    likely = np.where(probabilities >= thresholds, probabilities, -np.inf)
-    best = likely.argmax(1)
-    suspicious = np.isfinite(likely[rows, best]) & (best != targets)
-    return np.asarray(np.where(suspicious, np.maximum(probabilities[rows, best] - own, 0), 0))
+    margins, _ = label_margins(torch.from_numpy(probabilities), torch.from_numpy(targets).long())
+    return margins.numpy()
 
 
 def _both(positive: Array) -> Array:

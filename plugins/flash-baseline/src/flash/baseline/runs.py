@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 
 import flash
 from flash import DataModule, Task
+from flash.core.console import training_quietly
 from flash.core.evaluation import evaluate_dataset
 from flash.core.regression import RegressionTask
 from flash.core.structured_prediction import StructuredTask
@@ -187,7 +186,7 @@ class TaskRun(_NetworkRun):
         if not self.file.exists() and self.starts_from is not None and self.starts_from.is_finished:
             head: Any = self.task.head
             head.load_state_dict(self.starts_from.head.state_dict())
-        with _quietly() as silence:
+        with training_quietly() as silence:
             trainer = flash.Trainer(
                 callbacks=[stop],
                 logger=False,
@@ -340,24 +339,3 @@ class _StopAfter(Callback):
 
 def _prediction_batch(data: DataModule) -> int:
     return max(data.batch_size, 64)
-
-
-@contextmanager
-def _quietly() -> Iterator[Callable[[], None]]:
-    """Leave out what each of many trainings would say; warnings of the user's own code are shown."""
-    loggers = [logging.getLogger(name) for name in ("flash", "pytorch_lightning")]
-    levels = [each.level for each in loggers]
-
-    def silence() -> None:
-        for each in loggers:
-            each.setLevel(logging.ERROR)
-
-    silence()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="pytorch_lightning")
-            # A trainer sets the levels of loggers when it is made.
-            yield silence
-    finally:
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)

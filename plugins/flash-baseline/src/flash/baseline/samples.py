@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from flash import Task
+from flash.core import evaluation
 from flash.core.evaluation import Evaluated
 from flash.core.prediction import gather_rows, predict_batches
 from flash.data.auto_dataset import AutoDataset
-from flash.data.columns import Columns
 
 from ._resampling import Array
 from .results import row_name
@@ -48,24 +46,8 @@ def names_of(
 
 
 def targets_of(dataset: AutoDataset) -> Array:
-    """Return the targets of a dataset, without loading its inputs if their targets are beside them.
-
-    Returns:
-        Class indices ``(samples,)``, zeros and ones ``(samples, classes)``, or numbers.
-
-    Example:
-        >>> from flash import DataModule
-        >>> targets_of(DataModule.from_tensors(torch.zeros(3, 1), torch.tensor([0, 1, 1]), seed=0).train_dataset)
-        array([0, 1, 1])
-    """
-    source = dataset.source
-    tree = source.tree if isinstance(source, Columns) else None
-    found = tree[-1] if isinstance(tree, tuple) else getattr(source, "targets", None)
-    if found is None:
-        found = [dataset[row][1] for row in range(len(dataset))]
-    if isinstance(found, list | tuple):
-        found = torch.stack([torch.as_tensor(each) for each in found])
-    return np.asarray(found.cpu() if isinstance(found, Tensor) else found)
+    """Return the targets of a dataset, as :func:`flash.core.evaluation.targets_of`, as an array."""
+    return evaluation.targets_of(dataset).numpy()
 
 
 def outputs_in(evaluated: Evaluated) -> Array:
