@@ -390,7 +390,7 @@ def test_a_folder_of_something_else_says_so(tmp_path: Path) -> None:
 
 def test_a_task_that_is_no_classification_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="Expected a task whose models can be compared for a baseline, but"):
-        run(reviews(), "label", task="text/summarization", **only(tmp_path / "out"))
+        run(reviews(), "label", task="text/embedding", **only(tmp_path / "out"))
 
 
 def test_another_task_can_be_asked_for(tmp_path: Path) -> None:

@@ -111,3 +111,7 @@ def test_what_a_structured_task_leaves_open_is_an_error_with_its_name() -> None:
         task.describe_predictions(dataset, [0], [])
     assert task.class_counts(np.zeros((1, 1))) is None
     assert task.class_scores(np.zeros((1, 1)), np.zeros((1, 1)), []) == []
+
+
+def test_results_are_counted_by_the_classes_of_the_data_unless_a_task_says_otherwise() -> None:
+    assert StructuredTask.statistics_labels(["cat", "dog"]) == ["cat", "dog"]

@@ -257,3 +257,9 @@ class TestErrors:
     def test_no_samples(self) -> None:
         with pytest.raises(DataError, match="Expected at least one sample, but got none"):
             check_samples({"train": []}, {"train": []})
+
+
+def test_samples_without_a_label_are_checked_but_for_labels() -> None:
+    texts = {"train": ["a red fox", "a red fox", *(f"text {row} of many" for row in range(40))]}
+    found = check_samples(texts, {"train": [None] * 42})
+    assert {each.kind for each in found} == {"duplicates"}

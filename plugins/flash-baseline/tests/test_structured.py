@@ -145,3 +145,35 @@ def test_samples_of_more_than_one_result_have_no_folds(tmp_path: Path) -> None:
     source = Source(data())
     with pytest.raises(ConfigurationError, match="Expected samples with one result each to make folds of, but"):
         Folds(pose(source, ignore), source, 3)
+
+
+def test_the_classes_of_statistics_may_be_others_than_those_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Marker, "statistics_labels", classmethod(lambda _, labels: [f"{each} ones" for each in labels]))
+    problem = pose(Source(data()), ignore)
+    assert problem.labels == ["low ones", "high ones"]
+    assert problem.named("train", 1) == [["low ones", "high ones"]]
+
+
+def test_results_of_one_class_alone_are_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Marker, "statistics_labels", classmethod(lambda _, labels: list(labels)[:1]))
+    monkeypatch.setattr(
+        Marker,
+        "true_statistics",
+        classmethod(lambda _, dataset, count=None: np.stack([[(target == 0).sum()] for _, target in dataset])),
+    )
+    assert "one class" not in {each.kind for each in pose(Source(data()), ignore).findings}
+
+
+class KnowsItsWords(AlwaysLow):
+    """Says what it predicts."""
+
+    def describe_predictions(self, dataset: Any, rows: Sequence[int], labels: Sequence[str]) -> list[str]:
+        return [f"{labels[0]} at all places" for _ in rows]
+
+
+def test_a_model_without_a_network_may_put_its_predictions_into_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.always_low", lambda _: KnowsItsWords())
+    found = run(data(), output=tmp_path / "out", time_limit=30, recipes=["low"], say=ignore).results
+    assert {sample.prediction for sample in found.mistakes} == {"low at all places"}

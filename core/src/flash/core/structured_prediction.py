@@ -89,12 +89,21 @@ class StructuredTask:
         raise NotImplementedError(f"Expected {cls.__name__}.statistics_metrics, by which models are compared.")
 
     @classmethod
+    def statistics_labels(cls, labels: Sequence[str]) -> Sequence[str]:
+        """Return the names of the classes that results are counted by: by default those of the data.
+
+        Args:
+            labels: The names of the classes of the data, such as the tags of words, which mark entities of fewer kinds.
+        """
+        return labels
+
+    @classmethod
     def true_statistics(cls, dataset: AutoDataset, num_classes: int | None = None) -> Array:
         """Return the statistics of the targets of each sample, finite numbers ``(samples, ...)``.
 
         Args:
             dataset: Samples with targets.
-            num_classes: The number of classes; ``None`` if there are none.
+            num_classes: The number of classes of the data; ``None`` if there are none.
         """
         raise NotImplementedError(f"Expected {cls.__name__}.true_statistics, the statistics of the targets.")
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
+from flash.data.recognition import RawData
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.text import SummarizationData, TranslationData, TranslationTask
 from flash.text.seq2seq.data import Seq2SeqData
@@ -245,3 +246,23 @@ def test_predicted_texts_are_drawn_beside_the_true_ones(t5: str) -> None:
     assert [axes.texts[0].get_text() for axes in figure.axes] == ["red tea", "NA"]
     shown = {axes.texts[0].get_text(): axes.get_title("left") for axes in data.show_batch().axes}
     assert shown == {row["en"]: row["de"] for row in ROWS}
+
+
+def test_a_table_of_two_texts_is_recognized_if_it_is_asked_for() -> None:
+    table = {"en": ["good day", "no"], "de": ["guten Tag", "nein"], "id": [1, 2]}
+    found = TranslationData.recognize(RawData.of(table), "de")
+    assert found is not None
+    assert (found.arguments["input_field"], found.why) == ("en", "the columns en and de have texts")
+    # Less than any other task: a text as target may be a class.
+    assert found.certainty < 0.05
+    assert TranslationData.recognize(RawData.of(table), "id") is None
+    assert TranslationData.recognize(RawData.of(table)) is None
+    assert TranslationData.recognize(RawData.of({"en": [1, 2], "de": ["guten Tag", "nein"]}), "de") is None
+    both = {
+        "id": ["row one", "row two"],
+        "text": [f"a fine film of {row} parts" for row in range(2)],
+        "title": ["a", "b"],
+    }
+    found = SummarizationData.recognize(RawData.of(both), "title")
+    assert found is not None
+    assert found.arguments["input_field"] == "text"

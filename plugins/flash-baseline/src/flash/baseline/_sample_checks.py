@@ -243,7 +243,7 @@ def _contradictions(samples: _Samples, keys: Sequence[Hashable]) -> Iterator[Fin
 
 
 def _is_classified(samples: _Samples) -> bool:
-    return not any(isinstance(label, float) and not label.is_integer() for label in samples.labels)
+    return not any(label is None or (isinstance(label, float) and not label.is_integer()) for label in samples.labels)
 
 
 def _balance(samples: _Samples) -> Iterator[Finding]:

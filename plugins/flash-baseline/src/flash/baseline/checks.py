@@ -74,7 +74,7 @@ def check_samples(
     Args:
         parts: The samples of each part: texts, images ``(height, width, channels)`` of uint8, or paths of files, whose
             content is compared.
-        targets: The label of each sample, or a list of labels, or a number, of each part.
+        targets: The label of each sample, or a list of labels, or a number, of each part; ``None`` if it has none.
         names: What identifies each sample, such as its file name; by default the path, or else its number.
         noun: What an image shows, such as ``"recording"`` of spectrograms.
 

@@ -257,9 +257,15 @@ def _check_shown_samples(problem: Problem) -> Sequence[Finding]:
         return []
     rows = {part: range(min(len(each), _MOST_COMPARED)) for part, each in problem.parts.items()}
     shown = {part: each.display(rows[part]) for part, each in problem.parts.items()}
-    labels = {part: problem.named(part, len(rows[part])) for part in problem.parts}
+    labels = {part: _labels_to_check(problem, part, len(rows[part])) for part in problem.parts}
     ids = {part: problem.names_of(part, rows[part]) for part in problem.parts}
     return check_samples(shown, labels, names=ids, noun=noun_of(problem.data))
+
+
+def _labels_to_check(problem: Problem, part: str, most: int) -> list[Any]:
+    """Return the label of each sample; ``None`` where results are texts, or all of one kind, which is no mistake."""
+    is_counted = problem.class_counts(part) is not None and len(problem.labels) > 1
+    return problem.named(part, most) if problem.kind != "structured" or is_counted else [None] * most
 
 
 def noun_of(data: DataModule) -> str:
@@ -351,6 +357,7 @@ def _split_into_parts(
     labels = [str(label) for label in (data.labels or range(classes or 0))]
     if issubclass(task, StructuredTask):
         kind = "structured"
+        labels = list(task.statistics_labels(labels))
         targets = {part: task.true_statistics(dataset, classes) for part, dataset in parts.items()}
     else:
         targets = {part: targets_of(dataset) for part, dataset in parts.items()}

@@ -225,12 +225,15 @@ def _lowest_scores(
     order = np.argsort(np.nan_to_num(losses, nan=-np.inf), kind="stable")[::-1][:_MOST_SHOWN]
     rows = [int(row) for row in order if losses[row] > 0]
     dataset, task = problem.parts[part], best.run.task
+    model: Any = getattr(best.run, "model", None)
     truths = kind.describe_targets(dataset, rows, labels) if rows else []
     shown, predictions = dataset.display(rows), ["not shown"] * len(rows)
     if isinstance(task, StructuredTask) and rows:
         own = dataset.with_input_spec(best.run.task.input_spec)
         predictions = task.describe_predictions(own, rows, labels)
         shown = task.pictures(own, rows) or shown
+    elif rows and hasattr(model, "describe_predictions"):
+        predictions = model.describe_predictions(dataset, rows, labels)
     names = problem.names_of(part, rows)
     columns = zip(names, shown, truths, predictions, losses[rows].tolist(), strict=True)
     return [Sample(*each) for each in columns]

@@ -106,3 +106,15 @@ def flash_recipes() -> Iterator[Recipe]:
     """Yield the candidates for baselines of texts."""
     for task in ("text/classification", "text/regression"):
         yield Recipe("roberta", "flash.text.recipes:roberta_base", task, "RoBERTa, a larger pretrained network.")
+    task, home = "text/token_classification", "flash.text.token_classification.recipes"
+    yield Recipe("constant", f"{home}:every_word", task, "Every word is an entity, of the most frequent label.")
+    yield Recipe("words", f"{home}:usual_tags", task, "The most frequent tag of each word.")
+    yield Recipe("roberta", f"{home}:roberta", task, "RoBERTa, a larger pretrained network.")
+    task, home = "text/question_answering", "flash.text.answering.recipes"
+    yield Recipe("constant", f"{home}:same_place", task, "The same place of each context, whatever is asked.")
+    yield Recipe("words", f"{home}:near_words", task, "The words that are nearest to those of the question.")
+    yield Recipe("roberta", f"{home}:roberta", task, "RoBERTa, a larger pretrained network.")
+    task, home = "text/summarization", "flash.text.seq2seq.recipes"
+    yield Recipe("constant", f"{home}:lead", task, "The first sentences of each text.")
+    yield Recipe("bart", f"{home}:bart", task, "BART, a larger pretrained network.")
+    yield Recipe("constant", f"{home}:copied", "text/translation", "Each text as its own translation.")

@@ -12,7 +12,7 @@ from flash.data.messages import show
 from flash.data.tables import is_missing
 from flash.errors import DataError
 
-__all__ = ["Answer", "read_answers", "read_squad", "rows_of"]
+__all__ = ["Answer", "describe_answer", "read_answers", "read_squad", "rows_of"]
 
 
 class Answer(NamedTuple):
@@ -20,6 +20,16 @@ class Answer(NamedTuple):
 
     start: int
     text: str
+
+
+def describe_answer(text: str) -> str:
+    """Return an answer as a person reads it.
+
+    Example:
+        >>> describe_answer("")
+        '(no answer)'
+    """
+    return text or "(no answer)"
 
 
 def read_answers(value: Any, context: str, where: str) -> list[Answer]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.text import SQuAD
 
-__all__ = ["AnswerScore", "answer_metrics"]
+from flash.core.structured_prediction import Array
+
+__all__ = ["AnswerScore", "answer_metrics", "answer_scores"]
 
 
 class AnswerScore(SQuAD):
@@ -56,3 +59,22 @@ def answer_metrics() -> dict[str, Metric]:
         ['exact_match', 'f1']
     """
     return {"exact_match": AnswerScore("exact_match"), "f1": AnswerScore("f1")}
+
+
+def answer_scores(texts: Sequence[str], answers: Sequence[Sequence[str]]) -> Array:
+    """Return F1 and exact match of each answer, ``(questions, 2)``, whose means are the metrics.
+
+    Args:
+        texts: The predicted answers.
+        answers: The true answers to each question.
+
+    Example:
+        >>> answer_scores(["the Tower of London", ""], [["Tower"], []]).tolist()
+        [[0.5, 0.0], [1.0, 1.0]]
+    """
+    metric, rows = AnswerScore("f1"), []
+    for text, true in zip(texts, answers, strict=True):
+        metric.reset()
+        metric.update([text], [true])
+        rows.append([float(metric.f1_score), float(metric.exact_match)])
+    return np.array(rows).reshape(len(rows), 2)

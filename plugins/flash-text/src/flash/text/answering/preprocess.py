@@ -19,7 +19,7 @@ from flash.errors import DataError
 from ..preprocess import NO_TASK, TextPreprocess
 from ..texts import PackedPairs, packed
 from ..tokens import pad, token_inputs
-from .answers import read_squad
+from .answers import describe_answer, read_squad
 from .samples import AnswerTokenizerConfig, Questions
 
 __all__ = ["QuestionAnsweringPreprocess"]
@@ -158,7 +158,7 @@ class QuestionAnsweringPreprocess(TextPreprocess):
         """Return the first answer to each question."""
         if samples.answers is None:
             return None
-        return [samples.answers[row][0].text if samples.answers[row] else "(no answer)" for row in rows]
+        return [describe_answer(samples.answers[row][0].text if samples.answers[row] else "") for row in rows]
 
     def portable(self) -> Portable:
         """Return the inputs of the network; answers are found in contexts by Flash alone."""

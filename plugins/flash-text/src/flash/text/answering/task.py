@@ -21,6 +21,7 @@ from flash.errors import ConfigurationError
 from .._task import TextEncoderTask, check_dropout
 from ..backbones import encode, takes_segments
 from ..tokens import TokenizerSpec
+from .comparison import AnswerComparison
 from .metrics import answer_metrics
 from .outputs import answer_outputs, texts
 from .preprocess import QuestionAnsweringPreprocess
@@ -31,7 +32,7 @@ __all__ = ["QuestionAnsweringTask"]
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-class QuestionAnsweringTask(TextEncoderTask):
+class QuestionAnsweringTask(AnswerComparison, TextEncoderTask):
     """Find the answer to a question in a context (extractive question answering).
 
     The network scores each token of the context as the first and as the last one of the answer. Contexts of any length

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from flash.data.inputs import SampleInputs
+from flash.data.recognition import RawData, Recognition, is_free_text, words_per_row
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError
 
@@ -13,6 +14,9 @@ from ..data import TextData
 from .preprocess import Seq2SeqPreprocess
 
 __all__ = ["Seq2SeqData", "SummarizationData", "TranslationData"]
+
+# Less than any other task of texts.
+_ONLY_IF_ASKED = 0.01
 
 
 class Seq2SeqData(TextData):
@@ -23,6 +27,24 @@ class Seq2SeqData(TextData):
     """
 
     preprocess_cls = Seq2SeqPreprocess
+
+    @classmethod
+    def recognize(cls, raw: RawData, target_fields: str | Sequence[str] | None = None) -> Recognition | None:
+        """Recognize tables with a column of texts beside one of target texts, if this task is asked for.
+
+        Without that, a text as target is a class: nothing says whether it is a summary or a translation.
+        """
+        if raw.table is None or not isinstance(target_fields, str) or target_fields not in raw.table:
+            return None
+        if words_per_row(raw.table[target_fields]) == 0:
+            return None
+        others = [name for name in raw.table if name != target_fields and words_per_row(raw.table[name]) > 0]
+        texts = others if len(others) == 1 else [name for name in others if is_free_text(raw.table[name])]
+        if len(texts) != 1:
+            return None
+        arguments = {"input_field": texts[0], "target_fields": target_fields, "train_data_frame": raw.table}
+        why = f"the columns {texts[0]} and {target_fields} have texts"
+        return Recognition("from_data_frame", arguments, why, _ONLY_IF_ASKED)
 
     @classmethod
     def table_options(cls) -> Collection[str]:

@@ -12,6 +12,7 @@ from flash.core.metrics import MetricSpec
 from .._former import SUMMARIZATION_ARGUMENTS, TRANSLATION_ARGUMENTS
 from .backbones import read_prefix
 from .base import Seq2SeqTask
+from .comparison import Summaries, Translations
 from .languages import decoding_settings, has_languages, use_languages
 from .marian import target_codes, use_target_code
 from .metrics import summarization_metrics, translation_metrics
@@ -19,7 +20,7 @@ from .metrics import summarization_metrics, translation_metrics
 __all__ = ["SummarizationTask", "TranslationTask"]
 
 
-class SummarizationTask(Seq2SeqTask):
+class SummarizationTask(Summaries, Seq2SeqTask):
     """Generate a summary of each text; the metrics are ROUGE-1, ROUGE-2 and ROUGE-L (F-measure, from 0 to 1).
 
     Args:
@@ -59,7 +60,7 @@ class SummarizationTask(Seq2SeqTask):
         return read_prefix(self.model.config, "summarization")
 
 
-class TranslationTask(Seq2SeqTask):
+class TranslationTask(Translations, Seq2SeqTask):
     """Generate a translation of each text; the metrics are BLEU and chrF (from 0 to 1).
 
     Args:

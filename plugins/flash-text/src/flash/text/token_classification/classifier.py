@@ -20,6 +20,7 @@ from flash.errors import ConfigurationError
 from .._task import TextEncoderTask, check_dropout
 from ..backbones import encode
 from ..tokens import TokenizerSpec
+from .counting import EntityCounting
 from .metrics import IGNORED, tag_metrics
 from .outputs import tag_outputs
 from .preprocess import TokenClassificationPreprocess
@@ -28,7 +29,7 @@ from .samples import TagTokenizerConfig
 __all__ = ["TokenClassifier"]
 
 
-class TokenClassifier(TextEncoderTask):
+class TokenClassifier(EntityCounting, TextEncoderTask):
     """Classifier of the words of texts, for the recognition of named entities.
 
     Each word has the tag that is predicted for its first token. Texts that are longer than ``max_length`` are read in

@@ -23,7 +23,7 @@ from ..tokens import pad, token_inputs
 from .conll import read_conll
 from .samples import Sentences, TagTokenizerConfig
 from .sentences import Sentence, sentence_of
-from .tags import TagLabels, checked_scheme, entities_of
+from .tags import TagLabels, checked_scheme, describe_entities, entities_of
 
 __all__ = ["TokenClassificationPreprocess"]
 
@@ -169,12 +169,10 @@ class TokenClassificationPreprocess(TextPreprocess):
         labels = getattr(self.targets, "labels", None)
         if samples.tags is None or labels is None:
             return None
-        found = []
-        for row in rows:
-            words = samples.sentences[row].words
-            entities = entities_of([labels[tag] for tag in samples.tags[row]])
-            found.append(", ".join(f"{' '.join(words[one.start : one.stop])} ({one.label})" for one in entities))
-        return found
+        return [
+            describe_entities(samples.sentences[row], entities_of([labels[tag] for tag in samples.tags[row]]))
+            for row in rows
+        ]
 
     def request_fields(self) -> RequestFields:
         """Return that a sample is a text."""

@@ -13,13 +13,25 @@ from flash.data.messages import show, show_some
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
 
-__all__ = ["Entity", "TagLabels", "TagScheme", "checked_scheme", "entities_of", "find_scheme", "to_bio"]
+__all__ = [
+    "OUTSIDE",
+    "Entity",
+    "TagLabels",
+    "TagScheme",
+    "checked_scheme",
+    "describe_entities",
+    "entities_of",
+    "find_scheme",
+    "kinds_of",
+    "to_bio",
+]
 
 #: How tags mark entities. In all, ``O`` is no entity. ``"bio"`` (IOB2): ``B-PER`` begins each entity, ``I-PER`` goes on
 #: with it. ``"iob1"``: ``I-PER`` begins it too, and ``B-PER`` only right after an entity of the same label.
 #: ``"bioes"``: ``E-PER`` is its last word, ``S-PER`` its only one; ``L-`` and ``U-`` (BILOU) are read alike.
 TagScheme: TypeAlias = Literal["bio", "iob1", "bioes"]
 
+#: The tag of words that are in no entity.
 OUTSIDE = "O"
 _ALIASES = {"L": "E", "U": "S"}
 _WHOLE = "a B- at the start and an E- at the end of each entity of several words, and S- for one word,"
@@ -161,6 +173,27 @@ def _entities(tags: Sequence[str]) -> Iterator[Entity]:
         start, label = place, tag.partition("-")[2]
 
 
+def kinds_of(tags: Sequence[str]) -> list[str]:
+    """Return the labels of the entities that tags mark, each once, in their order.
+
+    Example:
+        >>> kinds_of(["O", "B-LOC", "I-LOC", "B-PER"])
+        ['LOC', 'PER']
+    """
+    return list(dict.fromkeys(tag.partition("-")[2] for tag in tags if tag != OUTSIDE))
+
+
+def describe_entities(sentence: Any, entities: Sequence[Entity]) -> str:
+    """Return the entities of a sentence as a person reads them, such as ``"Ada (PER), London (LOC)"``.
+
+    Args:
+        sentence: The :class:`~flash.text.token_classification.sentences.Sentence`.
+        entities: Its entities.
+    """
+    words = sentence.words
+    return ", ".join(f"{' '.join(words[one.start : one.stop])} ({one.label})" for one in entities)
+
+
 @dataclass(frozen=True)
 class TagLabels:
     """The tags of train data in order, and their scheme; a tag is encoded as its index.
@@ -235,7 +268,7 @@ class TagLabels:
     @property
     def entity_labels(self) -> list[str]:
         """The labels of entities, in alphabetical order."""
-        return [tag.partition("-")[2] for tag in self.labels[1::2]]
+        return kinds_of(self.labels)
 
     def facts(self) -> dict[str, Any]:
         """Return the facts about the targets that a task needs."""
