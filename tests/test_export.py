@@ -15,6 +15,7 @@ import pytest
 import torch
 from detectors import spread, tiny_detector, tiny_pose, tiny_segmenter
 from PIL import Image
+from tokenizers import processors
 from torch import nn
 from transformers import (
     AutoModel,
@@ -50,7 +51,15 @@ from flash.tabular import (
     TabularRegressionData,
     TabularRegressor,
 )
-from flash.text import SummarizationTask, TextClassifier, TextEmbedder, TextRegressor
+from flash.text import (
+    QuestionAnsweringTask,
+    SummarizationTask,
+    TextClassifier,
+    TextEmbedder,
+    TextRegressor,
+    TokenClassificationData,
+    TokenClassifier,
+)
 
 FORMATS = ("pt2", "onnx")
 TINY: dict[str, dict[str, Any]] = {
@@ -516,6 +525,76 @@ def test_numbers_and_vectors_of_texts_are_exported(
     options: dict[str, Any] = {"backbone": encoder("bert"), "tokenizer": tokenizer, "pooling": pooling}
     check(TextRegressor(1, target_mean=[100.0], target_std=[20.0], **options), "onnx", lines, TEXTS)
     check(TextEmbedder(**options), "pt2", lines, TEXTS)
+
+
+def windowed(tokenizer: Any) -> dict[str, Any]:
+    """Return a network and a tokenizer for windows of few tokens."""
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B:1 </s>:1", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    network = encoder("bert")
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=0.5)
+    return {"backbone": network, "tokenizer": tokenizer, "max_length": 16}
+
+
+@pytest.mark.parametrize("name", [pytest.param("pt2", marks=pytest.mark.slow), "onnx"])
+def test_entities_of_long_texts_are_found_by_their_folder(tokenizer: Any, tmp_path: Path, name: str) -> None:
+    task = TokenClassifier(labels=["O", "B-A", "I-A", "B-B", "I-B"], **windowed(tokenizer))
+    nn.init.normal_(task.head[-1].weight, std=1.0)  # type: ignore[union-attr,operator,index]  # a sequence of modules
+    words = [text.split() for text in TEXTS if text]
+    source = tmp_path / "words.conll"
+    source.write_text("-DOCSTART- O\n\n" + "\n\n".join("\n".join(f"{word} O" for word in each) for each in words))
+    predictor = predictor_of(task.export(tmp_path / "out", name))
+    expected = task.predict(source)
+    assert len(expected) == len(words)
+    assert sum(map(len, expected)) > 50
+    found = predictor.predict(str(source), batch_size=2)
+    keys = ("text", "label", "start", "end")
+    assert [[[one[key] for key in keys] for one in each] for each in found] == [
+        [[one[key] for key in keys] for one in each] for each in expected
+    ]
+    scores = ([one["score"] for each in rows for one in each] for rows in (found, expected))
+    np.testing.assert_allclose(*scores, atol=1e-5)
+    assert predictor.predict(str(source), "tags") == task.predict(source, "tags")
+
+
+def test_entities_of_a_column_of_texts_are_found_by_their_folder(tokenizer: Any, tmp_path: Path) -> None:
+    sentences = ["Ada's 東京 film.", "a good-bad film", "x"]
+    frame = pd.DataFrame({"text": sentences, "spans": [[(0, 3, "PER")], [], []]})
+    data = TokenClassificationData.from_data_frame("text", "spans", train_data_frame=frame)
+    task = TokenClassifier.from_data(data, **windowed(tokenizer))
+    nn.init.normal_(task.head[-1].weight, std=1.0)  # type: ignore[union-attr,operator,index]  # a sequence of modules
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    predictor = predictor_of(task.export(tmp_path / "out", "onnx"))
+    expected = task.predict(tmp_path / "new.csv", "tags")
+    assert [len(tags) for tags in expected] == [7, 5, 1]
+    assert predictor.predict(str(tmp_path / "new.csv"), "tags") == expected
+
+
+@pytest.mark.parametrize("name", [pytest.param("pt2", marks=pytest.mark.slow), "onnx"])
+def test_answers_in_long_contexts_are_found_by_their_folder(tokenizer: Any, tmp_path: Path, name: str) -> None:
+    task = QuestionAnsweringTask(unanswerable=True, n_best=3, **windowed(tokenizer))
+    context = "good bad film a and x " * 9
+    asked = [{"question": question, "answers": []} for question in ("a film", "x")]
+    source = tmp_path / "squad.json"
+    source.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": asked}]}]}))
+    predictor = predictor_of(task.export(tmp_path / "out", name))
+    for output in ("n_best", "answers"):
+        found, expected = predictor.predict(str(source), output), task.predict(source, output)
+        found, expected = (rows if output == "n_best" else [[row] for row in rows] for rows in (found, expected))
+        assert [[(one["text"], one["start"]) for one in each] for each in found] == [
+            [(one["text"], one["start"]) for one in each] for each in expected
+        ]
+        scores = ([one["score"] for each in rows for one in each] for rows in (found, expected))
+        np.testing.assert_allclose(*scores, atol=1e-5)
+    assert predictor.predict(str(source), "texts") == task.predict(source, "texts")
+    (tmp_path / "other.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"Expected .*other\.json to be a file of SQuAD, an object with 'data'"):
+        predictor.predict(str(tmp_path / "other.json"))
+    with pytest.raises(ValueError, match="Expected questions that leave room for their contexts in 16 tokens, but one"):
+        predictor.run(predictor.encode([("a " * 40, context)]))
 
 
 @pytest.mark.slow

@@ -26,11 +26,13 @@ from flash.serve import make_app
 from flash.serve.models import load
 from flash.tabular import TabularClassificationData, TabularClassifier, TabularRegressionData, TabularRegressor
 from flash.text import (
+    QuestionAnsweringTask,
     SummarizationTask,
     TextClassificationData,
     TextClassifier,
     TextEmbedder,
     TextRegressor,
+    TokenClassifier,
 )
 
 FORMATS = ("onnx", "pt2")
@@ -265,6 +267,23 @@ def test_pairs_of_texts_are_answered_as_by_the_task(compare: Callable[..., Any],
     task = TextClassifier.from_data(data, backbone=encoder(), tokenizer=tokenizer)
     pairs = [{"question": text, "reply": TEXTS[-1 - row]} for row, text in enumerate(TEXTS)]
     compare(task, format, {"json": {"texts": pairs}})
+
+
+@pytest.mark.parametrize("format", [pytest.param("pt2", marks=pytest.mark.slow), "onnx"])
+def test_entities_are_answered_as_by_the_task(compare: Callable[..., Any], tokenizer: Any, format: str) -> None:
+    task = TokenClassifier(labels=["O", "B-A", "I-A"], backbone=encoder(), tokenizer=tokenizer, max_length=16)
+    alone = [{"json": {"texts": [text]}} for text in TEXTS]
+    found = compare(task, format, {"json": {"texts": TEXTS}}, *alone)
+    entities = [each["prediction"] for each in found[0]["predictions"]]
+    assert entities[0][0].keys() == {"text", "label", "start", "end", "score"}
+
+
+@pytest.mark.parametrize("format", [pytest.param("pt2", marks=pytest.mark.slow), "onnx"])
+def test_answers_are_answered_as_by_the_task(compare: Callable[..., Any], tokenizer: Any, format: str) -> None:
+    pairs = [{"question": "good", "context": text} for text in TEXTS if text.strip()]
+    task = QuestionAnsweringTask(backbone=encoder(), tokenizer=tokenizer, max_length=16)
+    too_long = {"question": "x " * 99, "context": "good"}
+    compare(task, format, {"json": {"texts": pairs}}, {"json": {"texts": [too_long]}})
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,14 @@ from flash.data.auto_dataset import AutoDataset
 from flash.data.delimited import parse_delimited
 from flash.data.stage import Stage
 from flash.errors import DataError
-from flash.text import SummarizationTask, TextClassificationData, TextClassifier
-from flash.text.encoder import batches, encode_samples, generate
+from flash.text import (
+    QuestionAnsweringTask,
+    SummarizationTask,
+    TextClassificationData,
+    TextClassifier,
+    TokenClassifier,
+)
+from flash.text.encoder import batches, encode_samples, generate, results, run
 from flash.text.preprocess import TextPreprocess
 
 NASTY = [
@@ -235,3 +242,98 @@ def test_sampling_has_no_generation_loop(tokenizers: Any) -> None:
     assert portable_of(odd).reason == "its generation loop does not know the setting suppress_tokens"
     words = SummarizationTask(model, tokenizer=tokenizer, generation_kwargs={"bad_words_ids": [[5, 6]]})
     assert portable_of(words).reason == "its generation loop does not know the setting bad_words_ids"
+
+
+# ---------------------------------------------------------------------- windows
+
+
+class Tokens(nn.Module):
+    """A network whose output for a token depends on its id and its neighbors."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.embed = nn.Embedding(count, 6)
+        self.embed.weight.data = torch.randn(count, 6, generator=generator)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        vectors = self.embed(input_ids) * attention_mask[..., None]
+        return vectors + vectors.roll(1, 1)
+
+
+def networks_of(task: Any) -> dict[str, Any]:
+    """Return the network of a task as an exported folder has it: a function of arrays."""
+    (part,) = task.exported_parts(portable_of(task).inputs).values()
+    part.module.eval()
+
+    def network(inputs: dict[str, Any]) -> dict[str, Any]:
+        with torch.no_grad():
+            found = part.module(*(torch.from_numpy(inputs[name]) for name in part.inputs))
+        return {name: each.numpy() for name, each in zip(part.outputs, found, strict=True)}
+
+    return {"model": network}
+
+
+def predicted(task: Any, source: Path, folder: Any, output: str | None = None) -> list[Any]:
+    """Return what an exported folder predicts."""
+    settings, result = portable_of(task).settings, {**task.exported_result(), "output": output}
+    found: list[Any] = []
+    for _, inputs in batches(str(source), settings, folder, 3):
+        found += results(run(networks_of(task), inputs, result), result, folder)
+    return found
+
+
+def same_spans(found: list[Any], expected: list[Any]) -> None:
+    """Compare lists of spans, scores with a tolerance."""
+    assert [[(one["text"], one["start"], one.get("label")) for one in each] for each in found] == [
+        [(one["text"], one["start"], one.get("label")) for one in each] for each in expected
+    ]
+    scores = [[one["score"] for each in rows for one in each] for rows in (found, expected)]
+    np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+WORDS = [["Ada's", "film", "."], ["a", "\ufeff", "good-bad"] * 12, ["x"]]
+
+
+@pytest.mark.parametrize("name", ["word pieces", "bytes"])
+def test_entities_are_those_of_the_task(tokenizers: Any, name: str, reader: Any, tmp_path: Path) -> None:
+    tokenizer = tokenizers[name]
+    torch.manual_seed(0)
+    task = TokenClassifier(
+        labels=["O", "B-A", "I-A", "B-B", "I-B"], backbone=Tokens(len(tokenizer)), tokenizer=tokenizer, max_length=12
+    ).eval()
+    nn.init.normal_(task.head[-1].weight)
+    folder = reader(task)
+    source = tmp_path / "words.conll"
+    source.write_text("\n\n\n".join("\n".join(f"{word}\tO" for word in each) for each in WORDS) + "\n")
+    expected = task.predict(source)
+    assert all(expected[:2])
+    same_spans(predicted(task, source, folder), expected)
+    assert predicted(task, source, folder, "tags") == task.predict(source, "tags")
+    texts = [text for text in NASTY if text]
+    inputs = encode_samples(texts, portable_of(task).settings, folder)
+    result = task.exported_result()
+    same_spans(results(run(networks_of(task), inputs, result), result, folder), task.predict(texts))
+
+
+@pytest.mark.parametrize("unanswerable", [True, False])
+def test_answers_are_those_of_the_task(tokenizers: Any, reader: Any, tmp_path: Path, unanswerable: bool) -> None:
+    tokenizer = tokenizers["word pieces"]
+    torch.manual_seed(0)
+    task = QuestionAnsweringTask(
+        backbone=Tokens(len(tokenizer)), tokenizer=tokenizer, max_length=16, n_best=4, unanswerable=unanswerable
+    ).eval()
+    folder = reader(task)
+    asked = [{"question": question, "answers": []} for question in ("film", "good")]
+    paragraphs = [{"context": context, "qas": asked} for context in ("a bad film, a good one. " * 6, "film")]
+    source = tmp_path / "squad.json"
+    source.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    same_spans(predicted(task, source, folder, "n_best"), task.predict(source, "n_best"))
+    same_spans([[each] for each in predicted(task, source, folder)], [[each] for each in task.predict(source)])
+    assert predicted(task, source, folder, "texts") == task.predict(source, "texts")
+    settings = portable_of(task).settings
+    with pytest.raises(DataError, match="Expected questions that leave room for their contexts in 16 tokens, but one"):
+        encode_samples([("film " * 30, "a")], settings, folder)
+    source.write_text('{"data": 3}')
+    with pytest.raises(DataError, match="to be a file of SQuAD, an object with 'data' of 'paragraphs'"):
+        list(batches(str(source), settings, folder, 2))

@@ -13,11 +13,22 @@ import numpy as np
 from flash.data.display import Display, check_displays
 from flash.errors import ConfigurationError
 
-__all__ = ["Box", "Pieces", "Span", "check_pieces", "patches_of", "without_patches", "without_words", "words_of"]
+__all__ = [
+    "WORD",
+    "Box",
+    "Pieces",
+    "Span",
+    "check_pieces",
+    "patches_of",
+    "without_patches",
+    "without_words",
+    "words_of",
+]
 
 # A word is what spaces divide; in scripts without spaces, a character.
 _CHARACTER = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_CHARACTER}]|[^\s{_CHARACTER}]+")
+#: The regular expression of a word.
+WORD = rf"[{_CHARACTER}]|[^\s{_CHARACTER}]+"
 
 
 @dataclass(frozen=True)
@@ -138,7 +149,7 @@ def words_of(text: str, most: int | None = None, field: str | None = None) -> li
         >>> [(span.start, span.stop) for span in words_of("a fine  film", most=2)]
         [(0, 6), (8, 12)]
     """
-    found = [each.span() for each in _WORD.finditer(text)]
+    found = [each.span() for each in re.finditer(WORD, text)]
     size = 1 if most is None else max(1, math.ceil(len(found) / max(1, most)))
     groups = [found[first : first + size] for first in range(0, len(found), size)]
     return [Span(group[0][0], group[-1][1], field) for group in groups]

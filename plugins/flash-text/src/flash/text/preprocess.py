@@ -236,18 +236,19 @@ class TextPreprocess(SamplePreprocess):
             return Portable(reason="no task is connected, whose backbone has the tokenizer")
         with_segments = bool(spec.segments and self.pairs)
         inputs = token_inputs(spec.tokenizer, spec.max_length, spec.padded_length, with_segments)
-        fields = [self.input_field] if isinstance(self.input_field, str) else list(self.input_field or ())
-        if self.pairs and not fields:
+        settings = self._settings(spec)
+        if self.pairs and not settings["input_fields"]:
             return Portable(inputs, reason="the pairs of texts of the train data were in no table, and have no columns")
-        settings = {
+        return portable_tokens(inputs, spec.tokenizer, settings | {"segments": with_segments, "prefix": ""})
+
+    def _settings(self, spec: TokenizerConfig) -> dict[str, Any]:
+        """Return what the encoder needs to know to read texts and to pad them."""
+        return {
             "max_length": spec.max_length,
             "pad_id": spec.pad_id,
             "padded_length": spec.padded_length,
-            "segments": with_segments,
-            "prefix": "",
-            "input_fields": fields,
+            "input_fields": [self.input_field] if isinstance(self.input_field, str) else list(self.input_field or ()),
         }
-        return portable_tokens(inputs, spec.tokenizer, settings)
 
     def is_deterministic(self, stage: Stage) -> bool:
         """Return ``True``: tokenization is deterministic."""

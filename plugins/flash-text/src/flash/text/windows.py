@@ -10,7 +10,9 @@ from transformers import PreTrainedTokenizerBase
 
 from flash.errors import ConfigurationError
 
-__all__ = ["check_fast", "encode_windows", "token_at"]
+from .encoder import windows_of
+
+__all__ = ["check_fast", "encode_windows"]
 
 _BLOCK_SIZE = 1024
 
@@ -58,31 +60,7 @@ def encode_windows(
         >>> [[window.ids for window in found] for found in encode_windows(tokenizer, ["a b a b", "b"], 3, overlap=1)]
         [[[0, 1, 0], [0, 1]], [[1]]]
     """
-    backend = tokenizer.backend_tokenizer
     rest = iter(texts)
     while block := list(islice(rest, _BLOCK_SIZE)):
-        strategy = "only_second" if isinstance(block[0], tuple) else "longest_first"
-        # Set again for each block, since others use the same tokenizer in between.
-        backend.no_padding()
-        backend.enable_truncation(max_length, stride=overlap, strategy=strategy, direction="right")
-        for encoding in backend.encode_batch(block):
-            yield [encoding, *encoding.overflowing]
-
-
-def token_at(tokens: list[tuple[int, int, int]], start: int, stop: int, first: int = 0) -> int:
-    """Return the place in a list of the first token that has a character of a span; -1 if there is none.
-
-    Args:
-        tokens: The start and the end in the text, and the place in the window, of each token, in their order.
-        start: The first character of the span.
-        stop: The character behind its last one.
-        first: The token to begin with.
-
-    Example:
-        >>> token_at([(0, 3, 1), (3, 7, 2)], start=4, stop=7)
-        1
-    """
-    for place in range(first, len(tokens)):
-        if tokens[place][1] > start:
-            return place if tokens[place][0] < stop else -1
-    return -1
+        # The truncation is set again for each block, since others use the same tokenizer in between.
+        yield from windows_of(tokenizer.backend_tokenizer, block, max_length, overlap)

@@ -12,6 +12,8 @@ from flash.data.messages import show
 from flash.data.tables import is_missing
 from flash.errors import DataError
 
+from ..encoder import squad_entries
+
 __all__ = ["Answer", "describe_answer", "read_answers", "read_squad", "rows_of"]
 
 
@@ -114,12 +116,9 @@ def read_squad(file: str | Path) -> tuple[list[tuple[str, str]], list[Any]]:
     if not os.path.isfile(path):  # reading a pipe would wait for ever
         raise DataError(f"Expected {file} to be a file of SQuAD, but there is no such file.")
     try:
-        articles = json.loads(path.read_text(encoding="utf-8-sig"))["data"]
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         rows = [
-            ((entry["question"], paragraph["context"]), list(entry.get("answers", ())))
-            for article in articles
-            for paragraph in article["paragraphs"]
-            for entry in paragraph["qas"]
+            ((question, context), list(entry.get("answers", ()))) for question, context, entry in squad_entries(content)
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

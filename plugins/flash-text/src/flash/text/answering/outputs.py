@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from flash.core.registry import ComponentRegistry
 
+from ..encoder import best_spans
 from .samples import Passage
 
 __all__ = ["answer_outputs", "answers", "best_answers", "n_best", "texts"]
 
 #: The outputs of question answering, by name.
 answer_outputs = ComponentRegistry("output", "outputs", "text/question_answering")
-
-# Starts and ends of a window that are combined to spans.
-_PLACES = 20
 
 
 def answers(predictions: list[Tensor], task: Any, inputs: Any) -> list[dict[str, Any]]:
@@ -54,29 +52,6 @@ def best_answers(
         longest: The maximum number of tokens of an answer.
         unanswerable: Whether there may be no answer.
     """
-    spans: dict[tuple[int, int], float] = {}
-    nothing = math.inf
-    scores = logits.float().cpu()
-    for length, first, offsets in zip(passage.lengths, passage.firsts, passage.offsets, strict=True):
-        window, scores = scores[:length], scores[length:]
-        nothing = min(nothing, float(window[0].sum()))
-        own = window[first : first + len(offsets)]
-        most = min(max(_PLACES, count), len(own))
-        starts, ends = (own[:, side].topk(most).indices.tolist() for side in (0, 1))
-        for start in starts:
-            for end in ends:
-                if start <= end < start + longest and offsets[end, 1] > offsets[start, 0]:
-                    place = int(offsets[start, 0]), int(offsets[end, 1])
-                    score = float(own[start, 0] + own[end, 1])
-                    spans[place] = max(score, spans.get(place, -math.inf))
-    if unanswerable or not spans:
-        spans[0, 0] = nothing
-    best = sorted(spans.items(), key=lambda each: -each[1])[:count]
-    weights = [math.exp(score - best[0][1]) for _, score in best]
-    found = []
-    for ((start, end), _), weight in zip(best, weights, strict=True):
-        text = passage.context[start:end]
-        start += len(text) - len(text.lstrip())
-        text = text.strip()
-        found.append({"text": text, "start": start, "end": start + len(text), "score": weight / sum(weights)})
-    return found
+    parts = np.split(logits.float().cpu().numpy(), np.cumsum(passage.lengths)[:-1])
+    windows = list(zip(parts, passage.firsts, passage.offsets, strict=True))
+    return best_spans(windows, passage.context, count, longest, unanswerable)

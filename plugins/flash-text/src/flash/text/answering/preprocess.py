@@ -18,7 +18,7 @@ from flash.errors import DataError
 
 from ..preprocess import NO_TASK, TextPreprocess
 from ..texts import PackedPairs, packed
-from ..tokens import pad, token_inputs
+from ..tokens import pad, portable_tokens, token_inputs
 from .answers import describe_answer, read_squad
 from .samples import AnswerTokenizerConfig, Questions
 
@@ -161,12 +161,13 @@ class QuestionAnsweringPreprocess(TextPreprocess):
         return [describe_answer(samples.answers[row][0].text if samples.answers[row] else "") for row in rows]
 
     def portable(self) -> Portable:
-        """Return the inputs of the network; answers are found in contexts by Flash alone."""
+        """Return the inputs of the network for a window per row, and how the encoder divides contexts."""
         spec = self.input_spec
         if not isinstance(spec, AnswerTokenizerConfig):
             return Portable(reason="no task is connected, whose backbone has the tokenizer")
         inputs = token_inputs(spec.tokenizer, spec.max_length, spec.padded_length, spec.segments)
-        return Portable(inputs, reason="answers are parts of contexts, which Flash alone divides into windows")
+        settings = {"parts": "answers", "overlap": spec.overlap, "segments": spec.segments}
+        return portable_tokens(inputs, spec.tokenizer, self._settings(spec) | settings)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the columns, and whether there are questions without answer."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from flash.data.stage import Stage
 from flash.errors import DataError
 
+from ..encoder import passage_places
 from ..samples import TokenizerConfig
 from ..texts import PackedPairs
 from ..tokens import Ids
@@ -127,13 +128,13 @@ class Questions:
 def _tokenized(context: str, windows: Sequence[Any], config: AnswerTokenizerConfig) -> tuple[list[Ids], Passage]:
     ids, lengths, firsts, offsets = [], [], [], []
     for window in windows:
-        inside = [place for place, part in enumerate(window.sequence_ids) if part == 1]
+        first, inside = passage_places(window)
         tokens = np.array(window.ids or [config.pad_id], dtype=np.int32)
         parts = [tokens, np.array(window.type_ids or [0], dtype=np.int32)]
         ids.append(np.stack(parts) if config.segments else tokens)
         lengths.append(len(tokens))
-        firsts.append(inside[0] if inside else 0)
-        offsets.append(np.array([window.offsets[place] for place in inside], dtype=np.int32).reshape(-1, 2))
+        firsts.append(first)
+        offsets.append(np.array(inside, dtype=np.int32).reshape(-1, 2))
     return ids, Passage(context, lengths, firsts, offsets)
 
 

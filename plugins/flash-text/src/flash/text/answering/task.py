@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +14,7 @@ from flash.core.export import ExportedPart
 from flash.core.metrics import MetricSpec
 from flash.core.model import Task
 from flash.core.optimizers import LRSchedulerSpec
-from flash.data.portable import InputSpecs, Portable, named_specs
+from flash.data.portable import InputSpecs, named_specs
 from flash.errors import ConfigurationError
 
 from .._task import TextEncoderTask, check_dropout
@@ -159,9 +158,11 @@ class QuestionAnsweringTask(AnswerComparison, TextEncoderTask):
 
     # ------------------------------------------------------------------ export
 
-    def exported_encoder(self, portable: Portable) -> Portable:
-        """Return what the preprocess says, which has no encoder."""
-        return replace(super().exported_encoder(portable), encoder=None)
+    def exported_result(self) -> dict[str, Any]:
+        """Return how answers are found among the tokens."""
+        names = ("n_best", "max_answer_length", "unanswerable")
+        output = self.output if self.output in ("answers", "texts", "n_best") else self.default_output
+        return {"kind": "answers", **{name: getattr(self, name) for name in names}, "output": output}
 
     def exported_parts(self, inputs: InputSpecs) -> dict[str, ExportedPart]:
         """Return the network for one window per row: the logits of the start and the end for each token."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from flash import Preprocess, Registry
 from flash.core.export import ExportedPart
 from flash.core.metrics import MetricSpec
 from flash.core.optimizers import LRSchedulerSpec
-from flash.data.portable import InputSpecs, Portable
+from flash.data.portable import InputSpecs
 from flash.errors import ConfigurationError
 
 from .._task import TextEncoderTask, check_dropout
@@ -183,13 +182,10 @@ class TokenClassifier(EntityCounting, TextEncoderTask):
 
     # ------------------------------------------------------------------ export
 
-    def exported_encoder(self, portable: Portable) -> Portable:
-        """Return what the preprocess says, which has no encoder."""
-        return replace(super().exported_encoder(portable), encoder=None)
-
     def exported_result(self) -> dict[str, Any]:
         """Return the tags in the order of the probabilities of each token."""
-        return {"kind": "raw", "labels": list(self.labels)}
+        output = self.output if self.output in ("entities", "tags") else self.default_output
+        return {"kind": "entities", "labels": list(self.labels), "output": output}
 
     def exported_parts(self, inputs: InputSpecs) -> dict[str, ExportedPart]:
         """Return the network for one window of tokens per row: the probabilities of the tags of each token."""

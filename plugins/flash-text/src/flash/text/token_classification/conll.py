@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from flash.data.messages import show
 from flash.errors import DataError
 
-__all__ = ["read_conll"]
+from ..encoder import conll_columns
 
-_DOCUMENT = "-DOCSTART-"
+__all__ = ["read_conll"]
 
 
 def read_conll(
@@ -50,14 +49,11 @@ def read_conll(
     sentences: list[list[str]] = [[]]
     tags: list[list[str]] = [[]]
     count: int | None = None
-    for number, line in enumerate(_lines(Path(file).expanduser(), encoding), 1):
-        if not line.strip():
+    for number, line, columns in conll_columns(_text(Path(file).expanduser(), encoding), sep):
+        if not columns:
             if sentences[-1]:
                 sentences.append([])
                 tags.append([])
-            continue
-        columns = line.rstrip("\r").split(sep or ("\t" if "\t" in line else None))
-        if columns[0] == _DOCUMENT:
             continue
         count = len(columns) if count is None else count
         if len(columns) != count:
@@ -83,14 +79,12 @@ def read_conll(
     return sentences, None if tag_column is None else tags
 
 
-def _lines(file: Path, encoding: str) -> Iterator[str]:
+def _text(file: Path, encoding: str) -> str:
     if not os.path.isfile(file):  # reading a pipe would wait for ever
         raise DataError(f"Expected {file} to be a file with a word in each line, but there is no such file.")
     try:
-        text = file.read_text(encoding=encoding)
+        return file.read_text(encoding=encoding)
     except (OSError, ValueError, LookupError) as error:
         raise DataError(
             f"Expected {file} to be a text file, but it cannot be read: {error}. Name its encoding: encoding='latin-1'."
         ) from error
-    # Other characters that Python takes for the end of a line may be words.
-    yield from text.split("\n")

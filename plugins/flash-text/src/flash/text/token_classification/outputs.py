@@ -8,7 +8,7 @@ from torch import Tensor
 
 from flash.core.registry import ComponentRegistry
 
-from .tags import entities_of
+from ..encoder import entities_of, valid_tags
 
 __all__ = ["entities", "tag_outputs", "tags"]
 
@@ -18,14 +18,7 @@ tag_outputs = ComponentRegistry("output", "outputs", "text/token_classification"
 
 def tags(predictions: list[Tensor], task: Any) -> list[list[str]]:
     """Return the tag of each word of each text; an ``I-`` that goes on with nothing is a ``B-``."""
-    return [_valid([task.labels[index] for index in scores.argmax(-1).tolist()]) for scores in predictions]
-
-
-def _valid(found: list[str]) -> list[str]:
-    valid = ["O"] * len(found)
-    for label, start, stop in entities_of(found):
-        valid[start:stop] = [f"B-{label}", *[f"I-{label}"] * (stop - start - 1)]
-    return valid
+    return [valid_tags([task.labels[index] for index in scores.argmax(-1).tolist()]) for scores in predictions]
 
 
 def entities(predictions: list[Tensor], task: Any, inputs: Any) -> list[list[dict[str, Any]]]:

@@ -13,13 +13,14 @@ import torch
 from flash.data.auto_dataset import AutoDataset
 from flash.data.display import Display
 from flash.data.inputs import SampleInputs
+from flash.data.pieces import WORD
 from flash.data.portable import Portable
 from flash.data.requests import RequestFields
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, DataError
 
 from ..preprocess import NO_TASK, TextPreprocess
-from ..tokens import pad, token_inputs
+from ..tokens import pad, portable_tokens, token_inputs
 from .conll import read_conll
 from .samples import Sentences, TagTokenizerConfig
 from .sentences import Sentence, sentence_of
@@ -179,9 +180,10 @@ class TokenClassificationPreprocess(TextPreprocess):
         return RequestFields("text", [])
 
     def portable(self) -> Portable:
-        """Return the inputs of the network; words are found in texts by Flash alone."""
+        """Return the inputs of the network for one window per row, and how the encoder divides texts into windows."""
         spec = self.input_spec
         if not isinstance(spec, TagTokenizerConfig):
             return Portable(reason="no task is connected, whose backbone has the tokenizer")
         inputs = token_inputs(spec.tokenizer, spec.max_length, spec.padded_length)
-        return Portable(inputs, reason="entities are made of words, which Flash alone finds in a text")
+        settings = {"parts": "entities", "word": WORD, "overlap": spec.overlap, "segments": False}
+        return portable_tokens(inputs, spec.tokenizer, self._settings(spec) | settings)

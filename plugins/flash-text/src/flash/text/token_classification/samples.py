@@ -16,9 +16,10 @@ from torch import Tensor
 
 from flash.data.stage import Stage
 
+from ..encoder import word_places
 from ..samples import TokenizerConfig
 from ..tokens import Ids, TokenStore
-from ..windows import check_fast, encode_windows, token_at
+from ..windows import check_fast, encode_windows
 from .sentences import Sentence
 
 __all__ = ["Sentences", "TagTokenizerConfig", "TokenizedSentence", "TokenizedSentences"]
@@ -35,6 +36,12 @@ class TagTokenizerConfig(TokenizerConfig):
     """
 
     labels: tuple[str, ...] | None = None
+
+    @property
+    def overlap(self) -> int:
+        """The number of tokens that two neighboring windows share: a quarter of those of texts."""
+        tokenizer: Any = self.tokenizer
+        return int((self.max_length - tokenizer.num_special_tokens_to_add()) // 4)
 
 
 @dataclass(frozen=True)
@@ -75,15 +82,14 @@ class Sentences:
             ConfigurationError: If the tokenizer does not know the places of its tokens.
         """
         check_fast(config.tokenizer, "the tokens of each word")
-        special = config.tokenizer.num_special_tokens_to_add()  # type: ignore[attr-defined]  # checked above
         ids: list[list[int]] = []
         ends, window, place = [0], [], []
         texts = (sentence.text for sentence in self.sentences)
-        encodings = encode_windows(config.tokenizer, texts, config.max_length, (config.max_length - special) // 4)
+        encodings = encode_windows(config.tokenizer, texts, config.max_length, config.overlap)
         for sentence, windows in zip(self.sentences, encodings, strict=True):
             ids += [each.ids or [config.pad_id] for each in windows]
             ends.append(len(ids))
-            for number, token in _places(sentence, windows):
+            for number, token in word_places(sentence.starts, sentence.stops, windows):
                 window.append(number)
                 place.append(token)
         divided = len(ids) - len(self.sentences)
@@ -102,33 +108,6 @@ class Sentences:
 @rank_zero_only
 def _report(count: int, stage: Stage, max_length: int) -> None:
     log.info("%s %s texts have more than %s tokens, and are read in windows.", f"{count:,}", stage.value, max_length)
-
-
-def _places(sentence: Sentence, windows: Sequence[Any]) -> list[tuple[int, int]]:
-    """Return the window of each word, and the place of its first token there.
-
-    A word that several windows have is classified where there are most tokens on either side of it.
-    """
-    found = [(0, -1)] * len(sentence)
-    context = [-1] * len(sentence)
-    for number, each in enumerate(windows):
-        spans = [
-            (start, stop, place)
-            for place, ((start, stop), special) in enumerate(zip(each.offsets, each.special_tokens_mask, strict=True))
-            if not special and stop > start
-        ]
-        token = 0
-        for word, (start, stop) in enumerate(zip(sentence.starts, sentence.stops, strict=True)):
-            at = token_at(spans, start, stop, token)
-            if at < 0:
-                continue
-            token = at
-            # A window that begins within a word has not its first token.
-            begins_here = spans[at][0] <= start or (number == 0)
-            around = min(at, len(spans) - 1 - at) if begins_here else -1
-            if around > context[word]:
-                found[word], context[word] = (number, spans[at][2]), around
-    return found
 
 
 class TokenizedSentences:

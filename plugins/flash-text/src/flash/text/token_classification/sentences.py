@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from flash.data.messages import show
-from flash.data.pieces import words_of
+from flash.data.pieces import WORD
 from flash.data.tables import is_missing
 from flash.errors import DataError
+
+from ..encoder import words_in
 
 __all__ = ["Sentence", "is_row", "sentence_of"]
 
@@ -58,7 +59,7 @@ class Sentence:
         a script that is written without spaces.
         """
         text = _whole(text)
-        places = list(_words_in(text))
+        places = words_in(text, WORD)
         return cls(text, tuple(start for start, _ in places), tuple(stop for _, stop in places))
 
     @property
@@ -84,19 +85,6 @@ class Sentence:
 def _whole(text: str) -> str:
     """Return a text without halves of characters, which UTF-8 cannot encode, and of the same length."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
-
-
-def _words_in(text: str) -> Iterator[tuple[int, int]]:
-    for word in words_of(text):
-        start = word.start
-        for place in range(word.start, word.stop):
-            if unicodedata.category(text[place])[0] in "PS":
-                if start < place:
-                    yield start, place
-                yield place, place + 1
-                start = place + 1
-        if start < word.stop:
-            yield start, word.stop
 
 
 def sentence_of(value: Any, where: str, *, is_split: bool = False) -> Sentence:

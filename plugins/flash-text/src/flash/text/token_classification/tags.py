@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from flash.data.messages import show, show_some
 from flash.errors import ConfigurationError, DataError
 from flash.serialization import made_from
+
+from ..encoder import OUTSIDE, Entity, entities_of
 
 __all__ = [
     "OUTSIDE",
@@ -32,18 +34,9 @@ __all__ = [
 TagScheme: TypeAlias = Literal["bio", "iob1", "bioes"]
 
 #: The tag of words that are in no entity.
-OUTSIDE = "O"
 _ALIASES = {"L": "E", "U": "S"}
 _WHOLE = "a B- at the start and an E- at the end of each entity of several words, and S- for one word,"
 _PREFIXES = {"bio": "BI", "iob1": "BI", "bioes": "BIES"}
-
-
-class Entity(NamedTuple):
-    """An entity: its label, its first word, and the word behind its last one."""
-
-    label: str
-    start: int
-    stop: int
 
 
 def checked_scheme(scheme: Any) -> str:
@@ -145,32 +138,6 @@ def _misfit(tag: str, place: int, where: str, wanted: str) -> DataError:
         f"Expected {wanted} in {where}, but word {place} (counted from 0) has {show(tag)}. Correct it, or name the "
         "scheme of all data: scheme='bio', 'iob1' or 'bioes'."
     )
-
-
-def entities_of(tags: Sequence[str]) -> list[Entity]:
-    """Return the entities of tags of the scheme ``"bio"``, as the script of CoNLL-2000 does and seqeval by default.
-
-    An ``I-`` that goes on with nothing begins an entity, so that any tags can be read.
-
-    Args:
-        tags: The tags of a sentence.
-
-    Example:
-        >>> entities_of(["B-PER", "I-PER", "O", "I-LOC"])
-        [Entity(label='PER', start=0, stop=2), Entity(label='LOC', start=3, stop=4)]
-    """
-    return list(_entities(tags))
-
-
-def _entities(tags: Sequence[str]) -> Iterator[Entity]:
-    start, label = 0, ""
-    for place, tag in enumerate([*tags, OUTSIDE]):
-        goes_on = bool(label) and tag == f"I-{label}"
-        if goes_on:
-            continue
-        if label:
-            yield Entity(label, start, place)
-        start, label = place, tag.partition("-")[2]
 
 
 def kinds_of(tags: Sequence[str]) -> list[str]:
