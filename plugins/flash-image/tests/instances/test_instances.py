@@ -303,3 +303,14 @@ def test_a_task_comes_back_from_a_folder(data: Any, shapes: Shapes, tmp_path: Pa
     task.save_pretrained(tmp_path / "saved")
     loaded = flash.Task.from_pretrained(tmp_path / "saved")
     assert loaded.predict(shapes(1)[0]) == task.predict(shapes(1)[0])
+
+
+def test_what_is_found_in_an_image_without_objects_is_a_mistake() -> None:
+    mask, label, nothing = torch.ones(1, 4, 4), torch.tensor([1]), torch.zeros(0, 4, 4)
+    there = {"masks": mask, "labels": label}
+    metric = MaskMeanAveragePrecision()
+    metric.update(
+        [{**there, "scores": torch.tensor([0.9])}, {**there, "scores": torch.tensor([0.8])}],
+        [{"masks": nothing, "labels": torch.zeros(0, dtype=torch.long)}, there],
+    )
+    assert float(metric.compute()["map"]) == pytest.approx(0.5)

@@ -176,8 +176,8 @@ def _unknown(raw: RawData, asked: str | None) -> str:
     if raw.folder is not None:
         return (
             f"Expected data for {what}, but {source} is a folder without subfolders of files for each class, of two "
-            "classes at least, or of images and of masks, that a task reads. Pass such a folder, or a table with a "
-            f"column of texts or paths. The tasks are: {domains}."
+            "classes at least, of images and of masks, or of images and annotations (COCO, Pascal VOC), that a task "
+            f"reads. Pass such a folder, or a table with a column of texts or paths. The tasks are: {domains}."
         )
     if raw.table is not None and len(raw.table) < 2:
         return (

@@ -232,6 +232,7 @@ def flash_recipes() -> Iterator[Recipe]:
             "convnext_tiny", "flash.image.recipes:convnext_tiny", task, "ConvNeXt-Tiny, a larger pretrained network."
         )
         yield Recipe("scratch", "flash.image.recipes:scratch", task, "ResNet-18 without pretrained weights.")
+    yield from _of_objects()
     task = "image/semantic_segmentation"
     for name, function, summary in (
         ("constant", "usual_mask", "The most frequent class of each pixel, for every image."),
@@ -240,3 +241,20 @@ def flash_recipes() -> Iterator[Recipe]:
         ("scratch", "scratch", "ResNet-18 without pretrained weights."),
     ):
         yield Recipe(name, f"flash.image.segmentation.recipes:{function}", task, summary)
+
+
+def _of_objects() -> Iterator[Recipe]:
+    heads, frozen = "The mean {} of each class, in every image.", "The heads of {} on its frozen, pretrained backbone."
+    for task, module, function, noun, network in (
+        ("image/detection", "detection", "usual_boxes", "box", ""),
+        ("image/instance_segmentation", "instances", "usual_masks", "box, as a mask,", "Mask R-CNN"),
+        ("image/keypoints", "keypoints", "usual_points", "pose", "Keypoint R-CNN"),
+    ):
+        home = f"flash.image.{module}.recipes"
+        yield Recipe("constant", f"{home}:{function}", task, heads.format(noun))
+        if network:
+            yield Recipe("frozen", f"{home}:frozen", task, frozen.format(network))
+        else:
+            yield Recipe("ssdlite", f"{home}:ssdlite", task, "SSDlite, a smaller and faster pretrained network.")
+        without = f"{network or 'Faster R-CNN on MobileNetV3'} without pretrained weights."
+        yield Recipe("scratch", f"{home}:scratch", task, without)

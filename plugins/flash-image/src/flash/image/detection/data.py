@@ -14,10 +14,12 @@ from flash.data.files import OnBadSample
 from flash.data.folders import check_files_exist
 from flash.data.inputs import SampleDataset, Samples
 from flash.data.loader import SamplerSpec
+from flash.data.recognition import RawData, Recognition
 from flash.data.splits import GroupSpec
 from flash.errors import ConfigurationError, DataError
 
 from .._former import DETECTION_DATA_ARGUMENTS
+from ..annotated_folders import recognize_coco, recognize_voc
 from ..files import image_files
 from .augmentations import Augmentation
 from .boxes import AnnotatedImage, BoxFormat, read_boxes
@@ -140,6 +142,18 @@ class ObjectDetectionData(AnnotatedImageData):
     rotates it, its boxes are rotated too. Boxes are clipped to their image; those without an area in it are dropped.
     Images without boxes are kept as negative samples. Crowd boxes are ignored in training and in metrics.
     """
+
+    @classmethod
+    def recognize(
+        cls,
+        raw: RawData,
+        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003  # of the contract
+    ) -> Recognition | None:
+        """Recognize a folder with images and one COCO file of boxes, or one of Pascal VOC.
+
+        Folders named ``train``, ``val`` and ``test`` may each have these.
+        """
+        return recognize_voc(raw) or recognize_coco(raw, "bbox")
 
     @classmethod
     def from_coco(

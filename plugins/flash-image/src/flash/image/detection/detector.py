@@ -28,6 +28,7 @@ from flash.errors import ConfigurationError, ExportError
 
 from .._former import DETECTOR_ARGUMENTS
 from .checkpoints import describe, labels_of_checkpoint, transformer_detector
+from .comparison import ComparedDetector
 from .inference import Inference, TaskInference, TaskReference, telling_threshold, threshold_of
 from .metrics import BoxMeanAveragePrecision
 from .models import coco_labels, torchvision_detector
@@ -51,7 +52,7 @@ _EXPORTED_SIZES = ((90, 131), (96, 160), (171, 75))
 FreezeNorm = Literal["all", "body", "none"]
 
 
-class ObjectDetector(Task):
+class ObjectDetector(ComparedDetector, Task):
     """Object detector: a box, a label and a score for each object in an image.
 
     The loss is the sum of the network's losses, each of which is logged as well (``train_loss_classifier``, ...). For

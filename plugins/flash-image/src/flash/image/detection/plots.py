@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
 
     from flash import Task
 
-__all__ = ["draw_batch", "draw_predictions", "mistakes"]
+__all__ = ["draw_batch", "draw_predictions", "mistakes", "pictures"]
 
 _GREEN, _ORANGE = "#2fbf71", "#ff8c1a"
 _COLUMNS = 3
 _INCHES = 3.2
 # The height of a caption, as a fraction of the image's height.
 _CAPTION = 0.06
+# The width and height of an image in a picture, in pixels, and what is between two.
+_FEWEST_PIXELS, _MOST_PIXELS, _GAP = 240, 512, 8
+_DPI = 100
 Boxes = Sequence[Sequence[float]] | Tensor
 
 
@@ -95,6 +100,45 @@ def draw_predictions(task: Task, data: DataModule, stage: str, count: int, max_i
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
+
+
+def pictures(task: Any, preprocess: Any, samples: Sequence[tuple[Tensor, Mapping[str, Tensor]]]) -> list[Any]:
+    """Return true objects (left) and predicted ones (right) over images, uint8, shape ``(height, width, 3)`` each.
+
+    Args:
+        task: The detector, which is bound to the data.
+        preprocess: That of the data, which draws further parts of objects.
+        samples: Images, uint8 of shape ``(3, height, width)``, with their objects.
+    """
+    found = task.predict([image for image, _ in samples], output=task.default_output)
+    return [_pair(task, preprocess, *sample, each) for sample, each in zip(samples, found, strict=True)]
+
+
+def _pair(task: Any, preprocess: Any, image: Tensor, target: Mapping[str, Tensor], found: Mapping[str, Any]) -> Any:
+    """Return the picture of an image with its true objects beside that with the predicted ones."""
+    height, width = image.shape[1:]
+    longest = max(height, width)
+    scale = min(max(longest, _FEWEST_PIXELS), _MOST_PIXELS) / longest
+    rows, columns = (max(1, round(side * scale)) for side in (height, width))
+    figure = Figure(figsize=((2 * columns + _GAP) / _DPI, rows / _DPI), dpi=_DPI)
+    canvas: Any = FigureCanvasAgg(figure)
+    share = columns / (2 * columns + _GAP)
+    captions = [f"{label} {score:.2f}" for label, score in zip(found["labels"], found["scores"], strict=True)]
+    sides = (
+        (0.0, target, _named(target["labels"], task.labels), _GREEN),
+        (1 - share, found, captions, _ORANGE),
+    )
+    with style():
+        for left, objects, texts, color in sides:
+            axis = figure.add_axes((left, 0.0, share, 1.0))
+            axis.imshow(image.permute(1, 2, 0).cpu().numpy(), aspect="auto")
+            axis.set_axis_off()
+            axis.set_autoscale_on(False)
+            if isinstance(preprocess, ObjectDetectionPreprocess):
+                preprocess.draw_parts(axis, objects, color)
+            _draw_boxes(axis, objects["boxes"], texts, color)
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _some_samples(data: DataModule, stage: str, count: int | None) -> list[tuple[Tensor, Mapping[str, Tensor]]]:

@@ -9,7 +9,9 @@ from typing import Any
 from typing_extensions import Self, Unpack
 
 from flash.data.inputs import Samples
+from flash.data.recognition import RawData, Recognition
 
+from ..annotated_folders import recognize_coco
 from ..detection.data import AnnotatedImageData, DetectionOptions, class_per_object, each_image, read_pairs
 from ..detection.preprocess import DetectionInputs
 from .images import SegmentedImage, read_coco_instances, read_instances
@@ -29,6 +31,18 @@ class InstanceSegmentationData(AnnotatedImageData):
     """
 
     preprocess_cls = InstanceSegmentationPreprocess
+
+    @classmethod
+    def recognize(
+        cls,
+        raw: RawData,
+        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003  # of the contract
+    ) -> Recognition | None:
+        """Recognize a folder with images and one COCO file of polygons or run lengths.
+
+        Folders named ``train``, ``val`` and ``test`` may each have these.
+        """
+        return recognize_coco(raw, "segmentation")
 
     @classmethod
     def from_coco(

@@ -12,6 +12,7 @@ from flash import Preprocess, Registry
 from flash.core.metrics import MetricSpec
 from flash.core.registry import backbone_registry
 
+from ..detection.average_precision import MASKS, Matching
 from ..detection.detector import ObjectDetector
 from ..detection.inference import Inference
 from .inference import InstanceInference
@@ -60,6 +61,7 @@ class InstanceSegmentation(ObjectDetector):
     default_output: str = "instances"
     target_parts: ClassVar[tuple[str, ...]] = ("boxes", "labels", "masks")
     inference: ClassVar[type[Inference]] = InstanceInference
+    matching: ClassVar[Matching] = MASKS
 
     def __init__(
         self,

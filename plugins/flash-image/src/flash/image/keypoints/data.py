@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 from typing_extensions import Self, Unpack
 
 from flash.data.inputs import Samples
+from flash.data.recognition import RawData, Recognition
 from flash.errors import DataError
 
+from ..annotated_folders import recognize_coco
 from ..detection.boxes import BoxFormat
 from ..detection.data import AnnotatedImageData, DetectionOptions, class_per_object, each_image, read_pairs
 from ..detection.preprocess import DetectionInputs
@@ -44,6 +46,18 @@ class KeypointDetectionData(AnnotatedImageData):
 
     preprocess_cls = KeypointDetectionPreprocess
     preprocess_options: ClassVar[tuple[str, ...]] = ("augmentation", "labels", "keypoints", "skeleton")
+
+    @classmethod
+    def recognize(
+        cls,
+        raw: RawData,
+        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003  # of the contract
+    ) -> Recognition | None:
+        """Recognize a folder with images and one COCO file of keypoints.
+
+        Folders named ``train``, ``val`` and ``test`` may each have these.
+        """
+        return recognize_coco(raw, "keypoints")
 
     @classmethod
     def from_coco(

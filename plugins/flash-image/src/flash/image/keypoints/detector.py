@@ -13,6 +13,7 @@ from flash.core.metrics import MetricSpec
 from flash.core.registry import backbone_registry
 from flash.errors import ConfigurationError
 
+from ..detection.average_precision import Matching, point_matching
 from ..detection.detector import ObjectDetector
 from ..detection.inference import Inference
 from .inference import KeypointInference
@@ -70,6 +71,8 @@ class KeypointDetector(ObjectDetector):
     data_facts: ClassVar[tuple[str, ...]] = (*ObjectDetector.data_facts, "keypoints")
     target_parts: ClassVar[tuple[str, ...]] = ("boxes", "labels", "keypoints")
     inference: ClassVar[type[Inference]] = KeypointInference
+    #: That of the persons of COCO: a task has its own points.
+    matching: ClassVar[Matching] = point_matching(default_sigmas(published_keypoints()))
     #: The names of the points, or their number.
     keypoints: list[str] | int
 
@@ -96,13 +99,15 @@ class KeypointDetector(ObjectDetector):
         count = points if isinstance(points, int) else len(points)
         if sigmas is not None and len(sigmas) != count:
             raise ConfigurationError(f"Expected one of sigmas for each of {count} points, but got {len(sigmas)}.")
+        known = default_sigmas(points) if sigmas is None else list(sigmas)
         if metrics is None:
-            metrics = {"map": KeypointMeanAveragePrecision(default_sigmas(points) if sigmas is None else sigmas)}
+            metrics = {"map": KeypointMeanAveragePrecision(known)}
         options = dict(backbone_kwargs or {})
         if not isinstance(backbone, nn.Module):
             options["num_keypoints"] = count
         super().__init__(num_classes, labels, backbone, pretrained, metrics=metrics, backbone_kwargs=options, **kwargs)
         self.keypoints = points
+        self.sigmas = known
         # A checkpoint is loaded with pretrained=False: record what depends on it.
         self.record_arguments(keypoints=points)
 
@@ -112,6 +117,10 @@ class KeypointDetector(ObjectDetector):
         labels = None if self.labels is None else tuple(self.labels)
         points = self.keypoints if isinstance(self.keypoints, int) else tuple(self.keypoints)
         return KeypointInputSpec(self.num_classes, labels, points)
+
+    def own_matching(self) -> Matching:
+        """Return the matching of objects by OKS, with the sigmas of the task."""
+        return point_matching(self.sigmas)
 
     def detections(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return what the network found in an image, with x and y of the points, and their scores."""

@@ -17,6 +17,7 @@ from flash.data.stage import Stage, Stages
 from flash.errors import DataError
 
 from .._former import SEGMENTATION_DATA_ARGUMENTS
+from ..annotated_folders import recognize_coco, subfolder
 from ..files import image_files
 from .coco import coco_inputs
 from .dataset import dataset_inputs
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SemanticSegmentationData"]
 
 Folder = str | Path | None
-# The usual names of folders, in the order to look for them.
-_IMAGE_FOLDERS = ("images", "image", "imgs", "img", "photos")
+# The usual names of the folders of masks, in the order to look for them.
 _MASK_FOLDERS = ("masks", "mask", "segmentations", "annotations", "labels", "targets")
 
 
@@ -76,16 +76,12 @@ class SemanticSegmentationData(FileData):
         parts = part_folders(raw.folder)
         found = {part: _pair_in(folder) for part, folder in parts.items()}
         pairs = {part: pair for part, pair in found.items() if pair is not None}
+        if not pairs:
+            return recognize_coco(raw, "segmentation", "segments_info")
         if len(pairs) < len(found):
             return None
-        is_coco = {masks.suffix == ".json" for _, masks in pairs.values()}
-        if len(is_coco) > 1:
-            return None
-        name = "ann_file" if is_coco == {True} else "target_folder"
         arguments = {f"{part}_folder": str(images) for part, (images, _) in pairs.items()}
-        arguments |= {f"{part}_{name}": str(masks) for part, (_, masks) in pairs.items()}
-        if is_coco == {True}:
-            return Recognition("from_coco", arguments, f"{parts['train']} has images and one COCO file", 0.6)
+        arguments |= {f"{part}_target_folder": str(masks) for part, (_, masks) in pairs.items()}
         # More than that of two classes of images.
         return Recognition("from_folders", arguments, f"{parts['train']} has folders of images and of masks", 0.95)
 
@@ -289,14 +285,9 @@ class SemanticSegmentationData(FileData):
 
 
 def _pair_in(folder: Path) -> tuple[Path, Path] | None:
-    """Return the folder of images in a folder, with that of their masks, or with the one COCO file."""
-    inside = {each.name.lower(): each for each in sorted(folder.iterdir()) if each.is_dir()}
-    images = next((inside[name] for name in _IMAGE_FOLDERS if name in inside), None)
-    masks = next((inside[name] for name in _MASK_FOLDERS if name in inside), None)
-    if images is not None and masks is not None:
-        return images, masks
-    files = [each for each in sorted(folder.iterdir()) if each.suffix.lower() == ".json"]
-    return (images or folder, files[0]) if len(files) == 1 else None
+    """Return the folder of images in a folder, with that of their masks."""
+    images, masks = subfolder(folder), subfolder(folder, *_MASK_FOLDERS)
+    return None if images is None or masks is None else (images, masks)
 
 
 def _masks_of(files: Sequence[Path], images: Path, masks: Path) -> list[Path]:
