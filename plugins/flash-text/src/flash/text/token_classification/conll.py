@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from flash.data.messages import show
 from flash.errors import DataError
 
-__all__ = ["read_conll"]
+__all__ = ["is_conll", "read_conll"]
 
 _DOCUMENT = "-DOCSTART-"
+# The beginning of a file that is looked at.
+_HEAD = 1 << 14
+_TAG = re.compile(r"O|[BIESLU]-\S+")
 
 
 def read_conll(
@@ -81,6 +85,25 @@ def read_conll(
     if not sentences:
         raise DataError(f"Expected at least one sentence in {file}, but it has none.")
     return sentences, None if tag_column is None else tags
+
+
+def is_conll(file: Path) -> bool:
+    """Return whether a file begins with lines of a word and its tag, some of which mark an entity.
+
+    Args:
+        file: The file.
+    """
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD)
+    except OSError:
+        return False
+    lines = head.decode("utf-8-sig", errors="ignore").split("\n")
+    whole = lines[:-1] if len(head) == _HEAD else lines  # The last one may be cut off.
+    rows = [line.rstrip("\r").split("\t" if "\t" in line else None) for line in whole if line.strip()]
+    words = [row for row in rows if row[0] != _DOCUMENT]
+    widths, tags = {len(row) for row in words}, {row[-1] for row in words}
+    return len(widths) == 1 and min(widths) > 1 and tags != {"O"} and all(map(_TAG.fullmatch, tags))
 
 
 def _lines(file: Path, encoding: str) -> Iterator[str]:
