@@ -159,7 +159,7 @@ def test_a_file_of_questions_is_raced(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_texts_as_targets_are_raced_if_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
-    ids = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+    ids: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
     T5ForConditionalGeneration(T5Config(vocab_size=40, **sizes, **ids)).save_pretrained(tmp_path / "t5")
     tokenizer("$A </s>").save_pretrained(tmp_path / "t5")
     monkeypatch.setattr(
@@ -178,4 +178,6 @@ def test_texts_as_targets_are_raced_if_they_are_asked_for(tmp_path: Path, monkey
         assert 0 <= entry.scores[metric] <= 1
         assert entry.kind == ("trivial" if metric == "rouge1" else "network")
         assert all(isinstance(each.prediction, str) for each in found.results.mistakes)
+        # Such texts have no classes.
+        pages_have(output, "There are no classes to look at one by one", "ROUGE-1" if metric == "rouge1" else "chrF")
         pages_have(output, *(str(each.shown) for each in found.results.mistakes))
