@@ -9,7 +9,16 @@ import pytest
 
 from flash import DataModule
 from flash.data.files import FileData, FilePreprocess
-from flash.data.recognition import RawData, certainty_of_kind, is_free_text, part_folders, target_kind, words_per_row
+from flash.data.recognition import (
+    RawData,
+    certainty_of_kind,
+    is_free_text,
+    part_files,
+    part_folders,
+    recognize_files,
+    target_kind,
+    words_per_row,
+)
 from flash.data.targets import NumberTargets
 from flash.errors import DataError
 
@@ -171,3 +180,34 @@ def test_a_table_of_values_and_a_folder_have_no_decimal_mark(tmp_path: Path) -> 
     assert folder.with_points() is None
     with pytest.raises(DataError, match="Expected a table with a column 'price', but got"):
         folder.cells("price")
+
+
+def test_a_file_of_its_own_form_is_recognized_alone_and_in_a_folder(tmp_path: Path) -> None:
+    for name in ("eng.train", "dev-v1.1.note", "train.csv", "training"):
+        (tmp_path / name).write_text("x")
+    alone = RawData.of_file(tmp_path / "eng.train")
+    assert alone is not None
+    assert (alone.table, alone.folder, alone.file) == (None, None, tmp_path / "eng.train")
+    assert RawData.of_file(tmp_path) is None
+    assert RawData.of_file({"x": [1]}) is None
+
+    def is_note(file: Path) -> bool:
+        return file.suffix in (".train", ".note")
+
+    found = recognize_files(alone, "from_notes", is_note, "notes")
+    assert found is not None
+    assert found.arguments == {"train_file": str(tmp_path / "eng.train")}
+    assert found.why == f"{tmp_path / 'eng.train'} has notes"
+    whole = recognize_files(RawData.of(tmp_path), "from_notes", is_note, "notes")
+    assert whole is not None
+    assert whole.arguments == {"train_file": str(tmp_path / "eng.train"), "val_file": str(tmp_path / "dev-v1.1.note")}
+    assert recognize_files(RawData.of({"x": [1]}), "from_notes", is_note, "notes") is None
+    assert recognize_files(alone, "from_notes", lambda _: False, "notes") is None
+
+
+def test_two_files_of_one_part_are_an_error_and_none_of_training_no_parts(tmp_path: Path) -> None:
+    for name in ("val.note", "dev.note"):
+        (tmp_path / name).write_text("x")
+    with pytest.raises(DataError, match="Expected one file of val data in"):
+        part_files(tmp_path, lambda _: True)
+    assert part_files(tmp_path, lambda file: file.name == "dev.note") == {}

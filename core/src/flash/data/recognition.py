@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import isfinite, isnan
@@ -25,7 +25,9 @@ __all__ = [
     "certainty_of_kind",
     "column_of_targets",
     "is_free_text",
+    "part_files",
     "part_folders",
+    "recognize_files",
     "target_kind",
     "words_per_row",
 ]
@@ -47,13 +49,14 @@ _PARTS = {
 
 @dataclass(frozen=True)
 class RawData:
-    """Data as a person has it: a table, or a folder.
+    """Data as a person has it: a table, a folder, or a file of another form.
 
     Args:
         source: A path, a data frame, or another table in memory.
         table: Its rows, if it is a table.
         folder: Its path, if it is a folder.
         decimal: The decimal mark of numbers in its text, if it is no point.
+        file: Its path, if it is a file on a local disk.
 
     Example:
         >>> RawData.of({"age": [20, 30], "bought": ["no", "yes"]}).table.num_rows
@@ -64,6 +67,21 @@ class RawData:
     table: Table | None = None
     folder: Path | None = None
     decimal: str | None = None
+    file: Path | None = None
+
+    @classmethod
+    def of_file(cls, source: Any) -> Self | None:
+        """Return a file that is not read as a table, as a data module may know it better; ``None`` if it is no file.
+
+        Args:
+            source: A path, or other data.
+
+        Example:
+            >>> RawData.of_file("missing.conll") is None
+            True
+        """
+        path = Path(source).expanduser() if isinstance(source, str | os.PathLike) else None
+        return cls(source, file=path) if path is not None and path.is_file() else None
 
     @classmethod
     def of(
@@ -262,6 +280,52 @@ def is_free_text(values: Iterable[Any]) -> bool:
     """
     texts = [value for value in islice(values, _MOST_VALUES) if not is_missing(value)]
     return words_per_row(texts) >= 3 and len(set(texts)) > len(texts) / 2
+
+
+def part_files(folder: Path, is_wanted: Callable[[Path], bool]) -> dict[str, Path]:
+    """Return the file of each part in a folder, ``"train"``, ``"val"`` and ``"test"``; empty without train data.
+
+    The name of a part is a word of the name of its file, as in ``eng.train`` and ``dev-v1.1.json``.
+
+    Args:
+        folder: The folder.
+        is_wanted: Whether a file is of the form that is looked for.
+
+    Raises:
+        DataError: If there are two for one part.
+
+    Example:
+        >>> part_files(Path("articles"), lambda file: file.suffix == ".json")
+        {}
+    """
+    files = [each for each in sorted(folder.iterdir()) if each.is_file()] if folder.is_dir() else []
+    parts: dict[str, Path] = {}
+    for part, names in _PARTS.items():
+        named = [file for file in files if {*re.split(r"[\W_]+", file.name.lower())} & {*names}]
+        found = [file for file in named if is_wanted(file)]
+        if len(found) > 1:
+            raise DataError(f"Expected one file of {part} data in {folder}, but found {list_some(map(str, found))}.")
+        if found:
+            parts[part] = found[0]
+    return parts if "train" in parts else {}
+
+
+def recognize_files(raw: RawData, constructor: str, is_wanted: Callable[[Path], bool], what: str) -> Recognition | None:
+    """Recognize a file of a form of its own, or a folder with one for each part; ``None`` if it is none.
+
+    Args:
+        raw: The data.
+        constructor: The name of the constructor, whose arguments are ``train_file``, ``val_file`` and ``test_file``.
+        is_wanted: Whether a file is of that form.
+        what: What such a file has.
+    """
+    found = {"train": raw.file} if raw.file is not None and is_wanted(raw.file) else {}
+    if raw.folder is not None:
+        found = dict(part_files(raw.folder, is_wanted))
+    if "train" not in found:
+        return None
+    arguments = {f"{part}_file": str(file) for part, file in found.items()}
+    return Recognition(constructor, arguments, f"{found['train']} has {what}", 1.0)
 
 
 def part_folders(folder: Path) -> dict[str, Path]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from flash.data.recognition import RawData
 from flash.errors import ConfigurationError, DataError
 from flash.text import QuestionAnsweringData
-from flash.text.answering.answers import Answer, read_squad
+from flash.text.answering.answers import Answer, is_squad, read_squad
 
 Quiz = Callable[..., Any]
 CONTEXT = "Ada lived in London. Bo lived in Rome, near London."
@@ -118,3 +119,20 @@ def test_a_split_keeps_the_questions_about_a_context_together() -> None:
     sides = [{dataset[row][0][1] for row in range(len(dataset))} for dataset in (data.train_dataset, data.val_dataset)]
     assert not sides[0] & sides[1]
     assert all(sides)
+
+
+def test_a_file_of_squad_is_recognized_and_other_files_are_not(tmp_path: Path) -> None:
+    questions = [{"question": "Where?", "answers": [{"text": "London", "answer_start": 13}]}]
+    articles = {"data": [{"paragraphs": [{"context": "Ada lived in London.", "qas": questions}]}]}
+    file = tmp_path / "train.json"
+    file.write_text(json.dumps(articles))
+    raw: Any = RawData.of_file(file)
+    found = QuestionAnsweringData.recognize(raw)
+    assert found is not None
+    assert (found.constructor, found.arguments) == ("from_squad", {"train_file": str(file)})
+    in_folder = QuestionAnsweringData.recognize(RawData.of(tmp_path))
+    assert in_folder == found
+    file.write_text('[{"question": "Where?"}]')
+    assert QuestionAnsweringData.recognize(raw) is None
+    assert not is_squad(tmp_path / "missing.json")
+    assert not is_squad(tmp_path / "train.csv")

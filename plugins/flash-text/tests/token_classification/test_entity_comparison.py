@@ -82,9 +82,9 @@ def test_entities_are_put_into_words_as_predictions_and_targets(bert: str) -> No
     assert TokenClassifier.describe_targets(data.val_dataset, [0, 1], names) == told
     assert usual_tags(data).fit(data).describe_predictions(data.val_dataset, [1, 0], names) == told[::-1]
     task: Any = TokenClassifier.from_data(data, backbone=bert, pretrained=False)
-    nn.init.zeros_(task.head[-1].weight if isinstance(task.head, nn.Sequential) else task.head.weight)
-    bias = task.head[-1].bias if isinstance(task.head, nn.Sequential) else task.head.bias
-    bias.data.copy_(bias.new_tensor([0.0, 1.0, 0.0, 0.0, 0.0]))
+    layer: Any = task.head[-1] if isinstance(task.head, nn.Sequential) else task.head
+    nn.init.zeros_(layer.weight)
+    layer.bias.data.copy_(torch.tensor([0.0, 1.0, 0.0, 0.0, 0.0]))
     dataset = data.val_dataset.with_input_spec(task.input_spec)
     assert task.describe_predictions(dataset, [1], names) == ["so (LOC), what (LOC)"]
 

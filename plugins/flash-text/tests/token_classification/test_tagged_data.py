@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from flash.data.recognition import RawData
 from flash.errors import ConfigurationError, DataError, UnknownArgumentError
 from flash.text import TokenClassificationData, TokenClassifier
-from flash.text.token_classification.conll import read_conll
+from flash.text.token_classification.conll import is_conll, read_conll
 from flash.text.token_classification.sentences import Sentence
 
 Language = Callable[..., tuple[list[list[str]], list[list[str]]]]
@@ -235,6 +236,19 @@ def test_a_person_is_shown_texts_and_entities() -> None:
     assert (dataset.parts(), dataset.pieces(0, 9)) == ([], None)
 
 
-def test_words_with_tags_are_not_recognized(language: Language) -> None:
+def test_tables_of_words_with_tags_are_not_recognized(language: Language) -> None:
     words, tags = language(4)
-    assert TokenClassificationData.recognize({"words": words, "tags": tags}) is None  # type: ignore[arg-type]  # any
+    assert TokenClassificationData.recognize(RawData.of({"words": words, "tags": tags})) is None
+
+
+def test_a_file_of_words_with_tags_is_recognized_and_other_files_are_not(language: Language, write_conll: Any) -> None:
+    file = write_conll(*language(500))
+    raw: Any = RawData.of_file(file)
+    found = TokenClassificationData.recognize(raw)
+    assert found is not None
+    assert (found.constructor, found.arguments) == ("from_conll", {"train_file": str(file)})
+    assert found.why == f"{file} has a word and its tag in each line"
+    for text in ("text,label\nfine film,good\n", "a O\nb O\n", "fine film\n", "", "Ada B-PER\nslept O O\n", "B-PER\n"):
+        file.write_text(text)
+        assert TokenClassificationData.recognize(raw) is None, text
+    assert not is_conll(file.parent / "missing")

@@ -24,6 +24,11 @@ _METRICS = {
     "r2": "R²",
     "auroc": "AUROC",
     "f1": "F1",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "bleu": "BLEU",
+    "chrf": "chrF",
     "f1_macro": "F1 (macro)",
 }
 

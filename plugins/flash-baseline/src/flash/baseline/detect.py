@@ -17,7 +17,7 @@ from flash.data.tables import Table
 from flash.errors import ConfigurationError, DataError
 from flash.plugins import get_host
 
-__all__ = ["Detected", "detect", "find_target", "without_columns"]
+__all__ = ["Detected", "detect", "find_target", "is_known_file", "without_columns"]
 
 # The usual names of the column to predict.
 _TARGET_NAMES = ("target", "label", "class", "y")
@@ -70,9 +70,9 @@ class Detected:
                 arguments |= {f"{stage}_{name.removeprefix('train_')}": value for name, value in given.items()}
                 continue
             for name in of_train:
-                value = raw.table if isinstance(arguments[name], Table) else raw.folder
+                form = "a table" if isinstance(arguments[name], Table) else f"a {name.rpartition('_')[2]}"
+                value = {"a table": raw.table, "a file": raw.file}.get(form, raw.folder)
                 if value is None:
-                    form = "a table" if isinstance(arguments[name], Table) else "a folder"
                     raise ConfigurationError(
                         f"Expected {stage} data of the form of the train data, {form}, but got {raw.source!r}."
                     )
@@ -80,6 +80,23 @@ class Detected:
         constructor = getattr(self.data, self.recognition.constructor)
         module: DataModule = constructor(**arguments, **options)
         return module
+
+
+def is_known_file(raw: RawData, asked: str | None = None) -> bool:
+    """Return whether a data module of a task whose models can be compared knows a file that is not read as a table.
+
+    Args:
+        raw: What ``RawData.of_file`` returned.
+        asked: The name of the task, if the user says it.
+    """
+    tasks = {name: each for name, each in get_host().tasks().items() if asked in (None, name)}
+    return any(
+        each.load("data").recognize(raw) is not None for each in tasks.values() if _has_comparison(each.load("task"))
+    )
+
+
+def _has_comparison(task: type[Task]) -> bool:
+    return issubclass(task, ClassificationTask | RegressionTask | StructuredTask)
 
 
 def find_target(raw: RawData, target: str | Sequence[str] | None) -> str | Sequence[str] | None:
@@ -142,7 +159,7 @@ def detect(raw: RawData, target: str | Sequence[str] | None, asked: str | None =
         if asked not in (None, name):
             continue
         task, data = contribution.load("task"), contribution.load("data")
-        if not issubclass(task, ClassificationTask | RegressionTask | StructuredTask):
+        if not _has_comparison(task):
             if asked is not None:
                 raise ConfigurationError(
                     f"Expected a task whose models can be compared for a baseline, but got {asked!r}. Train it with "

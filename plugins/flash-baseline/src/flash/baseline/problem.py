@@ -24,7 +24,7 @@ from flash.serialization import accepted_parameters
 from ._resampling import Array
 from ._table_checks import missing_values
 from .checks import check_samples, check_table
-from .detect import Detected, detect, find_target, without_columns
+from .detect import Detected, detect, find_target, is_known_file, without_columns
 from .leaderboard import Kind, Metric, metrics_for
 from .raw_parts import RawParts, rows_with_inputs, rows_with_targets
 from .results import Finding
@@ -73,7 +73,11 @@ class Source:
     decimal: str | None = None
 
     def raw(self, data: Any) -> RawData:
-        """Read data as these arguments say."""
+        """Read data as these arguments say; a file that a data module knows better than as a table is not read here."""
+        if (self.target, self.sep, self.encoding, self.decimal) == (None,) * 4:
+            file = RawData.of_file(data)
+            if file is not None and is_known_file(file, self.task):
+                return file
         return RawData.of(data, sep=self.sep, encoding=self.encoding, decimal=self.decimal)
 
     @property

@@ -110,7 +110,7 @@ def refit(
         decimal: The decimal mark of numbers in tables of text.
 
     Raises:
-        ConfigurationError: If an argument is wrong, or the recipe makes a network.
+        ConfigurationError: If an argument is wrong, the recipe makes a network, or samples have several results each.
         DataError: If nothing can be learned from the data.
 
     Example:
@@ -123,6 +123,11 @@ def refit(
     source = Source(data, target, val, test, task, group, time, tuple(drop), seed, sep, encoding, decimal)
     seed_everything(seed, verbose=False)
     problem = pose(source, log.debug)
+    if problem.kind == "structured":
+        raise ConfigurationError(
+            f"Expected a task with one result per sample, whose models predict it, but got {problem.name}, of which "
+            f"models without a network only count what they find. Fit the recipe {name} yourself: its plugin has it."
+        )
     with TemporaryDirectory() as folder:
         (run, *others) = make_runs(problem, Path(folder), None, seed, [name])[name]()
     if others or not isinstance(run, ModelRun):

@@ -362,7 +362,7 @@ def _commands(
                 words += [f"--{name}", *map(str, values)]
         words += ["--time_limit", f"{time_limit:g}s", "-o", "again"]
         found.append(Command("Repeat it", shlex.join(words)))
-    if best is not None and best.run.kind == "classical":
+    if best is not None and best.run.kind == "classical" and race.problem.kind != "structured":
         found.append(Command(f"Fit {best.run.name} again, in Python", refit_lines(best.run.name, source)))
     if checkpoint is not None:
         file = shlex.quote(str(race.folder.task_file))

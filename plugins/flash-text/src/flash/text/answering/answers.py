@@ -14,7 +14,10 @@ from flash.errors import DataError
 
 from ..encoder import squad_entries
 
-__all__ = ["Answer", "describe_answer", "read_answers", "read_squad", "rows_of"]
+__all__ = ["Answer", "describe_answer", "is_squad", "read_answers", "read_squad", "rows_of"]
+
+# The beginning of a file that is looked at.
+_HEAD = 1 << 16
 
 
 class Answer(NamedTuple):
@@ -98,6 +101,22 @@ def _malformed(value: Any, where: str) -> DataError:
         f"Expected answers such as {{'text': ['London'], 'answer_start': [13]}}, or a text of the context, for "
         f"{where}, but got {got}. An empty text is no answer."
     )
+
+
+def is_squad(file: Path) -> bool:
+    """Return whether a file of JSON begins with articles that have paragraphs.
+
+    Args:
+        file: The file.
+    """
+    if file.suffix.lower() != ".json":
+        return False
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD).decode("utf-8-sig", errors="ignore")
+    except OSError:
+        return False
+    return head.lstrip().startswith("{") and '"data"' in head and '"paragraphs"' in head
 
 
 def read_squad(file: str | Path) -> tuple[list[tuple[str, str]], list[Any]]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import Self
 
 from flash.data.inputs import SampleInputs
+from flash.data.recognition import RawData, Recognition, recognize_files
 from flash.data.stage import Stage, Stages
 from flash.errors import ConfigurationError
 
 from ..data import TextData
-from .answers import read_squad, rows_of
+from .answers import is_squad, read_squad, rows_of
 from .preprocess import QuestionAnsweringPreprocess
 
 __all__ = ["QuestionAnsweringData"]
@@ -39,6 +40,15 @@ class QuestionAnsweringData(TextData):
 
     preprocess_cls = QuestionAnsweringPreprocess
     recognizes_tables = False
+
+    @classmethod
+    def recognize(
+        cls,
+        raw: RawData,
+        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003  # of the contract
+    ) -> Recognition | None:
+        """Recognize files of SQuAD, and folders with one named ``train``."""
+        return recognize_files(raw, "from_squad", is_squad, "articles with paragraphs and questions, as of SQuAD")
 
     @classmethod
     def from_squad(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from flash.data.messages import show
@@ -10,7 +11,11 @@ from flash.errors import DataError
 
 from ..encoder import conll_columns
 
-__all__ = ["read_conll"]
+__all__ = ["is_conll", "read_conll"]
+
+# The beginning of a file that is looked at.
+_HEAD = 1 << 14
+_TAG = re.compile(r"O|[BIESLU]-\S+")
 
 
 def read_conll(
@@ -77,6 +82,25 @@ def read_conll(
     if not sentences:
         raise DataError(f"Expected at least one sentence in {file}, but it has none.")
     return sentences, None if tag_column is None else tags
+
+
+def is_conll(file: Path) -> bool:
+    """Return whether a file begins with lines of a word and its tag, some of which mark an entity.
+
+    Args:
+        file: The file.
+    """
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(_HEAD)
+    except OSError:
+        return False
+    text = head.decode("utf-8-sig", errors="ignore")
+    # The last line may be cut off.
+    whole = text.rpartition("\n")[0] if len(head) == _HEAD else text
+    words = [columns for _, _, columns in conll_columns(whole) if columns]
+    widths, tags = {len(row) for row in words}, {row[-1] for row in words}
+    return len(widths) == 1 and min(widths) > 1 and tags != {"O"} and all(map(_TAG.fullmatch, tags))
 
 
 def _text(file: Path, encoding: str) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import Self
 
 from flash.data.inputs import SampleInputs, Samples, Targets, pair_inputs
+from flash.data.recognition import RawData, Recognition, recognize_files
 from flash.data.stage import Stage, Stages
 from flash.errors import ConfigurationError
 
 from ..data import TextData
-from .conll import read_conll
+from .conll import is_conll, read_conll
 from .preprocess import TokenClassificationPreprocess
 from .spans import read_rows
 
@@ -43,6 +44,15 @@ class TokenClassificationData(TextData):
 
     preprocess_cls = TokenClassificationPreprocess
     recognizes_tables = False
+
+    @classmethod
+    def recognize(
+        cls,
+        raw: RawData,
+        target_fields: str | Sequence[str] | None = None,  # noqa: ARG003  # of the contract
+    ) -> Recognition | None:
+        """Recognize files with a word and its tag in each line, and folders with one named ``train``."""
+        return recognize_files(raw, "from_conll", is_conll, "a word and its tag in each line")
 
     @classmethod
     def from_conll(
