@@ -300,7 +300,7 @@ def _points(label: Any, file: str, field: str) -> dict[str, Any]:
 
 def _skeleton(dataset: Any, field: str) -> dict[str, Any]:
     """Return the names of the points and the pairs between which there are lines, as far as a dataset says them."""
-    found = (getattr(dataset, "skeletons", None) or {}).get(field) or getattr(dataset, "default_skeleton", None)
+    found: Any = (getattr(dataset, "skeletons", None) or {}).get(field) or getattr(dataset, "default_skeleton", None)
     names = getattr(found, "labels", None)
     if not names:
         return {}
