@@ -128,7 +128,7 @@ class Transfer:
         self.record.update(part=None)
         raise DownloadError(
             f"Expected at most {self.max_bytes} bytes at {self.remote.label}, but there are more. What was downloaded "
-            "is removed. Check the address, or download it by flash.download_data(url, max_bytes=...) and pass its path."
+            "is removed. Check the address, or use flash.download_data(url, max_bytes=...) and its path."
         )
 
     def _failure_message(self, error: TransientError, failures: int, have: int) -> str:
