@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 WORDS = ["aea", "t", "eaeae", "ttttt", "a"]
 
@@ -124,6 +125,11 @@ def test_json_lines_and_parquet_hold_the_same(predict: Any, checkpoint: str) -> 
             "Expected --columns with two different names, such as PassengerId,Survived, but",
         ),
         (["-o", "out.csv", "--output", "boxes"], "boxes"),
+        (["-o", "out"], "but got out. For a folder with a file of each input, end it in /: -o out/."),
+        (
+            ["-o", "out/", "--columns", "id,kind"],
+            "Expected no --columns with a folder, whose files are named by ids, but",
+        ),
     ],
 )
 def test_wrong_arguments_say_so_and_write_nothing(predict: Any, arguments: list[str], sentence: str) -> None:
@@ -253,3 +259,38 @@ def test_parts_of_another_run_are_not_used(
     assert "left are of another task or input: they are removed" in result.out
     right = Task.load_from_checkpoint(checkpoint).predict("new.csv", "classes" if change == "output" else None)
     assert [row["prediction"] for row in rows_of_file()] == list(map(str, right))
+
+
+@pytest.mark.train
+def test_a_folder_has_a_file_for_each_input(predict: Any, checkpoint: str) -> None:
+    result = predict("-o", "out/", "--id_field", "id", "--output", "probabilities")
+    assert (result.code, result.out) == (0, "5 predictions are in out.\n")
+    found = {file.name: torch.load(file) for file in Path("out").iterdir()}
+    assert found == {f"n{row}.pt": each for row, each in enumerate(expected(checkpoint, "probabilities"))}
+    again = predict("-o", "out")
+    assert again.code == 2
+    assert "Expected -o to be a file, or a folder that does not exist yet or is empty, but out is there." in again.err
+
+
+@pytest.mark.train
+def test_a_folder_that_was_interrupted_is_completed(
+    predict: Any, checkpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import flash
+
+    save, saved = flash.Postprocess.save_sample, list[Any]()
+
+    def save_or_stop(postprocess: Any, sample: Any, path: str) -> None:
+        if len(saved) == 3:
+            interrupt()
+        saved.append(sample)
+        save(postprocess, sample, path)
+
+    monkeypatch.setattr(flash.Postprocess, "save_sample", save_or_stop)
+    assert predict("-o", "out/", "--batch_size", "1").code == 130
+    assert not Path("out").exists()
+    saved[:] = ["another process"]
+    assert "3 rows were predicted before an interruption" in predict("-o", "out/", "--batch_size", "1").out
+    assert len(saved) == 3
+    assert [torch.load(f"out/{row}.pt") for row in range(5)] == expected(checkpoint)
+    assert not Path("out.parts").exists()

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from flash.data.damaged import without_damaged
-from flash.data.folders import FileList, check_files_exist, list_class_files, list_files
+from flash.data.folders import FileList, check_files_exist, list_class_files, list_files, local_path
 from flash.data.inputs import SampleInputs
-from flash.errors import DataError
+from flash.errors import DataError, DownloadError
 
 
 def touch(*names: str) -> None:
@@ -120,3 +120,13 @@ def test_a_path_takes_no_more_than_its_name_and_some_ten_bytes() -> None:
     tracemalloc.stop()
     assert files.nbytes / len(files) == pytest.approx(len(names[0]) + 8, abs=0.1)
     assert needed < 1.3 * (len(names[0]) + 8)
+
+
+def test_a_sample_at_a_url_may_not_be_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(bytes(9))
+    url = (tmp_path / "a.png").as_uri()
+    monkeypatch.setattr("flash.data.folders._MAX_BYTES_OF_SAMPLE", 8)
+    with pytest.raises(DownloadError, match=r"Expected at most 8 bytes at file://.*/a\.png, .*download_data\(url, max"):
+        local_path(url)
+    monkeypatch.setattr("flash.data.folders._MAX_BYTES_OF_SAMPLE", 9)
+    assert local_path(url).read_bytes() == bytes(9)

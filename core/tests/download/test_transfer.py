@@ -267,7 +267,30 @@ def test_a_wrong_checksum_names_both_and_leaves_nothing(site: Any, tmp_path: Pat
     assert visible(tmp_path) == []
 
 
-@pytest.mark.parametrize("options", [{"timeout": 0}, {"retries": -1}, {"sha256": "abc"}])
+@pytest.mark.parametrize("announce", [True, False])
+def test_a_file_that_is_too_large_is_an_error_and_leaves_nothing(site: Any, tmp_path: Path, announce: bool) -> None:
+    site.announce = announce
+    most = len(site.content) - 1
+    with pytest.raises(
+        DownloadError, match=rf"Expected at most {most} bytes at http://.*/data\.bin, but there are more"
+    ):
+        site.download(tmp_path, max_bytes=most)
+    assert len(site.requests) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert site.download(tmp_path, max_bytes=len(site.content)).read_bytes() == site.content
+
+
+def test_a_part_counts_to_the_size_of_a_file(site: Any, tmp_path: Path) -> None:
+    site.interrupt(tmp_path)
+    with pytest.raises(DownloadError, match=f"Expected at most {site.half - 1} bytes"):
+        site.download(tmp_path, max_bytes=site.half - 1)
+    assert visible(tmp_path) == []
+    site.interrupt(tmp_path)
+    assert site.download(tmp_path, max_bytes=len(site.content)).read_bytes() == site.content
+    assert site.requests[-1]["range"] == f"bytes={site.half}-"
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0}, {"retries": -1}, {"sha256": "abc"}, {"max_bytes": -1}])
 def test_arguments_without_sense_are_refused_before_anything_is_sent(
     site: Any, tmp_path: Path, options: dict[str, Any]
 ) -> None:

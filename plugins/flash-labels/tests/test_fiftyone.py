@@ -16,6 +16,8 @@ from samples_of_images import BoxesOfImages, MasksOfImages
 from flash import DataModule
 from flash.errors import ConfigurationError, DataError
 from flash.image import ImageClassificationData, ObjectDetectionData
+from flash.image.instances import InstanceSegmentationData
+from flash.image.keypoints import KeypointDetectionData
 from flash.image.segmentation import SemanticSegmentationData
 from flash.testing import DataSourceConformance
 
@@ -50,8 +52,16 @@ class Segmentation(SimpleNamespace):
     pass
 
 
-def detection(label: str, *box: float) -> Any:
-    return SimpleNamespace(label=label, bounding_box=list(box))
+class Keypoints(SimpleNamespace):
+    pass
+
+
+def detection(label: str, *box: float, **mask: Any) -> Any:
+    return SimpleNamespace(label=label, bounding_box=list(box), **mask)
+
+
+def points(label: str, *places: tuple[float, float]) -> Any:
+    return SimpleNamespace(label=label, points=list(places))
 
 
 @pytest.fixture
@@ -117,6 +127,29 @@ class TestMasks(MasksOfImages, Source):
         return {"train_dataset": samples, "data_config": SIZE}
 
 
+class TestInstances(BoxesOfImages, Source):
+    @pytest.fixture
+    def data_class(self) -> type[DataModule]:
+        return InstanceSegmentationData
+
+    @pytest.fixture
+    def arguments(self, photos: list[Path], tmp_path: Path) -> Mapping[str, Any]:
+        Image.fromarray(np.full((5, 20), 255, np.uint8)).save(tmp_path / "part.png")
+        found = Detections(detections=[detection("a", 0.25, 0.5, 0.5, 0.25, mask_path=str(tmp_path / "part.png"))])
+        return {"train_dataset": [Sample(path, ground_truth=found) for path in photos], "augmentation": "none"}
+
+
+class TestKeypoints(BoxesOfImages, Source):
+    @pytest.fixture
+    def data_class(self) -> type[DataModule]:
+        return KeypointDetectionData
+
+    @pytest.fixture
+    def arguments(self, photos: list[Path]) -> Mapping[str, Any]:
+        found = Keypoints(keypoints=[points("a", (0.25, 0.5), (0.5, 0.25))])
+        return {"train_dataset": [Sample(path, ground_truth=found) for path in photos], "augmentation": "none"}
+
+
 def test_samples_without_a_label_are_left_out_and_said(photos: list[Path], caplog: pytest.LogCaptureFixture) -> None:
     samples = [*labeled(photos[:5]), Sample(photos[5], ground_truth=None)]
     data = ImageClassificationData.from_source("fiftyone", train_dataset=samples, predict_dataset=samples)
@@ -161,6 +194,82 @@ def test_masks_are_arrays_or_files(photos: list[Path], tmp_path: Path) -> None:
         assert data.num_classes == 2
 
 
+def masks_of(data: Any, row: int) -> np.ndarray[Any, Any]:
+    found: np.ndarray[Any, Any] = np.asarray(data.train_dataset[row][1]["masks"])
+    return found
+
+
+def test_masks_of_objects_are_the_part_of_the_upright_image_in_their_box(photos: list[Path], tmp_path: Path) -> None:
+    part = np.random.default_rng(0).random((5, 20)) > 0.5
+    Image.fromarray(part.astype(np.uint8) * 255).save(tmp_path / "part.png")
+    stored = detection("cat", 0.25, 0.5, 0.5, 0.25, mask=None, mask_path=str(tmp_path / "part.png"))
+    # Larger than its box, and one that goes beyond the image.
+    large = detection("cat", 0.25, 0.5, 0.5, 0.25, mask=part.repeat(3, 0).repeat(3, 1).astype(np.uint8))
+    beyond = detection("dog", 0.75, -0.1, 0.5, 0.25, mask=part)
+    found = Detections(detections=[stored, large, beyond])
+    samples = [Sample(photos[0], ground_truth=found), Sample(photos[5], ground_truth=found)]
+    samples.append(Sample(photos[1], ground_truth=Detections(detections=[])))
+    data = InstanceSegmentationData.from_source("fiftyone", train_dataset=samples, augmentation="none")
+    assert data.labels == ["cat", "dog"]
+    expected = np.zeros((3, 20, 40), np.bool_)
+    expected[:2, 10:15, 10:30] = part
+    expected[2, 0:3, 30:40] = part[2:, :10]
+    for row in (0, 1):
+        assert np.array_equal(masks_of(data, row), expected)
+    assert masks_of(data, 2).shape[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("mask", "sentence"),
+    [
+        (
+            {"mask": None},
+            "Expected Detections with a mask each in the field 'ground_truth' of .*, but one of 'a' has none",
+        ),
+        (
+            {"mask_path": "gone.png"},
+            "Expected the mask of an object in the sample of .*, but there is no file gone.png",
+        ),
+        ({"mask_path": __file__}, "Expected an image as the mask of an object, but .* is none"),
+        ({"mask": np.ones(3)}, r"Expected masks of objects of shape \(height, width\), but one .* has \(3,\)"),
+    ],
+)
+def test_a_mask_of_an_object_that_cannot_be_read_says_so(
+    photos: list[Path], mask: dict[str, Any], sentence: str
+) -> None:
+    found = Detections(detections=[detection("a", 0, 0, 1, 1, **mask)])
+    with pytest.raises(DataError, match=sentence):
+        InstanceSegmentationData.from_source("fiftyone", train_dataset=[Sample(photos[0], ground_truth=found)])
+
+
+class Dataset(list[Sample]):
+    """A dataset with the skeletons of its fields."""
+
+    skeletons = {"pose": SimpleNamespace(labels=["nose", "tail"], edges=[[0, 1]])}  # noqa: RUF012  # as there
+    default_skeleton = SimpleNamespace(labels=["head", "foot"], edges=None)
+
+
+@pytest.mark.parametrize(
+    ("field", "options", "names"),
+    [("pose", {}, ["nose", "tail"]), ("other", {}, ["head", "foot"]), ("pose", {"keypoints": ["a", "b"]}, ["a", "b"])],
+)
+def test_points_are_fractions_of_the_upright_image_with_the_names_of_the_skeleton(
+    photos: list[Path], field: str, options: dict[str, Any], names: list[str]
+) -> None:
+    found = Keypoints(keypoints=[points("cat", (0.25, 0.5), (float("nan"), float("nan")))])
+    labels = [found, found, Keypoints(keypoints=[])]
+    samples = Dataset(
+        Sample(path, **{field: label}) for path, label in zip((photos[0], photos[5], photos[1]), labels, strict=True)
+    )
+    data = KeypointDetectionData.from_source("fiftyone", train_dataset=samples, label_field=field, **options)
+    assert data.train_dataset is not None
+    read = [data.train_dataset[row][1]["keypoints"].tolist() for row in range(3)]
+    assert read == [[[[10, 10, 2], [0, 0, 0]]]] * 2 + [[]]
+    assert data.labels == ["cat"]
+    assert data.preprocess.keypoints == names
+    assert [tuple(pair) for pair in data.preprocess.skeleton] == ([(0, 1)] if names[0] == "nose" else [])
+
+
 @pytest.mark.parametrize(
     ("data", "label", "sentence"),
     [
@@ -174,6 +283,8 @@ def test_masks_are_arrays_or_files(photos: list[Path], tmp_path: Path) -> None:
             Classification(label="a"),
             "Expected Detections in the field 'ground_truth' of the sample",
         ),
+        (InstanceSegmentationData, Keypoints(keypoints=[]), "Expected Detections in the field 'ground_truth' of the"),
+        (KeypointDetectionData, Detections(detections=[]), "Expected Keypoints in the field 'ground_truth' of the"),
         (SemanticSegmentationData, Segmentation(mask=None, mask_path=None), "Expected Segmentation with a mask in the"),
     ],
 )

@@ -1,7 +1,8 @@
-"""``flash predict``: write one row per input, in their order, with the id of the input."""
+"""``flash predict``: write one row, or one file, per input, in their order, with the id of the input."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,9 @@ from flash.cli._command import command_parser
 from flash.cli._engines import HELP, find_engine
 from flash.cli._options import add_options, new_parser, parse_options
 from flash.core.prediction_files import PredictionFile, digest_of_weights
-from flash.data.row_files import row_format
+from flash.core.prediction_folders import PredictionFolder
+from flash.data.process import Postprocess
+from flash.data.row_files import FORMATS, row_format
 from flash.data.tables import ReadOptions
 from flash.errors import ConfigurationError
 
@@ -30,7 +33,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = command_parser("predict")
     parser.add_argument("checkpoint", help="a checkpoint, such as task.ckpt of a run")
     parser.add_argument("input", help="a table, a folder or a file, as task.predict takes it")
-    parser.add_argument("-o", "--output_file", required=True, help="the file to write: .csv, .jsonl or .parquet")
+    parser.add_argument(
+        "-o",
+        "--output_file",
+        required=True,
+        help="the file to write: .csv, .jsonl or .parquet; or FOLDER/, for a file of each input, such as its mask",
+    )
     parser.add_argument("--output", help="what is predicted, such as labels or probabilities (default: the task's)")
     parser.add_argument(
         "--columns",
@@ -58,7 +66,9 @@ def main(arguments: Sequence[str]) -> int:
         chosen, rest = parser.parse_known_args(arguments)
         own = parse_options(options, rest).get(engine.name, {})
     target = Path(chosen.output_file)
-    row_format(target, "-o")
+    is_folder = engine is None and (chosen.output_file.endswith(("/", os.sep)) or target.is_dir())
+    if not is_folder:
+        _check_format(target, may_be_folder=engine is None)
     columns = _column_names(chosen.columns or f"{chosen.id_field or _ROW},prediction")
     id_field = chosen.id_field or (columns[0] if chosen.columns else None)
     given: ReadOptions = {"sep": chosen.sep, "encoding": chosen.encoding}
@@ -66,8 +76,13 @@ def main(arguments: Sequence[str]) -> int:
     passed: dict[str, Any] = {"output": chosen.output, "batch_size": chosen.batch_size, "id_field": id_field}
     if engine is None:
         passed["needs_ids"] = chosen.id_field is not None or columns[0] != _ROW
+        if is_folder and chosen.columns:
+            raise ConfigurationError(
+                f"Expected no --columns with a folder, whose files are named by ids, but got {chosen.columns}. Name "
+                "the column of ids with --id_field, or write a table: -o predictions.csv."
+            )
         task = flash.Task.load_from_checkpoint(chosen.checkpoint).to(chosen.device or "cpu")
-        rows = _predict(task, chosen.input, target, columns, {**passed, **reading})
+        rows = _predict(task, chosen.input, target, None if is_folder else columns, {**passed, **reading})
     elif chosen.device is None:
         rows = engine.run(chosen.checkpoint, chosen.input, target, names=columns, reading=reading, **passed, **own)
     else:
@@ -79,14 +94,22 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _predict(task: flash.Task, source: str, target: Path, columns: tuple[str, str], options: dict[str, Any]) -> int:
-    """Write the predictions, after those of an interrupted run, and return the number of rows of the file."""
+def _predict(
+    task: flash.Task, source: str, target: Path, columns: tuple[str, str] | None, options: dict[str, Any]
+) -> int:
+    """Write the predictions, after those of an interrupted run, and return their number; without columns, as files."""
 
     def run() -> dict[str, Any]:
         decisive = {name: value for name, value in options.items() if name != "batch_size"}
         return {"weights": digest_of_weights(task), "input": _state_of(Path(source)), **decisive}
 
-    file = PredictionFile(target, run=run, columns=columns, classes=task.output_names, argument="-o")
+    file: PredictionFile | PredictionFolder
+    if columns is None:
+        root = Path(source) if Path(source).is_dir() else Path(source).parent
+        postprocess = task.postprocess or Postprocess()
+        file = PredictionFolder(target, postprocess, run=run, root=root, argument="-o")
+    else:
+        file = PredictionFile(target, run=run, columns=columns, classes=task.output_names, argument="-o")
     if not file.begin(resume=True):
         print(f"The parts of {target} that an interrupted run left are of another task or input: they are removed.")
     rows = file.first_missing()
@@ -102,6 +125,17 @@ def _predict(task: flash.Task, source: str, target: Path, columns: tuple[str, st
             file.save_part()
             raise
     return file.finish()
+
+
+def _check_format(target: Path, may_be_folder: bool) -> None:
+    try:
+        row_format(target, "-o")
+    except ConfigurationError as error:
+        if target.suffix in FORMATS or not may_be_folder:
+            raise
+        raise ConfigurationError(
+            f"{error} For a folder with a file of each input, end it in /: -o {target}/."
+        ) from None
 
 
 def _state_of(source: Path) -> list[Any]:

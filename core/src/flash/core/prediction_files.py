@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import nn
 
+from flash.core._prediction_parts import PredictionParts, read_json, write_json
 from flash.core.outputs import PLAIN_TYPES, plain
 from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
 from flash.data.loader import rows_of_batch, samples_of
 from flash.data.row_files import Block, row_format
 from flash.errors import CheckpointError, ConfigurationError
-from flash.serialization import explaining_write_errors, replacing, try_lock, writing
+from flash.serialization import explaining_write_errors, replacing, writing
 
 __all__ = ["PredictionFile", "WritePredictions", "digest_of_weights", "prediction_columns"]
 
@@ -85,9 +84,8 @@ class PredictionFile:
         self._leads = leads
         self._format = row_format(path, argument)
         self._argument = argument
-        self._run, self._columns, self._classes = run, columns, classes
-        self._folder = path.with_name(f"{path.name}.parts")
-        self._lock: IO[str] | None = None
+        self._columns, self._classes = columns, classes
+        self._saved = PredictionParts(path, lambda: {**run(), "columns": columns}, argument)
         self._names: list[str] = []
         # Rows that are not encoded yet, and those that are in no part yet.
         self._first, self._ids, self._results = 0, list[Any](), list[Any]()
@@ -107,14 +105,7 @@ class PredictionFile:
         Raises:
             CheckpointError: If another program is writing the file.
         """
-        if not self._folder.is_dir():
-            return True
-        self._acquire()
-        if resume and self._stored_run() == self._known_run():
-            return True
-        is_empty = next(self._parts(), None) is None
-        self._remove()
-        return is_empty
+        return self._saved.begin(resume=resume, is_empty=lambda: next(self._parts(), None) is None)
 
     def done(self) -> list[range]:
         """Return the rows that the parts of an interrupted run have, in order; ranges may overlap."""
@@ -158,16 +149,13 @@ class PredictionFile:
         if not blocks:
             return
         with explaining_write_errors(self.path, what="file", folder_argument=self._argument):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            if self._leads and self._lock is None:
-                self._acquire()
-                _write_json(self._run_file, self._known_run())
+            self._saved.create(leads=self._leads)
             # The rows of no other part begin there.
-            part = self._folder / f"{blocks[0][0]:015d}{self.path.suffix}"
+            part = self._saved.folder / f"{blocks[0][0]:015d}{self.path.suffix}"
             with replacing(part) as file:
                 sizes = self._format.save_part(file, [block for *_, block in blocks])
             segments = [_Segment(first, rows, size) for (first, rows, _), size in zip(blocks, sizes, strict=True)]
-            _write_json(part.with_suffix(".json"), {"names": self._names, "segments": segments})
+            write_json(part.with_suffix(".json"), {"names": self._names, "segments": segments})
         self._blocks, self._rows, self._bytes = [], 0, 0
         self._saved_at = time.monotonic()
 
@@ -198,29 +186,17 @@ class PredictionFile:
                 elif first + rows > end:
                     raise CheckpointError(
                         f"Expected each row of {self.path} once, but some from row {first} on were predicted twice. "
-                        f"Remove {self._folder}, and predict again."
+                        f"Remove {self._saved.folder}, and predict again."
                     )
-        self._remove()
+        self._saved.remove()
         return total
-
-    @property
-    def _run_file(self) -> Path:
-        return self._folder / "run.json"
-
-    def _known_run(self) -> dict[str, Any]:
-        # As it is read again: JSON has lists alone.
-        known: dict[str, Any] = json.loads(json.dumps({**self._run(), "columns": self._columns}))
-        return known
-
-    def _stored_run(self) -> Any:
-        return _read_json(self._run_file)
 
     def _parts(self) -> Iterator[tuple[Path, list[str], list[_Segment]]]:
         """Yield the file of each complete part, the names of its columns and its segments."""
-        for described in sorted(self._folder.glob("*.json")):
+        for described in sorted(self._saved.folder.glob("*.json")):
             part = described.with_suffix(self.path.suffix)
-            if described != self._run_file and part.is_file():
-                content = _read_json(described)
+            if described != self._saved.run_file and part.is_file():
+                content = read_json(described)
                 if content is not None:
                     yield part, content["names"], [_Segment(*segment) for segment in content["segments"]]
 
@@ -238,22 +214,6 @@ class PredictionFile:
         self._rows += len(self._ids)
         self._bytes += self._format.size(block)
         self._ids, self._results = [], []
-
-    def _acquire(self) -> None:
-        """Let no other program write the parts."""
-        self._lock = try_lock(self._folder / "lock")
-        if self._lock is None:
-            raise CheckpointError(
-                f"Expected to be the only program that writes {self.path}, but another one is writing it. Wait for "
-                f"it, or choose another file with {self._argument}."
-            )
-
-    def _remove(self) -> None:
-        if self._folder.is_dir():
-            shutil.rmtree(self._folder)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
 
 class WritePredictions(Callback):
@@ -415,15 +375,3 @@ def _classes_of(value: Any, labels: Sequence[str] | None) -> Sequence[str] | Non
 def _all_plain(values: Sequence[Any]) -> Sequence[Any]:
     """Return values as JSON can hold them, without a call per value where they are plain already."""
     return values if PLAIN_TYPES.issuperset(map(type, values)) else list(map(plain, values))
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with replacing(path, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

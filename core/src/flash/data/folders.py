@@ -22,6 +22,9 @@ __all__ = ["FileList", "check_files_exist", "is_path", "list_class_files", "list
 
 _log = logging.getLogger("flash.data")
 
+# A table may name any address, also one that sends without an end.
+_MAX_BYTES_OF_SAMPLE = 1 << 30
+
 
 class FileList(Sequence[Path]):
     """The paths of many files in a folder: the bytes of their names, one after the other.
@@ -199,6 +202,9 @@ def check_files_exist(sources: Any, stage: str, noun: str = "file", advice: str 
 def local_path(source: str | Path) -> Path:
     """Return the local path of a file; a URL is downloaded first, once per process.
 
+    Raises:
+        DownloadError: If a URL cannot be downloaded, or its file has more than 1 GiB: a table can name any address.
+
     Example:
         >>> local_path("~/a.wav") == Path.home() / "a.wav"
         True
@@ -206,9 +212,8 @@ def local_path(source: str | Path) -> Path:
     if not _is_url(source):
         return Path(source).expanduser()
     name = Path(urlsplit(str(source)).path).name or "file"
-    return fetch(
-        str(source), _downloads() / hashlib.sha256(str(source).encode()).hexdigest()[:16] / name, progress=False
-    )
+    folder = _downloads() / hashlib.sha256(str(source).encode()).hexdigest()[:16]
+    return fetch(str(source), folder / name, progress=False, max_bytes=_MAX_BYTES_OF_SAMPLE)
 
 
 @functools.cache

@@ -619,7 +619,8 @@ class Postprocess(Configurable):
 
     The hooks run in this order: ``per_batch_transform`` on the network's output; then the task's output (labels,
     probabilities, ...) is computed from it; ``uncollate`` splits the batch; ``per_sample_transform`` transforms each
-    result. ``save_data`` and ``save_sample`` store results if there is a ``save_path``.
+    result. ``save_data`` and ``save_sample`` store results if there is a ``save_path``. With ``save_sample`` and
+    ``suffix_of``, which says what the file is, ``flash predict -o FOLDER/`` writes a file for each input.
 
     Args:
         save_path: A folder; if passed, each result is saved there with :meth:`save_sample`.
@@ -657,11 +658,24 @@ class Postprocess(Configurable):
     def save_data(self, data: Sequence[Any]) -> None:
         """Save the results of a batch, by default each with :meth:`save_sample`."""
         for sample in data:
-            self.save_sample(sample, f"{self.save_path}/{self._saved}.pt")
+            self.save_sample(sample, f"{self.save_path}/{self._saved}{self.suffix_of(sample)}")
             self._saved += 1
 
+    def suffix_of(self, sample: Any) -> str:
+        """Return the suffix of the file that :meth:`save_sample` writes a result to, by default ``".pt"``.
+
+        Args:
+            sample: The result.
+        """
+        return ".pt"
+
     def save_sample(self, sample: Any, path: str) -> None:
-        """Save one result."""
+        """Save one result, by default with ``torch.save``.
+
+        Args:
+            sample: The result.
+            path: The file, with the suffix of :meth:`suffix_of`.
+        """
         with writing(path, what="prediction", folder_argument="Postprocess(save_path=...)") as file:
             torch.save(sample, file)
 

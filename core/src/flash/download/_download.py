@@ -27,6 +27,7 @@ def download_data(
     progress: bool = True,
     timeout: float = 30.0,
     retries: int = 4,
+    max_bytes: int | None = None,
 ) -> Path:
     """Download a file into a folder and, if it is an archive, unpack it there.
 
@@ -48,12 +49,15 @@ def download_data(
         progress: Whether to show progress bars.
         timeout: Timeout in seconds without a response of the server.
         retries: Number of consecutive retries after a transient failure, such as a lost connection.
+        max_bytes: Stop at a file that is larger, whatever size the server announces, and keep nothing of it. The
+            default is the free space on the disk.
 
     Returns:
         The folder if an archive was unpacked into it, else the file.
 
     Raises:
-        DownloadError: The file cannot be downloaded, or is a damaged archive, or the disk is full.
+        DownloadError: The file cannot be downloaded, has more than ``max_bytes``, or is a damaged archive; or the disk
+            is full.
         ChecksumError: The file is not the expected one.
         UnsafeArchiveError: The archive would write outside the folder, or unpack to more than is allowed; or its
             headers, paths or members are larger or more than those of honest archives.
@@ -67,10 +71,12 @@ def download_data(
     """
     remote, folder = Remote.parse(url), Path(path).expanduser()
     file = folder / file_name(remote.url)
-    expected = _checked_arguments(sha256, timeout, retries)
+    expected = _checked_arguments(sha256, timeout, retries, max_bytes)
     with _open_record(file) as record:
         if not _is_there(file, remote, record, expected):
-            Transfer(remote, file, record, timeout=timeout, retries=retries, progress=progress).run(expected)
+            Transfer(
+                remote, file, record, timeout=timeout, retries=retries, progress=progress, max_bytes=max_bytes
+            ).run(expected)
         if not extract or not is_archive(file):
             return file
         _unpack_once(file, folder, record, max_unpacked_bytes, progress)
@@ -85,6 +91,7 @@ def fetch(
     progress: bool = True,
     timeout: float = 30.0,
     retries: int = 4,
+    max_bytes: int | None = None,
 ) -> Path:
     """Download one file to a path, without unpacking it.
 
@@ -97,12 +104,13 @@ def fetch(
         progress: Whether to show a progress bar.
         timeout: Timeout in seconds without a response of the server.
         retries: Number of consecutive retries after a transient failure.
+        max_bytes: As in :func:`download_data`.
 
     Returns:
         The path of the file.
 
     Raises:
-        DownloadError: The file cannot be downloaded.
+        DownloadError: The file cannot be downloaded, or has more than ``max_bytes``.
         ChecksumError: The file is not the expected one.
 
     Example:
@@ -113,15 +121,19 @@ def fetch(
         b'weights'
     """
     remote, file = Remote.parse(url), Path(destination_file).expanduser()
-    expected = _checked_arguments(sha256, timeout, retries)
+    expected = _checked_arguments(sha256, timeout, retries, max_bytes)
     with _open_record(file) as record:
         if not _is_there(file, remote, record, expected):
-            Transfer(remote, file, record, timeout=timeout, retries=retries, progress=progress).run(expected)
+            Transfer(
+                remote, file, record, timeout=timeout, retries=retries, progress=progress, max_bytes=max_bytes
+            ).run(expected)
     return file
 
 
-def _checked_arguments(sha256: str | None, timeout: float, retries: int) -> str | None:
+def _checked_arguments(sha256: str | None, timeout: float, retries: int, max_bytes: int | None) -> str | None:
     """Validate the arguments and return the checksum in lower case."""
+    if max_bytes is not None and max_bytes < 0:
+        raise ConfigurationError(f"Expected max_bytes to be at least 0, got {max_bytes}.")
     if timeout <= 0 or retries < 0:
         raise ConfigurationError(f"Expected timeout > 0 and retries >= 0, got {timeout=} and {retries=}.")
     if sha256 is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +26,15 @@ class Transfer:
     """
 
     def __init__(
-        self, remote: Remote, file: Path, record: DownloadRecord, *, timeout: float, retries: int, progress: bool
+        self,
+        remote: Remote,
+        file: Path,
+        record: DownloadRecord,
+        *,
+        timeout: float,
+        retries: int,
+        progress: bool,
+        max_bytes: int | None = None,
     ) -> None:
         self.remote = remote
         self.file = file
@@ -35,6 +43,7 @@ class Transfer:
         self.timeout = timeout
         self.retries = retries
         self.progress = progress
+        self.max_bytes = max_bytes
 
     def run(self, sha256: str | None) -> None:
         """Download and verify the complete file, or raise an error and keep the part for a resume."""
@@ -65,6 +74,7 @@ class Transfer:
 
     def _attempt(self) -> None:
         offset, known = self._resume_point()
+        self._check_size(max(offset, known.size or 0))
         if offset and offset == known.size:
             return
         try:
@@ -85,6 +95,7 @@ class Transfer:
 
     def _write(self, opened: RemoteFile) -> None:
         total, start = opened.version.size, opened.start
+        self._check_size(total or 0)
         bar = progress_bar(self.file.name, total, done=start, shown=self.progress)
         with (
             bar,
@@ -97,11 +108,28 @@ class Transfer:
         ):
             if not start:  # before the first byte of a new version is written
                 self.record.update(part={"source": self.remote.identity, **asdict(opened.version)})
+            have = start
             for chunk in opened.chunks():
+                have += len(chunk)
+                # The announced size may be missing, or wrong.
+                self._check_size(have)
                 part.write(chunk)
                 bar.update(len(chunk))
             part.flush()
             os.fsync(part.fileno())
+
+    def _check_size(self, size: int) -> None:
+        if self.max_bytes is None or size <= self.max_bytes:
+            return
+        # On Windows an open file cannot be removed: it is empty then, and replaced by the next download.
+        with suppress(OSError):
+            os.truncate(self.part, 0)
+            self.part.unlink()
+        self.record.update(part=None)
+        raise DownloadError(
+            f"Expected at most {self.max_bytes} bytes at {self.remote.label}, but there are more. What was downloaded "
+            "is removed. Check the address, or use flash.download_data(url, max_bytes=...) and its path."
+        )
 
     def _failure_message(self, error: TransientError, failures: int, have: int) -> str:
         tries = f"{failures} times in a row" if failures > 1 else "once"

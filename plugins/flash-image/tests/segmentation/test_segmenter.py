@@ -15,6 +15,7 @@ from torch import nn
 from torchmetrics.classification import MulticlassJaccardIndex
 
 import flash
+from flash.cli import main
 from flash.errors import ConfigurationError, FormerNameError, UnknownNameError
 from flash.image import SemanticSegmentation, SemanticSegmentationData, SemanticSegmentationPostprocess
 from flash.image.segmentation.heads import Linear, segmentation_heads
@@ -155,6 +156,27 @@ def test_predicted_masks_are_saved_as_png(draw: Draw, tiny: dict[str, Any], tmp_
         saved = Image.open(tmp_path / "masks" / f"{row}.png")
         assert saved.mode == "P"
         assert np.array_equal(np.asarray(saved), mask)
+
+
+@pytest.mark.train
+def test_the_command_writes_masks_that_are_data_to_train_on(draw: Draw, tiny: dict[str, Any], tmp_path: Path) -> None:
+    data = data_of(draw)
+    task = SemanticSegmentation.from_data(data, **tiny)
+    fitted = trainer()
+    fitted.fit(task, data)
+    fitted.save_checkpoint(tmp_path / "task.ckpt")
+    images, _ = draw(5, 2, SIZES).save(tmp_path)
+    deep = tmp_path / "images" / "deep" / "0.5.png"
+    deep.parent.mkdir()
+    images[4] = images[4].rename(deep)
+    arguments = [str(tmp_path / name) for name in ("task.ckpt", "images", "predicted")]
+    assert main(["predict", *arguments[:2], "-o", f"{arguments[2]}/"]) == 0
+    for path, mask in zip(images, task.predict(images), strict=True):
+        saved = Image.open(tmp_path / "predicted" / path.relative_to(tmp_path / "images"))
+        assert saved.mode == "P"
+        assert np.array_equal(np.asarray(saved), mask)
+    again = SemanticSegmentationData.from_folders(*arguments[1:], labels=LABELS, batch_size=2)
+    assert len(again.train_dataset) == 5
 
 
 @pytest.mark.parametrize("head", ["fpn", "deeplab", "linear"])

@@ -23,5 +23,7 @@ def flash_data_sources() -> Iterator[DataSource]:
         ("image/classification", "images", "Classifications of images in a dataset of FiftyOne."),
         ("image/detection", "boxes", "Detections in a dataset of FiftyOne."),
         ("image/semantic_segmentation", "masks", "Segmentations in a dataset of FiftyOne."),
+        ("image/instance_segmentation", "instances", "Detections with masks in a dataset of FiftyOne."),
+        ("image/keypoints", "keypoints", "Keypoints in a dataset of FiftyOne."),
     ):
         yield DataSource("fiftyone", data=task, factory=f"flash.labels.fiftyone:{factory}", summary=summary)

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -19,9 +20,10 @@ from flash.data.messages import list_some, show
 from flash.data.stage import Stage, Stages
 from flash.errors import ConfigurationError, DataError
 
+from .object_masks import DrawnObjects
 from .sizes import upright_size_of
 
-__all__ = ["boxes", "images", "masks"]
+__all__ = ["boxes", "images", "instances", "keypoints", "masks"]
 
 log = logging.getLogger(__name__)
 
@@ -103,11 +105,63 @@ def masks(
     return _from_files(data, datasets, label_field, _mask, options)
 
 
+def instances(
+    data: Any,
+    train_dataset: Samples = None,
+    val_dataset: Samples = None,
+    test_dataset: Samples = None,
+    predict_dataset: Samples = None,
+    *,
+    label_field: str = "ground_truth",
+    **options: Any,
+) -> Any:
+    """Create a data module of images with a mask per object from the ``Detections`` in datasets of FiftyOne.
+
+    Each detection has a ``mask``, or a file ``mask_path``, of the part of the upright image in its box, whose pixels
+    that are not 0 are the object. Samples whose ``Detections`` are empty are images without objects, those without a
+    label are left out. The arguments and errors are those of :func:`images`; so is a detection without a mask.
+    """
+    datasets = (train_dataset, val_dataset, test_dataset, predict_dataset)
+    return _from_files(data, datasets, label_field, _masks_of_objects, options, DrawnObjects)
+
+
+def keypoints(
+    data: Any,
+    train_dataset: Samples = None,
+    val_dataset: Samples = None,
+    test_dataset: Samples = None,
+    predict_dataset: Samples = None,
+    *,
+    label_field: str = "ground_truth",
+    **options: Any,
+) -> Any:
+    """Create a data module of images with the points of each object from the ``Keypoints`` in datasets of FiftyOne.
+
+    Points are fractions of the upright image, NaN where a point is not annotated; each object has a box around its
+    points. Names of points and lines between them are those of the skeleton of the train data, for the field or by
+    default, unless ``keypoints`` is passed. Samples whose ``Keypoints`` are empty are images without objects, those
+    without a label are left out. The arguments and errors are those of :func:`images`.
+    """
+    datasets = [
+        _load(each) if isinstance(each, str) else each
+        for each in (train_dataset, val_dataset, test_dataset, predict_dataset)
+    ]
+    known = {} if options.keys() & {"keypoints", "preprocess"} else _skeleton(datasets[0], label_field)
+    return _from_files(data, datasets, label_field, _points, {**known, **options})
+
+
 # What a label becomes: arguments of a constructor, without the stage, by their names.
 _Read: TypeAlias = Callable[[Any, str, str], dict[str, Any]]
 
 
-def _from_files(data: Any, datasets: Sequence[Samples], field: str, read: _Read, options: Any) -> Any:
+def _from_files(
+    data: Any,
+    datasets: Sequence[Samples],
+    field: str,
+    read: _Read,
+    options: Any,
+    drawn: Callable[[list[Any]], Sequence[Any]] | None = None,
+) -> Any:
     given: dict[str, Any] = {}
     for stage, samples in Stages(*datasets).required("dataset").map(_samples):
         if stage is Stage.PREDICT:
@@ -125,6 +179,8 @@ def _from_files(data: Any, datasets: Sequence[Samples], field: str, read: _Read,
         for file, (_, label) in zip(files, kept, strict=True):
             for name, value in read(label, file, field).items():
                 given.setdefault(f"{stage.value}_{name}", []).append(value)
+        if drawn is not None:
+            given[f"{stage.value}_masks"] = drawn(given[f"{stage.value}_masks"])
     return data.from_files(**given, **options)
 
 
@@ -213,6 +269,43 @@ def _objects(label: Any, file: str, field: str) -> dict[str, Any]:
         left, top, wide, tall = each.bounding_box
         boxes.append([left * width, top * height, (left + wide) * width, (top + tall) * height])
     return {"targets": [each.label for each in label.detections], "bboxes": boxes}
+
+
+def _masks_of_objects(label: Any, file: str, field: str) -> dict[str, Any]:
+    found = _objects(label, file, field)
+    parts = [_part_of(each, file, field) for each in label.detections]
+    return {"targets": found["targets"], "masks": (file, found["bboxes"], parts)}
+
+
+def _part_of(detection: Any, file: str, field: str) -> Any:
+    """Return the mask of an object, or the file of it."""
+    path, mask = getattr(detection, "mask_path", None), getattr(detection, "mask", None)
+    if path is None and mask is None:
+        raise DataError(
+            f"Expected Detections with a mask each in the field {field!r} of the sample of {file}, but one of "
+            f"{detection.label!r} has none. Name another field, label_field=..., or take the data of image/detection."
+        )
+    if path is not None and not os.path.isfile(path):
+        raise DataError(f"Expected the mask of an object in the sample of {file}, but there is no file {path}.")
+    return mask if path is None else Path(path)
+
+
+def _points(label: Any, file: str, field: str) -> dict[str, Any]:
+    if not hasattr(label, "keypoints"):
+        raise _of_another_kind(label, file, field, "Keypoints")
+    width, height = upright_size_of(Path(file)) if label.keypoints else (1, 1)
+    points = [[[x * width, y * height] for x, y in each.points] for each in label.keypoints]
+    return {"targets": [each.label for each in label.keypoints], "keypoints": points}
+
+
+def _skeleton(dataset: Any, field: str) -> dict[str, Any]:
+    """Return the names of the points and the pairs between which there are lines, as far as a dataset says them."""
+    found: Any = (getattr(dataset, "skeletons", None) or {}).get(field) or getattr(dataset, "default_skeleton", None)
+    names = getattr(found, "labels", None)
+    if not names:
+        return {}
+    lines = [pair for line in found.edges or () for pair in pairwise(line)]
+    return {"keypoints": list(names), "skeleton": lines}
 
 
 def _mask(label: Any, file: str, field: str) -> dict[str, Any]:

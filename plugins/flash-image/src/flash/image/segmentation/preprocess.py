@@ -404,12 +404,9 @@ class SemanticSegmentationPostprocess(Postprocess):
         [[0, 1]]
     """
 
-    def save_data(self, data: Sequence[Any]) -> None:
-        """Save the results of a batch, each with :meth:`save_sample`: masks as ``.png``, other outputs as ``.pt``."""
-        for sample in data:
-            suffix = "png" if _is_mask(sample) else "pt"
-            self.save_sample(sample, f"{self.save_path}/{self._saved}.{suffix}")
-            self._saved += 1
+    def suffix_of(self, sample: Any) -> str:
+        """Return the suffix of the file of a result: of a mask ``.png``, of other outputs ``.pt``."""
+        return ".png" if _is_mask(sample) else super().suffix_of(sample)
 
     def save_sample(self, sample: Any, path: str) -> None:
         """Save a mask as a PNG file of class indices, with a palette; another result as ``torch.save`` does."""
