@@ -140,9 +140,9 @@ class Service:
 @contextmanager
 def on_loopback(app: Any) -> Iterator[int]:
     """Serve an application with uvicorn in a thread, and yield its port."""
-    config = uvicorn.Config(
-        app, port=0, http="flash.serve.protocol:GuardedProtocol", ws="none", access_log=False, log_level="warning"
-    )
+    # As the service does.
+    options: Any = {"ws": "none", "access_log": False, "server_header": False, "proxy_headers": False}
+    config = uvicorn.Config(app, port=0, http="flash.serve.protocol:GuardedProtocol", log_level="warning", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

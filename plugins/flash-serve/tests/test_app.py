@@ -316,6 +316,7 @@ def test_middleware_that_is_added_sees_predictions_too(rows: flash.Task, row: di
         return await call_next(request)
 
     service.app.add_middleware(BaseHTTPMiddleware, dispatch=refuse)
+    assert not service.app.predict_whole("application/json", json.dumps({"rows": [row]}).encode(), print)
     assert service.post(json={"rows": [row]}).status_code == 401
     assert service.post(json={"rows": [row]}, headers={"Authorization": "x"}).json() == {
         "predictions": serve(rows).post(json={"rows": [row]}).json()["predictions"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -29,14 +30,19 @@ from .models import Model, TaskModel, load
 from .openapi import describe, openapi
 from .page import POLICY, page
 
-__all__ = ["make_app"]
+__all__ = ["PREDICT", "make_app"]
+
+log = logging.getLogger(__name__)
 
 # A larger body is decoded beside the event loop.
 _LARGE = 100_000
 # A body that is refused is read on for a while, so that its sender gets to reading the answer.
 _SECONDS_TO_DRAIN = 1.0
-_PREDICT = "/v1/predict"
+#: The path of predictions.
+PREDICT = "/v1/predict"
 _JSON = [(b"content-type", b"application/json"), (b"x-content-type-options", b"nosniff")]
+#: What writes an answer, given its status, its body and its headers.
+Write: TypeAlias = Callable[[int, bytes, list[tuple[bytes, bytes]]], None]
 
 
 def make_app(task: flash.Task | str | os.PathLike[str] | Model, **limits: Any) -> FastAPI:
@@ -68,18 +74,29 @@ class _Application(FastAPI):
 
     def __init__(self, service: _Service, **options: Any) -> None:
         super().__init__(**options)
-        self._answer = service.answer
+        self._answer, self._begin = service.answer, service.begin
+
+    def predict_whole(self, content_type: str, body: bytes, write: Write) -> bool:
+        """Begin to answer a request for predictions that is there as a whole, without the steps of ASGI.
+
+        Args:
+            content_type: The header.
+            body: The body.
+            write: Gets the status, the body and the headers of the answer; maybe at once.
+
+        Returns:
+            Whether that is begun; otherwise the request has to be read as any other.
+        """
+        return not self.user_middleware and self._begin(content_type, body, write)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         is_short = scope["type"] == "http" and scope["method"] == "POST" and not self.user_middleware
-        if not is_short or scope["path"] != scope.get("root_path", "") + _PREDICT:
+        if not is_short or scope["path"] != scope.get("root_path", "") + PREDICT:
             await super().__call__(scope, receive, send)
             return
         status, body, headers = await self._answer(scope, receive)
-        more = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        head = [*_JSON, (b"content-length", b"%d" % len(body)), *more]
-        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.start", "status": status, "headers": _head(body, headers)})
         await send({"type": "http.response.body", "body": body})
 
 
@@ -126,7 +143,7 @@ class _Service:
         app.openapi = lambda: document  # type: ignore[method-assign]  # as its documentation says
         app.add_exception_handler(HTTPException, _of_path)
         get: Any = {"methods": ["GET", "HEAD"], "include_in_schema": False}
-        app.add_route(_PREDICT, self.predict, ["POST"])
+        app.add_route(PREDICT, self.predict, ["POST"])
         app.add_api_route("/v1/task", self.about, **get)
         app.add_api_route("/health", self.health, **get)
         app.add_api_route("/metrics", self.numbers, **get)
@@ -144,16 +161,46 @@ class _Service:
     async def answer(self, scope: Scope, receive: Receive) -> tuple[int, bytes, dict[str, str]]:
         """Return the status, the body and the headers of the answer to a request for predictions."""
         start = time.perf_counter()
-        status, body, headers, count = 200, b"", {}, 0
         try:
             samples = await self._samples(scope, receive)
-            count = len(samples)
-            found = await self.batcher.submit(samples, self.limits.timeout)
-            body = to_json({"predictions": found})
+            return self._answered(start, await self.batcher.submit(samples, self.limits.timeout))
         except RequestError as error:
-            status, body, headers, count = error.status, to_json(error.body), error.headers, 0
-        self.metrics.answered(status, time.perf_counter() - start, count)
-        return status, body, headers
+            return self._refused(start, error)
+
+    def begin(self, content_type: str, body: bytes, write: Write) -> bool:
+        """Begin to answer a request that is there as a whole, and return whether that is begun."""
+        if len(body) >= min(_LARGE, self.limits.max_body + 1):
+            return False
+        start = time.perf_counter()
+        try:
+            with _Hold(self) as hold:
+                hold.add(len(body))
+                samples = self.decoder.decode(content_type, body)
+            answers_to_come = self.batcher.begin(samples, self.limits.timeout)
+        except Exception as error:  # there is no server around it that would say so
+            _write(write, *self._refused(start, _as_request_error(error)))
+            return True
+
+        def end(found: asyncio.Future[list[Any]]) -> None:
+            if found.cancelled():
+                return
+            try:
+                answer = self._answered(start, found.result())
+            except Exception as error:
+                answer = self._refused(start, _as_request_error(error))
+            _write(write, *answer)
+
+        answers_to_come.add_done_callback(end)
+        return True
+
+    def _answered(self, start: float, found: Sequence[Any]) -> tuple[int, bytes, dict[str, str]]:
+        body = to_json({"predictions": found})
+        self.metrics.answered(200, time.perf_counter() - start, len(found))
+        return 200, body, {}
+
+    def _refused(self, start: float, error: RequestError) -> tuple[int, bytes, dict[str, str]]:
+        self.metrics.answered(error.status, time.perf_counter() - start)
+        return error.status, to_json(error.body), error.headers
 
     async def about(self) -> Response:
         """Return what the task takes and gives."""
@@ -288,6 +335,24 @@ class _Within:
     def _expire(self) -> None:
         self._is_over = True
         self._task.cancel()
+
+
+def _as_request_error(error: Exception) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    log.error("A request could not be answered.", exc_info=error)
+    kind = type(error).__name__
+    return RequestError(500, f"Expected the service to answer, but it failed with {kind}; its log says why.")
+
+
+def _head(body: bytes, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer of JSON."""
+    length = (b"content-length", b"%d" % len(body))
+    return [*_JSON, length, *((name.lower().encode(), value.encode()) for name, value in headers.items())]
+
+
+def _write(write: Write, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+    write(status, body, _head(body, headers))
 
 
 def _answer(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -29,6 +29,7 @@ class _Job:
     samples: Samples
     future: asyncio.Future[list[Any]]
     loop: asyncio.AbstractEventLoop
+    timer: asyncio.TimerHandle | None = None
     taken: int = 0
     answers: list[Any] = field(default_factory=list)
     errors: dict[int, Exception] = field(default_factory=dict)
@@ -36,6 +37,11 @@ class _Job:
     @property
     def left(self) -> int:
         return len(self.samples) - self.taken
+
+    def end(self) -> None:
+        """Wait no longer."""
+        if self.timer is not None:
+            self.timer.cancel()
 
 
 class Batcher:
@@ -93,6 +99,25 @@ class Batcher:
         Raises:
             RequestError: If a sample is wrong, too many requests wait, or the answers take too long.
         """
+        job = self._begin(samples, timeout)
+        try:
+            return await job.future
+        finally:
+            job.end()
+
+    def begin(self, samples: Samples, timeout: float) -> asyncio.Future[list[Any]]:
+        """Return the answers to come to the samples of a request, as :meth:`submit` waits for them.
+
+        Args:
+            samples: The samples.
+            timeout: The seconds to wait.
+
+        Raises:
+            RequestError: If too many requests wait.
+        """
+        return self._begin(samples, timeout).future
+
+    def _begin(self, samples: Samples, timeout: float) -> _Job:
         loop = asyncio.get_running_loop()
         job = _Job(samples, loop.create_future(), loop)
         with self._ready:
@@ -113,11 +138,8 @@ class Batcher:
         if self._releasing is not loop:
             self._releasing = loop
             loop.call_soon(self._release)
-        timer = loop.call_later(timeout, _expire, job, timeout)
-        try:
-            return await job.future
-        finally:
-            timer.cancel()
+        job.timer = loop.call_later(timeout, _expire, job, timeout)
+        return job
 
     def close(self, timeout: float | None = None) -> None:
         """Predict what waits, and end the thread.
@@ -216,6 +238,7 @@ class Batcher:
 
 def _deliver(jobs: Sequence[_Job]) -> None:
     for job in jobs:
+        job.end()
         if job.future.done():
             continue
         if job.errors:
