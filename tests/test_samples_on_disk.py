@@ -373,7 +373,9 @@ def test_shards_appear_when_they_are_complete_and_replace_none(tmp_path: Path, s
         write_shards(interrupted(), tmp_path / "shards")
     assert not list(tmp_path.iterdir())
     assert write_shards(texts(30), tmp_path / "shards") == 30
-    with pytest.raises(CheckpointError):
+    with pytest.raises(
+        CheckpointError, match="Expected a folder that does not exist yet, or is empty, as the new folder"
+    ):
         write_shards(texts(10), tmp_path / "shards")
     assert pq.read_table(tmp_path / "shards").num_rows == 30
 

@@ -22,7 +22,7 @@ from flash.data.data_module import DataModule
 from flash.data.loader import rows_of_batch, samples_of
 from flash.data.row_files import Block, row_format
 from flash.errors import CheckpointError, ConfigurationError
-from flash.serialization import explaining_write_errors, replacing, try_lock, writing
+from flash.serialization import explaining_write_errors, parts_folder, replacing, try_lock, writing
 
 __all__ = ["PredictionFile", "WritePredictions", "digest_of_weights", "prediction_columns"]
 
@@ -86,7 +86,7 @@ class PredictionFile:
         self._format = row_format(path, argument)
         self._argument = argument
         self._run, self._columns, self._classes = run, columns, classes
-        self._folder = path.with_name(f"{path.name}.parts")
+        self._folder = parts_folder(path)
         self._lock: IO[str] | None = None
         self._names: list[str] = []
         # Rows that are not encoded yet, and those that are in no part yet.
