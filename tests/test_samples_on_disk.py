@@ -277,6 +277,32 @@ def test_a_trainer_predicts_with_workers_in_the_order_of_the_files(image_shards:
     assert first == wanted[:2]
 
 
+@pytest.mark.process
+def test_two_processes_with_two_workers_each_predict_and_validate_each_row_once(
+    image_shards: Path, tmp_path: Path
+) -> None:
+    def data(workers: int) -> ImageClassificationData:
+        options: dict[str, Any] = {"val_file": image_shards, "predict_file": image_shards, "num_workers": workers}
+        return image_data(image_shards, persistent_workers=False, **options)
+
+    task = ImageClassifier.from_data(data(0), backbone=Tiny())
+    silent: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    one = flash.Trainer(accelerator="cpu", **silent)
+    two = flash.Trainer(accelerator="cpu", devices=2, strategy="ddp_fork", **silent)
+    wanted, found = (
+        list(chain.from_iterable(trainer.predict(task, datamodule=data(workers), output="probabilities")))
+        for trainer, workers in ((one, 0), (two, 2))
+    )
+    assert np.allclose(found, wanted, atol=1e-6)
+    for name, trainer, workers in (("one", one, 0), ("two", two, 2)):
+        trainer.predict(task, datamodule=data(workers), output="labels", to=tmp_path / f"{name}.jsonl")
+    assert (tmp_path / "two.jsonl").read_text() == (tmp_path / "one.jsonl").read_text()
+    scores, again = (
+        trainer.validate(task, datamodule=data(workers), verbose=False)[0] for trainer, workers in ((one, 0), (two, 2))
+    )
+    assert again == pytest.approx(scores, rel=1e-5)
+
+
 class _Rows(flash.Preprocess):
     def load_data(self, data: Any, dataset: Any) -> Any:
         return data
