@@ -175,6 +175,26 @@ def test_other_rows_are_an_error_and_what_is_there_stays(changed: int, tmp_path:
     assert write_shards(rows(100), tmp_path / "shards") == 100
 
 
+def test_folders_of_another_run_are_an_error(tmp_path: Path) -> None:
+    """They would be in the new folder, though nobody passed them."""
+    interrupt(tmp_path / "shards")
+    with pytest.raises(
+        DataError, match=r"but it wrote shards outside of folders too. Pass the same ones, or remove .*shards\.parts"
+    ):
+        write_shard_folders({"train": rows(100)}, tmp_path / "shards")
+
+    def broken() -> Iterator[Any]:
+        yield from rows(5)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_shard_folders({"train": rows(50), "val": broken()}, tmp_path / "stages")
+    for others in ({"val": rows(5)}, {"": rows(50)}, {"train": rows(50)}):
+        with pytest.raises(DataError, match="Expected the folders of shards of the run that was interrupted"):
+            write_shard_folders(others, tmp_path / "stages")
+    assert write_shard_folders({"train": rows(50), "val": rows(5)}, tmp_path / "stages") == {"train": 50, "val": 5}
+
+
 def test_one_program_writes_a_folder(tmp_path: Path) -> None:
     with (
         resuming_folder(tmp_path / "shards", folder_argument="-o"),

@@ -91,6 +91,7 @@ def write_shard_folders(
     """
     row_format(Path("shards.parquet"), "shards")  # pyarrow is installed
     with resuming_folder(folder, what="folder of shards", folder_argument=folder_argument) as unfinished:
+        _refuse_other_folders(unfinished, rows)
         return {name: _write(each, unfinished, name, folder_argument) for name, each in rows.items()}
 
 
@@ -359,6 +360,18 @@ def _complete_shards(folder: Path, notes: Path) -> list[_Shard]:
         if file.is_file() and file not in known:
             file.unlink()
     return found
+
+
+def _refuse_other_folders(unfinished: UnfinishedFolder, names: Iterable[str]) -> None:
+    """Raise an error if an interrupted run has written other folders than these, which would be taken for theirs."""
+    wanted = set(names)
+    found = {each.name if each.is_dir() else "" for each in unfinished.content.iterdir()}
+    if not found <= wanted:
+        shown = " and ".join(repr(name) if name else "shards outside of folders" for name in sorted(found - wanted))
+        raise DataError(
+            f"Expected the folders of shards of the run that was interrupted, to go on with them, but it wrote {shown} "
+            f"too. Pass the same ones, or remove {unfinished.path} to begin again."
+        )
 
 
 def _compare(shards: Sequence[_Shard], rows: _Digested, parts: Path) -> None:
