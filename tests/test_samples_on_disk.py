@@ -213,6 +213,96 @@ def test_processes_evaluate_the_row_groups_of_their_own(image_shards: Path) -> N
     assert rows == [list(range(58)), list(range(58, 115))]
 
 
+@pytest.mark.parametrize("stage", [Stage.VAL, Stage.PREDICT])
+@pytest.mark.parametrize(("workers", "processes"), [(2, 1), (3, 2), (2, 3)])
+@pytest.mark.process
+def test_workers_evaluate_and_predict_the_row_groups_of_their_own(
+    image_shards: Path, stage: Stage, workers: int, processes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = pq.ParquetFile.read_row_group
+
+    def noted(self: Any, number: int, **options: Any) -> Any:
+        with (tmp_path / "reads").open("a") as file:  # of workers too
+            file.write("x")
+        return read(self, number, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    groups = sum(pq.read_metadata(file).num_row_groups for file in image_shards.iterdir())
+
+    def reads(in_any_order: bool) -> int:
+        (tmp_path / "reads").write_text("")
+        rows: list[int] = []
+        for rank in range(processes):
+            found = store_samples(image_shards, ["image", "row"], in_memory=False)
+            assert found is not None
+            dataset = flash.data.auto_dataset.AutoDataset(found[0], stage, _Rows())
+            options: dict[str, Any] = {"num_workers": workers, "in_any_order": in_any_order}
+            loader = make_loader(dataset, stage, None, batch_size=8, shard=(rank, processes), **options)
+            batches = list(loader)
+            assert batches == [list(batch) for batch in loader.batch_sampler or ()]
+            assert in_any_order == (batches != sorted(batches))
+            rows += chain.from_iterable(batches)
+        assert sorted(rows) == list(range(115))
+        return len((tmp_path / "reads").read_text())
+
+    # Two neighbors read the row group at their bound.
+    assert groups <= reads(in_any_order=True) <= groups + workers * processes - 1
+    assert reads(in_any_order=False) > 1.3 * groups
+
+
+@pytest.mark.process
+def test_a_trainer_predicts_with_workers_in_the_order_of_the_files(image_shards: Path, tmp_path: Path) -> None:
+    def data(workers: int) -> ImageClassificationData:
+        options: dict[str, Any] = {"val_file": image_shards, "predict_file": image_shards, "num_workers": workers}
+        return image_data(image_shards, persistent_workers=False, **options)
+
+    task = ImageClassifier.from_data(data(0), backbone=Tiny())
+    trainer = flash.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
+    whole, shared = data(0), data(2)
+    wanted = trainer.predict(task, datamodule=whole, output="probabilities")
+    assert trainer.predict(task, datamodule=shared, output="probabilities") == wanted
+    batches = [list(batch) for batch in trainer.predict_dataloaders.batch_sampler]
+    assert batches[:2] == [list(range(8)), list(range(64, 72))]
+    for name, source in (("whole", whole), ("shared", shared)):
+        trainer.predict(task, datamodule=source, output="probabilities", to=tmp_path / f"{name}.parquet")
+    one, other = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("whole", "shared"))
+    assert other.equals(one)
+    # Each worker's rows are a block, whatever the size of a batch.
+    assert [pq.read_metadata(tmp_path / f"{name}.parquet").num_row_groups for name in ("whole", "shared")] == [1, 2]
+    scores, again = (trainer.validate(task, datamodule=source, verbose=False)[0] for source in (whole, shared))
+    assert again == pytest.approx(scores, rel=1e-6)
+    # What a limit takes is what comes first.
+    trainer.limit_predict_batches = 2
+    first = trainer.predict(task, datamodule=shared, output="probabilities")
+    assert first == wanted[:2]
+
+
+@pytest.mark.process
+def test_two_processes_with_two_workers_each_predict_and_validate_each_row_once(
+    image_shards: Path, tmp_path: Path
+) -> None:
+    def data(workers: int) -> ImageClassificationData:
+        options: dict[str, Any] = {"val_file": image_shards, "predict_file": image_shards, "num_workers": workers}
+        return image_data(image_shards, persistent_workers=False, **options)
+
+    task = ImageClassifier.from_data(data(0), backbone=Tiny())
+    silent: dict[str, Any] = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    one = flash.Trainer(accelerator="cpu", **silent)
+    two = flash.Trainer(accelerator="cpu", devices=2, strategy="ddp_fork", **silent)
+    wanted, found = (
+        list(chain.from_iterable(trainer.predict(task, datamodule=data(workers), output="probabilities")))
+        for trainer, workers in ((one, 0), (two, 2))
+    )
+    assert np.allclose(found, wanted, atol=1e-6)
+    for name, trainer, workers in (("one", one, 0), ("two", two, 2)):
+        trainer.predict(task, datamodule=data(workers), output="labels", to=tmp_path / f"{name}.jsonl")
+    assert (tmp_path / "two.jsonl").read_text() == (tmp_path / "one.jsonl").read_text()
+    scores, again = (
+        trainer.validate(task, datamodule=data(workers), verbose=False)[0] for trainer, workers in ((one, 0), (two, 2))
+    )
+    assert again == pytest.approx(scores, rel=1e-5)
+
+
 class _Rows(flash.Preprocess):
     def load_data(self, data: Any, dataset: Any) -> Any:
         return data
@@ -373,7 +463,9 @@ def test_shards_appear_when_they_are_complete_and_replace_none(tmp_path: Path, s
         write_shards(interrupted(), tmp_path / "shards")
     assert not list(tmp_path.iterdir())
     assert write_shards(texts(30), tmp_path / "shards") == 30
-    with pytest.raises(CheckpointError):
+    with pytest.raises(
+        CheckpointError, match="Expected a folder that does not exist yet, or is empty, as the new folder"
+    ):
         write_shards(texts(10), tmp_path / "shards")
     assert pq.read_table(tmp_path / "shards").num_rows == 30
 

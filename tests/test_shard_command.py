@@ -100,36 +100,89 @@ def test_texts_and_pairs_keep_their_columns_and_labels_as_they_are_written(
 
 
 @pytest.mark.process
-def test_a_killed_run_leaves_no_folder_and_the_next_one_begins_again(
-    photos: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_killed_run_leaves_no_folder_and_the_next_one_goes_on(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    line = f"shard image/classification --data.train_folder {photos} --data.val_folder {photos} -o out/photos"
+    """Photos of complete files are not read again; what is written is what an uninterrupted run writes."""
+    line = f"shard image/classification --data.train_folder {photos} --data.val_folder {photos} -o"
     monkeypatch.setattr(shards, "_GROUP_ROWS", 2)
-    process = os.fork()
-    if process == 0:  # pragma: no cover  # in the child
-        write = shards._write
+    monkeypatch.setattr(shards, "_SHARD_BYTES", 500)
+    assert run(f"{line} whole") == 0
+    sizes = []
+    stored = ImageClassificationData.preprocess_cls.stored_source
 
-        def killed(groups: Any, folder: Path) -> int:
-            if folder.parent.name != "train" and "val" in str(folder):
-                next(groups)
-                os.kill(os.getpid(), signal.SIGKILL)
-            return write(groups, folder)
+    def noted(self: Any, source: Any, name: str) -> Any:
+        with Path("read").open("a") as file:
+            file.write("x")
+        return stored(self, source, name)
 
-        shards._write = killed
-        try:
-            run(line)
-        finally:
-            os._exit(0)
-    assert os.waitpid(process, 0)[1] == signal.SIGKILL
-    assert not Path("out/photos").exists()
-    (left,) = Path("out").iterdir()
-    os.utime(left, (0, 0))  # A file that is new might belong to a program that is about to lock it.
-    assert run(line) == 0
-    assert [file.name for file in Path("out").iterdir()] == ["photos"]
-    assert {part.name: pq.read_table(part).num_rows for part in Path("out/photos").iterdir()} == {
-        "train": 20,
-        "val": 20,
-    }
+    def killed_after(count: int) -> int:
+        process = os.fork()
+        if process == 0:  # pragma: no cover  # in the child
+            monkeypatch.setattr(ImageClassificationData.preprocess_cls, "stored_source", noted)
+            groups = shards._groups
+
+            def killing(*arguments: Any) -> Any:
+                for number, group in enumerate(groups(*arguments)):
+                    if number == count:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    yield group
+
+            monkeypatch.setattr(shards, "_groups", killing)
+            try:
+                os._exit(run(f"{line} out/photos"))
+            finally:
+                os._exit(9)
+        status = os.waitpid(process, 0)[1]
+        sizes.append(len(Path("read").read_text()))
+        return status
+
+    lives = 0
+    while killed_after(4) == signal.SIGKILL:
+        lives += 1
+        assert [each.name for each in Path("out").iterdir()] == ["photos.parts"]
+    assert lives > 3
+    assert [each.name for each in Path("out").iterdir()] == ["photos"]
+    assert "The run goes on after what an interrupted one has written to out/photos.parts" in capfd.readouterr().out
+    files = {stage: sorted((Path("whole") / stage).iterdir()) for stage in ("train", "val")}
+    for stage, found in files.items():
+        assert len(found) > 1
+        assert [file.name for file in found] == sorted(each.name for each in Path("out/photos", stage).iterdir())
+        for file in found:
+            assert file.read_bytes() == Path("out/photos", stage, file.name).read_bytes()
+    # Each life reads what is left of a file again, and no more.
+    assert sizes[-1] <= 40 + lives * 8
+
+
+def test_other_photos_in_the_folder_of_an_interrupted_run_are_an_error(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shards, "_GROUP_ROWS", 2)
+    monkeypatch.setattr(shards, "_SHARD_BYTES", 500)
+    line = f"shard image/classification --data.train_folder {photos} -o out"
+    first, *_, last = sorted(photos.rglob("*.png"))
+    stored = ImageClassificationData.preprocess_cls.stored_source
+
+    def refused(self: Any, source: Any, name: str) -> Any:
+        if Path(source) == last:
+            raise PermissionError("denied")
+        return stored(self, source, name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageClassificationData.preprocess_cls, "stored_source", refused)
+        assert run(line) == 2
+    assert (
+        "Expected a file that can be read, but image 19 of the train data cannot be: denied" in capsys.readouterr().err
+    )
+    first.write_bytes(last.read_bytes() + b" ")
+    assert run(line) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "Expected the rows of the run that was interrupted, to go on after its shards, but some of the rows 0 to"
+        in said
+    )
+    assert "Pass the same ones, or remove out.parts to begin again" in said
+    assert not Path("out").exists()
 
 
 # ---------------------------------------------------------------------- errors

@@ -6,18 +6,23 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, DistributedSampler
 
+from flash.data.auto_dataset import AutoDataset
 from flash.data.loader import make_loader
+from flash.data.process import Preprocess
 from flash.data.samplers import (
     BatchRows,
     BucketedRows,
     EvaluationShard,
+    EvenBatches,
     ShuffledRows,
     SortedRows,
     TrainShard,
+    in_turns,
     restore_order,
     sorted_rows,
 )
 from flash.data.stage import Stage
+from flash.data.windows import Windows
 
 
 def test_shuffled_rows_come_without_a_python_step_a_row() -> None:
@@ -146,3 +151,37 @@ def test_only_a_loader_that_sorts_says_in_which_order() -> None:
     batches = BatchRows(SortedRows(lengths), 2, drop_last=False)
     assert sorted_rows(DataLoader(range(3), batch_sampler=batches)) == [1, 2, 0]  # type: ignore[arg-type]
     assert sorted_rows(DataLoader(range(3))) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batches", [0, 1, 2, 5, 9])
+@pytest.mark.parametrize("lanes", [1, 2, 3, 4])
+def test_each_worker_gets_batches_that_follow_one_another_and_each_batch_comes_once(batches: int, lanes: int) -> None:
+    found = list(in_turns(batches, lanes))
+    assert sorted(found) == list(range(batches))
+    of_workers = [number for lane in range(lanes) for number in found[lane::lanes]]
+    assert of_workers == list(range(batches))
+
+
+@pytest.mark.parametrize("kind", [BatchRows, EvenBatches])
+@pytest.mark.parametrize("rows", [7, 40, 41])
+def test_batches_for_workers_are_those_in_order(kind: type[BatchRows], rows: int) -> None:
+    for rank in range(2):
+        shards = [EvaluationShard(range(rows), rank, 2, consecutive=True, lanes=lanes) for lanes in (1, 3)]
+        one, other = (list(kind(shard, 4, drop_last=False)) for shard in shards)
+        assert len(one) == len(other)
+        assert sorted(map(list, other)) == list(map(list, one))
+
+
+class OnDisk(list[float]):
+    """Samples that say how they lie on disk."""
+
+    windows = Windows(rows_of_block=2, blocks_of_window=2)
+
+
+def test_results_of_a_loader_with_lanes_are_put_in_order() -> None:
+    dataset = AutoDataset(OnDisk(map(float, range(10))), Stage.VAL, Preprocess())
+    loader = make_loader(dataset, Stage.VAL, None, batch_size=3, num_workers=2, in_any_order=True)
+    order = sorted_rows(loader)
+    assert order == [0, 1, 2, 6, 7, 8, 3, 4, 5, 9]
+    assert restore_order(order, order) == list(range(10))
+    assert sorted_rows(make_loader(dataset, Stage.VAL, None, batch_size=3, num_workers=2)) is None

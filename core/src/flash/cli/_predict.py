@@ -17,6 +17,7 @@ from flash.cli._engines import HELP, find_engine
 from flash.cli._options import add_options, new_parser, parse_options
 from flash.core.prediction_files import PredictionFile, digest_of_weights
 from flash.core.prediction_folders import PredictionFolder
+from flash.data.folders import file_state
 from flash.data.process import Postprocess
 from flash.data.row_files import FORMATS, row_format
 from flash.data.tables import ReadOptions
@@ -141,8 +142,7 @@ def _check_format(target: Path, may_be_folder: bool) -> None:
 def _state_of(source: Path) -> list[Any]:
     """Return what changes if a file, or a folder of them, is written again."""
     files = sorted(each for each in source.rglob("*") if each.is_file()) if source.is_dir() else [source]
-    states = [(str(each), each.stat()) for each in files if each.exists()]
-    return [(name, state.st_size, state.st_mtime_ns) for name, state in states] or [str(source)]
+    return [state for state in map(file_state, files) if state is not None] or [str(source)]
 
 
 def _column_names(columns: str) -> tuple[str, str]:

@@ -14,11 +14,11 @@ import flash
 from flash.cli._arguments import as_choices, value_of, values_of, wants_help
 from flash.cli._options import add_options, data_options, new_parser, parse_options
 from flash.cli._sources import choose_source, describe_sources, make_data
-from flash.data.shards import sample_rows, write_shards
+from flash.data.shards import sample_rows, write_shard_folders
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError
 from flash.plugins import get_host
-from flash.serialization import is_free, writing_folder
+from flash.serialization import is_free, parts_folder
 
 __all__ = ["main"]
 
@@ -65,13 +65,21 @@ def _write(name: str, data_class: type[flash.DataModule], source: str, options: 
     stages = [stage for stage in stages if getattr(data, f"{stage}_dataset") is not None]
     fields = {each: options[each] for each in ("input_field", "target_fields") if options.get(each) is not None}
     columns = list(next(sample_rows(data, stages[0], **fields)))
-    # The folder appears with all stages; what a killed run left is removed by the next one.
-    with writing_folder(folder, what="folder of shards", folder_argument="-o") as written:
-        for stage in stages:
-            rows, total = sample_rows(data, stage, **fields), len(data.indexed_dataset(stage))
-            bar = tqdm(rows, desc=stage, total=total, unit=" rows", disable=not sys.stderr.isatty())
-            write_shards(bar, written / stage)
-            print(f"{total:,} {stage} rows are written.")
+    rows = {
+        stage: tqdm(
+            sample_rows(data, stage, **fields),
+            desc=stage,
+            total=len(data.indexed_dataset(stage)),
+            unit=" rows",
+            disable=not sys.stderr.isatty(),
+        )
+        for stage in stages
+    }
+    if parts_folder(folder).is_dir():
+        print(f"The run goes on after what an interrupted one has written to {parts_folder(folder)}.")
+    # The folder appears with all stages; after an interruption, the same command goes on.
+    for stage, total in write_shard_folders(rows, folder, folder_argument="-o").items():
+        print(f"{total:,} {stage} rows are written.")
     passed = [f"--data.{stage}_file {shlex.quote(str(folder / stage))}" for stage in stages]
     if len(columns) == 2:
         passed += [f"--data.input_field {shlex.quote(columns[0])} --data.target_fields {shlex.quote(columns[1])}"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from flash.errors import CheckpointError
-from flash.serialization import replacing, try_lock
+from flash.serialization import parts_folder, replacing, try_lock
 
 __all__ = ["PredictionParts", "read_json", "write_json"]
 
@@ -24,7 +24,7 @@ class PredictionParts:
     """
 
     def __init__(self, target: Path, run: Callable[[], Mapping[str, Any]], argument: str) -> None:
-        self.folder = target.with_name(f"{target.name}.parts")
+        self.folder = parts_folder(target)
         self.run_file = self.folder / "run.json"
         self._target, self._run, self._argument = target, run, argument
         self._lock: IO[str] | None = None

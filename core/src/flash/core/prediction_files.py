@@ -32,6 +32,8 @@ _ROWS_OF_BLOCK = 32_768
 _ROWS_OF_PART = 262_144
 _BYTES_OF_PART = 1 << 26
 _SECONDS_OF_PART = 30.0
+# Workers that read parts of their own have a run of rows each.
+_RUNS_OPEN = 64
 
 
 class _Segment(NamedTuple):
@@ -41,6 +43,14 @@ class _Segment(NamedTuple):
     rows: int
     #: What the format needs to read them.
     size: int
+
+
+class _Run(NamedTuple):
+    """Consecutive rows that are not encoded yet."""
+
+    first: int
+    ids: list[Any]
+    results: list[Any]
 
 
 class PredictionFile:
@@ -87,8 +97,8 @@ class PredictionFile:
         self._columns, self._classes = columns, classes
         self._saved = PredictionParts(path, lambda: {**run(), "columns": columns}, argument)
         self._names: list[str] = []
-        # Rows that are not encoded yet, and those that are in no part yet.
-        self._first, self._ids, self._results = 0, list[Any](), list[Any]()
+        # Runs of rows that are not encoded yet, by the row that would follow, and blocks that are in no part yet.
+        self._open: dict[int, _Run] = {}
         self._blocks: list[tuple[int, int, Block]] = []
         self._rows = self._bytes = 0
         self._saved_at = time.monotonic()
@@ -130,14 +140,19 @@ class PredictionFile:
             results: Their predictions.
         """
         for start, stop in _runs(rows):
-            if self._ids and self._first + len(self._ids) != rows[start]:
-                self._encode()
-            if not self._ids:
-                self._first = rows[start]
-            self._ids += ids[start:stop]
-            self._results += results[start:stop]
-            if len(self._ids) >= _ROWS_OF_BLOCK:
-                self._encode()
+            run = self._open.pop(rows[start], None)
+            if run is None:
+                if len(self._open) >= _RUNS_OPEN:
+                    self._encode()
+                run = _Run(rows[start], [], [])
+            run.ids.extend(ids[start:stop])
+            run.results.extend(results[start:stop])
+            end = run.first + len(run.ids)
+            # Where another run ends there too, some row is predicted twice.
+            if len(run.ids) >= _ROWS_OF_BLOCK or end in self._open:
+                self._encode_run(run)
+            else:
+                self._open[end] = run
         is_full = self._rows >= _ROWS_OF_PART or self._bytes >= _BYTES_OF_PART
         if is_full or time.monotonic() - self._saved_at >= _SECONDS_OF_PART:
             self.save_part()
@@ -205,15 +220,16 @@ class PredictionFile:
         return sorted(self._blocks, key=lambda block: block[:2])
 
     def _encode(self) -> None:
-        if not self._ids:
-            return
-        names, columns = prediction_columns(self._ids, self._results, self._columns, self._classes)
+        while self._open:
+            self._encode_run(self._open.pop(next(iter(self._open))))
+
+    def _encode_run(self, run: _Run) -> None:
+        names, columns = prediction_columns(run.ids, run.results, self._columns, self._classes)
         self._names = self._names or names
         block = self._format.block(self._names, columns)
-        self._blocks.append((self._first, len(self._ids), block))
-        self._rows += len(self._ids)
+        self._blocks.append((run.first, len(run.ids), block))
+        self._rows += len(run.ids)
         self._bytes += self._format.size(block)
-        self._ids, self._results = [], []
 
 
 class WritePredictions(Callback):

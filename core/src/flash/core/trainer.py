@@ -7,7 +7,7 @@ import logging
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -373,7 +373,8 @@ class Trainer(pl.Trainer):
         before, task.output = task.output, task.output if output is None else output
         try:
             if to is not None:
-                self._predict_to(WritePredictions(Path(to), resume=resume), model, dataloaders, datamodule, **kwargs)
+                write = WritePredictions(Path(to), resume=resume)
+                self._predict_to(task, write, model, dataloaders, datamodule, **kwargs)
                 return None
             if resume:
                 raise ConfigurationError(
@@ -387,17 +388,18 @@ class Trainer(pl.Trainer):
         """Predict, and return the results of all processes in the order of the samples."""
         with tempfile.TemporaryDirectory() as folder:
             gather = GatherPredictions(Path(folder) / "predictions")
-            by_length = self._by_length(task, dataloaders if datamodule is None else datamodule)
+            ordering = self._ordering(task, dataloaders if datamodule is None else datamodule)
             resuming = _resuming_from(kwargs.get("ckpt_path"))
-            with self._with_callback(gather), clean_console(self.progress_bar_callback), by_length, resuming:
+            with self._with_callback(gather), clean_console(self.progress_bar_callback), ordering, resuming:
                 batches = super().predict(model, dataloaders, datamodule, **kwargs)
             wanted = kwargs.get("return_predictions") is not False
             if batches is None:
                 return gather.load_saved() if wanted else None
-            return _in_input_order(batches, self.predict_dataloaders)
+            # Of several processes, the callback has put them in order.
+            return batches if self.world_size > 1 else _in_input_order(batches, self.predict_dataloaders)
 
     def _predict_to(
-        self, write: WritePredictions, model: Any, dataloaders: Any, datamodule: Any, **kwargs: Any
+        self, task: Task, write: WritePredictions, model: Any, dataloaders: Any, datamodule: Any, **kwargs: Any
     ) -> None:
         """Predict, and let a callback write the results."""
         if kwargs.pop("return_predictions", None):
@@ -410,9 +412,13 @@ class Trainer(pl.Trainer):
                 f"{type(dataloaders).__name__} of loaders. Call predict for each."
             )
         data = dataloaders if datamodule is None else datamodule
-        predicting = data.predicting() if isinstance(data, DataModule) else nullcontext()
         resuming = _resuming_from(kwargs.get("ckpt_path"))
-        with self._with_callback(write), clean_console(self.progress_bar_callback), predicting, resuming:
+        with ExitStack() as contexts:
+            if isinstance(data, DataModule):
+                contexts.enter_context(data.predicting())
+                contexts.enter_context(data.predict_in_any_order(self._may_reorder(task)))
+            for context in (self._with_callback(write), clean_console(self.progress_bar_callback), resuming):
+                contexts.enter_context(context)
             super().predict(model, dataloaders, datamodule, return_predictions=False, **kwargs)
 
     @contextmanager
@@ -423,15 +429,22 @@ class Trainer(pl.Trainer):
         finally:
             self.callbacks.remove(callback)
 
-    def _by_length(self, task: Task, data: Any) -> AbstractContextManager[None]:
-        """Bucket prediction batches by length when the original order can be restored afterwards."""
+    @contextmanager
+    def _ordering(self, task: Task, data: Any) -> Iterator[None]:
+        """Let prediction batches come in another order when the original one can be restored afterwards."""
         if not isinstance(data, DataModule):
-            return nullcontext()
+            yield
+            return
+        allowed = self._may_reorder(task)
+        with data.bucket_by_length(allowed and self.world_size == 1), data.predict_in_any_order(allowed):
+            yield
+
+    def _may_reorder(self, task: Task) -> bool:
+        """Return whether all batches are predicted, and nothing but their results depends on them."""
         saves = task.postprocess is not None and task.postprocess.saves
         # The integer 1 means one batch.
         whole = isinstance(self.limit_predict_batches, float) and self.limit_predict_batches == 1.0
-        whole = whole and type(task).predict_step is Task.predict_step
-        return data.bucket_by_length(self.world_size == 1 and whole and not saves)
+        return whole and type(task).predict_step is Task.predict_step and not saves
 
     def save_checkpoint(
         self, filepath: str | Path, weights_only: bool | None = False, storage_options: Any = None

@@ -148,6 +148,7 @@ class DataModule(pl.LightningDataModule):
         self._features: dict[Stage, Columns] = {}
         # Off by default: prediction samples are sorted by length only if the caller restores the order of the results.
         self._predicts_by_length = False
+        self._predicts_in_any_order = False
         self._rows_to_predict: Sequence[int] | None = None
         if preprocess is not None and (Stage.TRAIN in self._pending_inputs or preprocess.state_dict()):
             self._load_pending()
@@ -577,6 +578,19 @@ class DataModule(pl.LightningDataModule):
             self._predicts_by_length = False
 
     @contextmanager
+    def predict_in_any_order(self, allowed: bool) -> Iterator[None]:
+        """Let workers read parts of their own of samples on disk for the duration of the context, if allowed.
+
+        Prediction batches then come in another order. The caller restores the order of the results with
+        :func:`flash.data.loader.rows_of_batch`, or with :func:`flash.data.samplers.restore_order`.
+        """
+        self._predicts_in_any_order = allowed
+        try:
+            yield
+        finally:
+            self._predicts_in_any_order = False
+
+    @contextmanager
     def predicting(self) -> Iterator[None]:
         """Forget at the end of the context which samples :meth:`predict_only` chose."""
         try:
@@ -638,6 +652,7 @@ class DataModule(pl.LightningDataModule):
             shard=(trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1),
             sampler=self.sampler if stage is Stage.TRAIN else None,
             by_length=stage is not Stage.PREDICT or self._predicts_by_length,
+            in_any_order=self._predicts_in_any_order if stage is Stage.PREDICT else _evaluates_all(trainer, stage),
             **self._loader_options,
         )
         if isinstance(loader, Loader):
@@ -785,6 +800,12 @@ def _stage_of(trainer: Any) -> Stage:
     if trainer.testing:
         return Stage.TEST
     return Stage.VAL if trainer.validating or trainer.sanity_checking else Stage.TRAIN
+
+
+def _evaluates_all(trainer: Any, stage: Stage) -> bool:
+    """Return whether a trainer evaluates all batches of a stage; the integer 1 means one batch."""
+    limit = getattr(trainer, f"limit_{stage.value}_batches", None)
+    return isinstance(limit, float) and limit == 1.0
 
 
 def _check_count(name: str, value: Any, minimum: int) -> None:

@@ -17,6 +17,7 @@ from flash.data.datasets import InMemory, dataset_inputs, is_deterministic, stre
 from flash.data.display import Display
 from flash.data.folders import (
     check_files_exist,
+    file_state,
     is_path,
     list_class_files,
     list_files,
@@ -249,6 +250,10 @@ class FilePreprocess(SamplePreprocess):
             return super().predict_load_data(data, dataset)
         inputs = data if isinstance(data, FileInputs) else as_file_inputs(self.inputs_to_predict(data))
         return _numbered(super().predict_load_data(inputs, dataset), dataset)
+
+    def source_state(self, source: Any) -> Any:
+        """Return the path, the size and the time of a local file."""
+        return file_state(source) if isinstance(source, str | Path) else None
 
     def stored_source(self, source: Any, name: str) -> Any:
         """Return the bytes of a file."""

@@ -18,7 +18,16 @@ from flash.data.messages import list_some
 from flash.download import fetch
 from flash.errors import DataError
 
-__all__ = ["FileList", "check_files_exist", "is_path", "list_class_files", "list_files", "local_path", "table_folder"]
+__all__ = [
+    "FileList",
+    "check_files_exist",
+    "file_state",
+    "is_path",
+    "list_class_files",
+    "list_files",
+    "local_path",
+    "table_folder",
+]
 
 _log = logging.getLogger("flash.data")
 
@@ -197,6 +206,26 @@ def check_files_exist(sources: Any, stage: str, noun: str = "file", advice: str 
             f"Expected {len(sources)} {noun} files in the {stage} data, but {len(missing)} of them do not exist, such "
             f"as {missing[0]}. {advice}"
         )
+
+
+def file_state(source: str | Path) -> tuple[str, int, int] | None:
+    """Return what changes if a local file is written again: its path, its size, and the time it was written.
+
+    ``None`` for a URL and for what is no file.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a.txt"
+        >>> file_state(path) is None, path.write_text("text"), file_state(path)[1]
+        (True, 4, 4)
+    """
+    if _is_url(source):
+        return None
+    try:
+        state = local_path(source).stat()
+    except (OSError, ValueError):
+        return None
+    return str(source), state.st_size, state.st_mtime_ns
 
 
 def local_path(source: str | Path) -> Path:

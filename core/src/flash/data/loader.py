@@ -232,6 +232,7 @@ def make_loader(
     shard: tuple[int, int] = (0, 1),
     sampler: SamplerSpec | None = None,
     by_length: bool = False,
+    in_any_order: bool = False,
     **options: Any,
 ) -> DataLoader[Any]:
     """Return the loader of a stage: shuffled for training, in order otherwise.
@@ -250,6 +251,8 @@ def make_loader(
         sampler: For training: a sampler, or a callable that returns one for the dataset, instead of shuffling.
         by_length: Whether to bucket by length if an :class:`AutoDataset` has lengths; in other stages than training
             the samples are then sorted by length, see :func:`flash.data.samplers.sorted_rows`.
+        in_any_order: Whether batches may come in another order in other stages than training, so that each worker
+            reads its own part of samples that lie on disk; see :func:`flash.data.samplers.in_turns`.
         options: Additional arguments of torch's ``DataLoader``.
     """
     source, collate = _with_collate(dataset, stage, preprocess)
@@ -270,14 +273,18 @@ def make_loader(
         rows = _train_rows(dataset, lengths, batch_size, seed, epoch, shard, sampler, num_workers)
         length = len(rows) if hasattr(rows, "__len__") else length
     batches: type[BatchRows] = BatchRows
+    # What lies on disk is read in pieces, of which each process reads its own, and each worker.
+    is_on_disk = lengths is None and _windows_of(dataset) is not None
+    lanes = max(1, num_workers) if is_on_disk and in_any_order else 1
     if stage is not Stage.TRAIN and shard[1] > 1:
         if length < shard[1]:
             # Each process needs a batch. In prediction, some predict the same row, whose result is used once; otherwise
             # all evaluate all rows, which changes no mean.
             shard = (shard[0] % length, length) if stage is Stage.PREDICT else (0, 1)
-        # What lies on disk is read in pieces, of which each process reads its own.
-        rows = EvaluationShard(rows, *shard, consecutive=stage is Stage.PREDICT or _windows_of(dataset) is not None)
+        rows = EvaluationShard(rows, *shard, consecutive=stage is Stage.PREDICT or is_on_disk, lanes=lanes)
         batches = BatchRows if stage is Stage.PREDICT else EvenBatches
+    elif stage is not Stage.TRAIN and lanes > 1:
+        rows = EvaluationShard(rows, *shard, consecutive=True, lanes=lanes)
     drop_last = stage is Stage.TRAIN and length > batch_size and length % batch_size == 1
     batch_sampler = batches(rows, batch_size, drop_last)
     if stage is Stage.TRAIN and num_workers > 0:

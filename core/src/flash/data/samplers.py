@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ __all__ = [
     "ShuffledRows",
     "SortedRows",
     "TrainShard",
+    "in_turns",
     "restore_order",
     "seed_batch",
     "sorted_rows",
@@ -274,6 +276,8 @@ class EvaluationShard(DistributedSampler[Any]):
         rank: The rank of this process.
         processes: The number of processes.
         consecutive: Whether a process has rows that follow one another, so that it writes them together.
+        lanes: The number of workers of a process that read batches in turn; each gets batches that follow one another
+            in the order, see :func:`in_turns`.
 
     Example:
         >>> [list(EvaluationShard(range(5), rank, processes=2)) for rank in (0, 1)]
@@ -283,7 +287,13 @@ class EvaluationShard(DistributedSampler[Any]):
     """
 
     def __init__(
-        self, order: Sampler[int] | Sequence[int], rank: int, processes: int, *, consecutive: bool = False
+        self,
+        order: Sampler[int] | Sequence[int],
+        rank: int,
+        processes: int,
+        *,
+        consecutive: bool = False,
+        lanes: int = 1,
     ) -> None:
         rows: Any = order
         super().__init__(rows, num_replicas=processes, rank=rank, shuffle=False)
@@ -291,6 +301,7 @@ class EvaluationShard(DistributedSampler[Any]):
         self.total_size = len(rows)
         self.num_samples = len(range(rank, self.total_size, processes))
         self._consecutive = consecutive
+        self.lanes = lanes
 
     def rows(self) -> Sequence[int]:
         """Return the rows of this process; a range of them takes no memory."""
@@ -382,7 +393,8 @@ class BatchRows(BatchSampler):
     def __iter__(self) -> Iterator[Any]:
         skip, self._skip = self._skip, 0
         rows = self._next_order()
-        for start in range(skip * self.batch_size, len(rows), self.batch_size):
+        for number in islice(in_turns(-(-len(rows) // self.batch_size), _lanes_of(self.sampler)), skip, None):
+            start = number * self.batch_size
             batch = rows[start : start + self.batch_size]
             if len(batch) == self.batch_size or not self.drop_last:
                 yield (
@@ -425,11 +437,30 @@ class EvenBatches(BatchRows):
     def __iter__(self) -> Iterator[Any]:
         rows, batches = self.sampler.rows(), len(self)
         small, larger = divmod(len(rows), batches)
-        start = 0
-        for number in range(batches):
-            stop = start + small + (number < larger)
-            yield rows[start:stop]
-            start = stop
+        for number in in_turns(batches, self.sampler.lanes):
+            start = number * small + min(number, larger)
+            yield rows[start : start + small + (number < larger)]
+
+
+def in_turns(batches: int, lanes: int) -> Iterator[int]:
+    """Yield the numbers of batches for workers that get them in turn, so that each has ones that follow one another.
+
+    Args:
+        batches: The number of batches.
+        lanes: The number of workers.
+
+    Example:
+        >>> list(in_turns(7, lanes=2))
+        [0, 4, 1, 5, 2, 6, 3]
+    """
+    small, larger = divmod(batches, lanes)
+    for place in range(batches):
+        turn, lane = divmod(place, lanes)
+        yield lane * small + min(lane, larger) + turn
+
+
+def _lanes_of(sampler: Any) -> int:
+    return sampler.lanes if isinstance(sampler, EvaluationShard) else 1
 
 
 def _in_order(sampler: Any) -> Sequence[int]:
@@ -441,13 +472,16 @@ def _in_order(sampler: Any) -> Sequence[int]:
 
 
 def sorted_rows(loader: Any) -> list[int] | None:
-    """Return the order of rows of a loader that sorts them by length, otherwise None."""
-    sampler = getattr(getattr(loader, "batch_sampler", None), "sampler", None)
+    """Return the order of rows of a loader that sorts them by length, or has lanes for its workers; otherwise None."""
+    batches = getattr(loader, "batch_sampler", None)
+    sampler = getattr(batches, "sampler", None)
+    if batches is not None and _lanes_of(sampler) > 1:
+        return list(chain.from_iterable(batches))
     return list(sampler) if isinstance(sampler, SortedRows) else None
 
 
 def restore_order(rows: Sequence[int], results: Sequence[Any]) -> list[Any]:
-    """Restore dataset order for per-sample results of a length-sorted loader.
+    """Restore dataset order for per-sample results of a loader with another order, see :func:`sorted_rows`.
 
     Args:
         rows: The row index of each result.

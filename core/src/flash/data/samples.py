@@ -205,6 +205,13 @@ class SamplePreprocess(Preprocess):
             )
         return source
 
+    def source_state(self, source: Any) -> Any:
+        """Return what changes if a source is written again, such as the time of a file; ``None`` for what is in memory.
+
+        A run that goes on after an interruption compares sources by it, and does not read them again.
+        """
+        return None
+
     def sources_to_predict(self, data: Any) -> Sequence[Any]:
         """Return one source per sample for an argument of ``predict`` that is not a table.
 

@@ -12,6 +12,7 @@ from flash.serialization.files import (
     replacing,
     replacing_together,
     scratch_file,
+    sync,
     try_lock,
     write_checkpoint,
     writing,
@@ -21,6 +22,7 @@ from flash.serialization.folders import write_folder
 from flash.serialization.objects import describe, instantiate, resolve_class, resolve_function
 from flash.serialization.rng import capture_rng_state, restore_rng_state
 from flash.serialization.sources import is_checkpoint_name, read_checkpoint
+from flash.serialization.unfinished import UnfinishedFolder, parts_folder, resuming_folder
 from flash.serialization.values import (
     NotSerializableError,
     equal,
@@ -33,6 +35,7 @@ __all__ = [
     "Configurable",
     "MapLocation",
     "NotSerializableError",
+    "UnfinishedFolder",
     "accepted_parameters",
     "call_with",
     "capture_rng_state",
@@ -45,6 +48,7 @@ __all__ = [
     "is_free",
     "link_or_copy",
     "made_from",
+    "parts_folder",
     "read_checkpoint",
     "refuse_unknown_arguments",
     "replacing",
@@ -52,7 +56,9 @@ __all__ = [
     "resolve_class",
     "resolve_function",
     "restore_rng_state",
+    "resuming_folder",
     "scratch_file",
+    "sync",
     "to_serializable",
     "try_lock",
     "write_checkpoint",

@@ -33,6 +33,7 @@ __all__ = [
     "replacing",
     "replacing_together",
     "scratch_file",
+    "sync",
     "try_lock",
     "write_checkpoint",
     "writing",
@@ -243,7 +244,7 @@ def replacing_together(
     finally:
         for temporary in temporaries:
             temporary.unlink(missing_ok=True)
-    _sync(folder)
+    sync(folder)
 
 
 def is_free(folder: Path) -> bool:
@@ -293,11 +294,11 @@ def writing_folder(path: str | Path, *, what: str = "folder", folder_argument: s
         with explaining_write_errors(target, what=what, folder_argument=folder_argument), _locked(temporary):
             yield temporary
             for file in temporary.rglob("*"):
-                _sync(file)
+                sync(file)
             os.replace(temporary, target)  # noqa: PTH105  # onto an empty folder too
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 @contextlib.contextmanager
@@ -412,7 +413,12 @@ def _remove_left_behind(folder: Path) -> None:
                 os.close(descriptor)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Sync a file or a folder to disk, where the system can.
+
+    Args:
+        path: The file; or the folder, so that it has the names of its files after a power failure too.
+    """
     # A rename is durable only once the folder is synced; Windows cannot sync folders.
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
