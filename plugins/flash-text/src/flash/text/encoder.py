@@ -340,11 +340,22 @@ def windows_of(tokenizer: Any, texts: Sequence[Any], max_length: int, overlap: i
         texts: Texts, or pairs of texts.
         max_length: The maximum number of tokens per window, including special tokens.
         overlap: The number of tokens that two neighboring windows share.
+
+    Raises:
+        DataError: If the first text of a pair leaves no room for the second one.
     """
     strategy = "longest_first" if isinstance(texts[0], str) else "only_second"
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length, stride=overlap, strategy=strategy, direction="right")
-    return [[each, *each.overflowing] for each in tokenizer.encode_batch(list(texts))]
+    try:
+        return [[each, *each.overflowing] for each in tokenizer.encode_batch(list(texts))]
+    except Exception as error:
+        if "Truncation error" not in str(error):
+            raise
+        raise DataError(
+            f"Expected questions that leave room for their contexts in {max_length} tokens (max_length), of which "
+            f"{overlap} are of the window before, but one is too long. Shorten it, or raise max_length."
+        ) from error
 
 
 def _encode_parts(samples: Sequence[Any], settings: Mapping[str, Any], tokenizer: Any) -> dict[str, Any]:
@@ -355,15 +366,7 @@ def _encode_parts(samples: Sequence[Any], settings: Mapping[str, Any], tokenizer
     else:
         texts = [_whole(sample, "") for sample in samples]
         described = [{"context": context} for _, context in texts]
-    try:
-        found = windows_of(tokenizer, texts, settings["max_length"], settings["overlap"])
-    except Exception as error:
-        if "Truncation error" not in str(error):
-            raise
-        raise DataError(
-            f"Expected questions that leave room for their contexts in {settings['max_length']} tokens, but one is too "
-            "long. Shorten it."
-        ) from error
+    found = windows_of(tokenizer, texts, settings["max_length"], settings["overlap"])
     for each, windows in zip(described, found, strict=True):
         if settings["parts"] == "entities":
             each["places"] = word_places(each["starts"], each["stops"], windows)

@@ -120,7 +120,7 @@ class QuestionAnsweringPreprocess(TextPreprocess):
     def prepare_samples(self, samples: Any, dataset: AutoDataset) -> Any:
         """Tokenize all questions, if a task is connected."""
         spec = self.input_spec
-        return samples.tokenize(spec, dataset.hooks.stage) if isinstance(spec, AnswerTokenizerConfig) else samples
+        return samples.tokenize(spec) if isinstance(spec, AnswerTokenizerConfig) else samples
 
     def collate(self, samples: Sequence[Any]) -> Any:
         """Pad the windows of all questions to the longest one."""

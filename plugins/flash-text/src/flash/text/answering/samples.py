@@ -11,9 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from flash.data.stage import Stage
-from flash.errors import DataError
-
 from ..encoder import passage_places
 from ..samples import TokenizerConfig
 from ..texts import PackedPairs
@@ -95,7 +92,7 @@ class Questions:
         self.texts = texts
         self.answers = answers
 
-    def tokenize(self, config: AnswerTokenizerConfig, stage: Stage) -> TokenizedQuestions:
+    def tokenize(self, config: AnswerTokenizerConfig) -> TokenizedQuestions:
         """Return the samples as token ids; contexts that are too long are divided into windows.
 
         Raises:
@@ -103,19 +100,10 @@ class Questions:
             DataError: If a question leaves no room for its context.
         """
         check_fast(config.tokenizer, "answers")
-        rows = []
         encodings = encode_windows(config.tokenizer, self.texts, config.max_length, config.overlap)
-        try:
-            for (_, context), windows in zip(self.texts, encodings, strict=True):
-                rows.append(_tokenized(context, windows, config))
-        except Exception as error:
-            if "Truncation error" not in str(error):
-                raise
-            raise DataError(
-                f"Expected questions of the {stage.value} data that leave room for their contexts in "
-                f"{config.max_length} tokens (max_length), of which {config.overlap} are of the window before, but one "
-                "is too long. Shorten it, or raise max_length."
-            ) from error
+        rows = [
+            _tokenized(context, windows, config) for (_, context), windows in zip(self.texts, encodings, strict=True)
+        ]
         return TokenizedQuestions(rows, self.texts, self.answers)
 
     def __len__(self) -> int:
