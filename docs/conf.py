@@ -61,7 +61,7 @@ _LIBRARIES = (
 # Names that only type checkers see: of other libraries, and unions that stand for what users may pass.
 _OF_TYPE_CHECKERS = (
     *("Axes", "Dataset", "Figure", "ImageFigure", "Path", "Sampler"),
-    *("DetectionOptions", "Floats", "Pretrained", "Sample", "Spec", "Tensor", "Tokenizer"),
+    *("Array", "DetectionOptions", "Floats", "Pretrained", "Sample", "Spec", "Tensor", "Tokenizer"),
 )
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(_LIBRARIES)})\..*"),

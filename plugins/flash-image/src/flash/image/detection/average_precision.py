@@ -208,8 +208,8 @@ def match_objects(found: Objects, true: Objects, matching: Matching) -> Array:
         matching: How they are matched.
 
     Returns:
-        A row for each found object: its class, from 0, its score, and at each threshold 1 for a hit, 0 for a mistake,
-        and -1 if it does not count.
+        A row for each found object, with its class from 0, its score, and at each threshold 1 for a hit, 0 for a
+        mistake, and -1 if it does not count.
 
     Example:
         >>> boxes = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
