@@ -539,10 +539,15 @@ def windowed(tokenizer: Any) -> dict[str, Any]:
     return {"backbone": network, "tokenizer": tokenizer, "max_length": 16}
 
 
+def spread_out(task: Any) -> None:
+    """Give the last layer weights by which words have different tags."""
+    nn.init.normal_(task.head[-1].weight, std=1.0)
+
+
 @pytest.mark.parametrize("name", [pytest.param("pt2", marks=pytest.mark.slow), "onnx"])
 def test_entities_of_long_texts_are_found_by_their_folder(tokenizer: Any, tmp_path: Path, name: str) -> None:
     task = TokenClassifier(labels=["O", "B-A", "I-A", "B-B", "I-B"], **windowed(tokenizer))
-    nn.init.normal_(task.head[-1].weight, std=1.0)  # type: ignore[union-attr,operator,index]  # a sequence of modules
+    spread_out(task)
     words = [text.split() for text in TEXTS if text]
     source = tmp_path / "words.conll"
     source.write_text("-DOCSTART- O\n\n" + "\n\n".join("\n".join(f"{word} O" for word in each) for each in words))
@@ -555,8 +560,8 @@ def test_entities_of_long_texts_are_found_by_their_folder(tokenizer: Any, tmp_pa
     assert [[[one[key] for key in keys] for one in each] for each in found] == [
         [[one[key] for key in keys] for one in each] for each in expected
     ]
-    scores = ([one["score"] for each in rows for one in each] for rows in (found, expected))
-    np.testing.assert_allclose(*scores, atol=1e-5)
+    one, other = ([span["score"] for each in rows for span in each] for rows in (found, expected))
+    np.testing.assert_allclose(one, other, atol=1e-5)
     assert predictor.predict(str(source), "tags") == task.predict(source, "tags")
 
 
@@ -565,7 +570,7 @@ def test_entities_of_a_column_of_texts_are_found_by_their_folder(tokenizer: Any,
     frame = pd.DataFrame({"text": sentences, "spans": [[(0, 3, "PER")], [], []]})
     data = TokenClassificationData.from_data_frame("text", "spans", train_data_frame=frame)
     task = TokenClassifier.from_data(data, **windowed(tokenizer))
-    nn.init.normal_(task.head[-1].weight, std=1.0)  # type: ignore[union-attr,operator,index]  # a sequence of modules
+    spread_out(task)
     frame.to_csv(tmp_path / "new.csv", index=False)
     predictor = predictor_of(task.export(tmp_path / "out", "onnx"))
     expected = task.predict(tmp_path / "new.csv", "tags")
@@ -577,7 +582,7 @@ def test_entities_of_a_column_of_texts_are_found_by_their_folder(tokenizer: Any,
 def test_answers_in_long_contexts_are_found_by_their_folder(tokenizer: Any, tmp_path: Path, name: str) -> None:
     task = QuestionAnsweringTask(unanswerable=True, n_best=3, **windowed(tokenizer))
     context = "good bad film a and x " * 9
-    asked = [{"question": question, "answers": []} for question in ("a film", "x")]
+    asked: list[Any] = [{"question": question, "answers": []} for question in ("a film", "x")]
     source = tmp_path / "squad.json"
     source.write_text(json.dumps({"data": [{"paragraphs": [{"context": context, "qas": asked}]}]}))
     predictor = predictor_of(task.export(tmp_path / "out", name))
@@ -587,8 +592,8 @@ def test_answers_in_long_contexts_are_found_by_their_folder(tokenizer: Any, tmp_
         assert [[(one["text"], one["start"]) for one in each] for each in found] == [
             [(one["text"], one["start"]) for one in each] for each in expected
         ]
-        scores = ([one["score"] for each in rows for one in each] for rows in (found, expected))
-        np.testing.assert_allclose(*scores, atol=1e-5)
+        one, other = ([span["score"] for each in rows for span in each] for rows in (found, expected))
+        np.testing.assert_allclose(one, other, atol=1e-5)
     assert predictor.predict(str(source), "texts") == task.predict(source, "texts")
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(ValueError, match=r"Expected .*other\.json to be a file of SQuAD, an object with 'data'"):

@@ -290,7 +290,7 @@ def test_two_processes_with_two_workers_each_predict_and_validate_each_row_once(
     one = flash.Trainer(accelerator="cpu", **silent)
     two = flash.Trainer(accelerator="cpu", devices=2, strategy="ddp_fork", **silent)
     wanted, found = (
-        list(chain.from_iterable(trainer.predict(task, datamodule=data(workers), output="probabilities")))
+        list(chain.from_iterable(trainer.predict(task, datamodule=data(workers), output="probabilities") or []))
         for trainer, workers in ((one, 0), (two, 2))
     )
     assert np.allclose(found, wanted, atol=1e-6)

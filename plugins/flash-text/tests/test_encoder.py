@@ -288,8 +288,8 @@ def same_spans(found: list[Any], expected: list[Any]) -> None:
     assert [[(one["text"], one["start"], one.get("label")) for one in each] for each in found] == [
         [(one["text"], one["start"], one.get("label")) for one in each] for each in expected
     ]
-    scores = [[one["score"] for each in rows for one in each] for rows in (found, expected)]
-    np.testing.assert_allclose(*scores, atol=1e-5)
+    one, other = ([span["score"] for each in rows for span in each] for rows in (found, expected))
+    np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 WORDS = [["Ada's", "film", "."], ["a", "\ufeff", "good-bad"] * 12, ["x"]]
@@ -299,7 +299,7 @@ WORDS = [["Ada's", "film", "."], ["a", "\ufeff", "good-bad"] * 12, ["x"]]
 def test_entities_are_those_of_the_task(tokenizers: Any, name: str, reader: Any, tmp_path: Path) -> None:
     tokenizer = tokenizers[name]
     torch.manual_seed(0)
-    task = TokenClassifier(
+    task: Any = TokenClassifier(
         labels=["O", "B-A", "I-A", "B-B", "I-B"], backbone=Tokens(len(tokenizer)), tokenizer=tokenizer, max_length=12
     ).eval()
     nn.init.normal_(task.head[-1].weight)
@@ -324,7 +324,7 @@ def test_answers_are_those_of_the_task(tokenizers: Any, reader: Any, tmp_path: P
         backbone=Tokens(len(tokenizer)), tokenizer=tokenizer, max_length=16, n_best=4, unanswerable=unanswerable
     ).eval()
     folder = reader(task)
-    asked = [{"question": question, "answers": []} for question in ("film", "good")]
+    asked: list[Any] = [{"question": question, "answers": []} for question in ("film", "good")]
     paragraphs = [{"context": context, "qas": asked} for context in ("a bad film, a good one. " * 6, "film")]
     source = tmp_path / "squad.json"
     source.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
