@@ -88,7 +88,7 @@ COVERAGE = {
     "flash-audio": 97,
     "flash-baseline": 95,
     # What needs pandas, pyarrow or matplotlib, such as large tables, is tested in the session of all packages.
-    "flash-core": 94.3,
+    "flash-core": 94,
     "flash-export": 95,
     # Samples on disk and streams of datasets are read there too, of images and of texts.
     "flash-image": 97.6,

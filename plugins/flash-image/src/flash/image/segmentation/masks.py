@@ -327,7 +327,7 @@ class MaskTargets:
                 codes = np.where(values == self.ignore, _MAX_VALUE, values)
             table = _table(tuple(self.values), self.ignore if isinstance(self.ignore, int) else None)
         outside = codes.dtype != np.uint8 and (int(codes.min()) < 0 or int(codes.max()) >= len(table))
-        encoded: npt.NDArray[np.uint8] = table[np.clip(codes, 0, len(table) - 1) if outside else codes]
+        encoded: npt.NDArray[np.uint8] = table.take(np.clip(codes, 0, len(table) - 1) if outside else codes)
         wrong = (codes < 0) | (codes >= len(table)) | (encoded == _UNKNOWN) if outside else encoded == _UNKNOWN
         if wrong.any():
             raise self._unknown(values, wrong, name, stage)
