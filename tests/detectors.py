@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import nn
 from torchvision.models.detection import FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -11,6 +12,25 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNNHeads, KeypointRCNNPredictor
 from torchvision.models.detection.mask_rcnn import MaskRCNNPredictor
 from torchvision.ops import MultiScaleRoIAlign
+
+#: The pixels of a side of :func:`squares`.
+SIDE = 64
+
+
+def squares(count: int = 24, seed: int = 0) -> tuple[list[Any], list[list[str]], list[Any]]:
+    """Return dark images with a red or a blue square each, but for the last one of six, their classes and boxes."""
+    random = np.random.default_rng(seed)
+    images, labels, boxes = [], [], []
+    for row in range(count):
+        image = random.integers(0, 60, (SIDE, SIDE, 3), np.uint8)
+        left, top = (int(each) for each in random.integers(0, SIDE - 24, 2))
+        name = ("red", "blue")[row % 2]
+        if row % 6 < 5:
+            image[top : top + 24, left : left + 24] = (230, 40, 40) if name == "red" else (40, 40, 230)
+        images.append(image)
+        labels.append([name] if row % 6 < 5 else [])
+        boxes.append([[left, top, left + 24, top + 24]] if row % 6 < 5 else [])
+    return images, labels, boxes
 
 
 def tiny_detector(**sizes: Any) -> nn.Module:
@@ -22,7 +42,7 @@ def tiny_detector(**sizes: Any) -> nn.Module:
     return _spread(FasterRCNN(layers, None, rpn_anchor_generator=anchors, **heads, **sizes))
 
 
-def small_detector(num_classes: int) -> nn.Module:
+def small_detector(num_classes: int, **options: Any) -> nn.Module:
     """A Faster R-CNN on three layers, which learns to find squares in some epochs."""
     layers: list[nn.Module] = []
     for before, after in ((3, 8), (8, 16), (16, 32)):
@@ -35,7 +55,7 @@ def small_detector(num_classes: int) -> nn.Module:
     }
     few = {"rpn_pre_nms_top_n_train": 200, "rpn_post_nms_top_n_train": 50, "rpn_batch_size_per_image": 64}
     scales = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "box_batch_size_per_image": 16}
-    return FasterRCNN(body, None, **heads, **few, **scales, **_options())
+    return FasterRCNN(body, None, **heads, **few, **scales, **{**_options(), **options})
 
 
 def tiny_segmenter(num_classes: int) -> nn.Module:

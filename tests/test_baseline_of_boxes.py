@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detectors import small_detector, tiny_pose, tiny_segmenter
+from detectors import SIDE, small_detector, squares, tiny_pose, tiny_segmenter
 from PIL import Image
 
 from flash import Task, Trainer
@@ -24,27 +24,9 @@ from flash.image import (
     ObjectDetector,
 )
 
-SIDE = 64
-
 
 def ignore(line: str) -> None:
     """Say nothing."""
-
-
-def squares(count: int = 24, seed: int = 0) -> tuple[list[Any], list[list[str]], list[Any]]:
-    """Return dark images with a red or a blue square each, but for the last one of six, their classes and boxes."""
-    random = np.random.default_rng(seed)
-    images, labels, boxes = [], [], []
-    for row in range(count):
-        image = random.integers(0, 60, (SIDE, SIDE, 3), np.uint8)
-        left, top = (int(each) for each in random.integers(0, SIDE - 24, 2))
-        name = ("red", "blue")[row % 2]
-        if row % 6 < 5:
-            image[top : top + 24, left : left + 24] = (230, 40, 40) if name == "red" else (40, 40, 230)
-        images.append(image)
-        labels.append([name] if row % 6 < 5 else [])
-        boxes.append([[left, top, left + 24, top + 24]] if row % 6 < 5 else [])
-    return images, labels, boxes
 
 
 def coco(folder: Path, **others: Any) -> Path:

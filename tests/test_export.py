@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from detectors import spread, tiny_detector, tiny_pose, tiny_segmenter
+from detectors import small_detector, spread, squares, tiny_detector, tiny_pose, tiny_segmenter
 from PIL import Image
 from tokenizers import processors
 from torch import nn
@@ -29,6 +29,7 @@ from transformers import (
     YolosConfig,
 )
 
+import flash
 from flash import Task, Trainer
 from flash.cli import main
 from flash.errors import ExportError
@@ -38,6 +39,7 @@ from flash.image import (
     ImageRegressor,
     InstanceSegmentation,
     KeypointDetector,
+    ObjectDetectionData,
     ObjectDetector,
     SemanticSegmentation,
     SemanticSegmentationData,
@@ -447,6 +449,29 @@ def test_detectors_of_torchvision_are_exported(tmp_path: Path, photos: Path, bac
     assert min(len(each["labels"]) for each in expected) > 5
     # Random weights make 7e-5 of what is 1e-7 in the pixels, and many candidates that are nearly as good as others.
     same_boxes(predictor_of(folder).predict(str(photos)), expected, missing=8, pixels=1.5, difference=1e-2)
+
+
+@pytest.mark.train
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_trained_detector_finds_the_same_from_its_folder(tmp_path: Path, name: str) -> None:
+    images, labels, boxes = squares(48)
+    data = ObjectDetectionData.from_images(images, labels, boxes, batch_size=4, seed=0)
+    # Of regions with the same score, which a small network has, two programs may not choose different ones.
+    network = small_detector(data.num_classes + 1, rpn_post_nms_top_n_test=200)
+    task = ObjectDetector.from_data(data, backbone=network, learning_rate=0.01, optimizer="adamw", score_threshold=0.5)
+    flash.Trainer(max_epochs=25, logger=False, enable_checkpointing=False, enable_progress_bar=False).fit(task, data)
+    (tmp_path / "new").mkdir()
+    new, wanted, places = squares(12, seed=1)
+    for row, image in enumerate(new):
+        Image.fromarray(image).save(tmp_path / "new" / f"{row:02}.png")
+    found = predictor_of(task.export(tmp_path / "out", name)).predict(str(tmp_path / "new"))
+    same_boxes(found, task.predict(tmp_path / "new"), missing=1)
+    right = 0
+    for each, classes, true in zip(found, wanted, places, strict=True):
+        best = each["boxes"][:1], each["labels"][:1]
+        right += not best[0] if not classes else best[1] == classes and np.abs(np.subtract(*best[0], *true)).max() < 8
+    assert right >= 10
 
 
 @pytest.mark.slow
