@@ -32,6 +32,7 @@ __all__ = [
     "PredictedBatch",
     "TaskPrediction",
     "evaluating",
+    "gather_results",
     "gather_rows",
     "parts_to_predict",
     "predict_batches",
@@ -158,6 +159,26 @@ def _loaded(dataset: AutoDataset | AutoStream, **options: Any) -> Iterator[tuple
         rows = range(seen, seen + count_rows(batch)) if places is None else next(places)
         seen += len(rows)
         yield rows, batch
+
+
+def gather_results(
+    batches: Iterable[PredictedBatch], results_of: Callable[[PredictedBatch], Iterable[Any]]
+) -> list[Any]:
+    """Return a result per sample of all batches, of any type, in the order of the samples.
+
+    Args:
+        batches: The batches, in any order; they are not held in memory.
+        results_of: Returns the results of a batch, one per sample.
+
+    Example:
+        >>> batches = [PredictedBatch([row], None, None, torch.tensor([row])) for row in (1, 0)]
+        >>> gather_results(batches, lambda batch: [f"row {each}" for each in batch.output.tolist()])
+        ['row 0', 'row 1']
+    """
+    found: dict[int, Any] = {}
+    for batch in batches:
+        found.update(zip(map(int, batch.rows), results_of(batch), strict=True))
+    return [found[row] for row in range(len(found))]
 
 
 def gather_rows(

@@ -236,7 +236,7 @@ def _size(value: Any) -> int:
 
 
 class _Shard(NamedTuple):
-    """What a complete file holds, and what the next one needs to know."""
+    """Content of a complete file, and what the next one needs to know."""
 
     rows: int
     #: The bytes of the file.

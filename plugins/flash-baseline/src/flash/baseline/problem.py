@@ -135,7 +135,7 @@ class Problem:
 
     @property
     def scored_as(self) -> Kind | type[StructuredTask]:
-        """What the metrics are of, as ``metrics_for`` takes it."""
+        """Kind of task, or the task, that the metrics are of, as ``metrics_for`` takes it."""
         if self.kind != "structured":
             return self.kind
         assert issubclass(self.task, StructuredTask)

@@ -61,7 +61,7 @@ def plain_head(head: bytes) -> PlainHead | None:
 
 
 class _Reader:
-    """What the parser has read."""
+    """Listener of the parser, which keeps what it has read."""
 
     def __init__(self) -> None:
         self.url = b""

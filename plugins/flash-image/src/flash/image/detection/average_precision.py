@@ -59,7 +59,7 @@ def _recall_thresholds() -> Array:
 
 @dataclass(frozen=True)
 class Matching:
-    """How found objects are matched with true ones, and at which thresholds.
+    """Way to match found objects with true ones, and its thresholds.
 
     Args:
         overlaps: From found and true objects of an image to how alike they are, ``(found, true)``, 0 to 1.

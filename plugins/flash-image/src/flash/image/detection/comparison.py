@@ -1,4 +1,4 @@
-"""What ``flash baseline`` compares detectors by: the statistics of their images, words and pictures."""
+"""Comparison of detectors by ``flash baseline``: the statistics of their images, words and pictures."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from flash.core.prediction import predict_batches
+from flash.core.prediction import PredictedBatch, gather_results, predict_batches
 from flash.core.structured_prediction import Array
 from flash.data.auto_dataset import AutoDataset
 from flash.data.stage import Stage
@@ -55,13 +55,15 @@ def true_counts(dataset: AutoDataset, num_classes: int) -> Array:
 
 def predicted_counts(task: Any, dataset: AutoDataset, batch_size: int, num_workers: int) -> Array:
     """Return how many pixels are predicted as each class, then how many of them rightly, ``(images, 2 * classes)``."""
-    found: dict[int, Array] = {}
-    for batch in predict_batches(task, dataset, batch_size=batch_size, num_workers=num_workers):
-        for row, scores, mask in zip(batch.rows, batch.output, batch.targets, strict=True):
+
+    def counts_of(batch: PredictedBatch) -> Iterator[Array]:
+        for scores, mask in zip(batch.output, batch.targets, strict=True):
             truth = mask.reshape(mask.shape[-2:])
             predicted = best_classes(scores.float(), (truth.shape[0], truth.shape[1]))
-            found[int(row)] = _counts(mask_confusion(truth, predicted, task.num_classes))
-    return np.stack([found[row] for row in range(len(dataset))])
+            yield _counts(mask_confusion(truth, predicted, task.num_classes))
+
+    batches = predict_batches(task, dataset, batch_size=batch_size, num_workers=num_workers)
+    return np.stack(gather_results(batches, counts_of))
 
 
 def _counts(confusion: Tensor) -> Array:

@@ -1,4 +1,4 @@
-"""How models of question answering are compared: by exact match and F1 of each question, as of SQuAD."""
+"""Comparison of models of question answering, by exact match and F1 of each question, as of SQuAD."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from flash.core.structured_prediction import Array, StatisticsMetric, StructuredTask, of_means
+from flash.core.prediction import PredictedBatch
+from flash.core.structured_prediction import Array, StatisticsMetric, of_means
 from flash.data.auto_dataset import AutoDataset
 
-from ..predictions import predictions_of
+from ..comparison import TextComparison
 from .answers import describe_answer
 from .metrics import answer_scores
 from .outputs import texts
@@ -28,7 +29,7 @@ def true_answers(dataset: AutoDataset) -> list[list[str]]:
     return [[answer.text for answer in each[1]] if isinstance(each, tuple) else list(each.answers) for each in samples]
 
 
-class AnswerComparison(StructuredTask):
+class AnswerComparison(TextComparison):
     """Part of a task that answers questions: models are compared by the mean F1 of words, and exact match."""
 
     @classmethod
@@ -50,13 +51,11 @@ class AnswerComparison(StructuredTask):
 
     def predicted_statistics(self, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> Array:
         """Return F1 and exact match of the best answer to each question, ``(questions, 2)``."""
-        return answer_scores(self._answers(dataset, batch_size, num_workers), true_answers(dataset))
+        return answer_scores(self.results_in(dataset, batch_size, num_workers), true_answers(dataset))
 
-    def _answers(self, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> list[str]:
-        def found(batch: Any) -> list[str]:
-            return texts(batch.output, self, batch.inputs)
-
-        return predictions_of(self, dataset, found, batch_size, num_workers)
+    def results_of(self, batch: PredictedBatch) -> list[str]:
+        """Return the texts of the best answers."""
+        return texts(batch.output, self, batch.inputs)
 
     @classmethod
     def describe_targets(
@@ -70,4 +69,5 @@ class AnswerComparison(StructuredTask):
 
     def describe_predictions(self, dataset: AutoDataset, rows: Sequence[int], labels: Sequence[str]) -> list[str]:
         """Return the best answer to each question."""
-        return [describe_answer(each) for each in self._answers(dataset.subset(rows, dataset.hooks.stage), len(rows))]
+        some = dataset.subset(rows, dataset.hooks.stage)
+        return [describe_answer(each) for each in self.results_in(some, len(rows))]

@@ -1,4 +1,4 @@
-"""How models that generate texts are compared: by the metrics of their task, from statistics of each text."""
+"""Comparison of models that generate texts, by the metrics of their task, from statistics of each text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from flash.core.structured_prediction import Array, StatisticsMetric, StructuredTask, of_means
+from flash.core.prediction import PredictedBatch
+from flash.core.structured_prediction import Array, StatisticsMetric, of_means
 from flash.data.auto_dataset import AutoDataset
 
-from ..predictions import predictions_of
+from ..comparison import TextComparison
 from .statistics import bleu_counts, bleu_of, chrf_counts, chrf_of, rouge_values
 
 __all__ = ["GeneratedTexts", "Summaries", "Translations", "target_texts"]
@@ -21,7 +22,7 @@ def target_texts(dataset: AutoDataset) -> list[str]:
     return list(dataset.display_targets(range(len(dataset))) or ())
 
 
-class GeneratedTexts(StructuredTask):
+class GeneratedTexts(TextComparison):
     """Part of a task that generates texts."""
 
     @classmethod
@@ -45,11 +46,13 @@ class GeneratedTexts(StructuredTask):
 
     def predicted_statistics(self, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> Array:
         """Return the statistics of the text that is generated from each text, ``(texts, width)``."""
-        return self.text_statistics(self._texts(dataset, batch_size, num_workers), target_texts(dataset))
+        return self.text_statistics(self.results_in(dataset, batch_size, num_workers), target_texts(dataset))
 
-    def _texts(self, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> list[str]:
+    def results_of(self, batch: PredictedBatch) -> list[str]:
+        """Return the generated texts."""
         task: Any = self
-        return predictions_of(self, dataset, lambda batch: task.decode(batch.output), batch_size, num_workers)
+        texts: list[str] = task.decode(batch.output)
+        return texts
 
     @classmethod
     def describe_targets(
@@ -63,7 +66,7 @@ class GeneratedTexts(StructuredTask):
 
     def describe_predictions(self, dataset: AutoDataset, rows: Sequence[int], labels: Sequence[str]) -> list[str]:
         """Return the generated texts."""
-        return self._texts(dataset.subset(rows, dataset.hooks.stage), len(rows))
+        return self.results_in(dataset.subset(rows, dataset.hooks.stage), len(rows))
 
 
 class Summaries(GeneratedTexts):

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from flash.core.prediction import PredictedBatch
 from flash.core.structured_prediction import Array, CountedTask
 from flash.data.auto_dataset import AutoDataset
 
-from ..predictions import predictions_of
+from ..comparison import TextComparison
 from .sentences import Sentence
 from .tags import Entity, describe_entities, entities_of, kinds_of
 
@@ -59,7 +60,7 @@ def _per_kind(texts: Sequence[Sequence[Entity]], kinds: Sequence[str]) -> Array:
     return np.array([[each[kind] for kind in kinds] for each in counts], dtype=np.int64).reshape(len(texts), len(kinds))
 
 
-class EntityCounting(CountedTask):
+class EntityCounting(TextComparison, CountedTask):
     """Part of a task that finds entities: models are compared by F1 over whole entities, as of CoNLL and seqeval."""
 
     labels: list[str]
@@ -86,13 +87,11 @@ class EntityCounting(CountedTask):
     def predicted_statistics(self, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> Array:
         """Return how many entities of each label are predicted, then how many rightly, ``(texts, 2 * labels)``."""
         true = [entities_of(tags) for _, tags in tagged_sentences(dataset)]
-        return entity_counts(true, self._entities(dataset, batch_size, num_workers), kinds_of(self.labels))
+        return entity_counts(true, self.results_in(dataset, batch_size, num_workers), kinds_of(self.labels))
 
-    def _entities(self, dataset: AutoDataset, batch_size: int, num_workers: int = 0) -> list[list[Entity]]:
-        def found(batch: Any) -> list[list[Entity]]:
-            return [entities_of([self.labels[tag] for tag in logits.argmax(-1).tolist()]) for logits in batch.output]
-
-        return predictions_of(self, dataset, found, batch_size, num_workers)
+    def results_of(self, batch: PredictedBatch) -> list[list[Entity]]:
+        """Return the entities of each text."""
+        return [entities_of([self.labels[tag] for tag in logits.argmax(-1).tolist()]) for logits in batch.output]
 
     @classmethod
     def describe_targets(
@@ -108,5 +107,5 @@ class EntityCounting(CountedTask):
         """Return the entities that are predicted for each text."""
         some = dataset.subset(rows, dataset.hooks.stage)
         sentences = [sentence for sentence, _ in tagged_sentences(some)]
-        entities = self._entities(some, len(rows))
+        entities = self.results_in(some, len(rows))
         return [describe_entities(*pair) or "none" for pair in zip(sentences, entities, strict=True)]
