@@ -4,7 +4,7 @@ For a row of a table, a sentence and a photo: samples per second of 32 clients, 
 share of the forward pass of the network alone with batches of 32 (bar 0.8), and beside LitServe with the same task and
 the same JSON (bar 1); and the latency of one client as a multiple of ``task.predict`` of one sample in this process
 (bar 1.5). The services and the clients are processes of their own, on the same cores. For rows also 16 and 256 in a
-request, the exported folder, and a bare ASGI application of uvicorn that reads the body and answers a constant. More
+request, ``--format onnx``, and a bare ASGI application of uvicorn that reads the body and answers a constant. More
 requests no service in Python answers here, so that with one row a request the measure is the time that this application
 and the network take for a row, one after the other (bar 0.5: JSON, checks, the queue, and the way from a row to tensors
 and back take no longer than those two); with more rows it is the network (bar 0.8). Run: ``nox -s bench -- serving``.
@@ -195,16 +195,14 @@ def report(
 
 
 def report_rows(checkpoint: str, row: Any, network: Callable[[], float], rounds: int, limit: float) -> None:
-    """Report rows a second with several rows a request, of the checkpoint and of its export, and what HTTP gives.
+    """Report rows a second with several rows a request, of the checkpoint, in the format onnx, and what HTTP gives.
 
-    Bars: with one row 0.5 of the bare application and the network after each other, with more 0.8 of the network, which
+    Bars, which the service keeps in one of both ways: with one row 0.5 of the bare application and the network after each other, with more 0.8 of the network, which
     is measured in turn with them.
     """
-    exported = Path(checkpoint).with_name("exported")
-    flash.Task.load_from_checkpoint(checkpoint).export(exported, "onnx")
     bare = str(Path(__file__).parent / "_bare_service.py")
-    serve = [sys.executable, "-m", "flash", "serve"]
-    commands = {"checkpoint": [*serve, checkpoint, "--port"], "onnx": [*serve, str(exported), "--port"]}
+    serve = [sys.executable, "-m", "flash", "serve", checkpoint]
+    commands = {"checkpoint": [*serve, "--port"], "onnx": [*serve, "--format", "onnx", "--port"]}
     commands["bare uvicorn"] = [sys.executable, bare]
     ports = {way: free_port() for way in commands}
     with contextlib.ExitStack() as stack:

@@ -31,8 +31,8 @@ from torch import nn
 import flash
 from flash.errors import ConfigurationError
 from flash.image import ImageClassifier, ImageEmbedder, ObjectDetector
-from flash.serve import make_app
-from flash.serve.models import load
+from flash.serve import make_app, run
+from flash.serve.models import export, load
 from flash.tabular import TabularClassificationData, TabularClassifier, TabularRegressionData, TabularRegressor
 from flash.text import TextClassificationData, TextClassifier
 
@@ -411,6 +411,49 @@ def test_a_worker_that_is_killed_is_replaced(checkpoint: Path, command: Callable
     for _ in range(5):
         assert b'flash_requests_total{code="200"} 21' in get(service.port, "/metrics")
     assert service.end(signal.SIGINT) in (0, -signal.SIGINT)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_checkpoint_is_served_in_another_format_and_no_file_stays(
+    checkpoint: Path,
+    command: Callable[..., Command],
+    workers: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    service = command(str(checkpoint), "--format", "onnx", "--workers", workers)
+    service.await_lines("Application startup complete", int(workers))
+    expected = flash.Task.load_from_checkpoint(checkpoint).predict(ROWS["rows"], "probabilities")
+    for _ in range(5):
+        answers = post(service.port, ROWS)["predictions"]
+        found = [sorted(each["probability"] for each in answer["probabilities"]) for answer in answers]
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours == pytest.approx(sorted(theirs), abs=1e-5)
+    assert len(list(tmp_path.glob("flash-serve-*/exported/model.onnx"))) == (workers != "1")
+    assert service.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+    assert not list(tmp_path.glob("flash-serve-*"))
+
+
+def test_a_task_in_memory_is_exported_too(tmp_path: Path, serve: Callable[..., Post]) -> None:
+    task = table()
+    answer = serve(load(export(task, tmp_path / "exported", "onnx")))(json=ROWS).json()
+    assert [each["prediction"] for each in answer["predictions"]] == task.predict(ROWS["rows"])
+
+
+def test_a_format_that_cannot_be_is_said(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(flash.errors.UnknownNameError, match=r"'tflite'.*onnx"):
+        run(checkpoint, port=0, format="tflite")
+    sentence = "Expected a service of 'onnx' to be on the CPU in 32 bits, but got the device 'cuda' and the precision"
+    with pytest.raises(ConfigurationError, match=f"{sentence} '32'. Leave the format out, or them."):
+        run(checkpoint, port=0, format="onnx", device="cuda")
+    with pytest.raises(ConfigurationError, match="'bf16'. Leave the format out, or them."):
+        run(checkpoint, port=0, format="onnx", precision="bf16")
+    (tmp_path / "export.json").write_text("{}")
+    sentence = "Expected a checkpoint to export as 'onnx', but .* is an exported folder. Leave the format out: it is"
+    with pytest.raises(ConfigurationError, match=sentence):
+        run(tmp_path, port=0, format="onnx")
 
 
 def test_a_device_that_is_not_there_is_said_at_once(checkpoint: Path) -> None:

@@ -33,6 +33,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument("--precision", default="32", help="of the weights: 32, 16, bf16 or 64 (default: 32)")
     parser.add_argument(
+        "--format",
+        help="export the task first, as onnx or pt2, and serve that: small networks are faster, on the CPU "
+        "(default: serve the checkpoint as it is)",
+    )
+    parser.add_argument(
         "--max_batch",
         type=int,
         default=usual.max_batch,

@@ -19,7 +19,7 @@ from flash.errors import ConfigurationError, DataError
 if TYPE_CHECKING:
     from flash.export.loading import ExportedTask
 
-__all__ = ["Model", "TaskModel", "load"]
+__all__ = ["Model", "TaskModel", "export", "load"]
 
 _PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16, "64": torch.float64}
 #: The file that describes a folder of ``task.export``.
@@ -142,7 +142,7 @@ def load(source: str | os.PathLike[str], device: str = "cpu", precision: str = "
     """
     if precision not in _PRECISIONS:
         raise ConfigurationError(f"Expected precision to be one of {', '.join(_PRECISIONS)}, but got {precision!r}.")
-    if Path(source, _EXPORT).is_file():
+    if _is_export(source):
         return _load_export(Path(source), device, precision)
     task = flash.Task.load_from_checkpoint(os.fspath(source)).eval()
     try:
@@ -152,6 +152,46 @@ def load(source: str | os.PathLike[str], device: str = "cpu", precision: str = "
             f"Expected a device that is there, such as cpu, but got {device!r}: {error}"
         ) from error
     return TaskModel(task)
+
+
+def export(
+    task: flash.Task | str | os.PathLike[str], folder: Path, format: str, device: str = "cpu", precision: str = "32"
+) -> Path:
+    """Write a task into a folder that :func:`load` reads, and whose networks predict faster if they are small.
+
+    Args:
+        task: The task, or its checkpoint.
+        folder: The folder, as in :meth:`flash.Task.export`.
+        format: The format, such as ``"onnx"``.
+        device: The device that was asked for; a format is for the CPU.
+        precision: The precision that was asked for; a format keeps that of the task.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigurationError: If it is a folder that is exported already, or is not for the CPU and in 32 bits.
+        ExportError: If the task cannot be exported.
+        PluginError: If no plugin exports tasks.
+        UnknownNameError: If there is no such format.
+    """
+    if not isinstance(task, flash.Task) and _is_export(task):
+        raise ConfigurationError(
+            f"Expected a checkpoint to export as {format!r}, but {os.fspath(task)} is an exported folder. Leave the "
+            "format out: it is served as it is."
+        )
+    if (device, precision) != ("cpu", "32"):
+        raise ConfigurationError(
+            f"Expected a service of {format!r} to be on the CPU in 32 bits, but got the device {device!r} and the "
+            f"precision {precision!r}. Leave the format out, or them."
+        )
+    if not isinstance(task, flash.Task):
+        task = flash.Task.load_from_checkpoint(os.fspath(task))
+    return task.export(folder, format)
+
+
+def _is_export(source: str | os.PathLike[str]) -> bool:
+    return Path(source, _EXPORT).is_file()
 
 
 def _load_export(folder: Path, device: str, precision: str) -> Model:
