@@ -197,8 +197,8 @@ def report(
 def report_rows(checkpoint: str, row: Any, network: Callable[[], float], rounds: int, limit: float) -> None:
     """Report rows a second with several rows a request, of the checkpoint, in the format onnx, and what HTTP gives.
 
-    Bars, which the service keeps in one of both ways: with one row 0.5 of the bare application and the network after each other, with more 0.8 of the network, which
-    is measured in turn with them.
+    Bars, which the service keeps in one of both ways: with one row 0.5 of the bare application and the network after
+    each other, with more 0.8 of the network, which is measured in turn with them.
     """
     bare = str(Path(__file__).parent / "_bare_service.py")
     serve = [sys.executable, "-m", "flash", "serve", checkpoint]
