@@ -18,6 +18,7 @@ from torch import nn
 import flash
 from flash.core.classification import ClassificationTask
 from flash.data.requests import RequestField, RequestFields
+from flash.serve.protocol import GuardedProtocol
 
 ROWS = RequestFields(
     "table",
@@ -142,7 +143,7 @@ def on_loopback(app: Any) -> Iterator[int]:
     """Serve an application with uvicorn in a thread, and yield its port."""
     # As the service does.
     options: Any = {"ws": "none", "access_log": False, "server_header": False, "proxy_headers": False}
-    config = uvicorn.Config(app, port=0, http="flash.serve.protocol:GuardedProtocol", log_level="warning", **options)
+    config = uvicorn.Config(app, port=0, http=GuardedProtocol, log_level="warning", **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -15,6 +15,7 @@ import pytest
 import torch
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
+from fastapi.testclient import TestClient
 from small_domains import Rows, Service, Sums, task_of
 from starlette.middleware.base import BaseHTTPMiddleware
 
@@ -168,6 +169,17 @@ def test_an_application_is_mounted_in_another(rows: flash.Task, row: dict[str, A
 
     assert Service(app).run(talk).json()["predictions"][0]["prediction"] == "long"
     inner.state.service.batcher.close(10)
+
+
+def test_an_application_starts_again_after_it_has_stopped(rows: flash.Task, row: dict[str, Any]) -> None:
+    app = make_app(rows)
+    large = {"rows": [{**row, "note": "x" * 1000}] * 200}
+    for _ in range(2):
+        with TestClient(app) as client:
+            assert client.get("/health").json() == {"status": "ready"}
+            assert client.post("/v1/predict", json={"rows": [row]}).status_code == 200
+            assert client.post("/v1/predict", json=large).status_code == 200
+        assert not app.state.service.batcher.is_alive
 
 
 # ---------------------------------------------------------------------- limits

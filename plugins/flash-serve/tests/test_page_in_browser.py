@@ -14,7 +14,7 @@ from headless_chromium import Browser, launched
 from small_domains import Recordings, Rows, Words, on_loopback, task_of
 
 import flash
-from flash.data.requests import RequestFields
+from flash.data.requests import RequestField, RequestFields
 from flash.serve import make_app
 
 pytestmark = pytest.mark.process
@@ -123,6 +123,29 @@ def test_a_row_is_filled_in_and_predicted(browser: Browser, show: Open, rows: fl
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     assert {each.removeprefix(address) for each in browser.requests()} == {"", "v1/task", "v1/predict"}
     assert browser.errors() == []
+
+
+class OddRows(Rows):
+    """A domain of rows with a column without a name, and with categories that are empty."""
+
+    def request_fields(self) -> RequestFields:
+        fields = [RequestField("", "number", typical=2), RequestField("__proto__", "category", ("", " ", "k"))]
+        return RequestFields("table", [*Rows.request_fields(self).fields, *fields])
+
+    def load_sample(self, sample: Any, dataset: Any) -> Any:
+        return torch.tensor([float(sample[""]), -1.0 if sample["__proto__"] is None else len(sample["__proto__"])])
+
+
+def test_columns_without_a_name_and_empty_categories_are_sent(browser: Browser, show: Open) -> None:
+    show(task_of(OddRows()))
+    assert "(no name)" in text(browser, "#fields")
+    found = []
+    for place in range(4):
+        browser.evaluate(f"document.querySelector('select[name=__proto__]').selectedIndex = {place}")
+        submit(browser)
+        browser.await_true("!document.querySelector('#submit').disabled")
+        found.append(text(browser, "#prediction") or text(browser, "#error"))
+    assert found == ["2, 0", "2, 1", "2, 1", "2, -1"]
 
 
 def test_what_is_wrong_is_said_on_the_page(browser: Browser, show: Open) -> None:

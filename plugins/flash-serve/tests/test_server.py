@@ -17,6 +17,7 @@ import flash
 from flash.errors import ConfigurationError
 from flash.serve import make_app, run
 from flash.serve.command import main
+from flash.serve.protocol import GuardedProtocol
 
 ROW = {"rows": [{"age": 30, "city": "Rome"}]}
 
@@ -153,6 +154,13 @@ def test_a_port_that_is_taken_is_said_before_anything_is_loaded(tmp_path: Path) 
 def test_an_address_that_is_none_is_said(tmp_path: Path, arguments: Sequence[str]) -> None:
     with pytest.raises(ConfigurationError, match="Expected an address to listen on, but .* is none: "):
         main([str(tmp_path / "none.ckpt"), *arguments])
+
+
+def test_the_protocol_is_given_as_a_class_which_all_versions_of_uvicorn_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: dict[str, Any] = {}
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: taken.update(options))
+    run(task_of(Rows()), port=0)
+    assert taken["http"] is GuardedProtocol
 
 
 def test_several_workers_need_a_checkpoint() -> None:

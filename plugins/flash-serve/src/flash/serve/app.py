@@ -121,8 +121,7 @@ class _Service:
         )
         #: The bytes of the bodies in memory.
         self.held = 0
-        # One body at a time, since a small one may become large in memory.
-        self._executor = ThreadPoolExecutor(1, "flash-serve-decode")
+        self._executor = _executor()
         about = describe(model, limits)
         document = openapi(about, model.fields, limits)
         self._about, self._page = to_json(about), page().encode()
@@ -133,9 +132,12 @@ class _Service:
 
         @asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            # It may start again after it has stopped, as with each client of the tests of an application.
+            self.batcher.open()
             yield
             await asyncio.get_running_loop().run_in_executor(None, self.batcher.close, limits.timeout)
             self._executor.shutdown(wait=False)
+            self._executor = _executor()
 
         # Its pages of documentation would load scripts from elsewhere.
         without: Any = {"docs_url": None, "redoc_url": None, "redirect_slashes": False}
@@ -264,6 +266,11 @@ class _Service:
                 f"Expected the whole body within {self.limits.timeout:g} s, but it is not there. Send it again.",
                 headers={"Connection": "close"},
             ) from error
+
+
+def _executor() -> ThreadPoolExecutor:
+    # One body at a time, since a small one may become large in memory.
+    return ThreadPoolExecutor(1, "flash-serve-decode")
 
 
 class _Hold:

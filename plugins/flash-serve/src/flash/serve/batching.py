@@ -141,6 +141,11 @@ class Batcher:
         job.timer = loop.call_later(timeout, _expire, job, timeout)
         return job
 
+    def open(self) -> None:
+        """Take requests again after :meth:`close`."""
+        with self._ready:
+            self._is_closing = False
+
     def close(self, timeout: float | None = None) -> None:
         """Predict what waits, and end the thread.
 
@@ -168,6 +173,7 @@ class Batcher:
                 while not ((self._jobs and self._is_released) or self._is_closing):
                     self._ready.wait()
                 if not self._jobs:
+                    self._thread = None
                     return
                 pieces = self._take()
                 # What is left waits no longer.

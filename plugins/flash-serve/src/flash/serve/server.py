@@ -20,6 +20,7 @@ from flash.errors import ConfigurationError
 from .app import make_app
 from .limits import Limits
 from .models import export, load
+from .protocol import GuardedProtocol
 
 __all__ = ["run", "worker"]
 
@@ -68,7 +69,8 @@ def run(
     options: Any = {
         "host": host,
         "port": port,
-        "http": "flash.serve.protocol:GuardedProtocol",
+        # The class, since the older versions of uvicorn know no protocols by their path.
+        "http": GuardedProtocol,
         "ws": "none",
         "access_log": False,
         "server_header": False,

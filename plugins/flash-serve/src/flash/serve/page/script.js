@@ -15,10 +15,14 @@ function make(tag, attributes = {}, ...inside) {
 
 // ---------------------------------------------------------------- the form
 
+// One per column, in their order: a form leaves out what has no name, and a column may have none.
+const controls = [];
+
 function field(name, control, note) {
   control.name = name;
-  control.id = "field-" + document.querySelectorAll(".field").length;
-  const label = make("label", { for: control.id }, name);
+  control.id = "field-" + controls.length;
+  controls.push(control);
+  const label = make("label", { for: control.id }, name.trim() ? name : "(no name)");
   if (note) label.append(make("span", { class: "quiet" }, " " + note));
   return make("div", { class: "field" }, label, control);
 }
@@ -103,20 +107,19 @@ function choose(chosen) {
 
 // ---------------------------------------------------------------- the request
 
-function valueOf(each, text) {
-  if (text.trim() === "") return null;
-  return isNumber(each) ? Number(text) : text;
+function valueOf(each, control) {
+  // A category may be an empty text; what is not known stands after all categories.
+  if (control.options) return control.selectedIndex < each.values.length ? control.value : null;
+  if (control.value.trim() === "") return null;
+  return isNumber(each) ? Number(control.value) : control.value;
 }
 
 function content() {
-  const form = new FormData(find("form"));
-  if (about.kind === "table") {
-    return { [about.key]: [Object.fromEntries(about.fields.map((each) => [each.name, valueOf(each, form.get(each.name))]))] };
+  const given = (place, each) => about.kind === "table" ? valueOf(each, controls[place]) : controls[place].value;
+  if (about.fields.length) {
+    return { [about.key]: [Object.fromEntries(about.fields.map((each, place) => [each.name, given(place, each)]))] };
   }
-  if (about.kind === "text" && about.fields.length) {
-    return { [about.key]: [Object.fromEntries(about.fields.map((each) => [each.name, form.get(each.name)]))] };
-  }
-  return { [about.key]: [about.kind === "text" ? form.get("Text") : JSON.parse(form.get("Numbers"))] };
+  return { [about.key]: [about.kind === "text" ? controls[0].value : JSON.parse(controls[0].value)] };
 }
 
 async function send(event) {
