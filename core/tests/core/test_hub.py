@@ -330,6 +330,25 @@ def test_the_card_of_an_owner_stays_and_ours_is_written_again(trainer: Any) -> N
     assert card.read_text() == "# My own words"
 
 
+@pytest.mark.parametrize("scores", [[{"test_accuracy": 0.5}], {"test_accuracy": "good"}, {3: 0.5}, 0.5])
+def test_scores_that_are_no_numbers_by_name_are_an_error(scores: Any, trainer: Any) -> None:
+    expected = (
+        r"Expected scores as numbers by name, such as \{'test_accuracy': 0.9\}, but got .*\(task, datamodule=data\)\[0"
+    )
+    with pytest.raises(ConfigurationError, match=expected):
+        trained(trainer).save_pretrained("net", scores=scores)
+    assert not Path("net").exists()
+
+
+def test_the_card_of_the_current_folder_has_its_name(
+    trainer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    trained(trainer).save_pretrained(".")
+    assert "flash.Task.from_pretrained('mine')" in Path("README.md").read_text()
+
+
 def test_the_card_says_how_the_task_was_trained(trainer: Any) -> None:
     data = make_data()
     task = Net.from_data(data, num_classes=2, labels=["ants", "bées"], metrics=["accuracy"], learning_rate=0.125)
@@ -370,6 +389,24 @@ def test_a_task_is_pushed_and_loaded(trainer: Any, hub: Any) -> None:
         same(task, source)
         assert torch.equal(probabilities(task), probabilities(source))
     same(task, Net.from_pretrained("me/net", local_files_only=True))
+
+
+def test_an_upload_without_connections_says_what_to_do(trainer: Any, hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    expected = r"Expected a connection to .*, to upload to me/net, but connections are turned off. Unset HF_HUB_OFFLINE"
+    with pytest.raises(DownloadError, match=expected):
+        trained(trainer).push_to_hub("me/net", token=hub.token)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("name", [None, "", "a b/c", "../net", "me/net/more"])
+def test_what_is_no_name_of_a_repository_is_an_error_before_anything_is_written(
+    name: Any, trainer: Any, hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Net, "_save", None)
+    with pytest.raises(ConfigurationError, match="Expected the name of a repository, such as 'owner/name', but got"):
+        trained(trainer).push_to_hub(name)
+    assert hub.requests == []
 
 
 def test_a_branch_is_created_and_loaded_as_a_revision(trainer: Any, hub: Any, tmp_path: Path) -> None:

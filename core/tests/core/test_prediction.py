@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +23,7 @@ from flash.data.columns import Columns
 from flash.data.process import Preprocess
 from flash.data.stage import Stage
 from flash.data.tables import Table, read_table
-from flash.errors import DataError
+from flash.errors import ConfigurationError, DataError
 
 
 class Rows(Preprocess):
@@ -124,6 +125,15 @@ def test_predict_runs_in_eval_mode_and_leaves_the_modes_as_they_were() -> None:
 def test_predicting_nothing_is_an_error(linear: Any) -> None:
     with pytest.raises(DataError, match="Expected at least one sample in the predict data"):
         linear().predict([])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0])
+def test_a_batch_of_no_samples_is_an_error_rather_than_no_results(batch_size: Any, linear: Any) -> None:
+    expected = f"Expected batch_size to be a whole number of at least 1, but got {batch_size}."
+    with pytest.raises(ConfigurationError, match=re.escape(expected)):
+        linear().predict(torch.randn(3, 3), batch_size=batch_size)
+    with pytest.raises(ConfigurationError, match=re.escape(expected)):
+        list(linear().predict_each(torch.randn(3, 3), batch_size=batch_size))
 
 
 def test_trainer_predict_gives_batches_of_results(trainer_options: dict[str, Any], linear: Any) -> None:

@@ -26,7 +26,14 @@ from torch import nn
 from flash import Postprocess, Task
 from flash.core.export import ExportedPart
 from flash.data.portable import Portable, TensorSpec
-from flash.errors import CheckpointError, ConfigurationError, ExportError, PluginError, UnknownNameError
+from flash.errors import (
+    CheckpointError,
+    ConfigurationError,
+    ExportError,
+    PluginError,
+    UnknownArgumentError,
+    UnknownNameError,
+)
 from flash.export import Format, write_export
 from flash.export.folder import standalone_source
 from flash.export.formats import ONNX, PT2
@@ -120,6 +127,18 @@ def test_the_output_that_was_chosen_is_the_default_of_the_folder(
     assert predictor_of(task.export(tmp_path / "out")).predict(points) == task.predict(points)
 
 
+@pytest.mark.parametrize("output", ["logits", len])
+def test_an_output_that_the_folder_lacks_comes_with_a_warning(
+    classifier: Classifier, points: str, tmp_path: Path, output: Any
+) -> None:
+    task = classifier()
+    task.output = output
+    with pytest.warns(UserWarning, match="Expected task.output to be one that the folder has too, but it is "):
+        folder = task.export(tmp_path / "out")
+    task.output = None
+    assert predictor_of(folder).predict(points) == task.predict(points)
+
+
 def test_the_task_is_as_before(classifier: Classifier, points: str, tmp_path: Path) -> None:
     task = classifier()
     task.train()
@@ -155,6 +174,98 @@ def test_the_program_needs_neither_torch_nor_flash(
     command = [sys.executable, str(folder / "predict.py"), str(wrong)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "Expected the columns x and y, but got ['a', 'b'].\n")
+
+
+class TestProgram:
+    """The program on a command line: what goes wrong is said in a sentence, and nothing is lost."""
+
+    @pytest.fixture
+    def run(self, classifier: Classifier, tmp_path: Path) -> Callable[..., Any]:
+        folder = classifier().export(tmp_path / "out", "onnx")
+
+        def run_program(*arguments: str, **options: Any) -> Any:
+            command = [sys.executable, str(folder / "predict.py"), *arguments]
+            return subprocess.run(command, capture_output=True, check=False, **options)
+
+        return run_program
+
+    @pytest.mark.process
+    def test_characters_that_a_pipe_cannot_take_are_escaped(self, points: str, tmp_path: Path) -> None:
+        task = PointClassifier(labels=["sí", "\U0001f600", "o"], model=nn.Linear(2, 3))
+        folder = task.export(tmp_path / "out", "onnx")
+        command = [sys.executable, str(folder / "predict.py"), points]
+        environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert [json.loads(line)["prediction"] for line in done.stdout.splitlines()] == task.predict(points)
+
+    @pytest.mark.process
+    def test_a_file_that_cannot_be_written_or_read_is_named(
+        self, run: Callable[..., Any], points: str, tmp_path: Path
+    ) -> None:
+        for arguments, name in (((points, "-o", str(tmp_path / "no" / "x")), "x"), ((str(tmp_path / "no.csv"),), "no")):
+            done = run(*arguments, text=True)
+            assert done.returncode == 1
+            assert "Expected a file that can be read or written, but" in done.stderr
+            assert f"{name}" in done.stderr
+            assert done.stderr.endswith("cannot be: No such file or directory.\n")
+
+    @pytest.mark.process
+    def test_a_wrong_input_leaves_the_predictions_of_before(self, run: Callable[..., Any], tmp_path: Path) -> None:
+        kept, wrong = tmp_path / "kept.jsonl", tmp_path / "wrong.csv"
+        kept.write_text("before")
+        wrong.write_text("a,b\n1,2\n")
+        assert run(str(wrong), "-o", str(kept)).returncode == 1
+        assert kept.read_text() == "before"
+
+    @pytest.mark.process
+    def test_a_package_that_is_missing_is_named(self, run: Callable[..., Any], points: str, tmp_path: Path) -> None:
+        (tmp_path / "onnxruntime.py").write_text("raise ImportError('none', name='onnxruntime')")
+        done = run(points, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+        expected = "Expected onnxruntime to be installed: pip install numpy onnxruntime\n"
+        assert (done.returncode, done.stderr) == (1, expected)
+
+
+def test_tables_of_another_encoding_or_separator_are_read_if_it_is_named(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text("x:y:größe\n1:2:3\n3:4:5\n", encoding="cp1252")
+    predictor = predictor_of((task := classifier()).export(tmp_path / "out"))
+    reading: Any = {"sep": ":", "encoding": "cp1252"}
+    assert predictor.predict(str(path), **reading) == task.predict([[1.0, 2.0], [3.0, 4.0]])
+    with pytest.raises(ValueError, match=r"Expected a table of UTF-8 text in .*points.csv, but: .*--encoding cp1252"):
+        predictor.predict(str(path), sep=":")
+    with pytest.raises(
+        ValueError, match="Expected encoding to be one that Python knows, such as 'cp1252', but got 'x'"
+    ):
+        predictor.predict(str(path), encoding="x")
+    with pytest.raises(ValueError, match="Expected batch_size to be a whole number of at least 1, but got -1"):
+        predictor.predict(str(path), batch_size=-1)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+def test_a_compressed_table_that_is_damaged_is_an_error(classifier: Classifier, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"points.csv.{suffix}"
+    path.write_bytes(b"x,y\n1,2\n")
+    with pytest.raises(ValueError, match=r"Expected a compressed table in .*points.csv.*, but it is damaged: "):
+        predictor_of(classifier().export(tmp_path / "out")).predict(str(path))
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_any_precision_are_exported_in_single_precision(
+    classifier: Classifier, points: str, tmp_path: Path, precision: torch.dtype
+) -> None:
+    task = classifier().to(precision)
+    before = {name: value.clone() for name, value in task.state_dict().items()}
+    folder = task.export(tmp_path / "out", "onnx")
+    found = predictor_of(folder).predict(points, "probabilities")
+    expected = torch.tensor(task.predict(points, "probabilities"))
+    torch.testing.assert_close(torch.tensor(found), expected, atol=0.02, rtol=0, check_dtype=False)
+    assert all(
+        value.dtype == before[name].dtype and torch.equal(value, before[name])
+        for name, value in task.state_dict().items()
+    )
 
 
 def test_a_wrong_output_is_an_error(classifier: Classifier, points: str, tmp_path: Path) -> None:
@@ -331,6 +442,17 @@ class TestWhatGoesWrong:
         )
         with pytest.raises(ConfigurationError, match=expected):
             Task(nn.Linear(2, 1)).export(tmp_path / "out")
+
+    def test_inputs_that_the_network_does_not_take(self, tmp_path: Path) -> None:
+        expected = r"Expected inputs that Task takes, but with float32 of shape \('batch', 3\) it raised: .* shapes"
+        with pytest.raises(ExportError, match=expected):
+            Task(nn.Linear(2, 1)).export(tmp_path / "out", inputs=torch.zeros(2, 3))
+
+    def test_an_option_that_the_format_lacks(self, classifier: Classifier, tmp_path: Path) -> None:
+        expected = r"Expected arguments that task.export\(format='pt2'\) takes, but got 'quantize'"
+        with pytest.raises(UnknownArgumentError, match=expected):
+            classifier().export(tmp_path / "out", quantize=True)
+        assert not (tmp_path / "out").exists()
 
     def test_a_name_that_is_a_path(self, classifier: Classifier, tmp_path: Path) -> None:
         class Hostile(Points):

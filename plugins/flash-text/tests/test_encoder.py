@@ -95,7 +95,8 @@ def test_tokens_are_those_of_the_preprocess(
     tokenizer = tokenizers[name]
     task = TextClassifier(2, backbone=Vectors(len(tokenizer)), tokenizer=tokenizer, max_length=max_length)
     file = tmp_path / "texts.txt"
-    lines = [text for text in NASTY if len(text.splitlines()) <= 1]
+    # Of the characters that end a line, those of paragraphs may be in a text.
+    lines = [*(text for text in NASTY if not {"\n", "\r"} & set(text)), "good\u2028film\x0bplot"]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="")
     settings, folder = portable_of(task).settings, reader(task)
     compare(task, lines, list(batches(str(file), settings, folder, 4)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from flash.data.process import Postprocess
 from flash.data.stage import Stage
 from flash.errors import ConfigurationError, PluginError
 from flash.plugins import get_host
+from flash.serialization import refuse_unknown_arguments
 
 __all__ = ["Arrays", "ExportedPart", "InferenceNetwork", "TaskExport", "as_float", "portable_of", "to_json_labels"]
 
@@ -107,6 +109,7 @@ class TaskExport:
         Raises:
             ExportError: If the network cannot be exported, or the file disagrees with the task.
             PluginError: If no plugin has exporters.
+            UnknownArgumentError: If the format has no such option.
             UnknownNameError: If there is no such format.
         """
         host = get_host()
@@ -117,7 +120,12 @@ class TaskExport:
             raise PluginError(
                 f"Expected a plugin that exports tasks as {format!r}, but there is none. {reason or ''}".rstrip()
             )
-        written: Path = found[format].load()(task, folder, inputs=inputs, **options)
+        exporter = found[format].load()
+        parameters = inspect.signature(exporter).parameters.values()
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            taken = [each.name for each in parameters][2:]
+            refuse_unknown_arguments(f"task.export(format={format!r})", options, taken)
+        written: Path = exporter(task, folder, inputs=inputs, **options)
         return written
 
     def exported_outputs(self, predictions: Any) -> dict[str, Tensor]:

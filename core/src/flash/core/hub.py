@@ -14,7 +14,9 @@ import flash
 from flash.core.callbacks import strategy_of
 from flash.core.model_card import TaskFacts, is_written_by_flash, model_card
 from flash.core.restoring import RUN_STATES, checked_metadata, load_task
+from flash.data.messages import show
 from flash.download import explaining_hub_errors, hub_library
+from flash.errors import ConfigurationError
 from flash.serialization import MapLocation, explaining_write_errors, write_folder
 from flash.serialization.folders import CARD, DESCRIPTION, WEIGHTS
 
@@ -39,7 +41,8 @@ class TaskHub:
             scores: Scores for the model card, by name, such as ``trainer.test(task, datamodule=data)[0]``.
 
         Raises:
-            ConfigurationError: If safetensors is not installed, or the folder has the weights of another program.
+            ConfigurationError: If safetensors is not installed, the folder has the weights of another program, or
+                ``scores`` are no numbers by name.
             CheckpointError: If it cannot be written, or a weight cannot be stored; the old files are untouched.
 
         Example:
@@ -51,10 +54,11 @@ class TaskHub:
             >>> Regressor.from_pretrained(folder).predict(zeros(1, 2))[0].shape
             torch.Size([1])
         """
-        self._save(Path(folder), Path(folder).name, scores)
+        self._save(Path(folder), Path(folder).absolute().name, scores)
 
     def _save(self, folder: Path, source: str, scores: Mapping[str, float] | None) -> None:
         task = cast(Any, self)
+        _check_scores(scores)
         checkpoint: dict[str, Any] = {"state_dict": task.state_dict()}
         task.on_save_checkpoint(checkpoint)
         description = {name: value for name, value in checkpoint["flash"].items() if name not in RUN_STATES}
@@ -149,10 +153,13 @@ class TaskHub:
         Raises:
             DownloadError: If the Hub cannot be reached, or refuses it.
             CheckpointError: If a weight cannot be stored.
-            ConfigurationError: If a package is not installed, or the name is none of a repository.
+            ConfigurationError: If a package is not installed, the name is none of a repository, or ``scores`` are no
+                numbers by name.
         """
         hub = hub_library(f"the repository {repository!r}")
         endpoint = endpoint or hub.constants.ENDPOINT
+        with explaining_hub_errors(repository, uploads=True):
+            hub.utils.validate_repo_id(repository or "")
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             self._save(folder, repository, scores)
@@ -175,6 +182,18 @@ class TaskHub:
                     commit_message=commit_message or f"Upload a {type(self).__name__} of Flash",
                 )
         return str(url)
+
+
+def _check_scores(scores: Any) -> None:
+    """Check that scores are numbers by name."""
+    numbers = isinstance(scores, Mapping) and all(
+        isinstance(name, str) and hasattr(value, "__float__") for name, value in scores.items()
+    )
+    if scores is not None and not numbers:
+        raise ConfigurationError(
+            f"Expected scores as numbers by name, such as {{'test_accuracy': 0.9}}, but got {show(scores)}. Of the "
+            "list that trainer.test returns, pass an element: scores=trainer.test(task, datamodule=data)[0]."
+        )
 
 
 def _facts_of(task: Any, description: Mapping[str, Any]) -> TaskFacts:

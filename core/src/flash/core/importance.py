@@ -12,6 +12,7 @@ import torch
 from flash.core.prediction import predict_batches
 from flash.data.auto_dataset import AutoDataset
 from flash.data.data_module import DataModule
+from flash.data.loader import check_count
 from flash.errors import ConfigurationError, DataError
 
 __all__ = ["Importance", "part_importance", "permutation_importance"]
@@ -130,8 +131,8 @@ def permutation_importance(
         >>> permutation_importance(dataset, error).names
         ['column 0', 'column 1']
     """
-    _check_positive("repeats", repeats)
-    _check_positive("max_rows", max_rows)
+    check_count("repeats", repeats)
+    check_count("max_rows", max_rows)
     stage = dataset.hooks.stage
     generator = torch.Generator().manual_seed(seed)
     rows = torch.randperm(len(dataset), generator=generator)[:max_rows].sort().values.tolist()
@@ -191,8 +192,3 @@ def _evaluate(task: Any, data: DataModule, dataset: AutoDataset) -> tuple[str, b
         f"Expected a task with a metric of torchmetrics or a loss per sample, which importance is measured by, but "
         f"this {type(task).__name__} has neither. Pass metrics=... or loss_fn=... to it."
     )
-
-
-def _check_positive(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"Expected {name} to be a whole number of at least 1, but got {value!r}.")

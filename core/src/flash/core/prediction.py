@@ -18,7 +18,7 @@ from flash.core.outputs import OutputSpec, find_output, resolve_output, takes_id
 from flash.data.auto_dataset import AutoDataset
 from flash.data.batch import count_rows, split_batch
 from flash.data.folders import table_folder
-from flash.data.loader import batches_in_order, make_loader, rows_of_batch, samples_of
+from flash.data.loader import batches_in_order, check_count, make_loader, rows_of_batch, samples_of
 from flash.data.process import Postprocess, Preprocess
 from flash.data.samplers import restore_order
 from flash.data.stage import Stage
@@ -127,7 +127,11 @@ def predict_batches(
         forward: The function to call with the inputs; by default the task.
         precision: Lightning's precision plugin of a run; by default floats are converted to the dtype of the weights.
         track_gradients: Whether to track gradients; otherwise the output is computed in inference mode.
+
+    Raises:
+        ConfigurationError: If ``batch_size`` is no whole number of at least 1.
     """
+    check_count("batch_size", batch_size)
     hooks = dataset.hooks
     batches: Iterator[tuple[Sequence[int], Any]]
     if num_workers or isinstance(dataset, AutoStream):

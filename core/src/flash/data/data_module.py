@@ -20,7 +20,7 @@ from typing_extensions import Self
 from flash.data.auto_dataset import AutoDataset, SourceRows
 from flash.data.batch import Features
 from flash.data.columns import ArrayTree, Columns
-from flash.data.loader import Loader, SamplerSpec, make_loader
+from flash.data.loader import Loader, SamplerSpec, check_count, make_loader
 from flash.data.messages import show_values
 from flash.data.process import Postprocess, Preprocess, StageHooks
 from flash.data.recognition import RawData, Recognition
@@ -111,8 +111,8 @@ class DataModule(pl.LightningDataModule):
         persistent_workers: bool = True,
     ) -> None:
         super().__init__()
-        _check_count("batch_size", batch_size, minimum=1)
-        _check_count("num_workers", num_workers, minimum=0)
+        check_count("batch_size", batch_size)
+        check_count("num_workers", num_workers, minimum=0)
         self.preprocess = preprocess
         self.postprocess = postprocess
         self.batch_size = batch_size
@@ -806,11 +806,6 @@ def _evaluates_all(trainer: Any, stage: Stage) -> bool:
     """Return whether a trainer evaluates all batches of a stage; the integer 1 means one batch."""
     limit = getattr(trainer, f"limit_{stage.value}_batches", None)
     return isinstance(limit, float) and limit == 1.0
-
-
-def _check_count(name: str, value: Any, minimum: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ConfigurationError(f"Expected {name} to be a whole number of at least {minimum}, but got {value!r}.")
 
 
 # Arguments of splits, and how their values per row are found.

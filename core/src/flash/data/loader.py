@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeAlias
 
 import torch
@@ -28,14 +29,34 @@ from flash.data.samplers import (
 from flash.data.stage import Stage
 from flash.data.streams import AutoStream, shard_stream
 from flash.data.windows import WindowedRows, Windows
-from flash.errors import DataError
+from flash.errors import ConfigurationError, DataError
 from flash.serialization import capture_rng_state, restore_rng_state
 
-__all__ = ["Loader", "SamplerSpec", "batches_in_order", "make_loader", "rows_of_batch", "samples_of"]
+__all__ = ["Loader", "SamplerSpec", "batches_in_order", "check_count", "make_loader", "rows_of_batch", "samples_of"]
 
 
 #: A sampler of rows: any iterable of row indices, or a class or function that returns one for the dataset.
 SamplerSpec: TypeAlias = Iterable[Any] | Callable[[Any], Iterable[Any]]
+
+
+def check_count(name: str, value: Any, minimum: int = 1) -> None:
+    """Check an argument that counts something, such as the samples of a batch.
+
+    Args:
+        name: The name of the argument.
+        value: What was given for it.
+        minimum: The smallest number that makes sense.
+
+    Raises:
+        ConfigurationError: If it is no whole number, or smaller.
+
+    Example:
+        >>> check_count("batch_size", 0)
+        Traceback (most recent call last):
+        flash.errors.ConfigurationError: Expected batch_size to be a whole number of at least 1, but got 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < minimum:
+        raise ConfigurationError(f"Expected {name} to be a whole number of at least {minimum}, but got {value!r}.")
 
 
 class Loader(DataLoader[Any]):

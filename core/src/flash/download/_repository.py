@@ -159,6 +159,11 @@ def explaining_hub_errors(
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         if connects:
             raise UnreachableError(_unreachable(repository, host, error, uploads)) from error
+        if uploads:
+            raise DownloadError(
+                f"Expected a connection to {host}, to upload to {repository}, but connections are turned off. Unset "
+                "HF_HUB_OFFLINE, or save a folder with task.save_pretrained(folder), and upload it later."
+            ) from error
         raise DownloadError(
             f"Expected {repository} in the cache of the Hub, since connections are turned off (local_files_only or "
             "HF_HUB_OFFLINE), but it is not there, and there is no file or folder of that name. Download it "

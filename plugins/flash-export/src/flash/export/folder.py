@@ -13,12 +13,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from flash import Task
 from flash.core.export import ExportedPart, portable_of
 from flash.core.prediction import evaluating
+from flash.data.messages import show
 from flash.data.portable import InputSpecs, Portable, example_specs, named_specs
 from flash.download import digest
-from flash.errors import ConfigurationError, ExportError
+from flash.errors import ConfigurationError, ExportError, FlashError
 from flash.plugins import dist_of, get_host
 from flash.serialization import is_free, writing_folder
 
@@ -90,14 +93,14 @@ def write_export(
             "task.export(folder, inputs=...)."
         )
     writing = writing_folder(target, folder_argument="task.export(folder)")
-    with writing as temporary, _on_cpu(task), evaluating(task):
+    with writing as temporary, _on_cpu(task), _in_single_precision(task), evaluating(task):
         networks, differences, changes = _write_networks(task, specs, format, temporary, change)
         description = {
             "version": VERSION,
             "format": format.name,
             "task": get_host().task_name(type(task)) or f"{type(task).__module__}.{type(task).__qualname__}",
             "networks": networks,
-            "result": {**task.exported_result(), **_output_of(task)},
+            "result": _result_of(task),
             "preprocess": _describe(portable, format),
             "service": describe_service(task, portable, format),
             "agreement": {
@@ -129,7 +132,7 @@ def _write_networks(
     task: Task, specs: InputSpecs, format: Format, folder: Path, change: Change | None
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     networks, differences, changes = {}, {}, {}
-    for name, part in task.exported_parts(specs).items():
+    for name, part in _parts_of(task, specs).items():
         if not name.isidentifier():
             raise ExportError(f"Expected an identifier as the name of a network, but got {name!r}. Rename it.")
         shown = _name_of(task, name)
@@ -149,6 +152,20 @@ def _write_networks(
             "outputs": list(part.outputs),
         }
     return networks, differences, changes
+
+
+def _parts_of(task: Task, specs: InputSpecs) -> Mapping[str, ExportedPart]:
+    try:
+        return task.exported_parts(specs)
+    except FlashError:
+        raise
+    # A network raises errors of many types for inputs that it does not take.
+    except Exception as error:
+        shown = ", ".join(f"{spec.dtype} of shape {spec.shape}" for spec in named_specs(specs).values())
+        raise ExportError(
+            f"Expected inputs that {_name_of(task, 'model')} takes, but with {shown} it raised: {reason_of(error)}. "
+            "Pass a batch of inputs as the network takes them: task.export(folder, inputs=...)."
+        ) from error
 
 
 def _write(format: Format, program: Any, inputs: list[str], part: ExportedPart, path: Path, name: str) -> None:
@@ -189,8 +206,18 @@ def _name_of(task: Task, part: str) -> str:
     return f"{type(task).__name__}{with_backbone}{of_part}"
 
 
-def _output_of(task: Task) -> dict[str, str]:
-    return {"output": task.output} if task.output in ("classes", "labels", "probabilities", "raw") else {}
+def _result_of(task: Task) -> dict[str, Any]:
+    """Return what turns outputs into results, with the output that the task was told to predict."""
+    result = task.exported_result()
+    if task.output in ("classes", "labels", "probabilities", "raw"):
+        return {**result, "output": task.output}
+    if task.output is not None and result.get("output") != task.output:
+        warnings.warn(
+            f"Expected task.output to be one that the folder has too, but it is {show(task.output)}: predict.py "
+            "returns that of a task whose output is None. Set task.output = None if you agree.",
+            stacklevel=5,
+        )
+    return result
 
 
 def _describe(portable: Portable, format: Format) -> dict[str, Any]:
@@ -252,3 +279,17 @@ def _on_cpu(task: Task) -> Iterator[None]:
         yield
     finally:
         task.to(device)
+
+
+@contextlib.contextmanager
+def _in_single_precision(task: Task) -> Iterator[None]:
+    """Context manager: convert weights, and give back those of before; few runtimes know the others on a CPU."""
+    tensors = [*task.parameters(), *task.buffers()]
+    before = [(each, each.data) for each in tensors if each.is_floating_point() and each.dtype != torch.float32]
+    try:
+        for each, data in before:
+            each.data = data.float()
+        yield
+    finally:
+        for each, data in before:
+            each.data = data

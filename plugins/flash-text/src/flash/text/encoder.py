@@ -117,7 +117,8 @@ def _texts(source: str, settings: Mapping[str, Any], reader: Any) -> list[Any]:
     if not fields and "parts" in settings:
         return _lines_of_conll(source) if settings["parts"] == "entities" else _questions_of_squad(source)
     if not fields:
-        return Path(source).read_text(encoding="utf-8-sig").splitlines()
+        # Not splitlines, which would take other characters, such as those between paragraphs, for ends of lines.
+        return Path(source).read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     table = reader.read_table(source)
     missing = [name for name in fields if name not in table]
     if missing:

@@ -1,4 +1,4 @@
-"""Predict with an exported task, without Flash: ``python predict.py INPUT [-o OUTPUT] [--output probabilities]``.
+"""Predict with an exported task, without Flash: ``python predict.py INPUT [-o FILE] [--output probabilities]``.
 
 The input is what ``task.predict`` takes as a path: a table, an image or a folder of images. ``export.json`` beside this
 file describes the network and its inputs; ``runner.py`` runs it, and ``encoder.py`` makes its inputs.
@@ -12,9 +12,12 @@ import contextlib
 import gzip
 import hashlib
 import importlib.util
+import itertools
 import json
 import lzma
+import os
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,15 +46,31 @@ class Table(dict[str, list[Any]]):
 
 
 class Reader:
-    """Reader that an encoder is given: the folder of the export, and tables."""
+    """Reader that an encoder is given: the folder of the export, and tables.
 
-    def __init__(self, folder: Path, delimited: Any, json_table: Any) -> None:
+    Args:
+        folder: The folder.
+        delimited: The module that parses delimited text.
+        json_table: The module that parses JSON Lines.
+        sep: The separator of delimited text; by default it is detected.
+        encoding: The encoding of a table; by default that of its first bytes, or UTF-8.
+    """
+
+    def __init__(
+        self, folder: Path, delimited: Any, json_table: Any, sep: str | None = None, encoding: str | None = None
+    ) -> None:
         self.folder = folder
         self._delimited = delimited
         self._json_table = json_table
+        self._sep = sep
+        self._encoding = encoding
 
     def read_table(self, path: str) -> Table:
-        """Return the columns of a delimited file, or of JSON Lines."""
+        """Return the columns of a delimited file, or of JSON Lines.
+
+        Raises:
+            ValueError: If it is of another format or encoding, or damaged.
+        """
         file = Path(path)
         opener = _OPENERS.get(file.suffix.lower())
         suffix = Path(file.stem if opener else file.name).suffix.lower()
@@ -60,15 +79,34 @@ class Reader:
                 f"Expected a table of delimited text, such as CSV, or of JSON Lines, but got {path}. Convert it to one "
                 "of these; task.predict reads Parquet too."
             )
-        with opener(file, "rb") if opener else file.open("rb") as opened:
-            content = opened.read()
-        encoding = next((code for mark, code in _MARKS.items() if content.startswith(mark)), "utf-8-sig")
-        text = content.decode(encoding)
+        try:
+            with opener(file, "rb") if opener else file.open("rb") as opened:
+                content = opened.read()
+        except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # it cannot be opened
+                raise
+            raise ValueError(f"Expected a compressed table in {path}, but it is damaged: {error}.") from error
+        text = self._decoded(content, path)
         if suffix in _JSON_LINES:
             table = Table(self._json_table.parse_json(text, path, lines=True))
             table.is_text = False
             return table
-        return Table(self._delimited.parse_delimited(text, path, sep="\t" if suffix in _TABS else None))
+        sep = self._sep or ("\t" if suffix in _TABS else None)
+        return Table(self._delimited.parse_delimited(text, path, sep=sep))
+
+    def _decoded(self, content: bytes, path: str) -> str:
+        marked = next((code for mark, code in _MARKS.items() if content.startswith(mark)), "utf-8-sig")
+        try:
+            return content.decode(self._encoding or marked)
+        except LookupError as error:
+            raise ValueError(
+                f"Expected encoding to be one that Python knows, such as 'cp1252', but got {self._encoding!r}."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"Expected a table of {self._encoding or 'UTF-8'} text in {path}, but: {error}. Name its encoding, "
+                "such as --encoding cp1252 (Excel in Western Europe)."
+            ) from error
 
 
 class Predictor:
@@ -89,13 +127,22 @@ class Predictor:
         if modules is None:
             modules = {name: _sibling(self.folder, name) for name in _PROGRAMS}
         self._encoder, runner = modules["encoder"], modules["runner"]
-        self._reader = Reader(self.folder, modules["delimited"], modules["json_table"])
+        self._tables = modules["delimited"], modules["json_table"]
+        self._reader = Reader(self.folder, *self._tables)
         self.networks = {
             name: runner.load(str(self.folder / part["file"]), list(part["inputs"]), part["outputs"])
             for name, part in self.description["networks"].items()
         }
 
-    def predict(self, source: str, output: str | None = None, batch_size: int = 64) -> list[Any]:
+    def predict(
+        self,
+        source: str,
+        output: str | None = None,
+        batch_size: int = 64,
+        *,
+        sep: str | None = None,
+        encoding: str | None = None,
+    ) -> list[Any]:
         """Return one result per sample of a source, in order.
 
         Args:
@@ -103,13 +150,29 @@ class Predictor:
             output: ``"labels"``, ``"classes"`` or ``"probabilities"`` of classifiers, ``"raw"``, one that the encoder
                 of the domain knows, or ``None``.
             batch_size: Samples per batch.
-        """
-        return [result for _, result in self.predict_each(source, output, batch_size)]
+            sep: The separator of delimited text; by default it is detected.
+            encoding: The encoding of a table; by default that of its first bytes, or UTF-8.
 
-    def predict_each(self, source: str, output: str | None = None, batch_size: int = 64) -> Iterator[tuple[Any, Any]]:
-        """Yield the id and the result of each sample."""
+        Raises:
+            ValueError: If the source cannot be read or encoded, or an argument makes no sense.
+        """
+        return [result for _, result in self.predict_each(source, output, batch_size, sep=sep, encoding=encoding)]
+
+    def predict_each(
+        self,
+        source: str,
+        output: str | None = None,
+        batch_size: int = 64,
+        *,
+        sep: str | None = None,
+        encoding: str | None = None,
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield the id and the result of each sample; the arguments are those of :meth:`predict`."""
+        if batch_size < 1:
+            raise ValueError(f"Expected batch_size to be a whole number of at least 1, but got {batch_size}.")
         settings = self.description["preprocess"]["settings"]
-        for ids, inputs in self._encoder.batches(str(source), settings, self._reader, batch_size):
+        reader = Reader(self.folder, *self._tables, sep, encoding)
+        for ids, inputs in self._encoder.batches(str(source), settings, reader, batch_size):
             yield from zip(ids, self.results(self.run(inputs), output), strict=True)
 
     def encode(self, samples: Sequence[Any]) -> dict[str, Any]:
@@ -238,23 +301,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("input", metavar="INPUT", help="a table, an image, a folder of images, or a file of texts")
     parser.add_argument("-o", metavar="FILE", help="a file of JSON lines (default: the screen)")
     parser.add_argument("--output", help="labels, classes, probabilities or raw")
-    parser.add_argument("--batch_size", type=int, default=64)
+    parser.add_argument("--sep", help="the separator of a table, if it is not detected")
+    parser.add_argument("--encoding", help="the encoding of a table (default: UTF-8)")
+    parser.add_argument("--batch_size", type=int, default=64, help="samples per batch (default: 64)")
     options = parser.parse_args(arguments)
     try:
-        found = Predictor().predict_each(options.input, options.output, options.batch_size)
+        found = Predictor().predict_each(
+            options.input, options.output, options.batch_size, sep=options.sep, encoding=options.encoding
+        )
+        _write(found, options.o)
+    except BrokenPipeError:  # such as of ``| head``
+        # Python would write what is left when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        named = "" if error.filename is None else f" {error.filename}"
+        sys.stderr.write(f"Expected a file that can be read or written, but{named} cannot be: {error.strerror}.\n")
+        return 1
+    except ImportError as error:
+        needed = described(Path(__file__).parent)["preprocess"]["requires"]
+        sys.stderr.write(f"Expected {error.name} to be installed: pip install {' '.join(needed)}\n")
+        return 1
     except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    with contextlib.ExitStack() as stack:
-        target = stack.enter_context(Path(options.o).open("w", encoding="utf-8")) if options.o else sys.stdout
-        try:
-            for identifier, result in found:
-                line = {"id": identifier, "prediction": result}
-                target.write(json.dumps(line, ensure_ascii=False, default=lambda array: array.tolist()) + "\n")
-        except (ValueError, OSError) as error:
-            sys.stderr.write(f"{error}\n")
-            return 1
     return 0
+
+
+def _write(found: Iterator[tuple[Any, Any]], target: str | None) -> None:
+    """Write the results as JSON lines; a file is opened after the first batch, so that a wrong input leaves it."""
+    first = next(found, None)
+    with contextlib.ExitStack() as stack:
+        if target is not None:
+            file: Any = stack.enter_context(Path(target).open("w", encoding="utf-8"))
+        else:
+            file = sys.stdout
+        for identifier, result in itertools.chain([] if first is None else [first], found):
+            line = {"id": identifier, "prediction": result}
+            file.write(_line(line, file.encoding or "ascii") + "\n")
+        file.flush()
+
+
+def _line(content: Mapping[str, Any], encoding: str) -> str:
+    """Return a line of JSON; with escapes if it has characters that a screen, a pipe or a file cannot take."""
+    line = json.dumps(content, ensure_ascii=False, default=lambda array: array.tolist())
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(content, default=lambda array: array.tolist())
+    return line
 
 
 if __name__ == "__main__":
