@@ -28,6 +28,18 @@ def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
         read_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["flash.json", "model.safetensors"])
+def test_a_file_of_a_folder_is_named_as_such(tmp_path: Path, name: str) -> None:
+    write_folder(checkpoint(1.0), tmp_path / "net")
+    with pytest.raises(CheckpointError, match=f"but .*{name} is a file in one. Pass the folder: {tmp_path / 'net'}"):
+        read_checkpoint(tmp_path / "net" / name)
+
+
+def test_two_revisions_are_an_error() -> None:
+    with pytest.raises(ConfigurationError, match="Expected one revision of me/net, but got 'v2' in the name and"):
+        read_checkpoint("me/net@v2", revision="v1")
+
+
 def test_a_file_that_is_not_there_says_where_relative_paths_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,11 @@ def read_checkpoint(
         ) from error
     if found or is_folder:
         _refuse_revision(name, hub)
+    if found and path.name in (DESCRIPTION, WEIGHTS) and is_checkpoint_folder(path.parent):
+        raise CheckpointError(
+            f"Expected a folder that task.save_pretrained wrote, but {path} is a file in one. Pass the folder: "
+            f"{path.parent}."
+        )
     if found:
         return read_file(path, str(path), map_location, allowed)
     if is_folder and is_checkpoint_folder(path):
@@ -69,6 +74,12 @@ def read_checkpoint(
     repository = None if isinstance(source, Path) else _as_repository(name)
     if repository is not None:
         repository_name, revision = repository
+        asked = hub.get("revision")
+        if revision is not None and asked not in (None, revision):
+            raise ConfigurationError(
+                f"Expected one revision of {repository_name}, but got {revision!r} in the name and revision={asked!r}. "
+                "Leave one of them out."
+            )
         options: HubOptions = hub if revision is None else {**hub, "revision": revision}
         folder = fetch_repository(repository_name, [DESCRIPTION, WEIGHTS], **options)
         return read_folder(folder, name, map_location)
