@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,44 @@ def test_files_of_another_run_are_removed(tmp_path: Path) -> None:
     folder.write([0], ["a"], ["other"])
     folder.finish()
     assert contents(tmp_path / "out") == {"a.txt": "other"}
+
+
+def killed_before_its_parts_were_removed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = folder_of(path)
+    before.begin(resume=True)
+    before.write([0, 1], ["a", "b"], ["one", "two"])
+    with monkeypatch.context() as patched:
+        patched.setattr(before._saved, "remove", lambda: None)
+        before.finish()
+    before._saved._lock.close()  # as the end of a process does
+
+
+def test_a_run_that_was_killed_when_its_folder_had_appeared_is_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_before_its_parts_were_removed(tmp_path / "out", monkeypatch)
+    folder = folder_of(tmp_path / "out")
+    assert folder.begin(resume=True)
+    assert folder.first_missing() == folder.finish() == 2
+    assert contents(tmp_path / "out") == {"a.txt": "one", "b.txt": "two"}
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_folder_of_another_run_that_was_killed_then_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_before_its_parts_were_removed(tmp_path / "out", monkeypatch)
+    with pytest.raises(ConfigurationError, match="choose another one with -o"):
+        folder_of(tmp_path / "out", weights="second").begin(resume=True)
+    assert contents(tmp_path / "out") == {"a.txt": "one", "b.txt": "two"}
+
+
+def test_a_folder_that_was_removed_meanwhile_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_before_its_parts_were_removed(tmp_path / "out", monkeypatch)
+    shutil.rmtree(tmp_path / "out")
+    folder = folder_of(tmp_path / "out")
+    assert folder.begin(resume=True)
+    assert folder.first_missing() == 0
 
 
 @pytest.mark.parametrize("is_folder", [True, False])

@@ -20,6 +20,8 @@ import flash
 from flash.data import stored_columns, stored_table
 from flash.data.stored_columns import StoredColumns
 from flash.data.stored_table import StoredTable, store_table
+from flash.data.table_parts import table_parts
+from flash.data.tables import read_table
 from flash.errors import ConfigurationError, DataError, MissingColumnError
 from flash.tabular import TabularClassificationData, TabularClassifier, TabularRegressionData
 from flash.testing import in_clean_process
@@ -355,3 +357,52 @@ def test_a_batch_is_as_large_as_that_of_a_table_in_memory(path: Path) -> None:
 def test_a_table_on_disk_without_target_fields_is_an_error(path: Path) -> None:
     with pytest.raises(ConfigurationError, match="Expected target_fields to name the column to predict, but got none"):
         made(path, target_fields=None)
+
+
+def folder_with(folder: Path, *tables: pa.Table) -> Path:
+    for place, table in enumerate(tables):
+        (folder / f"year={2020 + place}").mkdir(parents=True)
+        pq.write_table(table, folder / f"year={2020 + place}" / "rows.parquet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "read"),
+    [
+        (pa.nulls(2), pa.array([1, None]), [None, None, 1, None]),
+        (pa.array([1, 2]), pa.array([0.5, None]), [1, 2, 0.5, None]),
+        (pa.array([1, 2], pa.int8()), pa.array([300, 2**40]), [1, 2, 300, 2**40]),
+        (pa.nulls(2), pa.array(["x", None]), [None, None, "x", None]),
+        # Of types that have none in common, values are of the first one.
+        (pa.array([1, 2]), pa.array(["3", None]), [1, 2, 3, None]),
+    ],
+)
+def test_a_column_of_a_folder_has_the_type_that_holds_the_values_of_all_files(
+    first: pa.Array, second: pa.Array, read: list[Any], tmp_path: Path
+) -> None:
+    folder = folder_with(tmp_path / "t", pa.table({"a": first, "b": [1, 2]}), pa.table({"b": [3, 4], "a": second}))
+    assert read_table(folder)["a"] == read
+    stored = store_table(folder, in_memory=False)
+    assert stored is not None
+    assert stored.read(["a", "b"]).columns == {"a": read, "b": [1, 2, 3, 4]}
+    assert [value for part in table_parts(folder) for value in part["a"]] == read
+
+
+def test_a_column_that_only_later_files_of_a_folder_have_is_missing_in_the_first(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path / "t", pa.table({"a": [1, 2]}), pa.table({"a": [3], "late": ["x"]}))
+    assert read_table(folder)["late"] == [None, None, "x"]
+    stored = store_table(folder, in_memory=False)
+    assert stored is not None
+    assert stored.read(["late"])["late"] == [None, None, "x"]
+
+
+def test_partitions_of_a_folder_are_of_one_type_in_memory_and_on_disk(tmp_path: Path) -> None:
+    table = pa.table({"a": [0.5, 1.0, 2.5], "y": ["u", "v", "u"]})
+    folder = folder_with(tmp_path / "t", table, table, table)
+    loaded = [
+        TabularClassificationData.from_parquet(train_file=folder, target_fields="y", in_memory=in_memory, verbose=False)
+        for in_memory in (True, False)
+    ]
+    schemas = [data.preprocess.schema for data in loaded]
+    assert schemas[0] == schemas[1]
+    assert [each.name for each in schemas[0].categorical] == ["year"]

@@ -14,6 +14,9 @@ from flash.serialization import parts_folder, replacing, try_lock
 __all__ = ["PredictionParts", "read_json", "write_json"]
 
 
+_LOCK = "lock"
+
+
 class PredictionParts:
     """A folder beside a target, of the name with ``.parts``, that one program writes and the same run goes on with.
 
@@ -65,6 +68,9 @@ class PredictionParts:
     def remove(self) -> None:
         """Remove the folder, and let other programs write the target."""
         if self.folder.is_dir():
+            # What says whose they are goes last: a run that is killed here can be told from another one.
+            for each in set(self.folder.iterdir()) - {self.run_file, self.folder / _LOCK}:
+                shutil.rmtree(each) if each.is_dir() else each.unlink()
             shutil.rmtree(self.folder)
         if self._lock is not None:
             self._lock.close()
@@ -76,7 +82,7 @@ class PredictionParts:
         return known
 
     def _acquire(self) -> None:
-        self._lock = try_lock(self.folder / "lock")
+        self._lock = try_lock(self.folder / _LOCK)
         if self._lock is None:
             raise CheckpointError(
                 f"Expected to be the only program that writes {self._target}, but another one is writing it. Wait for "

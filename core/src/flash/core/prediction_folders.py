@@ -56,12 +56,13 @@ class PredictionFolder:
     ) -> None:
         self.path = path
         self._postprocess, self._root, self._argument = postprocess, root, argument
-        self._check_free()
         self._saved = PredictionParts(path, run, argument)
         # Files are renamed to their place when they are complete; its names are in the list then.
         self._files, self._new = self._saved.folder / "files", self._saved.folder / "new"
         self._list = self._saved.folder / "files.jsonl"
         self._names: dict[str, None] = {}
+        if not self._has_appeared():
+            self._check_free()
 
     def begin(self, *, resume: bool) -> bool:
         """Go on after the files of an interrupted run, or begin.
@@ -74,8 +75,13 @@ class PredictionFolder:
 
         Raises:
             CheckpointError: If another program is writing the folder.
+            ConfigurationError: If the files that are there are of another run.
         """
-        is_same = self._saved.begin(resume=resume, is_empty=lambda: not self._listed())
+        # Without its files, a list says nothing: the folder appeared, and somebody removed it.
+        has_files = self._files.is_dir() or self._has_appeared()
+        is_same = self._saved.begin(resume=resume and has_files, is_empty=lambda: not has_files or not self._listed())
+        if not self._has_appeared():
+            self._check_free()
         self._names = dict.fromkeys(self._listed())
         return is_same
 
@@ -120,10 +126,12 @@ class PredictionFolder:
             ConfigurationError: If there are files in its place by now.
             CheckpointError: If it cannot be written.
         """
-        self._check_free()
-        with self._explaining():
-            self._create()
-            os.replace(self._files, self.path)  # noqa: PTH105  # onto an empty folder too
+        if not self._has_appeared():
+            self._check_free()
+            with self._explaining():
+                self._create()
+                self._list.touch()
+                os.replace(self._files, self.path)  # noqa: PTH105  # onto an empty folder too
         self._saved.remove()
         return len(self._names)
 
@@ -150,6 +158,11 @@ class PredictionFolder:
             with replacing(self._list, "w", encoding="utf-8") as file:
                 file.writelines(line + "\n" for line in lines)
         return [json.loads(line) for line in lines]
+
+    def _has_appeared(self) -> bool:
+        """Return whether a run was killed after the folder had appeared, and before its parts were removed."""
+        is_listed = self._saved.run_file.is_file() and self._list.is_file()
+        return is_listed and not self._files.exists() and self.path.is_dir()
 
     def _check_free(self) -> None:
         if not is_free(self.path):

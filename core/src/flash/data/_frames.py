@@ -98,13 +98,13 @@ def read_parquet(path: Path, name: str) -> Any:
         DataError: If it is not a Parquet file, or pyarrow is not installed.
     """
     try:
-        import pyarrow.parquet as parquet
+        import pyarrow.dataset  # noqa: F401  # it is used elsewhere
     except ImportError as error:
         raise DataError(
             f"Expected pyarrow to be installed, to read the Parquet file {name}: pip install pyarrow."
         ) from error
     with parquet_errors(name):
-        return parquet.read_table(path)
+        return parquet_dataset(path).to_table()
 
 
 @contextmanager
@@ -137,10 +137,13 @@ def parquet_dataset(source: Path | Sequence[str]) -> Any:
     """
     import pyarrow.dataset as datasets
 
-    # Partitions as parquet.read_table has them.
-    dataset = datasets.dataset(source, format="parquet", partitioning="hive")
+    # Partitions are categories, as parquet.read_table and pandas.read_parquet have them.
+    partitions = datasets.HivePartitioning.discover(infer_dictionary=True)
+    dataset = datasets.dataset(source, format="parquet", partitioning=partitions)
     if isinstance(source, Path):
-        return dataset
+        schema = _schema_of_all(dataset) if source.is_dir() else dataset.schema
+        is_same = schema == dataset.schema
+        return dataset if is_same else datasets.dataset(source, schema, format="parquet", partitioning=partitions)
     for fragment in dataset.get_fragments():
         unlike = sorted(set(fragment.physical_schema.names) ^ set(dataset.schema.names))
         if unlike:
@@ -149,6 +152,25 @@ def parquet_dataset(source: Path | Sequence[str]) -> Any:
                 f"{', '.join(map(repr, unlike))}. Rename or drop them."
             )
     return dataset
+
+
+def _schema_of_all(dataset: Any) -> Any:
+    """Return the schema of the files of a folder: the columns of each, whose types hold the values of all, if any do.
+
+    Otherwise that of the first file would be it, in which a column may have been empty, or not there yet.
+    """
+    import pyarrow as pa
+
+    fields = {each.name: each for each in dataset.schema}
+    for fragment in dataset.get_fragments():
+        for field in fragment.physical_schema:
+            known = fields.setdefault(field.name, field)
+            if known.type != field.type:
+                # Of types that have none in common, values are converted to the first one.
+                with contextlib.suppress(pa.ArrowInvalid, pa.ArrowTypeError):
+                    both = [pa.schema([known]), pa.schema([field])]
+                    fields[field.name] = pa.unify_schemas(both, promote_options="permissive").field(0)
+    return pa.schema(list(fields.values()), metadata=dataset.schema.metadata)
 
 
 def parquet_parts(
