@@ -75,4 +75,4 @@ def test_the_check_of_a_gpu_runs_where_there_is_none() -> None:
     options = ["--device", "cpu", "--tiny", "--rounds", "1", "--no_compile"]
     result = subprocess.run([sys.executable, str(program), *options], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("fit, finetune, resume, predict, save, export: done") == 6
+    assert result.stdout.count("fit, finetune, resume, predict, save, export: done") == 8

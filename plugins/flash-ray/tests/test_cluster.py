@@ -52,7 +52,9 @@ def test_workers_that_do_not_fit_are_an_error_here_and_a_warning_where_the_clust
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     clusters.check_fits({"CPU": 2}, {"CPU": 2.0})
-    with pytest.raises(ConfigurationError, match="Expected a Ray cluster with 2 GPU, but it has 0. Use fewer workers"):
+    with pytest.raises(ConfigurationError, match="Expected a Ray cluster with 3 CPU, but it has 2. Use fewer workers"):
+        clusters.check_fits({"CPU": 3}, {"CPU": 2.0})
+    with pytest.raises(ConfigurationError, match="a Ray cluster with 2 GPU, but it has 0. Leave use_gpu out, or start"):
         clusters.check_fits({"GPU": 2}, {"CPU": 2.0})
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     clusters.check_fits({"GPU": 2}, {"CPU": 2.0})
@@ -87,6 +89,13 @@ def test_errors_come_back_with_their_sentence(error: Exception, kind: type, mess
     back = clusters.unpacked(clusters.packed_error(error))
     assert type(back) is kind
     assert str(back) == message
+
+
+def test_whether_a_worker_trained_is_kept() -> None:
+    failures = clusters.Failures()
+    assert not failures.has_begun()
+    failures.begin()
+    assert failures.has_begun()
 
 
 def test_the_first_error_is_kept() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from flash.errors import CheckpointError, ConfigurationError, DataError, Missing
 from flash.ray import prediction
 from flash.ray.actor import PAYLOAD, Predictor
 from flash.ray.cluster import packed, unpacked
+from flash.ray.prediction import _is_of_program
+from flash.serialization import read_checkpoint
+from flash.tabular import TabularClassifier
 
 
 def expected(checkpoint: str, output: str | None = None) -> list[Any]:
@@ -37,6 +41,29 @@ def test_each_row_is_predicted_once_with_its_id(cluster: Any, checkpoint: str, t
     assert in_order.to_numpy().tolist() == [
         pytest.approx(each, abs=1e-6) for each in expected(checkpoint, "probabilities")
     ]
+
+
+@pytest.mark.process
+def test_a_task_whose_class_is_of_the_program_is_predicted_by_workers_that_do_not_know_it(
+    cluster: Any, data: flash.DataModule, tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As a notebook or a script defines it.
+    mine: Any = type("Mine", (TabularClassifier,), {"__module__": "__main__"})
+    monkeypatch.setattr(sys.modules["__main__"], "Mine", mine, raising=False)
+    task = mine.from_data(data, backbone="mlp")
+    trainer = flash.Trainer(max_epochs=0, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    trainer.fit(task, data)
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    target = tmp_path / "out.csv"
+    assert flash.ray.predict(tmp_path / "mine.ckpt", tables, target, id_field="row_id", ordered=True) == 2000
+    assert pd.read_csv(target)["prediction"].tolist() == expected(str(tmp_path / "mine.ckpt"))
+
+
+def test_only_classes_and_functions_of_no_package_are_of_the_program(checkpoint: str) -> None:
+    stored = read_checkpoint(checkpoint)["flash"]
+    assert not _is_of_program(stored)
+    assert _is_of_program({**stored, "preprocess": {"class": "mine:Mine", "dist": None}})
+    assert _is_of_program({"structure": [{"target": "__main__:widen"}]})
 
 
 @pytest.mark.process

@@ -15,6 +15,7 @@ from rows_on_ray import data_of, frame_of, task_of
 import flash
 import flash.ray
 from flash.errors import ConfigurationError, DataError, FinetuningError, UnknownArgumentError
+from flash.ray.training import _needed
 from flash.tabular import TabularClassificationData
 
 EPOCHS = 3
@@ -143,3 +144,22 @@ def test_data_that_does_not_fit_the_task_is_an_error_before_anything_starts(task
     other = TabularClassificationData.from_data_frame(target_fields="answer", train_data_frame=rows, verbose=False)
     with pytest.raises((ConfigurationError, DataError)):
         flash.ray.fit(task, other)
+
+
+@pytest.mark.process
+def test_a_run_that_was_complete_says_that_it_trains_nothing(
+    cluster: Any, task: flash.Task, data: flash.DataModule, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options: dict[str, Any] = {"num_workers": 1, "storage_path": tmp_path, "name": "run", "logger": False}
+    flash.ray.fit(task, data, max_epochs=1, **options)
+    assert "nothing was trained" not in caplog.text
+    run = flash.ray.fit(task_of(data), data, max_epochs=2, **options)
+    assert len(run.history) == 1
+    assert "The run run was complete: nothing was trained, and the task has its weights." in caplog.text
+
+
+def test_workers_with_a_gpu_need_it_beside_their_other_resources() -> None:
+    assert _needed(2, False, None) == {"CPU": 2}
+    assert _needed(2, True, None) == {"GPU": 2}
+    assert _needed(2, True, {"CPU": 4}) == {"GPU": 2, "CPU": 8}
+    assert _needed(2, True, {"GPU": 0.5}) == {"GPU": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from flash.core.outputs import plain
 from flash.data.tables import ReadOptions, read_table
 from flash.errors import DataError, FlashError
 
-from .cluster import packed, packed_error
+from .cluster import packed, packed_error, unpacked
 
 __all__ = ["PAYLOAD", "Predictor"]
 
@@ -30,6 +31,8 @@ class Predictor:
         batch_size: Number of rows per batch of the network.
         device: The device of the network.
         reading: How to read tables of text.
+        sent: A reference to the packed task, in a list, where a worker could not load it: its class is one of the
+            program. ``None`` loads the checkpoint.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Predictor:
         batch_size: int,
         device: str,
         reading: ReadOptions,
+        sent: list[Any] | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.id_field = id_field
@@ -47,6 +51,7 @@ class Predictor:
         self.batch_size = batch_size
         self.device = device
         self.reading = reading
+        self.sent = sent
         self._task: flash.Task | None = None
 
     def __call__(self, batch: Any) -> Iterator[dict[str, list[bytes]]]:
@@ -57,11 +62,17 @@ class Predictor:
         """
         try:
             # Here, since an error of the constructor would come back as one of Ray.
-            self._task = self._task or flash.Task.load_from_checkpoint(self.checkpoint).to(self.device)
+            self._task = self._task or self._load().to(self.device)
             for content in self._predict(self._task, batch):
                 yield {PAYLOAD: [packed(content, "predictions")]}
         except FlashError as error:
             yield {PAYLOAD: [packed_error(error)]}
+
+    def _load(self) -> flash.Task:
+        if self.sent is None:
+            return flash.Task.load_from_checkpoint(self.checkpoint)
+        task: flash.Task = unpacked(importlib.import_module("ray").get(self.sent[0]))
+        return task
 
     def _predict(self, task: flash.Task, batch: Any) -> Iterator[Any]:
         if batch.column_names == ["file"]:

@@ -15,6 +15,8 @@ __all__ = ["Failures", "check_fits", "check_workers", "packed", "packed_error", 
 
 log = logging.getLogger(__name__)
 
+_FEWER = "Use fewer workers with num_workers, or start"
+
 
 def started() -> Any:
     """Return the module ``ray``, connected to the cluster of ``RAY_ADDRESS``, or else to one that starts here.
@@ -78,9 +80,10 @@ def check_fits(needed: dict[str, float], available: dict[str, float]) -> None:
     """
     for name, amount in needed.items():
         if amount > available.get(name, 0):
+            advice = "Leave use_gpu out, or start" if name == "GPU" and not available.get(name) else _FEWER
             message = (
-                f"Expected a Ray cluster with {amount:g} {name}, but it has {available.get(name, 0):g}. Use fewer "
-                "workers with num_workers, or start a larger cluster: ray.init(num_cpus=...)."
+                f"Expected a Ray cluster with {amount:g} {name}, but it has {available.get(name, 0):g}. {advice} a "
+                "larger cluster: ray.init(num_cpus=...)."
             )
             if "RAY_ADDRESS" not in os.environ:
                 raise ConfigurationError(message)
@@ -127,10 +130,22 @@ def unpacked(content: bytes) -> Any:
 
 
 class Failures:
-    """An actor that remembers the first error which another attempt would meet again, such as a wrong argument."""
+    """An actor that remembers the first error which another attempt would meet again, such as a wrong argument.
+
+    It also knows whether any attempt had something to train.
+    """
 
     def __init__(self) -> None:
         self._first: bytes | None = None
+        self._begun = False
+
+    def begin(self) -> None:
+        """Remember that a worker trains."""
+        self._begun = True
+
+    def has_begun(self) -> bool:
+        """Return whether a worker trained."""
+        return self._begun
 
     def record(self, error: bytes) -> None:
         """Remember an error, if it is the first."""

@@ -13,14 +13,16 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+import flash
 from flash.core.prediction_files import PredictionFile
+from flash.core.restoring import RUN_STATES, checked_metadata
 from flash.data.row_files import FORMATS
 from flash.data.tables import READ_OPTIONS, ReadOptions
 from flash.errors import ConfigurationError, DataError
-from flash.serialization import is_free, refuse_unknown_arguments
+from flash.serialization import is_free, read_checkpoint, refuse_unknown_arguments
 
 from .actor import PAYLOAD, Predictor
-from .cluster import check_fits, check_workers, started, unpacked
+from .cluster import check_fits, check_workers, packed, started, unpacked
 
 __all__ = ["predict"]
 
@@ -104,6 +106,7 @@ def predict(
         "batch_size": batch_size,
         "device": "cuda" if use_gpu else "cpu",
         "reading": dict(reading),
+        "sent": _sent(ray, str(found)),
     }
     with _data_context(ray_data, ordered), warnings.catch_warnings():
         rows = _rows_of(ray_data, source, files, reading)
@@ -123,6 +126,35 @@ def predict(
         with contextlib.closing(iter(results.iter_batches(batch_size=None, batch_format="pyarrow"))) as batches:
             messages = (message for batch in batches for message in batch[PAYLOAD].to_pylist())
             return _write(path, messages, names or (id_field or "id", "prediction"))
+
+
+def _sent(ray: Any, checkpoint: str) -> list[Any] | None:
+    """Return a reference to the packed task of a checkpoint that has a class or function of this program.
+
+    A worker could not load it: it is another program, and a checkpoint imports no module but those of packages.
+    """
+    if not Path(checkpoint).exists():
+        return None
+    stored = checked_metadata(read_checkpoint(checkpoint), checkpoint)
+    if not _is_of_program({name: value for name, value in stored.items() if name not in RUN_STATES}):
+        return None
+    return [ray.put(packed(flash.Task.load_from_checkpoint(checkpoint), "a task"))]
+
+
+def _is_of_program(stored: Any) -> bool:
+    """Return whether a description in the metadata of a checkpoint is of a class or function of no package.
+
+    Example:
+        >>> ours = {"class": "flash.core.model:Task", "dist": "flash-core", "version": "0.1.0"}
+        >>> _is_of_program({"task": ours}), _is_of_program({"task": {**ours, "class": "__main__:Mine", "dist": None}})
+        (False, True)
+    """
+    if isinstance(stored, Mapping):
+        path = stored.get("class", stored.get("target"))
+        if isinstance(path, str) and ":" in path and stored.get("dist") is None:
+            return True
+        return any(map(_is_of_program, stored.values()))
+    return isinstance(stored, list | tuple) and any(map(_is_of_program, stored))
 
 
 def _write(path: Path, messages: Iterable[bytes], names: tuple[str, str] = ("id", "prediction")) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from .cluster import Failures, check_fits, check_workers, packed, started, unpac
 from .worker import TASK_FILE, train
 
 __all__ = ["Run", "finetune", "fit"]
+
+log = logging.getLogger(__name__)
 
 # Arguments of a trainer that Ray decides, each with what to pass instead.
 _OF_RAY = {
@@ -83,8 +86,8 @@ def fit(
         max_failures: How often the workers are started again after one died; -1 for always.
         storage_path: A folder for checkpoints that all machines share, or an address such as ``"s3://..."``; by default
             Ray's, ``~/ray_results``.
-        name: The name of the run, a folder in ``storage_path``. A run of a name that is there goes on where it was; by
-            default it is a new one.
+        name: The name of the run, a folder in ``storage_path``. A run of a name that is there goes on where it was; one
+            that is complete trains nothing, which a warning says. By default it is a new one.
         trainer: Arguments of :class:`flash.Trainer`, such as ``max_epochs``. Callbacks run in the workers.
 
     Raises:
@@ -177,8 +180,7 @@ def _train(
     scaling = ScalingConfig(
         num_workers=num_workers, use_gpu=use_gpu, resources_per_worker=dict(resources) if resources else None
     )
-    per_worker = dict(resources) if resources else {"GPU" if use_gpu else "CPU": 1.0}
-    check_fits({each: amount * num_workers for each, amount in per_worker.items()}, ray.cluster_resources())
+    check_fits(_needed(num_workers, use_gpu, resources), ray.cluster_resources())
     # As a trainer here would have it: the workers are in another folder.
     options = {**trainer, "default_root_dir": _as_storage(trainer.get("default_root_dir") or Path.cwd())}
     content = packed((task, _without_trainer(data), strategy, options), "a task and data")
@@ -203,8 +205,24 @@ def _train(
         _raise_recorded(ray, failures, error)
         raise
     _raise_recorded(ray, failures, None)
+    if not ray.get(failures.has_begun.remote()):
+        log.warning(
+            "The run %s was complete: nothing was trained, and the task has its weights. Another name trains again.",
+            name,
+        )
     ray.kill(failures)
     return _finish(task, result)
+
+
+def _needed(num_workers: int, use_gpu: bool, resources: Mapping[str, float] | None) -> dict[str, float]:
+    """Return what all workers need; a GPU of each is also needed if ``resources`` does not name it.
+
+    Example:
+        >>> _needed(2, False, None), _needed(2, True, {"CPU": 4})
+        ({'CPU': 2.0}, {'GPU': 2.0, 'CPU': 8})
+    """
+    per_worker = {"GPU": 1.0} if use_gpu else {} if resources else {"CPU": 1.0}
+    return {name: amount * num_workers for name, amount in {**per_worker, **(resources or {})}.items()}
 
 
 def _finish(task: flash.Task, result: Any) -> Run:

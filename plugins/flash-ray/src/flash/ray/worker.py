@@ -137,6 +137,7 @@ def _train(config: Mapping[str, Any]) -> None:
         resumed = None if found is None else Path(found)
         if resumed is not None and (resumed / TASK_FILE).exists():
             return  # The run was complete.
+        ray.get(config["failures"].begin.remote())
         trainer = _make_trainer(options, ReportEpochs())
         path = None if resumed is None else resumed / LAST_FILE
         if strategy is None:
