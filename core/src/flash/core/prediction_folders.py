@@ -162,7 +162,8 @@ class PredictionFolder:
     def _has_appeared(self) -> bool:
         """Return whether a run was killed after the folder had appeared, and before its parts were removed."""
         is_listed = self._saved.run_file.is_file() and self._list.is_file()
-        return is_listed and not self._files.exists() and self.path.is_dir()
+        # An empty folder was there before, and the files are gone.
+        return is_listed and not self._files.exists() and self.path.is_dir() and any(self.path.iterdir())
 
     def _check_free(self) -> None:
         if not is_free(self.path):
