@@ -68,7 +68,7 @@ class PredictionParts:
     def remove(self) -> None:
         """Remove the folder, and let other programs write the target."""
         if self.folder.is_dir():
-            # What says whose they are goes last, after lists of them: a run that is killed here can be told from another.
+            # What says whose they are goes last, after lists of them: a run killed here can be told from another one.
             kept = {self.run_file, self.folder / _LOCK}
             for each in sorted(set(self.folder.iterdir()) - kept, key=lambda part: (part.is_file(), part.name)):
                 shutil.rmtree(each) if each.is_dir() else each.unlink()
