@@ -38,6 +38,9 @@ def test_blocks_of_parquet_are_one_table(tmp_path: Path) -> None:
         ([[[], []], [["a"]], [[]]], [[], [], ["a"], []]),
         ([[[1.0]], ["x"]], ["[1.0]", "x"]),
         ([[1, "A7", None, [2]]], ["1", "A7", None, "[2]"]),
+        # Parquet has no columns of dicts without a key.
+        ([[{}], [{"a": 1}]], ["{}", '{"a": 1}']),
+        ([[[{}], None], [[{"a": [{}]}]]], ["[{}]", None, '[{"a": [{}]}]']),
     ],
 )
 def test_blocks_of_parquet_have_the_type_that_holds_all_of_them(

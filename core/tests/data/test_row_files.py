@@ -31,6 +31,12 @@ def test_cells_of_csv_are_quoted_and_lists_are_json(tmp_path: Path) -> None:
     assert rows == [NAMES, ["a,b", "x"], ["1", "2.5"], ["ü\n", '["x", "y"]'], ["", '{"boxes": [[1, 2]]}']]
 
 
+def test_a_return_in_a_cell_of_csv_is_no_end_of_a_line(tmp_path: Path) -> None:
+    write(tmp_path / "out.csv", [[("a\rb", "x"), (1, None)], [("c", 2.5)]])
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [NAMES, ["a\rb", "x"], ["1", ""], ["c", "2.5"]]
+
+
 def test_a_line_of_json_is_a_row(tmp_path: Path) -> None:
     write(tmp_path / "out.jsonl")
     lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from itertools import repeat
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, Literal, TypeAlias
 
 from flash.errors import ConfigurationError
 
@@ -89,9 +89,16 @@ class _Csv(_Text):
         return self.block(names, [[name] for name in names])
 
     def block(self, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> Block:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(zip(*map(_cells, columns), strict=True))
-        return text.getvalue().encode()
+        rows = list(zip(*map(_cells, columns), strict=True))
+        text = _csv_text(rows, csv.QUOTE_MINIMAL)
+        # Older versions of Python do not quote it, and readers take it for the end of a line.
+        return (_csv_text(rows, csv.QUOTE_ALL) if "\r" in text else text).encode()
+
+
+def _csv_text(rows: Iterable[Sequence[Any]], quoting: Literal[0, 1]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n", quoting=quoting).writerows(rows)
+    return text.getvalue()
 
 
 def _cells(column: Sequence[Any]) -> Iterable[Any]:
@@ -175,9 +182,19 @@ def _array(values: Sequence[Any]) -> Any:
     import pyarrow as pa
 
     try:
-        return pa.array(values)
+        array = pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array(_texts(values))
+    return pa.array(_texts(values)) if _has_empty_struct(array.type) else array
+
+
+def _has_empty_struct(kind: Any) -> bool:
+    """Return whether a type holds structs without fields, as of empty dicts, which Parquet cannot store."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind) and not kind.num_fields:
+        return True
+    return any(_has_empty_struct(kind.field(place).type) for place in range(kind.num_fields))
 
 
 def _texts(values: Sequence[Any]) -> list[str | None]:
