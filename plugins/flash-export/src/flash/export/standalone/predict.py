@@ -134,15 +134,7 @@ class Predictor:
             for name, part in self.description["networks"].items()
         }
 
-    def predict(
-        self,
-        source: str,
-        output: str | None = None,
-        batch_size: int = 64,
-        *,
-        sep: str | None = None,
-        encoding: str | None = None,
-    ) -> list[Any]:
+    def predict(self, source: str, output: str | None = None, batch_size: int = 64, **reading: str | None) -> list[Any]:
         """Return one result per sample of a source, in order.
 
         Args:
@@ -150,28 +142,21 @@ class Predictor:
             output: ``"labels"``, ``"classes"`` or ``"probabilities"`` of classifiers, ``"raw"``, one that the encoder
                 of the domain knows, or ``None``.
             batch_size: Samples per batch.
-            sep: The separator of delimited text; by default it is detected.
-            encoding: The encoding of a table; by default that of its first bytes, or UTF-8.
+            reading: How to read a table: ``sep`` and ``encoding``, as :class:`Reader` takes them.
 
         Raises:
             ValueError: If the source cannot be read or encoded, or an argument makes no sense.
         """
-        return [result for _, result in self.predict_each(source, output, batch_size, sep=sep, encoding=encoding)]
+        return [result for _, result in self.predict_each(source, output, batch_size, **reading)]
 
     def predict_each(
-        self,
-        source: str,
-        output: str | None = None,
-        batch_size: int = 64,
-        *,
-        sep: str | None = None,
-        encoding: str | None = None,
+        self, source: str, output: str | None = None, batch_size: int = 64, **reading: str | None
     ) -> Iterator[tuple[Any, Any]]:
         """Yield the id and the result of each sample; the arguments are those of :meth:`predict`."""
         if batch_size < 1:
             raise ValueError(f"Expected batch_size to be a whole number of at least 1, but got {batch_size}.")
         settings = self.description["preprocess"]["settings"]
-        reader = Reader(self.folder, *self._tables, sep, encoding)
+        reader = Reader(self.folder, *self._tables, **reading)
         for ids, inputs in self._encoder.batches(str(source), settings, reader, batch_size):
             yield from zip(ids, self.results(self.run(inputs), output), strict=True)
 
